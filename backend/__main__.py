@@ -1,0 +1,268 @@
+"""The backend's jobs without Blender: `python -m backend relevance|edit`."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from backend.report import Report
+from protocol.client import Client, ConnectionFailed, JobCancelled, ServerError
+from protocol.connection import BadConnectionFile, default_connection_file, read_connection
+from protocol.messages import (
+    MAX_IMAGE_SIDE,
+    EditRequest,
+    EditResult,
+    JobEvent,
+    Progress,
+    RelevanceRequest,
+    RelevanceResult,
+    Request,
+    Result,
+)
+
+HEAT = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
+"""Colours of relevance 0 to 1, evenly spaced (dark to bright)."""
+
+
+class BadInput(ValueError):
+    """What the user gave cannot be used; the text says what to do."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    options = _parser().parse_args(arguments)
+    command = ["python", "-m", "backend", *(sys.argv[1:] if arguments is None else arguments)]
+    try:
+        request = _request(options)
+        report = Report(command, settings=_settings(request))
+        result = _run(request, options, report)
+        _write(request, result, options.out, report)
+    except (BadInput, BadConnectionFile, ConnectionFailed, ServerError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except msgspec.ValidationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, JobCancelled):
+        print("cancelled; nothing was written", file=sys.stderr)
+        return 130
+    for note in result.notes:
+        print(f"note: {note}")
+    print(
+        f"wrote {', '.join(sorted(path.name for path in options.out.iterdir()))} to {options.out}"
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m backend", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    relevance = commands.add_parser(
+        "relevance",
+        help="show where an instruction applies in an image",
+        description="Write DIR/relevance.png (heat map), DIR/relevance.npy (float32 H x W, 0..1), "
+        "DIR/overlay.png and DIR/report.json.",
+    )
+    edit = commands.add_parser(
+        "edit",
+        help="edit an image where an instruction applies, and nowhere else",
+        description="Write DIR/edit.png, DIR/mask.png, DIR/relevance.png and DIR/report.json.",
+    )
+    for command in (relevance, edit):
+        command.add_argument("image", type=Path, metavar="IMAGE")
+        command.add_argument("instruction", metavar="INSTRUCTION", help='"make the sphere red"')
+        command.add_argument("--out", type=Path, required=True, metavar="DIR")
+        command.add_argument("--model", default="auto", help="hub id, folder, demo or auto (auto)")
+        command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+        command.add_argument("--dtype", default="auto", help="auto, float32, float16, bfloat16")
+        command.add_argument(
+            "--server",
+            nargs="?",
+            type=Path,
+            const=default_connection_file(),
+            metavar="FILE",
+            help="let a running server do it; FILE is its connection file "
+            f"({default_connection_file()})",
+        )
+        command.add_argument("--noise-level", type=float, default=0.8, help="of the map (0.8)")
+        command.add_argument(
+            "--seeds", type=int, default=1, metavar="K", help="average the map over K noises (1)"
+        )
+    edit.add_argument("--threshold", type=float, default=0.5, help="relevance to edit from (0.5)")
+    edit.add_argument("--mask", type=Path, metavar="IMAGE", help="edit where this image is bright")
+    edit.add_argument("--text-guidance", type=float, default=7.5, help="(7.5)")
+    edit.add_argument("--image-guidance", type=float, default=1.5, help="(1.5)")
+    edit.add_argument("--steps", type=int, default=100, help="(100)")
+    edit.add_argument("--strength", type=float, default=1.0, help="noise level to start from (1)")
+    edit.add_argument("--seed", type=int, default=0, help="(0)")
+    return parser
+
+
+def _request(options: argparse.Namespace) -> Request:
+    """The typed request that the options ask for.
+
+    Raises:
+        BadInput: a file cannot be read or a value is out of range.
+    """
+    image = _read_image(options.image)
+    seeds = tuple(range(options.seeds))
+    if options.command == "relevance":
+        request: Request = RelevanceRequest(
+            image=image,
+            instruction=options.instruction,
+            noise_level=options.noise_level,
+            seeds=seeds,
+        )
+    else:
+        request = EditRequest(
+            image=image,
+            instruction=options.instruction,
+            threshold=options.threshold,
+            text_guidance=options.text_guidance,
+            image_guidance=options.image_guidance,
+            steps=options.steps,
+            strength=options.strength,
+            seed=options.seed,
+            noise_level=options.noise_level,
+            relevance_seeds=seeds,
+            mask=None if options.mask is None else _read_mask(options.mask, image.shape[:2]),
+        )
+    return _checked(request)
+
+
+def _checked(request: Request) -> Request:
+    """The request, once its values have passed the checks that the server makes.
+
+    Raises:
+        BadInput: a value is out of range.
+    """
+    plain = msgspec.to_builtins(request, builtin_types=(np.ndarray,), enc_hook=lambda array: array)
+    try:
+        msgspec.convert(plain, type(request), dec_hook=lambda _, array: array)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"One setting is not allowed: {error}.") from error
+    return request
+
+
+def _read_image(path: Path) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3) of an image file.
+
+    Raises:
+        BadInput: there is none, or it cannot be read.
+    """
+    try:
+        with Image.open(path) as file:
+            if max(file.size) > MAX_IMAGE_SIDE:
+                raise BadInput(
+                    f"{path} is {file.width}x{file.height}: scale it to at most "
+                    f"{MAX_IMAGE_SIDE} pixels a side."
+                )
+            return np.asarray(file.convert("RGB"))
+    except FileNotFoundError:
+        raise BadInput(f"There is no image {path}.") from None
+    except (UnidentifiedImageError, OSError) as error:
+        raise BadInput(f"{path} cannot be read as an image: {error}") from error
+
+
+def _read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    mask = _read_image(path).mean(axis=2) >= 128
+    if mask.shape != shape:
+        raise BadInput(f"The mask {path} is {mask.shape[1]}x{mask.shape[0]}, unlike the image.")
+    return mask
+
+
+def _settings(request: Request) -> dict[str, object]:
+    plain = {name: getattr(request, name) for name in request.__struct_fields__}
+    arrays = {name: value for name, value in plain.items() if isinstance(value, np.ndarray)}
+    shapes = {name: list(array.shape) for name, array in arrays.items()}
+    return plain | shapes
+
+
+def _run(request: Request, options: argparse.Namespace, report: Report) -> Result:
+    """Do the job here, or on a server where --server asks for one."""
+    show = _progress_line()
+    if options.server is not None:
+
+        def on_event(event: JobEvent) -> None:
+            if isinstance(event, Progress):
+                show(event.stage, event.fraction)
+
+        with Client(read_connection(options.server), "watch-your-steps command line") as client:
+            welcome = client.connect()
+            report.settings |= {"model": welcome.model, "device": welcome.device}
+            with report.stage("job on the server"):
+                return client.run(request, on_event)
+    # Only now: they take seconds to import, which --server and mistyped options need not pay.
+    from backend.editing import Editor, ModelNotFound
+    from backend.jobs.perform import perform
+
+    try:
+        with report.stage("loading the model"):
+            editor = Editor.from_pretrained(options.model, options.device, options.dtype)
+        report.settings |= {
+            "model": editor.backbone.name,
+            "device": editor.backbone.device_name,
+            "dtype": str(editor.backbone.dtype),
+        }
+        print(f"model {editor.backbone.name} on {editor.backbone.device_name}")
+        with report.stage("job"):
+            return perform(editor, request, lambda stage, fraction, _: show(stage, fraction))
+    except (ModelNotFound, ValueError, FloatingPointError) as error:
+        raise BadInput(str(error)) from error
+
+
+def _progress_line() -> Callable[[str, float], None]:
+    """Shows progress in one line of a terminal, or in ten lines of a file."""
+    last = -1
+
+    def show(stage: str, fraction: float) -> None:
+        nonlocal last
+        if sys.stderr.isatty():
+            print(f"\r{fraction:4.0%}  {stage:50.50}", end="", file=sys.stderr, flush=True)
+            if fraction >= 1:
+                print(file=sys.stderr)
+        elif int(fraction * 10) > last:
+            last = int(fraction * 10)
+            print(f"{fraction:4.0%}  {stage}", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _write(request: Request, result: Result, folder: Path, report: Report) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(result, EditResult):
+        _save(result.image, folder / "edit.png")
+        _save(result.mask, folder / "mask.png")
+        outside = ~result.mask
+        report.figures["edited_share"] = float(result.mask.mean())
+        report.figures["outside_is_input"] = bool(
+            (result.image[outside] == request.image[outside]).all()
+        )
+    if result.relevance is not None:
+        heat = heat_map(result.relevance)
+        _save(heat, folder / "relevance.png")
+    if isinstance(result, RelevanceResult):
+        np.save(folder / "relevance.npy", result.relevance)
+        _save((request.image * 0.4 + heat * 0.6).astype(np.uint8), folder / "overlay.png")
+        report.figures |= {"spread": result.spread, "magnitude": result.magnitude}
+    report.write(folder)
+
+
+def _save(image: NDArray[np.uint8] | NDArray[np.bool_], path: Path) -> None:
+    Image.fromarray(image).save(path)
+
+
+def heat_map(relevance: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Relevance (H, W) in 0..1 to uint8 (H, W, 3) colours from dark to bright."""
+    stops = np.linspace(0, 1, len(HEAT))
+    channels = [np.interp(relevance, stops, [colour[c] for colour in HEAT]) for c in range(3)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,301 @@
+"""Set an image once, then ask where instructions apply and edit there, as often as wanted."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from .backbone import Backbone, load_backbone
+from .guided_edit import Step, guided_edit
+from .relevance import NOISE_LEVEL, RelevanceMap, relevance_map
+
+MAX_CACHED_TEXTS = 64
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edited image.
+
+    Attributes:
+        image: uint8 (H, W, 3); every pixel outside `mask` has the bytes of the input.
+        mask: bool (H, W), where the image was edited.
+        relevance: the map that was thresholded to the mask, or None where the mask was given.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    relevance: RelevanceMap | None
+
+
+@dataclass(frozen=True)
+class _EncodedImage:
+    """An image as the networks see it.
+
+    Attributes:
+        image: uint8 (H, W, 3), as it was given.
+        work_shape: rows and columns that it was scaled to (its own, where it was small enough).
+        latents: (1, c, h, w) unscaled, of the scaled image padded to whole cells.
+        extent: cells (rows, columns) that the scaled image covers.
+        to_rgb: (c + 1, 3) least-squares map from scaled latents and 1 to colours, for previews.
+    """
+
+    image: NDArray[np.uint8]
+    work_shape: tuple[int, int]
+    latents: Tensor
+    extent: tuple[float, float]
+    to_rgb: NDArray[np.float32]
+
+
+class Editor:
+    """Local edits of one image at a time by text instructions ("Watch Your Steps", section 4)."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.backbone = backbone
+        self._encoded: _EncodedImage | None = None
+        self._texts: dict[str, Tensor] = {}
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str = "auto", device: str = "auto", dtype: str = "auto"
+    ) -> Self:
+        """Load a model: a hub id, a folder, "demo" or "auto"; see `load_backbone`.
+
+        Raises:
+            ModelNotFound: there is no such model, or it is not of this format.
+            ValueError: no such device or dtype.
+        """
+        return cls(load_backbone(model, device, dtype))
+
+    @torch.inference_mode()
+    def set_image(self, image: NDArray[np.uint8], work_size: int | None = None) -> None:
+        """Encode an image; `relevance` and `edit` work on it until another is set.
+
+        An image whose short side is longer than `work_size` is worked on scaled down to it
+        (maps, masks and edits come back at the image's own size); smaller ones are never scaled.
+        Setting the same image again costs nothing.
+
+        Args:
+            image: uint8 (H, W, 3), sRGB, any size.
+            work_size: pixels of the short side that the networks see at most; by default the size
+                that the model was trained at.
+
+        Raises:
+            ValueError: the array is not such an image.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            raise ValueError(
+                f"An image must be uint8 of shape (H, W, 3), not {image.dtype} {image.shape}."
+            )
+        backbone = self.backbone
+        scale = min(1.0, (work_size or backbone.native_size) / min(image.shape[:2]))
+        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+        known = self._encoded
+        if (
+            known is not None
+            and known.work_shape == (height, width)
+            and np.array_equal(known.image, image)
+        ):
+            return
+        work = _resize(image, height, width)
+        padded = [-(-side // backbone.multiple) * backbone.multiple for side in (height, width)]
+        pad = ((0, padded[0] - height), (0, padded[1] - width), (0, 0))
+        latents = backbone.encode_image(np.pad(work, pad, mode="edge"))
+        self._encoded = _EncodedImage(
+            image=image.copy(),
+            work_shape=(height, width),
+            latents=latents,
+            extent=(height / backbone.factor, width / backbone.factor),
+            to_rgb=_fit_preview(latents[0] * backbone.scaling, np.pad(work, pad, mode="edge")),
+        )
+
+    def relevance(
+        self,
+        instruction: str,
+        noise_level: float = NOISE_LEVEL,
+        seeds: Sequence[int] = (0,),
+        noise: NDArray[np.float32] | None = None,
+        on_draw: Callable[[int, int], None] | None = None,
+    ) -> RelevanceMap:
+        """Where the instruction applies in the image that was set (Eq. 2 and 3).
+
+        Args:
+            instruction: such as "turn the bear into a panda".
+            noise_level: 0..1, share of the diffusion's steps up to which the image is noised.
+            seeds: noise seeds, at least one; the raw differences are averaged over them.
+            noise: float32 (c, h, w) at the size of the latents, in place of the seeds' own draws.
+            on_draw: called after every noise with its number from 0 and how many there are; what
+                it raises ends the work.
+
+        Raises:
+            RuntimeError: no image was set.
+            ValueError: a value is out of range or the noise has another shape.
+        """
+        if not 0.0 <= noise_level <= 1.0:
+            raise ValueError(f"The noise level must lie in 0..1, not at {noise_level}.")
+        if noise is None and not seeds:
+            raise ValueError("A relevance map needs at least one seed.")
+        encoded = self._image()
+        noises = [self._noise(0, noise)] if noise is not None else [self._noise(s) for s in seeds]
+        return relevance_map(
+            self.backbone,
+            encoded.latents,
+            self._text(instruction),
+            self._text(""),
+            noises,
+            noise_level,
+            encoded.extent,
+            on_draw,
+        )
+
+    def edit(
+        self,
+        instruction: str,
+        threshold: float = 0.5,
+        text_guidance: float = 7.5,
+        image_guidance: float = 1.5,
+        steps: int = 100,
+        strength: float = 1.0,
+        seed: int = 0,
+        noise: NDArray[np.float32] | None = None,
+        relevance: RelevanceMap | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> Edit:
+        """Edit the image that was set where the instruction applies (Eq. 1, 4 and 5).
+
+        Args:
+            instruction: what to change.
+            threshold: 0..1, relevance from which a pixel is edited; 0 edits all, as plain IP2P.
+            text_guidance, image_guidance: s_T and s_I of Eq. 1, at least 0.
+            steps: denoising steps, at least 1; always exactly so many.
+            strength: 0 < strength <= 1, the noise level that the edit starts from.
+            seed: fixes the noise and so the result on a given device.
+            noise: float32 (c, h, w) at the size of the latents, in place of the seed's own draw.
+            relevance: a map from `relevance`, in place of the default one (noise level
+                0.8, seed 0).
+            mask: bool (H, W) to edit inside, in place of the thresholded map.
+            on_step: called after every step; what it raises ends the edit and nothing is changed.
+
+        Raises:
+            RuntimeError: no image was set.
+            ValueError: a value is out of range, or noise, map or mask have another shape.
+        """
+        _check_settings(threshold, text_guidance, image_guidance, steps, strength)
+        encoded = self._image()
+        height, width = encoded.image.shape[:2]
+        rows, columns = encoded.latents.shape[2:]
+        cells = np.zeros((rows, columns), np.bool_)
+        if mask is not None:
+            if mask.dtype != np.bool_ or mask.shape != (height, width):
+                raise ValueError(
+                    f"The mask must be bool of shape {(height, width)}, not {mask.dtype} "
+                    f"{mask.shape}."
+                )
+            relevance = None
+            # A cell with any masked pixel is edited; the pixels decide when all is put together.
+            ys, xs = np.nonzero(mask)
+            cells[
+                ((ys + 0.5) / height * encoded.extent[0]).astype(int),
+                ((xs + 0.5) / width * encoded.extent[1]).astype(int),
+            ] = True
+        else:
+            if relevance is None:
+                relevance = self.relevance(instruction)
+            if relevance.extent != encoded.extent:
+                raise ValueError("The relevance map belongs to an image of another size.")
+            mask = relevance.at(height, width) >= threshold
+            low = relevance.mask(threshold)
+            cells[: low.shape[0], : low.shape[1]] = low
+        if not mask.any():
+            return Edit(encoded.image.copy(), mask, relevance)
+        latents = guided_edit(
+            self.backbone,
+            encoded.latents,
+            self._text(instruction),
+            self._text(""),
+            torch.from_numpy(cells).to(self.backbone.device)[None, None],
+            self._noise(seed, noise),
+            text_guidance=text_guidance,
+            image_guidance=image_guidance,
+            steps=steps,
+            strength=strength,
+            on_step=on_step,
+        )
+        with torch.inference_mode():
+            decoded = self.backbone.decode(latents)
+        decoded = decoded[: encoded.work_shape[0], : encoded.work_shape[1]]
+        edited = _resize(decoded, height, width)
+        return Edit(np.where(mask[..., None], edited, encoded.image), mask, relevance)
+
+    def preview(self, step: Step) -> NDArray[np.uint8]:
+        """A small uint8 (h, w, 3) look at what a step predicts, without decoding it.
+
+        Latents are turned into colours by the linear map that fits the input image best.
+        """
+        encoded = self._image()
+        rows, columns = (int(np.ceil(cells)) for cells in encoded.extent)
+        cells = step.prediction[0, :, :rows, :columns].permute(1, 2, 0).cpu().numpy()
+        colours = cells @ encoded.to_rgb[:-1] + encoded.to_rgb[-1]
+        preview: NDArray[np.uint8] = (colours.clip(0, 1) * 255).round().astype(np.uint8)
+        return preview
+
+    def _image(self) -> _EncodedImage:
+        if self._encoded is None:
+            raise RuntimeError("Set an image first: editor.set_image(image).")
+        return self._encoded
+
+    @torch.inference_mode()
+    def _text(self, instruction: str) -> Tensor:
+        if instruction not in self._texts:
+            if len(self._texts) >= MAX_CACHED_TEXTS:
+                self._texts.pop(next(iter(self._texts)))
+            self._texts[instruction] = self.backbone.embed_text(instruction)
+        return self._texts[instruction]
+
+    def _noise(self, seed: int, noise: NDArray[np.float32] | None = None) -> Tensor:
+        shape = self._image().latents.shape
+        if noise is None:
+            return self.backbone.draw_noise(seed, *shape[2:])
+        if noise.shape != tuple(shape[1:]):
+            raise ValueError(
+                f"The noise must have the shape {tuple(shape[1:])}, not {noise.shape}."
+            )
+        return torch.from_numpy(noise.astype(np.float32))[None].to(self.backbone.device)
+
+
+def _check_settings(
+    threshold: float, text_guidance: float, image_guidance: float, steps: int, strength: float
+) -> None:
+    if not 0.0 <= threshold <= 1.0:
+        raise ValueError(f"The threshold must lie in 0..1, not at {threshold}.")
+    if not (text_guidance >= 0.0 and image_guidance >= 0.0):
+        raise ValueError("Text and image guidance must be 0 or more.")
+    if steps < 1:
+        raise ValueError(f"An edit needs at least 1 step, not {steps}.")
+    if not 0.0 < strength <= 1.0:
+        raise ValueError(f"The strength must be above 0 and at most 1, not {strength}.")
+
+
+def _resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """The image at (height, width), anti-aliased; the same array where it has that size."""
+    if image.shape[:2] == (height, width):
+        return image
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(resized)
+
+
+def _fit_preview(latents: Tensor, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(c + 1, 3) weights and bias that turn scaled latents (c, h, w) into this image's colours."""
+    channels, rows, columns = latents.shape
+    small = np.asarray(Image.fromarray(image).resize((columns, rows), Image.Resampling.BOX))
+    cells = latents.permute(1, 2, 0).reshape(-1, channels).cpu().numpy()
+    design = np.concatenate([cells, np.ones((len(cells), 1), np.float32)], axis=1)
+    solution: NDArray[np.float32] = np.linalg.lstsq(
+        design, small.reshape(-1, 3).astype(np.float32) / 255, rcond=None
+    )[0]
+    return solution

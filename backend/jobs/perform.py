@@ -1,0 +1,104 @@
+"""Doing one job: the same code behind the server's worker and the command line."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.editing import Editor, RelevanceMap, Step
+from protocol.messages import EditRequest, EditResult, RelevanceRequest, RelevanceResult, Request
+
+OnProgress = Callable[[str, float, NDArray[np.uint8] | None], None]
+"""Called with what is being done in words, the share 0..1 of the whole job that is done, and a
+small preview or None. What it raises ends the job."""
+
+
+def perform(
+    editor: Editor, request: Request, on_progress: OnProgress
+) -> RelevanceResult | EditResult:
+    """Do what a request asks for.
+
+    Raises:
+        ValueError: the request's data cannot be worked on; the text says why.
+        FloatingPointError: the networks overflowed.
+        torch.OutOfMemoryError: the device's memory does not suffice.
+    """
+    on_progress("Encoding the image", 0.0, None)
+    editor.set_image(request.image)
+    if isinstance(request, RelevanceRequest):
+        return _relevance(editor, request, on_progress)
+    return _edit(editor, request, on_progress)
+
+
+def _relevance(
+    editor: Editor, request: RelevanceRequest, on_progress: OnProgress
+) -> RelevanceResult:
+    relevance = editor.relevance(
+        request.instruction,
+        request.noise_level,
+        request.seeds,
+        on_draw=lambda index, count: on_progress(
+            f"Relevance, noise {index + 1} of {count}", (index + 1) / (count + 1), None
+        ),
+    )
+    return RelevanceResult(
+        relevance=relevance.at(*request.image.shape[:2]),
+        spread=_relative_spread(relevance),
+        magnitude=float(relevance.raw.max()),
+        notes=_notes(editor, request.instruction),
+    )
+
+
+def _edit(editor: Editor, request: EditRequest, on_progress: OnProgress) -> EditResult:
+    draws = 0 if request.mask is not None else len(request.relevance_seeds)
+    units = draws + request.steps + 1
+    relevance = None
+    if request.mask is None:
+        relevance = editor.relevance(
+            request.instruction,
+            request.noise_level,
+            request.relevance_seeds,
+            on_draw=lambda index, count: on_progress(
+                f"Relevance, noise {index + 1} of {count}", (index + 1) / units, None
+            ),
+        )
+
+    def after_step(step: Step) -> None:
+        words = f"Denoising, step {step.index + 1} of {step.count}"
+        on_progress(words, (draws + step.index + 1) / units, editor.preview(step))
+
+    edit = editor.edit(
+        request.instruction,
+        threshold=request.threshold,
+        text_guidance=request.text_guidance,
+        image_guidance=request.image_guidance,
+        steps=request.steps,
+        strength=request.strength,
+        seed=request.seed,
+        relevance=relevance,
+        mask=request.mask,
+        on_step=after_step,
+    )
+    notes = _notes(editor, request.instruction)
+    if not edit.mask.any():
+        notes = (*notes, "Nothing was edited: no pixel is in the mask. Lower the threshold.")
+    return EditResult(
+        image=edit.image,
+        mask=edit.mask,
+        relevance=None if relevance is None else relevance.at(*request.image.shape[:2]),
+        notes=notes,
+    )
+
+
+def _relative_spread(relevance: RelevanceMap) -> float:
+    mean = float(relevance.raw.mean())
+    return float(relevance.spread.mean()) / mean if mean > 0 else 0.0
+
+
+def _notes(editor: Editor, instruction: str) -> tuple[str, ...]:
+    notes = []
+    if unread := editor.backbone.unread_text(instruction):
+        notes.append(f"The instruction is too long for the model, which does not read: {unread}")
+    if not instruction.isascii():
+        notes.append("The model was trained on English instructions; others may not be understood.")
+    return tuple(notes)

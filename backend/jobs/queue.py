@@ -1,0 +1,176 @@
+"""The server's jobs: those that wait, the one that runs, and the last ones that have ended.
+
+Plain data without sockets. Every method that changes jobs returns those whose latest event is
+new, so that the server can tell their followers.
+"""
+
+from dataclasses import dataclass, field
+
+from protocol.messages import (
+    Cancelled,
+    Done,
+    EditRequest,
+    EditResult,
+    FinalEvent,
+    JobEvent,
+    Progress,
+    Queued,
+    Request,
+)
+
+MAX_QUEUED_JOBS = 256
+MAX_QUEUED_BYTES = 2 * 1024**3
+MAX_FINISHED_JOBS = 64
+MAX_FINISHED_BYTES = 1024**3
+
+
+class QueueFull(RuntimeError):
+    """No more jobs fit; the text says so to a person."""
+
+
+class UnknownJob(KeyError):
+    """No job of this id is kept."""
+
+
+@dataclass
+class Job:
+    """One job and who follows it.
+
+    Attributes:
+        id: 32 hexadecimal digits, chosen by the client.
+        request: what to do; None once it has ended.
+        event: the latest event, sent to whoever begins to follow.
+        followers: ZeroMQ identities of the clients to tell.
+    """
+
+    id: str
+    request: Request | None
+    event: JobEvent
+    followers: set[bytes] = field(default_factory=set)
+
+
+class JobQueue:
+    """First come, first served; one job runs at a time."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}  # in the order in which they came
+        self._waiting: list[Job] = []
+        self._finished: list[Job] = []
+        self.running: Job | None = None
+
+    def submit(self, job_id: str, request: Request, follower: bytes) -> Job:
+        """Add a job, or follow the one that has this id already.
+
+        Raises:
+            QueueFull: too many jobs, or too many bytes of images, are waiting.
+        """
+        if job_id in self._jobs:
+            return self.follow(job_id, follower)
+        waiting_bytes = sum(_request_bytes(job.request) for job in self._waiting)
+        if (
+            len(self._waiting) >= MAX_QUEUED_JOBS
+            or waiting_bytes + _request_bytes(request) > MAX_QUEUED_BYTES
+        ):
+            raise QueueFull("The backend's queue is full: wait until some jobs are done.")
+        position = len(self._waiting) + (self.running is not None)
+        job = Job(job_id, request, Queued(job=job_id, position=position), {follower})
+        self._jobs[job_id] = job
+        self._waiting.append(job)
+        return job
+
+    def follow(self, job_id: str, follower: bytes) -> Job:
+        """Add a follower.
+
+        Raises:
+            UnknownJob: no job of this id is kept.
+        """
+        job = self._find(job_id)
+        job.followers.add(follower)
+        return job
+
+    def unfollow(self, follower: bytes) -> None:
+        """Forget a client that has gone; its jobs go on."""
+        for job in self._jobs.values():
+            job.followers.discard(follower)
+
+    def cancel(self, job_id: str) -> list[Job]:
+        """Cancel a job that waits. One that runs is the worker's to stop, and one that has ended
+        stays as it is.
+
+        Raises:
+            UnknownJob: no job of this id is kept.
+        """
+        job = self._find(job_id)
+        if job not in self._waiting:
+            return []
+        self._waiting.remove(job)
+        self._finish(job, Cancelled(job=job_id))
+        return [job, *self._renumber()]
+
+    def start_next(self) -> Job | None:
+        """Take the next job for the worker, or None where one runs already or none waits."""
+        if self.running is not None or not self._waiting:
+            return None
+        self.running = self._waiting.pop(0)
+        return self.running
+
+    def record(self, event: Progress | FinalEvent) -> list[Job]:
+        """Note what the worker says of the job that runs. Words about other jobs come too late
+        and change nothing.
+        """
+        job = self.running
+        if job is None or job.id != event.job:
+            return []
+        if isinstance(event, Progress):
+            job.event = event
+            return [job]
+        self.running = None
+        self._finish(job, event)
+        return [job, *self._renumber()]
+
+    def unfinished(self) -> list[Job]:
+        """The job that runs and those that wait."""
+        return ([self.running] if self.running else []) + self._waiting
+
+    def _find(self, job_id: str) -> Job:
+        try:
+            return self._jobs[job_id]
+        except KeyError:
+            raise UnknownJob(job_id) from None
+
+    def _finish(self, job: Job, event: FinalEvent) -> None:
+        job.event = event
+        job.request = None
+        self._finished.append(job)
+        while len(self._finished) > 1 and (
+            len(self._finished) > MAX_FINISHED_JOBS
+            or sum(_result_bytes(done.event) for done in self._finished) > MAX_FINISHED_BYTES
+        ):
+            del self._jobs[self._finished.pop(0).id]
+
+    def _renumber(self) -> list[Job]:
+        """Bring the positions of the waiting jobs up to date; returns those that moved."""
+        moved = []
+        for position, job in enumerate(self._waiting, start=int(self.running is not None)):
+            event = Queued(job=job.id, position=position)
+            if job.event != event:
+                job.event = event
+                moved.append(job)
+        return moved
+
+
+def _request_bytes(request: Request | None) -> int:
+    if request is None:
+        return 0
+    mask = request.mask if isinstance(request, EditRequest) else None
+    return request.image.nbytes + (0 if mask is None else mask.nbytes)
+
+
+def _result_bytes(event: JobEvent) -> int:
+    if not isinstance(event, Done):
+        return 0
+    result = event.result
+    size = 0 if result.relevance is None else result.relevance.nbytes
+    if isinstance(result, EditResult):
+        size += result.image.nbytes + result.mask.nbytes
+    return size

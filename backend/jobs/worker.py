@@ -1,0 +1,161 @@
+"""The process that holds the models and works the jobs off, one at a time.
+
+    python -m backend.jobs.worker ENDPOINT MODEL DEVICE DTYPE
+
+It is started by the server, speaks the protocol's own frames with it over an encrypted loopback
+socket, and ends when the server's end of its standard input closes. Keeping the models in a process
+of their own keeps the server answering whatever the GPU does, and lets it outlive a crash.
+"""
+
+import logging
+import os
+import sys
+import threading
+
+import msgspec
+import numpy as np
+import torch
+import zmq
+from numpy.typing import NDArray
+
+from backend.editing import Editor, ModelNotFound
+from backend.jobs.perform import perform
+from protocol import codec
+from protocol.messages import Cancel, Cancelled, Done, Failed, Progress, Request, Submit
+
+logger = logging.getLogger("backend.worker")
+
+KEYS_VARIABLE = "WATCH_YOUR_STEPS_WORKER_KEYS"
+"""Environment variable with server public, own public and own secret key, separated by spaces."""
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
+    """The worker's models are in place."""
+
+    model: str
+    device: str
+    dtype: str
+    native_size: int
+
+
+class NotLoaded(msgspec.Struct, frozen=True, kw_only=True, tag="not_loaded"):
+    """The worker's models cannot be loaded; it has ended."""
+
+    message: str
+
+
+WorkerMessage = Loaded | NotLoaded | Progress | Done | Failed | Cancelled
+decode_worker_message = codec.Decoder[WorkerMessage](WorkerMessage)
+"""Frames to a WorkerMessage (used by the server)."""
+
+
+class _Stopped(Exception):
+    """The job that runs has been cancelled."""
+
+
+class _Line:
+    """The socket to the server."""
+
+    def __init__(self, endpoint: str, keys: str) -> None:
+        server_public, own_public, own_secret = (key.encode() for key in keys.split())
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.linger = 2000
+        self._socket.curve_serverkey = server_public
+        self._socket.curve_publickey = own_public
+        self._socket.curve_secretkey = own_secret
+        self._socket.connect(endpoint)
+        self._cancelled: set[str] = set()
+        self._submitted: list[Submit] = []
+
+    def send(self, message: WorkerMessage) -> None:
+        self._socket.send_multipart(codec.encode(message), copy=False)
+
+    def close(self) -> None:
+        """Let what was sent arrive, then hang up."""
+        self._socket.close()
+        self._context.term()
+
+    def next_job(self) -> Submit:
+        """Wait for a job."""
+        while not self._submitted:
+            self._receive()
+        return self._submitted.pop(0)
+
+    def is_cancelled(self, job: str) -> bool:
+        """Look, without waiting, whether the server has cancelled `job`."""
+        while self._socket.poll(0):
+            self._receive()
+        return job in self._cancelled
+
+    def _receive(self) -> None:
+        message = codec.decode_client_message(self._socket.recv_multipart())
+        if isinstance(message, Submit):
+            self._cancelled.clear()  # words about earlier jobs
+            self._submitted.append(message)
+        elif isinstance(message, Cancel):
+            self._cancelled.add(message.job)
+
+
+def main(endpoint: str, model: str, device: str, dtype: str) -> None:
+    """Load the models, then do jobs until the server goes away."""
+    _end_with_parent()
+    line = _Line(endpoint, os.environ.pop(KEYS_VARIABLE))
+    try:
+        editor = Editor.from_pretrained(model, device, dtype)
+    except (ModelNotFound, ValueError, torch.OutOfMemoryError) as error:
+        line.send(NotLoaded(message=str(error)))
+        line.close()
+        sys.exit(1)
+    backbone = editor.backbone
+    line.send(
+        Loaded(
+            model=backbone.name,
+            device=backbone.device_name,
+            dtype=str(backbone.dtype).removeprefix("torch."),
+            native_size=backbone.native_size,
+        )
+    )
+    while True:
+        submitted = line.next_job()
+        line.send(_do(editor, line, submitted.job, submitted.request))
+
+
+def _do(editor: Editor, line: _Line, job: str, request: Request) -> Done | Failed | Cancelled:
+    """One job to its end; whatever goes wrong in it becomes words, and the worker goes on."""
+
+    def on_progress(stage: str, fraction: float, preview: NDArray[np.uint8] | None) -> None:
+        if line.is_cancelled(job):
+            raise _Stopped
+        line.send(Progress(job=job, stage=stage, fraction=fraction, preview=preview))
+
+    try:
+        return Done(job=job, result=perform(editor, request, on_progress))
+    except _Stopped:
+        return Cancelled(job=job)
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        height, width = request.image.shape[:2]
+        words = f"The device ran out of memory on a {width}x{height} image: send a smaller one."
+        return Failed(job=job, code="out_of_memory", message=words)
+    except (ValueError, FloatingPointError) as error:
+        return Failed(job=job, code="bad_input", message=str(error))
+    except Exception as error:  # a defect: told to the client, and to the log with its traceback
+        logger.exception("job %s failed", job)
+        words = f"The backend failed on this job ({type(error).__name__}: {error}); see its log."
+        return Failed(job=job, code="internal", message=words)
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the server's end of standard input closes, however it ended."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True, name="end-with-parent").start()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="worker: %(message)s", stream=sys.stderr)
+    main(*sys.argv[1:])

@@ -1,0 +1,409 @@
+"""The backend's front end: `python -m backend.server`.
+
+One thread and one ROUTER socket that never wait for the GPU. Jobs are worked off by a process of
+their own (backend.jobs.worker), which is started anew if it dies.
+"""
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+
+from backend import __version__
+from backend.jobs import worker
+from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
+from protocol import codec
+from protocol.connection import (
+    ENDPOINT_PATTERN,
+    BadConnectionFile,
+    default_connection_file,
+    load_or_make_keys,
+    new_server_keys,
+    read_connection,
+    write_connection,
+)
+from protocol.messages import (
+    PROTOCOL_VERSION,
+    Cancel,
+    Error,
+    Failed,
+    Follow,
+    Hello,
+    Limits,
+    ServerMessage,
+    Submit,
+    Welcome,
+)
+
+logger = logging.getLogger("backend.server")
+
+CLIENTS, WORKER = "clients", "worker"
+"""ZAP domains: who may connect to which socket."""
+POLL_MS = 100
+ROOT = Path(__file__).parent.parent
+
+
+class CannotStart(RuntimeError):
+    """The server cannot start or go on; the text says why and what to do."""
+
+
+class _AllowedKey:
+    """Lets in whoever holds one key."""
+
+    def __init__(self, public_key: str) -> None:
+        self._public_key = public_key.encode()
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        if key != self._public_key:
+            logger.warning("refused a client with a wrong key")
+        return key == self._public_key
+
+
+class Worker:
+    """The worker process and the encrypted loopback socket to it."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], model: str, device: str, dtype: str
+    ) -> None:
+        keys = new_server_keys()
+        self.allowed = _AllowedKey(keys.client_public_key)
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.zap_domain = WORKER.encode()
+        self.socket.curve_server = True
+        self.socket.curve_secretkey = keys.server_secret_key.encode()
+        port = self.socket.bind_to_random_port("tcp://127.0.0.1")
+        arguments = [f"tcp://127.0.0.1:{port}", model, device, dtype]
+        secrets = (keys.server_public_key, keys.client_public_key, keys.client_secret_key)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "backend.jobs.worker", *arguments],
+            cwd=ROOT,
+            env=os.environ | {worker.KEYS_VARIABLE: " ".join(secrets)},
+            stdin=subprocess.PIPE,
+        )
+
+    def send(self, message: Submit | Cancel) -> None:
+        """Hand the process a job, or stop the one that it does."""
+        self.socket.send_multipart(codec.encode(message), copy=False)
+
+    def stop(self) -> None:
+        """End the process, first kindly."""
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self.socket.close()
+
+
+class Server:
+    """Takes requests from clients, hands them to the worker, and tells clients what becomes of
+    them.
+
+    Args:
+        bind: ZeroMQ endpoint to listen on; port `*` takes a free one.
+        connection_file: where to write what clients need.
+        model, device, dtype: see `backend.editing.backbone.load_backbone`.
+        advertise: host name that clients should use, where it is not the one in `bind`.
+        new_keys: shut out all copies of earlier connection files.
+
+    Raises:
+        CannotStart: the endpoint cannot be bound or a file cannot be written.
+    """
+
+    def __init__(
+        self,
+        bind: str,
+        connection_file: Path,
+        model: str = "auto",
+        device: str = "auto",
+        dtype: str = "auto",
+        advertise: str | None = None,
+        new_keys: bool = False,
+    ) -> None:
+        self.connection_file = connection_file
+        self.queue = JobQueue()
+        self.loaded: worker.Loaded | None = None
+        self._settings = (model, device, dtype)
+        self._stopping = False
+        self._clients: set[bytes] = set()
+        try:
+            keys = load_or_make_keys(
+                connection_file.with_name(f"{connection_file.stem}-keys.json"), new_keys
+            )
+        except (BadConnectionFile, OSError) as error:
+            raise CannotStart(str(error)) from error
+        self._context = zmq.Context()
+        self._authenticator = ThreadAuthenticator(self._context)
+        self._authenticator.start()
+        self._authenticator.configure_curve_callback(
+            CLIENTS, credentials_provider=_AllowedKey(keys.client_public_key)
+        )
+        self._router = self._context.socket(zmq.ROUTER)
+        self._router.linger = 1000
+        self._router.ipv6 = "[" in bind
+        self._router.router_mandatory = True  # sending to a client that has gone is an error
+        self._router.setsockopt(zmq.MAXMSGSIZE, codec.MAX_FRAME_BYTES)
+        self._router.setsockopt(zmq.HEARTBEAT_IVL, 5000)
+        self._router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 30000)
+        self._router.zap_domain = CLIENTS.encode()
+        self._router.curve_server = True
+        self._router.curve_secretkey = keys.server_secret_key.encode()
+        try:
+            self._router.bind(bind)
+            bound = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
+            self.connection = keys.connection(_reachable(bound, advertise))
+            write_connection(connection_file, self.connection)
+        except (zmq.ZMQError, OSError, ValueError) as error:
+            self._context.destroy(linger=0)
+            raise CannotStart(
+                f"Cannot listen on {bind} or write {connection_file}: {error}. Is another server "
+                "running there? Choose another place with --bind and --connection-file."
+            ) from error
+        self._worker = self._start_worker()
+
+    def serve(self) -> None:
+        """Work until `stop` is called.
+
+        Raises:
+            CannotStart: the models cannot be loaded.
+        """
+        poller = zmq.Poller()
+        poller.register(self._router, zmq.POLLIN)
+        poller.register(self._worker.socket, zmq.POLLIN)
+        try:
+            while not self._stopping:
+                ready = dict(poller.poll(POLL_MS))
+                if self._worker.socket in ready:
+                    self._hear_worker()
+                elif self._worker.process.poll() is not None:
+                    poller.unregister(self._worker.socket)
+                    self._replace_worker()
+                    poller.register(self._worker.socket, zmq.POLLIN)
+                if self._router in ready:
+                    self._hear_client()
+                self._feed_worker()
+        finally:
+            self._close()
+
+    def stop(self, *signal_arguments: int | FrameType | None) -> None:
+        """End `serve` soon. May be called from a signal handler."""
+        self._stopping = True
+
+    # ------------------------------------------------------------ clients
+
+    def _hear_client(self) -> None:
+        identity, *frames = self._router.recv_multipart()
+        try:
+            message = codec.decode_client_message(frames)
+        except codec.BadMessage as error:
+            logger.warning("refused a message: %s", error)
+            code = "protocol_version" if isinstance(error, codec.OtherVersion) else "bad_message"
+            self._send(identity, Error(code=code, message=str(error)))
+            return
+        if isinstance(message, Hello):
+            logger.info("%s connected", message.client)
+            self._clients.add(identity)
+            self._send(identity, self._welcome())
+            return
+        try:
+            if isinstance(message, Submit):
+                job = self.queue.submit(message.job, message.request, identity)
+                self._send(identity, job.event)
+            elif isinstance(message, Follow):
+                self._send(identity, self.queue.follow(message.job, identity).event)
+            else:
+                self._publish(self.queue.cancel(message.job))
+                running = self.queue.running
+                if running is not None and running.id == message.job:
+                    self._worker.send(message)
+        except QueueFull as error:
+            self._send(identity, Error(code="busy", message=str(error), job=message.job))
+        except UnknownJob:
+            words = "The backend does not know this job (any more): start it again."
+            self._send(identity, Error(code="unknown_job", message=words, job=message.job))
+
+    def _welcome(self) -> Welcome:
+        model, device, _ = self._settings
+        return Welcome(
+            server=__version__,
+            model=self.loaded.model if self.loaded else model,
+            device=self.loaded.device if self.loaded else device,
+            model_state="ready" if self.loaded else "loading",
+            native_size=self.loaded.native_size if self.loaded else 0,
+            capabilities=("relevance_request", "edit_request"),
+            limits=Limits(
+                max_frame_bytes=codec.MAX_FRAME_BYTES,
+                max_queued_jobs=MAX_QUEUED_JOBS,
+            ),
+        )
+
+    def _greet_again(self) -> None:
+        """Tell all clients that the model's state has changed."""
+        for identity in list(self._clients):
+            self._send(identity, self._welcome())
+
+    def _send(self, identity: bytes, message: ServerMessage) -> None:
+        try:
+            self._router.send_multipart([identity, *codec.encode(message)], zmq.NOBLOCK, copy=False)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                raise
+            # Gone, or not reading for a thousand messages: it may follow its jobs again later.
+            self.queue.unfollow(identity)
+            self._clients.discard(identity)
+
+    def _publish(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            for follower in list(job.followers):
+                self._send(follower, job.event)
+
+    # ------------------------------------------------------------ worker
+
+    def _start_worker(self) -> Worker:
+        started = Worker(self._context, *self._settings)
+        self._authenticator.configure_curve_callback(WORKER, credentials_provider=started.allowed)
+        return started
+
+    def _feed_worker(self) -> None:
+        if self.loaded is None:
+            return
+        job = self.queue.start_next()
+        if job is not None and job.request is not None:
+            self._worker.send(Submit(job=job.id, request=job.request))
+
+    def _hear_worker(self) -> None:
+        message = worker.decode_worker_message(self._worker.socket.recv_multipart())
+        if isinstance(message, worker.Loaded):
+            self.loaded = message
+            logger.info("ready: model %s on %s in %s", message.model, message.device, message.dtype)
+            self._greet_again()
+        elif isinstance(message, worker.NotLoaded):
+            raise CannotStart(message.message)
+        else:
+            self._publish(self.queue.record(message))
+
+    def _replace_worker(self) -> None:
+        code = self._worker.process.returncode
+        if self.loaded is None:
+            raise CannotStart(f"The worker process ended (exit code {code}) while loading a model.")
+        logger.error("the worker process ended (exit code %s); starting another", code)
+        running = self.queue.running
+        if running is not None:
+            words = (
+                f"The worker process ended in the middle of this job (exit code {code}), perhaps "
+                "for want of memory: try a smaller image. It is being started anew."
+            )
+            failed = Failed(job=running.id, code="worker_died", message=words)
+            self._publish(self.queue.record(failed))
+        self.loaded = None
+        self._greet_again()
+        self._worker.stop()
+        self._worker = self._start_worker()
+
+    def _close(self) -> None:
+        words = "The backend was stopped before this job had ended."
+        for job in self.queue.unfinished():
+            for follower in job.followers:
+                self._send(follower, Failed(job=job.id, code="server_stopped", message=words))
+        self._worker.stop()
+        with contextlib.suppress(BadConnectionFile):  # ours to remove only while it is ours
+            if read_connection(self.connection_file) == self.connection:
+                self.connection_file.unlink()
+        self._authenticator.stop()
+        self._router.close()
+        self._context.term()
+
+
+def _reachable(bound: str, advertise: str | None) -> str:
+    """The endpoint that clients should use for a socket bound at `bound`.
+
+    Raises:
+        ValueError: it is not a TCP endpoint.
+    """
+    match = ENDPOINT_PATTERN.fullmatch(bound)
+    if match is None:
+        raise ValueError(f"{bound} is not of the form tcp://HOST:PORT")
+    host = match["host"]
+    if advertise is not None:
+        host = advertise
+    elif host in ("0.0.0.0", "[::]"):
+        host = socket.gethostname()
+    return f"tcp://{host}:{match['port']}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the server until SIGINT or SIGTERM; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m backend.server",
+        description="Serve relevance maps and local edits to Blender and other clients.",
+    )
+    parser.add_argument(
+        "--bind",
+        default="tcp://127.0.0.1:*",
+        metavar="ENDPOINT",
+        help="where to listen; tcp://0.0.0.0:5577 serves other machines too (%(default)s)",
+    )
+    parser.add_argument(
+        "--advertise",
+        metavar="HOST",
+        help="host name for the connection file, if clients need another than this machine's own",
+    )
+    parser.add_argument(
+        "--model",
+        default="auto",
+        help='hub id, folder, "demo", or "auto": the real InstructPix2Pix where it can be had, '
+        "the embedded demo model where not (%(default)s)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--dtype", default="auto", help="auto, float32, float16, bfloat16")
+    parser.add_argument(
+        "--connection-file",
+        type=Path,
+        default=default_connection_file(),
+        metavar="FILE",
+        help="where to write address and keys for clients (%(default)s)",
+    )
+    parser.add_argument(
+        "--new-keys", action="store_true", help="make new keys; older connection files stop working"
+    )
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    try:
+        server = Server(
+            options.bind,
+            options.connection_file,
+            options.model,
+            options.device,
+            options.dtype,
+            options.advertise,
+            options.new_keys,
+        )
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, server.stop)
+        print(f"Watch Your Steps backend {__version__}, protocol {PROTOCOL_VERSION}")
+        print(f"listening on {server.connection.endpoint}")
+        print(f"connection file {server.connection_file}")
+        print(f"loading model {options.model} on device {options.device}", flush=True)
+        server.serve()
+    except CannotStart as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""The connection file: where the server listens, and the keys that let a client in."""
+
+import json
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+import zmq
+
+from .messages import PROTOCOL_VERSION
+
+KEY_PATTERN = re.compile(r"[!-~]{40}")  # a CURVE key in Z85: 40 printable characters
+ENDPOINT_PATTERN = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:%.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
+
+
+class BadConnectionFile(ValueError):
+    """A connection file that cannot be used; the text says which and why."""
+
+
+class Connection(
+    msgspec.Struct, frozen=True, kw_only=True, rename={"protocol_version": "protocol"}
+):
+    """All that a client needs to reach a server."""
+
+    endpoint: str
+    """ZeroMQ endpoint, such as "tcp://127.0.0.1:40123"."""
+    server_public_key: str
+    """CURVE key in Z85 that proves the server."""
+    client_public_key: str
+    client_secret_key: str
+    """CURVE pair that lets a client in."""
+    protocol_version: int = PROTOCOL_VERSION
+
+    def __post_init__(self) -> None:
+        for name in ("server_public_key", "client_public_key", "client_secret_key"):
+            if not KEY_PATTERN.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name} is not a CURVE key of 40 characters")
+        if not ENDPOINT_PATTERN.fullmatch(self.endpoint):
+            raise ValueError(f"endpoint {self.endpoint!r} is not of the form tcp://HOST:PORT")
+
+
+class ServerKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """The server's own CURVE pair and the one client pair that it lets in (Z85)."""
+
+    server_public_key: str
+    server_secret_key: str
+    client_public_key: str
+    client_secret_key: str
+
+    def connection(self, endpoint: str) -> Connection:
+        """What a client needs to reach a server that holds these keys at `endpoint`."""
+        return Connection(
+            endpoint=endpoint,
+            server_public_key=self.server_public_key,
+            client_public_key=self.client_public_key,
+            client_secret_key=self.client_secret_key,
+        )
+
+
+def new_server_keys() -> ServerKeys:
+    """Two fresh CURVE pairs."""
+    server_public, server_secret = (key.decode() for key in zmq.curve_keypair())
+    client_public, client_secret = (key.decode() for key in zmq.curve_keypair())
+    return ServerKeys(
+        server_public_key=server_public,
+        server_secret_key=server_secret,
+        client_public_key=client_public,
+        client_secret_key=client_secret,
+    )
+
+
+def data_folder() -> Path:
+    """The user's own folder for connection files and keys, by the rules of the platform."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "watch-your-steps"
+
+
+def default_connection_file() -> Path:
+    """Where a server writes its connection file and a client looks for it unless told otherwise."""
+    return data_folder() / "connection.json"
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace `path` in one step by a file that only its owner can read.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_connection(path: Path, connection: Connection) -> None:
+    """Write a connection file, readable by its owner only.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    write_private(path, msgspec.json.format(msgspec.json.encode(connection)) + b"\n")
+
+
+def read_connection(path: Path) -> Connection:
+    """Read a connection file.
+
+    Raises:
+        BadConnectionFile: it is missing, unreadable, or not a connection file of this version.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise BadConnectionFile(
+            f"There is no connection file {path}: start the backend (python -m backend.server), "
+            "or copy its connection file here."
+        ) from None
+    except OSError as error:
+        raise BadConnectionFile(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        version = json.loads(content)["protocol"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadConnectionFile(
+            f"{path} is not a connection file: copy it again from the machine of the backend."
+        ) from error
+    if version != PROTOCOL_VERSION:
+        raise BadConnectionFile(
+            f"{path} is for protocol {version}, this side speaks protocol {PROTOCOL_VERSION}: "
+            "install the add-on and the backend of the same release."
+        )
+    try:
+        return msgspec.json.decode(content, type=Connection)
+    except msgspec.ValidationError as error:
+        raise BadConnectionFile(f"{path} is not a usable connection file: {error}.") from error
+
+
+def load_or_make_keys(path: Path, renew: bool = False) -> ServerKeys:
+    """The server's keys, kept in `path` from one start to the next so that copied connection
+    files go on working; fresh ones where there are none yet or `renew` asks for them.
+
+    Raises:
+        BadConnectionFile: the file is there but cannot be read.
+        OSError: the file cannot be written.
+    """
+    if path.exists() and not renew:
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=ServerKeys)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise BadConnectionFile(
+                f"The key file {path} cannot be used ({error}): start with --new-keys, and "
+                "copy the new connection file to every client."
+            ) from error
+    keys = new_server_keys()
+    write_private(path, msgspec.json.encode(keys))
+    return keys
