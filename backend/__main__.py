@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         request = _request(options)
         report = Report(command, settings=_settings(request))
         result = _run(request, options, report)
-        _write(request, result, options.out, report)
+        written = _write(request, result, options.out, report)
     except (BadInput, BadConnectionFile, ConnectionFailed, ServerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -53,9 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     for note in result.notes:
         print(f"note: {note}")
-    print(
-        f"wrote {', '.join(sorted(path.name for path in options.out.iterdir()))} to {options.out}"
-    )
+    print(f"wrote {', '.join(written)} to {options.out}")
     return 0
 
 
@@ -233,28 +231,27 @@ def _progress_line() -> Callable[[str, float], None]:
     return show
 
 
-def _write(request: Request, result: Result, folder: Path, report: Report) -> None:
+def _write(request: Request, result: Result, folder: Path, report: Report) -> list[str]:
+    """Write pictures and report into `folder`; returns the names of the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(result, EditResult):
-        _save(result.image, folder / "edit.png")
-        _save(result.mask, folder / "mask.png")
-        outside = ~result.mask
-        report.figures["edited_share"] = float(result.mask.mean())
-        report.figures["outside_is_input"] = bool(
-            (result.image[outside] == request.image[outside]).all()
-        )
+    pictures: dict[str, NDArray[np.uint8] | NDArray[np.bool_]] = {}
     if result.relevance is not None:
-        heat = heat_map(result.relevance)
-        _save(heat, folder / "relevance.png")
-    if isinstance(result, RelevanceResult):
+        pictures["relevance.png"] = heat_map(result.relevance)
+    if isinstance(result, EditResult):
+        pictures |= {"edit.png": result.image, "mask.png": result.mask}
+        kept = (result.image == request.image).all(axis=2) | result.mask
+        report.figures["edited_share"] = float(result.mask.mean())
+        report.figures["outside_is_input"] = bool(kept.all())
+    else:
+        overlay = request.image * 0.4 + heat_map(result.relevance) * 0.6
+        pictures["overlay.png"] = overlay.astype(np.uint8)
         np.save(folder / "relevance.npy", result.relevance)
-        _save((request.image * 0.4 + heat * 0.6).astype(np.uint8), folder / "overlay.png")
         report.figures |= {"spread": result.spread, "magnitude": result.magnitude}
+    for name, picture in pictures.items():
+        Image.fromarray(picture).save(folder / name)
     report.write(folder)
-
-
-def _save(image: NDArray[np.uint8] | NDArray[np.bool_], path: Path) -> None:
-    Image.fromarray(image).save(path)
+    arrays = ["relevance.npy"] if isinstance(result, RelevanceResult) else []
+    return [*pictures, *arrays, "report.json"]
 
 
 def heat_map(relevance: NDArray[np.float32]) -> NDArray[np.uint8]:

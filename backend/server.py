@@ -12,8 +12,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from types import FrameType
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
@@ -137,7 +137,6 @@ class Server:
         self.queue = JobQueue()
         self.loaded: worker.Loaded | None = None
         self._settings = (model, device, dtype)
-        self._stopping = False
         self._clients: set[bytes] = set()
         try:
             keys = load_or_make_keys(
@@ -167,6 +166,7 @@ class Server:
             self.connection = keys.connection(_reachable(bound, advertise))
             write_connection(connection_file, self.connection)
         except (zmq.ZMQError, OSError, ValueError) as error:
+            self._authenticator.stop()
             self._context.destroy(linger=0)
             raise CannotStart(
                 f"Cannot listen on {bind} or write {connection_file}: {error}. Is another server "
@@ -174,8 +174,8 @@ class Server:
             ) from error
         self._worker = self._start_worker()
 
-    def serve(self) -> None:
-        """Work until `stop` is called.
+    def serve(self, stop: threading.Event) -> None:
+        """Work until `stop` is set.
 
         Raises:
             CannotStart: the models cannot be loaded.
@@ -184,7 +184,7 @@ class Server:
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._worker.socket, zmq.POLLIN)
         try:
-            while not self._stopping:
+            while not stop.is_set():
                 ready = dict(poller.poll(POLL_MS))
                 if self._worker.socket in ready:
                     self._hear_worker()
@@ -197,10 +197,6 @@ class Server:
                 self._feed_worker()
         finally:
             self._close()
-
-    def stop(self, *signal_arguments: int | FrameType | None) -> None:
-        """End `serve` soon. May be called from a signal handler."""
-        self._stopping = True
 
     # ------------------------------------------------------------ clients
 
@@ -381,6 +377,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):  # before there is anything to leave behind
+        signal.signal(name, lambda *_: stop.set())
     try:
         server = Server(
             options.bind,
@@ -391,13 +390,11 @@ def main(arguments: list[str] | None = None) -> int:
             options.advertise,
             options.new_keys,
         )
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, server.stop)
         print(f"Watch Your Steps backend {__version__}, protocol {PROTOCOL_VERSION}")
         print(f"listening on {server.connection.endpoint}")
         print(f"connection file {server.connection_file}")
         print(f"loading model {options.model} on device {options.device}", flush=True)
-        server.serve()
+        server.serve(stop)
     except CannotStart as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,65 @@
+"""Pictures side by side with words, as one PNG.
+
+    python -m backend.contact_sheet OUT.png SHEET.json
+
+SHEET.json is a list of rows; a row is a list of {"picture": FILE, "words": TEXT}.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+TILE = 256
+MARGIN = 12
+WORDS = 40
+PAPER, INK = (250, 250, 248), (40, 40, 40)
+
+Tile = tuple[Image.Image, str]
+
+
+def contact_sheet(rows: Sequence[Sequence[Tile]], tile: int = TILE) -> Image.Image:
+    """One RGB picture of all rows.
+
+    Args:
+        rows: tiles of picture and words (at most two lines of about 36 characters).
+        tile: pixels of a tile's longer side.
+    """
+    columns = max(len(row) for row in rows)
+    size = (
+        columns * (tile + MARGIN) + MARGIN,
+        len(rows) * (tile + WORDS + MARGIN) + MARGIN,
+    )
+    sheet = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=13)
+    for y, row in enumerate(rows):
+        for x, (picture, words) in enumerate(row):
+            left = MARGIN + x * (tile + MARGIN)
+            top = MARGIN + y * (tile + WORDS + MARGIN)
+            scale = tile / max(picture.size)
+            shown = picture.convert("RGB").resize(
+                (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))),
+                Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC,
+            )
+            sheet.paste(shown, (left, top))
+            draw.multiline_text((left, top + tile + 4), words, INK, font, spacing=2)
+    return sheet
+
+
+def main(arguments: list[str]) -> int:
+    """Write a contact sheet; the exit status."""
+    if len(arguments) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    out, description = map(Path, arguments)
+    rows = json.loads(description.read_text("utf-8"))
+    tiles = [[(Image.open(tile["picture"]), tile["words"]) for tile in row] for row in rows]
+    contact_sheet(tiles).save(out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,315 @@
+"""The main job from end to end: a Blender camera, one sentence, a local edit back in Blender.
+
+Run by `python install.py demo`, in Blender's own Python. Installs the built extension into the bpy
+module, starts the real server as a process, and drives the add-on's own operators. Writes
+report.json, contact_sheet.png, demo.blend and the single pictures.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+MODULE = "bl_ext.user_default.watch_your_steps"
+DEMO_SEED = 7
+SETTINGS = (
+    "steps",
+    "text_guidance",
+    "image_guidance",
+    "strength",
+    "seed",
+    "noise_level",
+    "relevance_seeds",
+    "max_side",
+)
+PASSING_IOU = 0.5
+EDIT_STEPS = 50
+RENDER_SIZE = 512
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on; the text says why."""
+
+
+@dataclass
+class Stages:
+    """Prints what is being done and keeps how long it took."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time the block under a name; a name may come again."""
+        print(f"{name} ...", flush=True)
+        start = time.perf_counter()
+        yield
+        spent = time.perf_counter() - start
+        self.seconds[name] = round(self.seconds.get(name, 0) + spent, 2)
+        print(f"{name}: {spent:.1f} s", flush=True)
+
+
+def main() -> int:
+    """Run the demo; the exit status."""
+    options = _parser().parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    _send_blenders_words_to(options.out / "blender.log")
+    with tempfile.TemporaryDirectory(prefix="watch-your-steps-demo-") as folder:
+        os.environ["BLENDER_USER_RESOURCES"] = folder  # before bpy is imported
+        try:
+            return _demo(options, Path(folder))
+        except (RuntimeError, TimeoutError) as error:  # operators that refuse, and our own
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+
+def _send_blenders_words_to(log: Path) -> None:
+    """Blender writes hundreds of lines a render to the process's standard output: keep them in a
+    file, and let only what this script prints through.
+    """
+    own = os.dup(1)
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 1)
+    sys.stdout = os.fdopen(own, "w", encoding="utf-8", errors="replace")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python install.py demo", description=__doc__)
+    parser.add_argument("--zip", type=Path, required=True, help="the built extension")
+    parser.add_argument("--backend-python", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--install-report", type=Path, help="what install.py made, as JSON")
+    parser.add_argument("--model", default="demo", help="for the server (demo)")
+    parser.add_argument("--seed", type=int, default=DEMO_SEED, help=f"of the scene ({DEMO_SEED})")
+    parser.add_argument(
+        "--scenes", type=int, default=0, metavar="N", help="then measure N other scenes too"
+    )
+    return parser
+
+
+def _demo(options: argparse.Namespace, folder: Path) -> int:
+    stages = Stages()
+    with stages("Installing the extension into Blender"):
+        import bpy
+
+        bpy.ops.extensions.package_install_files(
+            filepath=str(options.zip.resolve()),
+            repo="user_default",
+            enable_on_install=True,
+            overwrite=True,
+        )
+        if MODULE not in bpy.context.preferences.addons:
+            raise DemoError(f"Blender does not accept {options.zip}: see blender.log.")
+    connection_file = folder / "connection.json"
+    with _server(options, connection_file, options.out / "server.log"):
+        with stages("Starting the server and loading the model"):
+            session = import_module(f"{MODULE}.session")
+            bpy.context.preferences.addons[MODULE].preferences.connection_file = str(
+                connection_file
+            )
+            bpy.ops.watch_your_steps.connect()
+            session.wait_for_connection(timeout=300)
+            welcome = session.state.status.welcome
+            print(f"The server runs {welcome.model} on {welcome.device}.")
+        rows = [_one_scene(options.seed, options.out, stages, edit=True)]
+        with stages("Saving demo.blend"):
+            bpy.ops.wm.save_as_mainfile(filepath=str(options.out / "demo.blend"))
+        measured = []
+        seeds = (seed for seed in range(options.seed + 1, options.seed + 1 + options.scenes))
+        for seed in seeds:
+            folder_of_scene = options.out / f"scene_{seed}"
+            measured.append(_one_scene(seed, folder_of_scene, stages, edit=False))
+    sheet = _contact_sheet(options, "contact_sheet.png", rows)
+    report = _report(options, stages, welcome, rows[0], measured)
+    (options.out / "report.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+    if measured:
+        _contact_sheet(options, "scenes.png", measured)
+        passed = report["scenes"]["passed"]
+        print(f"IoU of at least {PASSING_IOU} on {passed} of {len(measured)} other scenes.")
+    print(f"Made {sheet}, demo.blend and report.json: IoU {rows[0]['iou']:.2f}.")
+    print(f"Next: open {options.out / 'demo.blend'} in Blender, or try other scenes with --seed N.")
+    return 0
+
+
+@contextlib.contextmanager
+def _server(options: argparse.Namespace, connection_file: Path, log: Path) -> Iterator[None]:
+    """The real server as a process, until the block ends."""
+    command = [str(options.backend_python.absolute()), "-m", "backend.server"]
+    command += ["--model", options.model, "--connection-file", str(connection_file)]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            deadline = time.monotonic() + 60
+            while not connection_file.exists():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise DemoError(f"The server does not start; see {log}.")
+                time.sleep(0.05)
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def _one_scene(seed: int, out: Path, stages: Stages, *, edit: bool) -> dict[str, Any]:
+    """Build a scene, preview its relevance and measure the mask; edit it where asked to."""
+    import bpy
+    import numpy as np
+
+    scenes = import_module("scenes")
+    pictures = import_module(f"{MODULE}.pictures")
+    out.mkdir(parents=True, exist_ok=True)
+    with stages("Building the scene"):
+        demo = scenes.build(seed, RENDER_SIZE, samples=32)
+    settings = demo.scene.watch_your_steps
+    settings.instruction = demo.instruction
+    settings.steps = EDIT_STEPS
+    print(f'Scene {seed}, instruction: "{demo.instruction}"')
+    with stages("Rendering and finding the relevance"):
+        bpy.ops.watch_your_steps.preview_relevance()
+        _wait(demo.scene)
+    relevance = pictures.read_gray(settings.relevance_image)
+    mask = pictures.read_gray(settings.mask_image) > 0.5
+    if not (mask == (relevance >= settings.threshold)).all():
+        raise DemoError("The add-on's mask is not its thresholded relevance: this is a defect.")
+    with stages("Rendering the true mask"):
+        truth = scenes.true_mask(demo.scene, mask.shape[1], mask.shape[0])
+    iou = float((mask & truth).sum() / max(1, (mask | truth).sum()))
+    print(f"IoU of mask and true mask: {iou:.2f}", flush=True)
+    result: dict[str, Any] = {
+        "seed": seed,
+        "instruction": demo.instruction,
+        "threshold": settings.threshold,
+        "iou": round(iou, 4),
+    }
+    render = pictures.read_rgb(settings.render_image)
+    files: dict[str, Any] = {"render": render, "relevance": relevance, "mask": mask}
+    if edit:
+        with stages("Editing"):
+            bpy.ops.watch_your_steps.edit()
+            _wait(demo.scene)
+        edited = pictures.read_rgb(settings.edit_image)
+        files["edit"] = edited
+        result["outside_is_input"] = bool((edited == render)[~mask].all())
+        result["inside_changed"] = round(float((edited != render).any(axis=2)[mask].mean()), 4)
+        result["settings"] = {name: getattr(settings, name) for name in SETTINGS}
+    files["truth"] = truth
+    for name, picture in files.items():
+        _save(np.asarray(picture), out / f"{name}.png")
+    result["pictures"] = {name: str(out / f"{name}.png") for name in files}
+    return result
+
+
+def _wait(scene: Any) -> None:
+    """Drain the add-on's queue until the scene's job has ended, showing its progress."""
+    session = import_module(f"{MODULE}.session")
+    shown = -1
+
+    def ended() -> bool:
+        nonlocal shown
+        job = session.job_of(scene)
+        if job is not None and int(job.fraction * 10) > shown:
+            shown = int(job.fraction * 10)
+            print(f"  {job.fraction:4.0%}  {job.stage}", flush=True)
+        return job is None
+
+    session.wait(ended, timeout=1800)
+    words = session.message_of(scene)
+    if "failed" in words or "cancelled" in words:
+        raise DemoError(words)
+
+
+def _save(picture: Any, path: Path) -> None:
+    """A PNG of uint8 (H, W, 3), or of bool or float32 (H, W) in 0..1."""
+    import bpy
+    import numpy as np
+
+    values = picture.astype(np.float32) / (255 if picture.dtype == np.uint8 else 1)
+    if values.ndim == 2:
+        values = np.repeat(values[..., None], 3, axis=2)
+    height, width = values.shape[:2]
+    image = bpy.data.images.new(path.stem, width, height)
+    rgba = np.concatenate([values, np.ones((height, width, 1), np.float32)], axis=2)
+    image.pixels.foreach_set(np.ascontiguousarray(rgba[::-1]).ravel())
+    image.filepath_raw = str(path)
+    image.file_format = "PNG"
+    image.save()
+    bpy.data.images.remove(image)
+
+
+def _contact_sheet(options: argparse.Namespace, name: str, rows: list[dict[str, Any]]) -> Path:
+    """Draw the rows' pictures side by side, by the backend's Python, which has Pillow."""
+    sheet = []
+    for row in rows:
+        words = {
+            "render": f'seed {row["seed"]}: render\n"{row["instruction"]}"',
+            "relevance": "relevance of the instruction",
+            "mask": f"mask at threshold {row['threshold']:g}\nIoU {row['iou']:.2f}",
+            "edit": "edit\noutside the mask: unchanged bytes",
+            "truth": "true mask\n(Blender's object index)",
+        }
+        sheet.append(
+            [{"picture": file, "words": words[kind]} for kind, file in row["pictures"].items()]
+        )
+    description = options.out / f"{name}.json"
+    description.write_text(json.dumps(sheet), "utf-8")
+    out: Path = options.out / name
+    command = [str(options.backend_python.absolute()), "-m", "backend.contact_sheet"]
+    subprocess.run([*command, str(out), str(description)], cwd=ROOT, check=True)
+    description.unlink()
+    return out
+
+
+def _report(
+    options: argparse.Namespace,
+    stages: Stages,
+    welcome: Any,
+    demo: dict[str, Any],
+    measured: list[dict[str, Any]],
+) -> dict[str, Any]:
+    import bpy
+
+    words = "import json, backend.report as r; print(json.dumps([r.versions(), r.machine()]))"
+    asked = subprocess.run(
+        [str(options.backend_python.absolute()), "-c", words],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    versions, machine = json.loads(asked.stdout)
+    install = (
+        json.loads(options.install_report.read_text("utf-8")) if options.install_report else {}
+    )
+    report = {
+        "command": ["python", "install.py", "demo", *sys.argv[1:]],
+        "versions": versions | {"blender": bpy.app.version_string},
+        "machine": machine,
+        "model": welcome.model,
+        "device": welcome.device,
+        "install": install,
+        "seconds": stages.seconds,
+        "demo": demo,
+    }
+    if measured:
+        passed = sum(scene["iou"] >= PASSING_IOU for scene in measured)
+        report["scenes"] = {
+            "passing_iou": PASSING_IOU,
+            "passed": passed,
+            "of": len(measured),
+            "measured": measured,
+        }
+    return report
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What install.py does once it runs under Python 3.11. Standard library only."""

@@ -1,0 +1,188 @@
+"""Child processes: pip behind a status line, its failures in words, and commands that write to the
+screen.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import queue
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache"
+PIP_LOG = CACHE / "pip.log"
+
+NETWORK_SIGNS = re.compile(
+    r"NewConnectionError|ConnectTimeout|ReadTimeout|NameResolution|ProxyError|SSLError"
+    r"|ConnectionError|ConnectionReset|ConnectionRefused|Network is unreachable"
+    r"|name resolution|Name or service not known"
+)
+COMPILER_SIGNS = re.compile(
+    r"command '?\S*(gcc|cc|clang|g\+\+|cl\.exe)'? failed|Microsoft Visual C\+\+"
+)
+
+
+class InstallError(Exception):
+    """What is missing, in one sentence that says what to do."""
+
+
+def child_environ(extra: Mapping[str, str | Path] | None = None) -> dict[str, str]:
+    """This process's variables plus `extra`, less those that lead another Python astray."""
+    environ = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
+    environ |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONUNBUFFERED": "1"}
+    return environ | {key: str(value) for key, value in (extra or {}).items()}
+
+
+def run(
+    command: Sequence[str | Path], cwd: Path = ROOT, environ: Mapping[str, str | Path] | None = None
+) -> int:
+    """Runs a command that writes to the screen itself. Returns its exit code.
+
+    At Ctrl-C the terminal interrupts the child too: it gets the time to tidy up.
+    """
+    with subprocess.Popen([str(c) for c in command], cwd=cwd, env=child_environ(environ)) as child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            child.wait()
+            raise
+
+
+def capture(command: Sequence[str | Path], cwd: Path = ROOT) -> tuple[int, str]:
+    """Runs a command in silence. Returns its exit code and all that it printed."""
+    done = subprocess.run(
+        [str(c) for c in command],
+        cwd=cwd,
+        env=child_environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    return done.returncode, done.stdout
+
+
+class StatusLine:
+    """A line that is overwritten; without a terminal, a new line every ten seconds at most."""
+
+    def __init__(self) -> None:
+        self.start = self.last = time.monotonic()
+        self.terminal = sys.stdout.isatty()
+
+    def show(self, text: str) -> None:
+        """Shows `text` and the seconds since the start."""
+        now = time.monotonic()
+        text = f"  ({now - self.start:.0f} s) {text}"[:99]
+        if self.terminal:
+            print("\r" + text.ljust(99), end="", flush=True)
+        elif now - self.last >= 10:
+            self.last = now
+            print(text, flush=True)
+
+    def clear(self) -> None:
+        """Empties the line for whatever is printed next."""
+        if self.terminal:
+            print("\r" + " " * 99 + "\r", end="", flush=True)
+
+
+def lines_or_pauses(child: subprocess.Popen[str]) -> Iterator[str | None]:
+    """Yields the child's lines as they come, and None for every second without one."""
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        assert child.stdout is not None
+        for line in child.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            line = lines.get(timeout=1)
+        except queue.Empty:
+            yield None
+            continue
+        if line is None:
+            return
+        yield line
+
+
+def run_pip(python: Path, arguments: Sequence[str | Path], packages: int = 0) -> None:
+    """Runs an environment's pip, with the user's own pip configuration, behind a status line.
+
+    `packages` is the number of packages expected, for the status line only. All that pip says goes
+    to PIP_LOG. Raises InstallError, in words, where pip fails.
+    """
+    CACHE.mkdir(exist_ok=True)
+    command = [str(a) for a in (python, "-m", "pip", *arguments, "--no-input")]
+    status, output, seen, doing = StatusLine(), "", 0, "asking the package index"
+    with (
+        PIP_LOG.open("a", encoding="utf-8") as log,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=child_environ(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as child,
+    ):
+        log.write(f"\n$ {' '.join(command)}\n")
+        for line in lines_or_pauses(child):
+            if line is not None:
+                log.write(line)
+                output += line
+                if line.startswith(("Collecting ", "Processing ")):
+                    seen += 1
+                    doing = f"{seen}/{max(packages, seen)} {Path(line.split()[1]).name}"
+                elif match := re.match(r"\s*(?:Downloading|Using cached) \S+ (\(.*?\))", line):
+                    doing = f"{doing.partition(' (')[0]} {match[1]}"
+                elif line.startswith("Installing collected packages"):
+                    doing = "unpacking and compiling " + line.split(": ")[1].strip()
+            status.show(doing)
+    status.clear()
+    if child.returncode != 0:
+        raise InstallError(explain_failure(output))
+
+
+def explain_failure(output: str) -> str:
+    """Says in one sentence what, by its output, made pip fail."""
+    if re.search(r"No space left on device|Errno 28|not enough space", output):
+        return (
+            f"The disk is full: free some space where {ROOT} and the temporary files lie, and"
+            " run this again."
+        )
+    if "DO NOT MATCH THE HASHES" in output:
+        return (
+            "A downloaded file is not the pinned one (its hash differs): run this again, or"
+            " check your mirror."
+        )
+    if NETWORK_SIGNS.search(output):
+        return (
+            "The package index cannot be reached: check the network, or pip's proxy and index"
+            " settings."
+        )
+    if COMPILER_SIGNS.search(output):
+        return (
+            "A package must be compiled and no C compiler works: install one (Debian:"
+            " build-essential)."
+        )
+    if missing := re.search(r"No matching distribution found for (\S+)", output):
+        machine = f"{platform.system()} {platform.machine()}"
+        return (
+            f"The package index has no {missing[1]} for Python 3.11 on {machine}: {PIP_LOG} says"
+            " more."
+        )
+    errors = re.findall(r"^ERROR: (.+)", output, re.MULTILINE)
+    return (
+        f"pip failed ({errors[-1] if errors else 'it gave no reason'}): {PIP_LOG} has all of its"
+        " output."
+    )

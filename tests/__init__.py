@@ -1,0 +1,1 @@
+"""Tests of protocol, backend and add-on."""

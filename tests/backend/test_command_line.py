@@ -1,0 +1,135 @@
+"""`python -m backend relevance|edit`: the files it writes, and its words about bad input."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backend.__main__ import heat_map, main
+from backend.contact_sheet import contact_sheet
+from backend.contact_sheet import main as sheet_main
+from backend.editing import Editor
+from tests.backend.test_server import running_server
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """An image file and its pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png", pixels
+
+
+def test_relevance_writes_map_pictures_and_report(picture, tmp_path, tiny_model, capsys):
+    path, pixels = picture
+    out = tmp_path / "out"
+    arguments = [str(path), "make the sphere red", "--out", str(out), "--seeds", "2"]
+    assert main(["relevance", *arguments, "--model", str(tiny_model), "--device", "cpu"]) == 0
+    editor = Editor.from_pretrained(str(tiny_model), device="cpu")
+    editor.set_image(pixels)
+    expected = editor.relevance("make the sphere red", seeds=(0, 1)).at(48, 64)
+    assert (np.load(out / "relevance.npy") == expected).all()
+    assert (np.asarray(Image.open(out / "relevance.png")) == heat_map(expected)).all()
+    report = json.loads((out / "report.json").read_text())
+    assert report["settings"]["seeds"] == [0, 1]
+    assert report["settings"]["model"] == str(tiny_model)
+    assert report["seconds"]["job"] > 0
+    assert report["figures"]["spread"] > 0
+    assert set(report["versions"]) >= {"torch", "diffusers", "watch-your-steps"}
+    assert "wrote relevance.png, overlay.png" in capsys.readouterr().out
+
+
+def test_edit_here_and_on_a_server_are_the_same(picture, tmp_path, tiny_model):
+    path, pixels = picture
+    common = ["edit", str(path), "make the sphere red", "--steps", "2", "--threshold", "0.4"]
+    here = [*common, "--out", str(tmp_path / "here"), "--model", str(tiny_model)]
+    assert main([*here, "--device", "cpu"]) == 0
+    with running_server(tiny_model, tmp_path):
+        there = [*common, "--out", str(tmp_path / "there")]
+        assert main([*there, "--server", str(tmp_path / "connection.json")]) == 0
+    images = [np.asarray(Image.open(tmp_path / d / "edit.png")) for d in ("here", "there")]
+    mask = np.asarray(Image.open(tmp_path / "here" / "mask.png"))
+    assert (images[0] == images[1]).all()
+    assert (images[0][~mask] == pixels[~mask]).all()
+    report = json.loads((tmp_path / "there" / "report.json").read_text())
+    assert report["figures"]["outside_is_input"] is True
+    assert report["settings"]["threshold"] == 0.4
+    assert report["settings"]["device"] == "cpu"
+
+
+def test_given_mask_is_used(picture, tmp_path, tiny_model):
+    path, pixels = picture
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:20, 10:30] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    arguments = ["edit", str(path), "make the sphere red", "--steps", "2", "--device", "cpu"]
+    out = ["--out", str(tmp_path / "out"), "--model", str(tiny_model)]
+    assert main([*arguments, *out, "--mask", str(tmp_path / "mask.png")]) == 0
+    edited = np.asarray(Image.open(tmp_path / "out" / "edit.png"))
+    assert (edited[mask == 0] == pixels[mask == 0]).all()
+    assert (edited[mask > 0] != pixels[mask > 0]).any()
+    Image.fromarray(mask[:, :10]).save(tmp_path / "mask.png")
+    assert main([*arguments, *out, "--mask", str(tmp_path / "mask.png")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"image": "nowhere.png"}, "There is no image nowhere.png"),
+        ({"image": __file__}, "cannot be read as an image"),
+        ({"instruction": ""}, "length >= 1"),
+        ({"--threshold": "1.5"}, "threshold"),
+        ({"--steps": "0"}, "steps"),
+        ({"--seeds": "0"}, "seeds"),
+        ({"--strength": "nan"}, "strength"),
+        ({"--model": "./nowhere"}, "There is no folder ./nowhere"),
+        ({"--device": "abacus"}, "There is no device 'abacus'"),
+        ({"--dtype": "int3"}, "dtype 'int3'"),
+        ({"--server": "nowhere.json"}, "no connection file nowhere.json"),
+        ({"--mask": "nowhere.png"}, "There is no image nowhere.png"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(
+    picture, tmp_path, tiny_model, capsys, change, words
+):
+    values = {
+        "image": str(picture[0]),
+        "instruction": "make the sphere red",
+        "--out": str(tmp_path / "out"),
+        "--model": str(tiny_model),
+        "--device": "cpu",
+    } | change
+    options = [part for name, value in values.items() if name[0] == "-" for part in (name, value)]
+    assert main(["edit", values["image"], values["instruction"], *options]) == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_interrupt_writes_nothing(picture, tmp_path, tiny_model, monkeypatch):
+    def interrupt(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Editor, "edit", interrupt)
+    arguments = [str(picture[0]), "make the sphere red", "--out", str(tmp_path / "out")]
+    assert main(["edit", *arguments, "--model", str(tiny_model), "--device", "cpu"]) == 130
+    assert not (tmp_path / "out").exists()
+
+
+def test_contact_sheet_shows_every_picture(tmp_path):
+    colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
+    pictures = []
+    for number, colour in enumerate(colours):
+        Image.new("RGB", (40, 20), colour).save(tmp_path / f"{number}.png")
+        pictures.append({"picture": str(tmp_path / f"{number}.png"), "words": "two\nlines"})
+    description = tmp_path / "sheet.json"
+    description.write_text(json.dumps([pictures[:2], pictures[2:]]))
+    assert sheet_main([str(tmp_path / "sheet.png"), str(description)]) == 0
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    for colour in colours:
+        found = (sheet == colour).all(axis=2)
+        assert found.sum() == 256 * 128
+    assert sheet_main(["only one argument"]) == 2
+    assert contact_sheet([[(Image.new("RGB", (9, 900)), "")]]).height > 256

@@ -1,0 +1,441 @@
+"""Relevance maps and guided edits against the papers' equations and diffusers' own pipeline."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, StableDiffusionInstructPix2PixPipeline
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import backend.editing.editor as editor_module
+from backend.editing import Editor, ModelNotFound, Step
+from backend.editing.backbone import resolve_model
+from backend.editing.guided_edit import timesteps
+from backend.editing.relevance import RelevanceMap, normalise
+
+INSTRUCTION = "make the sphere red"
+
+
+@pytest.fixture(scope="module")
+def editor(tiny_model):
+    return Editor.from_pretrained(str(tiny_model), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_model):
+    loaded = StableDiffusionInstructPix2PixPipeline.from_pretrained(
+        tiny_model, safety_checker=None, torch_dtype=torch.float32
+    )
+    loaded.scheduler = DDIMScheduler.from_config(
+        loaded.scheduler.config,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=False,
+    )
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
+
+
+def random_image(height, width, seed=0):
+    """Smooth colours with some noise, so that neither is all there is."""
+    rng = np.random.default_rng(seed)
+    smooth = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+    noise = rng.integers(-20, 20, (height, width, 3))
+    return (np.asarray(smooth.resize((width, height))) + noise).clip(0, 255).astype(np.uint8)
+
+
+class Spy:
+    """Calls through and keeps what was given and returned."""
+
+    def __init__(self, function):
+        self.function = function
+        self.calls = []
+        self.results = []
+
+    def __call__(self, *args, **kwargs):
+        result = self.function(*args, **kwargs)
+        self.calls.append(args)
+        self.results.append(result)
+        return result
+
+
+# ------------------------------------------------------------------ against diffusers
+
+
+@pytest.mark.parametrize("image_guidance", [1.5, 1.0])
+@pytest.mark.parametrize("steps", [4, 20])
+def test_threshold_zero_equals_diffusers_pipeline(
+    editor, pipeline, monkeypatch, image_guidance, steps
+):
+    image = random_image(64, 80)
+    noise = np.random.default_rng(1).standard_normal((4, 8, 10)).astype(np.float32)
+    guided = Spy(editor_module.guided_edit)
+    predict = Spy(editor.backbone.predict_noise)
+    monkeypatch.setattr(editor_module, "guided_edit", guided)
+    editor.set_image(image)
+    relevance = editor.relevance(INSTRUCTION)
+    monkeypatch.setattr(editor.backbone, "predict_noise", predict)
+    editor.edit(
+        INSTRUCTION,
+        threshold=0.0,
+        steps=steps,
+        image_guidance=image_guidance,
+        noise=noise,
+        relevance=relevance,
+    )
+
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        encoded = (
+            pipeline.vae.encode(pixels).latent_dist.mode() * pipeline.vae.config.scaling_factor
+        )
+    alpha = pipeline.scheduler.alphas_cumprod[999]
+    start = alpha.sqrt() * encoded + (1 - alpha).sqrt() * torch.from_numpy(noise)[None]
+    expected = pipeline(
+        INSTRUCTION,
+        image=Image.fromarray(image),
+        latents=start,
+        num_inference_steps=steps,
+        guidance_scale=7.5,
+        image_guidance_scale=image_guidance,
+        output_type="latent",
+    ).images
+    difference = (guided.results[0] - expected).abs().max() / expected.abs().max()
+    assert difference < 1e-4
+    branches = {call[2].text.shape[0] for call in predict.calls}
+    assert branches == {2 if image_guidance == 1.0 else 3}
+
+
+def test_image_guidance_below_one_guides(editor):
+    image = random_image(64, 64)
+    editor.set_image(image)
+    below = editor.edit(INSTRUCTION, threshold=0.0, steps=3, image_guidance=0.8)
+    one = editor.edit(INSTRUCTION, threshold=0.0, steps=3, image_guidance=1.0)
+    assert (below.image != one.image).any()
+
+
+def test_guidance_equals_equation_1_written_out(editor):
+    """Eq. 1 as it stands in the paper, one branch at a time."""
+    from backend.editing.backbone import stack_branches
+    from backend.editing.guided_edit import guided_noise
+
+    editor.set_image(random_image(64, 64))
+    backbone = editor.backbone
+    with torch.inference_mode():
+        image_latents = editor._encoded.latents
+        text, empty = backbone.embed_text(INSTRUCTION), backbone.embed_text("")
+        z = backbone.draw_noise(3, 8, 8)
+        no_image = torch.zeros_like(image_latents)
+
+        def eps(embedding, condition):
+            return backbone.predict_noise(z, 500, stack_branches([(embedding, condition)]))
+
+        for s_text, s_image in [(7.5, 1.5), (7.5, 1.0), (3.0, 0.8), (1.5, 1.5), (0.0, 2.0)]:
+            expected = (
+                eps(empty, no_image)
+                + s_image * (eps(empty, image_latents) - eps(empty, no_image))
+                + s_text * (eps(text, image_latents) - eps(empty, image_latents))
+            )
+            ours = guided_noise(backbone, z, 500, image_latents, text, empty, s_text, s_image)
+            torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+@given(steps=st.integers(1, 1000), strength=st.floats(0.01, 1.0))
+def test_timesteps_are_as_many_as_asked_and_fall(steps, strength):
+    levels = timesteps(steps, strength, 1000)
+    assert len(levels) == steps
+    assert levels[0] == max(round(strength * 1000) - 1, 0)
+    assert all(0 <= after <= before for before, after in itertools.pairwise(levels))
+
+
+@pytest.mark.parametrize("steps", [1, 7, 20, 30, 100, 999, 1000])
+def test_timesteps_at_full_strength_are_diffusers_trailing_ones(steps):
+    scheduler = DDIMScheduler(timestep_spacing="trailing")
+    scheduler.set_timesteps(steps)
+    assert timesteps(steps, 1.0, 1000) == scheduler.timesteps.tolist()
+
+
+# ------------------------------------------------------------------ the mask
+
+
+@pytest.mark.parametrize("case", range(20))
+def test_bytes_outside_the_mask_are_the_inputs(editor, case):
+    rng = np.random.default_rng(case)
+    height, width = (
+        [(37, 61), (61, 37), (1, 1), (3, 130)][case] if case < 4 else rng.integers(8, 200, 2)
+    )
+    image = random_image(height, width, case)
+    mask = np.zeros((height, width), bool)
+    top, left = rng.integers(0, height), rng.integers(0, width)
+    mask[top : top + rng.integers(1, height + 1), left : left + rng.integers(1, width + 1)] = True
+    settings = {"steps": 2, "seed": int(rng.integers(2**40))}
+    editor.set_image(image)
+    if case % 2:  # a mask from the map instead of a given one
+        first = editor.edit(INSTRUCTION, threshold=float(rng.uniform(0.2, 0.8)), **settings)
+        again = editor.edit(INSTRUCTION, threshold=1.0, **settings)
+        assert (again.image[~again.mask] == image[~again.mask]).all()
+    else:
+        first = editor.edit(INSTRUCTION, mask=mask, **settings)
+        again = editor.edit(INSTRUCTION, mask=mask, **settings)
+        assert (first.mask == mask).all()
+        assert (first.image == again.image).all()
+        assert (first.image[mask] != image[mask]).any()
+    assert first.image.shape == image.shape
+    assert (first.image[~first.mask] == image[~first.mask]).all()
+
+
+def test_empty_mask_returns_the_input(editor):
+    image = random_image(37, 61)
+    editor.set_image(image)
+    edit = editor.edit(INSTRUCTION, mask=np.zeros((37, 61), bool))
+    assert (edit.image == image).all()
+    assert not edit.mask.any()
+
+
+def test_seed_fixes_the_bytes(editor, tiny_model):
+    image = random_image(64, 64)
+    other = Editor.from_pretrained(str(tiny_model), device="cpu")
+    results = []
+    for each in (editor, other):
+        each.set_image(image)
+        results += [each.edit(INSTRUCTION, threshold=0.3, steps=3, seed=seed) for seed in (5, 5, 6)]
+    assert (results[0].image == results[1].image).all()
+    assert (results[0].image == results[3].image).all()
+    assert (results[0].image != results[2].image).any()
+
+
+def test_latents_outside_the_mask_follow_the_noised_input(editor, monkeypatch):
+    """Eq. 5 after every step: outside the mask the next step starts from E(x) at its own level."""
+    image = random_image(64, 64)
+    editor.set_image(image)
+    backbone = editor.backbone
+    predict = Spy(backbone.predict_noise)
+    guided = Spy(editor_module.guided_edit)
+    monkeypatch.setattr(backbone, "predict_noise", predict)
+    monkeypatch.setattr(editor_module, "guided_edit", guided)
+    mask = np.zeros((64, 64), bool)
+    mask[:, 32:] = True
+    editor.edit(INSTRUCTION, mask=mask, steps=5, seed=4)
+    clean = editor._encoded.latents * backbone.scaling
+    noise = backbone.draw_noise(4, 8, 8)
+    for latents, timestep, _ in predict.calls:
+        expected = backbone.add_noise(clean, noise, timestep)
+        torch.testing.assert_close(latents[..., :4], expected[..., :4])
+    assert [call[1] for call in predict.calls] == [999, 799, 599, 399, 199]
+    assert (guided.results[0][..., :4] == clean[..., :4]).all()
+
+
+def test_large_image_is_worked_on_at_native_size(editor):
+    image = random_image(200, 300)
+    editor.set_image(image)
+    native = editor.backbone.native_size
+    assert editor.relevance(INSTRUCTION).values.shape == (native // 8, native * 3 // 2 // 8)
+    edit = editor.edit(INSTRUCTION, threshold=0.5, steps=2)
+    assert edit.image.shape == image.shape
+    assert (edit.image[~edit.mask] == image[~edit.mask]).all()
+    editor.set_image(image, work_size=128)
+    assert editor.relevance(INSTRUCTION).values.shape == (16, 24)
+
+
+# ------------------------------------------------------------------ relevance
+
+
+def test_relevance_equals_equations_2_and_3_written_out(editor, pipeline):
+    image = random_image(64, 64)
+    editor.set_image(image)
+    ours = editor.relevance(INSTRUCTION, noise_level=0.8, seeds=(0, 1, 2))
+
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
+    differences = []
+    with torch.no_grad():
+        condition = pipeline.vae.encode(pixels).latent_dist.mode()
+        latents = condition * pipeline.vae.config.scaling_factor
+        embeddings = [
+            pipeline.text_encoder(
+                pipeline.tokenizer(
+                    text, padding="max_length", max_length=12, return_tensors="pt"
+                ).input_ids
+            )[0]
+            for text in (INSTRUCTION, "")
+        ]
+        for seed in (0, 1, 2):
+            noise = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(seed))
+            noised = pipeline.scheduler.add_noise(latents, noise, torch.tensor([800]))
+            with_text, without = (
+                pipeline.unet(
+                    torch.cat([noised, condition], 1), 800, encoder_hidden_states=embedding
+                ).sample
+                for embedding in embeddings
+            )
+            differences.append((with_text - without).abs().sum(1)[0].numpy())
+    raw = np.mean(differences, axis=0)
+    np.testing.assert_allclose(ours.raw, raw, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(ours.spread, np.std(differences, axis=0), rtol=1e-3, atol=1e-6)
+    quartiles = np.percentile(raw, [25, 75])
+    reach = 1.5 * (quartiles[1] - quartiles[0])
+    clamped = np.clip(raw, quartiles[0] - reach, quartiles[1] + reach)
+    expected = (clamped - clamped.min()) / (clamped.max() - clamped.min())
+    np.testing.assert_allclose(ours.values, expected, rtol=1e-3, atol=1e-5)
+
+
+@given(
+    st.lists(st.floats(0, 1e6, width=32), min_size=4, max_size=60),
+)
+def test_normalised_maps_lie_in_0_to_1_and_keep_the_order(numbers):
+    raw = np.array(numbers, np.float32).reshape(1, -1)
+    values = normalise(raw)
+    assert values.shape == raw.shape
+    assert np.isfinite(values).all()
+    assert values.min() >= 0
+    assert values.max() <= 1
+    order = np.argsort(raw[0], kind="stable")
+    assert (np.diff(values[0][order]) >= 0).all()
+
+
+def test_constant_map_becomes_zeros():
+    assert (normalise(np.full((5, 6), 3.3, np.float32)) == 0).all()
+
+
+def test_mask_needs_no_network(editor):
+    editor.set_image(random_image(64, 64))
+    relevance = editor.relevance(INSTRUCTION)
+    assert (relevance.mask(0.4) == (relevance.values >= 0.4)).all()
+    assert relevance.mask(0.0).all()
+
+
+@settings(deadline=None)
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    factor=st.sampled_from([4, 8]),
+    seed=st.integers(0, 1000),
+)
+def test_enlarged_map_equals_sampling_by_hand(height, width, factor, seed):
+    """`at` against a plain loop: bilinear between cell centres, cells `factor` pixels wide."""
+    rows, columns = -(-height // factor), -(-width // factor)
+    values = np.random.default_rng(seed).random((rows, columns)).astype(np.float32)
+    relevance = RelevanceMap(values, values, values * 0, (height / factor, width / factor))
+    enlarged = relevance.at(height, width)
+    for y in range(height):
+        for x in range(width):
+            v = min(max((y + 0.5) / factor - 0.5, 0), rows - 1)
+            u = min(max((x + 0.5) / factor - 0.5, 0), columns - 1)
+            top, left = int(v), int(u)
+            bottom, right = min(top + 1, rows - 1), min(left + 1, columns - 1)
+            fy, fx = v - top, u - left
+            expected = (
+                values[top, left] * (1 - fy) * (1 - fx)
+                + values[top, right] * (1 - fy) * fx
+                + values[bottom, left] * fy * (1 - fx)
+                + values[bottom, right] * fy * fx
+            )
+            assert enlarged[y, x] == pytest.approx(expected, abs=1e-5)
+
+
+# ------------------------------------------------------------------ caching, callbacks, errors
+
+
+def test_image_and_text_are_encoded_once(editor, monkeypatch):
+    encode, embed = Spy(editor.backbone.encode_image), Spy(editor.backbone.embed_text)
+    monkeypatch.setattr(editor.backbone, "encode_image", encode)
+    monkeypatch.setattr(editor.backbone, "embed_text", embed)
+    image = random_image(72, 64, 99)
+    for _ in range(3):
+        editor.set_image(image.copy())
+        editor.relevance("turn the bear into a panda")
+    assert len(encode.calls) == 1
+    assert len(embed.calls) == 1
+    editor.set_image(random_image(72, 64, 100))
+    assert len(encode.calls) == 2
+
+
+def test_steps_are_reported_and_can_stop_the_edit(editor):
+    class StopNow(Exception):
+        pass
+
+    seen: list[Step] = []
+
+    def on_step(step):
+        seen.append(step)
+        assert editor.preview(step).shape == (8, 10, 3)
+        if len(seen) == 3:
+            raise StopNow
+
+    editor.set_image(random_image(64, 80))
+    with pytest.raises(StopNow):
+        editor.edit(INSTRUCTION, threshold=0.0, steps=10, on_step=on_step)
+    assert [(step.index, step.count) for step in seen] == [(0, 10), (1, 10), (2, 10)]
+
+
+def test_wrong_input_is_refused_in_words(editor):
+    with pytest.raises(ValueError, match="uint8"):
+        editor.set_image(np.zeros((8, 8, 3), np.float32))
+    with pytest.raises(ValueError, match=r"\(H, W, 3\)"):
+        editor.set_image(np.zeros((8, 8), np.uint8))
+    editor.set_image(random_image(64, 64))
+    for wrong, words in [
+        ({"threshold": 1.5}, "threshold"),
+        ({"threshold": float("nan")}, "threshold"),
+        ({"steps": 0}, "step"),
+        ({"strength": 0.0}, "strength"),
+        ({"image_guidance": -1.0}, "guidance"),
+        ({"mask": np.ones((3, 3), bool)}, "mask"),
+        ({"noise": np.zeros((4, 3, 3), np.float32)}, "noise"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            editor.edit(INSTRUCTION, **wrong)
+    with pytest.raises(ValueError, match="noise level"):
+        editor.relevance(INSTRUCTION, noise_level=1.1)
+    with pytest.raises(ValueError, match="seed"):
+        editor.relevance(INSTRUCTION, seeds=())
+
+
+def test_edit_before_an_image_is_set_says_so(tiny_model):
+    with pytest.raises(RuntimeError, match="set_image"):
+        Editor.from_pretrained(str(tiny_model), device="cpu").edit(INSTRUCTION)
+
+
+def test_long_and_foreign_instructions(editor):
+    assert editor.backbone.unread_text(INSTRUCTION) == ""
+    assert "panda" in editor.backbone.unread_text(INSTRUCTION + " the" * 8 + " panda")
+    editor.set_image(random_image(64, 64))
+    assert np.isfinite(editor.relevance("把球变成红色").values).all()
+
+
+def test_missing_models_are_named_without_asking_the_network(tmp_path, monkeypatch):
+    def no_network(*args, **kwargs):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr("backend.editing.backbone.hub_has", no_network)
+    for name in ("./nowhere", str(tmp_path / "nowhere"), "~/nowhere", "a/b/c", "nowhere"):
+        with pytest.raises(ModelNotFound, match="no folder"):
+            resolve_model(name)
+    with pytest.raises(ModelNotFound, match=r"model_index\.json"):
+        resolve_model(str(tmp_path))
+
+
+def test_auto_takes_the_embedded_model_where_the_real_one_cannot_be_had(monkeypatch, caplog):
+    monkeypatch.setattr("backend.editing.backbone.hub_has", lambda model: False)
+    assert resolve_model("auto") == "demo"
+    assert "embedded demo model" in caplog.text
+    monkeypatch.setattr("backend.editing.backbone.hub_has", lambda model: True)
+    assert resolve_model("auto") == "timbrooks/instruct-pix2pix"
+
+
+def test_model_of_another_kind_is_refused(tmp_path, tiny_model):
+    import json
+    import shutil
+
+    folder = tmp_path / "broken"
+    shutil.copytree(tiny_model, folder)
+    config = json.loads((folder / "scheduler/scheduler_config.json").read_text())
+    config["prediction_type"] = "v_prediction"
+    (folder / "scheduler/scheduler_config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="predict noise"):
+        Editor.from_pretrained(str(folder), device="cpu")
+    (folder / "unet/diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(ModelNotFound, match="safetensors"):
+        Editor.from_pretrained(str(folder), device="cpu")

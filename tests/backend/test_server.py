@@ -1,0 +1,416 @@
+"""The real server process over real sockets: jobs, cancel, refusals, crashes, clean stops."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import zmq
+
+from backend.editing import Editor
+from protocol import codec
+from protocol.client import Client, ConnectionFailed, JobCancelled, KeyRefused, ServerError
+from protocol.connection import default_connection_file, new_server_keys, read_connection
+from protocol.messages import (
+    Cancelled,
+    Done,
+    EditRequest,
+    Error,
+    Failed,
+    Hello,
+    Progress,
+    Queued,
+    RelevanceRequest,
+    Welcome,
+    new_job_id,
+)
+
+ROOT = Path(__file__).parents[2]
+IMAGE = np.random.default_rng(0).integers(0, 256, (64, 72, 3), dtype=np.uint8)
+EDIT = EditRequest(image=IMAGE, instruction="make the sphere red", steps=3, threshold=0.3)
+LONG_EDIT = msgspec.structs.replace(EDIT, steps=1000)
+
+
+@contextlib.contextmanager
+def running_server(model, folder, *arguments):
+    """A server process and its connection, once it is listening."""
+    path = folder / "connection.json"
+    command = [sys.executable, "-m", "backend.server", "--model", str(model), "--device", "cpu"]
+    process = subprocess.Popen(
+        [*command, "--connection-file", str(path), *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    process.lines = []  # type: ignore[attr-defined]
+    reader = threading.Thread(target=lambda: process.lines.extend(process.stdout), daemon=True)
+    reader.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert path.exists(), process.lines
+        yield process, read_connection(path)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+        reader.join(5)
+
+
+@pytest.fixture(scope="module")
+def server(tiny_model, tmp_path_factory):
+    with running_server(tiny_model, tmp_path_factory.mktemp("server")) as (process, connection):
+        with Client(connection) as client:  # wait for the model
+            client.connect()
+            client.run(RelevanceRequest(image=IMAGE, instruction="make the sphere red"))
+        yield process, connection
+
+
+@pytest.fixture
+def client(server):
+    with Client(server[1], "the tests") as connected:
+        connected.connect()
+        yield connected
+
+
+# ------------------------------------------------------------------ jobs
+
+
+def test_first_lines_tell_where_it_listens_and_what_it_runs(server, tiny_model):
+    process, connection = server
+    text = "".join(process.lines)
+    assert f"listening on {connection.endpoint}" in text
+    assert "connection.json" in text
+    assert f"ready: model {tiny_model} on cpu in float32" in text
+
+
+def test_welcome_names_model_device_and_capabilities(client, tiny_model):
+    client.hello()
+    (welcome,) = client.poll(5)
+    assert isinstance(welcome, Welcome)
+    assert (welcome.model, welcome.device) == (str(tiny_model), "cpu")
+    assert welcome.model_state == "ready"
+    assert welcome.native_size == 64
+    assert set(welcome.capabilities) == {"relevance_request", "edit_request"}
+
+
+def test_server_returns_what_the_editor_makes(client, tiny_model):
+    editor = Editor.from_pretrained(str(tiny_model), device="cpu")
+    editor.set_image(IMAGE)
+    expected = editor.edit(EDIT.instruction, threshold=EDIT.threshold, steps=EDIT.steps)
+    events = []
+    result = client.run(EDIT, events.append)
+    assert expected.relevance is not None
+    assert (result.image == expected.image).all()
+    assert (result.mask == expected.mask).all()
+    assert (result.relevance == expected.relevance.at(64, 72)).all()
+    assert (result.image[~result.mask] == IMAGE[~result.mask]).all()
+    relevance = client.run(RelevanceRequest(image=IMAGE, instruction=EDIT.instruction))
+    assert (relevance.relevance == result.relevance).all()
+    assert ((relevance.relevance >= EDIT.threshold) == result.mask).all()
+
+
+def test_every_step_is_reported_with_a_preview(client):
+    events = []
+    client.run(EDIT, events.append)
+    assert isinstance(events[0], Queued)
+    assert isinstance(events[-1], Done)
+    steps = [event for event in events if isinstance(event, Progress) and event.preview is not None]
+    assert len(steps) == EDIT.steps
+    assert steps[0].preview.shape == (8, 9, 3)
+    fractions = [event.fraction for event in events if isinstance(event, Progress)]
+    assert fractions == sorted(fractions)
+
+
+def test_cancel_stops_within_one_step(client):
+    job = client.submit(LONG_EDIT)
+    cancelled_at = None
+    seen = []
+    for event in client.events(job):
+        seen.append(event)
+        if isinstance(event, Progress) and event.fraction > 0.01 and cancelled_at is None:
+            client.cancel(job)
+            cancelled_at = time.time()
+    assert isinstance(seen[-1], Cancelled)
+    # Steps of this model take milliseconds, and some are on the wire when the cancel is sent: what
+    # counts is that it does not go on for the nine hundred that are left.
+    fractions = [event.fraction for event in seen if isinstance(event, Progress)]
+    assert fractions[-1] < 0.5
+    assert client.run(EDIT).image.shape == IMAGE.shape
+
+
+def test_waiting_jobs_know_their_position_and_can_be_cancelled(client):
+    first = client.submit(LONG_EDIT)
+    second = client.submit(EDIT)
+    third = client.submit(EDIT)
+    client.cancel(second)
+    latest = {}
+    deadline = time.monotonic() + 20
+    while not isinstance(latest.get(second), Cancelled) and time.monotonic() < deadline:
+        for event in client.poll(0.2):
+            latest[event.job] = event
+    assert isinstance(latest[second], Cancelled)
+    assert latest[third] == Queued(job=third, position=1)
+    client.cancel(first)
+    assert isinstance(list(client.events(third))[-1], Done)
+
+
+def test_submitting_twice_starts_one_job(client):
+    job = new_job_id()
+    client.submit(EDIT, job)
+    client.submit(EDIT, job)
+    events = list(client.events(job))
+    client.submit(EDIT, job)
+    again = list(client.events(job))
+    assert [type(event) for event in again] == [Done]
+    assert sum(isinstance(event, Done) for event in events) == 1
+
+
+def test_job_survives_its_client_and_is_followed_by_another(server):
+    with Client(server[1]) as first:
+        first.connect()
+        job = first.submit(msgspec.structs.replace(EDIT, steps=40))
+        first.poll(5)  # it has arrived
+    with Client(server[1]) as second:
+        second.connect()
+        second.follow(job)
+        *_, last = second.events(job)
+    assert isinstance(last, Done)
+    assert last.result.image.shape == IMAGE.shape
+
+
+def test_unknown_jobs_are_named(client):
+    for send in (client.follow, client.cancel):
+        job = new_job_id()
+        send(job)
+        with pytest.raises(ServerError, match="does not know this job") as refused:
+            list(client.events(job))
+        assert refused.value.code == "unknown_job"
+
+
+def test_run_raises_what_became_of_the_job(client):
+    def cancel_at_once(event):
+        client.cancel(event.job)
+
+    with pytest.raises(JobCancelled):
+        client.run(LONG_EDIT, cancel_at_once)
+
+
+def test_notes_reach_the_client(client):
+    long = EDIT.instruction + " the" * 12 + " panda"
+    result = client.run(msgspec.structs.replace(EDIT, instruction=long))
+    assert any("panda" in note for note in result.notes)
+    result = client.run(msgspec.structs.replace(EDIT, instruction="把球变成红色"))
+    assert any("English" in note for note in result.notes)
+    result = client.run(msgspec.structs.replace(EDIT, mask=np.zeros(IMAGE.shape[:2], bool)))
+    assert any("Lower the threshold" in note for note in result.notes)
+    assert (result.image == IMAGE).all()
+
+
+# ------------------------------------------------------------------ refusals
+
+
+def test_wrong_keys_are_refused_in_words_within_three_seconds(server):
+    connection = server[1]
+    strange = new_server_keys()
+    wrong = [
+        msgspec.structs.replace(
+            connection,
+            client_public_key=strange.client_public_key,
+            client_secret_key=strange.client_secret_key,
+        ),
+        msgspec.structs.replace(connection, server_public_key=strange.server_public_key),
+        msgspec.structs.replace(connection, client_secret_key=strange.client_secret_key),
+    ]
+    for each in wrong:
+        start = time.monotonic()
+        with Client(each) as client, pytest.raises(KeyRefused, match="copy its connection file"):
+            client.connect(timeout=3)
+        assert time.monotonic() - start < 3
+    with Client(connection) as client:
+        assert client.connect().model_state == "ready"
+
+
+def test_client_without_keys_gets_nothing(server):
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.linger = 0
+    socket.connect(server[1].endpoint)
+    socket.send_multipart(codec.encode(Hello(client="no keys")))
+    assert socket.poll(1000) == 0
+    context.destroy(linger=0)
+
+
+def test_nobody_there_is_said_within_the_timeout(server):
+    nobody = msgspec.structs.replace(server[1], endpoint="tcp://127.0.0.1:9")
+    with Client(nobody) as client, pytest.raises(ConnectionFailed, match="Nothing answers"):
+        client.connect(timeout=0.5)
+
+
+def test_other_protocol_version_is_told_both(client):
+    frames = codec.encode(Hello(client="from the future"))
+    client._socket.send_multipart([b"wys/9", *frames[1:]])
+    (answer,) = client.poll(5)
+    assert answer.code == "protocol_version"
+    assert "protocol 1" in answer.message
+    assert "protocol 9" in answer.message
+
+
+def test_garbage_is_answered_and_the_server_goes_on(client):
+    rng = np.random.default_rng(0)
+    good = [bytes(frame) for frame in codec.encode(Hello(client="x"))]
+    garbage = [
+        [b""],
+        [b"wys/1"],
+        [b"wys/1", b""],
+        [b"wys/1", rng.bytes(1000)],
+        [rng.bytes(20) for _ in range(30)],
+        [*good, b"an array that nothing refers to"],
+        [good[0], good[1][:-3]],
+        [b"wys/1", bytes(100_000)],
+    ]
+    for frames in garbage:
+        client._socket.send_multipart(frames)
+        (answer,) = client.poll(5)
+        assert isinstance(answer, Error)
+        assert answer.code == "bad_message"
+    assert client.run(EDIT).image.shape == IMAGE.shape
+
+
+def test_message_over_the_limit_is_dropped_and_the_server_goes_on(server):
+    with Client(server[1]) as client:
+        client.connect()
+        huge = np.zeros(codec.MAX_FRAME_BYTES + 1, np.uint8)
+        client._socket.send_multipart([codec.VERSION_FRAME, b"x", huge], copy=False)
+        assert not any(isinstance(message, Error) for message in client.poll(3))
+    with Client(server[1]) as client:
+        client.connect(timeout=10)
+        assert client.run(EDIT).image.shape == IMAGE.shape
+
+
+# ------------------------------------------------------------------ the process
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the worker in /proc")
+def test_worker_that_dies_fails_its_job_and_is_replaced(tiny_model, tmp_path):
+    with (
+        running_server(tiny_model, tmp_path) as (process, connection),
+        Client(connection) as client,
+    ):
+        client.connect()
+        client.run(EDIT)
+        job = client.submit(LONG_EDIT)
+        waiting = client.submit(EDIT)
+        killed = False
+        for event in client.events(job):
+            if isinstance(event, Progress) and not killed:
+                os.kill(_child_of(process.pid), signal.SIGKILL)
+                killed = True
+        assert isinstance(event, Failed)
+        assert event.code == "worker_died"
+        assert "smaller image" in event.message
+        client.follow(waiting)
+        assert isinstance(list(client.events(waiting))[-1], Done)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the worker in /proc")
+def test_worker_ends_when_the_server_is_killed(tiny_model, tmp_path):
+    with running_server(tiny_model, tmp_path) as (process, connection):
+        with Client(connection) as client:
+            client.connect()
+            client.run(EDIT)
+        worker = _child_of(process.pid)
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not Path(f"/proc/{worker}").exists()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_stop_signal_ends_it_cleanly_and_tells_its_clients(tiny_model, tmp_path, name):
+    with (
+        running_server(tiny_model, tmp_path) as (process, connection),
+        Client(connection) as client,
+    ):
+        client.connect()
+        client.run(EDIT)
+        job = client.submit(LONG_EDIT)
+        for event in client.events(job):
+            if isinstance(event, Progress):
+                process.send_signal(getattr(signal, name))
+                break
+        assert process.wait(20) == 0
+        *_, last = client.events(job)
+        assert isinstance(last, Failed)
+        assert last.code == "server_stopped"
+        assert not (tmp_path / "connection.json").exists()
+        assert "Traceback" not in "".join(process.lines)
+
+
+def test_keys_stay_the_same_over_restarts_until_new_ones_are_asked_for(tiny_model, tmp_path):
+    connections = []
+    for arguments in ([], [], ["--new-keys"]):
+        with running_server(tiny_model, tmp_path, *arguments) as (_, connection):
+            connections.append(connection)
+    assert connections[0].client_secret_key == connections[1].client_secret_key
+    assert connections[1].client_secret_key != connections[2].client_secret_key
+
+
+def test_missing_model_ends_the_server_with_one_sentence(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "backend.server", "--model", "./nowhere", "--device", "cpu"],
+        env=os.environ | {"XDG_DATA_HOME": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "There is no folder ./nowhere" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "watch-your-steps" / "connection.json").exists()
+
+
+def test_occupied_endpoint_is_said_in_words(server, tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "backend.server", "--bind", server[1].endpoint],
+        env=os.environ | {"XDG_DATA_HOME": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "--bind" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_default_connection_file_lies_in_the_users_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert default_connection_file() == tmp_path / "watch-your-steps" / "connection.json"
+
+
+def _child_of(pid: int) -> int:
+    """The process id of the server's worker."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                command = (entry / "cmdline").read_text()
+                if int(fields[1]) == pid and "backend.jobs.worker" in command:
+                    return int(entry.name)
+    raise AssertionError("the server has no worker")

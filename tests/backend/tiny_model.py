@@ -1,0 +1,99 @@
+"""An untrained InstructPix2Pix in diffusers' format, small enough to build in every test run.
+
+The classes, the scheduler's configuration and the file layout are those of the real model, its VAE
+factor of 8 too; only the widths are small and the weights random.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    EulerAncestralDiscreteScheduler,
+    StableDiffusionInstructPix2PixPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+WORDS = ("make", "the", "sphere", "red", "blue", "turn", "bear", "into", "a", "panda")
+
+
+def save_tiny_model(folder: Path, seed: int = 0) -> Path:
+    """Write the model into `folder` and return it."""
+    torch.manual_seed(seed)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        in_channels=8,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(8, 16, 16),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=16,
+        attention_head_dim=4,
+        norm_num_groups=4,
+    )
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=64,
+    )
+    letters = [chr(c) for c in range(33, 127)]
+    words = [word + "</w>" for word in WORDS]
+    vocabulary = [*letters, *(letter + "</w>" for letter in letters)]
+    merges = _merges(WORDS)
+    vocabulary += [a + b for a, b in merges] + ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = list(dict.fromkeys(vocabulary))
+    assert set(words) <= set(vocabulary)
+    tokenizer = CLIPTokenizer(
+        vocab={token: index for index, token in enumerate(vocabulary)},
+        merges=merges,
+        model_max_length=12,
+    )
+    end = len(vocabulary) - 1
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=12,
+            bos_token_id=end - 1,
+            eos_token_id=end,
+            pad_token_id=end,
+        )
+    )
+    with torch.no_grad():  # untrained text must still make a difference that tests can see
+        for parameter in text_encoder.parameters():
+            parameter.mul_(5.0)
+    pipeline = StableDiffusionInstructPix2PixPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=EulerAncestralDiscreteScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    assert json.loads((folder / "model_index.json").read_text())["unet"]
+    return folder
+
+
+def _merges(words: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Byte-pair merges that build every word from its letters, left to right."""
+    merges: list[tuple[str, str]] = []
+    for word in words:
+        parts = [*word[:-1], word[-1] + "</w>"]
+        while len(parts) > 1:
+            merges.append((parts[0], parts[1]))
+            parts = [parts[0] + parts[1], *parts[2:]]
+    return list(dict.fromkeys(merges))
