@@ -9,6 +9,7 @@ of their own keeps the server answering whatever the GPU does, and lets it outli
 
 import logging
 import os
+import signal
 import sys
 import threading
 
@@ -99,6 +100,7 @@ class _Line:
 
 def main(endpoint: str, model: str, device: str, dtype: str) -> None:
     """Load the models, then do jobs until the server goes away."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the server ends this one
     _end_with_parent()
     line = _Line(endpoint, os.environ.pop(KEYS_VARIABLE))
     try:
