@@ -1,0 +1,108 @@
+"""Render the active camera to the picture that an artist sees in a render."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+SMALLEST_SIDE = 4  # Blender renders nothing smaller
+
+
+class CaptureError(RuntimeError):
+    """The camera cannot be rendered; the text says why and what to do."""
+
+
+def render_size(render: bpy.types.RenderSettings, max_side: int) -> tuple[int, int]:
+    """Width and height in pixels of the scene's render, scaled down (never up) so that the longer
+    side has at most `max_side` pixels.
+    """
+    scale = render.resolution_percentage / 100
+    width, height = int(render.resolution_x * scale), int(render.resolution_y * scale)
+    shrink = min(1.0, max_side / max(width, height))
+    return (
+        max(SMALLEST_SIDE, round(width * shrink)),
+        max(SMALLEST_SIDE, round(height * shrink)),
+    )
+
+
+def viewpoint(scene: bpy.types.Scene) -> tuple[float, ...]:
+    """15 numbers that tell whether two renders show the same view: the active camera's place and
+    the corners of its frame, in world space. They hold lens, shift and aspect ratio.
+    """
+    camera = scene.camera
+    placed = camera.matrix_world.normalized()
+    corners = [placed @ corner for corner in camera.data.view_frame(scene=scene)]
+    return tuple(number for point in (placed.translation, *corners) for number in point)
+
+
+@contextmanager
+def changed(owner: Any, **values: Any) -> Iterator[None]:
+    """Set attributes in the order given, and put all of them back in that order, also after an
+    error. The order matters: choosing a file format may change depth and alpha.
+    """
+    before = {name: getattr(owner, name) for name in values}
+    try:
+        for name, value in values.items():
+            setattr(owner, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(owner, name, value)
+
+
+def capture(context: bpy.types.Context, max_side: int) -> bytes:
+    """Render the scene's active camera; returns the PNG file (8-bit RGB) that Blender wrote.
+
+    Engine, samples, film, compositing and view transform are the scene's. Changed while it renders
+    are the size, how the file is written, and what would show something else than the whole camera:
+    a render region, stereo, the sequencer.
+
+    Raises:
+        CaptureError: there is no camera, or the render fails.
+    """
+    scene = context.scene
+    render, file = scene.render, scene.render.image_settings
+    if scene.camera is None:
+        raise CaptureError(
+            "The scene has no active camera: add one (Add > Camera), or select one and press "
+            "Ctrl Numpad 0."
+        )
+    width, height = render_size(render, max_side)
+    file_values = {
+        "file_format": "PNG",
+        "color_mode": "RGB",
+        "color_depth": "8",
+        "compression": 15,
+        "color_management": "FOLLOW_SCENE",
+    }
+    if "media_type" in file.bl_rna.properties:  # Blender 5
+        file_values = {"media_type": "IMAGE", **file_values}
+    with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder:
+        path = Path(folder) / "render.png"
+        with (
+            changed(file, **file_values),
+            changed(
+                render,
+                resolution_x=width,
+                resolution_y=height,
+                resolution_percentage=100,
+                filepath=str(path),
+                use_file_extension=False,
+                use_overwrite=True,
+                use_placeholder=False,
+                use_border=False,
+                use_multiview=False,
+                use_sequencer=False,
+            ),
+        ):
+            try:
+                bpy.ops.render.render(write_still=True, scene=scene.name)
+            except RuntimeError as error:
+                reason = str(error).strip().removeprefix("Error: ")
+                raise CaptureError(f"Blender could not render the camera: {reason}") from error
+        if not path.exists():
+            raise CaptureError("The render was stopped before it was complete: start it again.")
+        return path.read_bytes()

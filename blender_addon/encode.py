@@ -1,0 +1,65 @@
+"""Arrays to the bytes of picture files, without bpy: the worker thread calls this."""
+
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+EXR_MAGIC = 20000630
+
+
+def encode_png(rgb: NDArray[np.uint8]) -> bytes:
+    """The bytes of a PNG file (8 bits a channel, no alpha) of a uint8 (H, W, 3) image."""
+    height, width, _ = rgb.shape
+    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each row begins with filter type 0
+    rows[:, 1:] = rgb.reshape(height, -1)
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(name + data)
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum)
+
+    return b"".join(
+        (
+            PNG_SIGNATURE,
+            chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+            chunk(b"IDAT", zlib.compress(rows.data, 1)),
+            chunk(b"IEND", b""),
+        )
+    )
+
+
+def encode_exr(gray: NDArray[np.float32]) -> bytes:
+    """The bytes of an OpenEXR file (one uncompressed 32-bit float channel Y) of a float32 (H, W)
+    image: every value comes back exactly. Layout: "OpenEXR File Layout", openexr.com.
+    """
+    height, width = gray.shape
+
+    def attribute(name: bytes, kind: bytes, value: bytes) -> bytes:
+        return name + b"\0" + kind + b"\0" + struct.pack("<I", len(value)) + value
+
+    float_type = 2
+    window = struct.pack("<4i", 0, 0, width - 1, height - 1)
+    channels = b"Y\0" + struct.pack("<iB3xii", float_type, 0, 1, 1) + b"\0"
+    header = b"".join(
+        (
+            struct.pack("<II", EXR_MAGIC, 2),
+            attribute(b"channels", b"chlist", channels),
+            attribute(b"compression", b"compression", b"\0"),
+            attribute(b"dataWindow", b"box2i", window),
+            attribute(b"displayWindow", b"box2i", window),
+            attribute(b"lineOrder", b"lineOrder", b"\0"),
+            attribute(b"pixelAspectRatio", b"float", struct.pack("<f", 1.0)),
+            attribute(b"screenWindowCenter", b"v2f", struct.pack("<2f", 0.0, 0.0)),
+            attribute(b"screenWindowWidth", b"float", struct.pack("<f", 1.0)),
+            b"\0",
+        )
+    )
+    row_bytes = 4 * width
+    offsets = len(header) + 8 * height + (8 + row_bytes) * np.arange(height, dtype="<u8")
+    rows = np.empty(height, np.dtype([("y", "<i4"), ("size", "<i4"), ("values", "<f4", (width,))]))
+    rows["y"] = np.arange(height)
+    rows["size"] = row_bytes
+    rows["values"] = gray
+    return header + offsets.tobytes() + rows.tobytes()

@@ -1,0 +1,83 @@
+"""Blender's timer and application handlers: each hands over to one function of the session."""
+
+import traceback
+
+import bpy
+from bpy.app.handlers import persistent
+
+from . import preferences, results, session
+
+BUSY_SECONDS = 0.05
+IDLE_SECONDS = 0.25
+REDRAWN_AREAS = {"VIEW_3D", "IMAGE_EDITOR", "PREFERENCES"}
+
+
+def _tick() -> float:
+    """Blender's timer: returns the seconds until the next call."""
+    try:
+        session.drain()
+    except Exception as error:  # noqa: BLE001  # Blender would drop the timer without a word
+        traceback.print_exc()
+        text = f"The add-on has a defect ({error!r}); the system console has the details."
+        session.say(bpy.context.scene, text)
+    if session.state.changed:
+        session.state.changed = False
+        for window in bpy.context.window_manager.windows:
+            for area in window.screen.areas:
+                if area.type in REDRAWN_AREAS:
+                    area.tag_redraw()
+    return BUSY_SECONDS if session.state.jobs else IDLE_SECONDS
+
+
+def _connect_at_start() -> None:
+    chosen = preferences.get()
+    if chosen is not None and chosen.connect_at_start and session.state.link is None:
+        session.connect(session.connection_file(chosen))
+
+
+@persistent
+def _load_post(*_: object) -> None:
+    session.after_load()
+
+
+@persistent
+def _save_pre(*_: object) -> None:
+    results.pack_masks()
+
+
+@persistent
+def _save_post(*_: object) -> None:
+    session.after_save()
+
+
+@persistent
+def _undo_post(*_: object) -> None:
+    session.after_undo()
+
+
+HANDLERS = (
+    ("load_post", _load_post),
+    ("save_pre", _save_pre),
+    ("save_post", _save_post),
+    ("undo_post", _undo_post),
+    ("redo_post", _undo_post),
+)
+
+
+def register() -> None:
+    """Start the timer and listen to files and undo."""
+    for name, handler in HANDLERS:
+        getattr(bpy.app.handlers, name).append(handler)
+    bpy.app.timers.register(_tick, first_interval=IDLE_SECONDS, persistent=True)
+    if not bpy.app.background:
+        bpy.app.timers.register(_connect_at_start, first_interval=IDLE_SECONDS)
+
+
+def unregister() -> None:
+    """Stop all of it, the link included."""
+    for timer in (_tick, _connect_at_start):
+        if bpy.app.timers.is_registered(timer):
+            bpy.app.timers.unregister(timer)
+    for name, handler in HANDLERS:
+        getattr(bpy.app.handlers, name).remove(handler)
+    session.disconnect()

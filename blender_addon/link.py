@@ -1,0 +1,295 @@
+"""The worker thread that owns the socket. It never touches bpy.
+
+The main thread puts commands into a queue and takes typed events out of another one; neither side
+ever waits for the other. The link connects by itself, again and again, reading the connection file
+anew each time (a restarted backend may have written another one), and hands every open job to the
+new connection: `Submit` of a job that the backend knows already only follows it.
+"""
+
+import queue
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .encode import encode_exr, encode_png
+from .protocol.client import Client, ConnectionFailed, ServerError
+from .protocol.codec import BadMessage
+from .protocol.connection import ENDPOINT_PATTERN, BadConnectionFile, Connection, read_connection
+from .protocol.messages import (
+    Cancelled,
+    Done,
+    EditResult,
+    Error,
+    Failed,
+    FinalEvent,
+    JobEvent,
+    Request,
+    Result,
+    Welcome,
+)
+
+POLL_SECONDS = 0.03
+ANSWER_SECONDS = 3.0
+RETRY_SECONDS = 1.0
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+
+class LinkState(Enum):
+    """How the connection stands."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    FAILED = "failed"
+    """Not connected; the link goes on trying."""
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True)
+class LinkStatus:
+    """The connection's state; with CONNECTED what the backend is, with FAILED why not."""
+
+    state: LinkState
+    text: str = ""
+    welcome: Welcome | None = None
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A job has ended well. Pictures come with their file bytes, made in the worker thread.
+
+    Arrays have row 0 at the top.
+    """
+
+    job: str
+    relevance: NDArray[np.float32] | None
+    """float32 (H, W), 0..1."""
+    relevance_exr: bytes
+    edit: NDArray[np.uint8] | None = None
+    """uint8 (H, W, 3), sRGB."""
+    edit_png: bytes = b""
+    notes: tuple[str, ...] = ()
+
+
+LinkEvent = LinkStatus | JobEvent | Arrived | Error
+
+
+@dataclass(frozen=True)
+class _Open:
+    """Command: submit the request, or follow the job where there is none (after a restart)."""
+
+    job: str
+    request: Request | None
+
+
+@dataclass(frozen=True)
+class _Cancel:
+    job: str
+
+
+@dataclass
+class Link:
+    """One connection, kept up by one thread.
+
+    Attributes:
+        connection_file: read at every attempt to connect.
+        name: what the backend's log calls this client.
+        online: whether Blender lets add-ons reach other machines.
+    """
+
+    connection_file: Path
+    name: str
+    online: bool
+    _commands: "queue.SimpleQueue[_Open | _Cancel]" = field(default_factory=queue.SimpleQueue)
+    _events: "queue.SimpleQueue[LinkEvent]" = field(default_factory=queue.SimpleQueue)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    # What follows belongs to the thread.
+    _open: dict[str, Request | None] = field(default_factory=dict)
+    _sent: set[str] = field(default_factory=set)
+    _abandoned: set[str] = field(default_factory=set)
+    _status: LinkStatus | None = None
+
+    def start(self) -> None:
+        """Start to connect."""
+        self._thread = threading.Thread(target=self._run, name="Watch Your Steps", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float = 1.0) -> bool:
+        """End the thread, at most one poll later. Jobs go on in the backend. True if it ended."""
+        self._stop.set()
+        if self._thread is None:
+            return True
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def submit(self, job: str, request: Request) -> None:
+        """Start a job as soon as the backend can be reached."""
+        self._commands.put(_Open(job, request))
+
+    def follow(self, job: str) -> None:
+        """Attach to a job that was started before."""
+        self._commands.put(_Open(job, None))
+
+    def cancel(self, job: str) -> None:
+        """Stop a job; a Cancelled event says when it has stopped."""
+        self._commands.put(_Cancel(job))
+
+    def next_event(self) -> LinkEvent | None:
+        """The oldest event that was not taken yet, or None. Never waits."""
+        try:
+            return self._events.get_nowait()
+        except queue.Empty:
+            return None
+
+    # ---------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            if self._status is None:
+                self._report(LinkStatus(LinkState.CONNECTING))
+            try:
+                self._serve()
+            except (BadConnectionFile, ConnectionFailed, ServerError) as error:
+                self._report(LinkStatus(LinkState.FAILED, str(error)))
+            except BadMessage as error:
+                text = f"The backend sent something that is not understood: {error}."
+                self._report(LinkStatus(LinkState.FAILED, text))
+            except Exception as error:  # noqa: BLE001  # a defect must reach the panel, not end the thread
+                traceback.print_exc()
+                text = f"The add-on has a defect ({error!r}); the system console has the details."
+                self._report(LinkStatus(LinkState.FAILED, text))
+            self._wait(RETRY_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        """Take commands while there is no connection."""
+        deadline = time.monotonic() + seconds
+        while not self._stop.is_set() and time.monotonic() < deadline:
+            self._take_commands(None)
+            self._stop.wait(POLL_SECONDS)
+
+    def _report(self, status: LinkStatus) -> None:
+        if status != self._status:
+            self._status = status
+            self._events.put(status)
+
+    def _serve(self) -> None:
+        """One connection, from the handshake to its loss (an exception) or the end."""
+        connection = read_connection(self.connection_file)
+        self._check_reachable(connection)
+        with Client(connection, self.name) as client:
+            client.open()
+            welcomed = was_connected = False
+            asked = time.monotonic()
+            while not self._stop.is_set():
+                self._take_commands(client if welcomed else None)
+                for message in client.poll(POLL_SECONDS):
+                    if isinstance(message, Welcome):
+                        self._report(LinkStatus(LinkState.CONNECTED, welcome=message))
+                        if not welcomed:
+                            self._resume(client)
+                        welcomed = True
+                    else:
+                        self._pass_on(message)
+                if not welcomed and time.monotonic() - asked > ANSWER_SECONDS:
+                    raise client.nothing_answers(ANSWER_SECONDS)
+                was_connected = was_connected or client.connected
+                if was_connected and not client.connected:
+                    raise ConnectionFailed(
+                        "The connection to the backend was lost: start it again if it has "
+                        "stopped; the work goes on from there by itself."
+                    )
+                if self._loading() and time.monotonic() - asked > RETRY_SECONDS:
+                    asked = time.monotonic()
+                    client.hello()  # only another Welcome tells that the model is ready
+
+    def _check_reachable(self, connection: Connection) -> None:
+        endpoint = ENDPOINT_PATTERN.fullmatch(connection.endpoint)
+        assert endpoint is not None  # Connection checks it
+        if not self.online and endpoint["host"] not in LOCAL_HOSTS:
+            raise ConnectionFailed(
+                f"The backend is on another machine ({endpoint['host']}) and Blender's online "
+                'access is off: switch on "Allow Online Access" in Preferences > System.'
+            )
+
+    def _loading(self) -> bool:
+        welcome = self._status.welcome if self._status else None
+        return welcome is not None and welcome.model_state != "ready"
+
+    def _resume(self, client: Client) -> None:
+        """Hand the open jobs to a new connection."""
+        for job, request in list(self._open.items()):
+            self._send(client, job, request)
+        for job in self._abandoned:
+            client.cancel(job)
+        self._abandoned.clear()
+
+    def _send(self, client: Client, job: str, request: Request | None) -> None:
+        self._sent.add(job)
+        if request is None:
+            client.follow(job)
+            return
+        try:
+            client.submit(request, job)
+        except BadMessage as error:
+            self._pass_on(Failed(job=job, code="bad_input", message=f"Not sent: {error}."))
+
+    def _take_commands(self, client: Client | None) -> None:
+        while True:
+            try:
+                command = self._commands.get_nowait()
+            except queue.Empty:
+                return
+            if isinstance(command, _Open):
+                self._open[command.job] = command.request
+                if client:
+                    self._send(client, command.job, command.request)
+            elif client:
+                client.cancel(command.job)
+            elif self._open.pop(command.job, "absent") != "absent":
+                if command.job in self._sent:
+                    self._abandoned.add(command.job)  # the backend may still work on it
+                self._events.put(Cancelled(job=command.job))
+
+    def _pass_on(self, message: JobEvent | Error) -> None:
+        """Turn what the backend said into an event for the main thread."""
+        if isinstance(message, Error):
+            if message.job is None:
+                raise ServerError(message.code, message.message)
+            if message.job not in self._open:
+                return  # the answer to a cancel that came too late
+            message = Failed(job=message.job, code=message.code, message=_in_words(message))
+        if message.job not in self._open:
+            return
+        if isinstance(message, FinalEvent):
+            del self._open[message.job]
+            self._sent.discard(message.job)
+        if isinstance(message, Done):
+            self._events.put(prepare(message.job, message.result))
+        else:
+            self._events.put(message)
+
+
+def _in_words(error: Error) -> str:
+    if error.code == "unknown_job":
+        return "The backend does not know this job any more, it was started anew: try again."
+    return error.message
+
+
+def prepare(job: str, result: Result) -> Arrived:
+    """A result with the file bytes that its Image data-blocks will hold."""
+    relevance = result.relevance
+    edit = result.image if isinstance(result, EditResult) else None
+    return Arrived(
+        job=job,
+        relevance=relevance,
+        relevance_exr=encode_exr(relevance) if relevance is not None else b"",
+        edit=edit,
+        edit_png=encode_png(edit) if edit is not None else b"",
+        notes=result.notes,
+    )

@@ -1,0 +1,196 @@
+"""What the panel's buttons do. Each returns at once, but for the render of the camera."""
+
+import hashlib
+
+import bpy
+
+from . import preferences, results, session
+from .capture import CaptureError, capture, viewpoint
+from .results import Picture
+from .session import SessionError
+
+
+def _refuse(operator: bpy.types.Operator, context: bpy.types.Context, error: Exception) -> set[str]:
+    """Say why something does not work, in the panel and where Blender reports."""
+    session.say(context.scene, str(error))
+    operator.report({"ERROR"}, str(error))
+    return {"CANCELLED"}
+
+
+class WYS_OT_connect(bpy.types.Operator):
+    """Connect to the backend with its connection file, and keep trying until it is there"""
+
+    bl_idname = "watch_your_steps.connect"
+    bl_label = "Connect"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Start the worker thread; how it goes stands in the panel."""
+        session.connect(session.connection_file(preferences.get()))
+        return {"FINISHED"}
+
+
+class WYS_OT_disconnect(bpy.types.Operator):
+    """Leave the backend. A job that runs goes on there; connect again to get its result"""
+
+    bl_idname = "watch_your_steps.disconnect"
+    bl_label = "Disconnect"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Stop the worker thread."""
+        session.disconnect()
+        return {"FINISHED"}
+
+
+class _JobOperator(bpy.types.Operator):
+    """What starting a preview and starting an edit have in common."""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only one job of a scene at a time."""
+        if session.job_of(context.scene) is not None:
+            cls.poll_message_set("A job of this scene runs: wait for it, or cancel it")
+            return False
+        return True
+
+
+class WYS_OT_preview_relevance(_JobOperator):
+    """Render the active camera and find where the instruction applies. Nothing is changed yet"""
+
+    bl_idname = "watch_your_steps.preview_relevance"
+    bl_label = "Preview Relevance"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Render, send, return; the result comes through the timer."""
+        try:
+            _start(context, "relevance", new_render=True)
+        except (CaptureError, SessionError) as error:
+            return _refuse(self, context, error)
+        return {"FINISHED"}
+
+
+class WYS_OT_edit(_JobOperator):
+    """Edit the render of the last preview, or a new one where there is none."""
+
+    bl_idname = "watch_your_steps.edit"
+    bl_label = "Edit"
+    bl_description = (
+        "Edit the previewed render inside the mask; every pixel outside stays exactly as it is. "
+        "Without a preview the camera is rendered first"
+    )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Send, return; the result comes through the timer."""
+        try:
+            render = context.scene.watch_your_steps.render_image
+            _start(context, "edit", new_render=render is None)
+        except (CaptureError, SessionError) as error:
+            return _refuse(self, context, error)
+        return {"FINISHED"}
+
+
+def _start(context: bpy.types.Context, kind: str, *, new_render: bool) -> None:
+    """Check what can be checked without rendering, render where asked to, and submit.
+
+    Raises:
+        SessionError, CaptureError: one sentence for the panel.
+    """
+    scene = context.scene
+    settings = scene.watch_your_steps
+    if not settings.instruction.strip():
+        raise SessionError('The instruction is empty: type one, such as "turn the ball red".')
+    session.check_connection()
+    if new_render:
+        png = capture(context, settings.max_side)
+        picture = Picture(hashlib.sha256(png).hexdigest(), png, viewpoint(scene))
+        results.install_pending(scene, picture)
+    else:
+        image = settings.render_image
+        shown = results.picture_of(image, settings.picture)
+        if shown is None:
+            raise SessionError(
+                f'The image "{image.name}" is no longer the packed render: preview again.'
+            )
+        picture = shown
+        _check_mask(scene)
+    session.submit(scene, picture, kind)
+
+
+def _check_mask(scene: bpy.types.Scene) -> None:
+    """Refuse an edit whose mask is known to be empty."""
+    settings = scene.watch_your_steps
+    if settings.relevance_of == settings.instruction:
+        mask = results.mask(scene)
+        if mask is not None and not mask.any():
+            raise SessionError(
+                "The mask is empty at this threshold, so nothing would change: lower the threshold."
+            )
+
+
+class WYS_OT_cancel(bpy.types.Operator):
+    """Stop the running job of this scene"""
+
+    bl_idname = "watch_your_steps.cancel"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only while a job runs."""
+        return session.job_of(context.scene) is not None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Ask the backend; the answer comes through the timer."""
+        session.cancel(context.scene)
+        return {"FINISHED"}
+
+
+class WYS_OT_dismiss(bpy.types.Operator):
+    """Take this message away"""
+
+    bl_idname = "watch_your_steps.dismiss"
+    bl_label = "Dismiss"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Clear the panel's sentence."""
+        session.say(context.scene, "")
+        return {"FINISHED"}
+
+
+class WYS_OT_look_through_camera(bpy.types.Operator):
+    """Look through the active camera in this view, where the pictures are shown"""
+
+    bl_idname = "watch_your_steps.look_through_camera"
+    bl_label = "Look Through Camera"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only in a 3D view of a scene with a camera."""
+        space = context.space_data
+        return context.scene.camera is not None and getattr(space, "type", "") == "VIEW_3D"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Switch the view."""
+        context.space_data.region_3d.view_perspective = "CAMERA"
+        return {"FINISHED"}
+
+
+CLASSES = (
+    WYS_OT_connect,
+    WYS_OT_disconnect,
+    WYS_OT_preview_relevance,
+    WYS_OT_edit,
+    WYS_OT_cancel,
+    WYS_OT_dismiss,
+    WYS_OT_look_through_camera,
+)
+
+
+def register() -> None:
+    """Make the operators known."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    """Take them away."""
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,271 @@
+"""The pictures over the camera's frame in the 3D view.
+
+Drawn by the GPU: the relevance map is uploaded once and the threshold is a number that the shader
+compares with, so that moving the slider costs nothing but a redraw. Camera background images would
+need new pixels at every step of the slider, and would mix with the artist's own.
+"""
+
+import bpy
+import gpu
+import numpy as np
+from gpu_extras.batch import batch_for_shader
+from numpy.typing import NDArray
+
+from . import pictures, session
+from .frame import Frame, camera_frame
+
+VIEWS = {"RENDER": 0, "RELEVANCE": 1, "MASK": 2, "EDIT": 3, "COMPARE": 4}
+IN_PROGRESS = 5  # the render, and inside the mask the edit so far
+NEEDED = {
+    "RENDER": ("render_image",),
+    "RELEVANCE": ("render_image", "relevance_image"),
+    "MASK": ("render_image", "relevance_image"),
+    "EDIT": ("render_image", "edit_image"),
+    "COMPARE": ("render_image", "edit_image"),
+}
+
+VERTEX = """
+void main()
+{
+  place = corner;
+  gl_Position = ModelViewProjectionMatrix * vec4(position, 0.0, 1.0);
+}
+"""
+
+# Relevance values are fetched, never interpolated: the line runs along the very pixels whose
+# relevance is at least the threshold. The colours of the map are matplotlib's "inferno" as a
+# polynomial (Matt Zucker, shadertoy.com/view/WlfXRN, public domain). Blender itself sets
+# srgbTarget: whether the framebuffer encodes what is written to it as sRGB.
+FRAGMENT = """
+vec3 inferno(float t)
+{
+  const vec3 c0 = vec3(0.00021894, 0.00165100, -0.01948090);
+  const vec3 c1 = vec3(0.10651342, 0.56395644, 3.93271239);
+  const vec3 c2 = vec3(11.60249308, -3.97285397, -15.94239411);
+  const vec3 c3 = vec3(-41.70399614, 17.43639888, 44.35414520);
+  const vec3 c4 = vec3(77.16293570, -33.40235894, -81.80730926);
+  const vec3 c5 = vec3(-71.31942824, 32.62606426, 73.20951986);
+  const vec3 c6 = vec3(25.13112622, -12.24266895, -23.07032500);
+  return clamp(c0 + t * (c1 + t * (c2 + t * (c3 + t * (c4 + t * (c5 + t * c6))))), 0.0, 1.0);
+}
+
+vec3 to_srgb(vec3 light)
+{
+  vec3 low = light * 12.92;
+  vec3 high = 1.055 * pow(max(light, vec3(0.0)), vec3(1.0 / 2.4)) - 0.055;
+  return mix(high, low, vec3(lessThan(light, vec3(0.0031308))));
+}
+
+vec3 to_linear(vec3 srgb)
+{
+  vec3 low = srgb / 12.92;
+  vec3 high = pow((max(srgb, vec3(0.0)) + 0.055) / 1.055, vec3(2.4));
+  return mix(high, low, vec3(lessThan(srgb, vec3(0.04045))));
+}
+
+float relevance_at(vec2 where)
+{
+  ivec2 size = textureSize(relevance, 0);
+  ivec2 pixel = clamp(ivec2(where * vec2(size)), ivec2(0), size - 1);
+  return texelFetch(relevance, pixel, 0).r;
+}
+
+void main()
+{
+  vec3 shown = to_srgb(texture(rendered, place).rgb);
+  if (viewMode == 1 || viewMode == 2) {
+    float value = relevance_at(place);
+    bool inside = value >= threshold;
+    float gray = dot(shown, vec3(0.2126, 0.7152, 0.0722));
+    vec2 reach = abs(vec2(dFdx(place.x), dFdy(place.y))) * lineWidth;
+    bool edge = false;
+    for (int x = -1; x <= 1; x++) {
+      for (int y = -1; y <= 1; y++) {
+        edge = edge || ((relevance_at(place + vec2(x, y) * reach) >= threshold) != inside);
+      }
+    }
+    if (viewMode == 1) {
+      shown = mix(vec3(gray * 0.75), inferno(value), 0.35 + 0.5 * value);
+      shown = edge ? vec3(1.0) : shown;
+    }
+    else {
+      shown = inside ? shown : vec3(gray * 0.35);
+      shown = edge ? vec3(1.0, 0.62, 0.1) : shown;
+    }
+  }
+  if (viewMode == 3 || (viewMode == 4 && place.x >= splitAt) ||
+      (viewMode == 5 && relevance_at(place) >= threshold))
+  {
+    shown = to_srgb(texture(edited, place).rgb);
+  }
+  if (viewMode == 4 && abs(place.x - splitAt) < abs(dFdx(place.x)) * lineWidth) {
+    shown = vec3(1.0);
+  }
+  color = vec4(srgbTarget ? to_linear(shown) : shown, opacity);
+}
+"""
+
+
+class Overlay:
+    """What the GPU holds, and Blender's draw handler."""
+
+    def __init__(self) -> None:
+        self._shader: gpu.types.GPUShader | None = None
+        self._relevance: tuple[NDArray[np.float32], gpu.types.GPUTexture] | None = None
+        self._preview: tuple[NDArray[np.uint8], gpu.types.GPUTexture] | None = None
+        self._handle: object = None
+
+    def add(self) -> None:
+        """Draw from now on."""
+        self._handle = bpy.types.SpaceView3D.draw_handler_add(self.draw, (), "WINDOW", "POST_PIXEL")
+
+    def remove(self) -> None:
+        """Draw no more, and let the GPU's memory go."""
+        bpy.types.SpaceView3D.draw_handler_remove(self._handle, "WINDOW")
+        self._shader = self._relevance = self._preview = self._handle = None
+
+    def draw(self) -> None:
+        """Blender calls this at every redraw of a 3D view."""
+        context = bpy.context
+        settings = context.scene.watch_your_steps
+        if not settings.show or not context.space_data.overlay.show_overlays:
+            return
+        frame = visible_frame(context)
+        if frame is None:
+            return
+        job = session.job_of(context.scene)
+        if job is not None and job.preview is not None:
+            self._draw_progress(frame, settings, job.preview)
+        elif all(getattr(settings, name) is not None for name in NEEDED[settings.view]):
+            self._draw_results(frame, settings, context.preferences.system.ui_scale)
+
+    def _draw_results(
+        self, frame: Frame, settings: bpy.types.PropertyGroup, ui_scale: float
+    ) -> None:
+        rendered = gpu.texture.from_image(settings.render_image)
+        edited = gpu.texture.from_image(settings.edit_image) if settings.edit_image else rendered
+        relevance = rendered
+        if settings.relevance_image is not None:
+            relevance = self._relevance_texture(settings.relevance_image)
+        self._draw(
+            frame, VIEWS[settings.view], (rendered, edited, relevance), settings, line=ui_scale
+        )
+
+    def _draw_progress(
+        self, frame: Frame, settings: bpy.types.PropertyGroup, preview: NDArray[np.uint8]
+    ) -> None:
+        """The edit so far: inside the mask, or all of it where there is no mask yet."""
+        edited = self._preview_texture(preview)
+        if settings.pending_image is None and settings.relevance_image is not None:
+            rendered = gpu.texture.from_image(settings.render_image)
+            relevance = self._relevance_texture(settings.relevance_image)
+            self._draw(frame, IN_PROGRESS, (rendered, edited, relevance), settings, line=1.0)
+        else:
+            self._draw(frame, VIEWS["EDIT"], (edited, edited, edited), settings, line=1.0)
+
+    def _preview_texture(self, preview: NDArray[np.uint8]) -> gpu.types.GPUTexture:
+        if self._preview is None or self._preview[0] is not preview:
+            height, width, _ = preview.shape
+            rgba = np.ones((height, width, 4), np.float32)
+            srgb = preview[::-1] / 255.0
+            rgba[..., :3] = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+            buffer = gpu.types.Buffer("FLOAT", rgba.size, rgba.reshape(-1))
+            texture = gpu.types.GPUTexture((width, height), format="RGBA16F", data=buffer)
+            self._preview = (preview, texture)
+        return self._preview[1]
+
+    def _relevance_texture(self, image: bpy.types.Image) -> gpu.types.GPUTexture:
+        """The map on the GPU as 32-bit floats, row 0 at the bottom; uploaded once."""
+        values = pictures.read_gray(image)
+        if self._relevance is None or self._relevance[0] is not values:
+            height, width = values.shape
+            flipped = np.ascontiguousarray(values[::-1])
+            buffer = gpu.types.Buffer("FLOAT", flipped.size, flipped.reshape(-1))
+            texture = gpu.types.GPUTexture((width, height), format="R32F", data=buffer)
+            self._relevance = (values, texture)
+        return self._relevance[1]
+
+    def _draw(
+        self,
+        frame: Frame,
+        view: int,
+        textures: tuple[gpu.types.GPUTexture, gpu.types.GPUTexture, gpu.types.GPUTexture],
+        settings: bpy.types.PropertyGroup,
+        line: float,
+    ) -> None:
+        if self._shader is None:
+            self._shader = _compile()
+        shader = self._shader
+        batch = batch_for_shader(
+            shader,
+            "TRI_STRIP",
+            {
+                "position": (
+                    (frame.left, frame.bottom),
+                    (frame.right, frame.bottom),
+                    (frame.left, frame.top),
+                    (frame.right, frame.top),
+                ),
+                "corner": ((0, 0), (1, 0), (0, 1), (1, 1)),
+            },
+        )
+        shader.uniform_float(
+            "ModelViewProjectionMatrix",
+            gpu.matrix.get_projection_matrix() @ gpu.matrix.get_model_view_matrix(),
+        )
+        for name, texture in zip(("rendered", "edited", "relevance"), textures, strict=True):
+            shader.uniform_sampler(name, texture)
+        shader.uniform_int("viewMode", view)
+        shader.uniform_float("opacity", settings.opacity)
+        shader.uniform_float("threshold", settings.threshold)
+        shader.uniform_float("splitAt", settings.split)
+        shader.uniform_float("lineWidth", line)
+        gpu.state.blend_set("ALPHA")
+        batch.draw(shader)
+        gpu.state.blend_set("NONE")
+
+
+def visible_frame(context: bpy.types.Context) -> Frame | None:
+    """The frame of the scene's camera in the region that is drawn, or None where the view does not
+    look through it.
+    """
+    camera, view, space = context.scene.camera, context.region_data, context.space_data
+    if camera is None or camera.type != "CAMERA" or view is None:
+        return None
+    if view.view_perspective != "CAMERA" or (space.use_local_camera and space.camera != camera):
+        return None
+    corners = camera.data.view_frame(scene=context.scene)
+    return camera_frame(corners, view.window_matrix, context.region.width, context.region.height)
+
+
+def _compile() -> gpu.types.GPUShader:
+    info = gpu.types.GPUShaderCreateInfo()
+    info.push_constant("MAT4", "ModelViewProjectionMatrix")
+    info.push_constant("BOOL", "srgbTarget")
+    info.push_constant("INT", "viewMode")
+    for name in ("opacity", "threshold", "splitAt", "lineWidth"):
+        info.push_constant("FLOAT", name)
+    for slot, name in enumerate(("rendered", "edited", "relevance")):
+        info.sampler(slot, "FLOAT_2D", name)
+    info.vertex_in(0, "VEC2", "position")
+    info.vertex_in(1, "VEC2", "corner")
+    interface = gpu.types.GPUStageInterfaceInfo("watch_your_steps_interface")
+    interface.smooth("VEC2", "place")
+    info.vertex_out(interface)
+    info.fragment_out(0, "VEC4", "color")
+    info.vertex_source(VERTEX)
+    info.fragment_source(FRAGMENT)
+    return gpu.shader.create_from_info(info)
+
+
+_overlay = Overlay()
+
+
+def register() -> None:
+    """Draw in every 3D view."""
+    _overlay.add()
+
+
+def unregister() -> None:
+    """Draw no more."""
+    _overlay.remove()

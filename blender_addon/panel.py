@@ -1,0 +1,182 @@
+"""The tab "Watch Your Steps" in the 3D view's sidebar."""
+
+import bpy
+import numpy as np
+
+from . import session, words
+from .capture import render_size, viewpoint
+from .link import LinkState
+from .overlay import NEEDED
+from .results import VIEWPOINT
+
+
+class _Panel:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Watch Your Steps"
+
+
+class WYS_PT_main(_Panel, bpy.types.Panel):
+    """Instruction, preview, threshold, edit."""
+
+    bl_idname = "WYS_PT_main"
+    bl_label = "Watch Your Steps"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """From the top in the order in which an artist works."""
+        layout = self.layout
+        settings = context.scene.watch_your_steps
+        job = session.job_of(context.scene)
+        _draw_connection(layout, context)
+
+        column = layout.column(align=True)
+        column.label(text="Instruction")
+        column.prop(settings, "instruction", text="", placeholder="turn the ball red")
+
+        column = layout.column()
+        row = column.row()
+        row.scale_y = 1.4
+        row.operator("watch_your_steps.preview_relevance", icon="VIEWZOOM")
+        row = column.row()
+        row.active = settings.relevance_image is not None
+        row.prop(settings, "threshold", slider=True)
+        row = column.row()
+        row.scale_y = 1.4
+        row.operator("watch_your_steps.edit", icon="BRUSH_DATA")
+        if job is not None:
+            _draw_job(layout, job)
+        _draw_hints(layout, context, settings)
+
+
+def _draw_connection(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    status = session.state.status
+    row = layout.row()
+    words.paragraph(
+        row.column(), context, words.status(status), words.status_icon(status.state), inset=32
+    )
+    if status.state is LinkState.CLOSED:
+        row.operator("watch_your_steps.connect")
+    else:
+        row.operator("watch_your_steps.disconnect", text="", icon="UNLINKED")
+
+
+def _draw_job(layout: bpy.types.UILayout, job: session.Job) -> None:
+    row = layout.row(align=True)
+    row.progress(factor=job.fraction, text=f"{job.stage.capitalize()}  {job.fraction:.0%}")
+    row.operator("watch_your_steps.cancel", text="", icon="CANCEL")
+
+
+def _draw_hints(
+    layout: bpy.types.UILayout, context: bpy.types.Context, settings: bpy.types.PropertyGroup
+) -> None:
+    """What went wrong, and what the artist should know."""
+    message = session.message_of(context.scene)
+    if message and message != session.state.status.text:
+        row = layout.box().row()
+        words.paragraph(row.column(), context, message, icon="ERROR", inset=24)
+        row.operator("watch_your_steps.dismiss", text="", icon="X", emboss=False)
+    for job in session.waiting_elsewhere():
+        name = bpy.path.basename(job.file) or "a file that was never saved"
+        text = f'A result for the scene "{job.scene_name}" waits until {name} is opened again.'
+        words.paragraph(layout, context, text, icon="INFO")
+    if has_moved(context.scene):
+        text = "The camera has moved since this render: preview again to take a new one."
+        words.paragraph(layout, context, text, icon="INFO")
+    if settings.relevance_image is not None and settings.relevance_of != settings.instruction:
+        text = "The instruction has changed: Edit will look for its relevance in the shown render."
+        words.paragraph(layout, context, text, icon="INFO")
+
+
+def has_moved(scene: bpy.types.Scene) -> bool:
+    """Whether the camera, its lens or the frame has changed since the shown render was taken."""
+    image = scene.watch_your_steps.render_image
+    if image is None or scene.camera is None or VIEWPOINT not in image:
+        return False
+    return not np.allclose(image[VIEWPOINT], viewpoint(scene), atol=1e-4)
+
+
+class WYS_PT_view(_Panel, bpy.types.Panel):
+    """What is shown over the camera's frame."""
+
+    bl_parent_id = "WYS_PT_main"
+    bl_label = "Show in Camera View"
+
+    def draw_header(self, context: bpy.types.Context) -> None:
+        """The switch that hides the pictures."""
+        self.layout.prop(context.scene.watch_your_steps, "show", text="")
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The choice of the picture."""
+        layout = self.layout
+        settings = context.scene.watch_your_steps
+        view = context.space_data.region_3d
+        layout.active = settings.show
+        if view is not None and view.view_perspective != "CAMERA" and context.scene.camera:
+            layout.operator("watch_your_steps.look_through_camera", icon="VIEW_CAMERA")
+        column = layout.column(align=True)
+        for identifiers in (("RENDER", "RELEVANCE", "MASK"), ("EDIT", "COMPARE")):
+            row = column.row(align=True)
+            for identifier in identifiers:
+                cell = row.row(align=True)
+                cell.enabled = all(getattr(settings, name) for name in NEEDED[identifier])
+                cell.prop_enum(settings, "view", identifier)
+        if settings.view == "COMPARE":
+            layout.prop(settings, "split", slider=True)
+        layout.prop(settings, "opacity", slider=True)
+        if settings.edit_image is not None:
+            layout.template_ID(settings, "edit_image")
+
+
+class WYS_PT_edit(_Panel, bpy.types.Panel):
+    """How the edit is made."""
+
+    bl_parent_id = "WYS_PT_main"
+    bl_label = "Edit Settings"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The diffusion's settings."""
+        layout = self.layout
+        settings = context.scene.watch_your_steps
+        column = layout.column(align=True)
+        for name in ("steps", "text_guidance", "image_guidance", "strength", "seed"):
+            column.prop(settings, name)
+        if session.state.last_edit:
+            words.paragraph(layout, context, session.state.last_edit, icon="INFO")
+
+
+class WYS_PT_relevance(_Panel, bpy.types.Panel):
+    """What is rendered, and how its relevance is found."""
+
+    bl_parent_id = "WYS_PT_main"
+    bl_label = "Preview Settings"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The render's and the relevance map's settings."""
+        layout = self.layout
+        settings = context.scene.watch_your_steps
+        column = layout.column(align=True)
+        for name in ("max_side", "noise_level", "relevance_seeds"):
+            column.prop(settings, name)
+        width, height = render_size(context.scene.render, settings.max_side)
+        text = f"Renders {width} x {height} with the scene's own engine and colours."
+        welcome = session.state.status.welcome
+        if welcome is not None and welcome.native_size:
+            text += f" The model was trained at {welcome.native_size} x {welcome.native_size}."
+        words.paragraph(layout, context, text, icon="INFO")
+
+
+CLASSES = (WYS_PT_main, WYS_PT_view, WYS_PT_edit, WYS_PT_relevance)
+
+
+def register() -> None:
+    """Show the tab."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    """Take it away."""
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,113 @@
+"""Pictures between numpy arrays, packed Image data-blocks and their file bytes.
+
+Arrays have row 0 at the top, Blender's pixels have it at the bottom. A new picture reaches Blender
+as the bytes of a PNG or OpenEXR file: the worker thread can make those, and packing them costs the
+main thread less than a millisecond, where writing pixels and letting Blender compress them costs
+about 40 ms for 1024x1024. It also means that a picture lies in the .blend file, in every undo
+step and in every automatic save from the moment when it appears.
+"""
+
+from collections import OrderedDict
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from .encode import PNG_SIGNATURE
+
+CACHED_ARRAYS = 12
+BLACK_AND_WHITE = np.array([[0, 0, 0, 1], [1, 1, 1, 1]], np.float32).view(np.complex128)[:, 0]
+"""RGBA of the two values of a mask; 16 bytes make one pixel, whatever numpy calls them."""
+
+_arrays: OrderedDict[int, NDArray[np.generic]] = OrderedDict()
+"""The pixels of recently used images by ID.session_uid. An image's pixels are never rewritten
+(a new picture is a new data-block), so an entry cannot be out of date, also not after an undo."""
+
+_mask_pixels = np.empty((0, 0), np.complex128)
+
+
+def new_packed_image(
+    name: str, file: bytes, pixels: NDArray[np.generic] | None = None
+) -> bpy.types.Image:
+    """A new Image data-block that holds `file` (PNG of a picture, OpenEXR of data) packed.
+
+    `pixels` are the same picture as uint8 (H, W, 3) sRGB or float32 (H, W), where they are known,
+    so that nobody has to decode it again.
+    """
+    image = bpy.data.images.new(name, 1, 1)
+    image.pack(data=file, data_len=len(file))
+    image.source = "FILE"  # from now on its pixels are those of the packed file
+    image.colorspace_settings.name = "sRGB" if file.startswith(PNG_SIGNATURE) else "Non-Color"
+    if pixels is not None:
+        _remember(image, pixels)
+    return image
+
+
+def write_mask(image: bpy.types.Image, mask: NDArray[np.bool_]) -> None:
+    """Write a bool (H, W) mask into an 8-bit image of the same size as black and white.
+
+    Every step of the threshold's slider does this: hence whole pixels are copied, as 16 bytes each,
+    into memory that is kept from one step to the next.
+    """
+    global _mask_pixels
+    if _mask_pixels.shape != mask.shape:
+        _mask_pixels = np.empty(mask.shape, np.complex128)
+    np.take(BLACK_AND_WHITE, mask[::-1].view(np.uint8), out=_mask_pixels, mode="clip")
+    image.pixels.foreach_set(_mask_pixels.view(np.float32).reshape(-1))
+    image.update()
+
+
+def read_rgb(image: bpy.types.Image) -> NDArray[np.uint8]:
+    """The pixels of an 8-bit image as uint8 (H, W, 3).
+
+    Raises:
+        ValueError: the image has no pixels, for example because its file is missing.
+    """
+    cached = _arrays.get(image.session_uid)
+    if cached is not None and cached.ndim == 3:
+        return cached  # type: ignore[return-value]  # ndim 3 is always uint8 here
+    values = _channels(image)
+    values *= 255.0
+    values += 0.5
+    rgb = np.ascontiguousarray(values.astype(np.uint8)[..., :3])
+    _remember(image, rgb)
+    return rgb
+
+
+def read_gray(image: bpy.types.Image) -> NDArray[np.float32]:
+    """The first channel of an image as float32 (H, W): a relevance map, or a mask of 0 and 1.
+
+    Raises:
+        ValueError: the image has no pixels, for example because its file is missing.
+    """
+    cached = _arrays.get(image.session_uid)
+    if cached is not None and cached.ndim == 2:
+        return cached  # type: ignore[return-value]  # ndim 2 is always float32 here
+    gray = np.ascontiguousarray(_channels(image)[..., 0])
+    if image.is_float:  # masks, which are rewritten, are 8-bit images
+        _remember(image, gray)
+    return gray
+
+
+def forget_all() -> None:
+    """Drop the kept pixels: another file was opened."""
+    global _mask_pixels
+    _arrays.clear()
+    _mask_pixels = np.empty((0, 0), np.complex128)
+
+
+def _remember(image: bpy.types.Image, pixels: NDArray[np.generic]) -> None:
+    pixels.setflags(write=False)
+    _arrays[image.session_uid] = pixels
+    while len(_arrays) > CACHED_ARRAYS:
+        _arrays.popitem(last=False)
+
+
+def _channels(image: bpy.types.Image) -> NDArray[np.float32]:
+    """float32 (H, W, channels), row 0 at the top."""
+    width, height = image.size
+    if not image.has_data and not len(image.pixels):
+        raise ValueError(f'The image "{image.name}" has no pixels: its file is missing.')
+    values = np.empty(len(image.pixels), np.float32)
+    image.pixels.foreach_get(values)
+    return values.reshape(height, width, -1)[::-1]

@@ -1,0 +1,57 @@
+"""The extension's preferences."""
+
+# mypy: disable-error-code="valid-type"
+# Blender reads properties from annotations, which are calls and not types.
+
+import bpy
+from bpy.props import BoolProperty, StringProperty
+
+from . import session, words
+from .protocol.connection import default_connection_file
+
+
+class WatchYourStepsPreferences(bpy.types.AddonPreferences):
+    """How to reach the backend."""
+
+    bl_idname = __package__
+
+    connection_file: StringProperty(
+        name="Connection File",
+        description=(
+            "The file that the backend writes when it starts; for a backend on another machine, a "
+            "copy of it. Empty: the place where a backend on this machine puts it"
+        ),
+        subtype="FILE_PATH",
+    )
+    connect_at_start: BoolProperty(
+        name="Connect at Start",
+        description="Look for the backend as soon as Blender starts, and connect when it is there",
+        default=True,
+    )
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The connection's settings and how it stands."""
+        layout = self.layout
+        layout.use_property_split = True
+        layout.prop(self, "connection_file", placeholder=str(default_connection_file()))
+        layout.prop(self, "connect_at_start")
+        row = layout.row()
+        row.operator("watch_your_steps.connect", text="Test Connection", icon="FILE_REFRESH")
+        status = session.state.status
+        words.paragraph(layout, context, words.status(status), icon=words.status_icon(status.state))
+
+
+def get() -> WatchYourStepsPreferences | None:
+    """The preferences, or None while Blender has not loaded them (as in some scripts)."""
+    addon = bpy.context.preferences.addons.get(__package__)
+    return addon.preferences if addon is not None else None
+
+
+def register() -> None:
+    """Make the preferences known."""
+    bpy.utils.register_class(WatchYourStepsPreferences)
+
+
+def unregister() -> None:
+    """Take them away; their values stay in Blender's own preferences."""
+    bpy.utils.unregister_class(WatchYourStepsPreferences)

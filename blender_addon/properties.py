@@ -1,0 +1,187 @@
+"""What the panel sets and what is saved with a scene."""
+
+# mypy: disable-error-code="valid-type"
+# Blender reads properties from annotations, which are calls and not types.
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from . import results
+
+VIEWS = (
+    ("RENDER", "Render", "The picture that was rendered and sent"),
+    (
+        "RELEVANCE",
+        "Relevance",
+        "Where the instruction applies, from dark to bright, over the render; the line is the "
+        "threshold",
+    ),
+    ("MASK", "Mask", "What Edit may change at the present threshold"),
+    ("EDIT", "Edit", "The edited picture"),
+    ("COMPARE", "Compare", "Render on the left, edit on the right"),
+)
+
+
+def _threshold_moved(changed: "SceneSettings", _: bpy.types.Context) -> None:
+    """Blender calls this at every step of the slider."""
+    results.refresh_mask(changed.id_data)
+
+
+class SceneSettings(bpy.types.PropertyGroup):
+    """Settings and results of one scene."""
+
+    instruction: StringProperty(
+        name="Instruction",
+        description="What to change, as one sentence: turn the red ball into a green one",
+        maxlen=1000,
+    )
+    threshold: FloatProperty(
+        name="Threshold",
+        description=(
+            "Relevance from which a pixel is edited. Lower edits more of the picture, 0 all of it. "
+            "Moving it needs no backend"
+        ),
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        step=1,
+        precision=3,
+        subtype="FACTOR",
+        update=_threshold_moved,
+    )
+    steps: IntProperty(
+        name="Steps",
+        description=(
+            "Denoising steps of an edit; the time grows in proportion. 100 as in the paper; 20 are "
+            "good for a first look"
+        ),
+        default=100,
+        min=1,
+        soft_max=200,
+        max=1000,
+    )
+    text_guidance: FloatProperty(
+        name="Text Guidance",
+        description="How strongly the edit follows the instruction",
+        default=7.5,
+        min=0.0,
+        soft_max=15.0,
+        max=100.0,
+        step=10,
+    )
+    image_guidance: FloatProperty(
+        name="Image Guidance",
+        description="How closely the edit keeps to the render inside the mask",
+        default=1.5,
+        min=0.0,
+        soft_max=3.0,
+        max=100.0,
+        step=10,
+    )
+    strength: FloatProperty(
+        name="Strength",
+        description=(
+            "How much of the render's own detail is given up inside the mask: 1 can change "
+            "everything, small values only retouch"
+        ),
+        default=1.0,
+        min=0.01,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    seed: IntProperty(
+        name="Seed",
+        description="Another seed gives another edit, the same seed gives the same one again",
+        default=0,
+        min=0,
+    )
+    noise_level: FloatProperty(
+        name="Noise Level",
+        description="How far the render is noised to find the relevance; 0.8 as in the paper",
+        default=0.8,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    relevance_seeds: IntProperty(
+        name="Relevance Seeds",
+        description=(
+            "How many noise samples the relevance is averaged over: more is steadier and takes "
+            "proportionally longer"
+        ),
+        default=1,
+        min=1,
+        max=64,
+        soft_max=16,
+    )
+    max_side: IntProperty(
+        name="Size Limit",
+        description=(
+            "Longest side in pixels of the render that is sent; the scene's own resolution where "
+            "that is smaller. InstructPix2Pix was trained at 512"
+        ),
+        default=512,
+        min=16,
+        max=8192,
+        subtype="PIXEL",
+    )
+    show: BoolProperty(
+        name="Show in Camera View",
+        description="Draw the picture over the camera's frame in the 3D view",
+        default=True,
+    )
+    view: EnumProperty(
+        name="View",
+        description="What is shown in the camera's frame",
+        items=VIEWS,
+        default="RELEVANCE",
+    )
+    opacity: FloatProperty(
+        name="Opacity",
+        description="Opacity of the picture over the 3D view",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    split: FloatProperty(
+        name="Split",
+        description="Left of this is the render, right of it the edit",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+
+    render_image: PointerProperty(name="Render", type=bpy.types.Image)
+    relevance_image: PointerProperty(name="Relevance", type=bpy.types.Image)
+    mask_image: PointerProperty(name="Mask", type=bpy.types.Image)
+    edit_image: PointerProperty(name="Edit", type=bpy.types.Image)
+    picture: StringProperty(description="Identity of the render that the results belong to")
+    relevance_of: StringProperty(description="Instruction that the relevance belongs to")
+    edit_of: StringProperty(description="Instruction that the edit belongs to")
+
+    pending_image: PointerProperty(name="Sent Render", type=bpy.types.Image)
+    job: StringProperty(description="Id of the job that runs for this scene, to attach to it again")
+    job_kind: StringProperty(description="What that job is: relevance or edit")
+    job_picture: StringProperty(description="Identity of the render that the job works on")
+    job_instruction: StringProperty(description="The job's instruction")
+
+
+def register() -> None:
+    """Give every scene the settings."""
+    bpy.utils.register_class(SceneSettings)
+    bpy.types.Scene.watch_your_steps = PointerProperty(type=SceneSettings)
+
+
+def unregister() -> None:
+    """Take the settings off again; what is saved in files stays there."""
+    del bpy.types.Scene.watch_your_steps
+    bpy.utils.unregister_class(SceneSettings)

@@ -1,0 +1,488 @@
+"""What runs: the link to the backend, and the jobs of all scenes, also of files that are closed.
+
+The truth about running jobs is here, in memory; a scene carries a copy of its job's id, so that a
+saved file can attach to the job again. Everything here belongs to the main thread and returns at
+once, but for the `wait` functions, which are for scripts that run without Blender's event loop.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from . import pictures, results
+from .link import Arrived, Link, LinkEvent, LinkState, LinkStatus
+from .protocol.connection import default_connection_file
+from .protocol.messages import (
+    Cancelled,
+    EditRequest,
+    Error,
+    Failed,
+    Progress,
+    Queued,
+    RelevanceRequest,
+    Request,
+    new_job_id,
+)
+from .results import Picture
+
+DRAIN_SECONDS = 0.02
+OFF = LinkStatus(LinkState.CLOSED)
+END_WORDS = {"relevance": "Preview", "edit": "Edit"}
+REQUESTS: dict[str, type[RelevanceRequest | EditRequest]] = {
+    "relevance": RelevanceRequest,
+    "edit": EditRequest,
+}
+
+
+class SessionError(RuntimeError):
+    """Something does not work; the text is the sentence that the panel shows."""
+
+
+@dataclass
+class Job:
+    """A job of one scene, from the moment when it was sent until its result is in the scene."""
+
+    id: str
+    kind: str
+    """"relevance" or "edit"."""
+    instruction: str
+    picture: Picture
+    parameters: dict[str, Any] | None
+    """Of the request, all but the image; None after a restart of Blender: the backend has them."""
+    scene_uid: int
+    scene_name: str
+    file: str
+    """Path of the .blend file, "" while it has none."""
+    started: float = field(default_factory=time.monotonic)
+    request: Request | None = None
+    """What was sent, once it was."""
+    stage: str = "sending"
+    fraction: float = 0.0
+    preview: NDArray[np.uint8] | None = None
+    """uint8 (h, w, 3): a small look at the result so far."""
+    outcome: Arrived | Failed | Cancelled | None = None
+    """How it ended, while that is not yet in its scene."""
+
+
+@dataclass
+class State:
+    """All that the add-on holds in memory."""
+
+    link: Link | None = None
+    status: LinkStatus = OFF
+    jobs: dict[str, Job] = field(default_factory=dict)
+    messages: dict[int, str] = field(default_factory=dict)
+    """The sentence in the panel, by Scene.session_uid."""
+    last_edit: str = ""
+    """What the last edit cost, in words."""
+    undo_steps: list[str] = field(default_factory=list)
+    """Names of undo steps that are to be pushed as soon as it is safe."""
+    loaded: bool = False
+    """The open file's jobs are attached."""
+    changed: bool = False
+    """Something that is drawn has changed since the last redraw."""
+
+
+state = State()
+
+
+# ---------------------------------------------------------------- the connection
+
+
+def connection_file(preferences: bpy.types.AddonPreferences | None) -> Path:
+    """The connection file of the preferences, or the place where a server puts it by default."""
+    chosen = preferences.connection_file if preferences is not None else ""
+    return Path(bpy.path.abspath(chosen)).expanduser() if chosen else default_connection_file()
+
+
+def connect(file: Path) -> None:
+    """Start to connect; the link goes on trying until `disconnect`."""
+    disconnect()
+    version = ".".join(map(str, bpy.app.version))
+    state.link = Link(file, f"Blender {version}", bpy.app.online_access)
+    state.status = LinkStatus(LinkState.CONNECTING)
+    for job in state.jobs.values():
+        if job.outcome is None:
+            _open(state.link, job)
+    state.link.start()
+    state.changed = True
+
+
+def disconnect() -> None:
+    """Leave the backend. Jobs go on there, and are attached to again by the next `connect`."""
+    if state.link is not None:
+        state.link.stop()
+        _take_events()  # what came before the end is not lost
+        state.link = None
+    state.status = OFF
+    state.changed = True
+
+
+def check_connection() -> None:
+    """Raise SessionError, with the sentence to show, where no backend can be reached just now."""
+    if state.status.state is LinkState.FAILED:
+        raise SessionError(state.status.text)
+    if state.link is None:
+        raise SessionError("There is no connection to a backend: press Connect.")
+
+
+def _open(link: Link, job: Job) -> None:
+    if job.request is not None:
+        link.submit(job.id, job.request)
+    elif job.parameters is None:
+        link.follow(job.id)
+
+
+# ---------------------------------------------------------------- jobs
+
+
+def submit(scene: bpy.types.Scene, picture: Picture, kind: str) -> Job:
+    """Start a job of `kind` "relevance" or "edit" on `picture` with the scene's settings. It is
+    sent by the next `drain`: decoding the picture would add to the time that the render took.
+
+    Raises:
+        SessionError: there is no connection, or a job of this scene runs already.
+    """
+    check_connection()
+    assert state.link is not None
+    if job_of(scene) is not None:
+        raise SessionError("A job of this scene runs already: wait for it, or cancel it.")
+    settings = scene.watch_your_steps
+    job = Job(
+        id=new_job_id(),
+        kind=kind,
+        instruction=settings.instruction,
+        picture=picture,
+        parameters=_parameters(settings, kind),
+        scene_uid=scene.session_uid,
+        scene_name=scene.name,
+        file=bpy.data.filepath,
+    )
+    state.jobs[job.id] = job
+    _write_job(scene, job)
+    say(scene, "")
+    state.changed = True
+    return job
+
+
+def _send(link: Link, job: Job) -> None:
+    """Send a job that was not sent yet, if its scene is open."""
+    scene = find_scene(job)
+    if scene is None or job.parameters is None:
+        return
+    image = scene.watch_your_steps.pending_image or scene.watch_your_steps.render_image
+    try:
+        job.request = REQUESTS[job.kind](image=pictures.read_rgb(image), **job.parameters)
+    except ValueError as error:  # both say in words what is wrong
+        job.outcome = Failed(job=job.id, code="bad_input", message=str(error))
+    else:
+        link.submit(job.id, job.request)
+
+
+def _parameters(settings: bpy.types.PropertyGroup, kind: str) -> dict[str, Any]:
+    """The fields of a request, all but the image."""
+    seeds = tuple(range(settings.relevance_seeds))
+    common = {"instruction": settings.instruction, "noise_level": settings.noise_level}
+    if kind == "relevance":
+        return {**common, "seeds": seeds}
+    names = ("threshold", "text_guidance", "image_guidance", "steps", "strength", "seed")
+    chosen = {name: getattr(settings, name) for name in names}
+    return {**common, **chosen, "relevance_seeds": seeds}
+
+
+def cancel(scene: bpy.types.Scene) -> None:
+    """Ask the backend to stop the scene's job.
+
+    Raises:
+        SessionError: no job of this scene runs.
+    """
+    job = job_of(scene)
+    if job is None:
+        raise SessionError("No job of this scene runs.")
+    unsent = job.request is None and job.parameters is not None
+    if state.link is None or unsent:  # nobody to ask; the backend may finish it for nothing
+        job.outcome = Cancelled(job=job.id)
+    else:
+        state.link.cancel(job.id)
+        job.stage = "cancelling"
+    state.changed = True
+
+
+def job_of(scene: bpy.types.Scene) -> Job | None:
+    """The scene's job that has not ended yet, or None."""
+    for job in state.jobs.values():
+        if find_scene(job) == scene:
+            return job
+    return None
+
+
+def waiting_elsewhere() -> list[Job]:
+    """Jobs that have ended but whose scene is in a file that is not open."""
+    return [job for job in state.jobs.values() if job.outcome and find_scene(job) is None]
+
+
+def find_scene(job: Job) -> bpy.types.Scene | None:
+    """The scene that a job belongs to, or None while its file is not open.
+
+    The scene that names the job, or the very scene that started it (an undo may have taken the
+    name away), or after opening the file anew the scene of that name if no other job is its own.
+    """
+    scenes = bpy.data.scenes
+    for scene in scenes:
+        if scene.watch_your_steps.job == job.id:
+            return scene
+    for scene in scenes:
+        if scene.session_uid == job.scene_uid:
+            return scene
+    if job.file and job.file == bpy.data.filepath:
+        scene = scenes.get(job.scene_name)
+        if scene is not None and scene.watch_your_steps.job not in state.jobs:
+            return scene
+    return None
+
+
+def _write_job(scene: bpy.types.Scene, job: Job | None) -> None:
+    """The copy in the scene, which is saved with the file."""
+    settings = scene.watch_your_steps
+    settings.job = job.id if job else ""
+    settings.job_kind = job.kind if job else ""
+    settings.job_picture = job.picture.identity if job else ""
+    settings.job_instruction = job.instruction if job else ""
+    if job is None or settings.picture == job.picture.identity:
+        results.drop_pending(scene)
+    elif settings.pending_image is None:
+        results.install_pending(scene, job.picture)
+
+
+# ---------------------------------------------------------------- what the timer calls
+
+
+def drain() -> None:
+    """Take what the worker thread has put into its queue, and bring it into the scenes.
+
+    Blender's timer calls this; scripts call it themselves. It never waits, and leaves for the next
+    call what would take longer than a frame.
+    """
+    if not state.loaded:  # the add-on was switched on while a file is open
+        after_load()
+    _take_events()
+    began = time.perf_counter()
+    for job in list(state.jobs.values()):
+        if time.perf_counter() - began > DRAIN_SECONDS:
+            break
+        if job.outcome is not None:
+            scene = find_scene(job)
+            if scene is not None:
+                _finish(scene, job, job.outcome)
+        elif job.request is None and job.parameters is not None and state.link is not None:
+            _send(state.link, job)
+    _push_undo()
+
+
+def _take_events() -> None:
+    while state.link is not None and (event := state.link.next_event()) is not None:
+        state.changed = True
+        _take(event)
+
+
+def _take(event: LinkEvent) -> None:
+    if isinstance(event, LinkStatus):
+        state.status = event
+        return
+    assert not isinstance(event, Error)  # the link turns these into a status or a Failed
+    job = state.jobs.get(event.job)
+    if job is None:
+        return  # cancelled here while the link was down
+    if isinstance(event, Queued):
+        job.stage = f"waiting for {event.position} other jobs" if event.position else "starting"
+    elif isinstance(event, Progress):
+        if job.stage != "cancelling":
+            job.stage = event.stage
+        job.fraction = event.fraction
+        if event.preview is not None:
+            job.preview = event.preview
+    elif isinstance(event, Arrived | Failed | Cancelled):
+        job.outcome = event
+
+
+def _finish(scene: bpy.types.Scene, job: Job, outcome: Arrived | Failed | Cancelled) -> None:
+    """Bring the end of a job into its scene."""
+    del state.jobs[job.id]
+    state.changed = True
+    title = END_WORDS[job.kind]
+    if isinstance(outcome, Arrived):
+        _install(scene, job, outcome)
+        say(scene, " ".join(outcome.notes))
+        state.undo_steps.append(f"Watch Your Steps: {title}")
+        if isinstance(job.request, EditRequest):
+            seconds = time.monotonic() - job.started
+            height, width = job.request.image.shape[:2]
+            state.last_edit = (
+                f"The last edit took {seconds:.0f} s: {job.request.steps} steps, {width} x {height}"
+            )
+    elif isinstance(outcome, Failed):
+        say(scene, f"{title} failed: {outcome.message}")
+    else:
+        say(scene, f"{title} was cancelled.")
+    _write_job(scene, None)
+
+
+def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived) -> None:
+    results.install_picture(scene, job.picture)
+    settings = scene.watch_your_steps
+    if arrived.relevance is not None:
+        results.install_relevance(scene, arrived.relevance, arrived.relevance_exr, job.instruction)
+        settings.view = "RELEVANCE"
+    if arrived.edit is not None:
+        results.install_edit(scene, arrived.edit, arrived.edit_png, job.instruction)
+        settings.view = "EDIT"
+
+
+def _push_undo() -> None:
+    """One undo step for each result, when that is safe.
+
+    Without a step of its own a result would vanish when the artist undoes whatever they did last.
+    In edit and paint modes undo does not touch scenes, and while a tool runs (grab, say) a step
+    would hold a half-done change: so it waits for object mode and for the tool's end.
+    """
+    if not state.undo_steps or bpy.context.mode != "OBJECT":
+        return
+    if any(window.modal_operators for window in bpy.context.window_manager.windows):
+        return
+    for name in state.undo_steps:
+        bpy.ops.ed.undo_push(message=name)
+    state.undo_steps.clear()
+
+
+# ---------------------------------------------------------------- files and undo
+
+
+def after_load() -> None:
+    """A file was opened: attach its scenes' jobs again, and give back what was kept for them."""
+    state.loaded = True
+    pictures.forget_all()
+    state.messages.clear()
+    state.undo_steps.clear()
+    state.changed = True
+    for scene in bpy.data.scenes:
+        settings = scene.watch_your_steps
+        known = job_of(scene)
+        if known is not None:
+            known.scene_uid = scene.session_uid
+            _write_job(scene, known)
+        elif settings.job:
+            _attach(scene)
+        if settings.mask_image is None or settings.mask_image.packed_file is None:
+            results.refresh_mask(scene)
+
+
+def _attach(scene: bpy.types.Scene) -> None:
+    """Follow a job that was running when the file was saved."""
+    settings = scene.watch_your_steps
+    image = settings.pending_image or settings.render_image
+    picture = results.picture_of(image, settings.job_picture) if image is not None else None
+    if picture is None or settings.job_kind not in END_WORDS:
+        _write_job(scene, None)
+        say(scene, "The file has lost the render that its running job belongs to: start it again.")
+        return
+    job = Job(
+        id=settings.job,
+        kind=settings.job_kind,
+        instruction=settings.job_instruction,
+        picture=picture,
+        parameters=None,
+        scene_uid=scene.session_uid,
+        scene_name=scene.name,
+        file=bpy.data.filepath,
+        stage="asking the backend" if state.link else "waiting for a connection",
+    )
+    state.jobs[job.id] = job
+    if state.link is not None:
+        state.link.follow(job.id)
+
+
+def after_save() -> None:
+    """The file may have a new name: its jobs belong to that now."""
+    for job in state.jobs.values():
+        scene = find_scene(job)
+        if scene is not None:
+            job.file, job.scene_name = bpy.data.filepath, scene.name
+
+
+def after_undo() -> None:
+    """Undo and redo have put back older settings: the running jobs stay what they are."""
+    for scene in bpy.data.scenes:
+        running = job_of(scene)
+        if scene.watch_your_steps.job != (running.id if running else ""):
+            _write_job(scene, running)
+        results.refresh_mask(scene)
+    state.changed = True
+
+
+# ---------------------------------------------------------------- words
+
+
+def say(scene: bpy.types.Scene, sentence: str) -> None:
+    """Put a sentence into the scene's panel; "" takes it away."""
+    state.messages[scene.session_uid] = sentence
+    state.changed = True
+
+
+def message_of(scene: bpy.types.Scene) -> str:
+    """The sentence in the scene's panel, or ""."""
+    return state.messages.get(scene.session_uid, "")
+
+
+# ---------------------------------------------------------------- for scripts without event loop
+
+
+def wait(condition: Callable[[], bool], timeout: float) -> None:
+    """Drain until the condition holds.
+
+    Raises:
+        TimeoutError: it does not within `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        drain()
+        if condition():
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {timeout:g} seconds; the link is {state.status}")
+        time.sleep(0.01)
+
+
+def wait_for_connection(timeout: float) -> None:
+    """Wait until the backend's model is ready.
+
+    Raises:
+        SessionError: no connection within `timeout`; the text says why.
+    """
+
+    def ready() -> bool:
+        welcome = state.status.welcome
+        return welcome is not None and welcome.model_state == "ready"
+
+    try:
+        wait(ready, timeout)
+    except TimeoutError as error:
+        raise SessionError(state.status.text or str(error)) from error
+
+
+def wait_for_job(scene: bpy.types.Scene, timeout: float) -> None:
+    """Wait until the scene's job has ended and its result is in the scene.
+
+    Raises:
+        SessionError: the job failed or was cancelled.
+        TimeoutError: it still runs after `timeout` seconds.
+    """
+    job = job_of(scene)
+    wait(lambda: job is None or job.id not in state.jobs, timeout)
+    if job is not None and isinstance(job.outcome, Failed | Cancelled):
+        raise SessionError(message_of(scene))

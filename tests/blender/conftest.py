@@ -1,0 +1,105 @@
+"""The add-on as an artist gets it: the built zip, installed into the bpy module.
+
+Needs WATCH_YOUR_STEPS_ZIP (this platform's zip) and, for the tests with a real server,
+WATCH_YOUR_STEPS_BACKEND_PYTHON; `python install.py test` sets both.
+"""
+
+import importlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+RESOURCES = tempfile.TemporaryDirectory(prefix="wys-blender-")
+os.environ["BLENDER_USER_RESOURCES"] = RESOURCES.name  # before bpy is imported
+
+import bpy  # noqa: E402
+
+MODULE = "bl_ext.user_default.watch_your_steps"
+
+
+def install() -> None:
+    """Install and enable the built zip; from then on its wheels can be imported."""
+    zip_file = os.environ.get("WATCH_YOUR_STEPS_ZIP")
+    if not zip_file:
+        pytest.exit("Set WATCH_YOUR_STEPS_ZIP to the built extension (python install.py addon).")
+    outcome = bpy.ops.extensions.package_install_files(
+        filepath=zip_file, repo="user_default", enable_on_install=True, overwrite=True
+    )
+    if outcome != {"FINISHED"} or MODULE not in bpy.context.preferences.addons:
+        pytest.exit(f"{zip_file} cannot be installed: see Blender's output above.")
+
+
+install()  # before the test modules are imported, as those need pyzmq
+
+from driving import connect, make_scene  # noqa: E402
+from fake_server import FakeServer  # noqa: E402
+
+
+@pytest.fixture
+def installed() -> str:
+    """The enabled extension's module name."""
+    return MODULE
+
+
+@pytest.fixture
+def addon(installed: str) -> Iterator[SimpleNamespace]:
+    """The extension's modules by name, in an empty file, without a connection."""
+    bpy.ops.wm.read_homefile(use_empty=True)
+    names = (
+        "session",
+        "panel",
+        "results",
+        "pictures",
+        "capture",
+        "frame",
+        "encode",
+        "words",
+        "link",
+    )
+    modules = {name: importlib.import_module(f"{installed}.{name}") for name in names}
+    preferences = bpy.context.preferences.addons[installed].preferences
+    preferences.connection_file = ""
+    yield SimpleNamespace(preferences=preferences, **modules)
+    session = modules["session"]
+    session.disconnect()
+    session.state = session.State()
+
+
+@pytest.fixture
+def protocol(installed: str) -> ModuleType:
+    """The protocol package of the installed extension."""
+    for name in ("messages", "codec", "connection", "client"):
+        importlib.import_module(f"{installed}.protocol.{name}")
+    return importlib.import_module(f"{installed}.protocol")
+
+
+@pytest.fixture
+def scene(addon: SimpleNamespace) -> bpy.types.Scene:
+    """A red ball on a green ground in Workbench's flat colours, seen by a camera; 64x48 pixels."""
+    return make_scene()
+
+
+@pytest.fixture
+def connection_file(tmp_path: Path) -> Path:
+    """Where a server of this test writes its connection file."""
+    return tmp_path / "connection.json"
+
+
+@pytest.fixture
+def server(protocol: ModuleType, connection_file: Path) -> Iterator[FakeServer]:
+    """A scripted server that runs."""
+    with FakeServer(protocol, connection_file) as server:
+        yield server
+
+
+@pytest.fixture
+def connected(
+    addon: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> SimpleNamespace:
+    """The add-on, connected to `server`."""
+    connect(addon, server.file)
+    return addon

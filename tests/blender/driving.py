@@ -1,0 +1,56 @@
+"""Steps that several tests take through the add-on's own operators."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import bpy
+from fake_server import FakeServer
+
+SECONDS = 10.0
+"""A generous limit for what takes milliseconds."""
+THINGS = (
+    ("ball", (0.8, 0.05, 0.05, 1), 1, 1),
+    ("ground", (0.1, 0.6, 0.1, 1), 20, -20),
+)
+
+
+def make_scene() -> bpy.types.Scene:
+    """A red block on a green ground in Workbench's own colours, seen by a camera; 64x48 pixels."""
+    scene = bpy.context.scene
+    for name, color, size, z in THINGS:
+        bpy.ops.mesh.primitive_cube_add(size=2 * size, location=(0, 0, z))
+        thing = bpy.context.object
+        thing.name = name
+        thing.color = color
+    scene.camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
+    scene.collection.objects.link(scene.camera)
+    scene.camera.location = (0, -8, 3)
+    scene.camera.rotation_euler = (1.25, 0, 0)
+    scene.render.engine = "BLENDER_WORKBENCH"
+    scene.display.shading.color_type = "OBJECT"
+    scene.render.resolution_x, scene.render.resolution_y = 64, 48
+    scene.watch_your_steps.instruction = "turn the ball blue"
+    scene.watch_your_steps.threshold = 0.3  # with the scripted server: most of the ground
+    return scene
+
+
+def connect(addon: SimpleNamespace, file: Path) -> None:
+    """Connect with a connection file, and wait until the model is ready."""
+    addon.preferences.connection_file = str(file)
+    bpy.ops.watch_your_steps.connect()
+    addon.session.wait_for_connection(SECONDS)
+
+
+def preview(addon: SimpleNamespace, scene: bpy.types.Scene) -> None:
+    """A whole preview."""
+    bpy.ops.watch_your_steps.preview_relevance()
+    addon.session.wait_for_job(scene, SECONDS)
+
+
+def start_manual(addon: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer) -> str:
+    """Start a preview whose end the test decides; returns the job's id once the server has it."""
+    server.manual = True
+    bpy.ops.watch_your_steps.preview_relevance()
+    job: str = addon.session.job_of(scene).id
+    addon.session.wait(lambda: job in server.jobs, SECONDS)
+    return job

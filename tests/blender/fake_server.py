@@ -1,0 +1,184 @@
+"""A scripted server that speaks the real protocol, for what a real one does not do on command:
+fail, wait, send progress at a chosen moment, die, be of another version.
+
+It runs in a thread of the test's process with the protocol package of the installed extension.
+Relevance is the image's green channel; an edit inverts the pixels inside the mask.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+
+
+def relevance_of(image: np.ndarray) -> np.ndarray:
+    """Float32 (H, W) in 0..1 of a uint8 (H, W, 3) image."""
+    return image[..., 1].astype(np.float32) / np.float32(255)
+
+
+def edited(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The image, uint8 (H, W, 3), inverted where `mask` (H, W) is true."""
+    return np.where(mask[..., None], 255 - image, image)
+
+
+class FakeServer:
+    """Serves from `start` to `stop`; `manual` keeps jobs waiting for `progress` and `finish`."""
+
+    def __init__(self, protocol: ModuleType, connection_file: Path, manual: bool = False) -> None:
+        self.messages = protocol.messages
+        self.codec = protocol.codec
+        self.connection = protocol.connection
+        self.file = connection_file
+        self.manual = manual
+        self.model_state = "ready"
+        self.refusal: tuple[str, str] | None = None
+        """Code and sentence of the error that answers every Hello."""
+        self.keys = self.connection.new_server_keys()
+        self.jobs: dict[str, Any] = {}
+        """Requests by job id."""
+        self.received: list[Any] = []
+        """All messages, in order."""
+        self._peers: dict[str, bytes] = {}
+        self._final: dict[str, Any] = {}
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    def __enter__(self) -> "FakeServer":
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen on a free port and write the connection file."""
+        self._stop.clear()
+        self._context = zmq.Context()
+        self._authenticator = ThreadAuthenticator(self._context)
+        self._authenticator.start()
+        self._authenticator.configure_curve_callback("*", self)
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.linger = 200
+        self._socket.curve_server = True
+        self._socket.curve_publickey = self.keys.server_public_key.encode()
+        self._socket.curve_secretkey = self.keys.server_secret_key.encode()
+        port = self._socket.bind_to_random_port("tcp://127.0.0.1")
+        self.connection.write_connection(self.file, self.keys.connection(f"tcp://127.0.0.1:{port}"))
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Go away without a word, as a crashed server does."""
+        if self._thread is None:
+            return
+        self._stop.set()
+        self._thread.join()
+        self._thread = None
+        self._authenticator.stop()
+        self._context.destroy(linger=0)
+
+    def forget(self) -> None:
+        """Forget all jobs, as a server does that was started anew."""
+        self.jobs.clear()
+        self._peers.clear()
+        self._final.clear()
+
+    def callback(self, _domain: str, key: bytes) -> bool:
+        """Which client key is let in (called by pyzmq's authenticator)."""
+        return key == self.keys.client_public_key.encode()
+
+    def progress(
+        self, job: str, stage: str, fraction: float, preview: np.ndarray | None = None
+    ) -> None:
+        """Send progress of a job."""
+        event = self.messages.Progress(job=job, stage=stage, fraction=fraction, preview=preview)
+        self._calls.put(lambda: self._send(job, event))
+
+    def fail(self, job: str, code: str, sentence: str) -> None:
+        """End a job with an error."""
+        event = self.messages.Failed(job=job, code=code, message=sentence)
+        self._calls.put(lambda: self._end(job, event))
+
+    def finish(self, job: str) -> None:
+        """End a job well."""
+        self._calls.put(lambda: self._end(job, self._done(job)))
+
+    def send_garbage(self, job: str) -> None:
+        """Send frames that are no message to the client of a job."""
+        self._calls.put(lambda: self._socket.send_multipart([self._peers[job], b"wys/1", b"\xc1"]))
+
+    # ---------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            while not self._calls.empty():
+                self._calls.get()()
+            if self._socket.poll(5):
+                peer, *frames = self._socket.recv_multipart()
+                message = self.codec.decode_client_message(frames)
+                self.received.append(message)
+                self._take(peer, message)
+
+    def _take(self, peer: bytes, message: Any) -> None:
+        m = self.messages
+        if isinstance(message, m.Hello):
+            self._socket.send_multipart([peer, *self.codec.encode(self._welcome())])
+            return
+        self._peers[message.job] = peer
+        if isinstance(message, m.Submit):
+            known = message.job in self.jobs
+            self.jobs[message.job] = message.request
+            if known and message.job in self._final:
+                self._send(message.job, self._final[message.job])
+                return
+            self._send(message.job, m.Queued(job=message.job, position=0))
+            if not self.manual:
+                self._end(message.job, self._done(message.job))
+        elif message.job not in self.jobs:
+            text = f"no job {message.job} is kept"
+            self._send(message.job, m.Error(code="unknown_job", message=text, job=message.job))
+        elif message.job in self._final:
+            self._send(message.job, self._final[message.job])
+        elif isinstance(message, m.Cancel):
+            self._end(message.job, m.Cancelled(job=message.job))
+        else:
+            self._send(message.job, m.Progress(job=message.job, stage="still at it", fraction=0.5))
+
+    def _welcome(self) -> Any:
+        m = self.messages
+        if self.refusal is not None:
+            return m.Error(code=self.refusal[0], message=self.refusal[1])
+        return m.Welcome(
+            server="0",
+            model="demo",
+            device="cpu",
+            model_state=self.model_state,
+            native_size=64 if self.model_state == "ready" else 0,
+            capabilities=("relevance_request", "edit_request"),
+            limits=m.Limits(max_frame_bytes=self.codec.MAX_FRAME_BYTES, max_queued_jobs=256),
+        )
+
+    def _done(self, job: str) -> Any:
+        m, request = self.messages, self.jobs[job]
+        relevance = relevance_of(request.image)
+        if isinstance(request, m.RelevanceRequest):
+            result = m.RelevanceResult(relevance=relevance, spread=0.0, magnitude=1.0)
+        else:
+            mask = relevance >= np.float32(request.threshold)
+            image = edited(request.image, mask)
+            result = m.EditResult(image=image, mask=mask, relevance=relevance)
+        return m.Done(job=job, result=result)
+
+    def _end(self, job: str, event: Any) -> None:
+        self._final[job] = event
+        self._send(job, event)
+
+    def _send(self, job: str, event: Any) -> None:
+        self._socket.send_multipart([self._peers[job], *self.codec.encode(event)])

@@ -1,0 +1,145 @@
+"""The picture that is sent is the one that Blender renders, and nothing of the scene is changed."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import bpy
+import numpy as np
+import pytest
+
+CHANGED = (
+    "resolution_x resolution_y resolution_percentage filepath use_file_extension use_overwrite "
+    "use_placeholder use_border use_multiview use_sequencer"
+)
+FILE = "file_format color_mode color_depth compression color_management"
+
+
+def settings_of(scene: bpy.types.Scene) -> dict[str, Any]:
+    values = {name: getattr(scene.render, name) for name in CHANGED.split()}
+    return values | {name: getattr(scene.render.image_settings, name) for name in FILE.split()}
+
+
+def captured(addon: SimpleNamespace, max_side: int = 512) -> np.ndarray:
+    png = addon.capture.capture(bpy.context, max_side)
+    return addon.pictures.read_rgb(addon.pictures.new_packed_image("capture", png))
+
+
+def rendered_by_blender(scene: bpy.types.Scene, path: Path) -> np.ndarray:
+    """The scene as Blender itself writes it to a PNG file: uint8 (H, W, 3)."""
+    scene.render.filepath = str(path)
+    scene.render.image_settings.file_format = "PNG"
+    scene.render.image_settings.color_mode = "RGB"
+    bpy.ops.render.render(write_still=True)
+    image = bpy.data.images.load(str(path))
+    width, height = image.size
+    values = np.array(image.pixels[:], np.float32).reshape(height, width, -1)[::-1, :, :3]
+    return np.rint(values * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("view_transform", ["Standard", "AgX"])
+def test_equals_what_blender_writes(
+    addon: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path, view_transform: str
+) -> None:
+    scene.view_settings.view_transform = view_transform
+    scene.view_settings.exposure = 0.4
+    own = captured(addon)
+    assert own.shape == (48, 64, 3)
+    assert np.ptp(own) > 100, "the picture shows something"
+    assert np.array_equal(own, rendered_by_blender(scene, tmp_path / "plain.png"))
+
+
+def test_equals_what_blender_writes_in_cycles(
+    addon: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path
+) -> None:
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples = 1
+    scene.cycles.use_denoising = False
+    own = captured(addon)
+    assert np.array_equal(own, rendered_by_blender(scene, tmp_path / "plain.png"))
+
+
+def test_settings_come_back(addon: SimpleNamespace, scene: bpy.types.Scene) -> None:
+    render = scene.render
+    render.image_settings.file_format = "OPEN_EXR"
+    render.image_settings.color_mode = "RGBA"
+    render.image_settings.color_depth = "32"
+    render.resolution_percentage = 50
+    render.use_border = True
+    render.border_max_x = 0.5
+    render.use_multiview = True
+    render.filepath = "//somewhere"
+    before = settings_of(scene)
+    assert captured(addon).shape == (24, 32, 3)
+    assert settings_of(scene) == before
+
+
+def test_a_render_region_does_not_cut_the_picture(
+    addon: SimpleNamespace, scene: bpy.types.Scene
+) -> None:
+    whole = captured(addon)
+    scene.render.use_border = True
+    scene.render.border_max_x = 0.5
+    assert np.array_equal(captured(addon), whole)
+
+
+def test_settings_come_back_after_a_failure(addon: SimpleNamespace, scene: bpy.types.Scene) -> None:
+    scene.render.image_settings.file_format = "JPEG"
+    before = settings_of(scene)
+
+    def broken_engine(engine: bpy.types.RenderEngine, _: bpy.types.Depsgraph) -> None:
+        engine.report({"ERROR"}, "no light today")
+
+    engine = type(
+        "BrokenEngine",
+        (bpy.types.RenderEngine,),
+        {"bl_idname": "WYS_BROKEN", "bl_label": "Broken", "render": broken_engine},
+    )
+    bpy.utils.register_class(engine)
+    try:
+        scene.render.engine = "WYS_BROKEN"
+        with pytest.raises(addon.capture.CaptureError, match="no light today"):
+            captured(addon)
+    finally:
+        scene.render.engine = "BLENDER_WORKBENCH"
+        bpy.utils.unregister_class(engine)
+    assert settings_of(scene) == before
+
+
+def test_without_a_camera_one_sentence(addon: SimpleNamespace, scene: bpy.types.Scene) -> None:
+    scene.camera = None
+    with pytest.raises(addon.capture.CaptureError, match="no active camera"):
+        captured(addon)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "percentage", "max_side", "size"),
+    [
+        ((1920, 1080), 100, 512, (512, 288)),
+        ((1080, 1920), 100, 512, (288, 512)),
+        ((1920, 1080), 25, 512, (480, 270)),
+        ((64, 48), 100, 512, (64, 48)),
+        ((1000, 10), 100, 100, (100, 4)),
+        ((37, 61), 100, 512, (37, 61)),
+    ],
+)
+def test_size(
+    addon: SimpleNamespace,
+    scene: bpy.types.Scene,
+    resolution: tuple[int, int],
+    percentage: int,
+    max_side: int,
+    size: tuple[int, int],
+) -> None:
+    scene.render.resolution_x, scene.render.resolution_y = resolution
+    scene.render.resolution_percentage = percentage
+    assert addon.capture.render_size(scene.render, max_side) == size
+
+
+def test_size_is_the_size_of_blenders_own_render(
+    addon: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path
+) -> None:
+    scene.render.resolution_x, scene.render.resolution_y = 61, 37
+    scene.render.resolution_percentage = 77
+    plain = rendered_by_blender(scene, tmp_path / "plain.png")
+    assert captured(addon).shape == plain.shape

@@ -1,0 +1,210 @@
+"""The add-on against the real backend as a process of its own, with an untrained model of the real
+architecture: what comes back is arbitrary, but everything around it is real.
+
+Needs WATCH_YOUR_STEPS_BACKEND_PYTHON, which `python install.py test` sets.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import bpy
+import numpy as np
+import pytest
+from driving import connect, preview
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 180.0
+JOB_SECONDS = 120.0
+MAKE_MODEL = (
+    "import sys, pathlib; from tests.backend.tiny_model import save_tiny_model;"
+    "save_tiny_model(pathlib.Path(sys.argv[1]))"
+)
+
+
+@pytest.fixture(scope="module")
+def backend_python() -> str:
+    python = os.environ.get("WATCH_YOUR_STEPS_BACKEND_PYTHON")
+    if not python:
+        pytest.fail("Set WATCH_YOUR_STEPS_BACKEND_PYTHON (python install.py test does).")
+    return python
+
+
+@pytest.fixture(scope="module")
+def model(backend_python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    subprocess.run([backend_python, "-c", MAKE_MODEL, str(folder)], cwd=ROOT, check=True)
+    return folder
+
+
+@dataclass
+class Server:
+    """A backend that can be killed and started again."""
+
+    python: str
+    model: Path
+    file: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = ["--model", str(self.model), "--device", "cpu", "--connection-file", self.file]
+        self.process = subprocess.Popen(
+            [self.python, "-m", "backend.server", *options],
+            cwd=ROOT,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        )
+
+    def end(self, how: signal.Signals) -> int:
+        assert self.process is not None
+        self.process.send_signal(how)
+        return self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def real(
+    backend_python: str, model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    server = Server(backend_python, model, folder / "connection.json")
+    server.start()
+    yield server
+    assert server.process is not None
+    server.process.terminate()
+    server.process.wait(30)
+
+
+@pytest.fixture
+def ready(addon: SimpleNamespace, scene: bpy.types.Scene, real: Server) -> SimpleNamespace:
+    """The add-on, connected to the real server, whose model is loaded."""
+    addon.preferences.connection_file = str(real.file)
+    bpy.ops.watch_your_steps.connect()
+    addon.session.wait_for_connection(START_SECONDS)
+    settings = scene.watch_your_steps
+    settings.instruction, settings.steps = "turn the sphere red", 4
+    return addon
+
+
+def edit(addon: SimpleNamespace, scene: bpy.types.Scene) -> np.ndarray:
+    bpy.ops.watch_your_steps.edit()
+    addon.session.wait_for_job(scene, JOB_SECONDS)
+    image: np.ndarray = addon.pictures.read_rgb(scene.watch_your_steps.edit_image)
+    return image
+
+
+def test_preview_threshold_edit(ready: SimpleNamespace, scene: bpy.types.Scene) -> None:
+    settings, pictures = scene.watch_your_steps, ready.pictures
+    scene.render.resolution_x, scene.render.resolution_y = 61, 37
+    preview(ready, scene)
+    render = pictures.read_rgb(settings.render_image)
+    relevance = pictures.read_gray(settings.relevance_image)
+    assert render.shape == (37, 61, 3)
+    assert relevance.shape == (37, 61)
+    assert relevance.min() >= 0
+    assert relevance.max() <= 1
+    assert np.ptp(relevance) > 0.1
+
+    settings.threshold = float(np.quantile(relevance, 0.6))
+    shown = pictures.read_gray(settings.mask_image) > 0.5
+    assert 0 < shown.sum() < shown.size
+    image = edit(ready, scene)
+    assert np.array_equal(pictures.read_gray(settings.relevance_image), relevance)
+    assert np.array_equal(image[~shown], render[~shown]), "outside every byte is the render's own"
+    assert not np.array_equal(image[shown], render[shown])
+    assert np.array_equal(edit(ready, scene), image), "the same seed gives the same picture"
+    settings.seed = 5
+    assert not np.array_equal(edit(ready, scene), image)
+
+
+def test_cancel_stops_an_edit(ready: SimpleNamespace, scene: bpy.types.Scene) -> None:
+    session = ready.session
+    scene.watch_your_steps.steps = 1000
+    scene.watch_your_steps.threshold = 0.0
+    bpy.ops.watch_your_steps.edit()
+    job = session.job_of(scene)
+    session.wait(lambda: 0.02 < job.fraction < 0.9, JOB_SECONDS)
+    bpy.ops.watch_your_steps.cancel()
+    with pytest.raises(session.SessionError, match="Edit was cancelled"):
+        session.wait_for_job(scene, JOB_SECONDS)
+    assert job.fraction < 0.95
+    assert scene.watch_your_steps.edit_image is None
+    scene.watch_your_steps.steps = 2
+    edit(ready, scene)
+
+
+def test_wrong_key(
+    ready: SimpleNamespace, real: Server, protocol: ModuleType, tmp_path: Path
+) -> None:
+    connection = protocol.connection
+    theirs = connection.read_connection(real.file)
+    stranger = connection.new_server_keys()
+    wrong = connection.Connection(
+        endpoint=theirs.endpoint,
+        server_public_key=theirs.server_public_key,
+        client_public_key=stranger.client_public_key,
+        client_secret_key=stranger.client_secret_key,
+    )
+    connection.write_connection(tmp_path / "wrong.json", wrong)
+    ready.preferences.connection_file = str(tmp_path / "wrong.json")
+    bpy.ops.watch_your_steps.connect()
+    session = ready.session
+    session.wait(lambda: "refuses this key" in session.state.status.text, 3.0)
+    connect(ready, real.file)
+
+
+def test_file_closed_and_reopened_in_the_middle_of_an_edit(
+    ready: SimpleNamespace, scene: bpy.types.Scene, real: Server, tmp_path: Path
+) -> None:
+    """With all of the add-on's memory gone, as when Blender was closed."""
+    scene.watch_your_steps.steps = 100
+    scene.watch_your_steps.threshold = 0.0
+    bpy.ops.watch_your_steps.edit()
+    job = ready.session.job_of(scene)
+    ready.session.wait(lambda: job.fraction > 0, JOB_SECONDS)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True)
+    ready.session.disconnect()
+    ready.session.state = ready.session.State(loaded=True)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    connect(ready, real.file)
+    scene = bpy.context.scene
+    ready.session.wait(lambda: scene.watch_your_steps.edit_image is not None, JOB_SECONDS)
+    assert ready.pictures.read_rgb(scene.watch_your_steps.edit_image).shape == (48, 64, 3)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_server_is_killed_and_started_again(
+    ready: SimpleNamespace, scene: bpy.types.Scene, real: Server
+) -> None:
+    session = ready.session
+    scene.watch_your_steps.steps = 300
+    scene.watch_your_steps.threshold = 0.0
+    bpy.ops.watch_your_steps.edit()
+    job = session.job_of(scene)
+    session.wait(lambda: job.fraction > 0, JOB_SECONDS)
+    real.end(signal.SIGKILL)
+    session.wait(lambda: session.state.status.welcome is None, JOB_SECONDS)
+    assert session.job_of(scene) is job
+    real.start()
+    session.wait_for_job(scene, START_SECONDS)
+    assert scene.watch_your_steps.edit_image is not None
+
+
+def test_server_ends_cleanly_while_a_client_is_connected(
+    ready: SimpleNamespace, scene: bpy.types.Scene, real: Server
+) -> None:
+    start = time.monotonic()
+    assert real.end(signal.SIGTERM) == 0
+    assert time.monotonic() - start < 20
+    session = ready.session
+    session.wait(lambda: session.state.status.welcome is None, 15)
+    with pytest.raises(RuntimeError, match="connection"):
+        bpy.ops.watch_your_steps.preview_relevance()
+    real.start()
+    session.wait_for_connection(START_SECONDS)
+    preview(ready, scene)
