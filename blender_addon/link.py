@@ -204,9 +204,6 @@ class Link:
                         "The connection to the backend was lost: start it again if it has "
                         "stopped; the work goes on from there by itself."
                     )
-                if self._loading() and time.monotonic() - asked > RETRY_SECONDS:
-                    asked = time.monotonic()
-                    client.hello()  # only another Welcome tells that the model is ready
 
     def _check_reachable(self, connection: Connection) -> None:
         endpoint = ENDPOINT_PATTERN.fullmatch(connection.endpoint)
@@ -216,10 +213,6 @@ class Link:
                 f"The backend is on another machine ({endpoint['host']}) and Blender's online "
                 'access is off: switch on "Allow Online Access" in Preferences > System.'
             )
-
-    def _loading(self) -> bool:
-        welcome = self._status.welcome if self._status else None
-        return welcome is not None and welcome.model_state != "ready"
 
     def _resume(self, client: Client) -> None:
         """Hand the open jobs to a new connection."""

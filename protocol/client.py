@@ -113,10 +113,6 @@ class Client:
             raise ConnectionFailed(
                 f"{self.connection.endpoint} is not an address that can be reached: {error}."
             ) from error
-        self.hello()
-
-    def hello(self) -> None:
-        """Ask for a Welcome (again), for example to learn whether the model is ready by now."""
         self.send(Hello(client=self.name))
 
     def nothing_answers(self, timeout: float) -> ConnectionFailed:

@@ -93,10 +93,9 @@ def test_first_lines_tell_where_it_listens_and_what_it_runs(server, tiny_model):
     assert f"ready: model {tiny_model} on cpu in float32" in text
 
 
-def test_welcome_names_model_device_and_capabilities(client, tiny_model):
-    client.hello()
-    (welcome,) = client.poll(5)
-    assert isinstance(welcome, Welcome)
+def test_welcome_names_model_device_and_capabilities(server, tiny_model):
+    with Client(server[1]) as client:
+        welcome = client.connect()
     assert (welcome.model, welcome.device) == (str(tiny_model), "cpu")
     assert welcome.model_state == "ready"
     assert welcome.native_size == 64
@@ -298,6 +297,15 @@ def test_message_over_the_limit_is_dropped_and_the_server_goes_on(server):
 
 
 # ------------------------------------------------------------------ the process
+
+
+def test_clients_are_told_when_the_model_is_ready(tiny_model, tmp_path):
+    with running_server(tiny_model, tmp_path) as (_, connection), Client(connection) as client:
+        states = [client.connect().model_state]
+        deadline = time.monotonic() + 120
+        while states[-1] != "ready" and time.monotonic() < deadline:
+            states += [m.model_state for m in client.poll(1) if isinstance(m, Welcome)]
+    assert states == ["loading", "ready"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the worker in /proc")

@@ -45,6 +45,7 @@ class FakeServer:
         self.received: list[Any] = []
         """All messages, in order."""
         self._peers: dict[str, bytes] = {}
+        self._greeted: set[bytes] = set()
         self._final: dict[str, Any] = {}
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -110,6 +111,11 @@ class FakeServer:
         """End a job well."""
         self._calls.put(lambda: self._end(job, self._done(job)))
 
+    def load(self, state: str) -> None:
+        """Change the model's state, and tell all clients."""
+        self.model_state = state
+        self._calls.put(self._greet)
+
     def send_garbage(self, job: str) -> None:
         """Send frames that are no message to the client of a job."""
         self._calls.put(lambda: self._socket.send_multipart([self._peers[job], b"wys/1", b"\xc1"]))
@@ -129,6 +135,7 @@ class FakeServer:
     def _take(self, peer: bytes, message: Any) -> None:
         m = self.messages
         if isinstance(message, m.Hello):
+            self._greeted.add(peer)
             self._socket.send_multipart([peer, *self.codec.encode(self._welcome())])
             return
         self._peers[message.job] = peer
@@ -150,6 +157,10 @@ class FakeServer:
             self._end(message.job, m.Cancelled(job=message.job))
         else:
             self._send(message.job, m.Progress(job=message.job, stage="still at it", fraction=0.5))
+
+    def _greet(self) -> None:
+        for peer in self._greeted:
+            self._socket.send_multipart([peer, *self.codec.encode(self._welcome())])
 
     def _welcome(self) -> Any:
         m = self.messages

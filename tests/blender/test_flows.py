@@ -193,7 +193,7 @@ def test_model_that_is_still_loading(
     session = addon.session
     session.wait(lambda: session.state.status.welcome is not None, SECONDS)
     assert addon.words.status(session.state.status) == "Connected; loading the demo model..."
-    server.model_state = "ready"
+    server.load("ready")
     session.wait_for_connection(SECONDS)
     assert addon.words.status(session.state.status) == "Ready: the demo model on cpu"
 
