@@ -37,6 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status."""
     options = _parser().parse_args(arguments)
     command = ["python", "-m", "backend", *(sys.argv[1:] if arguments is None else arguments)]
+    if options.command == "evaluate":
+        from backend.evaluation import relevance
+
+        return relevance.run(options, command)
     try:
         request = _request(options)
         report = Report(command, settings=_settings(request))
@@ -98,6 +102,19 @@ def _parser() -> argparse.ArgumentParser:
     edit.add_argument("--steps", type=int, default=100, help="(100)")
     edit.add_argument("--strength", type=float, default=1.0, help="noise level to start from (1)")
     edit.add_argument("--seed", type=int, default=0, help="(0)")
+    evaluate = commands.add_parser("evaluate", help="measure a model where the truth is known")
+    kinds = evaluate.add_subparsers(dest="what", required=True)
+    maps = kinds.add_parser(
+        "relevance",
+        help="maps and edits on test scenes of the demo world",
+        description="Write DIR/figures.md, DIR/contact_sheet.png and DIR/report.json.",
+    )
+    maps.add_argument("--out", type=Path, required=True, metavar="DIR")
+    maps.add_argument("--model", default="demo", help="hub id, folder or demo (demo)")
+    maps.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    maps.add_argument("--dtype", default="auto", help="auto, float32, float16, bfloat16")
+    maps.add_argument("--samples", type=int, default=200, metavar="N", help="maps (200)")
+    maps.add_argument("--edits", type=int, default=40, metavar="N", help="edits, of these (40)")
     return parser
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .backbone import Backbone, load_backbone
 from .guided_edit import Step, guided_edit
-from .relevance import NOISE_LEVEL, RelevanceMap, relevance_map
+from .relevance import NOISE_LEVEL, RelevanceMap, noise_difference, relevance_map
 
 MAX_CACHED_TEXTS = 64
 
@@ -152,6 +152,23 @@ class Editor:
             on_draw,
         )
 
+    @torch.inference_mode()
+    def difference(
+        self, instruction: str, noise_level: float = NOISE_LEVEL, seed: int = 0
+    ) -> NDArray[np.float32]:
+        """float32 (c, h, w): what `relevance` sums over channels, for studies of other norms."""
+        encoded = self._image()
+        difference = noise_difference(
+            self.backbone,
+            encoded.latents,
+            self._text(instruction),
+            self._text(""),
+            self._noise(seed),
+            noise_level,
+        )
+        rows, columns = (int(np.ceil(cells)) for cells in encoded.extent)
+        return difference[:, :rows, :columns].cpu().numpy()
+
     def edit(
         self,
         instruction: str,
@@ -231,6 +248,14 @@ class Editor:
         decoded = decoded[: encoded.work_shape[0], : encoded.work_shape[1]]
         edited = _resize(decoded, height, width)
         return Edit(np.where(mask[..., None], edited, encoded.image), mask, relevance)
+
+    @torch.inference_mode()
+    def round_trip(self) -> NDArray[np.uint8]:
+        """uint8 (H, W, 3): the image that was set, only encoded and decoded."""
+        encoded = self._image()
+        decoded = self.backbone.decode(encoded.latents * self.backbone.scaling)
+        decoded = decoded[: encoded.work_shape[0], : encoded.work_shape[1]]
+        return _resize(decoded, *encoded.image.shape[:2])
 
     def preview(self, step: Step) -> NDArray[np.uint8]:
         """A small uint8 (h, w, 3) look at what a step predicts, without decoding it.

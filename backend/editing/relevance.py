@@ -49,7 +49,7 @@ class RelevanceMap:
         return self.values >= threshold
 
 
-def raw_relevance(
+def noise_difference(
     backbone: Backbone,
     image_latents: Tensor,
     text: Tensor,
@@ -57,7 +57,8 @@ def raw_relevance(
     noise: Tensor,
     noise_level: float = NOISE_LEVEL,
 ) -> Tensor:
-    """Eq. 2 for one noise: how far apart the predictions with and without instruction are.
+    """What Eq. 2 sums: how far apart the predictions with and without instruction are, for one
+    noise.
 
     Args:
         image_latents: (1, c, h, w) unscaled latents of the image, the condition I.
@@ -66,7 +67,7 @@ def raw_relevance(
         noise_level: 0..1, share of the schedule up to which E(I) is noised.
 
     Returns:
-        (h, w) float32, at least 0.
+        (c, h, w) float32, at least 0.
     """
     steps = len(backbone.alphas_cumprod)
     timestep = min(round(noise_level * steps), steps - 1)
@@ -74,7 +75,7 @@ def raw_relevance(
     branches = stack_branches([(text, image_latents), (no_text, image_latents)])
     with_text, without_text = backbone.predict_noise(noised, timestep, branches)
     difference: Tensor = with_text - without_text
-    return difference.abs().sum(dim=0)
+    return difference.abs()
 
 
 def normalise(raw: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -107,7 +108,7 @@ def relevance_map(
     """The relevance map over one or several noises, averaged before it is normalised.
 
     Args:
-        image_latents, text, no_text: as in `raw_relevance`.
+        image_latents, text, no_text: as in `noise_difference`.
         noises: one (1, c, h, w) tensor a seed.
         extent: cells (rows, columns) that the image covers; the others are left out.
         on_draw: called after every noise with its number from 0 and how many there are; what it
@@ -115,8 +116,8 @@ def relevance_map(
     """
     draws = []
     for index, noise in enumerate(noises):
-        raw = raw_relevance(backbone, image_latents, text, no_text, noise, noise_level)
-        draws.append(raw.cpu().numpy())
+        difference = noise_difference(backbone, image_latents, text, no_text, noise, noise_level)
+        draws.append(difference.sum(dim=0).cpu().numpy())
         if on_draw is not None:
             on_draw(index, len(noises))
     rows, columns = (int(np.ceil(cells)) for cells in extent)

@@ -205,7 +205,7 @@ def small_cache(tmp_path, monkeypatch) -> Path:
     torch.manual_seed(0)
     train_vae.replace_folder(model.build_vae(), tmp_path / "vae")
     group = training.Group(0, 1, torch.device("cpu"))
-    encode.encode_pool(group, tmp_path, tmp_path / "vae", half=True)
+    encode.encode_pool(group, tmp_path, tmp_path / "vae")
     return tmp_path
 
 
@@ -213,7 +213,7 @@ def test_encoding_keeps_pictures_edits_and_masks_together(small_cache) -> None:
     vae = AutoencoderKL.from_pretrained(small_cache / "vae")
     with np.load(small_cache / "pictures" / "pictures-00000.npz") as file:
         shard = dict(file)
-    encoded = encode.encode_shard(vae, shard, half=False)
+    encoded = encode.encode_shard(vae, shard)
     assert encoded["images"].shape == (2, 4, 32, 32)
     unchanged = np.flatnonzero(shard["target"] == -3)
     for i in range(len(shard["source"])):
@@ -227,7 +227,7 @@ def test_encoding_keeps_pictures_edits_and_masks_together(small_cache) -> None:
 
 def test_a_killed_training_goes_on_from_its_checkpoint(small_cache) -> None:
     def command(minutes: str) -> list[str]:
-        options = ["--stages", "unet", "--size", "half", "--minutes", minutes, "--batch", "4"]
+        options = ["--stages", "unet", "--parts", "windows", "--minutes", minutes, "--batch", "4"]
         options += ["--check-minutes", "0.02", "--check-samples", "2", "--processes", "1"]
         options += ["--cache", str(small_cache), "--from-nothing", "--device", "cpu"]
         return [sys.executable, "-m", "backend.demo.train", *options]

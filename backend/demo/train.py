@@ -1,0 +1,213 @@
+"""`python -m backend.demo.train`: makes the demo model from nothing, or trains it on.
+
+The stages, each of which goes on where a killed run stopped:
+
+    render   pictures and edits of training seeds                 CACHE/pictures
+    vae      pictures to latents and back                         CACHE/vae.pt
+    encode   the pictures' latents                                CACHE/vae, CACHE/latents
+    unet     InstructPix2Pix on windows of latents, then whole    CACHE/unet.pt, CACHE/unet.jsonl
+    decoder  the VAE's decoder alone, the latents fixed           CACHE/vae
+    export   the averaged weights in half precision               backend/demo/weights
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from functools import partial
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from torch import nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from backend.demo import evaluate, pool, training, world
+from backend.demo.encode import encode_pool
+from backend.demo.model import (
+    WEIGHTS,
+    build_text_encoder,
+    build_tokenizer,
+    build_unet,
+    save_pipeline,
+)
+from backend.demo.train_unet import MaskHeads, train_unet
+from backend.demo.train_vae import finished_vae, replace_folder, train_decoder, train_vae
+
+STAGES = ("render", "vae", "encode", "unet", "decoder", "export")
+PARTS = ("windows", "whole")
+DEFAULT_CACHE = Path(__file__).parents[2] / ".cache" / "demo"
+DEFAULT_SHARDS = 150
+DEFAULT_MINUTES = {"vae": 15.0, "windows": 60.0, "whole": 40.0, "decoder": 10.0}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m backend.demo.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where `export` writes")
+    parser.add_argument(
+        "--minutes", type=float, help="of each training stage; default: the recipe's"
+    )
+    parser.add_argument("--shards", type=int, default=DEFAULT_SHARDS, help="of 64 scenes each")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=list(PARTS), help="of the UNet's stage"
+    )
+    parser.add_argument("--batch", type=int, default=32, help="samples a step and process")
+    parser.add_argument("--rate", type=float, default=8e-4, help="the UNet's learning rate")
+    parser.add_argument(
+        "--conflict", type=float, default=0.6, help="share of conflict augmentation"
+    )
+    parser.add_argument("--check-minutes", type=float, default=4.0)
+    parser.add_argument("--check-samples", type=int, default=96)
+    parser.add_argument(
+        "--start", type=Path, default=WEIGHTS, help="the model to go on from without a checkpoint"
+    )
+    parser.add_argument(
+        "--from-nothing", action="store_true", help="begin anew, not from `--start`"
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--processes", type=int, help="default: one a core on a CPU, one on a GPU")
+    options = parser.parse_args(arguments)
+    if options.processes is None:
+        options.processes = (os.cpu_count() or 1) if options.device == "cpu" else 1
+    for stage in STAGES:
+        if stage in options.stages:
+            print(f"stage {stage}", flush=True)
+            _RUN[stage](options)
+
+
+def _minutes(options: argparse.Namespace, stage: str) -> float:
+    return DEFAULT_MINUTES[stage] if options.minutes is None else options.minutes
+
+
+def _render(options: argparse.Namespace) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    shards = range(options.shards)
+    rendered = pool.render_shards(options.cache / "pictures", shards, os.cpu_count() or 1)
+    for number, path in enumerate(rendered, 1):
+        print(f"{path.name} ({number} of {len(shards)})", flush=True)
+
+
+def _starts_from_weights(options: argparse.Namespace) -> bool:
+    """Whether a finished model is where a run without checkpoints begins."""
+    return not options.from_nothing and (options.start / "model_index.json").exists()
+
+
+def _vae(options: argparse.Namespace) -> None:
+    if (options.cache / "vae").exists() or (
+        _starts_from_weights(options) and not (options.cache / "vae.pt").exists()
+    ):
+        print("the VAE is finished: its latents are what the UNet knows", flush=True)
+        return
+    arguments = (options.cache, _minutes(options, "vae"), options.batch // 2, 2e-3)
+    training.run_group(train_vae, arguments, options.processes, options.device)
+
+
+def _encode(options: argparse.Namespace) -> None:
+    folder = options.cache / "vae"
+    if not folder.exists():
+        if (options.cache / "vae.pt").exists() or not _starts_from_weights(options):
+            vae = finished_vae(options.cache)
+        else:
+            vae = AutoencoderKL.from_pretrained(options.start / "vae", torch_dtype=torch.float32)
+        replace_folder(vae, folder)
+    arguments = (options.cache, folder)
+    training.run_group(encode_pool, arguments, options.processes, options.device)
+
+
+def _unet(options: argparse.Namespace) -> None:
+    start = options.start if _starts_from_weights(options) else None
+    for part in options.parts:
+        arguments = (
+            options.cache,
+            _minutes(options, part),
+            options.batch,
+            options.rate,
+            options.conflict,
+            part == "windows",
+            start,
+            partial(check, options.cache / "vae", options.check_samples),
+            options.check_minutes,
+        )
+        training.run_group(train_unet, arguments, options.processes, options.device)
+
+
+_PROBES: dict[tuple[Path, int], evaluate.Probe] = {}
+
+
+def check(
+    vae_folder: Path,
+    samples: int,
+    unet: nn.Module,
+    text_encoder: nn.Module,
+    tokenizer: CLIPTokenizer,
+) -> dict[str, float]:
+    """Quick figures on validation seeds; the probe is drawn and encoded once in a process."""
+    key = (vae_folder, samples)
+    if key not in _PROBES:
+        vae = AutoencoderKL.from_pretrained(vae_folder)
+        drawn = evaluate.held_out(world.VALIDATION_SEEDS, samples)
+        _PROBES[key] = evaluate.make_probe(vae, drawn)
+    probe = _PROBES[key]
+    device = next(unet.parameters()).device
+    raw = evaluate.raw_relevance(
+        unet,
+        text_encoder,
+        tokenizer,
+        probe.latents.to(device),
+        [s.edit.instruction for s in probe.samples],
+    )
+    return evaluate.relevance_figures(raw, probe)
+
+
+def _decoder(options: argparse.Namespace) -> None:
+    arguments = (options.cache, options.cache / "vae", _minutes(options, "decoder"), 8, 1e-3)
+    training.run_group(train_decoder, arguments, options.processes, options.device)
+
+
+def averaged_model(cache: Path) -> tuple[nn.Module, CLIPTextModel, CLIPTokenizer]:
+    """UNet, text encoder and tokenizer with the checkpoint's averaged parameters."""
+    checkpoint = training.load_checkpoint(cache / "unet.pt")
+    if checkpoint is None:
+        raise FileNotFoundError(f"No trained UNet in {cache}: run the UNet's stage first.")
+    tokenizer = build_tokenizer()
+    unet = build_unet()
+    modules = nn.ModuleDict(
+        {
+            "unet": unet,
+            "text_encoder": build_text_encoder(tokenizer),
+            "heads": MaskHeads(unet),
+        }
+    )
+    modules.load_state_dict(checkpoint["model"])
+    for parameter, value in zip(modules.parameters(), checkpoint["average"], strict=True):
+        parameter.data.copy_(value)
+    unet = build_unet()  # without the heads' hooks
+    unet.load_state_dict(modules["unet"].state_dict())
+    return unet.eval(), modules["text_encoder"].eval(), tokenizer
+
+
+def _export(options: argparse.Namespace) -> None:
+    unet, text_encoder, tokenizer = averaged_model(options.cache)
+    vae = AutoencoderKL.from_pretrained(options.cache / "vae")
+    save_pipeline(options.weights, vae, unet, text_encoder, tokenizer)
+    print(f"wrote {options.weights}", flush=True)
+
+
+_RUN = {
+    "render": _render,
+    "vae": _vae,
+    "encode": _encode,
+    "unet": _unet,
+    "decoder": _decoder,
+    "export": _export,
+}
+
+if __name__ == "__main__":
+    main()

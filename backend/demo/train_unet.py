@@ -1,0 +1,349 @@
+"""The UNet's and the text encoder's stage: InstructPix2Pix on latents of the demo world.
+
+The objective is InstructPix2Pix's denoising of the edited picture, given picture and instruction,
+with three changes, all of which are meant for the relevance map and have to be told wherever its
+figures are shown:
+
+- Conflict augmentation: in some samples the noisy latents come from the picture as it was while the
+target stays the
+  edited one, because that is what a relevance map asks of a model, and plain training never shows
+  it.
+- The empty instruction asks for no change: its target is the picture itself.
+- The loss counts more inside the mask and on every other thing, and more at high noise.
+- Two small heads, dropped after training, must find the true mask in the features of the decoder
+  half of the UNet: where an instruction applies is taught directly, not only by its effect.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from backend.demo import training
+from backend.demo.cpu_speed import make_fast_on_cpu
+from backend.demo.model import (
+    SCALING_FACTOR,
+    build_text_encoder,
+    build_tokenizer,
+    build_unet,
+    ddim_scheduler,
+    tokenize,
+)
+from backend.demo.training import Group
+
+EDITS_OF_ONE_PICTURE = 4
+MASK_WEIGHT = 0.15
+WINDOW_SIDES = (16, 20, 24)
+
+
+@dataclass
+class Block:
+    """Latents of pictures of one size, float16, with what was asked of them (see
+    `pool.render_shard`).
+    """
+
+    images: Tensor  # (n, 4, h, w)
+    edited: Tensor  # (m, 4, h, w)
+    source: Tensor  # (m,)
+    masks: Tensor  # uint8 (m, h, w)
+    things: Tensor  # uint8 (n, h, w): all things together
+    tokens: Tensor  # int16 (m, wordings, MAX_TOKENS)
+    first: Tensor  # (n + 1,): edits of picture i are first[i]:first[i + 1]
+
+
+def load_blocks(folder: Path, tokenizer: CLIPTokenizer) -> list[Block]:
+    """All latents in a folder, one block for each picture size. Raises FileNotFoundError where
+    there are none.
+    """
+    by_size: dict[tuple[int, ...], list[dict[str, np.ndarray]]] = {}
+    for path in sorted(folder.glob("latents-*.npz")):
+        with np.load(path) as file:
+            shard = dict(file)
+        by_size.setdefault(shard["images"].shape[2:], []).append(shard)
+    if not by_size:
+        raise FileNotFoundError(f"No latents in {folder}: run the stages before this one.")
+    return [_join(shards, tokenizer) for shards in by_size.values()]
+
+
+def _join(shards: list[dict[str, np.ndarray]], tokenizer: CLIPTokenizer) -> Block:
+    offsets = np.cumsum([0] + [len(s["images"]) for s in shards])
+    source = np.concatenate([s["source"] + o for s, o in zip(shards, offsets, strict=False)])
+    texts = [t for s in shards for edit in json.loads(bytes(s["texts"])) for t in edit]
+    tokens = torch.cat(
+        [tokenize(tokenizer, texts[i : i + 5000]).short() for i in range(0, len(texts), 5000)]
+    )
+
+    def joined(key: str) -> Tensor:
+        return torch.from_numpy(np.concatenate([s[key] for s in shards]))
+
+    first = np.searchsorted(source, np.arange(offsets[-1] + 1))
+    return Block(
+        joined("images"),
+        joined("edited"),
+        torch.from_numpy(source.astype(np.int64)),
+        joined("masks"),
+        joined("things").amax(1),
+        tokens.view(len(source), -1, tokens.shape[1]),
+        torch.from_numpy(first),
+    )
+
+
+@dataclass
+class Batch:
+    """Samples of one picture size."""
+
+    image: Tensor  # float32 (B, 4, h, w), unscaled mode, as the image condition
+    edited: Tensor  # float32 (B, 4, h, w), unscaled
+    mask: Tensor  # float32 (B, 1, h, w)
+    things: Tensor  # float32 (B, 1, h, w)
+    tokens: Tensor  # int64 (B, MAX_TOKENS)
+
+
+def draw_batch(
+    blocks: list[Block], rng: np.random.Generator, size: int, windows: bool = False
+) -> Batch:
+    """Several instructions for each of a few pictures, all of one size.
+
+    With `windows`, a part of the latents, of a few random ones that which holds most of the things:
+    a half to a third of the work, with things as large as in the whole picture.
+    """
+    counts = np.array([len(b.images) for b in blocks], np.float64)
+    block = blocks[int(rng.choice(len(blocks), p=counts / counts.sum()))]
+    height, width = block.images.shape[2:]
+    side = int(rng.choice(WINDOW_SIDES)) if windows else 0
+    if not windows:
+        size = max(EDITS_OF_ONE_PICTURE, size * min(height * width, 1024) // (height * width))
+    parts: list[Batch] = []
+    for picture in rng.integers(len(block.images), size=-(-size // EDITS_OF_ONE_PICTURE)):
+        low, high = int(block.first[picture]), int(block.first[picture + 1])
+        edits = torch.from_numpy(low + rng.permutation(high - low)[:EDITS_OF_ONE_PICTURE])
+        wording = torch.from_numpy(rng.integers(block.tokens.shape[1], size=len(edits)))
+        things = block.things[picture]
+        rows, columns = slice(0, height), slice(0, width)
+        if windows:
+            corners = [
+                (int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1)))
+                for _ in range(3)
+            ]
+            top, left = max(
+                corners,
+                key=lambda c: int(things[c[0] : c[0] + side, c[1] : c[1] + side].sum()),
+            )
+            rows, columns = slice(top, top + side), slice(left, left + side)
+        image = block.images[picture][None, :, rows, columns].float()
+        parts.append(
+            Batch(
+                image.expand(len(edits), -1, -1, -1),
+                block.edited[edits][..., rows, columns].float(),
+                block.masks[edits][:, None, rows, columns].float() / 255,
+                things[None, None, rows, columns].float().expand(len(edits), -1, -1, -1) / 255,
+                block.tokens[edits, wording].long(),
+            )
+        )
+    return Batch(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Batch)))
+
+
+class MaskHeads(nn.Module):
+    """Finds the mask in what two of the UNet's up blocks give out; only for training."""
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        coarse, fine = list(unet.config.block_out_channels)[::-1][:2]
+        self.heads = nn.ModuleList([nn.Conv2d(coarse, 1, 1), nn.Conv2d(fine, 1, 1)])
+        self._seen: dict[int, Tensor] = {}
+
+        def watch(index: int) -> None:
+            def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+                self._seen[index] = output
+
+            unet.up_blocks[index].register_forward_hook(keep)
+
+        watch(0)
+        watch(1)
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """Cross entropy (B,) with the masks (B, 1, h, w), from the last call of the UNet."""
+        total = torch.zeros(len(mask), device=mask.device)
+        for head, features in zip(self.heads, (self._seen[0], self._seen[1]), strict=True):
+            small = functional.interpolate(mask, features.shape[-2:], mode="area")
+            logits = head(features.float())
+            entropy = functional.binary_cross_entropy_with_logits(logits, small, reduction="none")
+            total = total + entropy.mean((1, 2, 3))
+        return total
+
+
+class Diffusion:
+    """The denoising objective on batches of latents."""
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        text_encoder: CLIPTextModel,
+        heads: MaskHeads,
+        empty: Tensor,
+    ) -> None:
+        self.unet, self.text_encoder, self.heads = unet, text_encoder, heads
+        self.empty = empty
+        self.alphas = ddim_scheduler().alphas_cumprod.to(empty.device)
+
+    def predict(self, noisy: Tensor, t: Tensor, image: Tensor, tokens: Tensor) -> Tensor:
+        """The noise that the model sees, float32 (B, 4, h, w)."""
+        stacked = training.channels_last(torch.cat([noisy, image], 1))
+        with torch.autocast(noisy.device.type, torch.bfloat16):
+            embedding = self.text_encoder(tokens)[0]
+            return self.unet(stacked, t, encoder_hidden_states=embedding).sample.float()
+
+    def loss(self, batch: Batch, conflict: float) -> Tensor:
+        """The weighted loss; `conflict` is the share of samples that conflict augmentation
+        changes.
+        """
+        count, device = len(batch.image), batch.image.device
+        original = batch.image * SCALING_FACTOR
+        target = batch.edited * SCALING_FACTOR
+        tokens, condition, mask = batch.tokens.clone(), batch.image.clone(), batch.mask
+        u = torch.rand(count, device=device)
+        no_text = u < 0.12
+        no_image = (u > 0.09) & (u < 0.17)  # some of these have no text either
+        tokens[no_text] = self.empty
+        condition[no_image] = 0
+        unchanged = (no_text & ~no_image)[:, None, None, None]
+        target = torch.where(unchanged, original, target)
+        plain = ~no_text & ~no_image
+
+        high = torch.rand(count, device=device) < 0.65
+        t = torch.rand(count, device=device)
+        t = torch.where(high, 500 + 490 * t, 1000 * t).long().clamp(0, 999)
+        signal = self.alphas[t][:, None, None, None]
+        noise = torch.randn_like(target)
+        mixed = plain & (t >= 400) & (torch.rand(count, device=device) < conflict)
+        share = torch.where(
+            torch.rand(count, device=device) < 0.7, 1.0, torch.rand(count, device=device)
+        )
+        share = (share * mixed)[:, None, None, None]
+        noisy = signal.sqrt() * (target + share * (original - target)) + (1 - signal).sqrt() * noise
+        truth = (noisy - signal.sqrt() * target) / (1 - signal).sqrt()
+
+        error = (self.predict(noisy, t, condition, tokens) - truth).square()
+        by_noise = 0.5 + ((1 - signal) / signal).clamp(max=30) / 8
+        attention = torch.maximum(mask, batch.things) * plain[:, None, None, None]
+        by_place = 1 + 5 * attention
+        by_place = by_place / by_place.mean((2, 3), keepdim=True)
+        found = self.heads(torch.where(unchanged, 0, mask)) * ~no_image
+        return (error * by_noise * by_place).mean() + MASK_WEIGHT * found.mean()
+
+
+def train_unet(
+    group: Group,
+    cache: Path,
+    minutes: float,
+    batch: int,
+    rate: float,
+    conflict: float,
+    windows: bool,
+    start_from: Path | None,
+    check: Callable[[nn.Module, nn.Module, CLIPTokenizer], dict[str, float]] | None,
+    check_minutes: float = 4.0,
+) -> None:
+    """Trains for `minutes` on cache/latents, going on from cache/unet.pt, else from the model in
+    `start_from`, else from nothing. Every few minutes: a checkpoint, and a line of `check`'s
+    figures in cache/unet.jsonl.
+    """
+    torch.manual_seed(2)
+    tokenizer = build_tokenizer()
+    unet, text_encoder = build_unet(), build_text_encoder(tokenizer)
+    checkpoint = training.load_checkpoint(cache / "unet.pt")
+    if checkpoint is None and start_from is not None:
+        unet = UNet2DConditionModel.from_pretrained(start_from, subfolder="unet")
+        text_encoder = CLIPTextModel.from_pretrained(start_from, subfolder="text_encoder")
+    unet = unet.to(group.device, torch.float32, memory_format=torch.channels_last)
+    text_encoder = text_encoder.to(group.device, torch.float32)
+    heads = MaskHeads(unet).to(group.device)
+    modules = nn.ModuleDict({"unet": unet, "text_encoder": text_encoder, "heads": heads})
+    parameters = list(modules.parameters())
+    average = training.Average(parameters)
+    optimiser = torch.optim.AdamW(
+        parameters, lr=rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True
+    )
+    step = seen = 0
+    spent = 0.0
+    if checkpoint is not None:
+        modules.load_state_dict(checkpoint["model"])
+        for value, stored in zip(average.values, checkpoint["average"], strict=True):
+            value.copy_(stored)
+        optimiser.load_state_dict(checkpoint["optimiser"])
+        step, seen, spent = checkpoint["step"], checkpoint["seen"], checkpoint["minutes"]
+    if group.device.type == "cpu":
+        make_fast_on_cpu(unet)
+    modules.train()
+    blocks = load_blocks(cache / "latents", tokenizer)
+    empty = tokenize(tokenizer, [""])[0].to(group.device)
+    diffusion = Diffusion(unet, text_encoder, heads, empty)
+    rng = np.random.default_rng([step, group.rank, 3])
+    torch.manual_seed(1000 * step + group.rank)
+    clock, checked = training.Clock(group, minutes), 0.0
+    losses: list[float] = []
+    start, seen_here = step, 0
+
+    def save() -> None:
+        training.save_checkpoint(
+            cache / "unet.pt",
+            {
+                "model": modules.state_dict(),
+                "average": average.values,
+                "optimiser": optimiser.state_dict(),
+                "step": step,
+                "seen": seen + seen_here,
+                "minutes": spent + clock.minutes,
+            },
+        )
+
+    def report() -> None:
+        figures = {
+            "minutes": spent + clock.minutes,
+            "seen": seen + seen_here,
+            "step": step,
+            "loss": float(np.mean(losses[-200:])),
+            "a_second": seen_here / max(clock.minutes * 60, 1e-9),
+            "part": "windows" if windows else "whole",
+            "conflict": conflict,
+            "batch": batch * group.size,
+        }
+        if check is not None:
+            average.swap()
+            modules.eval()
+            figures |= check(unet, text_encoder, tokenizer)
+            modules.train()
+            average.swap()
+        training.note(cache / "unet.jsonl", figures)
+
+    while clock.tick():
+        for settings in optimiser.param_groups:
+            settings["lr"] = rate * clock.rate(step - start, 200)
+        drawn = draw_batch(blocks, rng, batch, windows)
+        drawn = Batch(**{k: v.to(group.device) for k, v in vars(drawn).items()})
+        loss = diffusion.loss(drawn, conflict)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        group.average_gradients(parameters)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        step += 1
+        seen_here += len(drawn.image) * group.size
+        losses.append(loss.item())
+        average.update(step)
+        if group.leads and clock.minutes - checked > check_minutes:
+            checked = clock.minutes
+            save()
+            report()
+    if group.leads:
+        save()
+        report()

@@ -1,0 +1,178 @@
+"""What both training stages share: processes that average their gradients, checkpoints, running
+means, the curve.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+import torch.multiprocessing
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes that train together; each draws its own data, gradients are averaged."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process measures, saves and prints."""
+        return self.rank == 0
+
+    def average_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Averages over the processes, in place; a parameter without a gradient counts as zero."""
+        if self.size == 1:
+            return
+        for p in parameters:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+        flat = torch.cat([p.grad.reshape(-1) for p in parameters if p.grad is not None])
+        torch.distributed.all_reduce(flat)
+        flat /= self.size
+        at = 0
+        for p in parameters:
+            assert p.grad is not None
+            p.grad.copy_(flat[at : at + p.numel()].view_as(p))
+            at += p.numel()
+
+    def agree(self, value: float) -> float:
+        """The lead's value, in every process."""
+        if self.size == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64)
+        torch.distributed.broadcast(shared, 0)
+        return float(shared.item())
+
+
+def _member(
+    rank: int,
+    size: int,
+    device: str,
+    meeting: str,
+    work: Callable[..., None],
+    arguments: tuple[Any, ...],
+) -> None:
+    torch.set_num_threads(1 if device == "cpu" else max(1, (os.cpu_count() or 2) // 2))
+    if size > 1:
+        torch.distributed.init_process_group(
+            "gloo", init_method=Path(meeting).as_uri(), rank=rank, world_size=size
+        )
+    work(Group(rank, size, torch.device(device)), *arguments)
+    if size > 1:
+        torch.distributed.destroy_process_group()
+
+
+def run_group(
+    work: Callable[..., None], arguments: tuple[Any, ...], processes: int, device: str
+) -> None:
+    """Calls work(group, *arguments) in that many processes (on a CPU two one-thread processes beat
+    two threads).
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = str(Path(folder) / "meeting")
+        if processes == 1:
+            _member(0, 1, device, meeting, work, arguments)
+            return
+        torch.multiprocessing.spawn(
+            _member, (processes, device, meeting, work, arguments), nprocs=processes
+        )
+
+
+class Clock:
+    """The share of this run's minutes that is over, the same in every process, and the learning
+    rate's course.
+    """
+
+    def __init__(self, group: Group, minutes: float) -> None:
+        self._group, self._minutes, self._start = group, minutes, time.monotonic()
+        self.share = 0.0
+
+    def tick(self) -> bool:
+        """True while there is time left. Call once a step in every process. Ends a process whose
+        parent was killed: it would train on unseen.
+        """
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            raise SystemExit("The training was killed: this process ends with it.")
+        elapsed = (time.monotonic() - self._start) / 60
+        self.share = self._group.agree(elapsed / max(self._minutes, 1e-9))
+        return self.share < 1
+
+    @property
+    def minutes(self) -> float:
+        """Minutes since the start."""
+        return self.share * self._minutes
+
+    def rate(self, step: int, warm_up: int = 100) -> float:
+        """A factor for the learning rate: up over `warm_up` steps, flat, and down to 3 % over the
+        last 40 % of time.
+        """
+        fall = min(1.0, (1 - self.share) / 0.4)
+        return min(1.0, (step + 1) / warm_up) * (0.03 + 0.97 * fall)
+
+
+class Average:
+    """Exponential moving average of parameters; its horizon grows from short to `longest` with the
+    steps.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], longest: float = 0.999) -> None:
+        self._live = list(parameters)
+        self.values = [p.detach().clone() for p in self._live]
+        self._longest = longest
+
+    def update(self, step: int) -> None:
+        """Moves the averages towards the live parameters. Call once a step."""
+        keep = min(self._longest, (step + 1) / (step + 20))
+        torch._foreach_lerp_(self.values, [p.detach() for p in self._live], 1 - keep)
+
+    def swap(self) -> None:
+        """Exchanges the live parameters and the averaged ones."""
+        with torch.no_grad():
+            for p, v in zip(self._live, self.values, strict=True):
+                kept = p.detach().clone()
+                p.copy_(v)
+                v.copy_(kept)
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Writes beside and renames: a run killed while it saves leaves the checkpoint before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + f".{os.getpid()}.part")
+    torch.save(content, beside)
+    beside.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """What `save_checkpoint` wrote, on the CPU, or None where there is nothing."""
+    if not path.exists():
+        return None
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def note(path: Path, figures: dict[str, Any]) -> None:
+    """Adds a line of JSON to the curve file, and prints it."""
+    line = json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in figures.items()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    print(line, flush=True)
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """The tensor (N, C, H, W) with channels innermost in memory, which CPUs convolve faster."""
+    return tensor.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,228 @@
+"""The demo world: small scenes of shaded objects, as plain data, and edits of them.
+
+`backend.demo.sampling` draws scenes, `backend.demo.instructions` draws edits with their wording,
+and `backend.demo.render` turns scenes into pictures with exact masks. The world is z up and
+right-handed, as Blender's is; lengths are in metres; colours are linear Rec. 709 reflectances in
+0..1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+Vector = tuple[float, float, float]
+
+TRAIN_SEEDS = range(0, 10_000_000)
+VALIDATION_SEEDS = range(10_000_000, 11_000_000)
+TEST_SEEDS = range(11_000_000, 12_000_000)
+"""A scene, its camera and its edits are a pure function of one seed; nothing is tested on a trained
+seed.
+"""
+
+COLOURS: dict[str, Vector] = {
+    "red": (0.70, 0.02, 0.02),
+    "orange": (0.85, 0.20, 0.01),
+    "yellow": (0.85, 0.68, 0.02),
+    "green": (0.03, 0.36, 0.04),
+    "cyan": (0.02, 0.58, 0.62),
+    "blue": (0.02, 0.06, 0.66),
+    "purple": (0.24, 0.02, 0.46),
+    "pink": (0.85, 0.25, 0.48),
+    "white": (0.85, 0.85, 0.85),
+    "black": (0.015, 0.015, 0.015),
+}
+"""Reflectance that an instruction's colour word stands for."""
+
+COLOUR_SPREAD: dict[str, tuple[Vector, Vector]] = {
+    "red": ((0.36, 0.0, 0.0), (0.95, 0.06, 0.06)),
+    "orange": ((0.70, 0.13, 0.0), (1.0, 0.30, 0.04)),
+    "yellow": ((0.62, 0.48, 0.0), (1.0, 0.90, 0.14)),
+    "green": ((0.0, 0.16, 0.0), (0.12, 0.65, 0.12)),
+    "cyan": ((0.0, 0.36, 0.40), (0.10, 0.80, 0.85)),
+    "blue": ((0.0, 0.02, 0.32), (0.08, 0.18, 0.95)),
+    "purple": ((0.14, 0.0, 0.25), (0.36, 0.07, 0.65)),
+    "pink": ((0.65, 0.15, 0.32), (1.0, 0.40, 0.62)),
+    "white": ((0.70, 0.70, 0.70), (0.95, 0.95, 0.95)),
+    "black": ((0.005, 0.005, 0.005), (0.03, 0.03, 0.03)),
+}
+"""Lowest and highest reflectance that is still called by the name, per channel."""
+
+SHAPES = ("sphere", "cube", "cone", "cylinder", "torus", "monkey")
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What a thing is made of. `colour` is its name, or None for a neutral that no instruction
+    refers to by colour.
+    """
+
+    colour: str | None
+    albedo: Vector
+    roughness: float = 0.5
+    specular: float = 0.3
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object: unit shape, scaled by `size` (3,), turned by `rotation` (3x3, rows), moved to
+    `position` (3,).
+    """
+
+    shape: str
+    surface: Surface
+    position: Vector
+    size: float
+    stretch: float
+    rotation: tuple[Vector, Vector, Vector]
+    flat_shaded: bool = False
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The plane z = 0. `extent` is the half width of a square (turned by `yaw`) or None for one
+    without an end.
+    """
+
+    surface: Surface
+    extent: float | None
+    yaw: float = 0.0
+
+
+@dataclass(frozen=True)
+class Background:
+    """What a ray that hits nothing sees: `surface.albedo` times `low` at the horizon and `high` 45
+    degrees above.
+    """
+
+    surface: Surface
+    low: float = 1.0
+    high: float = 1.0
+
+
+@dataclass(frozen=True)
+class Light:
+    """A sun (`position` is then the direction to it) or a point. `softness` is the penumbra's
+    width, `wrap` softens the terminator as studio light does.
+    """
+
+    position: Vector
+    strength: float
+    colour: Vector = (1.0, 1.0, 1.0)
+    point: bool = False
+    shadow: bool = True
+    softness: float = 0.1
+    wrap: float = 0.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """How linear light becomes a picture: view transform ("standard", "agx", "filmic"), exposure,
+    contrast, and the relative noise of the light as a path tracer with few samples leaves it.
+    """
+
+    view: str = "standard"
+    exposure: float = 1.0
+    contrast: float = 1.0
+    noise: float = 0.0
+    noise_seed: int = 0
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera. `fov` is the whole angle of view of the shorter side of the picture, in
+    radians.
+    """
+
+    position: Vector
+    target: Vector
+    fov: float
+    roll: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Things on a ground before a background, their light, and how the camera sees light.
+
+    `ambient` is the sky's light per channel; `occlusion` in 0..1 is how much things keep it from
+    each other.
+    """
+
+    things: tuple[Thing, ...]
+    ground: Ground | None
+    background: Background
+    lights: tuple[Light, ...]
+    ambient: Vector
+    occlusion: float
+    look: Look
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change of a scene. `target` is an index into `Scene.things`, or "ground", "background",
+    or None where the instruction names something that is not there (nothing changes then).
+    """
+
+    kind: str
+    target: int | str | None
+    colour: str
+    instruction: str
+    wording: str
+
+
+def orbit_camera(
+    azimuth: float,
+    elevation: float,
+    distance: float,
+    target: Vector,
+    fov: float,
+    roll: float = 0.0,
+) -> Camera:
+    """A camera `distance` metres from `target`, at `azimuth` and `elevation` radians around it."""
+    offset = (
+        math.cos(azimuth) * math.cos(elevation),
+        math.sin(azimuth) * math.cos(elevation),
+        math.sin(elevation),
+    )
+    x, y, z = (t + distance * o for t, o in zip(target, offset, strict=True))
+    return Camera((x, y, z), target, fov, roll)
+
+
+def apply(scene: Scene, edit: Edit) -> Scene:
+    """The scene after the edit. Raises ValueError for a kind of edit that this world does not
+    know.
+    """
+    if edit.kind != "recolour":
+        raise ValueError(f"Unknown kind of edit {edit.kind!r}: use 'recolour'.")
+
+    def painted(surface: Surface) -> Surface:
+        return dataclasses.replace(surface, colour=edit.colour, albedo=COLOURS[edit.colour])
+
+    if edit.target is None:
+        return scene
+    if edit.target == "background":
+        surface = painted(scene.background.surface)
+        return dataclasses.replace(
+            scene, background=dataclasses.replace(scene.background, surface=surface)
+        )
+    if edit.target == "ground":
+        if scene.ground is None:
+            raise ValueError("This scene has no ground to recolour.")
+        surface = painted(scene.ground.surface)
+        return dataclasses.replace(scene, ground=dataclasses.replace(scene.ground, surface=surface))
+    things = list(scene.things)
+    index = int(edit.target)
+    things[index] = dataclasses.replace(things[index], surface=painted(things[index].surface))
+    return dataclasses.replace(scene, things=tuple(things))
+
+
+def surface_of(scene: Scene, target: int | str) -> Surface:
+    """What the target is made of. Raises ValueError for the ground of a scene that has none."""
+    if target == "background":
+        return scene.background.surface
+    if target == "ground":
+        if scene.ground is None:
+            raise ValueError("This scene has no ground.")
+        return scene.ground.surface
+    return scene.things[int(target)].surface
