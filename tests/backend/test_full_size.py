@@ -83,7 +83,7 @@ def test_full_size_model_localises_and_edits(full_size_model):
     editor = Editor.from_pretrained(str(full_size_model), device="cpu", dtype="bfloat16")
     print(f"loaded in {time.perf_counter() - start:.1f} s")
     parameters = sum(p.numel() for p in editor.backbone.unet.parameters())
-    assert parameters == 859_535_364  # Stable Diffusion 1.5's U-Net with eight input channels
+    assert parameters == 859_520_964 + 4 * 320 * 9  # SD 1.5, and four more input channels
     assert (editor.backbone.factor, editor.backbone.native_size) == (8, 512)
     image = np.random.default_rng(0).integers(0, 256, (700, 900, 3), dtype=np.uint8)
     editor.set_image(image)
