@@ -5,7 +5,7 @@ The stages, each of which goes on where a killed run stopped:
     render   pictures and edits of training seeds                 CACHE/pictures
     vae      pictures to latents and back                         CACHE/vae.pt
     encode   the pictures' latents                                CACHE/vae, CACHE/latents
-    unet     InstructPix2Pix on windows of latents, then whole    CACHE/unet.pt, CACHE/unet.jsonl
+    unet     InstructPix2Pix on the latents                       CACHE/unet.pt, CACHE/unet.jsonl
     decoder  the VAE's decoder alone, the latents fixed           CACHE/vae
     export   the averaged weights in half precision               backend/demo/weights
 """
@@ -35,10 +35,9 @@ from backend.demo.train_unet import MaskHeads, train_unet
 from backend.demo.train_vae import finished_vae, replace_folder, train_decoder, train_vae
 
 STAGES = ("render", "vae", "encode", "unet", "decoder", "export")
-PARTS = ("windows", "whole")
 DEFAULT_CACHE = Path(__file__).parents[2] / ".cache" / "demo"
 DEFAULT_SHARDS = 150
-DEFAULT_MINUTES = {"vae": 15.0, "windows": 60.0, "whole": 40.0, "decoder": 10.0}
+DEFAULT_MINUTES = {"vae": 15.0, "unet": 90.0, "decoder": 10.0}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -55,9 +54,6 @@ def main(arguments: list[str] | None = None) -> None:
         "--minutes", type=float, help="of each training stage; default: the recipe's"
     )
     parser.add_argument("--shards", type=int, default=DEFAULT_SHARDS, help="of 64 scenes each")
-    parser.add_argument(
-        "--parts", nargs="+", choices=PARTS, default=list(PARTS), help="of the UNet's stage"
-    )
     parser.add_argument("--batch", type=int, default=32, help="samples a step and process")
     parser.add_argument("--rate", type=float, default=8e-4, help="the UNet's learning rate")
     parser.add_argument(
@@ -123,19 +119,17 @@ def _encode(options: argparse.Namespace) -> None:
 
 def _unet(options: argparse.Namespace) -> None:
     start = options.start if _starts_from_weights(options) else None
-    for part in options.parts:
-        arguments = (
-            options.cache,
-            _minutes(options, part),
-            options.batch,
-            options.rate,
-            options.conflict,
-            part == "windows",
-            start,
-            partial(check, options.cache / "vae", options.check_samples),
-            options.check_minutes,
-        )
-        training.run_group(train_unet, arguments, options.processes, options.device)
+    arguments = (
+        options.cache,
+        _minutes(options, "unet"),
+        options.batch,
+        options.rate,
+        options.conflict,
+        start,
+        partial(check, options.cache / "vae", options.check_samples),
+        options.check_minutes,
+    )
+    training.run_group(train_unet, arguments, options.processes, options.device)
 
 
 _PROBES: dict[tuple[Path, int], evaluate.Probe] = {}

@@ -109,19 +109,19 @@ class Batch:
 
 
 def draw_batch(
-    blocks: list[Block], rng: np.random.Generator, size: int, windows: bool = False
+    blocks: list[Block], rng: np.random.Generator, size: int, side: int | None = None
 ) -> Batch:
     """Several instructions for each of a few pictures, all of one size.
 
-    With `windows`, a part of the latents, of a few random ones that which holds most of the things:
-    a half to a third of the work, with things as large as in the whole picture.
+    With `side`, a window of the latents that wide, of a few random ones that which holds most of
+    the things: much less work, with things as large as in the whole picture. Without it, whole
+    pictures, as many as cost what `size` windows do.
     """
     counts = np.array([len(b.images) for b in blocks], np.float64)
     block = blocks[int(rng.choice(len(blocks), p=counts / counts.sum()))]
     height, width = block.images.shape[2:]
-    side = int(rng.choice(WINDOW_SIDES)) if windows else 0
-    if not windows:
-        size = max(EDITS_OF_ONE_PICTURE, size * min(height * width, 1024) // (height * width))
+    if side is None:
+        size = max(EDITS_OF_ONE_PICTURE, size * 512 // (height * width))
     parts: list[Batch] = []
     for picture in rng.integers(len(block.images), size=-(-size // EDITS_OF_ONE_PICTURE)):
         low, high = int(block.first[picture]), int(block.first[picture + 1])
@@ -129,7 +129,7 @@ def draw_batch(
         wording = torch.from_numpy(rng.integers(block.tokens.shape[1], size=len(edits)))
         things = block.things[picture]
         rows, columns = slice(0, height), slice(0, width)
-        if windows:
+        if side is not None:
             corners = [
                 (int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1)))
                 for _ in range(3)
@@ -241,6 +241,14 @@ class Diffusion:
         return (error * by_noise * by_place).mean() + MASK_WEIGHT * found.mean()
 
 
+def _window(step: int, share: float) -> int | None:
+    """The window's side of this step, the same in every process (else they would wait for each
+    other), or None for whole pictures: none at the start of a run, all at its end.
+    """
+    rng = np.random.default_rng([step, 11])
+    return None if rng.random() < share else int(rng.choice(WINDOW_SIDES))
+
+
 def train_unet(
     group: Group,
     cache: Path,
@@ -248,7 +256,6 @@ def train_unet(
     batch: int,
     rate: float,
     conflict: float,
-    windows: bool,
     start_from: Path | None,
     check: Callable[[nn.Module, nn.Module, CLIPTokenizer], dict[str, float]] | None,
     check_minutes: float = 4.0,
@@ -313,7 +320,6 @@ def train_unet(
             "step": step,
             "loss": float(np.mean(losses[-200:])),
             "a_second": seen_here / max(clock.minutes * 60, 1e-9),
-            "part": "windows" if windows else "whole",
             "conflict": conflict,
             "batch": batch * group.size,
         }
@@ -328,7 +334,8 @@ def train_unet(
     while clock.tick():
         for settings in optimiser.param_groups:
             settings["lr"] = rate * clock.rate(step - start, 200)
-        drawn = draw_batch(blocks, rng, batch, windows)
+        side = _window(step, clock.share)
+        drawn = draw_batch(blocks, rng, batch, side)
         drawn = Batch(**{k: v.to(group.device) for k, v in vars(drawn).items()})
         loss = diffusion.loss(drawn, conflict)
         optimiser.zero_grad(set_to_none=True)

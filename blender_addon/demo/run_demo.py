@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--install-report", type=Path, help="what install.py made, as JSON")
     parser.add_argument("--model", default="demo", help="for the server (demo)")
     parser.add_argument("--seed", type=int, default=DEMO_SEED, help=f"of the scene ({DEMO_SEED})")
+    parser.add_argument("--steps", type=int, default=EDIT_STEPS, help=f"of the edit ({EDIT_STEPS})")
     parser.add_argument(
         "--scenes", type=int, default=0, metavar="N", help="then measure N other scenes too"
     )
@@ -121,14 +122,12 @@ def _demo(options: argparse.Namespace, folder: Path) -> int:
             session.wait_for_connection(timeout=300)
             welcome = session.state.status.welcome
             print(f"The server runs {welcome.model} on {welcome.device}.")
-        rows = [_one_scene(options.seed, options.out, stages, edit=True)]
+        rows = [_one_scene(options.seed, options.out, stages, options.steps)]
         with stages("Saving demo.blend"):
             bpy.ops.wm.save_as_mainfile(filepath=str(options.out / "demo.blend"))
         measured = []
-        seeds = (seed for seed in range(options.seed + 1, options.seed + 1 + options.scenes))
-        for seed in seeds:
-            folder_of_scene = options.out / f"scene_{seed}"
-            measured.append(_one_scene(seed, folder_of_scene, stages, edit=False))
+        for seed in range(options.seed + 1, options.seed + 1 + options.scenes):
+            measured.append(_one_scene(seed, options.out / f"scene_{seed}", stages))
     sheet = _contact_sheet(options, "contact_sheet.png", rows)
     report = _report(options, stages, welcome, rows[0], measured)
     (options.out / "report.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
@@ -160,8 +159,12 @@ def _server(options: argparse.Namespace, connection_file: Path, log: Path) -> It
             process.wait(30)
 
 
-def _one_scene(seed: int, out: Path, stages: Stages, *, edit: bool) -> dict[str, Any]:
-    """Build a scene, preview its relevance and measure the mask; edit it where asked to."""
+def _one_scene(
+    seed: int, out: Path, stages: Stages, edit_steps: int | None = None
+) -> dict[str, Any]:
+    """Build a scene, preview its relevance and measure the mask; then edit it, unless
+    `edit_steps` is None.
+    """
     import bpy
     import numpy as np
 
@@ -172,7 +175,6 @@ def _one_scene(seed: int, out: Path, stages: Stages, *, edit: bool) -> dict[str,
         demo = scenes.build(seed, RENDER_SIZE, samples=32)
     settings = demo.scene.watch_your_steps
     settings.instruction = demo.instruction
-    settings.steps = EDIT_STEPS
     print(f'Scene {seed}, instruction: "{demo.instruction}"')
     with stages("Rendering and finding the relevance"):
         bpy.ops.watch_your_steps.preview_relevance()
@@ -193,7 +195,8 @@ def _one_scene(seed: int, out: Path, stages: Stages, *, edit: bool) -> dict[str,
     }
     render = pictures.read_rgb(settings.render_image)
     files: dict[str, Any] = {"render": render, "relevance": relevance, "mask": mask}
-    if edit:
+    if edit_steps is not None:
+        settings.steps = edit_steps
         with stages("Editing"):
             bpy.ops.watch_your_steps.edit()
             _wait(demo.scene)

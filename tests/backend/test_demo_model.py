@@ -227,7 +227,7 @@ def test_encoding_keeps_pictures_edits_and_masks_together(small_cache) -> None:
 
 def test_a_killed_training_goes_on_from_its_checkpoint(small_cache) -> None:
     def command(minutes: str) -> list[str]:
-        options = ["--stages", "unet", "--parts", "windows", "--minutes", minutes, "--batch", "4"]
+        options = ["--stages", "unet", "--minutes", minutes, "--batch", "4"]
         options += ["--check-minutes", "0.02", "--check-samples", "2", "--processes", "1"]
         options += ["--cache", str(small_cache), "--from-nothing", "--device", "cpu"]
         return [sys.executable, "-m", "backend.demo.train", *options]

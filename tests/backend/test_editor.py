@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionInstructPix2PixPipeline
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -306,7 +306,6 @@ def test_mask_needs_no_network(editor):
     assert relevance.mask(0.0).all()
 
 
-@settings(deadline=None)
 @given(
     height=st.integers(1, 40),
     width=st.integers(1, 40),

@@ -1,0 +1,112 @@
+"""The demo's scenes against a plain second way to their masks, and the demo itself."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "blender_addon" / "demo"))
+
+import scenes  # noqa: E402
+
+SIZE = 48
+
+
+def mask_by_emission(scene: bpy.types.Scene, name: str) -> np.ndarray:
+    """bool (H, W): the named object shines, everything else is black; one sample a pixel."""
+    for thing in scene.objects:
+        if thing.type == "MESH":
+            material = bpy.data.materials.new("flat")
+            material.use_nodes = True
+            nodes = material.node_tree.nodes
+            nodes.clear()
+            emission = nodes.new("ShaderNodeEmission")
+            emission.inputs["Color"].default_value = (
+                (1, 1, 1, 1) if thing.name == name else (0,) * 4
+            )
+            output = nodes.new("ShaderNodeOutputMaterial")
+            material.node_tree.links.new(emission.outputs[0], output.inputs[0])
+            thing.data.materials[0] = material
+        elif thing.type == "LIGHT":
+            thing.hide_render = True
+    scene.world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0
+    scene.view_settings.view_transform = "Raw"
+    scene.cycles.samples, scene.cycles.pixel_filter_type = 1, "BOX"
+    with tempfile.TemporaryDirectory() as folder:
+        scene.render.image_settings.file_format = "PNG"
+        scene.render.filepath = str(Path(folder) / "mask.png")
+        bpy.ops.render.render(write_still=True)
+        image = bpy.data.images.load(scene.render.filepath)
+        pixels = np.empty(SIZE * SIZE * image.channels, np.float32)
+        image.pixels.foreach_get(pixels)
+    return pixels.reshape(SIZE, SIZE, -1)[::-1, :, 0] > 0.5
+
+
+@pytest.mark.parametrize("seed", [7, 10, 31])
+def test_true_mask_is_where_the_camera_sees_the_object(addon: object, seed: int) -> None:
+    demo = scenes.build(seed, SIZE, samples=1)
+    mask = scenes.true_mask(demo.scene, SIZE, SIZE)
+    assert not demo.scene.use_nodes
+    assert demo.scene.cycles.samples == 1
+    assert demo.scene.render.resolution_x == SIZE
+    low, high = scenes.COVERAGE
+    assert low - 0.05 < mask.mean() < high + 0.05
+    other = mask_by_emission(demo.scene, demo.shape)
+    assert (mask != other).mean() < 0.01  # the samples lie at other places within edge pixels
+
+
+def test_seed_fixes_the_scene(addon: object) -> None:
+    seen = []
+    for seed in (3, 3, 4):
+        demo = scenes.build(seed, SIZE, samples=1)
+        camera = demo.scene.camera
+        seen.append((demo.instruction, camera.location.to_tuple(4), round(camera.data.lens)))
+        assert (
+            demo.instruction
+            == f"turn the {demo.colour} {demo.shape} {demo.instruction.split()[-1]}"
+        )
+    assert seen[0] == seen[1]
+    assert seen[0] != seen[2]
+
+
+@pytest.mark.slow
+def test_demo_from_end_to_end(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "blender_addon" / "demo" / "run_demo.py")]
+    options = {
+        "--zip": os.environ["WATCH_YOUR_STEPS_ZIP"],
+        "--backend-python": os.environ["WATCH_YOUR_STEPS_BACKEND_PYTHON"],
+        "--out": str(tmp_path),
+        "--steps": "4",
+        "--scenes": "1",
+    }
+    options_list = [part for pair in options.items() for part in pair]
+    result = subprocess.run(
+        [*command, *options_list],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.splitlines()[-1].startswith("Next: open")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["model"] == "demo"
+    assert report["demo"]["iou"] >= 0.5
+    assert report["demo"]["outside_is_input"] is True
+    assert report["demo"]["inside_changed"] > 0.5
+    assert report["scenes"]["of"] == 1
+    for name in ("contact_sheet.png", "scenes.png", "demo.blend", "render.png", "truth.png"):
+        assert (tmp_path / name).stat().st_size > 500
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "demo.blend"))
+    settings = bpy.context.scene.watch_your_steps
+    for image in (settings.render_image, settings.mask_image, settings.edit_image):
+        assert image.packed_file is not None
+        assert tuple(image.size) == (512, 512)
