@@ -15,7 +15,6 @@ from backend.demo.training import Group
 Array = np.ndarray
 
 
-@torch.no_grad()
 def encode_pool(group: Group, cache: Path, vae_folder: Path) -> None:
     """Encodes every shard that is not encoded yet into cache/latents.
 
@@ -47,6 +46,7 @@ def encode_shard(vae: AutoencoderKL, shard: dict[str, Array]) -> dict[str, Array
     return shard | {"images": image_latents, "edited": edited_latents}
 
 
+@torch.no_grad()
 def _latents(vae: AutoencoderKL, pictures: Array) -> Array:
     found = []
     for start in range(0, len(pictures), 16):

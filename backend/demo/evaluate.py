@@ -4,17 +4,28 @@ asked.
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, StableDiffusionInstructPix2PixPipeline
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from backend.demo import pool, world
-from backend.demo.model import PICTURE_SIZE, SCALING_FACTOR, ddim_scheduler, to_tensor, tokenize
+from backend.demo.model import (
+    PICTURE_SIZE,
+    SCALING_FACTOR,
+    WEIGHTS,
+    ddim_scheduler,
+    load_pipeline,
+    to_tensor,
+    tokenize,
+)
 from backend.demo.pool import Sample
 from backend.demo.render import render
 
@@ -225,3 +236,90 @@ def strict_success(sample: Sample, edited: Array) -> bool:
         if np.abs(change).max() > 0.08 * 255:
             return False
     return True
+
+
+@torch.no_grad()
+def decode(vae: AutoencoderKL, scaled: Tensor) -> Array:
+    """Pictures, uint8 (N, H, W, 3), of scaled latents (N, 4, h, w)."""
+    pictures = [vae.decode(z / SCALING_FACTOR).sample for z in scaled.split(16)]
+    shown = ((torch.cat(pictures).clamp(-1, 1) + 1) * 127.5).round().byte()
+    return shown.permute(0, 2, 3, 1).numpy()
+
+
+def edit_figures(
+    pipeline: StableDiffusionInstructPix2PixPipeline,
+    probe: Probe,
+    maps: Array,
+    text_guidance: float,
+    image_guidance: float,
+    steps: int,
+) -> dict[str, float]:
+    """Strict success and PSNR outside the true mask, of plain edits and of edits guided by the maps
+    at 0.5, and of the VAE's round trip alone.
+    """
+    parts = (pipeline.unet, pipeline.text_encoder, pipeline.tokenizer, probe.latents)
+    words = [s.edit.instruction for s in probe.samples]
+    masks = torch.from_numpy((maps >= 0.5).astype(np.float32))[:, None]
+    guidance = {"text_guidance": text_guidance, "image_guidance": image_guidance, "steps": steps}
+    results = {
+        "vae": probe.latents * SCALING_FACTOR,
+        "plain": edit_latents(*parts, words, None, **guidance),  # type: ignore[arg-type]
+        "guided": edit_latents(*parts, words, masks, **guidance),  # type: ignore[arg-type]
+    }
+    figures: dict[str, float] = {}
+    for name, latents in results.items():
+        pictures = decode(pipeline.vae, latents)
+        pairs = list(zip(probe.samples, pictures, strict=True))
+        outside = [
+            10
+            * np.log10(255**2 / ((p[s.mask == 0].astype(float) - s.image[s.mask == 0]) ** 2).mean())
+            for s, p in pairs
+            if (s.mask == 0).any()
+        ]
+        figures[f"psnr outside {name}"] = float(np.mean(outside))
+        if name != "vae":
+            success = [strict_success(s, p) for s, p in pairs]
+            figures[f"strict success {name}"] = float(np.mean(success))
+    return figures
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m backend.demo.evaluate", description=__doc__)
+    add = parser.add_argument
+    add("--model", type=Path, default=WEIGHTS, help="a demo model's folder")
+    add("--samples", type=int, default=400, help="of relevance maps")
+    add("--edits", type=int, default=60, help="of edited pictures")
+    add("--seeds", choices=("validation", "test"), default="test", help="which scenes")
+    add("--text-guidance", type=float, default=2.0, help="of the edits")
+    add("--image-guidance", type=float, default=1.5, help="of the edits")
+    add("--steps", type=int, default=20, help="of the edits")
+    add("--out", type=Path, help="a folder for report.json")
+    options = parser.parse_args(arguments)
+    pipeline = load_pipeline(options.model)
+    seeds = world.TEST_SEEDS if options.seeds == "test" else world.VALIDATION_SEEDS
+    probe = make_probe(pipeline.vae, held_out(seeds, options.samples))
+    parts = (pipeline.unet, pipeline.text_encoder, pipeline.tokenizer)
+    raw = raw_relevance(*parts, probe.latents, [s.edit.instruction for s in probe.samples])
+    figures = relevance_figures(raw, probe)
+    if options.edits:
+        count = min(options.edits, len(probe.samples))
+        some = Probe(probe.samples[:count], probe.latents[:count], probe.masks, probe.things)
+        figures |= edit_figures(
+            pipeline,
+            some,
+            normalised(raw[:count]),
+            options.text_guidance,
+            options.image_guidance,
+            options.steps,
+        )
+    report = {"settings": {k: str(v) for k, v in vars(options).items()}, "figures": figures}
+    for name, value in figures.items():
+        print(f"{name:32s} {value:.3f}")
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -47,28 +47,21 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
-    parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE)
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where `export` writes")
-    parser.add_argument(
-        "--minutes", type=float, help="of each training stage; default: the recipe's"
-    )
-    parser.add_argument("--shards", type=int, default=DEFAULT_SHARDS, help="of 64 scenes each")
-    parser.add_argument("--batch", type=int, default=32, help="samples a step and process")
-    parser.add_argument("--rate", type=float, default=8e-4, help="the UNet's learning rate")
-    parser.add_argument(
-        "--conflict", type=float, default=0.6, help="share of conflict augmentation"
-    )
-    parser.add_argument("--check-minutes", type=float, default=4.0)
-    parser.add_argument("--check-samples", type=int, default=96)
-    parser.add_argument(
-        "--start", type=Path, default=WEIGHTS, help="the model to go on from without a checkpoint"
-    )
-    parser.add_argument(
-        "--from-nothing", action="store_true", help="begin anew, not from `--start`"
-    )
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--processes", type=int, help="default: one a core on a CPU, one on a GPU")
+    add = parser.add_argument
+    add("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="default: all")
+    add("--cache", type=Path, default=DEFAULT_CACHE, help="pool, checkpoints and curves")
+    add("--weights", type=Path, default=WEIGHTS, help="where `export` writes")
+    add("--start", type=Path, default=WEIGHTS, help="the model to go on from without a checkpoint")
+    add("--from-nothing", action="store_true", help="begin anew, not from `--start`")
+    add("--minutes", type=float, help="of each training stage; default: the recipe's")
+    add("--shards", type=int, default=DEFAULT_SHARDS, help="of 64 scenes each, to render")
+    add("--batch", type=int, default=32, help="samples a step and process")
+    add("--rate", type=float, default=8e-4, help="the UNet's learning rate")
+    add("--conflict", type=float, default=0.6, help="share of conflict augmentation")
+    add("--check-minutes", type=float, default=4.0, help="between checkpoints of the UNet")
+    add("--check-samples", type=int, default=96, help="held-out samples of a checkpoint's figures")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="of torch")
+    add("--processes", type=int, help="default: one a core on a CPU, one on a GPU")
     options = parser.parse_args(arguments)
     if options.processes is None:
         options.processes = (os.cpu_count() or 1) if options.device == "cpu" else 1
@@ -99,7 +92,11 @@ def _vae(options: argparse.Namespace) -> None:
     if (options.cache / "vae").exists() or (
         _starts_from_weights(options) and not (options.cache / "vae.pt").exists()
     ):
-        print("the VAE is finished: its latents are what the UNet knows", flush=True)
+        print(
+            "the VAE is finished, its latents are what the UNet knows: to train it on, remove "
+            f"{options.cache / 'vae'} and {options.cache / 'latents'} first",
+            flush=True,
+        )
         return
     arguments = (options.cache, _minutes(options, "vae"), options.batch // 2, 2e-3)
     training.run_group(train_vae, arguments, options.processes, options.device)

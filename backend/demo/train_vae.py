@@ -60,6 +60,13 @@ def train_vae(group: Group, cache: Path, minutes: float, batch: int, rate: float
             },
         )
 
+    def report(last_loss: float) -> None:
+        average.swap()
+        quality = round_trip_psnr(vae, held_out)
+        average.swap()
+        figures = {"minutes": clock.minutes, "step": step, "loss": last_loss, "psnr": quality}
+        training.note(cache / "vae.jsonl", figures)
+
     while clock.tick():
         for settings in optimiser.param_groups:
             settings["lr"] = rate * clock.rate(step - start)
@@ -80,15 +87,10 @@ def train_vae(group: Group, cache: Path, minutes: float, batch: int, rate: float
         average.update(step)
         if group.leads and clock.minutes - last > 1:
             last = clock.minutes
-            average.swap()
-            quality = round_trip_psnr(vae, held_out)
-            average.swap()
-            training.note(
-                cache / "vae.jsonl",
-                {"minutes": clock.minutes, "step": step, "loss": loss.item(), "psnr": quality},
-            )
+            report(loss.item())
             save()
     if group.leads:
+        report(loss.item())
         save()
 
 
@@ -115,6 +117,14 @@ def train_decoder(
     held_out = to_tensor(validation_pictures(24)).to(group.device)
     rng = np.random.default_rng()
     clock, last, step = training.Clock(group, minutes), 0.0, 0
+
+    def report() -> None:
+        average.swap()
+        quality = round_trip_psnr(vae, held_out)
+        average.swap()
+        figures = {"decoder minutes": clock.minutes, "step": step, "psnr": quality}
+        training.note(cache / "vae.jsonl", figures)
+
     while clock.tick():
         for settings in optimiser.param_groups:
             settings["lr"] = rate * clock.rate(step)
@@ -132,17 +142,11 @@ def train_decoder(
         optimiser.step()
         step += 1
         average.update(step)
-        finished = clock.minutes >= minutes
-        if group.leads and (finished or clock.minutes - last > 1):
+        if group.leads and clock.minutes - last > 1:
             last = clock.minutes
-            average.swap()
-            quality = round_trip_psnr(vae, held_out)
-            average.swap()
-            training.note(
-                cache / "vae.jsonl",
-                {"decoder minutes": clock.minutes, "step": step, "psnr": quality},
-            )
+            report()
     if group.leads:
+        report()
         average.swap()
         replace_folder(vae, vae_folder)
 
