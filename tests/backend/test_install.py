@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -572,3 +575,20 @@ def test_a_run_that_breaks_off_counts_as_a_failure(
     assert checks.pytest("crash", crash, {}, nothing_is_fine=True).failed == 1
     assert checks.check("good", lambda: 0).passed == 1
     assert checks.check("bad", lambda: 2).failed == 1
+
+
+def test_no_pinned_package_asks_for_torch() -> None:
+    """Whatever does makes pip fetch the registry's CUDA build, 4 GB, before torch's turn comes."""
+    pinned = [
+        line.split("==")[0]
+        for line in (ROOT / "backend" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+        if "==" in line and not line.startswith("#")
+    ]
+    assert "diffusers" in pinned
+    asking = []
+    for name in pinned:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # of another platform
+            wants = importlib.metadata.requires(name) or []
+            always = [need for need in wants if "extra ==" not in need]
+            asking += [name for need in always if re.match(r"torch\b(?!vision)", need)]
+    assert asking == []
