@@ -36,8 +36,8 @@ from backend.demo.train_vae import finished_vae, replace_folder, train_decoder, 
 
 STAGES = ("render", "vae", "encode", "unet", "decoder", "export")
 DEFAULT_CACHE = Path(__file__).parents[2] / ".cache" / "demo"
-DEFAULT_SHARDS = 150
-DEFAULT_MINUTES = {"vae": 15.0, "unet": 90.0, "decoder": 10.0}
+DEFAULT_SHARDS = 152
+DEFAULT_MINUTES = {"vae": 25.0, "unet": 90.0, "decoder": 10.0}
 
 
 def main(arguments: list[str] | None = None) -> None:

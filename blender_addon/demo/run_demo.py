@@ -35,8 +35,8 @@ SETTINGS = (
 )
 PASSING_IOU = 0.5
 EDIT_STEPS = 50
-TEXT_GUIDANCE = 4.0
-"""Half of the real model's: the demo model's colours glare at 7.5."""
+TEXT_GUIDANCE = 3.0
+"""Far below the real model's: the demo model's colours glare at 7.5."""
 RENDER_SIZE = 512
 
 
