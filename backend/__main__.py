@@ -113,6 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     maps.add_argument("--model", default="demo", help="hub id, folder or demo (demo)")
     maps.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     maps.add_argument("--dtype", default="auto", help="auto, float32, float16, bfloat16")
+    maps.add_argument(
+        "--text-guidance", type=float, default=7.5, help="of the edits (7.5; demo model: 2)"
+    )
     maps.add_argument("--samples", type=int, default=200, metavar="N", help="maps (200)")
     maps.add_argument("--edits", type=int, default=40, metavar="N", help="edits, of these (40)")
     return parser

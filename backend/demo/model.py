@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import shutil
 import tempfile
 from collections import Counter
@@ -182,6 +183,10 @@ def save_pipeline(
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         pipeline.to(torch.float16).save_pretrained(beside, safe_serialization=True)
+        for config in beside.glob("*/config.json"):
+            values = json.loads(config.read_text("utf-8"))
+            values.pop("_name_or_path", None)  # the folder of this machine that a part came from
+            config.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
         beside.chmod(0o755)
         if folder.exists():
             old = beside.with_name(beside.name + "-old")

@@ -8,6 +8,7 @@ import argparse
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -255,7 +256,9 @@ def prompt_check(
     return {"n": len(measured), "n absent": len(wrong)} | figures
 
 
-def edits_table(editor: Editor, samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
+def edits_table(
+    editor: Editor, samples: Sequence[Sample], text_guidance: float
+) -> dict[str, dict[str, float]]:
     """What edits do: strict success, and PSNR outside the true mask."""
     columns: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
 
@@ -271,9 +274,10 @@ def edits_table(editor: Editor, samples: Sequence[Sample]) -> dict[str, dict[str
         instruction = sample.edit.instruction
         relevance = editor.relevance(instruction)
         everywhere = np.ones(sample.mask.shape, np.bool_)
-        plain = editor.edit(instruction, steps=EDIT_STEPS, mask=everywhere)
-        guided = editor.edit(instruction, steps=EDIT_STEPS, relevance=relevance)
-        true = editor.edit(instruction, steps=EDIT_STEPS, mask=sample.mask > 0.5)
+        edited = partial(editor.edit, instruction, steps=EDIT_STEPS, text_guidance=text_guidance)
+        plain = edited(mask=everywhere)
+        guided = edited(relevance=relevance)
+        true = edited(mask=sample.mask > 0.5)
         pasted = np.where(guided.mask[..., None], plain.image, sample.image)
         enter("plain IP2P (threshold 0)", sample, plain.image)
         enter("guided edit (threshold 0.5)", sample, guided.image)
@@ -297,13 +301,13 @@ def markdown(title: str, table: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def sheet(editor: Editor, measured: Sequence[Measured]) -> Image.Image:
+def sheet(editor: Editor, measured: Sequence[Measured], text_guidance: float) -> Image.Image:
     """Picture, map, mask, edit and truth of the first samples, two in a row."""
     tiles: list[list[Tile]] = []
     for each in measured[:SHEET_ROWS]:
         sample = each.sample
         editor.set_image(sample.image)
-        edit = editor.edit(sample.edit.instruction, steps=EDIT_STEPS)
+        edit = editor.edit(sample.edit.instruction, steps=EDIT_STEPS, text_guidance=text_guidance)
         values = normalise(each.raw)
         iou = metrics.intersection_over_union(values >= 0.5, each.truth)
         heat = np.round(values * 255).astype(np.uint8)
@@ -331,7 +335,14 @@ def _wrapped(words: str, width: int = 20) -> str:
 
 def run(options: argparse.Namespace, command: list[str]) -> int:
     """Measure and write; the exit status."""
-    report = Report(command, settings={"samples": options.samples, "edits": options.edits})
+    report = Report(
+        command,
+        settings={
+            "samples": options.samples,
+            "edits": options.edits,
+            "text_guidance": options.text_guidance,
+        },
+    )
     with report.stage("loading the model"):
         editor = Editor.from_pretrained(options.model, options.device, options.dtype)
     report.settings |= {"model": editor.backbone.name, "device": editor.backbone.device_name}
@@ -353,8 +364,10 @@ def run(options: argparse.Namespace, command: list[str]) -> int:
         with report.stage("prompt check"):
             report.figures["Prompt check"] = prompt_check(editor, measured, absent)
     with report.stage("edits"):
-        tables["Edits"] = edits_table(editor, [m.sample for m in measured[: options.edits]])
-        picture = sheet(editor, measured)
+        tables["Edits"] = edits_table(
+            editor, [m.sample for m in measured[: options.edits]], options.text_guidance
+        )
+        picture = sheet(editor, measured, options.text_guidance)
     report.figures |= tables
     options.out.mkdir(parents=True, exist_ok=True)
     text = "\n".join(markdown(title, table) for title, table in tables.items())
