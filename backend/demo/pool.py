@@ -10,19 +10,20 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from backend.demo import instructions, sampling, world
-from backend.demo.render import Rendering, render
+from backend.demo import instructions, naming, sampling, world
+from backend.demo.cameras import project
+from backend.demo.render import Rendering, id_of, render
 
 SCENES_PER_SHARD = 64
-EDITS_PER_SCENE = 6
-WORDINGS_PER_EDIT = 3
+EDITS_PER_SCENE = 8
+WORDINGS_PER_EDIT = 6
 MAX_THINGS = 4
 MASK_FACTOR = 4
 """Masks are kept at the latents' resolution: a quarter of the picture's."""
@@ -40,7 +41,8 @@ class Sample:
 
     image, edited  uint8 (H, W, 3)
     mask           float32 (H, W), share of each pixel that changes
-    things         float32 (n, H, W), each thing's own mask
+    things         float32 (n, H, W), each thing's own mask before the edit
+    captions       what the picture shows before and after
     """
 
     image: Array
@@ -50,6 +52,7 @@ class Sample:
     edit: world.Edit
     scene: world.Scene
     camera: world.Camera
+    captions: tuple[str, str]
 
 
 def draw_samples(
@@ -58,17 +61,37 @@ def draw_samples(
     width: int,
     edits: int = EDITS_PER_SCENE,
     things: int | None = None,
+    kinds: Sequence[str] | None = world.RECOLOURING,
 ) -> list[Sample]:
-    """The scene of this seed and `edits` edits of it."""
+    """The scene of this seed and `edits` edits of it, of these kinds (None: of all). What could not
+    be seen to change is left out, so there may be fewer.
+    """
     rng = np.random.default_rng(seed)
     scene, camera = sampling.sample_scene(rng, things)
     picture = render(scene, camera, height, width)
     own = np.stack([picture.coverage(i) for i in range(len(scene.things))])
+    visible = visible_shares(scene, picture)
+    shown = [i for i in range(len(scene.things)) if visible[i] >= 0.003]
+
+    def sees(thing: world.Thing) -> bool:
+        (x, y), ahead = project(camera, np.array([thing.position]).T, height, width)
+        return bool(ahead[0] > 0 and 0.02 * width < x[0] < 0.98 * width and 4 < y[0] < height)
+
+    drawn = instructions.sample_edits(rng, scene, edits, visible, kinds or world.KINDS, sees)
     samples = []
-    for edit in instructions.sample_edits(rng, scene, edits, visible_shares(scene, picture)):
+    for edit in drawn:
         edited, mask = edited_picture(scene, picture, edit)
-        samples.append(Sample(picture.image, edited, mask, own, edit, scene, camera))
+        if edit.target is not None and not _can_be_seen(picture.image, edited, mask):
+            continue
+        captions = naming.captions(scene, edit, shown)
+        samples.append(Sample(picture.image, edited, mask, own, edit, scene, camera, captions))
     return samples
+
+
+def _can_be_seen(image: Array, edited: Array, mask: Array) -> bool:
+    """Whether the edit changes enough of the picture, by enough, to be learnt from or measured."""
+    change = np.abs(edited.astype(np.float32) - image).mean(-1)
+    return bool(mask.mean() > 0.004 and (change * mask).sum() > 3 * mask.sum())
 
 
 def visible_shares(scene: world.Scene, picture: Rendering) -> dict[int | str, float]:
@@ -76,15 +99,33 @@ def visible_shares(scene: world.Scene, picture: Rendering) -> dict[int | str, fl
     targets: list[int | str] = [*range(len(scene.things)), "background"]
     if scene.ground is not None:
         targets.append("ground")
-    return {t: float(picture.coverage(t).mean()) for t in targets}
+    counts = np.bincount(picture.ids.ravel(), minlength=256)
+    return {t: float(counts[id_of(t)] / picture.ids.size) for t in targets}
 
 
 def edited_picture(scene: world.Scene, picture: Rendering, edit: world.Edit) -> tuple[Array, Array]:
-    """The edited picture, uint8 (H, W, 3), and the mask of what changes, float32 (H, W)."""
+    """The edited picture, uint8 (H, W, 3), and its mask, float32 (H, W): the share of each pixel
+    that shows another surface before and after.
+
+    For what changes the target's surface that is all of the target as it is seen (also where the
+    pattern that comes or goes leaves the base colour); for what changes what is there, the target
+    as it was seen and the new thing as it is. Shadows and reflected light may change outside.
+    """
     if edit.target is None:
         return picture.image, np.zeros(picture.image.shape[:2], np.float32)
-    surface = world.surface_of(world.apply(scene, edit), edit.target)
-    return picture.recoloured(edit.target, surface), picture.coverage(edit.target)
+    changed = world.apply(scene, edit)
+    if edit.kind not in world.STRUCTURAL_KINDS:
+        surface = world.surface_of(changed, edit.target)
+        return picture.recoloured(edit.target, surface), picture.coverage(edit.target)
+    after = picture.of(changed)
+    samples = np.zeros(picture.ids.shape, bool)
+    if edit.kind != "put on top":
+        samples |= picture.ids == id_of(edit.target)
+    if edit.kind == "replace":
+        samples |= after.ids == id_of(edit.target)
+    if edit.kind == "put on top":
+        samples |= after.ids == id_of(len(scene.things))
+    return after.image, picture.share(samples)
 
 
 def shard_size(shard: int) -> tuple[int, int]:
@@ -97,47 +138,82 @@ def render_shard(folder: Path, shard: int) -> Path:
     """Renders one shard of training scenes into `folder` where it is not there yet, and returns its
     file.
 
-    In the file: images uint8 (n, H, W, 3); edited uint8 (m, H, W, 3); source, target int16 (m)
-    (target: a thing's index, -1 ground, -2 background, -3 nothing); masks uint8 (m, h, w); things
-    uint8 (n, 4, h, w), in 0..255; and the instructions as JSON, a list of WORDINGS_PER_EDIT for
-    each edit.
+    In the file, for n scenes and m edits:
+
+    images    uint8 (n, H, W, 3)
+    edited    uint8 (m, H, W, 3)
+    source    int16 (m), the edit's scene
+    target    int16 (m), a thing's index, -1 ground, -2 background, -3 nothing
+    kinds     int8 (m), indices into world.KINDS
+    masks     uint8 (m, h, w), 0..255
+    things    uint8 (n, 4, h, w), every thing's own mask before the edits, 0..255
+    names     int8 (n, 4, 3), every thing's shape, colour and pattern as indices into world.SHAPES,
+              world.COLOURS and world.PATTERNS, -1 for none
+    texts     JSON, a list of WORDINGS_PER_EDIT instructions for each edit
+    captions  JSON, what the picture shows before and after, for each edit
     """
     path = folder / f"pictures-{shard:05d}.npz"
     if path.exists():
         return path
     height, width = shard_size(shard)
-    columns: dict[str, list[Any]] = {
-        k: [] for k in ("images", "edited", "source", "target", "masks", "things", "texts")
-    }
+    columns: dict[str, list[Any]] = {k: [] for k in (*_PICTURES, *_NUMBERS, *_TEXTS)}
     for number in range(SCENES_PER_SHARD):
         seed = world.TRAIN_SEEDS[shard * SCENES_PER_SHARD + number]
-        samples = draw_samples(seed, height, width)
+        samples = draw_samples(seed, height, width, kinds=None)
         rng = np.random.default_rng([seed, 1])
         columns["images"].append(samples[0].image)
         own = np.zeros((MAX_THINGS, height, width), np.float32)
         own[: len(samples[0].things)] = samples[0].things
         columns["things"].append(np.stack([_small(m) for m in own]))
+        columns["names"].append(_names(samples[0].scene))
         for sample in samples:
-            edit = sample.edit
             columns["edited"].append(sample.edited)
             columns["source"].append(number)
-            columns["target"].append(_target_number(edit.target))
+            columns["target"].append(_target_number(sample.edit.target))
+            columns["kinds"].append(world.KINDS.index(sample.edit.kind))
             columns["masks"].append(_small(sample.mask))
-            texts = [edit.instruction]
-            for _ in range(WORDINGS_PER_EDIT - 1):
-                other = instructions.sample_recolouring(
-                    rng, sample.scene, edit.target, colour=edit.colour
-                )
-                texts.append(other.instruction)
-            columns["texts"].append(texts)
+            columns["texts"].append(balanced_wordings(rng, sample))
+            columns["captions"].append(sample.captions)
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {k: np.stack(columns[k]) for k in ("images", "edited", "masks", "things")}
-    arrays |= {k: np.array(columns[k], np.int16) for k in ("source", "target")}
-    arrays["texts"] = np.frombuffer(json.dumps(columns["texts"]).encode(), np.uint8)
+    arrays = {k: np.stack(columns[k]) for k in _PICTURES}
+    arrays |= {k: np.array(columns[k], t) for k, t in _NUMBERS.items()}
+    arrays |= {k: np.frombuffer(json.dumps(columns[k]).encode(), np.uint8) for k in _TEXTS}
     beside = path.with_name(f"{path.stem}.{os.getpid()}.part.npz")
     np.savez(beside, allow_pickle=False, **arrays)
     beside.replace(path)
     return path
+
+
+_PICTURES = ("images", "edited", "masks", "things", "names")
+_NUMBERS = {"source": np.int16, "target": np.int16, "kinds": np.int8}
+_TEXTS = ("texts", "captions")
+
+
+def balanced_wordings(rng: np.random.Generator, sample: Sample) -> list[str]:
+    """The sample's instruction and WORDINGS_PER_EDIT - 1 more for the same edit, which take turns
+    in how the target is named.
+    """
+    scene, edit = sample.scene, sample.edit
+    ways: list[str | None] = [None]
+    if edit.target is not None:
+        ways = [*naming.wordings(scene, edit.target)]
+    start = int(rng.integers(len(ways)))
+    turns = (ways[(start + k) % len(ways)] for k in range(WORDINGS_PER_EDIT - 1))
+    others = (instructions.worded(rng, scene, edit, way).instruction for way in turns)
+    return [edit.instruction, *others]
+
+
+def _names(scene: world.Scene) -> Array:
+    names = np.full((MAX_THINGS, 3), -1, np.int8)
+    colours = list(world.COLOURS)
+    for i, thing in enumerate(scene.things):
+        surface = thing.surface
+        names[i, 0] = world.SHAPES.index(thing.shape)
+        if surface.colour is not None:
+            names[i, 1] = colours.index(surface.colour)
+        if surface.pattern is not None:
+            names[i, 2] = world.PATTERNS.index(surface.pattern.kind)
+    return names
 
 
 def _target_number(target: int | str | None) -> int:

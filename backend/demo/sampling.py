@@ -7,33 +7,43 @@ import math
 
 import numpy as np
 
+from backend.demo.cameras import orbit_camera
+from backend.demo.placing import random_rotation, vector
+from backend.demo.shapes import lowest_extent
 from backend.demo.world import (
     COLOUR_SPREAD,
     COLOURS,
+    PATTERNS,
     SHAPES,
     Background,
     Camera,
     Ground,
     Light,
     Look,
+    Pattern,
     Scene,
     Surface,
     Thing,
     Vector,
-    orbit_camera,
+    grain_of,
 )
 
 
 def sample_scene(rng: np.random.Generator, things: int | None = None) -> tuple[Scene, Camera]:
     """Draws a scene of one to four things (or as many as asked for) and a camera that sees them."""
-    count = things or int(rng.choice(4, p=(0.30, 0.34, 0.24, 0.12))) + 1
+    count = things or int(rng.choice(4, p=(0.22, 0.38, 0.27, 0.13))) + 1
     names = _sample_names(rng, count)
     grounded = rng.random() < 0.9
     objects = _place(rng, names, floating=not grounded or rng.random() < 0.12)
-    ground_surface = _large_surface(rng)
+    objects = tuple(
+        dataclasses.replace(t, surface=_sometimes_patterned(rng, t.surface, t.shape, 0.24, names))
+        for t in objects
+    )
+    ground_surface = _sometimes_patterned(rng, _large_surface(rng), "ground", 0.12, names)
     background_surface = _large_surface(rng)
     while _distance(background_surface.albedo, ground_surface.albedo) < 0.12:
         background_surface = _large_surface(rng)
+    background_surface = _sometimes_patterned(rng, background_surface, "background", 0.03, names)
     extent = None if rng.random() < 0.5 else float(rng.uniform(1.6, 6.0))
     ground = (
         Ground(ground_surface, extent, float(rng.uniform(0, math.pi / 2))) if grounded else None
@@ -80,7 +90,7 @@ def _thing_surface(rng: np.random.Generator, colour: str) -> Surface:
     albedo = (
         COLOURS[colour]
         if rng.random() < 0.3
-        else _vector(rng.uniform(np.array(low), np.array(high)))
+        else vector(rng.uniform(np.array(low), np.array(high)))
     )
     if colour in ("white", "black"):  # a neutral stays neutral
         albedo = (albedo[0], albedo[0], albedo[0])
@@ -98,14 +108,70 @@ def _large_surface(rng: np.random.Generator) -> Surface:
         grey = float(rng.choice([0.05, 0.8, rng.uniform(0.03, 0.9), rng.uniform(0.1, 0.6)]))
         tint = rng.uniform(0.88, 1.12, 3) if rng.random() < 0.6 else np.ones(3)
         albedo = np.clip(grey * tint, 0.01, 0.95)
-        return Surface(None, _vector(albedo), roughness, specular)
+        return Surface(None, vector(albedo), roughness, specular)
     colour = str(rng.choice(list(COLOURS)))
     surface = _thing_surface(rng, colour)
     return dataclasses.replace(surface, roughness=roughness, specular=specular)
 
 
-def _vector(v: np.ndarray) -> Vector:
-    return (float(v[0]), float(v[1]), float(v[2]))
+_PERIODS = {
+    "thing": {"stripes": (0.40, 0.85), "checks": (0.65, 1.1), "wood": (0.28, 0.5)},
+    "ground": {"stripes": (0.5, 1.5), "checks": (0.8, 2.0), "wood": (0.4, 1.0)},
+    "background": {"stripes": (0.12, 0.3), "checks": (0.15, 0.4), "wood": (0.08, 0.2)},
+}
+"""Lowest and highest period of each pattern, in unit sizes of a thing, metres, and radians."""
+
+
+def sample_pattern(
+    rng: np.random.Generator, kind: str, colour: str | None, base: Vector, bearer: str
+) -> Pattern:
+    """A pattern of a kind on albedo `base`; `colour` is None for wood. `bearer` is a shape,
+    "ground" or "background".
+    """
+    period = float(rng.uniform(*_PERIODS.get(bearer, _PERIODS["thing"])[kind]))
+    axis = np.array([0.0, 0.0, 1.0])
+    if rng.random() < 0.5:
+        axis = rng.standard_normal(3)
+    elif bearer == "torus" or rng.random() < 0.5:  # its height is hardly one period
+        axis = np.array([1.0, 0.0, 0.0])
+    if bearer == "ground":
+        axis = np.array([*rng.standard_normal(2), 0.0])
+    axis /= np.linalg.norm(axis)
+    # no face of a cube, nor the ground, may lie just where one colour meets the other
+    faces = np.array([-0.8, 0.0, 0.8])
+    while True:
+        phase = rng.random(3)
+        halves = 2 * (faces[:, None] / period + phase)
+        if np.abs(halves - np.round(halves)).min() > 0.06:
+            break
+    albedo = grain_of(base) if colour is None else COLOURS[colour]
+    return Pattern(kind, colour, albedo, period, vector(axis), vector(phase))
+
+
+def _sometimes_patterned(
+    rng: np.random.Generator,
+    surface: Surface,
+    bearer: str,
+    chance: float,
+    names: list[tuple[str, str]],
+) -> Surface:
+    """The surface, with that chance under a pattern whose colour is no thing's own, so that a
+    colour word still means one thing.
+    """
+    if rng.random() >= chance:
+        return surface
+    kind = str(rng.choice(PATTERNS, p=(0.42, 0.36, 0.22)))
+    taken = {c for c, _ in names}
+    free = [c for c in COLOURS if c not in taken and _distance(COLOURS[c], surface.albedo) > 0.25]
+    if kind == "wood":
+        pattern = sample_pattern(rng, kind, None, surface.albedo, bearer)
+    elif free:
+        often = [c for c in free if c in ("white", "black")]
+        pool = often if often and rng.random() < 0.4 else free
+        pattern = sample_pattern(rng, kind, str(rng.choice(pool)), surface.albedo, bearer)
+    else:
+        return surface
+    return dataclasses.replace(surface, pattern=pattern)
 
 
 def _distance(a: tuple[float, ...], b: tuple[float, ...]) -> float:
@@ -113,33 +179,14 @@ def _distance(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     return float(np.abs(np.sqrt(np.array(a)) - np.sqrt(np.array(b))).max())
 
 
-def _rotation(rng: np.random.Generator, tilt: float) -> np.ndarray:
-    """A turn about z by any angle after a turn about a level axis by up to `tilt` radians; rows of
-    a 3x3 matrix.
-    """
-    yaw, lean, axis = (
-        rng.uniform(0, 2 * math.pi),
-        rng.uniform(-tilt, tilt),
-        rng.uniform(0, 2 * math.pi),
-    )
-
-    def about_z(a: float) -> np.ndarray:
-        return np.array([[math.cos(a), -math.sin(a), 0], [math.sin(a), math.cos(a), 0], [0, 0, 1]])
-
-    about_x = np.array(
-        [[1, 0, 0], [0, math.cos(lean), -math.sin(lean)], [0, math.sin(lean), math.cos(lean)]]
-    )
-    return about_z(axis) @ about_x @ about_z(yaw - axis)
-
-
 def _place(
     rng: np.random.Generator, names: list[tuple[str, str]], floating: bool
 ) -> tuple[Thing, ...]:
     """Things on the ground (or up to a metre above it), at least a little apart in plan."""
     placed: list[Thing] = []
-    reach = 0.5 if len(names) == 1 else rng.uniform(1.0, 1.7)
+    reach = 0.5 if len(names) == 1 else rng.uniform(0.6, 1.0) + 0.15 * len(names)
     for colour, shape in names:
-        size = float(rng.uniform(0.32, 0.62))
+        size = float(rng.uniform(0.4, 0.66))
         stretch = float(rng.uniform(0.7, 1.5)) if shape in ("cone", "cylinder") else 1.0
         x = y = 0.0
         for _ in range(60):
@@ -152,7 +199,7 @@ def _place(
                 break
         turned = rng.random() < 0.3
         tilt = math.pi if turned else (0.4 if shape == "monkey" else 0.0)
-        rotation = _rotation(rng, tilt)
+        rotation = random_rotation(rng, tilt)
         if shape == "torus" and rng.random() < 0.35:  # standing on its edge
             rotation = rotation @ np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
         height = lowest_extent(shape, stretch, rotation) * size
@@ -165,27 +212,11 @@ def _place(
                 (float(x), float(y), float(height)),
                 size,
                 stretch,
-                (_vector(rotation[0]), _vector(rotation[1]), _vector(rotation[2])),
+                (vector(rotation[0]), vector(rotation[1]), vector(rotation[2])),
                 flat_shaded=bool(rng.random() < 0.35),
             )
         )
     return tuple(placed)
-
-
-def lowest_extent(shape: str, stretch: float, rotation: np.ndarray) -> float:
-    """How far the turned unit shape reaches below its centre."""
-    up = np.abs(rotation[2])  # world z in the shape's own axes
-    level = math.hypot(up[0], up[1])
-    if shape == "cube":
-        return float(0.8 * up.sum())
-    if shape in ("cone", "cylinder"):
-        base = 0.85 * level + stretch * up[2]
-        if shape == "cone" and rotation[2, 2] < 0:
-            base = max(stretch * up[2], 0.85 * level - stretch * up[2])
-        return float(base)
-    if shape == "torus":
-        return float(0.72 * level + 0.28)
-    return 0.9 if shape == "monkey" else 1.0
 
 
 def _sample_camera(rng: np.random.Generator, things: tuple[Thing, ...]) -> Camera:
@@ -212,7 +243,7 @@ def _sample_camera(rng: np.random.Generator, things: tuple[Thing, ...]) -> Camer
         float(rng.uniform(0, 2 * math.pi)),
         elevation,
         distance,
-        _vector(target),
+        vector(target),
         fov,
         float(rng.normal(0, 0.05)) if rng.random() < 0.3 else 0.0,
     )
@@ -238,14 +269,14 @@ def _sample_lights(rng: np.random.Generator, camera: Camera) -> tuple[tuple[Ligh
     lights: list[Light] = []
     if kind in ("sun", "two"):
         lights.append(
-            Light(_vector(direction(0.4, 1.4)), strength, warm(), shadow=True, softness=softness)
+            Light(vector(direction(0.4, 1.4)), strength, warm(), shadow=True, softness=softness)
         )
     if kind == "lamp":
         position = direction(0.5, 1.4) * rng.uniform(3.0, 8.0)
-        lights.append(Light(_vector(position), strength, warm(), point=True, softness=softness))
+        lights.append(Light(vector(position), strength, warm(), point=True, softness=softness))
     if kind == "two":
         lights.append(
-            Light(_vector(direction(0.3, 1.3)), strength * 0.5, warm(), softness=softness * 2)
+            Light(vector(direction(0.3, 1.3)), strength * 0.5, warm(), softness=softness * 2)
         )
     if kind == "sky":
         ambient = float(rng.uniform(0.7, 1.1))
@@ -259,7 +290,7 @@ def _sample_lights(rng: np.random.Generator, camera: Camera) -> tuple[tuple[Ligh
             x, y = rng.uniform(-0.9, 0.9), rng.uniform(-0.2, 1.0)
             lights.append(
                 Light(
-                    _vector(right * x + up * y + back),
+                    vector(right * x + up * y + back),
                     strength * weight * 0.75,
                     shadow=False,
                     wrap=float(rng.uniform(0, 0.5)),
@@ -267,4 +298,4 @@ def _sample_lights(rng: np.random.Generator, camera: Camera) -> tuple[tuple[Ligh
             )
         ambient = float(rng.uniform(0.1, 0.4))
     tint = rng.normal(0, 0.03, 3)
-    return tuple(lights), _vector(np.clip(ambient * (1 + tint), 0, None))
+    return tuple(lights), vector(np.clip(ambient * (1 + tint), 0, None))

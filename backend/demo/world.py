@@ -9,7 +9,6 @@ right-handed, as Blender's is; lengths are in metres; colours are linear Rec. 70
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 
 Vector = tuple[float, float, float]
@@ -50,18 +49,43 @@ COLOUR_SPREAD: dict[str, tuple[Vector, Vector]] = {
 """Lowest and highest reflectance that is still called by the name, per channel."""
 
 SHAPES = ("sphere", "cube", "cone", "cylinder", "torus", "monkey")
+PATTERNS = ("stripes", "checks", "wood")
+
+KINDS = ("recolour", "add pattern", "remove pattern", "remove", "replace", "put on top")
+"""What can be asked. The last three change what is there, the others only what it is made of."""
+STRUCTURAL_KINDS = KINDS[3:]
+RECOLOURING = KINDS[:1]
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A second colour in a regular part of a surface, a solid texture in the thing's unit space
+    (metres for the ground, directions for the background).
+
+    "stripes" and "checks" alternate every half `period`, stripes along the unit vector `axis`;
+    "wood" has wavy rings around `axis`, in a shade of the base colour (`colour` is then None: no
+    instruction names it). `phase` (3,) shifts it, in periods.
+    """
+
+    kind: str
+    colour: str | None
+    albedo: Vector
+    period: float
+    axis: Vector
+    phase: Vector
 
 
 @dataclass(frozen=True)
 class Surface:
     """What a thing is made of. `colour` is its name, or None for a neutral that no instruction
-    refers to by colour.
+    refers to by colour. A pattern's second colour comes on top of it.
     """
 
     colour: str | None
     albedo: Vector
     roughness: float = 0.5
     specular: float = 0.3
+    pattern: Pattern | None = None
 
 
 @dataclass(frozen=True)
@@ -161,59 +185,101 @@ class Scene:
 @dataclass(frozen=True)
 class Edit:
     """One change of a scene. `target` is an index into `Scene.things`, or "ground", "background",
-    or None where the instruction names something that is not there (nothing changes then).
+    or None where the instruction asks for something that is not there (nothing changes then).
+
+    `kind` is one of KINDS, and says which of the others are there:
+
+    - "recolour": `colour` becomes the base colour. A pattern stays, stripes and checks in their own
+      colour, wood's grain as a shade of the new one.
+    - "add pattern": `pattern` comes upon the surface; `colour` is the pattern's where it is named.
+    - "remove pattern": the base colour is left.
+    - "remove": the thing goes.
+    - "replace": `thing` takes its place; `colour` is the new thing's where it is named.
+    - "put on top": `thing`, of `colour`, is added after the others.
+
+    `wording` is how the target is named: see `naming.wordings`; "absent" where it is None.
     """
 
     kind: str
     target: int | str | None
-    colour: str
+    colour: str | None
     instruction: str
     wording: str
+    pattern: Pattern | None = None
+    thing: Thing | None = None
 
 
-def orbit_camera(
-    azimuth: float,
-    elevation: float,
-    distance: float,
-    target: Vector,
-    fov: float,
-    roll: float = 0.0,
-) -> Camera:
-    """A camera `distance` metres from `target`, at `azimuth` and `elevation` radians around it."""
-    offset = (
-        math.cos(azimuth) * math.cos(elevation),
-        math.sin(azimuth) * math.cos(elevation),
-        math.sin(elevation),
-    )
-    x, y, z = (t + distance * o for t, o in zip(target, offset, strict=True))
-    return Camera((x, y, z), target, fov, roll)
+def grain_of(albedo: Vector) -> Vector:
+    """The shade that wood's grain has on a base of this albedo: darker, on a dark one lighter."""
+    dark = max(albedo) < 0.06
+    r, g, b = (min(1.0, c + 0.12) if dark else 0.22 * c for c in albedo)
+    return (r, g, b)
 
 
-def apply(scene: Scene, edit: Edit) -> Scene:
-    """The scene after the edit. Raises ValueError for a kind of edit that this world does not
-    know.
+def painted(surface: Surface, colour: str, albedo: Vector | None = None) -> Surface:
+    """The surface in another base colour (see `Edit`, "recolour"); of `albedo`, or of the
+    reflectance that the word stands for.
     """
-    if edit.kind != "recolour":
-        raise ValueError(f"Unknown kind of edit {edit.kind!r}: use 'recolour'.")
+    albedo = albedo or COLOURS[colour]
+    pattern = surface.pattern
+    if pattern is not None and pattern.kind == "wood":
+        pattern = dataclasses.replace(pattern, albedo=grain_of(albedo))
+    return dataclasses.replace(surface, colour=colour, albedo=albedo, pattern=pattern)
 
-    def painted(surface: Surface) -> Surface:
-        return dataclasses.replace(surface, colour=edit.colour, albedo=COLOURS[edit.colour])
 
-    if edit.target is None:
-        return scene
-    if edit.target == "background":
-        surface = painted(scene.background.surface)
+def with_surface(scene: Scene, target: int | str, surface: Surface) -> Scene:
+    """The scene with the target made of something else. Raises ValueError for the ground of a scene
+    that has none.
+    """
+    if target == "background":
         return dataclasses.replace(
             scene, background=dataclasses.replace(scene.background, surface=surface)
         )
-    if edit.target == "ground":
+    if target == "ground":
         if scene.ground is None:
-            raise ValueError("This scene has no ground to recolour.")
-        surface = painted(scene.ground.surface)
+            raise ValueError("This scene has no ground.")
         return dataclasses.replace(scene, ground=dataclasses.replace(scene.ground, surface=surface))
     things = list(scene.things)
-    index = int(edit.target)
-    things[index] = dataclasses.replace(things[index], surface=painted(things[index].surface))
+    things[int(target)] = dataclasses.replace(things[int(target)], surface=surface)
+    return dataclasses.replace(scene, things=tuple(things))
+
+
+def apply(scene: Scene, edit: Edit) -> Scene:
+    """The scene after the edit. Raises ValueError for a kind of edit that this world does not know,
+    and for an edit that lacks what its kind needs.
+    """
+    if edit.kind not in KINDS:
+        raise ValueError(f"Unknown kind of edit {edit.kind!r}: use one of {', '.join(KINDS)}.")
+    if edit.target is None:
+        return scene
+    if edit.kind in STRUCTURAL_KINDS:
+        return _with_things(scene, edit)
+    surface = surface_of(scene, edit.target)
+    if edit.kind == "recolour":
+        if edit.colour is None:
+            raise ValueError("A recolouring needs a colour.")
+        surface = painted(surface, edit.colour)
+    elif edit.kind == "add pattern":
+        if edit.pattern is None:
+            raise ValueError("Adding a pattern needs the pattern.")
+        surface = dataclasses.replace(surface, pattern=edit.pattern)
+    else:
+        surface = dataclasses.replace(surface, pattern=None)
+    return with_surface(scene, edit.target, surface)
+
+
+def _with_things(scene: Scene, edit: Edit) -> Scene:
+    if not isinstance(edit.target, int):
+        raise ValueError(f"To {edit.kind} needs a thing as its target, not the {edit.target}.")
+    things = list(scene.things)
+    if edit.kind == "remove":
+        del things[edit.target]
+    elif edit.thing is None:
+        raise ValueError(f"To {edit.kind} needs the new thing.")
+    elif edit.kind == "replace":
+        things[edit.target] = edit.thing
+    else:
+        things.append(edit.thing)
     return dataclasses.replace(scene, things=tuple(things))
 
 
