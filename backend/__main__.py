@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -11,13 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from backend.report import Report
+from backend.scenes import commands as scene_commands
 from protocol.client import Client, ConnectionFailed, JobCancelled, ServerError
 from protocol.connection import BadConnectionFile, default_connection_file, read_connection
 from protocol.messages import (
+    DEFAULT_NORMALISATION,
+    DEFAULT_SEEDS,
     MAX_IMAGE_SIDE,
     EditRequest,
     EditResult,
     JobEvent,
+    Normalisation,
     Progress,
     RelevanceRequest,
     RelevanceResult,
@@ -41,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         from backend.evaluation import relevance
 
         return relevance.run(options, command)
+    if options.command == "scene":
+        return scene_commands.run(options, command, _progress_line())
     try:
         request = _request(options)
         report = Report(command, settings=_settings(request))
@@ -55,6 +62,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, JobCancelled):
         print("cancelled; nothing was written", file=sys.stderr)
         return 130
+    if result.evidence is not None and result.suggested_threshold is not None:
+        seen = "applies" if result.applies else "does not apply"
+        print(
+            f"prompt check: {seen} (evidence {result.evidence:.2f}); "
+            f"suggested threshold {result.suggested_threshold:.2f}"
+        )
     for note in result.notes:
         print(f"note: {note}")
     print(f"wrote {', '.join(written)} to {options.out}")
@@ -93,9 +106,24 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--noise-level", type=float, default=0.8, help="of the map (0.8)")
         command.add_argument(
-            "--seeds", type=int, default=1, metavar="K", help="average the map over K noises (1)"
+            "--seeds",
+            type=int,
+            default=len(DEFAULT_SEEDS),
+            metavar="K",
+            help=f"average the map over K noises ({len(DEFAULT_SEEDS)})",
         )
-    edit.add_argument("--threshold", type=float, default=0.5, help="relevance to edit from (0.5)")
+        command.add_argument(
+            "--normalisation",
+            choices=get_args(Normalisation),
+            default=DEFAULT_NORMALISATION,
+            help="paper: clamp the map's outliers as the paper does; full: keep them "
+            f"({DEFAULT_NORMALISATION})",
+        )
+    edit.add_argument(
+        "--threshold",
+        type=float,
+        help="relevance to edit from, 0..1 (default: what the map suggests)",
+    )
     edit.add_argument("--mask", type=Path, metavar="IMAGE", help="edit where this image is bright")
     edit.add_argument("--text-guidance", type=float, default=7.5, help="(7.5)")
     edit.add_argument("--image-guidance", type=float, default=1.5, help="(1.5)")
@@ -106,18 +134,39 @@ def _parser() -> argparse.ArgumentParser:
     kinds = evaluate.add_subparsers(dest="what", required=True)
     maps = kinds.add_parser(
         "relevance",
-        help="maps and edits on test scenes of the demo world",
+        help="maps and edits on held-out scenes of the demo world",
         description="Write DIR/figures.md, DIR/contact_sheet.png and DIR/report.json.",
     )
     maps.add_argument("--out", type=Path, required=True, metavar="DIR")
     maps.add_argument("--model", default="demo", help="hub id, folder or demo (demo)")
     maps.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     maps.add_argument("--dtype", default="auto", help="auto, float32, float16, bfloat16")
+    maps.add_argument("--samples", type=int, default=300, metavar="N", help="maps (300)")
+    maps.add_argument("--edits", type=int, default=60, metavar="N", help="edits, of these (60)")
+    maps.add_argument(
+        "--kinds", nargs="+", metavar="KIND", help="kinds of edit, such as recolour (all)"
+    )
+    maps.add_argument(
+        "--seeds",
+        choices=("test", "validation"),
+        default="test",
+        help="which scenes: test for figures that are published, validation to choose by (test)",
+    )
     maps.add_argument(
         "--text-guidance", type=float, default=7.5, help="of the edits (7.5; demo model: 2)"
     )
-    maps.add_argument("--samples", type=int, default=200, metavar="N", help="maps (200)")
-    maps.add_argument("--edits", type=int, default=40, metavar="N", help="edits, of these (40)")
+    maps.add_argument(
+        "--renders",
+        type=Path,
+        metavar="FOLDER",
+        help="measure selection on these pictures by Blender, too (see backend.evaluation.renders)",
+    )
+    maps.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="write the prompt check's limit into the model's folder; validation scenes only",
+    )
+    scene_commands.add_scene_commands(commands)
     return parser
 
 
@@ -135,6 +184,7 @@ def _request(options: argparse.Namespace) -> Request:
             instruction=options.instruction,
             noise_level=options.noise_level,
             seeds=seeds,
+            normalisation=options.normalisation,
         )
     else:
         request = EditRequest(
@@ -148,6 +198,7 @@ def _request(options: argparse.Namespace) -> Request:
             seed=options.seed,
             noise_level=options.noise_level,
             relevance_seeds=seeds,
+            normalisation=options.normalisation,
             mask=None if options.mask is None else _read_mask(options.mask, image.shape[:2]),
         )
     return _checked(request)
@@ -257,9 +308,12 @@ def _write(request: Request, result: Result, folder: Path, report: Report) -> li
     pictures: dict[str, NDArray[np.uint8] | NDArray[np.bool_]] = {}
     if result.relevance is not None:
         pictures["relevance.png"] = heat_map(result.relevance)
+        for name in ("suggested_threshold", "evidence", "applies"):
+            report.figures[name] = getattr(result, name)
     if isinstance(result, EditResult):
         pictures |= {"edit.png": result.image, "mask.png": result.mask}
         kept = (result.image == request.image).all(axis=2) | result.mask
+        report.figures["threshold"] = result.threshold
         report.figures["edited_share"] = float(result.mask.mean())
         report.figures["outside_is_input"] = bool(kept.all())
     else:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 TILE = 256
 MARGIN = 12
-WORDS = 40
+LINE = 17
 PAPER, INK = (250, 250, 248), (40, 40, 40)
 
 Tile = tuple[Image.Image, str]
@@ -24,21 +24,20 @@ def contact_sheet(rows: Sequence[Sequence[Tile]], tile: int = TILE) -> Image.Ima
     """One RGB picture of all rows.
 
     Args:
-        rows: tiles of picture and words (at most two lines of about 36 characters).
+        rows: tiles of picture and words, of any number of lines.
         tile: pixels of a tile's longer side.
     """
     columns = max(len(row) for row in rows)
-    size = (
-        columns * (tile + MARGIN) + MARGIN,
-        len(rows) * (tile + WORDS + MARGIN) + MARGIN,
-    )
+    lines = max(words.count("\n") + 1 for row in rows for _, words in row)
+    height = tile + 6 + lines * LINE + MARGIN
+    size = (columns * (tile + MARGIN) + MARGIN, len(rows) * height + MARGIN)
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=13)
     for y, row in enumerate(rows):
         for x, (picture, words) in enumerate(row):
             left = MARGIN + x * (tile + MARGIN)
-            top = MARGIN + y * (tile + WORDS + MARGIN)
+            top = MARGIN + y * height
             scale = tile / max(picture.size)
             shown = picture.convert("RGB").resize(
                 (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))),

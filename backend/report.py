@@ -13,7 +13,16 @@ from typing import Any
 
 from backend import __version__
 
-PACKAGES = ("torch", "diffusers", "transformers", "numpy", "pyzmq", "msgspec")
+PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "nerfstudio",
+    "pycolmap",
+    "numpy",
+    "pyzmq",
+    "msgspec",
+)
 
 
 @dataclass

@@ -16,6 +16,8 @@ from .connection import Connection
 from .messages import (
     Cancel,
     Cancelled,
+    CaptureMessage,
+    CaptureState,
     ClientMessage,
     Error,
     Failed,
@@ -23,10 +25,13 @@ from .messages import (
     Follow,
     Hello,
     JobEvent,
+    OpenCapture,
     Progress,
+    PutView,
     Queued,
     Request,
     Result,
+    SealCapture,
     ServerMessage,
     Submit,
     Welcome,
@@ -36,6 +41,8 @@ from .messages import (
 HANDSHAKE_TIMEOUT = 3.0
 HEARTBEAT_INTERVAL_MS = 2000
 HEARTBEAT_TIMEOUT_MS = 10000
+VIEW_TIMEOUT = 120.0
+"""Seconds that one view may take to the server and onto its disk."""
 
 
 class ConnectionFailed(ConnectionError):
@@ -243,3 +250,45 @@ class Client:
             raise JobCancelled(job)
         assert not isinstance(event, Queued | Progress)
         return event.result
+
+    def send_capture(
+        self,
+        capture: str,
+        views: int,
+        view: Callable[[int], PutView],
+        on_state: Callable[[CaptureState], None] | None = None,
+    ) -> CaptureState:
+        """Send what is missing of a capture view by view, and seal it. After an interruption the
+        same call goes on where it stopped.
+
+        Args:
+            capture: its id, see `messages.new_capture_id`.
+            views: how many it has.
+            view: makes the view of an index; called only for those that the server lacks.
+            on_state: told after every view.
+
+        Raises:
+            ServerError: a view or the capture cannot be used.
+            ConnectionFailed: the server does not answer.
+        """
+        state = self._ask(OpenCapture(capture=capture, views=views))
+        for index in state.missing:
+            state = self._ask(view(index))
+            if on_state is not None:
+                on_state(state)
+        return self._ask(SealCapture(capture=capture))
+
+    def _ask(self, message: CaptureMessage) -> CaptureState:
+        """Send a message about a capture and wait for the answer."""
+        self.send(message)
+        deadline = time.monotonic() + VIEW_TIMEOUT
+        while (remaining := deadline - time.monotonic()) > 0:
+            for answer in self.poll(remaining):
+                if isinstance(answer, CaptureState) and answer.capture == message.capture:
+                    return answer
+                if isinstance(answer, Error) and answer.job in (message.capture, None):
+                    raise ServerError(answer.code, answer.message)
+        raise ConnectionFailed(
+            f"{self.connection.endpoint} has not answered for {VIEW_TIMEOUT:g} seconds: try again, "
+            "and the capture goes on where it stopped."
+        )

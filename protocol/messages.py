@@ -4,25 +4,41 @@ A struct checks its own values, so a decoded message is a valid message. Layout 
 described in protocol/README.md. Arrays are numpy arrays here and raw frames on the wire (codec.py).
 """
 
+import math
 import secrets
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_IMAGE_SIDE = 8192
+MIN_VIEWS, MAX_VIEWS = 3, 2000
+"""Of one capture."""
 
 JobId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+CaptureId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Instruction = Annotated[str, Meta(min_length=1, max_length=1000)]
 Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Seeds = Annotated[tuple[Seed, ...], Meta(min_length=1, max_length=64)]
+Normalisation = Literal["paper", "full"]
+"""How raw differences become relevance 0..1: "paper" clamps outliers at 1.5 interquartile ranges
+first, as the paper does; "full" keeps them, so that small regions stand out."""
+DEFAULT_NORMALISATION: Normalisation = "full"
+DEFAULT_SEEDS: tuple[int, ...] = (0, 1, 2, 3)
+"""The program's own settings of a relevance map, everywhere."""
 
 
 def new_job_id() -> str:
     """A random job id: 32 lower-case hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+def new_capture_id() -> str:
+    """A random capture id: 32 lower-case hexadecimal digits."""
     return secrets.token_hex(16)
 
 
@@ -53,8 +69,9 @@ class RelevanceRequest(msgspec.Struct, frozen=True, kw_only=True, tag="relevance
     instruction: Instruction
     noise_level: Unit = 0.8
     """Share of the diffusion's steps up to which the image is noised."""
-    seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, max_length=64)] = (0,)
+    seeds: Seeds = DEFAULT_SEEDS
     """Noise seeds; the raw differences are averaged over them."""
+    normalisation: Normalisation = DEFAULT_NORMALISATION
 
     def __post_init__(self) -> None:
         _check_array(self.image, "image", "uint8", (3,))
@@ -66,8 +83,9 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request")
     image: NDArray[np.uint8]
     """uint8 (H, W, 3), sRGB, row 0 at the top."""
     instruction: Instruction
-    threshold: Unit = 0.5
-    """Relevance from which a pixel is edited; 0 edits everything."""
+    threshold: Unit | None = None
+    """Relevance from which a pixel is edited; 0 edits everything, None takes the map's own
+    suggestion."""
     text_guidance: Annotated[float, Meta(ge=0.0, le=100.0)] = 7.5
     image_guidance: Annotated[float, Meta(ge=0.0, le=100.0)] = 1.5
     steps: Annotated[int, Meta(ge=1, le=1000)] = 100
@@ -77,7 +95,9 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request")
     seed: Seed = 0
     noise_level: Unit = 0.8
     """Noise level of the relevance map, as in RelevanceRequest."""
-    relevance_seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, max_length=64)] = (0,)
+    relevance_seeds: Seeds = DEFAULT_SEEDS
+    """Noise seeds of the relevance map."""
+    normalisation: Normalisation = DEFAULT_NORMALISATION
     mask: NDArray[np.bool_] | None = None
     """bool (H, W) to edit inside instead of the thresholded relevance, or None."""
 
@@ -107,6 +127,14 @@ class RelevanceResult(msgspec.Struct, frozen=True, kw_only=True, tag="relevance_
     0 with one seed."""
     magnitude: Annotated[float, Meta(ge=0.0)]
     """Highest raw difference (noise units, before clamping): how strongly the text matters."""
+    suggested_threshold: Unit
+    """Where the map falls into two parts by itself: a good start for the slider."""
+    evidence: Unit | None
+    """The prompt check's number: how much of what the instruction would change is the same for
+    every noise. None with one seed."""
+    applies: bool | None
+    """The prompt check: whether `evidence` reaches the model's limit. Where not, a note says so.
+    None with one seed."""
     notes: tuple[str, ...] = ()
     """Sentences that the person should read, such as a shortened instruction."""
 
@@ -123,6 +151,14 @@ class EditResult(msgspec.Struct, frozen=True, kw_only=True, tag="edit_result"):
     """bool (H, W): where the image was edited."""
     relevance: NDArray[np.float32] | None
     """float32 (H, W), 0..1, or None where the request brought its own mask."""
+    threshold: Unit | None
+    """What the map was thresholded at, or None where the request brought its own mask."""
+    suggested_threshold: Unit | None
+    """As in RelevanceResult, or None where the request brought its own mask."""
+    evidence: Unit | None
+    """As in RelevanceResult, or None where the request brought its own mask."""
+    applies: bool | None
+    """As in RelevanceResult, or None where the request brought its own mask."""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -164,7 +200,69 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
     job: JobId
 
 
-ClientMessage = Hello | Submit | Follow | Cancel
+class OpenCapture(msgspec.Struct, frozen=True, kw_only=True, tag="open_capture"):
+    """Begin to send the views of a scene, or go on with it; safe to repeat."""
+
+    capture: CaptureId
+    views: Annotated[int, Meta(ge=MIN_VIEWS, le=MAX_VIEWS)]
+    """How many it will have."""
+
+
+class PutView(msgspec.Struct, frozen=True, kw_only=True, tag="put_view"):
+    """One view of a capture; a second one of the same index replaces the first."""
+
+    capture: CaptureId
+    index: Annotated[int, Meta(ge=0, lt=MAX_VIEWS)]
+    name: Annotated[str, Meta(max_length=200)]
+    """What people call it, for sentences about it."""
+    image: NDArray[np.uint8]
+    """uint8 (H, W, 3), sRGB, row 0 at the top; straight colours where there is an alpha."""
+    alpha: NDArray[np.uint8] | None = None
+    """uint8 (H, W), 255 where the scene is, or None."""
+    depth: NDArray[np.float32] | None = None
+    """float32 (H, W), distance along the viewing axis in the scene's units, 0 where there is
+    nothing; or None."""
+    fx: Annotated[float, Meta(gt=0.0)]
+    """Focal lengths in pixels."""
+    fy: Annotated[float, Meta(gt=0.0)]
+    cx: float
+    """Principal point in pixels from the image's top left corner; lens shift moves it."""
+    cy: float
+    camera_to_world: Annotated[tuple[float, ...], Meta(min_length=16, max_length=16)]
+    """Rigid 4x4 matrix, row by row: camera frame (x right, y up, -z forward) to the scene's."""
+
+    def __post_init__(self) -> None:
+        _check_array(self.image, "image", "uint8", (3,))
+        for name, array, dtype in (
+            ("alpha", self.alpha, "uint8"),
+            ("depth", self.depth, "float32"),
+        ):
+            if array is not None:
+                _check_array(array, name, dtype, ())
+                if array.shape != self.image.shape[:2]:
+                    raise ValueError(
+                        f"{name} is {array.shape} but the image is {self.image.shape[:2]}"
+                    )
+        if self.depth is not None and not (self.depth >= 0).all():
+            raise ValueError("depth must be 0 or more")
+        if not all(map(math.isfinite, (self.fx, self.fy, self.cx, self.cy, *self.camera_to_world))):
+            raise ValueError("a camera must be finite numbers")
+
+
+class SealCapture(msgspec.Struct, frozen=True, kw_only=True, tag="seal_capture"):
+    """Check a capture whose views have all been sent, and make it final; safe to repeat."""
+
+    capture: CaptureId
+
+
+class DropCapture(msgspec.Struct, frozen=True, kw_only=True, tag="drop_capture"):
+    """Delete a capture, sealed or not."""
+
+    capture: CaptureId
+
+
+CaptureMessage = OpenCapture | PutView | SealCapture | DropCapture
+ClientMessage = Hello | Submit | Follow | Cancel | CaptureMessage
 
 
 # ---------------------------------------------------------------- server to client
@@ -192,7 +290,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     native_size: int
     """Pixels a side that the model was trained at; 0 while it is loading."""
     capabilities: tuple[str, ...]
-    """Request types that the server understands, such as "edit_request"."""
+    """Request types that the server understands, such as "edit_request", and "captures"."""
     limits: Limits
 
 
@@ -242,6 +340,18 @@ class Cancelled(msgspec.Struct, frozen=True, kw_only=True, tag="cancelled"):
     job: JobId
 
 
+class CaptureState(msgspec.Struct, frozen=True, kw_only=True, tag="capture_state"):
+    """How far a capture is: the answer to every message about one."""
+
+    capture: CaptureId
+    views: Annotated[int, Meta(ge=0, le=MAX_VIEWS)]
+    """How many it will have; 0 once it has been deleted."""
+    missing: tuple[int, ...]
+    """Indices of the views that have not arrived."""
+    sealed: bool
+    """Whether it is whole, checked and final."""
+
+
 class Error(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
     """The answer to a message that could not be served. Its layout never changes."""
 
@@ -249,8 +359,9 @@ class Error(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
     message: str
     """One sentence for a person."""
     job: str | None = None
+    """Id of the job, or of the capture, that the message was about."""
 
 
 JobEvent = Queued | Progress | Done | Failed | Cancelled
 FinalEvent = Done | Failed | Cancelled
-ServerMessage = Welcome | JobEvent | Error
+ServerMessage = Welcome | JobEvent | CaptureState | Error

@@ -18,6 +18,8 @@ from diffusers import StableDiffusionInstructPix2PixPipeline
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .prompt_check import DEFAULT_EVIDENCE_LIMIT, read_evidence_limit
+
 logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "timbrooks/instruct-pix2pix"
@@ -45,7 +47,8 @@ class Conditioning:
 class Backbone:
     """The networks of one InstructPix2Pix model and its noise schedule.
 
-    Made from the components of diffusers' StableDiffusionInstructPix2PixPipeline.
+    Made from the components of diffusers' StableDiffusionInstructPix2PixPipeline, which it takes
+    as they are: on their device, in their precision and mode (see `load_backbone`).
 
     Attributes:
         name: hub id, folder or "demo".
@@ -56,6 +59,7 @@ class Backbone:
         native_size: pixels a side that the model was trained at.
         latent_channels: c of all latents (B, c, h, w).
         alphas_cumprod: (T,) float64 on the CPU, the schedule's cumulative products.
+        evidence_limit: from which evidence an instruction counts as applying (prompt_check.py).
     """
 
     def __init__(
@@ -64,14 +68,16 @@ class Backbone:
         name: str,
         device: torch.device,
         dtype: torch.dtype,
+        evidence_limit: float = DEFAULT_EVIDENCE_LIMIT,
     ) -> None:
         self.name = name
+        self.evidence_limit = evidence_limit
         self.device = device
         self.dtype = dtype
-        self.unet = parts["unet"].to(device).eval().requires_grad_(False)
-        self.text_encoder = parts["text_encoder"].to(device).eval().requires_grad_(False)
+        self.unet = parts["unet"]
+        self.text_encoder = parts["text_encoder"]
         self.tokenizer = parts["tokenizer"]
-        self.vae = parts["vae"].to(device).eval().requires_grad_(False)
+        self.vae = parts["vae"]
         if self.unet.config.in_channels != 2 * self.vae.config.latent_channels:
             raise ValueError(
                 f"{name} is not an InstructPix2Pix model: its U-Net takes "
@@ -145,7 +151,7 @@ class Backbone:
         """eps(z_t, t, image, text) for B branches in one batch.
 
         Args:
-            latents: (1, c, h, w) noised latents, the same for every branch.
+            latents: (B, c, h, w) noised latents, or (1, c, h, w), the same for every branch.
             timestep: index into `alphas_cumprod`.
             conditioning: B branches.
 
@@ -208,7 +214,10 @@ def load_backbone(model: str = "auto", device: str = "auto", dtype: str = "auto"
             f"{source} cannot be loaded as an InstructPix2Pix model in diffusers' format with "
             f"safetensors weights: {error}"
         ) from error
-    return Backbone(pipeline.components, name, torch_device, torch_dtype)
+    for part in ("unet", "text_encoder", "vae"):
+        getattr(pipeline, part).to(torch_device).eval().requires_grad_(False)
+    limit = read_evidence_limit(Path(source))
+    return Backbone(pipeline.components, name, torch_device, torch_dtype, limit)
 
 
 def resolve_model(model: str) -> str:

@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from protocol.messages import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
+
 from .backbone import Backbone, load_backbone
 from .guided_edit import Step, guided_edit
-from .relevance import NOISE_LEVEL, RelevanceMap, noise_difference, relevance_map
+from .relevance import (
+    NOISE_LEVEL,
+    NORMALISATIONS,
+    RelevanceMap,
+    relevance_map,
+)
 
 MAX_CACHED_TEXTS = 64
 
@@ -25,11 +32,13 @@ class Edit:
         image: uint8 (H, W, 3); every pixel outside `mask` has the bytes of the input.
         mask: bool (H, W), where the image was edited.
         relevance: the map that was thresholded to the mask, or None where the mask was given.
+        threshold: what it was thresholded at, or None where the mask was given.
     """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     relevance: RelevanceMap | None
+    threshold: float | None
 
 
 @dataclass(frozen=True)
@@ -101,24 +110,23 @@ class Editor:
             and np.array_equal(known.image, image)
         ):
             return
-        work = _resize(image, height, width)
-        padded = [-(-side // backbone.multiple) * backbone.multiple for side in (height, width)]
-        pad = ((0, padded[0] - height), (0, padded[1] - width), (0, 0))
-        latents = backbone.encode_image(np.pad(work, pad, mode="edge"))
+        work = self._work_image(image, height, width)
+        latents = backbone.encode_image(work)
         self._encoded = _EncodedImage(
             image=image.copy(),
             work_shape=(height, width),
             latents=latents,
             extent=(height / backbone.factor, width / backbone.factor),
-            to_rgb=_fit_preview(latents[0] * backbone.scaling, np.pad(work, pad, mode="edge")),
+            to_rgb=_fit_preview(latents[0] * backbone.scaling, work),
         )
 
     def relevance(
         self,
         instruction: str,
         noise_level: float = NOISE_LEVEL,
-        seeds: Sequence[int] = (0,),
+        seeds: Sequence[int] = DEFAULT_SEEDS,
         noise: NDArray[np.float32] | None = None,
+        normalisation: Normalisation = DEFAULT_NORMALISATION,
         on_draw: Callable[[int, int], None] | None = None,
     ) -> RelevanceMap:
         """Where the instruction applies in the image that was set (Eq. 2 and 3).
@@ -128,8 +136,9 @@ class Editor:
             noise_level: 0..1, share of the diffusion's steps up to which the image is noised.
             seeds: noise seeds, at least one; the raw differences are averaged over them.
             noise: float32 (c, h, w) at the size of the latents, in place of the seeds' own draws.
-            on_draw: called after every noise with its number from 0 and how many there are; what
-                it raises ends the work.
+            normalisation: "paper" (Eq. 3) or "full" (its clamp left out).
+            on_draw: called as noises are done, with the number of the last one from 0 and how
+                many there are; what it raises ends the work.
 
         Raises:
             RuntimeError: no image was set.
@@ -139,6 +148,10 @@ class Editor:
             raise ValueError(f"The noise level must lie in 0..1, not at {noise_level}.")
         if noise is None and not seeds:
             raise ValueError("A relevance map needs at least one seed.")
+        if normalisation not in NORMALISATIONS:
+            raise ValueError(
+                f"There is no normalisation {normalisation!r}: use {' or '.join(NORMALISATIONS)}."
+            )
         encoded = self._image()
         noises = [self._noise(0, noise)] if noise is not None else [self._noise(s) for s in seeds]
         return relevance_map(
@@ -146,33 +159,17 @@ class Editor:
             encoded.latents,
             self._text(instruction),
             self._text(""),
-            noises,
+            torch.cat(noises),
             noise_level,
+            normalisation,
             encoded.extent,
             on_draw,
         )
 
-    @torch.inference_mode()
-    def difference(
-        self, instruction: str, noise_level: float = NOISE_LEVEL, seed: int = 0
-    ) -> NDArray[np.float32]:
-        """float32 (c, h, w): what `relevance` sums over channels, for studies of other norms."""
-        encoded = self._image()
-        difference = noise_difference(
-            self.backbone,
-            encoded.latents,
-            self._text(instruction),
-            self._text(""),
-            self._noise(seed),
-            noise_level,
-        )
-        rows, columns = (int(np.ceil(cells)) for cells in encoded.extent)
-        return difference[:, :rows, :columns].cpu().numpy()
-
     def edit(
         self,
         instruction: str,
-        threshold: float = 0.5,
+        threshold: float | None = None,
         text_guidance: float = 7.5,
         image_guidance: float = 1.5,
         steps: int = 100,
@@ -181,13 +178,15 @@ class Editor:
         noise: NDArray[np.float32] | None = None,
         relevance: RelevanceMap | None = None,
         mask: NDArray[np.bool_] | None = None,
+        start: NDArray[np.uint8] | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> Edit:
         """Edit the image that was set where the instruction applies (Eq. 1, 4 and 5).
 
         Args:
             instruction: what to change.
-            threshold: 0..1, relevance from which a pixel is edited; 0 edits all, as plain IP2P.
+            threshold: 0..1, relevance from which a pixel is edited; 0 edits all, as plain IP2P;
+                None takes the map's own suggestion.
             text_guidance, image_guidance: s_T and s_I of Eq. 1, at least 0.
             steps: denoising steps, at least 1; always exactly so many.
             strength: 0 < strength <= 1, the noise level that the edit starts from.
@@ -196,15 +195,28 @@ class Editor:
             relevance: a map from `relevance`, in place of the default one (noise level
                 0.8, seed 0).
             mask: bool (H, W) to edit inside, in place of the thresholded map.
+            start: uint8 (H, W, 3), what is noised to `strength` in place of the image that was
+                set, which stays the condition and what is outside the mask (dataset update).
             on_step: called after every step; what it raises ends the edit and nothing is changed.
 
         Raises:
             RuntimeError: no image was set.
-            ValueError: a value is out of range, or noise, map or mask have another shape.
+            ValueError: a value is out of range, or noise, map, mask or start have another shape.
         """
         _check_settings(threshold, text_guidance, image_guidance, steps, strength)
         encoded = self._image()
         height, width = encoded.image.shape[:2]
+        start_latents = None
+        if start is not None:
+            if start.dtype != np.uint8 or start.shape != encoded.image.shape:
+                raise ValueError(
+                    f"The start must be uint8 of shape {encoded.image.shape}, not {start.dtype} "
+                    f"{start.shape}."
+                )
+            with torch.inference_mode():
+                start_latents = self.backbone.encode_image(
+                    self._work_image(start, *encoded.work_shape)
+                )
         rows, columns = encoded.latents.shape[2:]
         cells = np.zeros((rows, columns), np.bool_)
         if mask is not None:
@@ -213,7 +225,7 @@ class Editor:
                     f"The mask must be bool of shape {(height, width)}, not {mask.dtype} "
                     f"{mask.shape}."
                 )
-            relevance = None
+            relevance = threshold = None
             # A cell with any masked pixel is edited; the pixels decide when all is put together.
             ys, xs = np.nonzero(mask)
             cells[
@@ -223,13 +235,15 @@ class Editor:
         else:
             if relevance is None:
                 relevance = self.relevance(instruction)
+            if threshold is None:
+                threshold = relevance.suggested_threshold
             if relevance.extent != encoded.extent:
                 raise ValueError("The relevance map belongs to an image of another size.")
             mask = relevance.at(height, width) >= threshold
             low = relevance.mask(threshold)
             cells[: low.shape[0], : low.shape[1]] = low
         if not mask.any():
-            return Edit(encoded.image.copy(), mask, relevance)
+            return Edit(encoded.image.copy(), mask, relevance, threshold)
         latents = guided_edit(
             self.backbone,
             encoded.latents,
@@ -241,13 +255,14 @@ class Editor:
             image_guidance=image_guidance,
             steps=steps,
             strength=strength,
+            start=start_latents,
             on_step=on_step,
         )
         with torch.inference_mode():
             decoded = self.backbone.decode(latents)
         decoded = decoded[: encoded.work_shape[0], : encoded.work_shape[1]]
-        edited = _resize(decoded, height, width)
-        return Edit(np.where(mask[..., None], edited, encoded.image), mask, relevance)
+        edited = resize(decoded, height, width)
+        return Edit(np.where(mask[..., None], edited, encoded.image), mask, relevance, threshold)
 
     @torch.inference_mode()
     def round_trip(self) -> NDArray[np.uint8]:
@@ -255,7 +270,7 @@ class Editor:
         encoded = self._image()
         decoded = self.backbone.decode(encoded.latents * self.backbone.scaling)
         decoded = decoded[: encoded.work_shape[0], : encoded.work_shape[1]]
-        return _resize(decoded, *encoded.image.shape[:2])
+        return resize(decoded, *encoded.image.shape[:2])
 
     def preview(self, step: Step) -> NDArray[np.uint8]:
         """A small uint8 (h, w, 3) look at what a step predicts, without decoding it.
@@ -268,6 +283,12 @@ class Editor:
         colours = cells @ encoded.to_rgb[:-1] + encoded.to_rgb[-1]
         preview: NDArray[np.uint8] = (colours.clip(0, 1) * 255).round().astype(np.uint8)
         return preview
+
+    def _work_image(self, image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+        """The image scaled to (height, width) and padded to whole cells."""
+        multiple = self.backbone.multiple
+        pad = [(0, -side % multiple) for side in (height, width)]
+        return np.pad(resize(image, height, width), (*pad, (0, 0)), mode="edge")
 
     def _image(self) -> _EncodedImage:
         if self._encoded is None:
@@ -294,9 +315,13 @@ class Editor:
 
 
 def _check_settings(
-    threshold: float, text_guidance: float, image_guidance: float, steps: int, strength: float
+    threshold: float | None,
+    text_guidance: float,
+    image_guidance: float,
+    steps: int,
+    strength: float,
 ) -> None:
-    if not 0.0 <= threshold <= 1.0:
+    if threshold is not None and not 0.0 <= threshold <= 1.0:
         raise ValueError(f"The threshold must lie in 0..1, not at {threshold}.")
     if not (text_guidance >= 0.0 and image_guidance >= 0.0):
         raise ValueError("Text and image guidance must be 0 or more.")
@@ -306,7 +331,7 @@ def _check_settings(
         raise ValueError(f"The strength must be above 0 and at most 1, not {strength}.")
 
 
-def _resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """The image at (height, width), anti-aliased; the same array where it has that size."""
     if image.shape[:2] == (height, width):
         return image

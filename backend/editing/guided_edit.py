@@ -83,6 +83,7 @@ def guided_edit(
     image_guidance: float,
     steps: int,
     strength: float,
+    start: Tensor | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> Tensor:
     """Denoise the noised image under an instruction, keeping it as it is outside the mask.
@@ -95,6 +96,8 @@ def guided_edit(
         text_guidance, image_guidance: s_T and s_I of Eq. 1.
         steps: number of denoising steps.
         strength: 0 < strength <= 1, the noise level that the edit starts from.
+        start: (1, c, h, w) unscaled latents that are noised and denoised, where it is not the
+            image: a render of an edited scene, which stays conditioned on the original image.
         on_step: called after every step; what it raises ends the edit.
 
     Returns:
@@ -102,8 +105,9 @@ def guided_edit(
     """
     clean = image_latents * backbone.scaling
     levels = timesteps(steps, strength, len(backbone.alphas_cumprod))
-    # 1. start from the input, noised to the first level
-    latents = backbone.add_noise(clean, noise, levels[0])
+    # 1. start from the input (or what was made of it so far), noised to the first level
+    first = clean if start is None else start * backbone.scaling
+    latents = backbone.add_noise(first, noise, levels[0])
     for index, timestep in enumerate(levels):
         # 2. predict the noise with the instruction (Eq. 1)
         eps = guided_noise(

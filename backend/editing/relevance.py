@@ -3,20 +3,30 @@
 I_t    = E(I) noised to t = noise_level * T
 M_raw  = sum over channels of | eps(I_t, I, text) - eps(I_t, I, "") |          (Eq. 2)
 M      = min-max of M_raw after clamping its outliers by 1.5 IQR               (Eq. 3)
+
+Eq. 3 is `normalisation="paper"`. Its clamp takes a region far below a quarter of the image for an
+outlier and brings the map's own noise up to it; "full" leaves the clamp out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .backbone import Backbone, stack_branches
+from protocol.messages import Normalisation
+
+from .backbone import Backbone, Conditioning
+from .prompt_check import evidence
 
 NOISE_LEVEL = 0.8
+NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
 IQR_FACTOR = 1.5
+CELLS_AT_ONCE = 8192
+"""Latent cells of the noises that go through the U-Net in one batch (each twice)."""
 
 
 @dataclass(frozen=True)
@@ -24,18 +34,25 @@ class RelevanceMap:
     """The relevance of one instruction for one image.
 
     Attributes:
-        values: float32 (h, w), 0..1, at latent resolution: Eq. 3.
+        values: float32 (h, w), 0..1, at latent resolution: Eq. 3, or its other normalisation.
         raw: float32 (h, w), the differences of Eq. 2 averaged over the seeds, in units of noise;
             a scene normalises these over all of its views together.
         spread: float32 (h, w), their standard deviation over the seeds (0 for one seed).
         extent: how many cells (rows, columns) of the map the image covers. Below (h, w) by less
             than one cell where the image was padded to whole cells.
+        suggested_threshold: 0..1, where the map falls into two parts by itself.
+        evidence: 0..1, how much of the differences is the same for every noise, or None with one
+            seed (the prompt check, prompt_check.py).
+        applies: whether the evidence reaches the model's limit, or None with one seed.
     """
 
     values: NDArray[np.float32]
     raw: NDArray[np.float32]
     spread: NDArray[np.float32]
     extent: tuple[float, float]
+    suggested_threshold: float
+    evidence: float | None
+    applies: bool | None
 
     def at(self, height: int, width: int) -> NDArray[np.float32]:
         """float32 (height, width) in 0..1: bilinear, each pixel sampled at its centre."""
@@ -49,49 +66,75 @@ class RelevanceMap:
         return self.values >= threshold
 
 
-def noise_difference(
+def noise_differences(
     backbone: Backbone,
     image_latents: Tensor,
     text: Tensor,
     no_text: Tensor,
-    noise: Tensor,
+    noises: Tensor,
     noise_level: float = NOISE_LEVEL,
 ) -> Tensor:
-    """What Eq. 2 sums: how far apart the predictions with and without instruction are, for one
-    noise.
+    """What Eq. 2 sums the absolute values of: the prediction with the instruction less that
+    without, for N noises in one batch.
 
     Args:
-        image_latents: (1, c, h, w) unscaled latents of the image, the condition I.
-        text, no_text: (1, n, d) embeddings of the instruction and of "".
-        noise: (1, c, h, w) standard normal.
+        image_latents: (1 or N, c, h, w) unscaled latents of the image, the condition I.
+        text: (1 or N, n, d) embeddings of the instruction.
+        no_text: (1, n, d) embedding of "".
+        noises: (N, c, h, w) standard normal.
         noise_level: 0..1, share of the schedule up to which E(I) is noised.
 
     Returns:
-        (c, h, w) float32, at least 0.
+        (N, c, h, w) float32.
     """
     steps = len(backbone.alphas_cumprod)
     timestep = min(round(noise_level * steps), steps - 1)
-    noised = backbone.add_noise(image_latents * backbone.scaling, noise, timestep)
-    branches = stack_branches([(text, image_latents), (no_text, image_latents)])
-    with_text, without_text = backbone.predict_noise(noised, timestep, branches)
+    noised = backbone.add_noise(image_latents * backbone.scaling, noises, timestep)
+    count = len(noises)
+    image = image_latents.expand(count, -1, -1, -1)
+    texts = torch.cat([text.expand(count, -1, -1), no_text.expand(count, -1, -1)])
+    branches = Conditioning(texts, image.repeat(2, 1, 1, 1))
+    predicted = backbone.predict_noise(noised.repeat(2, 1, 1, 1), timestep, branches)
+    with_text, without_text = predicted.chunk(2)
     difference: Tensor = with_text - without_text
-    return difference.abs()
+    return difference
 
 
-def normalise(raw: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Eq. 3: clamp to [Q1 - 1.5 IQR, Q3 + 1.5 IQR], then stretch to 0..1.
+def normalise(raw: NDArray[np.float32], normalisation: Normalisation) -> NDArray[np.float32]:
+    """Raw differences (h, w) to relevance in 0..1.
 
-    A map that is the same everywhere says nothing about where, and becomes zeros.
+    "paper" is Eq. 3: clamp to [Q1 - 1.5 IQR, Q3 + 1.5 IQR], then stretch to 0..1. "full" only
+    stretches. A map that is the same everywhere says nothing about where, and becomes zeros.
     """
     values = raw.astype(np.float64)
-    first, third = np.quantile(values, [0.25, 0.75])
-    reach = IQR_FACTOR * (third - first)
-    values = values.clip(first - reach, third + reach)
+    if normalisation == "paper":
+        first, third = np.quantile(values, [0.25, 0.75])
+        reach = IQR_FACTOR * (third - first)
+        values = values.clip(first - reach, third + reach)
     low, high = values.min(), values.max()
     if high - low <= 1e-12:
         return np.zeros_like(raw)
     stretched: NDArray[np.float32] = ((values - low) / (high - low)).astype(np.float32)
     return stretched
+
+
+def suggest_threshold(values: NDArray[np.float32]) -> float:
+    """The threshold that parts a map (h, w) best: Otsu's, "A Threshold Selection Method from
+    Gray-Level Histograms", 1979, over all values of the map instead of a histogram.
+
+    The two parts' means are then as far apart as can be, each weighted with its size. Halfway
+    between the parts' nearest values; 0.5 for a map that is the same everywhere.
+    """
+    ordered = np.sort(values.astype(np.float64), axis=None)
+    count = np.arange(1, len(ordered))
+    below = np.cumsum(ordered)[:-1] / count
+    above = (ordered.sum() - np.cumsum(ordered)[:-1]) / (len(ordered) - count)
+    between = count * (len(ordered) - count) * (above - below) ** 2
+    between[ordered[1:] == ordered[:-1]] = 0.0  # equal values stay together
+    if not between.any():
+        return 0.5
+    best = int(between.argmax())
+    return float((ordered[best] + ordered[best + 1]) / 2)
 
 
 @torch.inference_mode()
@@ -100,30 +143,45 @@ def relevance_map(
     image_latents: Tensor,
     text: Tensor,
     no_text: Tensor,
-    noises: Sequence[Tensor],
+    noises: Tensor,
     noise_level: float,
+    normalisation: Normalisation,
     extent: tuple[float, float],
     on_draw: Callable[[int, int], None] | None = None,
 ) -> RelevanceMap:
     """The relevance map over one or several noises, averaged before it is normalised.
 
     Args:
-        image_latents, text, no_text: as in `noise_difference`.
-        noises: one (1, c, h, w) tensor a seed.
+        image_latents: (1, c, h, w) unscaled latents of the image.
+        text, no_text, noises, noise_level: as in `noise_differences`.
+        normalisation: as in `normalise`.
         extent: cells (rows, columns) that the image covers; the others are left out.
-        on_draw: called after every noise with its number from 0 and how many there are; what it
-            raises ends the work.
+        on_draw: called as noises are done, with the number of the last one from 0 and how many
+            there are; what it raises ends the work.
     """
-    draws = []
-    for index, noise in enumerate(noises):
-        difference = noise_difference(backbone, image_latents, text, no_text, noise, noise_level)
-        draws.append(difference.sum(dim=0).cpu().numpy())
-        if on_draw is not None:
-            on_draw(index, len(noises))
+    cells = noises.shape[2] * noises.shape[3]
+    at_once = max(1, CELLS_AT_ONCE // cells)
     rows, columns = (int(np.ceil(cells)) for cells in extent)
-    stacked = np.stack(draws)[:, :rows, :columns]
-    mean = stacked.mean(axis=0)
-    return RelevanceMap(normalise(mean), mean, stacked.std(axis=0), extent)
+    draws: list[NDArray[np.float32]] = []
+    for part in noises.split(at_once):
+        found = noise_differences(backbone, image_latents, text, no_text, part, noise_level)
+        draws += list(found[..., :rows, :columns].cpu().numpy())
+        if on_draw is not None:
+            on_draw(len(draws) - 1, len(noises))
+    differences = np.stack(draws)
+    by_seed = np.abs(differences).sum(axis=1)
+    raw = by_seed.mean(axis=0)
+    values = normalise(raw, normalisation)
+    seen = evidence(differences)
+    return RelevanceMap(
+        values=values,
+        raw=raw,
+        spread=by_seed.std(axis=0),
+        extent=extent,
+        suggested_threshold=suggest_threshold(values),
+        evidence=seen,
+        applies=None if seen is None else seen >= backbone.evidence_limit,
+    )
 
 
 def _interpolation(pixels: int, extent: float, cells: int) -> NDArray[np.float32]:

@@ -1,16 +1,28 @@
-"""How well a relevance map or a mask fits the truth, and how far pictures are apart."""
+"""How well a relevance map or a mask fits the truth, how far pictures are apart, and whether an
+edit did what was asked.
+"""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from backend.demo import world
+from backend.demo.pool import Sample
+from backend.demo.render import render
+
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Means = NDArray[np.float64]
 
 BEST_OF = np.linspace(0.05, 0.95, 19)
 """Thresholds that the best IoU is looked for at."""
+SMALLEST_THING = 0.012
+"""Share of the picture below which a thing is not counted: some are all but hidden by others."""
+KEPT = 0.08
+"""By how much of the range of colours the mean colour of a thing may change that is to be kept."""
 
 
 def intersection_over_union(mask: Mask, truth: Mask) -> float:
@@ -41,5 +53,95 @@ def average_precision(values: Map, truth: Mask) -> float:
 def psnr(image: NDArray[np.uint8], reference: NDArray[np.uint8], where: Mask) -> float:
     """Peak signal-to-noise ratio in dB over the pixels `where`; infinite for equal ones."""
     difference = (image.astype(np.float64) - reference)[where]
-    error = float((difference**2).mean())
+    return decibels(float((difference**2).mean()))
+
+
+def decibels(error: float) -> float:
+    """PSNR in dB of a mean squared error of 8-bit values; infinite for 0."""
     return 10 * math.log10(255**2 / error) if error > 0 else math.inf
+
+
+def selects(raw: Map, things: Map, target: int) -> bool | None:
+    """Whether the thing `target` has the highest mean relevance of all things.
+
+    Args:
+        raw: (h, w) raw differences, or any relevance.
+        things: (n, h, w) every thing's own mask, as shares of cells.
+
+    Returns:
+        None where there is no choice: fewer than two things are large enough to count, or the
+        target is not.
+    """
+    counted = [i for i, thing in enumerate(things) if thing.mean() > SMALLEST_THING]
+    if target not in counted or len(counted) < 2:
+        return None
+    means = {i: float((raw * things[i]).sum() / things[i].sum()) for i in counted}
+    return max(means, key=lambda i: means[i]) == target
+
+
+def strict_success(
+    sample: Sample, edited: NDArray[np.uint8], shown: dict[str, Means] | None = None
+) -> bool:
+    """Whether the named region has become what was asked, and every other thing has kept its mean
+    colour (to KEPT).
+
+    Recolouring: the region's mean colour is nearest to the asked one of all colours, as this
+    scene's light shows them. Any other kind: inside the true mask the picture is nearer to the true
+    edited one than to the input.
+
+    Args:
+        edited: uint8 (H, W, 3), the edit to judge.
+        shown: `shown_colours` of the sample, where it is known already.
+
+    Raises:
+        ValueError: the sample asks for something that is not there.
+    """
+    if sample.edit.target is None:
+        raise ValueError("An edit of what is not there has no success.")
+    inside = sample.mask > 0.5
+    if sample.edit.kind == "recolour":
+        shown = shown or shown_colours(sample)
+        mean = edited[inside].mean(axis=0)
+        distance = {colour: float(np.linalg.norm(shown[colour] - mean)) for colour in shown}
+        asked = min(distance, key=lambda colour: distance[colour]) == sample.edit.colour
+    else:
+        asked = psnr(edited, sample.edited, inside) > psnr(edited, sample.image, inside)
+    return asked and _kept(sample, edited)
+
+
+def shown_colours(sample: Sample) -> dict[str, Means]:
+    """The mean of the true mask in a picture of the target in every colour, float64 (3,) each;
+    nothing for kinds other than recolouring.
+    """
+    target = sample.edit.target
+    if sample.edit.kind != "recolour" or target is None:
+        return {}
+    inside = sample.mask > 0.5
+    picture = render(sample.scene, sample.camera, *sample.mask.shape)
+    surface = world.surface_of(sample.scene, target)
+    return {
+        colour: picture.recoloured(target, world.painted(surface, colour))[inside].mean(axis=0)
+        for colour in world.COLOURS
+    }
+
+
+def _kept(sample: Sample, edited: NDArray[np.uint8]) -> bool:
+    """Whether every thing that the edit is not about has kept its mean colour where the true edit
+    leaves it to be seen.
+    """
+    changed = None if sample.edit.kind == "put on top" else sample.edit.target
+    for index, own in enumerate(sample.things):
+        where = (own > 0.5) & (sample.mask < 0.02)
+        if index == changed or where.mean() < 0.005:
+            continue
+        change = edited[where].mean(axis=0) - sample.image[where].mean(axis=0)
+        if np.abs(change).max() > KEPT * 255:
+            return False
+    return True
+
+
+def mean_figures(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """How many rows there are as "n", and every column's mean over the rows that have it."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    means = {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
+    return {"n": len(rows)} | {name: round(mean, 3) for name, mean in means.items()}

@@ -37,6 +37,7 @@ def _relevance(
         request.instruction,
         request.noise_level,
         request.seeds,
+        normalisation=request.normalisation,
         on_draw=lambda index, count: on_progress(
             f"Relevance, noise {index + 1} of {count}", (index + 1) / (count + 1), None
         ),
@@ -45,7 +46,10 @@ def _relevance(
         relevance=relevance.at(*request.image.shape[:2]),
         spread=_relative_spread(relevance),
         magnitude=float(relevance.raw.max()),
-        notes=_notes(editor, request.instruction),
+        suggested_threshold=relevance.suggested_threshold,
+        evidence=relevance.evidence,
+        applies=relevance.applies,
+        notes=_notes(editor, request.instruction, relevance),
     )
 
 
@@ -58,6 +62,7 @@ def _edit(editor: Editor, request: EditRequest, on_progress: OnProgress) -> Edit
             request.instruction,
             request.noise_level,
             request.relevance_seeds,
+            normalisation=request.normalisation,
             on_draw=lambda index, count: on_progress(
                 f"Relevance, noise {index + 1} of {count}", (index + 1) / units, None
             ),
@@ -79,13 +84,28 @@ def _edit(editor: Editor, request: EditRequest, on_progress: OnProgress) -> Edit
         mask=request.mask,
         on_step=after_step,
     )
-    notes = _notes(editor, request.instruction)
+    notes = _notes(editor, request.instruction, relevance)
     if not edit.mask.any():
         notes = (*notes, "Nothing was edited: no pixel is in the mask. Lower the threshold.")
+    if relevance is None:
+        return EditResult(
+            image=edit.image,
+            mask=edit.mask,
+            relevance=None,
+            threshold=None,
+            suggested_threshold=None,
+            evidence=None,
+            applies=None,
+            notes=notes,
+        )
     return EditResult(
         image=edit.image,
         mask=edit.mask,
-        relevance=None if relevance is None else relevance.at(*request.image.shape[:2]),
+        relevance=relevance.at(*request.image.shape[:2]),
+        threshold=edit.threshold,
+        suggested_threshold=relevance.suggested_threshold,
+        evidence=relevance.evidence,
+        applies=relevance.applies,
         notes=notes,
     )
 
@@ -95,8 +115,13 @@ def _relative_spread(relevance: RelevanceMap) -> float:
     return float(relevance.spread.mean()) / mean if mean > 0 else 0.0
 
 
-def _notes(editor: Editor, instruction: str) -> tuple[str, ...]:
+def _notes(editor: Editor, instruction: str, relevance: RelevanceMap | None) -> tuple[str, ...]:
     notes = []
+    if relevance is not None and relevance.applies is False:
+        notes.append(
+            f'The model does not see where this applies: "{instruction}". Name what is in the '
+            "picture."
+        )
     if unread := editor.backbone.unread_text(instruction):
         notes.append(f"The instruction is too long for the model, which does not read: {unread}")
     if not instruction.isascii():

@@ -1,6 +1,7 @@
 """Relevance maps and guided edits against the papers' equations and diffusers' own pipeline."""
 
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -12,9 +13,20 @@ from PIL import Image
 
 import backend.editing.editor as editor_module
 from backend.editing import Editor, ModelNotFound, Step
-from backend.editing.backbone import resolve_model
+from backend.editing.backbone import load_backbone, resolve_model
 from backend.editing.guided_edit import timesteps
-from backend.editing.relevance import RelevanceMap, normalise
+from backend.editing.prompt_check import (
+    CALIBRATION_FILE,
+    DEFAULT_EVIDENCE_LIMIT,
+    evidence,
+    write_evidence_limit,
+)
+from backend.editing.relevance import (
+    NORMALISATIONS,
+    RelevanceMap,
+    normalise,
+    suggest_threshold,
+)
 
 INSTRUCTION = "make the sphere red"
 
@@ -246,7 +258,8 @@ def test_large_image_is_worked_on_at_native_size(editor):
 def test_relevance_equals_equations_2_and_3_written_out(editor, pipeline):
     image = random_image(64, 64)
     editor.set_image(image)
-    ours = editor.relevance(INSTRUCTION, noise_level=0.8, seeds=(0, 1, 2))
+    paper = editor.relevance(INSTRUCTION, seeds=(0, 1, 2), normalisation="paper")
+    full = editor.relevance(INSTRUCTION, seeds=(0, 1, 2), normalisation="full")
 
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
     differences = []
@@ -272,21 +285,38 @@ def test_relevance_equals_equations_2_and_3_written_out(editor, pipeline):
             )
             differences.append((with_text - without).abs().sum(1)[0].numpy())
     raw = np.mean(differences, axis=0)
-    np.testing.assert_allclose(ours.raw, raw, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(ours.spread, np.std(differences, axis=0), rtol=1e-3, atol=1e-6)
+    for ours in (paper, full):
+        np.testing.assert_allclose(ours.raw, raw, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(ours.spread, np.std(differences, axis=0), rtol=1e-3, atol=1e-6)
     quartiles = np.percentile(raw, [25, 75])
     reach = 1.5 * (quartiles[1] - quartiles[0])
     clamped = np.clip(raw, quartiles[0] - reach, quartiles[1] + reach)
     expected = (clamped - clamped.min()) / (clamped.max() - clamped.min())
-    np.testing.assert_allclose(ours.values, expected, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(paper.values, expected, rtol=1e-3, atol=1e-5)
+    expected = (raw - raw.min()) / (raw.max() - raw.min())
+    np.testing.assert_allclose(full.values, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_many_seeds_are_drawn_in_batches_and_reported(editor, monkeypatch):
+    editor.set_image(random_image(64, 64))
+    expected = np.mean([editor.relevance(INSTRUCTION, seeds=(s,)).raw for s in range(5)], axis=0)
+    monkeypatch.setattr("backend.editing.relevance.CELLS_AT_ONCE", 2 * 8 * 8)
+    predict = Spy(editor.backbone.predict_noise)
+    monkeypatch.setattr(editor.backbone, "predict_noise", predict)
+    told = []
+    relevance = editor.relevance(INSTRUCTION, seeds=range(5), on_draw=lambda *n: told.append(n))
+    assert [len(noises) for noises in predict.results] == [4, 4, 2]  # with and without text
+    assert told == [(1, 5), (3, 5), (4, 5)]
+    np.testing.assert_allclose(relevance.raw, expected, rtol=1e-4, atol=1e-6)
 
 
 @given(
     st.lists(st.floats(0, 1e6, width=32), min_size=4, max_size=60),
+    st.sampled_from(NORMALISATIONS),
 )
-def test_normalised_maps_lie_in_0_to_1_and_keep_the_order(numbers):
+def test_normalised_maps_lie_in_0_to_1_and_keep_the_order(numbers, normalisation):
     raw = np.array(numbers, np.float32).reshape(1, -1)
-    values = normalise(raw)
+    values = normalise(raw, normalisation)
     assert values.shape == raw.shape
     assert np.isfinite(values).all()
     assert values.min() >= 0
@@ -295,8 +325,82 @@ def test_normalised_maps_lie_in_0_to_1_and_keep_the_order(numbers):
     assert (np.diff(values[0][order]) >= 0).all()
 
 
-def test_constant_map_becomes_zeros():
-    assert (normalise(np.full((5, 6), 3.3, np.float32)) == 0).all()
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_constant_map_becomes_zeros(normalisation):
+    assert (normalise(np.full((5, 6), 3.3, np.float32), normalisation) == 0).all()
+
+
+def test_small_region_stands_out_only_without_the_papers_clamp():
+    """Noise of 0 to 1 with a region of 4 % at 10: the clamp brings half the noise up to it."""
+    raw = np.random.default_rng(0).random((20, 20)).astype(np.float32)
+    raw[:4, :4] = 10
+    truth = raw == 10
+    assert ((normalise(raw, "full") >= 0.5) == truth).all()
+    assert (normalise(raw, "paper") >= 0.3).sum() > 10 * truth.sum()
+
+
+@given(st.lists(st.integers(0, 8), min_size=2, max_size=30))
+def test_suggested_threshold_parts_the_map_best(numbers):
+    """Otsu's threshold against all thresholds: the lowest variance inside the two parts."""
+    values = np.array([numbers], np.float32) / 8
+    threshold = suggest_threshold(values)
+
+    def inside(at):
+        parts = [values[values < at], values[values >= at]]
+        return sum(float(((part - part.mean()) ** 2).sum()) for part in parts if part.size)
+
+    assert 0 <= threshold <= 1
+    if len(set(numbers)) == 1:
+        assert threshold == 0.5
+    else:
+        best = min(inside(at) for at in np.unique(values))
+        assert inside(threshold) == pytest.approx(best, abs=1e-6)
+
+
+def test_edit_takes_the_suggested_threshold_where_none_is_given(editor):
+    editor.set_image(random_image(64, 64))
+    relevance = editor.relevance(INSTRUCTION)
+    edit = editor.edit(INSTRUCTION, steps=1)
+    assert edit.threshold == relevance.suggested_threshold
+    assert (edit.mask == (relevance.at(64, 64) >= relevance.suggested_threshold)).all()
+    given = editor.edit(INSTRUCTION, threshold=0.25, steps=1)
+    assert given.threshold == 0.25
+    assert editor.edit(INSTRUCTION, mask=given.mask, steps=1).threshold is None
+
+
+# ------------------------------------------------------------------ the prompt check
+
+
+def test_evidence_tells_what_all_noises_have_in_common(editor):
+    rng = np.random.default_rng(0)
+    same, noise = rng.standard_normal((4, 20, 20)), rng.standard_normal((6, 4, 20, 20))
+    for share in (0.0, 0.3, 0.9, 1.0):  # of the energy
+        drawn = np.sqrt(share) * same + np.sqrt(1 - share) * noise
+        assert evidence(drawn) == pytest.approx(share, abs=0.05)
+        assert evidence(1000 * drawn) == pytest.approx(evidence(drawn))
+    pairs = [(a * b).sum() for a, b in itertools.permutations(drawn, 2)]
+    assert evidence(drawn) == pytest.approx(np.mean(pairs) / np.mean((drawn**2).sum((1, 2, 3))))
+    assert evidence(np.zeros((2, 4, 3, 3))) == 0
+    assert evidence(noise[:1]) is None
+    editor.set_image(random_image(64, 64))
+    relevance = editor.relevance(INSTRUCTION)
+    assert 0 < relevance.evidence <= 1
+    assert relevance.applies == (relevance.evidence >= editor.backbone.evidence_limit)
+    one = editor.relevance(INSTRUCTION, seeds=(0,))
+    assert (one.evidence, one.applies) == (None, None)
+
+
+def test_models_own_limit_is_read_from_its_folder(tiny_model, tmp_path):
+    folder = tmp_path / "calibrated"
+    shutil.copytree(tiny_model, folder)
+    assert load_backbone(str(folder), "cpu").evidence_limit == DEFAULT_EVIDENCE_LIMIT
+    write_evidence_limit(folder, 2.0)
+    editor = Editor.from_pretrained(str(folder), device="cpu")
+    editor.set_image(random_image(64, 64))
+    assert editor.relevance(INSTRUCTION).applies is False
+    (folder / CALIBRATION_FILE).write_text("{}")
+    with pytest.raises(ValueError, match="no calibration of the prompt check"):
+        load_backbone(str(folder), "cpu")
 
 
 def test_mask_needs_no_network(editor):
@@ -316,7 +420,8 @@ def test_enlarged_map_equals_sampling_by_hand(height, width, factor, seed):
     """`at` against a plain loop: bilinear between cell centres, cells `factor` pixels wide."""
     rows, columns = -(-height // factor), -(-width // factor)
     values = np.random.default_rng(seed).random((rows, columns)).astype(np.float32)
-    relevance = RelevanceMap(values, values, values * 0, (height / factor, width / factor))
+    extent = (height / factor, width / factor)
+    relevance = RelevanceMap(values, values, values * 0, extent, 0.5, 1.0, True)
     enlarged = relevance.at(height, width)
     for y in range(height):
         for x in range(width):
@@ -390,6 +495,8 @@ def test_wrong_input_is_refused_in_words(editor):
         editor.relevance(INSTRUCTION, noise_level=1.1)
     with pytest.raises(ValueError, match="seed"):
         editor.relevance(INSTRUCTION, seeds=())
+    with pytest.raises(ValueError, match="use paper or full"):
+        editor.relevance(INSTRUCTION, normalisation="other")
 
 
 def test_edit_before_an_image_is_set_says_so(tiny_model):

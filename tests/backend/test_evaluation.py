@@ -1,6 +1,8 @@
 """The figures' own correctness: against brute force, and on maps whose figures are known."""
 
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,17 +11,16 @@ from hypothesis import strategies as st
 
 from backend.__main__ import main
 from backend.demo import world
-from backend.evaluation import metrics
-from backend.evaluation.relevance import (
-    Measured,
-    draw_test_samples,
-    groups_of,
-    l1,
-    l2,
-    markdown,
-    selects,
-    stretch,
+from backend.demo.pool import draw_samples
+from backend.editing import Editor
+from backend.editing.backbone import DEMO_WEIGHTS
+from backend.editing.prompt_check import (
+    CALIBRATION_FILE,
+    DEFAULT_EVIDENCE_LIMIT,
+    read_evidence_limit,
 )
+from backend.evaluation import maps, metrics, relevance
+from backend.evaluation.samples import SEEDS, Probe, absent_twins, draw_present, encode
 
 cells = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40).filter(
     lambda drawn: len({inside for _, inside in drawn}) == 2
@@ -75,45 +76,155 @@ def test_psnr_of_a_known_difference():
     assert metrics.psnr(other, image, ~where) == np.inf
 
 
-def test_norms_over_channels_and_seeds():
-    differences = np.array([[[[3.0]], [[4.0]]], [[[6.0]], [[8.0]]]], np.float32)  # seeds, c, 1, 1
-    assert l1(differences)[0, 0] == pytest.approx((7 + 14) / 2)
-    assert l2(differences)[0, 0] == pytest.approx((5 + 10) / 2)
-    stretched = stretch(np.array([[2.0, 4.0, 3.0]], np.float32))
-    assert stretched.tolist() == [[0.0, 1.0, 0.5]]
+# ------------------------------------------------------------------ selection and success
+
+
+@pytest.fixture(scope="module")
+def samples():
+    """A few samples of test scenes, of all kinds, small."""
+    return draw_present(world.TEST_SEEDS, 40, 64)
+
+
+def sample_of(kind):
+    """The first sample of this kind about one of several things that are large enough to count."""
+    for seed in world.TEST_SEEDS:
+        for sample in draw_samples(seed, 64, 64, 3, kinds=[kind]):
+            large = [i for i, thing in enumerate(sample.things) if thing.mean() > 0.02]
+            if sample.edit.target in large and len(large) > 1:
+                return sample
+    raise AssertionError(f"no sample of {kind}")
 
 
 def test_selection_asks_for_the_highest_mean_on_the_named_thing():
-    present, _ = draw_test_samples(12)
-    sample = next(
-        s for s in present if isinstance(s.edit.target, int) and len(s.scene.things) > 1
-        and all(thing.mean() > 0.02 for thing in s.things)
-    )  # fmt: skip
-    things = sample.things.astype(np.float32)
-    target = sample.edit.target
-    other = next(i for i in range(len(things)) if i != target)
-
-    def measured(high):
-        return Measured(sample, sample.mask > 0.5, things, things[high][None, None], {})
-
-    assert selects(measured(target)) is True
-    assert selects(measured(other)) is False
-    assert "one of several objects" in groups_of(sample)
-    assert f"object named by {sample.edit.wording}" in groups_of(sample)
+    sample = sample_of("recolour")
+    things, target = sample.things, sample.edit.target
+    for highest in range(len(things)):
+        if things[highest].mean() > 0.02:
+            assert metrics.selects(things[highest], things, target) is (highest == target)
+    assert metrics.selects(things[target], things[[target]], 0) is None
+    hidden = things.copy()
+    hidden[target] = 0
+    assert metrics.selects(things[target], hidden, target) is None
+    groups = maps.groups_of(sample)
+    assert "recolour: one object among others" in groups
+    assert f"recolour: object by {sample.edit.wording}" in groups
 
 
-def test_samples_come_from_test_seeds_only():
-    present, absent = draw_test_samples(6)
+@pytest.mark.parametrize("kind", world.KINDS)
+def test_the_true_edit_succeeds_and_doing_nothing_or_too_much_fails(kind):
+    sample = sample_of(kind)
+    assert metrics.strict_success(sample, sample.edited)
+    assert not metrics.strict_success(sample, sample.image)
+    other = max(
+        (i for i in range(len(sample.things)) if i != sample.edit.target),
+        key=lambda i: sample.things[i].mean(),
+    )
+    spoiled = sample.edited.copy()
+    spoiled[(sample.things[other] > 0.5) & (sample.mask < 0.02)] ^= 128
+    assert not metrics.strict_success(sample, spoiled)
+
+
+def test_another_colour_is_no_success():
+    sample = sample_of("recolour")
+    for colour in set(world.COLOURS) - {sample.edit.colour}:
+        asked = dataclasses.replace(sample.edit, colour=colour)
+        assert not metrics.strict_success(dataclasses.replace(sample, edit=asked), sample.edited)
+
+
+# ------------------------------------------------------------------ samples and maps
+
+
+def test_samples_come_from_their_own_seeds_and_ask_for_what_is_there():
+    present = draw_present(SEEDS["test"], 6, 64, ["recolour"])
     assert len(present) == 6
     assert all(sample.edit.target is not None for sample in present)
-    assert all(sample.edit.target is None for sample in absent)
+    assert {sample.edit.kind for sample in present} == {"recolour"}
+    first = draw_samples(world.TEST_SEEDS[0], 64, 64, 3)
+    assert (present[0].image == first[0].image).all()
+    assert max(len([s for s in present if s.scene == scene.scene]) for scene in present) <= 3
     assert not set(world.TEST_SEEDS) & set(world.TRAIN_SEEDS)
     assert not set(world.TEST_SEEDS) & set(world.VALIDATION_SEEDS)
     assert not set(world.VALIDATION_SEEDS) & set(world.TRAIN_SEEDS)
 
 
+def test_absent_twins_name_what_is_not_there(samples):
+    twins = absent_twins(samples)
+    assert [twin.edit.kind for twin in twins] == [sample.edit.kind for sample in samples]
+    assert all(twin.edit.target is None and not twin.mask.any() for twin in twins)
+    assert all((twin.image == s.image).all() for twin, s in zip(twins, samples, strict=True))
+    again = absent_twins(samples)
+    assert [t.edit.instruction for t in twins] == [t.edit.instruction for t in again]
+
+
+@pytest.mark.parametrize("size", [64, 128])  # the model's own size is 64
+def test_default_maps_are_those_of_the_editor(tiny_model, size):
+    editor = Editor.from_pretrained(str(tiny_model), device="cpu")
+    probe = encode(editor.backbone, draw_present(world.TEST_SEEDS, 4, size))
+    raws, evidence = maps.default_maps(editor.backbone, probe)
+    raw = maps.raw_maps(editor.backbone, probe, lambda words: None)
+    np.testing.assert_allclose(raw.default(), raws, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(raw.evidence, evidence, rtol=1e-4)
+    for i, sample in enumerate(probe.samples):
+        editor.set_image(sample.image)
+        ours = editor.relevance(sample.edit.instruction)
+        np.testing.assert_allclose(raws[i], ours.raw, rtol=1e-4, atol=1e-6)
+        assert evidence[i] == pytest.approx(ours.evidence, abs=1e-4)
+        half = editor.relevance(sample.edit.instruction, noise_level=0.5, seeds=(0,))
+        np.testing.assert_allclose(raw.by_level[0.5][i], half.raw, rtol=1e-4, atol=1e-6)
+    single = editor.relevance(probe.samples[-1].edit.instruction, seeds=(0,)).raw
+    assert (raw.euclidean[-1] <= single * 1.0001).all()  # L2 is at most L1 and at least half of it
+    assert (raw.euclidean[-1] >= single * 0.4999).all()
+
+
+def probe_of(samples):
+    """A probe whose cells are the pixels, and no latents."""
+    truths = np.stack([sample.mask > 0.5 for sample in samples])
+    return Probe(samples, None, truths, [sample.things for sample in samples])
+
+
+def test_tables_of_perfect_maps_are_perfect(samples):
+    probe = probe_of(samples)
+    truths = probe.truths.astype(np.float32)
+    table = maps.by_group(probe, truths)
+    assert table["all"]["n"] == len(samples)
+    for group, row in table.items():
+        perfect = [value for name, value in row.items() if not name.startswith("n")]
+        if group.startswith("recolour"):
+            assert perfect == [1.0] * len(perfect)
+        assert row["AUROC"] == row["AP"] == row["IoU suggested"] == row["best IoU"] == 1.0
+    controls = maps.controls(probe, truths)
+    own, other = (
+        controls["own instruction, where there is another"],
+        controls["another instruction for the same picture"],
+    )
+    assert own["n"] == other["n"] > 5
+    assert own["AUROC"] == 1.0 > other["AUROC"] + 0.2
+    ones = controls["all ones, one object"]
+    assert ones["AUROC"] == 0.5
+    assert ones["IoU 0.3"] == ones["IoU 0.6"] == ones["best IoU"] == ones["AP"]
+    blind = controls["mask of all objects, one among others"]
+    assert ones["IoU 0.5"] < blind["IoU 0.5"] < 1.0
+
+
+def test_prompt_check_figures():
+    present, absent = np.array([0.9, 0.8, 0.7, 0.4]), np.array([0.1, 0.2, 0.5, 0.3])
+    figures = maps.prompt_check(present, absent, 0.45)
+    assert figures["AUROC"] == pytest.approx(15 / 16, abs=1e-3)
+    assert figures["present that apply"] == 0.75
+    assert figures["absent that do not"] == 0.75
+    assert figures["best limit"] == pytest.approx(0.35) or figures["best limit"] == pytest.approx(
+        0.6
+    )
+
+
+def test_embedded_model_is_calibrated():
+    """An export of new weights takes the calibration away: `evaluate relevance --calibrate`."""
+    assert (DEMO_WEIGHTS / CALIBRATION_FILE).is_file()
+    assert DEFAULT_EVIDENCE_LIMIT < read_evidence_limit(DEMO_WEIGHTS) < 1
+
+
 def test_tables_have_all_columns():
-    text = markdown("Title", {"a": {"n": 1, "IoU": 0.5}, "b": {"n": 2}})
+    text = relevance.markdown("Title", {"a": {"n": 1, "IoU": 0.5}, "b": {"n": 2}})
     assert text.splitlines()[2:] == [
         "| | n | IoU |",
         "|---|---|---|",
@@ -122,20 +233,48 @@ def test_tables_have_all_columns():
     ]
 
 
-@pytest.mark.slow
-def test_command_writes_figures_report_and_sheet(tmp_path, capsys):
-    arguments = ["--samples", "6", "--edits", "1", "--device", "cpu", "--out", str(tmp_path)]
-    assert main(["evaluate", "relevance", *arguments]) == 0
-    figures = json.loads((tmp_path / "report.json").read_text())["figures"]
-    blind = figures["Controls"]["all ones, objects"]
-    assert blind["AUROC"] == 0.5
-    assert blind["IoU 0.3"] == blind["IoU 0.6"] == blind["best IoU"] == blind["AP"]
+# ------------------------------------------------------------------ the command
+
+
+def test_command_writes_figures_report_and_sheet(
+    tiny_model, samples, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(relevance, "read_renders", lambda folder: {"CYCLES": samples[:6]})
+    model, out = tmp_path / "model", tmp_path / "out"
+    shutil.copytree(tiny_model, model)
+    arguments = ["--model", str(model), "--samples", "9", "--edits", "2", "--device", "cpu"]
+    arguments += ["--out", str(out), "--renders", str(tmp_path), "--calibrate"]
+    command = ["evaluate", "relevance", *arguments]
+    assert main(command) == 1
+    assert "--seeds validation" in capsys.readouterr().err
+    assert main([*command, "--seeds", "validation"]) == 0
+    figures = json.loads((out / "report.json").read_text())["figures"]
     default = figures["Maps at the default settings"]["all"]
-    assert default == figures["One setting at a time"]["noise level 0.8"] | {
-        name: value for name, value in default.items() if "selection" in name
-    }
-    assert default["n"] <= 6
+    same = figures["One setting at a time"]['normalisation "full", 4 seeds']
+    assert {name: default[name] for name in same} == same
+    paper = figures['Maps with normalisation "paper" and one seed']["all"]
+    level = figures["One setting at a time"]['normalisation "paper", 1 seed, noise level 0.8']
+    assert {name: paper[name] for name in level} == level
     assert figures["Edits"]["guided edit inside the true mask"]["PSNR outside"] == 99
-    assert (tmp_path / "contact_sheet.png").stat().st_size > 1000
-    assert "| all |" in (tmp_path / "figures.md").read_text()
+    assert figures["Prompt check"]["all"]["n"] == default["n"] <= 9
+    assert 1 < figures["Blender's renders"]["CYCLES: all"]["n"] <= 6
+    assert read_evidence_limit(model) == figures["Prompt check"]["all"]["best limit"]
+    assert (out / "contact_sheet.png").stat().st_size > 1000
+    assert "| all |" in (out / "figures.md").read_text()
     assert "wrote figures.md" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--kinds", "explode"], "no kind of edit 'explode'"),
+        (["--model", "./nowhere"], "There is no folder ./nowhere"),
+        (["--renders", "nowhere"], "nowhere has no index.json"),
+    ],
+)
+def test_bad_input_is_one_sentence(tiny_model, tmp_path, capsys, arguments, words):
+    start = ["--model", str(tiny_model), "--samples", "2", "--edits", "0", "--device", "cpu"]
+    command = ["evaluate", "relevance", *start, "--out", str(tmp_path / "out"), *arguments]
+    assert main(command) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

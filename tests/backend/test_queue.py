@@ -19,7 +19,14 @@ from protocol.messages import (
 )
 
 REQUEST = RelevanceRequest(image=np.zeros((2, 2, 3), np.uint8), instruction="x")
-RESULT = RelevanceResult(relevance=np.zeros((2, 2), np.float32), spread=0.0, magnitude=1.0)
+RESULT = RelevanceResult(
+    relevance=np.zeros((2, 2), np.float32),
+    spread=0.0,
+    magnitude=1.0,
+    suggested_threshold=0.5,
+    evidence=1.0,
+    applies=True,
+)
 ids = st.sampled_from([f"{n:032x}" for n in range(6)])
 clients = st.sampled_from([b"a", b"b"])
 

@@ -36,13 +36,14 @@ def edit_requests(draw):
         image=image,
         mask=mask,
         instruction=draw(instructions),
-        threshold=draw(unit),
+        threshold=draw(st.none() | unit),
         text_guidance=draw(st.floats(0, 100)),
         image_guidance=draw(st.floats(0, 100)),
         steps=draw(st.integers(1, 1000)),
         strength=draw(st.floats(0.001, 1)),
         seed=draw(seeds),
         relevance_seeds=tuple(draw(st.lists(seeds, min_size=1, max_size=5))),
+        normalisation=draw(st.sampled_from(["paper", "full"])),
     )
 
 
@@ -68,14 +69,40 @@ def test_requests_survive_the_wire(request_):
     assert same(codec.decode_client_message(copied(codec.encode(message))), message)
 
 
-@given(arrays(np.uint8, 3), arrays(np.float32), st.lists(st.text(max_size=20), max_size=3))
-def test_results_survive_the_wire(image, relevance, notes):
+@given(
+    arrays(np.uint8, 3),
+    arrays(np.float32),
+    st.lists(st.text(max_size=20), max_size=3),
+    unit,
+    st.none() | unit,
+    st.none() | st.booleans(),
+)
+def test_results_survive_the_wire(image, relevance, notes, threshold, evidence, applies):
     relevance = np.nan_to_num(relevance)
-    result = EditResult(
-        image=image, mask=image[..., 0] > 9, relevance=relevance, notes=tuple(notes)
-    )
-    message = messages.Done(job=JOB, result=result)
-    assert same(codec.decode_server_message(copied(codec.encode(message))), message)
+    found = {"suggested_threshold": threshold, "evidence": evidence, "applies": applies}
+    results = [
+        messages.RelevanceResult(
+            relevance=relevance, spread=0.5, magnitude=threshold, notes=tuple(notes), **found
+        ),
+        EditResult(
+            image=image,
+            mask=image[..., 0] > 9,
+            relevance=relevance,
+            threshold=threshold,
+            notes=tuple(notes),
+            **found,
+        ),
+        EditResult(
+            image=image,
+            mask=image[..., 0] > 9,
+            relevance=None,
+            threshold=None,
+            **dict.fromkeys(found),
+        ),
+    ]
+    for result in results:
+        message = messages.Done(job=JOB, result=result)
+        assert same(codec.decode_server_message(copied(codec.encode(message))), message)
 
 
 @given(st.none() | arrays(np.uint8, 3), unit)
@@ -183,7 +210,14 @@ def test_too_many_and_too_large_frames_are_refused(monkeypatch):
 
 def test_numbers_that_are_none_are_refused():
     relevance = np.full((4, 5), np.nan, np.float32)
-    result = messages.RelevanceResult(relevance=relevance, spread=0.0, magnitude=1.0)
+    result = messages.RelevanceResult(
+        relevance=relevance,
+        spread=0.0,
+        magnitude=1.0,
+        suggested_threshold=0.5,
+        evidence=1.0,
+        applies=True,
+    )
     with pytest.raises(codec.BadMessage, match="finite"):
         codec.decode_server_message(codec.encode(messages.Done(job=JOB, result=result)))
 
@@ -257,7 +291,7 @@ def test_documented_frames(tmp_path):
     version, header, *arrays = codec.encode(
         Submit(job=JOB, request=RelevanceRequest(image=IMAGE, instruction="x"))
     )
-    assert version == b"wys/1"
+    assert version == b"wys/2"
     plain = msgspec.msgpack.decode(header)
     assert plain["type"] == "submit"
     assert plain["request"]["image"] == {"dtype": "uint8", "shape": [4, 5, 3], "frame": 0}

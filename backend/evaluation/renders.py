@@ -1,0 +1,168 @@
+"""The demo world's test scenes on their way to Blender and back, as pictures that Blender rendered.
+
+`python -m backend.evaluation.renders --scenes N --out scenes.json` describes test scenes as plain
+data; `blender_addon/demo/render_samples.py` builds and renders them; `read_renders` gives the same
+samples with Blender's pictures and Blender's masks in place of the world's own.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from backend.demo import world
+from backend.demo.lighting import FIRST_THING
+from backend.demo.pool import Sample, draw_samples, edited_picture
+from backend.demo.render import id_of, render
+
+FORMAT = 1
+WORLD_SIZE = 128
+EDITS_OF_ONE_SCENE = 4
+WORLD = "world"
+"""Stands for the world's own renderer among the engines."""
+
+Ids = NDArray[np.uint8]
+
+
+def describe(seed: int) -> dict[str, Any]:
+    """The scene of this seed, its camera and its instructions, as plain data.
+
+    Returns:
+        {"seed", "scene", "camera", "edits": [{"edit", "captions", "changed"}, ...]}; "changed" is
+        the scene after an edit that changes what is there, else None.
+    """
+    samples = draw_samples(seed, WORLD_SIZE, WORLD_SIZE, EDITS_OF_ONE_SCENE, kinds=None)
+    edits = []
+    for sample in samples:
+        structural = sample.edit.kind in world.STRUCTURAL_KINDS and sample.edit.target is not None
+        changed = world.apply(sample.scene, sample.edit) if structural else None
+        edits.append(
+            {
+                "edit": dataclasses.asdict(sample.edit),
+                "captions": sample.captions,
+                "changed": None if changed is None else dataclasses.asdict(changed),
+            }
+        )
+    scene, camera = samples[0].scene, samples[0].camera
+    return {
+        "seed": seed,
+        "scene": dataclasses.asdict(scene),
+        "camera": dataclasses.asdict(camera),
+        "edits": edits,
+    }
+
+
+def read_renders(folder: Path) -> dict[str, list[Sample]]:
+    """What `render_samples.py` has rendered: samples by engine, in the same order for each.
+
+    A sample has one edit of one picture, as the world's own samples have, but no true edited
+    picture: `edited` is empty. Masks and `things` are shares of pixels, float32 (H, W) and
+    (n, H, W), from what Blender shows where. Scenes of the world come once more under WORLD, as its
+    own renderer draws them.
+
+    Raises:
+        ValueError: the folder holds no renders, or of another format.
+    """
+    try:
+        index = json.loads((folder / "index.json").read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{folder} has no index.json: make it with blender_addon/demo/render_samples.py."
+        ) from error
+    if index.get("format") != FORMAT:
+        raise ValueError(
+            f"{folder / 'index.json'} has format {index.get('format')!r}, not {FORMAT}: "
+            "render again."
+        )
+    samples: dict[str, list[Sample]] = {}
+    for entry in index["renders"]:
+        for engine, file in entry["images"].items():
+            samples.setdefault(engine, []).extend(_rendered(folder, entry, file))
+        if entry["camera"] is not None:
+            samples.setdefault(WORLD, []).extend(_drawn(entry))
+    return samples
+
+
+def _rendered(folder: Path, entry: dict[str, Any], file: str) -> list[Sample]:
+    """The samples of one picture by Blender."""
+    image = np.asarray(Image.open(folder / file).convert("RGB"))
+    ids, side = _ids(folder, entry["ids"]), entry["samples_per_side"]
+    scene, camera = _scene_and_camera(entry)
+    things = np.stack([_share(ids == id_of(n), side) for n in range(len(scene.things))])
+    samples = []
+    for each in entry["edits"]:
+        edit = msgspec.convert(each["edit"], world.Edit)
+        after = None if each["ids"] is None else _ids(folder, each["ids"])
+        mask = _share(_changed(edit, ids, after, len(scene.things)), side)
+        nothing = np.zeros((0, 0, 3), np.uint8)
+        captions = (each["captions"][0], each["captions"][1])
+        samples.append(Sample(image, nothing, mask, things, edit, scene, camera, captions))
+    return samples
+
+
+def _drawn(entry: dict[str, Any]) -> list[Sample]:
+    """The same samples by the world's own renderer."""
+    scene, camera = _scene_and_camera(entry)
+    picture = render(scene, camera, WORLD_SIZE, WORLD_SIZE)
+    things = np.stack([picture.coverage(n) for n in range(len(scene.things))])
+    samples = []
+    for each in entry["edits"]:
+        edit = msgspec.convert(each["edit"], world.Edit)
+        edited, mask = edited_picture(scene, picture, edit)
+        captions = (each["captions"][0], each["captions"][1])
+        samples.append(Sample(picture.image, edited, mask, things, edit, scene, camera, captions))
+    return samples
+
+
+def _scene_and_camera(entry: dict[str, Any]) -> tuple[world.Scene, world.Camera]:
+    scene = msgspec.convert(entry["scene"], world.Scene)
+    if entry["camera"] is None:  # a mesh of one's own, seen by a camera of Blender's
+        return scene, world.Camera((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0.0)
+    return scene, msgspec.convert(entry["camera"], world.Camera)
+
+
+def _ids(folder: Path, file: str) -> Ids:
+    return np.asarray(Image.open(folder / file).convert("RGB"))[..., 0]
+
+
+def _changed(edit: world.Edit, before: Ids, after: Ids | None, things: int) -> NDArray[np.bool_]:
+    """Which samples show another surface before and after: see `backend.demo.pool`."""
+    if edit.target is None:
+        return np.zeros(before.shape, np.bool_)
+    mask = before == id_of(edit.target)
+    if edit.kind == "put on top":
+        mask = np.zeros_like(mask)
+    if after is not None and edit.kind != "remove":
+        new = FIRST_THING + things if edit.kind == "put on top" else id_of(edit.target)
+        mask = mask | (after == new)
+    return mask
+
+
+def _share(samples: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
+    """Share of each pixel's `side` x `side` samples that are true, float32 (H, W)."""
+    height, width = samples.shape
+    cells = samples.reshape(height // side, side, width // side, side)
+    return cells.mean(axis=(1, 3), dtype=np.float32)
+
+
+def main() -> int:
+    """Write the description; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m backend.evaluation.renders")
+    parser.add_argument("--scenes", type=int, required=True, metavar="N", help="how many")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    options = parser.parse_args()
+    described = [describe(seed) for seed in world.TEST_SEEDS[: options.scenes]]
+    options.out.write_text(json.dumps({"format": FORMAT, "scenes": described}) + "\n", "utf-8")
+    print(f"wrote {len(described)} scenes to {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
