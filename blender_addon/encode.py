@@ -10,11 +10,14 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 EXR_MAGIC = 20000630
 
 
-def encode_png(rgb: NDArray[np.uint8]) -> bytes:
-    """The bytes of a PNG file (8 bits a channel, no alpha) of a uint8 (H, W, 3) image."""
-    height, width, _ = rgb.shape
-    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each row begins with filter type 0
-    rows[:, 1:] = rgb.reshape(height, -1)
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """The bytes of a PNG file (8 bits a channel) of a uint8 (H, W, 3) image, or (H, W, 4) with
+    alpha.
+    """
+    height, width, channels = image.shape
+    colour_type = {3: 2, 4: 6}[channels]
+    rows = np.zeros((height, 1 + channels * width), np.uint8)  # each row begins with filter type 0
+    rows[:, 1:] = image.reshape(height, -1)
 
     def chunk(name: bytes, data: bytes) -> bytes:
         checksum = zlib.crc32(name + data)
@@ -23,7 +26,7 @@ def encode_png(rgb: NDArray[np.uint8]) -> bytes:
     return b"".join(
         (
             PNG_SIGNATURE,
-            chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+            chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)),
             chunk(b"IDAT", zlib.compress(rows.data, 1)),
             chunk(b"IEND", b""),
         )

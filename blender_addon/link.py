@@ -23,6 +23,7 @@ from .protocol.codec import BadMessage
 from .protocol.connection import ENDPOINT_PATTERN, BadConnectionFile, Connection, read_connection
 from .protocol.messages import (
     Cancelled,
+    CaptureState,
     Done,
     EditResult,
     Error,
@@ -70,10 +71,14 @@ class Arrived:
     relevance: NDArray[np.float32] | None
     """float32 (H, W), 0..1."""
     relevance_exr: bytes
+    suggested_threshold: float | None
+    """The map's own suggestion, 0..1; None where there is no map."""
+    applies: bool | None
+    """Whether the model sees where the instruction applies; None where that was not checked."""
+    notes: tuple[str, ...]
     edit: NDArray[np.uint8] | None = None
     """uint8 (H, W, 3), sRGB."""
     edit_png: bytes = b""
-    notes: tuple[str, ...] = ()
 
 
 LinkEvent = LinkStatus | JobEvent | Arrived | Error
@@ -194,7 +199,7 @@ class Link:
                         if not welcomed:
                             self._resume(client)
                         welcomed = True
-                    else:
+                    elif not isinstance(message, CaptureState):  # this link opens no captures
                         self._pass_on(message)
                 if not welcomed and time.monotonic() - asked > ANSWER_SECONDS:
                     raise client.nothing_answers(ANSWER_SECONDS)
@@ -282,7 +287,9 @@ def prepare(job: str, result: Result) -> Arrived:
         job=job,
         relevance=relevance,
         relevance_exr=encode_exr(relevance) if relevance is not None else b"",
+        suggested_threshold=result.suggested_threshold,
+        applies=result.applies,
+        notes=result.notes,
         edit=edit,
         edit_png=encode_png(edit) if edit is not None else b"",
-        notes=result.notes,
     )

@@ -117,8 +117,7 @@ def _start(context: bpy.types.Context, kind: str, *, new_render: bool) -> None:
 
 def _check_mask(scene: bpy.types.Scene) -> None:
     """Refuse an edit whose mask is known to be empty."""
-    settings = scene.watch_your_steps
-    if settings.relevance_of == settings.instruction:
+    if results.is_current(scene):
         mask = results.mask(scene)
         if mask is not None and not mask.any():
             raise SessionError(
@@ -140,6 +139,26 @@ class WYS_OT_cancel(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Ask the backend; the answer comes through the timer."""
         session.cancel(context.scene)
+        return {"FINISHED"}
+
+
+class WYS_OT_use_suggestion(bpy.types.Operator):
+    """Set the threshold to the value at which this map falls into two parts by itself. From then on it follows the suggestion of every new map, until you move it"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.use_suggestion"
+    bl_label = "Use"
+    bl_options = {"UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only where the threshold is somewhere else."""
+        settings = context.scene.watch_your_steps
+        has_map = settings.relevance_image is not None and settings.suggested_threshold >= 0
+        return has_map and settings.threshold != settings.suggested_threshold
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Move the slider."""
+        results.follow_suggestion(context.scene)
         return {"FINISHED"}
 
 
@@ -179,6 +198,7 @@ CLASSES = (
     WYS_OT_preview_relevance,
     WYS_OT_edit,
     WYS_OT_cancel,
+    WYS_OT_use_suggestion,
     WYS_OT_dismiss,
     WYS_OT_look_through_camera,
 )

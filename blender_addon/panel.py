@@ -3,11 +3,13 @@
 import bpy
 import numpy as np
 
-from . import session, words
+from . import results, session, words
 from .capture import render_size, viewpoint
 from .link import LinkState
 from .overlay import NEEDED
 from .results import VIEWPOINT
+
+PROMPT_ADVICE = "Edit works all the same, but at a guess."
 
 
 class _Panel:
@@ -40,6 +42,12 @@ class WYS_PT_main(_Panel, bpy.types.Panel):
         row = column.row()
         row.active = settings.relevance_image is not None
         row.prop(settings, "threshold", slider=True)
+        if settings.relevance_image is not None and settings.suggested_threshold >= 0:
+            row = column.row()
+            row.label(text=f"Suggested: {settings.suggested_threshold:.3f}")
+            row.operator("watch_your_steps.use_suggestion")
+        if settings.prompt_check and results.is_current(context.scene):
+            _draw_prompt_check(column, context, settings)
         row = column.row()
         row.scale_y = 1.4
         row.operator("watch_your_steps.edit", icon="BRUSH_DATA")
@@ -66,12 +74,23 @@ def _draw_job(layout: bpy.types.UILayout, job: session.Job) -> None:
     row.operator("watch_your_steps.cancel", text="", icon="CANCEL")
 
 
+def _draw_prompt_check(
+    layout: bpy.types.UILayout, context: bpy.types.Context, settings: bpy.types.PropertyGroup
+) -> None:
+    """The warning that the map below the threshold is a guess; it stays as long as the map does."""
+    box = layout.box()
+    warning = box.column()
+    warning.alert = True
+    words.paragraph(warning, context, settings.prompt_check, icon="ERROR", inset=24)
+    words.paragraph(box, context, PROMPT_ADVICE, icon="INFO", inset=24)
+
+
 def _draw_hints(
     layout: bpy.types.UILayout, context: bpy.types.Context, settings: bpy.types.PropertyGroup
 ) -> None:
     """What went wrong, and what the artist should know."""
     message = session.message_of(context.scene)
-    if message and message != session.state.status.text:
+    if message and message not in (session.state.status.text, settings.prompt_check):
         row = layout.box().row()
         words.paragraph(row.column(), context, message, icon="ERROR", inset=24)
         row.operator("watch_your_steps.dismiss", text="", icon="X", emboss=False)
@@ -82,8 +101,10 @@ def _draw_hints(
     if has_moved(context.scene):
         text = "The camera has moved since this render: preview again to take a new one."
         words.paragraph(layout, context, text, icon="INFO")
-    if settings.relevance_image is not None and settings.relevance_of != settings.instruction:
-        text = "The instruction has changed: Edit will look for its relevance in the shown render."
+    if settings.relevance_image is not None and not results.is_current(context.scene):
+        changed = settings.relevance_of != settings.instruction
+        what = "instruction" if changed else "normalisation"
+        text = f"The {what} has changed: Edit will look for its relevance in the shown render."
         words.paragraph(layout, context, text, icon="INFO")
 
 
@@ -146,19 +167,17 @@ class WYS_PT_edit(_Panel, bpy.types.Panel):
 
 
 class WYS_PT_relevance(_Panel, bpy.types.Panel):
-    """What is rendered, and how its relevance is found."""
+    """What is rendered."""
 
     bl_parent_id = "WYS_PT_main"
     bl_label = "Preview Settings"
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
-        """The render's and the relevance map's settings."""
+        """The render's settings."""
         layout = self.layout
         settings = context.scene.watch_your_steps
-        column = layout.column(align=True)
-        for name in ("max_side", "noise_level", "relevance_seeds"):
-            column.prop(settings, name)
+        layout.prop(settings, "max_side")
         width, height = render_size(context.scene.render, settings.max_side)
         text = f"Renders {width} x {height} with the scene's own engine and colours."
         welcome = session.state.status.welcome
@@ -167,7 +186,24 @@ class WYS_PT_relevance(_Panel, bpy.types.Panel):
         words.paragraph(layout, context, text, icon="INFO")
 
 
-CLASSES = (WYS_PT_main, WYS_PT_view, WYS_PT_edit, WYS_PT_relevance)
+class WYS_PT_advanced(_Panel, bpy.types.Panel):
+    """How the relevance is found."""
+
+    bl_parent_id = "WYS_PT_relevance"
+    bl_label = "Advanced"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The relevance map's settings."""
+        settings = context.scene.watch_your_steps
+        column = self.layout.column()
+        column.row().prop(settings, "normalisation", expand=True)
+        column = column.column(align=True)
+        for name in ("noise_level", "relevance_seeds"):
+            column.prop(settings, name)
+
+
+CLASSES = (WYS_PT_main, WYS_PT_view, WYS_PT_edit, WYS_PT_relevance, WYS_PT_advanced)
 
 
 def register() -> None:

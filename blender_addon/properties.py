@@ -14,7 +14,23 @@ from bpy.props import (
 )
 
 from . import results
+from .protocol.messages import DEFAULT_NORMALISATION, DEFAULT_SEEDS
 
+NORMALISATIONS = (
+    (
+        "full",
+        "Full",
+        "From the lowest to the highest difference that the model found: regions of any size stand "
+        "out",
+    ),
+    (
+        "paper",
+        "Paper",
+        "As published: outliers are clamped first. A region far below a quarter of the picture is "
+        "one, and its mask comes out too large",
+    ),
+)
+"""The protocol's names, with words for people."""
 VIEWS = (
     ("RENDER", "Render", "The picture that was rendered and sent"),
     (
@@ -31,7 +47,14 @@ VIEWS = (
 
 def _threshold_moved(changed: "SceneSettings", _: bpy.types.Context) -> None:
     """Blender calls this at every step of the slider."""
+    has_map = changed.relevance_image is not None
+    changed.threshold_of = changed.relevance_of if has_map else changed.instruction
     results.refresh_mask(changed.id_data)
+
+
+def _normalisation_changed(changed: "SceneSettings", _: bpy.types.Context) -> None:
+    """A threshold for maps of the other kind means nothing for the next one."""
+    changed.threshold_of = ""
 
 
 class SceneSettings(bpy.types.PropertyGroup):
@@ -46,7 +69,8 @@ class SceneSettings(bpy.types.PropertyGroup):
         name="Threshold",
         description=(
             "Relevance from which a pixel is edited. Lower edits more of the picture, 0 all of it. "
-            "Moving it needs no backend"
+            "A new map sets it to the map's own suggestion, unless you have moved it for this "
+            "instruction: then it stays where you put it. Moving it needs no backend"
         ),
         default=0.5,
         min=0.0,
@@ -114,12 +138,19 @@ class SceneSettings(bpy.types.PropertyGroup):
         name="Relevance Seeds",
         description=(
             "How many noise samples the relevance is averaged over: more is steadier and takes "
-            "proportionally longer"
+            "proportionally longer. The prompt check compares them, so it needs two at least"
         ),
-        default=1,
+        default=len(DEFAULT_SEEDS),
         min=1,
         max=64,
         soft_max=16,
+    )
+    normalisation: EnumProperty(
+        name="Normalisation",
+        description="How what the model finds becomes a map from 0 to 1",
+        items=NORMALISATIONS,
+        default=DEFAULT_NORMALISATION,
+        update=_normalisation_changed,
     )
     max_side: IntProperty(
         name="Size Limit",
@@ -166,6 +197,16 @@ class SceneSettings(bpy.types.PropertyGroup):
     edit_image: PointerProperty(name="Edit", type=bpy.types.Image)
     picture: StringProperty(description="Identity of the render that the results belong to")
     relevance_of: StringProperty(description="Instruction that the relevance belongs to")
+    relevance_by: StringProperty(description="Normalisation that the relevance was made with")
+    suggested_threshold: FloatProperty(
+        description="The map's own suggestion; -1 without one", default=-1.0
+    )
+    threshold_of: StringProperty(
+        description="Instruction for which the threshold was set by hand; empty: it follows the map"
+    )
+    prompt_check: StringProperty(
+        description="What the model says where it does not see where the instruction applies"
+    )
     edit_of: StringProperty(description="Instruction that the edit belongs to")
 
     pending_image: PointerProperty(name="Sent Render", type=bpy.types.Image)

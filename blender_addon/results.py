@@ -63,13 +63,43 @@ def install_picture(scene: bpy.types.Scene, picture: Picture) -> None:
 
 
 def install_relevance(
-    scene: bpy.types.Scene, relevance: NDArray[np.float32], exr: bytes, instruction: str
+    scene: bpy.types.Scene,
+    relevance: NDArray[np.float32],
+    exr: bytes,
+    instruction: str,
+    normalisation: str,
+    suggested_threshold: float,
 ) -> None:
-    """Show a relevance map, float32 (H, W) in 0..1, and its mask at the scene's threshold."""
+    """Show a relevance map, float32 (H, W) in 0..1, and its mask: at the map's own suggestion, or
+    where the artist has put the threshold for this instruction.
+    """
+    settings = scene.watch_your_steps
     image = pictures.new_packed_image(f"{scene.name} relevance", exr, relevance)
     _replace(scene, "relevance_image", image)
-    scene.watch_your_steps.relevance_of = instruction
-    refresh_mask(scene)
+    settings.relevance_of = instruction
+    settings.relevance_by = normalisation
+    settings.suggested_threshold = suggested_threshold
+    if settings.threshold_of == instruction:
+        refresh_mask(scene)
+    else:
+        follow_suggestion(scene)
+
+
+def follow_suggestion(scene: bpy.types.Scene) -> None:
+    """Set the threshold to the shown map's suggestion; later maps set it to theirs."""
+    settings = scene.watch_your_steps
+    settings.threshold = settings.suggested_threshold  # refreshes the mask
+    settings.threshold_of = ""
+
+
+def is_current(scene: bpy.types.Scene) -> bool:
+    """Whether the shown map is the one of the instruction and normalisation that are set now."""
+    settings = scene.watch_your_steps
+    return (
+        settings.relevance_image is not None
+        and settings.relevance_of == settings.instruction
+        and settings.relevance_by == settings.normalisation
+    )
 
 
 def install_edit(

@@ -159,7 +159,7 @@ def submit(scene: bpy.types.Scene, picture: Picture, kind: str) -> Job:
         kind=kind,
         instruction=settings.instruction,
         picture=picture,
-        parameters=_parameters(settings, kind),
+        parameters=_parameters(scene, kind),
         scene_uid=scene.session_uid,
         scene_name=scene.name,
         file=bpy.data.filepath,
@@ -185,15 +185,21 @@ def _send(link: Link, job: Job) -> None:
         link.submit(job.id, job.request)
 
 
-def _parameters(settings: bpy.types.PropertyGroup, kind: str) -> dict[str, Any]:
+def _parameters(scene: bpy.types.Scene, kind: str) -> dict[str, Any]:
     """The fields of a request, all but the image."""
+    settings = scene.watch_your_steps
     seeds = tuple(range(settings.relevance_seeds))
-    common = {"instruction": settings.instruction, "noise_level": settings.noise_level}
+    common = {
+        name: getattr(settings, name) for name in ("instruction", "noise_level", "normalisation")
+    }
     if kind == "relevance":
         return {**common, "seeds": seeds}
-    names = ("threshold", "text_guidance", "image_guidance", "steps", "strength", "seed")
+    names = ("text_guidance", "image_guidance", "steps", "strength", "seed")
     chosen = {name: getattr(settings, name) for name in names}
-    return {**common, **chosen, "relevance_seeds": seeds}
+    # a threshold of another map would be a number without a meaning: then the new map's own
+    meant = results.is_current(scene) or settings.threshold_of == settings.instruction
+    threshold = settings.threshold if meant else None
+    return {**common, **chosen, "threshold": threshold, "relevance_seeds": seeds}
 
 
 def cancel(scene: bpy.types.Scene) -> None:
@@ -337,7 +343,18 @@ def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived) -> None:
     results.install_picture(scene, job.picture)
     settings = scene.watch_your_steps
     if arrived.relevance is not None:
-        results.install_relevance(scene, arrived.relevance, arrived.relevance_exr, job.instruction)
+        assert arrived.suggested_threshold is not None  # comes with every map
+        known = job.parameters or {"normalisation": settings.normalisation}
+        results.install_relevance(
+            scene,
+            arrived.relevance,
+            arrived.relevance_exr,
+            job.instruction,
+            known["normalisation"],
+            arrived.suggested_threshold,
+        )
+        unseen = arrived.applies is False
+        settings.prompt_check = " ".join(arrived.notes) if unseen else ""
         settings.view = "RELEVANCE"
     if arrived.edit is not None:
         results.install_edit(scene, arrived.edit, arrived.edit_png, job.instruction)

@@ -22,7 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 MODULE = "bl_ext.user_default.watch_your_steps"
-DEMO_SEED = 8
+DEMO_SEED = 0
 SETTINGS = (
     "steps",
     "text_guidance",
@@ -168,9 +168,8 @@ def _one_scene(
     `edit_steps` is None.
     """
     import bpy
-    import numpy as np
 
-    scenes = import_module("scenes")
+    images, scenes = import_module("images"), import_module("scenes")
     pictures = import_module(f"{MODULE}.pictures")
     out.mkdir(parents=True, exist_ok=True)
     with stages("Building the scene"):
@@ -192,7 +191,10 @@ def _one_scene(
     result: dict[str, Any] = {
         "seed": seed,
         "instruction": demo.instruction,
-        "threshold": settings.threshold,
+        "things": [" ".join(words) for words in demo.things],
+        "share_of_frame": round(float(truth.mean()), 4),
+        "threshold": round(settings.threshold, 4),
+        "prompt_check": settings.prompt_check or "passed",
         "iou": round(iou, 4),
     }
     render = pictures.read_rgb(settings.render_image)
@@ -210,7 +212,7 @@ def _one_scene(
         result["settings"] = {name: getattr(settings, name) for name in SETTINGS}
     files["truth"] = truth
     for name, picture in files.items():
-        _save(np.asarray(picture), out / f"{name}.png")
+        images.save_png(picture, out / f"{name}.png")
     result["pictures"] = {name: str(out / f"{name}.png") for name in files}
     return result
 
@@ -234,24 +236,6 @@ def _wait(scene: Any) -> None:
         raise DemoError(words)
 
 
-def _save(picture: Any, path: Path) -> None:
-    """A PNG of uint8 (H, W, 3), or of bool or float32 (H, W) in 0..1."""
-    import bpy
-    import numpy as np
-
-    values = picture.astype(np.float32) / (255 if picture.dtype == np.uint8 else 1)
-    if values.ndim == 2:
-        values = np.repeat(values[..., None], 3, axis=2)
-    height, width = values.shape[:2]
-    image = bpy.data.images.new(path.stem, width, height)
-    rgba = np.concatenate([values, np.ones((height, width, 1), np.float32)], axis=2)
-    image.pixels.foreach_set(np.ascontiguousarray(rgba[::-1]).ravel())
-    image.filepath_raw = str(path)
-    image.file_format = "PNG"
-    image.save()
-    bpy.data.images.remove(image)
-
-
 def _contact_sheet(options: argparse.Namespace, name: str, rows: list[dict[str, Any]]) -> Path:
     """Draw the rows' pictures side by side, by the backend's Python, which has Pillow."""
     sheet = []
@@ -259,7 +243,7 @@ def _contact_sheet(options: argparse.Namespace, name: str, rows: list[dict[str, 
         words = {
             "render": f'seed {row["seed"]}: render\n"{row["instruction"]}"',
             "relevance": "relevance of the instruction",
-            "mask": f"mask at threshold {row['threshold']:g}\nIoU {row['iou']:.2f}",
+            "mask": f"mask at {row['threshold']:.2f}, the suggestion\nIoU {row['iou']:.2f}",
             "edit": "edit\noutside the mask: unchanged bytes",
             "truth": "true mask\n(Blender's object index)",
         }

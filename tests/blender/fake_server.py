@@ -2,7 +2,8 @@
 fail, wait, send progress at a chosen moment, die, be of another version.
 
 It runs in a thread of the test's process with the protocol package of the installed extension.
-Relevance is the image's green channel; an edit inverts the pixels inside the mask.
+Relevance is the image's green channel; an edit inverts the pixels inside the mask. What a map
+suggests and whether the prompt check passes is what the test says.
 """
 
 import queue
@@ -39,6 +40,9 @@ class FakeServer:
         self.model_state = "ready"
         self.refusal: tuple[str, str] | None = None
         """Code and sentence of the error that answers every Hello."""
+        self.suggestion = 0.4
+        self.unseen = ""
+        """The note of a prompt check that fails; "" while it passes."""
         self.keys = self.connection.new_server_keys()
         self.jobs: dict[str, Any] = {}
         """Requests by job id."""
@@ -179,12 +183,20 @@ class FakeServer:
     def _done(self, job: str) -> Any:
         m, request = self.messages, self.jobs[job]
         relevance = relevance_of(request.image)
+        found = {
+            "relevance": relevance,
+            "suggested_threshold": self.suggestion,
+            "evidence": 0.1 if self.unseen else 0.8,
+            "applies": not self.unseen,
+            "notes": (self.unseen,) if self.unseen else (),
+        }
         if isinstance(request, m.RelevanceRequest):
-            result = m.RelevanceResult(relevance=relevance, spread=0.0, magnitude=1.0)
+            result = m.RelevanceResult(spread=0.0, magnitude=1.0, **found)
         else:
-            mask = relevance >= np.float32(request.threshold)
+            threshold = self.suggestion if request.threshold is None else request.threshold
+            mask = relevance >= np.float32(threshold)
             image = edited(request.image, mask)
-            result = m.EditResult(image=image, mask=mask, relevance=relevance)
+            result = m.EditResult(image=image, mask=mask, threshold=threshold, **found)
         return m.Done(job=job, result=result)
 
     def _end(self, job: str, event: Any) -> None:

@@ -109,6 +109,10 @@ def test_preview_threshold_edit(ready: SimpleNamespace, scene: bpy.types.Scene) 
     assert relevance.max() <= 1
     assert np.ptp(relevance) > 0.1
 
+    assert settings.threshold == settings.suggested_threshold
+    assert relevance.min() < settings.suggested_threshold < relevance.max()
+    assert settings.prompt_check in ("", ready.session.message_of(scene))
+
     settings.threshold = float(np.quantile(relevance, 0.6))
     shown = pictures.read_gray(settings.mask_image) > 0.5
     assert 0 < shown.sum() < shown.size

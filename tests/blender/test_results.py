@@ -9,9 +9,8 @@ import pytest
 
 
 def show(addon: SimpleNamespace, scene: bpy.types.Scene, relevance: np.ndarray) -> None:
-    addon.results.install_relevance(
-        scene, relevance, addon.encode.encode_exr(relevance), "an instruction"
-    )
+    exr = addon.encode.encode_exr(relevance)
+    addon.results.install_relevance(scene, relevance, exr, "an instruction", "full", 0.5)
 
 
 def shown_mask(addon: SimpleNamespace, scene: bpy.types.Scene) -> np.ndarray:

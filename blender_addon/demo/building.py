@@ -1,0 +1,83 @@
+"""Pieces that scenes are built from: meshes of named shapes, materials, and aiming."""
+
+import math
+
+import bpy
+from mathutils import Vector
+
+Colour = tuple[float, float, float]
+SMOOTH_ANGLE = math.radians(40)
+
+
+def add_shape(shape: str, stretch: float = 1.0, flat: bool = False) -> bpy.types.Object:
+    """A new object of about one metre's radius around the origin, without a material.
+
+    Args:
+        shape: "sphere", "cube", "cone", "cylinder", "torus" or "monkey" (which looks along -y).
+        stretch: half the height of a cone or a cylinder.
+        flat: facets instead of a smooth surface.
+
+    Raises:
+        ValueError: an unknown shape.
+    """
+    add = bpy.ops.mesh
+    if shape == "sphere":
+        fine = (32, 16) if flat else (64, 32)
+        add.primitive_uv_sphere_add(radius=1, segments=fine[0], ring_count=fine[1])
+    elif shape == "cube":
+        add.primitive_cube_add(size=1.6)
+    elif shape == "cone":
+        add.primitive_cone_add(radius1=0.85, depth=2 * stretch, vertices=32 if flat else 96)
+    elif shape == "cylinder":
+        add.primitive_cylinder_add(radius=0.85, depth=2 * stretch, vertices=32 if flat else 96)
+    elif shape == "torus":
+        add.primitive_torus_add(
+            major_radius=0.72,
+            minor_radius=0.28,
+            major_segments=32 if flat else 96,
+            minor_segments=16 if flat else 32,
+        )
+    elif shape == "monkey":
+        add.primitive_monkey_add(size=1.9)
+    else:
+        raise ValueError(f"Unknown shape {shape!r}.")
+    thing = bpy.context.object
+    thing.name = shape
+    if flat:
+        return thing
+    if shape == "monkey":
+        thing.modifiers.new("smooth", "SUBSURF").render_levels = 2
+    if shape in ("cone", "cylinder"):
+        bpy.ops.object.shade_smooth_by_angle(angle=SMOOTH_ANGLE)
+    elif shape != "cube":
+        bpy.ops.object.shade_smooth()
+    return thing
+
+
+def material(
+    name: str, colour: Colour, roughness: float = 0.5, specular: float = 1.0
+) -> bpy.types.Material:
+    """A Principled BSDF. `colour` is linear Rec. 709; `specular` 1 is that of common dielectrics
+    (4 % straight on).
+    """
+    made = bpy.data.materials.new(name)
+    made.use_nodes = True
+    surface = made.node_tree.nodes["Principled BSDF"]
+    surface.inputs["Base Color"].default_value = (*colour, 1)
+    surface.inputs["Roughness"].default_value = roughness
+    surface.inputs["Specular IOR Level"].default_value = 0.5 * specular
+    made.diffuse_color = (*colour, 1)  # what Workbench shows
+    made.roughness = roughness
+    return made
+
+
+def put_on_ground(thing: bpy.types.Object) -> None:
+    """Lift or lower an object until its lowest vertex is at z = 0."""
+    bpy.context.view_layer.update()
+    thing.location.z -= min((thing.matrix_world @ v.co).z for v in thing.data.vertices)
+    bpy.context.view_layer.update()
+
+
+def aim(thing: bpy.types.Object, target: Vector) -> None:
+    """Turn a camera or lamp so that it looks at a point."""
+    thing.rotation_euler = (target - thing.location).to_track_quat("-Z", "Y").to_euler()
