@@ -21,10 +21,12 @@ from zmq.auth.thread import ThreadAuthenticator
 from backend import __version__
 from backend.jobs import worker
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
+from backend.scenes.uploads import CaptureStore, answer
 from protocol import codec
 from protocol.connection import (
     ENDPOINT_PATTERN,
     BadConnectionFile,
+    data_folder,
     default_connection_file,
     load_or_make_keys,
     new_server_keys,
@@ -34,6 +36,7 @@ from protocol.connection import (
 from protocol.messages import (
     PROTOCOL_VERSION,
     Cancel,
+    CaptureMessage,
     Error,
     Failed,
     Follow,
@@ -118,6 +121,8 @@ class Server:
         model, device, dtype: see `backend.editing.backbone.load_backbone`.
         advertise: host name that clients should use, where it is not the one in `bind`.
         new_keys: shut out all copies of earlier connection files.
+        data_root: folder that keeps what outlives the server, such as captures; made when it is
+            needed. None for the user's data folder.
 
     Raises:
         CannotStart: the endpoint cannot be bound or a file cannot be written.
@@ -132,8 +137,10 @@ class Server:
         dtype: str = "auto",
         advertise: str | None = None,
         new_keys: bool = False,
+        data_root: Path | None = None,
     ) -> None:
         self.connection_file = connection_file
+        self.captures = CaptureStore(data_folder() / "data" if data_root is None else data_root)
         self.queue = JobQueue()
         self.loaded: worker.Loaded | None = None
         self._settings = (model, device, dtype)
@@ -214,6 +221,9 @@ class Server:
             self._clients.add(identity)
             self._send(identity, self._welcome())
             return
+        if isinstance(message, CaptureMessage):
+            self._send(identity, answer(self.captures, message))
+            return
         try:
             if isinstance(message, Submit):
                 job = self.queue.submit(message.job, message.request, identity)
@@ -239,7 +249,7 @@ class Server:
             device=self.loaded.device if self.loaded else device,
             model_state="ready" if self.loaded else "loading",
             native_size=self.loaded.native_size if self.loaded else 0,
-            capabilities=("relevance_request", "edit_request"),
+            capabilities=("relevance_request", "edit_request", "captures"),
             limits=Limits(
                 max_frame_bytes=codec.MAX_FRAME_BYTES,
                 max_queued_jobs=MAX_QUEUED_JOBS,
@@ -375,6 +385,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--new-keys", action="store_true", help="make new keys; older connection files stop working"
     )
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help=f"where to keep captures ({data_folder() / 'data'})",
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     stop = threading.Event()
@@ -389,6 +405,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.dtype,
             options.advertise,
             options.new_keys,
+            options.data_root,
         )
         print(f"Watch Your Steps backend {__version__}, protocol {PROTOCOL_VERSION}")
         print(f"listening on {server.connection.endpoint}")

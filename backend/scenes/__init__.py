@@ -1,0 +1,19 @@
+"""3D: captures, the radiance field and what is made from it."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backend.scenes.scene import Camera, Scene, View
+
+__all__ = ["Camera", "Scene", "View"]
+
+
+def __getattr__(name: str) -> Any:
+    """`Scene` and its own only when they are asked for: torch and nerfstudio take seconds to
+    import, which reading a capture need not pay.
+    """
+    if name in __all__:
+        from backend.scenes import scene
+
+        return getattr(scene, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

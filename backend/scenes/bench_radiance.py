@@ -1,0 +1,116 @@
+"""`python -m backend bench radiance`: one training step of the full nerfacto, nerfstudio's own
+torch implementation against this program's, with the same parameters on the same rays, in one run.
+"""
+
+import argparse
+import logging
+import statistics
+import time
+from typing import Any
+
+import torch
+
+from backend.report import Report
+from backend.scenes.config import PRESETS
+from backend.scenes.fast_nerfacto import accelerate
+from backend.scenes.hash_encoding import library
+from backend.scenes.nerfstudio_compat import NerfactoModel, RayBundle, distortion_loss
+from backend.scenes.radiance_field import nerfacto
+
+VIEWS = 24
+CAMERA_DISTANCE = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The benchmark's own options, beside --out."""
+    parser.add_argument("--rays", type=int, default=PRESETS["full"].rays, help="in a step (4096)")
+    parser.add_argument("--rounds", type=int, default=3, help="timed steps of each (3)")
+
+
+class _Stepper:
+    """A model, its optimizer, and steps of nerfacto's training on given rays."""
+
+    def __init__(self, model: NerfactoModel, fused: bool) -> None:
+        self._model = model
+        groups = model.get_param_groups().values()
+        self._optimizer = torch.optim.Adam(
+            [{"params": group} for group in groups],
+            lr=1e-2,
+            eps=1e-15,
+            fused=fused or None,
+        )
+
+    def step(self, bundle: RayBundle, colours: torch.Tensor) -> tuple[float, float, float]:
+        """Loss, wall-clock seconds and processor seconds of one step."""
+        model, wall, cpu = self._model, time.perf_counter(), time.process_time()
+        torch.manual_seed(0)
+        self._optimizer.zero_grad()
+        outputs = model(bundle)
+        distortion = distortion_loss(outputs["weights_list"], outputs["ray_samples_list"])
+        losses = model.get_loss_dict(outputs, {"image": colours}, {"distortion": distortion})
+        loss = torch.stack(list(losses.values())).sum()
+        loss.backward()
+        self._optimizer.step()
+        return float(loss.detach()), time.perf_counter() - wall, time.process_time() - cpu
+
+
+def measure(rays: int, rounds: int) -> dict[str, Any]:
+    """Times both, taking turns.
+
+    Returns:
+        Figures by name: seconds of a step each (medians), their ratio, and the largest relative
+        difference of the two losses.
+    """
+    config = PRESETS["full"]
+    torch.manual_seed(0)
+    theirs = nerfacto(config, VIEWS, "torch", alpha=False)
+    ours = nerfacto(config, VIEWS, "torch", alpha=False)
+    ours.load_state_dict(theirs.state_dict())
+    accelerate(ours)
+    theirs.train()
+    ours.train()
+    steppers = {"nerfstudio": _Stepper(theirs, fused=False), "this program": _Stepper(ours, True)}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in steppers}
+    difference = 0.0
+    for turn in range(rounds + 1):  # the first one warms up
+        origins = torch.nn.functional.normalize(torch.randn(rays, 3), dim=-1) * CAMERA_DISTANCE
+        directions = torch.nn.functional.normalize(0.3 * torch.randn(rays, 3) - origins, dim=-1)
+        colours, views = torch.rand(rays, 3), torch.randint(VIEWS, (rays, 1))
+        losses = []
+        for name, stepper in steppers.items():
+            bundle = RayBundle(
+                origins=origins.clone(),
+                directions=directions.clone(),
+                pixel_area=torch.ones(rays, 1),
+                camera_indices=views,
+            )
+            loss, wall, cpu = stepper.step(bundle, colours)
+            losses.append(loss)
+            if turn > 0:
+                seconds[name].append((wall, cpu))
+        difference = max(difference, abs(losses[1] - losses[0]) / losses[0])
+    medians = {
+        name: [statistics.median(values) for values in zip(*both, strict=True)]
+        for name, both in seconds.items()
+    }
+    wall, cpu = (medians["nerfstudio"][i] / medians["this program"][i] for i in (0, 1))
+    return {
+        "hash_encoding": "torch" if library() is None else "compiled C",
+        "seconds_a_step": {name: round(m[0], 3) for name, m in medians.items()},
+        "processor_seconds_a_step": {name: round(m[1], 3) for name, m in medians.items()},
+        "times_faster": round(wall, 2),
+        "times_less_processor_time": round(cpu, 2),
+        "largest_relative_difference_of_losses": difference,
+    }
+
+
+def run(options: argparse.Namespace, command: list[str]) -> int:
+    """Measure and write report.json into `options.out`; the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    report = Report(command, settings={"rays": options.rays, "rounds": options.rounds})
+    with report.stage("steps"):
+        report.figures |= measure(options.rays, options.rounds)
+    report.write(options.out)
+    for name, figure in report.figures.items():
+        print(f"{name.replace('_', ' ')}: {figure}")
+    return 0

@@ -1,0 +1,131 @@
+"""A capture: images of one scene and the cameras that took them.
+
+Two frames. *Capture coordinates* are those of the folder's transforms.json (or of the Blender
+scene, or of COLMAP's reconstruction); whatever leaves leaves in them. *Box coordinates* are a
+shifted and scaled copy in which all cameras lie inside [-1, 1]^3: a field is trained in them.
+Cameras follow OpenGL: x right, y up, looking along -z.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.scenes.lens import Intrinsics
+from backend.scenes.views import CaptureError, Pixels, StoredView
+
+__all__ = ["Capture", "CaptureError", "Intrinsics", "Pixels", "StoredView"]
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """Views of one scene. Pixels are read when they are asked for, and not kept.
+
+    Attributes:
+        folder: where transforms.json lies.
+        views: the n views' files.
+        intrinsics: the n pinhole cameras of the images that `read` returns, after undistortion
+            and downscaling.
+        camera_to_world: float64 (n, 4, 4), camera frame to capture coordinates; rigid.
+        to_box: float64 (4, 4), capture to box coordinates: a uniform scale and a shift.
+        notes: sentences that the person should read.
+    """
+
+    folder: Path
+    views: tuple[StoredView, ...]
+    intrinsics: tuple[Intrinsics, ...]
+    camera_to_world: NDArray[np.float64]
+    to_box: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What transforms.json calls the images; no two are the same."""
+        return tuple(view.name for view in self.views)
+
+    @cached_property
+    def from_box(self) -> NDArray[np.float64]:
+        """float64 (4, 4): box to capture coordinates."""
+        return np.linalg.inv(self.to_box).astype(np.float64)
+
+    @property
+    def box_scale(self) -> float:
+        """Box units in one capture unit; depths times this are in box units."""
+        return float(self.to_box[0, 0])
+
+    @cached_property
+    def camera_to_box(self) -> NDArray[np.float64]:
+        """float64 (n, 4, 4): camera frame to box coordinates. Rigid: rotations are those of
+        `camera_to_world`, only the positions are shifted and scaled.
+        """
+        poses = self.camera_to_world.copy()
+        poses[:, :3, 3] = poses[:, :3, 3] * self.box_scale + self.to_box[:3, 3]
+        return poses
+
+    def read(self, index: int) -> Pixels:
+        """The pixels of one view, undistorted and at the size of `intrinsics[index]`.
+
+        Raises:
+            CaptureError: a file is missing, damaged or of the wrong size.
+        """
+        camera = self.intrinsics[index]
+        return self.views[index].read(camera.width, camera.height)
+
+    def subset(self, indices: Sequence[int]) -> "Capture":
+        """The capture with some of its views, in the same box."""
+        return replace(
+            self,
+            views=tuple(self.views[i] for i in indices),
+            intrinsics=tuple(self.intrinsics[i] for i in indices),
+            camera_to_world=self.camera_to_world[list(indices)],
+        )
+
+
+def focus_point(camera_to_world: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The point that is nearest to the optical axes of all cameras, in the least-squares sense.
+
+    Args:
+        camera_to_world: float64 (n, 4, 4).
+
+    Returns:
+        float64 (3,); None where the axes are nearly parallel, or where the point lies behind more
+        than a quarter of the cameras (they look outwards).
+    """
+    positions, forward = camera_to_world[:, :3, 3], -camera_to_world[:, :3, 2]
+    across = np.eye(3) - forward[:, :, None] * forward[:, None, :]  # (n, 3, 3) projections
+    total = across.sum(axis=0)
+    if np.linalg.eigvalsh(total)[0] < 1e-4 * len(across):
+        return None
+    centre = positions.mean(axis=0)  # near the cameras: better conditioned than the origin
+    offsets = (across @ (positions - centre)[:, :, None]).sum(axis=0)[:, 0]
+    point = centre + np.linalg.solve(total, offsets)
+    ahead = ((point - positions) * forward).sum(axis=1) > 0
+    return point if ahead.mean() >= 0.75 else None
+
+
+def box_around(camera_to_world: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The shift and scale that put what the cameras look at into the middle of [-1, 1]^3 and the
+    cameras inside it.
+
+    The middle is the cameras' focus point, or their mean position where they have none.
+
+    Args:
+        camera_to_world: float64 (n, 4, 4), at two different places at least.
+
+    Returns:
+        float64 (4, 4): capture to box coordinates.
+    """
+    positions = camera_to_world[:, :3, 3]
+    middle = focus_point(camera_to_world)
+    if middle is None:
+        middle = positions.mean(axis=0)
+    scale = 1 / np.abs(positions - middle).max()
+    to_box = np.diag([scale, scale, scale, 1.0])
+    to_box[:3, 3] = -scale * middle
+    return to_box

@@ -1,0 +1,171 @@
+"""What the cameras of a capture must be like, each refused in one sentence that names the file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.scenes.capture import focus_point
+from backend.scenes.lens import Intrinsics
+from backend.scenes.views import CaptureError
+from protocol.messages import MIN_VIEWS
+
+RIGID_TOLERANCE = 1e-3
+"""How far R^T R may be from 1: what rounding to four digits in a text file leaves."""
+MAX_COORDINATE = 1e9
+FAR = 1000.0
+"""How far views are taken to reach, in multiples of the distance over which the cameras spread."""
+NEAREST = 32
+
+
+def check_poses(file: Path, names: Sequence[str], camera_to_world: NDArray[np.float64]) -> None:
+    """Poses must be rigid and finite, of three views at least, and not all in one place.
+
+    Args:
+        file: whose poses they are, for the sentence.
+        names: of the n images.
+        camera_to_world: float64 (n, 4, 4).
+
+    Raises:
+        CaptureError: they are not.
+    """
+    if len(names) < MIN_VIEWS:
+        raise CaptureError(
+            f"{file} has {len(names)} view{'s' * (len(names) != 1)}: a scene needs at least "
+            f"{MIN_VIEWS}."
+        )
+    for name, pose in zip(names, camera_to_world, strict=True):
+        if wrong := check_pose(pose):
+            raise CaptureError(f"{file}: the camera pose of {name} {wrong}.")
+    positions = camera_to_world[:, :3, 3]
+    if _spread(positions) <= 1e-6 * max(1.0, float(np.abs(positions).max())):
+        raise CaptureError(
+            f"{file} has all cameras in one place: a scene needs views from different places."
+        )
+
+
+def check_pose(pose: NDArray[np.float64]) -> str | None:
+    """What is wrong with one pose (4, 4), to follow "the camera pose of X", or None."""
+    if not np.isfinite(pose).all():
+        return "holds values that are not finite numbers"
+    if np.abs(pose).max() > MAX_COORDINATE:
+        return f"holds values beyond {MAX_COORDINATE:g}"
+    if not np.allclose(pose[3], (0, 0, 0, 1), rtol=0, atol=1e-6):
+        return "does not have 0 0 0 1 as its last row"
+    rotation = pose[:3, :3]
+    lengths = np.linalg.norm(rotation, axis=0)
+    if np.abs(lengths - 1).max() > RIGID_TOLERANCE:
+        return f"has a scale (its axes are {', '.join(f'{n:.4g}' for n in lengths)} long)"
+    if np.abs(rotation.T @ rotation - np.eye(3)).max() > RIGID_TOLERANCE:
+        return "is not a rotation (its axes are not at right angles)"
+    if np.linalg.det(rotation) < 0:
+        return "is mirrored (its axes form a left hand)"
+    return None
+
+
+def _spread(positions: NDArray[np.float64]) -> float:
+    return float(np.ptp(positions, axis=0).max())
+
+
+def check_focus(
+    file: Path, middle: NDArray[np.float64], half: float, camera_to_world: NDArray[np.float64]
+) -> None:
+    """What the cameras look at must lie in the box that the file describes.
+
+    Args:
+        middle: float64 (3,) of the box, in capture coordinates.
+        half: of the box's side.
+        camera_to_world: float64 (n, 4, 4).
+
+    Raises:
+        CaptureError: it lies outside.
+    """
+    focus = focus_point(camera_to_world)
+    if focus is not None and np.abs(focus - middle).max() > half:
+        place = ", ".join(f"{number:.4g}" for number in focus)
+        raise CaptureError(
+            f"{file}: the cameras look at ({place}), outside the box that aabb_scale describes "
+            f"(half side {half:.4g}): raise aabb_scale or leave it out."
+        )
+
+
+def check_overlap(
+    file: Path,
+    names: Sequence[str],
+    intrinsics: Sequence[Intrinsics],
+    camera_to_world: NDArray[np.float64],
+) -> None:
+    """Every view must be able to see something that another one sees too: their view pyramids
+    must meet.
+
+    Raises:
+        CaptureError: one stands alone.
+    """
+    pyramids = _pyramids(intrinsics, camera_to_world)
+    positions = camera_to_world[:, :3, 3]
+    for index, name in enumerate(names):
+        order = np.argsort(np.linalg.norm(positions - positions[index], axis=1), kind="stable")
+        others = order[order != index]
+        # Mostly a neighbour overlaps; only a view that stands alone is compared with all.
+        if not any(
+            pyramids_meet(pyramids[index], pyramids[part]).any()
+            for part in (others[:NEAREST], others[NEAREST:])
+        ):
+            raise CaptureError(f"{file}: nothing that {name} can see is in any other view.")
+
+
+def _pyramids(
+    intrinsics: Sequence[Intrinsics], camera_to_world: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """float64 (n, 5, 3): camera and far corners (in turn) of each view."""
+    far = FAR * _spread(camera_to_world[:, :3, 3])
+    corners = []
+    for camera in intrinsics:
+        w, h = camera.width, camera.height
+        pixels = np.array([[0, 0], [w, 0], [w, h], [0, h]], dtype=np.float64)
+        corners.append(np.vstack([np.zeros(3), far * camera.directions(pixels)]))
+    return (
+        np.einsum("nij,nkj->nki", camera_to_world[:, :3, :3], np.array(corners))
+        + (camera_to_world[:, None, :3, 3])
+    )
+
+
+def pyramids_meet(one: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which pyramids share more than a border with the first, by the separating axis theorem.
+
+    Args:
+        one: float64 (5, 3), apex and the four corners of the base in turn.
+        others: float64 (m, 5, 3).
+
+    Returns:
+        bool (m,).
+    """
+    edges, other_edges = _edges(one[None]), _edges(others)  # (1, 6, 3), (m, 6, 3)
+    across = np.cross(edges[:, :, None], other_edges[:, None, :])  # (m, 6, 6, 3)
+    normals = np.broadcast_to(_normals(edges), (len(others), 5, 3))
+    axes = np.concatenate(
+        [across.reshape(len(others), 36, 3), normals, _normals(other_edges)], axis=1
+    )
+    lengths = np.linalg.norm(axes, axis=2, keepdims=True)
+    parallel = lengths[..., 0] < 1e-9  # edges have length 1: no axis from parallel ones
+    axes = axes / np.where(lengths < 1e-9, 1, lengths)
+    shadow = axes @ (one - one[0]).T  # (m, 46, 5); from the apex, to keep digits
+    other_shadow = axes @ (others - one[0]).transpose(0, 2, 1)
+    depth = np.minimum(shadow.max(2) - other_shadow.min(2), other_shadow.max(2) - shadow.min(2))
+    slack = 1e-9 * np.abs(one[1:] - one[0]).max()
+    return ((depth > slack) | parallel).all(axis=1)
+
+
+def _edges(pyramids: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Unit directions (n, 6, 3): from the apex to the corners, and the base's two sides."""
+    apex, corners = pyramids[:, :1], pyramids[:, 1:]
+    sides = np.stack([corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 0]], axis=1)
+    edges = np.concatenate([corners - apex, sides], axis=1)
+    return edges / np.linalg.norm(edges, axis=2, keepdims=True)
+
+
+def _normals(edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Normals (n, 5, 3) of the four sides and the base."""
+    rays, base = edges[:, :4], np.cross(edges[:, 4], edges[:, 5])
+    return np.concatenate([np.cross(rays, np.roll(rays, -1, axis=1)), base[:, None]], axis=1)

@@ -1,0 +1,131 @@
+"""Checkpoints of a training: facts in JSON, tensors beside it, never half-written."""
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the text says which and what to do."""
+
+
+def save(folder: Path, name: str, facts: dict[str, Any], tensors: dict[str, Any]) -> None:
+    """Writes folder/name.json and folder/name-STEP.pt, and deletes the checkpoint before.
+
+    The JSON, which names the file with the tensors, is replaced in one step after these are on the
+    disk: a process killed at any moment leaves the old checkpoint or the new one.
+
+    Args:
+        folder: made where it is missing.
+        name: of the field.
+        facts: what JSON can hold; "step" is among it.
+        tensors: what `torch.save` can hold and `torch.load` reads without running code.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{name}-{facts['step']:06d}.pt"
+    old = {path for path in folder.glob(f"{name}-*.pt*") if path != target}
+    unfinished = target.with_name(target.name + ".unfinished")
+    with unfinished.open("wb") as file:
+        torch.save(tensors, file)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(target)
+    write_json(folder / f"{name}.json", {"format": FORMAT, "tensors": target.name} | facts)
+    for path in old:
+        path.unlink(missing_ok=True)
+
+
+def load_facts(folder: Path, name: str) -> dict[str, Any] | None:
+    """The facts of the checkpoint that `save` wrote; None where there is none.
+
+    Raises:
+        CheckpointError: they are damaged, or of another version of this program.
+    """
+    path = folder / f"{name}.json"
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        known = facts["format"] == FORMAT
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged: delete it to train anew.") from error
+    if not known:
+        raise CheckpointError(
+            f"{path} is of another version of this program: delete it to train anew."
+        )
+    return facts
+
+
+def load(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """What `save` wrote, (facts, tensors), on the CPU; None where there is no checkpoint.
+
+    Raises:
+        CheckpointError: it is damaged, or of another version of this program.
+    """
+    facts = load_facts(folder, name)
+    if facts is None:
+        return None
+    path = folder / str(facts.get("tensors"))
+    try:
+        return facts, torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path} is missing or damaged: delete {name}.json beside it to train anew."
+        ) from error
+
+
+def check_same(folder: Path, name: str, facts: dict[str, Any], free: Sequence[str] = ()) -> None:
+    """Refuses to go on with a checkpoint of another field.
+
+    Args:
+        folder, name: of the checkpoint; there need not be one.
+        facts: what must be the same in it, with a "config".
+        free: keys of the config that may differ.
+
+    Raises:
+        CheckpointError: something is not the same, or the facts cannot be read.
+    """
+    found = load_facts(folder, name)
+    if found is None:
+        return
+    mine = json.loads(json.dumps(facts))  # as it comes back from a file: tuples are lists there
+    for config in (found.get("config", {}), mine["config"]):
+        for key in free:
+            config.pop(key, None)
+    different = [key for key, value in mine.items() if found.get(key) != value]
+    if different:
+        raise CheckpointError(
+            f"{folder} holds a {name} field that was trained with another "
+            f"{' and '.join(different)}: name another folder, or delete it to train anew."
+        )
+
+
+def fingerprint(*arrays: NDArray[Any]) -> str:
+    """A text that tells arrays apart by their bytes."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:32]
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Replaces a JSON file in one step."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    with unfinished.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)

@@ -1,0 +1,154 @@
+"""All numbers of a radiance field and its training, and the presets of them."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class ProposalConfig:
+    """A small density field that says where along a ray the next field should be sampled."""
+
+    samples: int
+    """Samples along a ray."""
+    levels: int = 5
+    """Levels of its hash grid."""
+    log2_table_size: int = 17
+    """Binary logarithm of the entries in a level."""
+    highest_resolution: int = 128
+    """Cells along a side of the finest level."""
+    hidden: int = 16
+    """Width of its one hidden layer."""
+
+
+@dataclass(frozen=True)
+class FieldConfig:
+    """A nerfacto field and its training. The defaults are nerfstudio 1.1.5's own nerfacto, which is
+    what the paper trains.
+    """
+
+    iterations: int = 30_000
+    """Training steps at most."""
+    rays: int = 4096
+    """Rays in a step."""
+    samples: int = 48
+    """Samples of the field along a ray, after the proposals."""
+    proposals: tuple[ProposalConfig, ...] = (
+        ProposalConfig(samples=256),
+        ProposalConfig(samples=96, highest_resolution=256),
+    )
+    """The proposal networks, coarse to fine; at least one."""
+    levels: int = 16
+    """Levels of the field's hash grid."""
+    log2_table_size: int = 19
+    """Binary logarithm of the entries in a level."""
+    lowest_resolution: int = 16
+    """Cells along a side of the coarsest level; the box [-2, 2]^3 of contracted space is a side."""
+    highest_resolution: int = 2048
+    """Cells along a side of the finest level."""
+    hidden: int = 64
+    """Width of the hidden layers of density and colour."""
+    appearance: int = 32
+    """Numbers that describe what is special about each photo (exposure, weather); 0 for none, as
+    for rendered views."""
+    optimise_cameras: bool = True
+    """Whether training also corrects the cameras' poses (nerfstudio's SO3xR3)."""
+    average_initial_density: float = 0.01
+    """Factor on the density: below 1, empty space starts out emptier."""
+    near: float = 0.05
+    """Where rays begin while training, in box units."""
+    far: float = 1000.0
+    """Where rays end, in box units."""
+    learning_rate: float = 1e-2
+    """Adam's, at the start."""
+    final_learning_rate: float = 1e-4
+    """What the learning rate decays to, exponentially, over `decay_iterations`."""
+    decay_iterations: int = 200_000
+    """Steps that the decay takes; training may well end before."""
+    camera_learning_rate: float = 1e-3
+    """Of the poses; it decays to a tenth over 5000 steps."""
+    anneal_iterations: int = 1000
+    """Steps over which the proposals' weights sharpen (mip-NeRF 360, Eq. 18)."""
+    proposal_warm_up: int = 5000
+    """Steps after which the proposals are trained in every fifth step only."""
+    scale_gradients: bool = False
+    """Whether what is near a camera learns more slowly, as only that camera sees it ("Floaters No
+    More: Radiance Field Gradient Scaling", Philip and Deschaintre 2023)."""
+    distortion: float = 0.002
+    """Weight of the loss that pulls a ray's weights together (mip-NeRF 360, Eq. 15)."""
+    hold_out_every: int = 8
+    """Every so-manieth view is not trained on and measures the field; 0 for none."""
+    evaluate_every: int = 1000
+    """Steps between two measurements of the PSNR on held-out views."""
+    stop_gain: float = 0.05
+    """Decibels that count as progress..."""
+    stop_patience: int = 5
+    """...and training stops after so many measurements without any; 0 to never stop early."""
+
+
+PRESETS = {
+    "preview": FieldConfig(
+        iterations=400,
+        rays=1024,
+        samples=24,
+        proposals=(ProposalConfig(samples=48, log2_table_size=15),),
+        levels=8,
+        log2_table_size=15,
+        highest_resolution=256,
+        appearance=0,
+        optimise_cameras=False,
+        far=5.0,
+        distortion=0.0,
+        final_learning_rate=1e-3,
+        decay_iterations=400,
+        anneal_iterations=100,
+        evaluate_every=50,
+        stop_patience=3,
+    ),
+    "full": FieldConfig(),
+}
+PRESETS["medium"] = replace(
+    PRESETS["preview"],
+    iterations=3000,
+    rays=2048,
+    samples=32,
+    proposals=(ProposalConfig(samples=64, log2_table_size=16),),
+    levels=12,
+    log2_table_size=17,
+    highest_resolution=1024,
+    far=20.0,
+    distortion=0.001,
+    decay_iterations=3000,
+    anneal_iterations=300,
+    evaluate_every=250,
+)
+
+
+@dataclass(frozen=True)
+class RelevanceConfig:
+    """A relevance field and its training. It is coarse on purpose: the maps that it is trained on
+    have a cell for 8 x 8 pixels or so, and what one of them alone says should not fit in.
+    """
+
+    iterations: int = 400
+    """Training steps at most."""
+    rays: int = 2048
+    """Rays in a step."""
+    levels: int = 6
+    """Levels of its hash grid."""
+    log2_table_size: int = 15
+    """Binary logarithm of the entries in a level."""
+    lowest_resolution: int = 8
+    """Cells along a side of the coarsest level; the box [-2, 2]^3 of contracted space is a side."""
+    highest_resolution: int = 128
+    """Cells along a side of the finest level."""
+    hidden: int = 32
+    """Width of the head's one hidden layer."""
+    learning_rate: float = 1e-2
+    """Adam's, at the start."""
+    final_learning_rate: float = 1e-3
+    """What the learning rate decays to, exponentially, over all iterations."""
+    evaluate_every: int = 50
+    """Steps between two measurements of how well the field fits the maps."""
+    stop_gain: float = 0.02
+    """Decibels that count as progress..."""
+    stop_patience: int = 3
+    """...and training stops after so many measurements without any; 0 to never stop early."""

@@ -1,0 +1,135 @@
+"""Reading a mesh, its texture and views of it from the folder that Blender wrote them into.
+
+    mesh.npz        corners (F, 3, 3), uvs (F, 3, 2) and occluders (G, 3, 3) as in `TexturedMesh`;
+                    intrinsics (4,): fx, fy, cx, cy of all views in pixels; size (2,): width and
+                    height of all views; camera_to_world (V, 4, 4); lit (): whether they are lit
+    texture.png     8 bits a channel, with or without alpha
+    views/000.png   ... as many as there are cameras
+
+`blender_addon/demo/export_mesh.py` writes it.
+"""
+
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from backend.scenes.lens import Intrinsics
+from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh
+
+NUMBERS = {
+    "corners": (None, 3, 3),
+    "uvs": (None, 3, 2),
+    "occluders": (None, 3, 3),
+    "intrinsics": (4,),
+    "size": (2,),
+    "camera_to_world": (None, 4, 4),
+    "lit": (),
+}
+"""The arrays of mesh.npz and their shapes; None is any length."""
+UNREADABLE = (
+    OSError,  # UnidentifiedImageError too
+    ValueError,
+    TypeError,
+    EOFError,
+    SyntaxError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)
+"""What numpy and Pillow raise for damaged files."""
+
+
+@dataclass(frozen=True, eq=False)
+class MeshFolder:
+    """What a folder holds.
+
+    Attributes:
+        mesh: the mesh and its texture.
+        views: at least one, all of one size.
+        lit: whether the views show the mesh in light, or its bare texture.
+    """
+
+    mesh: TexturedMesh
+    views: tuple[MeshView, ...]
+    lit: bool
+
+
+def read_mesh_folder(folder: Path) -> MeshFolder:
+    """Read and check all of a folder.
+
+    Raises:
+        MeshError: something is missing or cannot be used; one sentence that names the file.
+    """
+    if not folder.is_dir():
+        raise MeshError(
+            f"There is no folder {folder}: write it with blender_addon/demo/export_mesh.py."
+        )
+    path = folder / "mesh.npz"
+    arrays = _read_arrays(path)
+    texture = _read_image(folder / "texture.png")
+    fx, fy, cx, cy, width, height = (*arrays["intrinsics"].tolist(), *arrays["size"].tolist())
+    if not np.isfinite((fx, fy, cx, cy, width, height)).all() or min(fx, fy, width, height) <= 0:
+        raise MeshError(f"{path} holds intrinsics or a size that no camera has: write it again.")
+    camera = Intrinsics(fx, fy, cx, cy, int(width), int(height))
+    if not len(arrays["camera_to_world"]):
+        raise MeshError(f"{path} holds no cameras: write it again with at least one view.")
+    try:
+        mesh = TexturedMesh(arrays["corners"], arrays["uvs"], texture, arrays["occluders"])
+    except MeshError as error:
+        raise MeshError(f"{path} cannot be used: {error}") from error
+    views = []
+    for number, pose in enumerate(arrays["camera_to_world"]):
+        file = folder / "views" / f"{number:03d}.png"
+        image = _read_image(file)
+        try:
+            views.append(MeshView(image[..., :3], camera, pose))
+        except MeshError as error:
+            raise MeshError(f"{file} cannot be used: {error}") from error
+    return MeshFolder(mesh, tuple(views), bool(arrays["lit"]))
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[np.float64]]:
+    arrays = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for name in NUMBERS:
+                arrays[name] = np.asarray(file[name], np.float64)
+    except FileNotFoundError:
+        raise MeshError(
+            f"There is no file {path}: write it with blender_addon/demo/export_mesh.py."
+        ) from None
+    except KeyError as error:
+        raise MeshError(f"{path} is not complete, write it again: {error.args[0]}.") from error
+    except UNREADABLE as error:
+        raise MeshError(f"{path} cannot be read, write it again: {error}.") from error
+    for name, shape in NUMBERS.items():
+        found = arrays[name].shape
+        if len(found) != len(shape) or any(
+            wanted not in (None, length) for wanted, length in zip(shape, found, strict=True)
+        ):
+            raise MeshError(f"{path}: {name} must have the shape {shape}, not {found}.")
+    return arrays
+
+
+def _read_image(path: Path) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3 or 4)."""
+    try:
+        with Image.open(path) as file:
+            mode, pixels = file.mode, np.asarray(file)
+    except FileNotFoundError:
+        raise MeshError(f"There is no image {path}: write the folder again.") from None
+    except UNREADABLE as error:
+        raise MeshError(f"{path} cannot be read as an image: {error}.") from error
+    if mode not in ("RGB", "RGBA"):
+        raise MeshError(
+            f"{path} must be RGB or RGBA with 8 bits a channel, not of the kind {mode}: save it "
+            "again as such a PNG."
+        )
+    return pixels

@@ -1,0 +1,340 @@
+"""Photos alone to a capture: the cameras by structure from motion (COLMAP through pycolmap).
+
+The photos are only read. What is written is transforms.json, in a frame that COLMAP chose up to the
+vertical: z points up, as far as the photos were taken upright.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from backend.scenes.lens import Intrinsics, Lens
+from backend.scenes.transforms_json import FILE_NAME, SUFFIXES, write_transforms
+from backend.scenes.views import CaptureError, StoredView, is_marked_turned, read_image
+from protocol.messages import MIN_VIEWS
+
+OnProgress = Callable[[str, float], None]
+"""Called with what is being done in words and the share 0..1 that is done. What it raises stops the
+import and nothing is written."""
+Matching = Literal["auto", "exhaustive", "sequential"]
+MAX_EXHAUSTIVE = 200
+"""Photos up to which every pair is compared; beyond, neighbours by name, as in a film."""
+SEQUENTIAL_OVERLAP = 15
+REFINE_PRINCIPAL_POINT = 20
+"""Registered photos of one camera from which its principal point is refined too."""
+MIN_FOR_OPENCV = 10
+"""Photos of one size from which four distortion parameters are estimated instead of one."""
+FEATURE_BATCH, MATCH_BATCH = 8, 64
+SEED = 0
+
+
+@dataclass(frozen=True)
+class ImportedPhotos:
+    """What an import has made.
+
+    Attributes:
+        path: of the transforms.json.
+        registered: names of the photos whose cameras were found, in order.
+        unregistered: names of the others; they are not part of the capture.
+        turned: names of the photos that a camera has marked to be turned for showing; like
+            COLMAP, captures take the pixels as they are stored.
+        points: how many 3D points the cameras agree on.
+        reprojection_error: mean, in pixels.
+    """
+
+    path: Path
+    registered: tuple[str, ...]
+    unregistered: tuple[str, ...]
+    turned: tuple[str, ...]
+    points: int
+    reprojection_error: float
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that the person should read."""
+        notes = []
+        if self.unregistered:
+            count = len(self.registered) + len(self.unregistered)
+            notes.append(
+                f"{len(self.unregistered)} of {count} photos could not be placed and are left out: "
+                f"{', '.join(self.unregistered)}."
+            )
+        if self.turned:
+            notes.append(
+                f"{len(self.turned)} photos, such as {self.turned[0]}, are only marked to be shown "
+                "turned: edits see them lying on their side unless they are saved upright first."
+            )
+        return tuple(notes)
+
+
+def import_photos(
+    folder: Path,
+    out: Path | None = None,
+    matching: Matching = "auto",
+    threads: int = -1,
+    on_progress: OnProgress = lambda stage, fraction: None,
+) -> ImportedPhotos:
+    """Find the cameras of a folder of photos and write them as a capture.
+
+    Args:
+        folder: with the photos in it, or in a folder `images` in it.
+        out: the transforms.json to write; None for `folder`'s own.
+        matching: which photos are compared: all pairs, neighbours by name, or what suits
+            their number.
+        threads: CPU threads, -1 for one per core.
+
+    Raises:
+        CaptureError: a photo cannot be read, the photos do not fit together, or there is a
+            transforms.json already.
+        OSError: the file cannot be written.
+    """
+    path = folder / FILE_NAME if out is None else out
+    if path.exists():
+        raise CaptureError(
+            f"{path} exists already and is not overwritten: give another with --out."
+        )
+    photos, names = find_photos(folder)
+    with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as scratch:
+        reconstruction = _Reconstruction(Path(scratch), threads, on_progress)
+        reconstruction.add_photos([photos / name for name in names])
+        reconstruction.match(matching)
+        model = reconstruction.place(photos)
+        found = dict(_views_and_poses(model, names, photos))
+    on_progress("Writing the capture", 1.0)
+    write_transforms(path, list(found), upright(np.array(list(found.values()))))
+    placed = {view.image.name for view in found}
+    return ImportedPhotos(
+        path=path,
+        registered=tuple(name for name in names if name in placed),
+        unregistered=tuple(name for name in names if name not in placed),
+        turned=tuple(name for name in names if is_marked_turned(photos / name)),
+        points=model.num_points3D(),
+        reprojection_error=model.compute_mean_reprojection_error(),
+    )
+
+
+def find_photos(folder: Path) -> tuple[Path, list[str]]:
+    """The folder that holds the photos, and their names in order.
+
+    Raises:
+        CaptureError: there are fewer than three.
+    """
+    if not folder.is_dir():
+        raise CaptureError(f"There is no folder {folder}.")
+    photos = folder / "images" if (folder / "images").is_dir() else folder
+    names = sorted(p.name for p in photos.iterdir() if p.suffix.lower() in SUFFIXES)
+    if len(names) < 3:
+        raise CaptureError(
+            f"{photos} holds {len(names)} photos ({', '.join(s[1:] for s in SUFFIXES)}): at least "
+            "3 are needed, and 20 or more are better."
+        )
+    return photos, names
+
+
+class _Reconstruction:
+    """COLMAP's steps over one scratch folder: features, matches, cameras.
+
+    Features and matches go in small batches, so that there is progress to tell and an import can
+    be stopped in between. COLMAP sees the photos as 0000.jpg, 0001.jpg, ...: its lists of pairs
+    know no spaces in names.
+    """
+
+    def __init__(self, scratch: Path, threads: int, on_progress: OnProgress) -> None:
+        pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
+        self._scratch = scratch
+        self._database = scratch / "database.db"
+        self._threads = threads
+        self._on_progress = on_progress
+        self._images = scratch / "images"
+        self._images.mkdir()
+        self._names: list[str] = []
+
+    def add_photos(self, photos: Sequence[Path]) -> None:
+        """Read all photos and find their features. Photos of one size share one camera."""
+        sizes: dict[tuple[int, int], list[str]] = {}
+        for index, photo in enumerate(photos):
+            self._on_progress(f"Reading photo {index + 1} of {len(photos)}", 0.0)
+            height, width = read_image(photo).shape[:2]
+            name = f"{index:04}{photo.suffix.lower()}"
+            _lend(photo, self._images / name)
+            self._names.append(name)
+            sizes.setdefault((width, height), []).append(name)
+        options = pycolmap.FeatureExtractionOptions()
+        options.num_threads = self._threads
+        done = 0
+        for same_size in sizes.values():
+            model = "OPENCV" if len(same_size) >= MIN_FOR_OPENCV else "SIMPLE_RADIAL"
+            reader = pycolmap.ImageReaderOptions(camera_model=model)
+            camera = pycolmap.infer_camera_from_image(self._images / same_size[0], reader)
+            with pycolmap.Database.open(self._database) as database:
+                reader.existing_camera_id = database.write_camera(camera)
+            for batch in _batches(same_size, FEATURE_BATCH):
+                self._on_progress(
+                    f"Finding features, photo {done + 1} of {len(photos)}", 0.2 * done / len(photos)
+                )
+                pycolmap.extract_features(
+                    self._database,
+                    self._images,
+                    image_names=batch,
+                    reader_options=reader,
+                    extraction_options=options,
+                    device=pycolmap.Device.cpu,
+                )
+                done += len(batch)
+
+    def match(self, matching: Matching) -> None:
+        """Find what pairs of photos have in common."""
+        options = pycolmap.FeatureMatchingOptions()
+        options.num_threads = self._threads
+        verification = pycolmap.TwoViewGeometryOptions()
+        verification.ransac.random_seed = SEED
+        listed = self._scratch / "pairs.txt"
+        pairing = pycolmap.ImportedPairingOptions()
+        pairing.match_list_path = listed
+        pairs = pairs_to_match(len(self._names), matching)
+        done = 0
+        for batch in _batches(pairs, MATCH_BATCH):
+            self._on_progress(
+                f"Comparing photos, pair {done + 1} of {len(pairs)}", 0.2 + 0.5 * done / len(pairs)
+            )
+            listed.write_text("".join(f"{self._names[a]} {self._names[b]}\n" for a, b in batch))
+            pycolmap.match_image_pairs(
+                self._database,
+                options,
+                pairing,
+                verification,
+                pycolmap.Device.cpu,
+            )
+            done += len(batch)
+
+    def place(self, photos: Path) -> pycolmap.Reconstruction:
+        """Place one camera after the other, then adjust all together once more.
+
+        Raises:
+            CaptureError: they do not fit together.
+        """
+        options = pycolmap.IncrementalPipelineOptions()
+        options.num_threads = self._threads
+        options.random_seed = SEED
+        options.extract_colors = False
+        options.min_model_size = MIN_VIEWS
+        placed = 0
+
+        def on_placed() -> None:
+            nonlocal placed
+            placed += 1
+            words = f"Placing the cameras, {placed} of {len(self._names)}"
+            self._on_progress(words, 0.7 + 0.25 * min(1.0, placed / len(self._names)))
+
+        models = pycolmap.incremental_mapping(
+            self._database, self._images, self._scratch, options, next_image_callback=on_placed
+        )
+        best = max(models.values(), key=lambda model: model.num_reg_images(), default=None)
+        if best is None or best.num_reg_images() < MIN_VIEWS:
+            raise CaptureError(
+                f"The photos in {photos} do not fit together: take more of them, each from a step "
+                "further to the side, so that neighbours share most of what they show."
+            )
+        if best.num_reg_images() >= REFINE_PRINCIPAL_POINT and len(best.cameras) == 1:
+            self._on_progress("Adjusting all cameras", 0.95)
+            _adjust(best, self._threads)
+        return best
+
+
+def _adjust(model: pycolmap.Reconstruction, threads: int) -> None:
+    """Bundle adjustment of everything, the principal point included."""
+    options = pycolmap.BundleAdjustmentOptions(refine_principal_point=True, print_summary=False)
+    options.ceres.solver_options.num_threads = threads
+    config = pycolmap.BundleAdjustmentConfig()
+    for index in model.reg_image_ids():
+        config.add_image(index)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+
+
+def pairs_to_match(count: int, matching: Matching) -> list[tuple[int, int]]:
+    """Which of `count` photos, in the order of their names, are compared: all, or each with its
+    SEQUENTIAL_OVERLAP next ones and those 2, 4, 8, ... times as far, which closes loops.
+    """
+    if matching == "exhaustive" or (matching == "auto" and count <= MAX_EXHAUSTIVE):
+        steps = list(range(1, count))
+    else:
+        steps = list(range(1, min(SEQUENTIAL_OVERLAP + 1, count)))
+        step = 2 * SEQUENTIAL_OVERLAP
+        while step < count:
+            steps.append(step)
+            step *= 2
+    return [(a, a + step) for a in range(count) for step in steps if a + step < count]
+
+
+Item = TypeVar("Item")
+
+
+def _batches(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
+
+
+def _lend(photo: Path, place: Path) -> None:
+    """Show a photo under another name; a copy where the system allows no link."""
+    try:
+        place.symlink_to(photo.resolve())
+    except OSError:
+        shutil.copyfile(photo, place)
+
+
+def _views_and_poses(
+    model: pycolmap.Reconstruction, names: Sequence[str], photos: Path
+) -> Iterator[tuple[StoredView, NDArray[np.float64]]]:
+    """Files, camera and pose (4, 4) of the registered photos, in the order of their names."""
+    for image in sorted(model.images.values(), key=lambda image: image.name):
+        if not image.has_pose:
+            continue
+        camera = model.cameras[image.camera_id]
+        file = photos / names[int(Path(image.name).stem)]
+        intrinsics = Intrinsics(
+            float(camera.focal_length_x),
+            float(camera.focal_length_y),
+            float(camera.principal_point_x),
+            float(camera.principal_point_y),
+            camera.width,
+            camera.height,
+        )
+        if camera.model == pycolmap.CameraModelId.OPENCV:
+            k1, k2, p1, p2 = map(float, camera.params[4:])
+            lens = Lens(k1=k1, k2=k2, p1=p1, p2=p2)
+        else:
+            lens = Lens(k1=float(camera.params[3]))
+        pose = np.eye(4)
+        pose[:3] = image.cam_from_world().inverse().matrix()
+        # COLMAP's cameras look along +z with y down; OpenGL's along -z with y up.
+        pose = pose @ np.diag([1.0, -1.0, -1.0, 1.0])
+        yield StoredView(file.name, file, None, intrinsics, lens), pose
+
+
+def upright(camera_to_world: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn the world so that the mean of the cameras' up directions points along +z.
+
+    Args:
+        camera_to_world: float64 (n, 4, 4).
+
+    Returns:
+        float64 (n, 4, 4); unchanged where the up directions cancel each other.
+    """
+    up = camera_to_world[:, :3, 1].mean(axis=0)
+    if (length := np.linalg.norm(up)) < 1e-3:
+        return camera_to_world
+    up = up / length
+    aside = np.eye(3)[np.abs(up).argmin()]
+    x = np.cross(aside, up)
+    x /= np.linalg.norm(x)
+    turn = np.eye(4)
+    turn[:3, :3] = [x, np.cross(up, x), up]
+    return turn @ camera_to_world

@@ -1,0 +1,234 @@
+"""Training a radiance field on the views of a capture."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from backend.scenes import checkpoint
+from backend.scenes.capture import Capture
+from backend.scenes.config import FieldConfig, ProposalConfig
+from backend.scenes.radiance_field import RadianceField
+from backend.scenes.rays import ViewRays
+from backend.scenes.training import Course, OnStep, Schedule, fit
+
+NAME = "radiance"
+"""Of the checkpoint."""
+MEASURED_PIXELS = 8192
+PREVIEW_SIDE = 96
+FEWEST_VIEWS = 3
+CAMERA_DECAY = 5000
+FREE = ("iterations", "evaluate_every", "stop_gain", "stop_patience")
+"""Numbers that may change from one run of a training to the next."""
+
+
+class Views:
+    """Views with their pixels on a device.
+
+    Attributes:
+        names: n names.
+        poses: float64 (n, 4, 4), camera to box coordinates.
+        intrinsics: n pinhole cameras.
+        rays: the rays through all pixels.
+        pixels: uint8 (rays.total, 3 or 4), in the order of `rays`; alpha is straight.
+    """
+
+    def __init__(self, capture: Capture, device: torch.device | str = "cpu") -> None:
+        """Reads all images of the capture.
+
+        Raises:
+            CaptureError: an image cannot be read.
+        """
+        self.names = capture.names
+        self.poses = capture.camera_to_box
+        self.intrinsics = capture.intrinsics
+        self.rays = ViewRays(self.poses, self.intrinsics, device)
+        read = [capture.read(index) for index in range(len(capture))]
+        images = [view.image for view in read]
+        if any(view.alpha is not None for view in read):
+            opaque = [np.full(image.shape[:2], 255, np.uint8) for image in images]
+            alphas = [o if v.alpha is None else v.alpha for o, v in zip(opaque, read, strict=True)]
+            images = [np.dstack(pair) for pair in zip(images, alphas, strict=True)]
+        flat = [image.reshape(-1, image.shape[2]) for image in images]
+        self.pixels = torch.from_numpy(np.concatenate(flat)).to(device)
+
+    @property
+    def alpha(self) -> bool:
+        """Whether the pixels have alpha."""
+        return self.pixels.shape[1] == 4
+
+    def fingerprint(self) -> str:
+        """A text that tells views apart by pixels, poses and cameras."""
+        cameras = np.array([dataclasses.astuple(camera) for camera in self.intrinsics])
+        return checkpoint.fingerprint(self.pixels.cpu().numpy(), self.poses, cameras)
+
+    def colours(self, pixels: Tensor) -> Tensor:
+        """float32 (m, 3 or 4), 0..1, of pixels int64 (m)."""
+        return self.pixels[pixels].float() / 255
+
+    def replace(self, view: int, image: NDArray[np.uint8]) -> None:
+        """Puts another image uint8 (H, W, 3) in a view's place; its alpha stays."""
+        self.pixels[self.rays.of_view(view), :3] = torch.from_numpy(image.reshape(-1, 3)).to(
+            self.pixels.device
+        )
+
+
+def held_out(count: int, every: int) -> list[int]:
+    """Indices of the views that are not trained on: every so-manieth, from the middle of the first
+    such run; none where there are fewer than two such runs or `every` is 0.
+    """
+    return list(range(every // 2, count, every)) if 0 < 2 * every <= count else []
+
+
+class RadianceTraining:
+    """A radiance field and what it takes to train it. Satisfies `training.Trainee`."""
+
+    def __init__(self, field: RadianceField, views: Views, measured: Views | None) -> None:
+        """Args:
+        field: whose `names` are the views'.
+        views: to train on.
+        measured: held-out views, None where there are none.
+        """
+        self.field, self.views, self._measured = field, views, measured
+        groups = field.model.get_param_groups()
+        config = field.config
+        self._rates = {
+            name: (config.camera_learning_rate, 0.1 * config.camera_learning_rate, CAMERA_DECAY)
+            if name == "camera_opt"
+            else (config.learning_rate, config.final_learning_rate, config.decay_iterations)
+            for name in groups
+        }
+        self.optimizer = torch.optim.Adam(
+            [{"params": parameters, "name": name} for name, parameters in groups.items()],
+            eps=1e-15,
+            fused=True,
+        )
+        self._capture = views.fingerprint()
+        self._callbacks = field.model.get_training_callbacks(None)
+
+    def advance(self, step: int) -> float:
+        """One step of nerfacto's training, on random rays of all views; the loss."""
+        model = self.field.model
+        model.train()
+        for group in self.optimizer.param_groups:
+            first, last, steps = self._rates[group["name"]]
+            group["lr"] = first * (last / first) ** min(step / steps, 1)
+        before, after = self._callbacks
+        before.func(step)
+        pixels = self.views.rays.draw(self.field.config.rays)
+        self.optimizer.zero_grad()
+        march = self.field.march(self.views.rays.bundle(pixels))
+        losses = self.field.losses(march, self.views.colours(pixels))
+        loss = torch.stack(list(losses.values())).sum()
+        loss.backward()
+        self.optimizer.step()
+        after.func(step)
+        model.eval()
+        return float(loss.detach())
+
+    def measure(self) -> float | None:
+        """PSNR in decibels on pixels spread evenly over the held-out views, None without any."""
+        views = self._measured
+        if views is None:
+            return None
+        count = min(MEASURED_PIXELS, views.rays.total)
+        pixels = torch.linspace(0, views.rays.total - 1, count, device=self.field.device).long()
+        shown = self.field.shade(views.rays.bundle(pixels))[:, :3]
+        true = self.field.model.renderer_rgb.blend_background(views.colours(pixels))
+        return psnr(shown, true)
+
+    def preview(self) -> NDArray[np.uint8]:
+        """The first held-out view, else the first view, at most 96 pixels a side."""
+        views = self._measured or self.views
+        camera = views.intrinsics[0]
+        factor = min(1.0, PREVIEW_SIDE / max(camera.width, camera.height))
+        small = camera.resized(
+            max(1, round(camera.width * factor)), max(1, round(camera.height * factor))
+        )
+        rgb = self.field.render(views.poses[0], small).rgb
+        return (rgb * 255 + 0.5).astype(np.uint8)
+
+    def state(self) -> dict[str, Any]:
+        """Parameters, the sampler's and the optimizer's state."""
+        return {"field": self.field.state(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes over what `state` gave."""
+        self.field.load_state(state["field"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def facts(self) -> dict[str, Any]:
+        """What it takes to make the field again, and the views that were held out."""
+        names = [] if self._measured is None else list(self._measured.names)
+        return self.field.facts() | {"held_out": names, "capture": self._capture}
+
+
+def psnr(shown: Tensor, true: Tensor) -> float:
+    """Peak signal-to-noise ratio in decibels of values in 0..1, of the same shape."""
+    return -10 * math.log10(max(float(((shown - true) ** 2).mean()), 1e-12))
+
+
+def train(
+    capture: Capture,
+    config: FieldConfig,
+    folder: Path | None = None,
+    on_step: OnStep | None = None,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+) -> tuple[RadianceField, Course]:
+    """Trains a radiance field on a capture, or goes on with the one in `folder`.
+
+    Args:
+        capture: at least 3 views.
+        config: all numbers; those of the field itself must be those of the checkpoint.
+        folder: for checkpoints; None to keep none.
+        on_step: is told of every step; what it raises ends the training after a checkpoint.
+        device: where to train.
+        seed: of parameters and rays.
+
+    Raises:
+        ValueError: there are fewer than 3 views, or the checkpoint is of another capture or config.
+        CaptureError: an image cannot be read.
+        CheckpointError, FloatingPointError, OSError: as `training.fit`.
+    """
+    if len(capture) < FEWEST_VIEWS:
+        raise ValueError(
+            f"{capture.folder} has {len(capture)} views: a field needs {FEWEST_VIEWS} at least."
+        )
+    out = held_out(len(capture), config.hold_out_every)
+    inside = [index for index in range(len(capture)) if index not in out]
+    views = Views(capture.subset(inside), device)
+    measured = Views(capture.subset(out), device) if out else None
+    field = RadianceField(config, views.names, views.alpha, device, seed)
+    training = RadianceTraining(field, views, measured)
+    if folder is not None:
+        checkpoint.check_same(folder, NAME, training.facts(), FREE)
+    schedule = Schedule(
+        config.iterations, config.evaluate_every, config.stop_gain, config.stop_patience, seed
+    )
+    return field, fit(training, schedule, folder, NAME, on_step)
+
+
+def load(folder: Path, device: torch.device | str = "cpu") -> RadianceField:
+    """The field that `train` left in a folder, finished or not.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+        ValueError: it was trained with tiny-cuda-nn, which is not there.
+    """
+    found = checkpoint.load(folder, NAME)
+    if found is None:
+        raise checkpoint.CheckpointError(f"{folder} holds no trained field: train one first.")
+    facts, tensors = found
+    proposals = tuple(ProposalConfig(**p) for p in facts["config"].pop("proposals"))
+    config = FieldConfig(proposals=proposals, **facts["config"])
+    field = RadianceField(
+        config, facts["names"], facts["alpha"], device, implementation=facts["implementation"]
+    )
+    field.load_state(tensors["field"])
+    return field

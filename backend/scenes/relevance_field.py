@@ -1,0 +1,281 @@
+"""Where an instruction applies in a scene: the relevance field of "Watch Your Steps", section 4.3.
+
+r(x)  in 0..1: a hash grid and a small head at the contracted position x, a sigmoid; no direction
+R(ray) = sum_i w_i r(x_i)      w_i are the radiance field's weights, detached; the background is 0
+loss   = mean over rays of (R(ray) - M(pixel))^2      M: the views' relevance maps (Eq. 3)
+
+The maps M of all views are normalised together: a view that does not show the target is dark in
+them, instead of stretched to 0..1.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from backend.editing.relevance import RelevanceMap, normalise, suggest_threshold
+from backend.scenes import checkpoint
+from backend.scenes.config import RelevanceConfig
+from backend.scenes.fast_nerfacto import accelerate
+from backend.scenes.nerfstudio_compat import MLPWithHashEncoding, SceneContraction
+from backend.scenes.radiance_field import CHUNK, RadianceField
+from backend.scenes.radiance_training import MEASURED_PIXELS, psnr
+from backend.scenes.rays import ViewRays
+from backend.scenes.training import Course, OnStep, Schedule, fit
+from protocol.messages import DEFAULT_NORMALISATION, Normalisation
+
+NAME = "relevance"
+"""Of the checkpoint."""
+
+
+class RelevanceField(nn.Module):
+    """r(x): how much an instruction concerns each place of a scene.
+
+    It never sees the radiance field's parameters: `composite` gets positions and weights.
+    """
+
+    def __init__(self, config: RelevanceConfig, seed: int = 0) -> None:
+        """Makes a field with random parameters that `seed` fixes; r is about 0.5 everywhere."""
+        super().__init__()
+        self.config = config
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.net = MLPWithHashEncoding(
+                num_levels=config.levels,
+                min_res=config.lowest_resolution,
+                max_res=config.highest_resolution,
+                log2_hashmap_size=config.log2_table_size,
+                num_layers=2,
+                layer_width=config.hidden,
+                out_dim=1,
+                out_activation=nn.Sigmoid(),
+                implementation="torch",
+            )
+        self.contraction = SceneContraction(order=float("inf"))
+        accelerate(self)
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """r float32 (..., 1), 0..1, at positions float32 (..., 3) in box coordinates."""
+        contracted = (self.contraction(positions) + 2) / 4
+        flat: Tensor = self.net(contracted.reshape(-1, 3))
+        return flat.view(*positions.shape[:-1], 1)
+
+    def composite(self, positions: Tensor, weights: Tensor) -> Tensor:
+        """R float32 (m, 1) of m rays with s samples each, over a background of 0.
+
+        Args:
+            positions: float32 (m, s, 3), in box coordinates.
+            weights: float32 (m, s, 1), w_i of the radiance field.
+        """
+        return (weights.detach() * self(positions.detach())).sum(dim=-2)
+
+    @torch.no_grad()
+    def at(self, positions: NDArray[np.float32]) -> NDArray[np.float32]:
+        """r float32 (m) at positions float32 (m, 3) in box coordinates."""
+        device = next(self.parameters()).device
+        parts = torch.from_numpy(positions).to(device).split(CHUNK * 16)
+        found: NDArray[np.float32] = torch.cat([self(part) for part in parts])[:, 0].cpu().numpy()
+        return found
+
+
+# --- what it is trained on ------------------------------------------------------------------------
+
+
+def normalise_together(
+    maps: Sequence[NDArray[np.float32]], normalisation: Normalisation = DEFAULT_NORMALISATION
+) -> list[NDArray[np.float32]]:
+    """Raw maps (h, w) of all views, of any sizes, to 0..1 on one scale: Eq. 3 over all of them.
+
+    Args:
+        maps: raw differences of Eq. 2.
+        normalisation: "paper" (Eq. 3) or "full" (its clamp left out), as for single maps.
+    """
+    pooled = normalise(np.concatenate([raw.ravel() for raw in maps]), normalisation)
+    ends = np.cumsum([raw.size for raw in maps])[:-1]
+    return [part.reshape(raw.shape) for part, raw in zip(np.split(pooled, ends), maps, strict=True)]
+
+
+def scene_maps(
+    maps: Sequence[RelevanceMap],
+    sizes: Sequence[tuple[int, int]],
+    normalisation: Normalisation = DEFAULT_NORMALISATION,
+) -> list[NDArray[np.float32]]:
+    """The views' maps normalised together, float32 (height, width) each at its size in pixels."""
+    values = normalise_together([one.raw for one in maps], normalisation)
+    together = [dataclasses.replace(m, values=v) for m, v in zip(maps, values, strict=True)]
+    return [m.at(*size) for m, size in zip(together, sizes, strict=True)]
+
+
+# --- the threshold --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a person's threshold in 0..1 means in values of a trained field.
+
+    A field averages over views that disagree, and its target lies near 0.4 to 0.6 instead of 1.
+    Over the values R that the field renders in all views, 0 stands for the lowest, 1 for the
+    highest, and 0.5 for the value that parts them best into two (Otsu's); between these the scale
+    is linear.
+
+    Attributes:
+        low, middle, high: these three values; low <= middle <= high.
+    """
+
+    low: float
+    middle: float
+    high: float
+
+    def of(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Rendered relevance of any shape on the person's scale: compare it with the threshold."""
+        if self.high <= self.low:
+            return np.zeros_like(values)
+        scale = (self.low, self.middle, self.high)
+        return np.interp(values, scale, (0.0, 0.5, 1.0)).astype(np.float32)
+
+    def field_value(self, threshold: float) -> float:
+        """The field's value at a person's threshold."""
+        return float(np.interp(threshold, (0.0, 0.5, 1.0), (self.low, self.middle, self.high)))
+
+
+def calibrate(values: NDArray[np.float32]) -> Calibration:
+    """The calibration for all values R float32 (any shape) that a field renders in its views."""
+    low, high = float(values.min()), float(values.max())
+    middle = suggest_threshold(values) if high > low else low
+    return Calibration(low, min(max(middle, low), high), high)
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+class RelevanceTraining:
+    """A relevance field and what it takes to train it. Satisfies `training.Trainee`."""
+
+    def __init__(
+        self, field: RelevanceField, scene: RadianceField, rays: ViewRays, maps: Tensor
+    ) -> None:
+        """Args:
+        field: to train.
+        scene: whose weights place the maps in space; it is not changed.
+        rays: of all views with a map.
+        maps: float32 (rays.total), the maps' values at the rays' pixels.
+        """
+        self.field, self.scene, self._rays, self._maps = field, scene, rays, maps
+        self.optimizer = torch.optim.Adam(
+            field.parameters(), lr=field.config.learning_rate, eps=1e-15, fused=True
+        )
+
+    def advance(self, step: int) -> float:
+        """One step on random rays of all views; the loss."""
+        config = self.field.config
+        decay = config.final_learning_rate / config.learning_rate
+        rate = config.learning_rate * decay ** min(step / config.iterations, 1)
+        self.optimizer.param_groups[0]["lr"] = rate
+        pixels = self._rays.draw(config.rays)
+        self.optimizer.zero_grad()
+        rendered = self.field.composite(*self.scene.weigh(self._rays.bundle(pixels)))
+        loss = nn.functional.mse_loss(rendered[:, 0], self._maps[pixels])
+        loss.backward()
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def measure(self) -> float:
+        """How well the field fits the maps: PSNR in decibels on pixels spread over the views."""
+        count = min(MEASURED_PIXELS, self._rays.total)
+        device = self._maps.device
+        pixels = torch.linspace(0, self._rays.total - 1, count, device=device).long()
+        return psnr(self._render(pixels), self._maps[pixels])
+
+    def preview(self) -> NDArray[np.uint8]:
+        """The first view's relevance, in grey."""
+        rendered = self._render(self._rays.of_view(0)).reshape(self._rays.shape(0))
+        grey = (rendered.cpu().numpy() * 255 + 0.5).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+
+    @torch.no_grad()
+    def _render(self, pixels: Tensor) -> Tensor:
+        parts = [
+            self.field.composite(*self.scene.weigh(self._rays.bundle(part)))
+            for part in pixels.split(CHUNK)
+        ]
+        return torch.cat(parts)[:, 0]
+
+    def state(self) -> dict[str, Any]:
+        """Parameters and the optimizer's state."""
+        return {"field": self.field.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes over what `state` gave."""
+        self.field.load_state_dict(state["field"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def facts(self) -> dict[str, Any]:
+        """What it takes to make the field again, and the maps that it is trained on."""
+        maps = checkpoint.fingerprint(self._maps.cpu().numpy())
+        return {"config": dataclasses.asdict(self.field.config), "maps": maps}
+
+
+def train(
+    scene: RadianceField,
+    rays: ViewRays,
+    maps: Sequence[NDArray[np.float32]],
+    config: RelevanceConfig,
+    folder: Path | None = None,
+    on_step: OnStep | None = None,
+    seed: int = 0,
+) -> tuple[RelevanceField, Calibration, Course]:
+    """Trains a relevance field on the maps of some views, or goes on with the one in `folder`, and
+    calibrates it over these views.
+
+    Args:
+        scene: a trained radiance field.
+        rays: of the views that have a map; from the poses that `scene.corrected` gives.
+        maps: float32 (H, W) in 0..1 for each of them, from `scene_maps`.
+        config: all numbers.
+        folder: for checkpoints; None to keep none.
+        on_step: is told of every step; what it raises ends the training after a checkpoint.
+        seed: of parameters and rays.
+
+    Raises:
+        ValueError: there is not one map for each view, of its size.
+        CheckpointError, FloatingPointError, OSError: as `training.fit`.
+    """
+    views = len(rays.starts) - 1
+    if len(maps) != views:
+        raise ValueError(f"There are {len(maps)} maps for {views} views: give one for each.")
+    for view, values in enumerate(maps):
+        if values.shape != rays.shape(view):
+            raise ValueError(f"Map {view} is {values.shape}, its view {rays.shape(view)}.")
+    flat = np.concatenate([values.ravel() for values in maps]).astype(np.float32)
+    field = RelevanceField(config, seed).to(scene.device)
+    training = RelevanceTraining(field, scene, rays, torch.from_numpy(flat).to(scene.device))
+    if folder is not None:
+        checkpoint.check_same(folder, NAME, training.facts())
+    schedule = Schedule(
+        config.iterations, config.evaluate_every, config.stop_gain, config.stop_patience, seed
+    )
+    course = fit(training, schedule, folder, NAME, on_step)
+    every = max(1, rays.total // (16 * MEASURED_PIXELS))
+    pixels = torch.arange(0, rays.total, every, device=scene.device)
+    return field, calibrate(training._render(pixels).cpu().numpy()), course
+
+
+def load(folder: Path, device: torch.device | str = "cpu") -> RelevanceField:
+    """The field that `train` left in a folder, finished or not.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    found = checkpoint.load(folder, NAME)
+    if found is None:
+        raise checkpoint.CheckpointError(f"{folder} holds no relevance field: train one first.")
+    facts, tensors = found
+    field = RelevanceField(RelevanceConfig(**facts["config"]))
+    field.load_state_dict(tensors["field"])
+    return field.to(device)

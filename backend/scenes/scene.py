@@ -1,0 +1,266 @@
+"""A scene: a capture, the fields that were trained on it, and where they are kept.
+
+Nothing of the capture is ever written to. What is made of it lies in a work folder, `.wys` in the
+capture's own folder unless told otherwise:
+
+    radiance.json, radiance-STEP.pt            the radiance field
+    edits/NAME/relevance.json, relevance-STEP.pt, calibration.json
+                                               where an instruction applies
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from backend.editing.relevance import RelevanceMap
+from backend.scenes import checkpoint, radiance_training, relevance_field
+from backend.scenes.capture import Capture, CaptureError
+from backend.scenes.config import PRESETS, FieldConfig, RelevanceConfig
+from backend.scenes.lens import Intrinsics
+from backend.scenes.radiance_field import RadianceField
+from backend.scenes.rays import ViewRays
+from backend.scenes.relevance_field import Calibration, RelevanceField, scene_maps
+from backend.scenes.training import Course, OnStep
+from backend.scenes.transforms_json import open_capture
+from protocol.messages import DEFAULT_NORMALISATION, Normalisation
+
+WORK_FOLDER = ".wys"
+CALIBRATION_FILE = "calibration.json"
+EDIT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera in a scene.
+
+    Attributes:
+        pose: float64 (4, 4), camera (OpenGL: x right, y up, -z forward) to capture coordinates.
+        intrinsics: the pinhole camera.
+    """
+
+    pose: NDArray[np.float64]
+    intrinsics: Intrinsics
+
+
+@dataclass(frozen=True)
+class View:
+    """What a camera sees of a scene's fields. Unpacks as `rgb, depth, relevance`.
+
+    Attributes:
+        rgb: float32 (H, W, 3), sRGB 0..1.
+        depth: float32 (H, W), along the rays, in capture units.
+        relevance: float32 (H, W) on the scale of the threshold that a person sets, 0..1; None
+            where no relevance field is chosen.
+        accumulation: float32 (H, W), 0..1, how much of a ray's light comes from the field.
+    """
+
+    rgb: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    relevance: NDArray[np.float32] | None
+    accumulation: NDArray[np.float32]
+
+    def __iter__(self) -> Iterator[NDArray[np.float32] | None]:
+        return iter((self.rgb, self.depth, self.relevance))
+
+
+@dataclass
+class Relevance:
+    """A trained relevance field and what a threshold means for it."""
+
+    field: RelevanceField
+    calibration: Calibration
+
+
+class Scene:
+    """A capture and its fields.
+
+    Attributes:
+        capture: the views.
+        work: the folder of what is made of them.
+        device: where fields are trained and rendered.
+    """
+
+    def __init__(self, capture: Capture, work: Path, device: torch.device) -> None:
+        self.capture, self.work, self.device = capture, work, device
+        self._field: RadianceField | None = None
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        downscale: float = 1.0,
+        work: Path | None = None,
+        device: str = "auto",
+    ) -> Self:
+        """Opens a capture: a folder with transforms.json and images.
+
+        Args:
+            folder: the capture.
+            downscale: images are read smaller by this factor.
+            work: where fields and edits are kept; by default `.wys` in the capture's folder.
+            device: "auto", "cpu", "cuda", "cuda:1".
+
+        Raises:
+            CaptureError: the capture cannot be used.
+        """
+        capture = open_capture(Path(folder), downscale)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(capture, work or capture.folder / WORK_FOLDER, torch.device(device))
+
+    def train(
+        self,
+        iterations: int | None = None,
+        on_step: OnStep | None = None,
+        config: FieldConfig | str = "preview",
+        seed: int = 0,
+    ) -> Course:
+        """Trains the radiance field, or goes on with the one that the work folder has.
+
+        Args:
+            iterations: steps at most; by default the config's.
+            on_step: is told of every step; what it raises ends the training after a checkpoint.
+            config: all numbers, or the name of a preset: "preview", "medium", "full".
+            seed: of parameters and rays.
+
+        Raises:
+            ValueError: no such preset, or fewer than 3 views.
+            CaptureError, CheckpointError, FloatingPointError, OSError: as
+                `radiance_training.train`.
+        """
+        if isinstance(config, str):
+            if config not in PRESETS:
+                raise ValueError(f"There is no preset {config!r}: use {', '.join(PRESETS)}.")
+            config = PRESETS[config]
+        if iterations is not None:
+            config = dataclasses.replace(config, iterations=iterations)
+        self._field, course = radiance_training.train(
+            self.capture, config, self.work, on_step, self.device, seed
+        )
+        return course
+
+    @property
+    def field(self) -> RadianceField:
+        """The radiance field.
+
+        Raises:
+            CheckpointError: none was trained yet, or its checkpoint is damaged.
+        """
+        if self._field is None:
+            self._field = radiance_training.load(self.work, self.device)
+        return self._field
+
+    def camera(self, name: str) -> Camera:
+        """The camera of a view, as training has corrected it where the config asks for that.
+
+        Raises:
+            CaptureError: there is no such view.
+        """
+        if name not in self.capture.names:
+            raise CaptureError(f"{self.capture.folder} has no view {name}.")
+        index = self.capture.names.index(name)
+        pose = self.field.corrected(self.capture.camera_to_box[index], name)
+        return Camera(self._from_box(pose), self.capture.intrinsics[index])
+
+    def render(self, camera: Camera, relevance: Relevance | None = None) -> View:
+        """What a camera sees, in eval mode.
+
+        Raises:
+            CheckpointError: no field was trained yet.
+        """
+        composite = None if relevance is None else relevance.field.composite
+        seen = self.field.render(self._to_box(camera.pose), camera.intrinsics, composite)
+        mapped = None
+        if relevance is not None and seen.relevance is not None:
+            mapped = relevance.calibration.of(seen.relevance)
+        depth = seen.depth / np.float32(self.capture.box_scale)
+        return View(seen.rgb, depth, mapped, seen.accumulation)
+
+    def train_relevance(
+        self,
+        name: str,
+        maps: Sequence[RelevanceMap],
+        views: Sequence[str] | None = None,
+        normalisation: Normalisation = DEFAULT_NORMALISATION,
+        config: RelevanceConfig | None = None,
+        on_step: OnStep | None = None,
+        seed: int = 0,
+    ) -> Relevance:
+        """Trains where an instruction applies in space from its maps in some views, or goes on.
+
+        Args:
+            name: of the edit: a to z, 0 to 9, - and _.
+            maps: the raw maps, one for each view.
+            views: names of the views; by default those that the radiance field was trained on.
+            normalisation: of all maps together.
+            config, on_step, seed: as `relevance_field.train`.
+
+        Raises:
+            ValueError: the name is none, or maps and views do not fit together.
+            CheckpointError, FloatingPointError, OSError: as `training.fit`.
+        """
+        folder = self.edit_folder(name)
+        names = self.field.names if views is None else tuple(views)
+        cameras = [self.camera(view) for view in names]
+        if len(maps) != len(cameras):
+            raise ValueError(f"There are {len(maps)} maps for {len(cameras)} views.")
+        sizes = [(c.intrinsics.height, c.intrinsics.width) for c in cameras]
+        poses = np.array([self._to_box(c.pose) for c in cameras])
+        rays = ViewRays(poses, [c.intrinsics for c in cameras], self.device)
+        field, calibration, _ = relevance_field.train(
+            self.field,
+            rays,
+            scene_maps(maps, sizes, normalisation),
+            config or RelevanceConfig(),
+            folder,
+            on_step,
+            seed,
+        )
+        checkpoint.write_json(folder / CALIBRATION_FILE, dataclasses.asdict(calibration))
+        return Relevance(field, calibration)
+
+    def relevance(self, name: str) -> Relevance:
+        """The relevance that `train_relevance` left.
+
+        Raises:
+            ValueError: the name is none.
+            CheckpointError: there is none, or it is unfinished or damaged.
+        """
+        folder = self.edit_folder(name)
+        field = relevance_field.load(folder, self.device)
+        path = folder / CALIBRATION_FILE
+        try:
+            calibration = Calibration(**json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise checkpoint.CheckpointError(
+                f"{path} is missing or damaged: train the relevance field to its end."
+            ) from error
+        return Relevance(field, calibration)
+
+    def edit_folder(self, name: str) -> Path:
+        """The folder of an edit.
+
+        Raises:
+            ValueError: the name is none.
+        """
+        if not EDIT_NAME.fullmatch(name):
+            raise ValueError(f"An edit's name has letters a to z, digits, - and _, not {name!r}.")
+        return self.work / "edits" / name
+
+    def _to_box(self, pose: NDArray[np.float64]) -> NDArray[np.float64]:
+        moved = pose.copy()
+        moved[:3, 3] = pose[:3, 3] * self.capture.box_scale + self.capture.to_box[:3, 3]
+        return moved
+
+    def _from_box(self, pose: NDArray[np.float64]) -> NDArray[np.float64]:
+        moved = pose.copy()
+        moved[:3, 3] = (pose[:3, 3] - self.capture.to_box[:3, 3]) / self.capture.box_scale
+        return moved

@@ -1,0 +1,96 @@
+"""`python -m backend scene train`: the radiance field of a capture."""
+
+import argparse
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from backend.report import Report
+from backend.scenes.config import PRESETS
+
+if TYPE_CHECKING:
+    from backend.scenes.scene import Scene
+
+SHEET_VIEWS = 6
+
+
+def add_train_command(
+    kinds: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    """Add `scene train` to the scene commands."""
+    train = kinds.add_parser(
+        "train",
+        help="train the radiance field of a capture, or go on with it",
+        description="Write checkpoints, report.json and held_out.png (left the view, right the "
+        "field) into the work folder. Ctrl-C pauses: the same command goes on.",
+    )
+    train.add_argument("folder", type=Path, metavar="FOLDER")
+    train.add_argument("--preset", choices=tuple(PRESETS), default="preview", help="(preview)")
+    train.add_argument("--iterations", type=int, metavar="N", help="steps at most (the preset's)")
+    train.add_argument("--downscale", type=float, default=1.0, help="read images smaller (1)")
+    train.add_argument("--work", type=Path, metavar="DIR", help="work folder (FOLDER/.wys)")
+    train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+    train.add_argument("--seed", type=int, default=0, help="(0)")
+    train.set_defaults(
+        run_scene=run_train,
+        cancelled="paused: the same command goes on from the last checkpoint",
+    )
+
+
+def run_train(
+    options: argparse.Namespace, report: Report, on_progress: Callable[[str, float], None]
+) -> None:
+    """Do it.
+
+    Raises:
+        CaptureError, CheckpointError, FloatingPointError, ValueError, OSError: as `Scene.train`.
+    """
+    # Only now: torch and nerfstudio take seconds to load.
+    from backend.scenes.scene import Scene
+    from backend.scenes.training import Progress
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    scene = Scene.open(options.folder, options.downscale, options.work, options.device)
+
+    def show(progress: Progress) -> None:
+        score = "" if progress.score is None else f", {progress.score:.1f} dB"
+        left = "" if progress.remaining is None else f", {progress.remaining:.0f} s left at most"
+        on_progress(
+            f"Step {progress.step} of {progress.iterations}{score}{left}",
+            progress.step / progress.iterations,
+        )
+
+    with report.stage("training"):
+        course = scene.train(options.iterations, show, options.preset, options.seed)
+    report.settings |= {"config": dataclasses.asdict(scene.field.config)}
+    report.figures |= {
+        "views": len(scene.capture),
+        "steps": course.step,
+        "training_seconds_of_all_runs": round(course.seconds, 1),
+        "held_out_psnr": [[step, round(score, 2)] for step, score in course.scores],
+    }
+    with report.stage("pictures"):
+        _write_sheet(scene.work / "held_out.png", scene)
+    report.write(scene.work)
+    score = f", {course.scores[-1][1]:.1f} dB on held-out views" if course.scores else ""
+    print(f"{course.step} steps{score}; the field is in {scene.work}")
+
+
+def _write_sheet(path: Path, scene: "Scene") -> None:
+    """Held-out views and the field from there, side by side; all views where none is held out."""
+    capture = scene.capture
+    out = [k for k, name in enumerate(capture.names) if name not in scene.field.names]
+    rows = []
+    for index in (out or list(range(len(capture))))[:SHEET_VIEWS]:
+        shown = scene.render(scene.camera(capture.names[index])).rgb
+        rows.append(
+            np.concatenate([capture.read(index).image, (shown * 255 + 0.5).astype(np.uint8)], 1)
+        )
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
+    Image.fromarray(np.concatenate(padded)).save(path)

@@ -1,0 +1,252 @@
+"""The training loop of both fields: progress, checkpoints, resume, early stop."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from backend.scenes import checkpoint
+
+CHECKPOINT_SECONDS = 30.0
+PREVIEW_SECONDS = 5.0
+SPEED_STEPS = 50
+"""Over so many of the latest steps, all that comes between them included, the remaining time is
+reckoned."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is.
+
+    Attributes:
+        step: steps done, of `iterations` at most.
+        loss: of the latest step.
+        score: of the latest measurement: PSNR in decibels on held-out views for a radiance field,
+            None where nothing is held out.
+        seconds: that it has trained, earlier runs included.
+        remaining: seconds that it will take yet if it does not stop early; None while unknown.
+        preview: uint8 (h, w, 3), a new picture of the field, now and then.
+    """
+
+    step: int
+    iterations: int
+    loss: float
+    score: float | None
+    seconds: float
+    remaining: float | None
+    preview: NDArray[np.uint8] | None = None
+
+
+OnStep = Callable[[Progress], None]
+"""What is told of every step. Whatever it raises ends the training, after a checkpoint."""
+
+
+class Trainee(Protocol):
+    """What `fit` trains."""
+
+    def advance(self, step: int) -> float:
+        """Do one step, the `step`-th, from 0; the loss."""
+
+    def measure(self) -> float | None:
+        """The score; more is better. It draws no random numbers."""
+
+    def preview(self) -> NDArray[np.uint8]:
+        """A small picture. It draws no random numbers."""
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint must hold."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+
+    def facts(self) -> dict[str, Any]:
+        """What JSON tells about it."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When `fit` does what.
+
+    Attributes:
+        iterations: steps in all.
+        evaluate_every: steps between two measurements.
+        stop_gain, stop_patience: it ends after so many measurements without such a gain over the
+            best; a patience of 0 never ends it.
+        seed: of the random numbers of a training that begins.
+    """
+
+    iterations: int
+    evaluate_every: int
+    stop_gain: float = 0.0
+    stop_patience: int = 0
+    seed: int = 0
+
+
+@dataclass
+class Course:
+    """How a training went so far.
+
+    Attributes:
+        step: steps done.
+        seconds: that it took, all runs together.
+        scores: (step, score) of every measurement.
+        finished: it has had all its steps or stopped early.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    scores: list[tuple[int, float]] = field(default_factory=list)
+    finished: bool = False
+
+    def stalled(self, schedule: Schedule) -> bool:
+        """Whether the last measurements show no progress any more."""
+        patience = schedule.stop_patience
+        if patience == 0 or len(self.scores) <= patience:
+            return False
+        before = max(score for _, score in self.scores[:-patience])
+        latest = max(score for _, score in self.scores[-patience:])
+        return latest < before + schedule.stop_gain
+
+
+def fit(
+    trainee: Trainee,
+    schedule: Schedule,
+    folder: Path | None,
+    name: str,
+    on_step: OnStep | None = None,
+) -> Course:
+    """Trains, or goes on from the checkpoint folder/name.json where there is one.
+
+    A checkpoint is written every 30 seconds, at the end, and when `on_step` raises. A training that
+    went on from one gives bit for bit what it would have given without the interruption, on the
+    same machine with the same number of threads.
+
+    Raises:
+        FloatingPointError: the loss is not finite any more; the last checkpoint stays.
+        CheckpointError: the checkpoint cannot be used.
+        OSError: the folder cannot be written.
+    """
+    with torch.random.fork_rng():  # nobody else's random numbers change, and nobody changes ours
+        torch.manual_seed(schedule.seed)
+        course = _resume(trainee, folder, name)
+        if (course.finished and course.step >= schedule.iterations) or course.stalled(schedule):
+            return course
+        course.finished = False
+        run = _Run(trainee, schedule, folder, name, course)
+        while not course.finished:
+            progress = run.step()
+            if on_step is not None:
+                try:
+                    on_step(progress)
+                except BaseException:
+                    run.save()
+                    raise
+        run.save()
+    return course
+
+
+class _Run:
+    """One call of `fit`."""
+
+    def __init__(
+        self, trainee: Trainee, schedule: Schedule, folder: Path | None, name: str, course: Course
+    ) -> None:
+        self._trainee, self._schedule, self._course = trainee, schedule, course
+        self._folder, self._name = folder, name
+        self._start = time.monotonic() - course.seconds
+        self._saved = self._shown = time.monotonic()
+        self._ends: deque[float] = deque([self._saved], SPEED_STEPS + 1)
+
+    def step(self) -> Progress:
+        """One step, and what is due after it."""
+        course, schedule = self._course, self._schedule
+        loss = self._trainee.advance(course.step)
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"The training diverged at step {course.step}: lower the learning rate, and check "
+                "the poses of the views."
+            )
+        course.step += 1
+        last = course.step >= schedule.iterations
+        if course.step % schedule.evaluate_every == 0 or last:
+            score = self._trainee.measure()
+            if score is not None:
+                course.scores.append((course.step, score))
+        course.finished = last or (
+            course.step % schedule.evaluate_every == 0 and course.stalled(schedule)
+        )
+        now = time.monotonic()
+        course.seconds = now - self._start
+        if now - self._saved > CHECKPOINT_SECONDS and not course.finished:
+            self.save()
+        preview = None
+        if now - self._shown > PREVIEW_SECONDS or course.finished:
+            preview, self._shown = self._trainee.preview(), now
+        self._ends.append(time.monotonic())
+        return Progress(
+            course.step,
+            schedule.iterations,
+            loss,
+            course.scores[-1][1] if course.scores else None,
+            course.seconds,
+            self._remaining(),
+            preview,
+        )
+
+    def _remaining(self) -> float | None:
+        if self._course.finished:
+            return 0.0
+        steps = len(self._ends) - 1
+        if steps < min(SPEED_STEPS, self._schedule.iterations // 10):
+            return None
+        left = self._schedule.iterations - self._course.step
+        return (self._ends[-1] - self._ends[0]) / steps * left
+
+    def save(self) -> None:
+        """Writes a checkpoint, where there is a folder for it."""
+        if self._folder is None:
+            return
+        course = self._course
+        facts = {
+            "step": course.step,
+            "iterations": self._schedule.iterations,
+            "finished": course.finished,
+            "seconds": round(course.seconds, 2),
+            "scores": course.scores,
+            "seed": self._schedule.seed,
+        }
+        state = self._trainee.state() | {"random": random_state()}
+        checkpoint.save(self._folder, self._name, facts | self._trainee.facts(), state)
+        self._saved = time.monotonic()
+
+
+def _resume(trainee: Trainee, folder: Path | None, name: str) -> Course:
+    """Loads a checkpoint into `trainee` where there is one."""
+    found = None if folder is None else checkpoint.load(folder, name)
+    if found is None:
+        return Course()
+    facts, tensors = found
+    trainee.load_state(tensors)
+    set_random_state(tensors["random"])
+    scores = [(int(step), float(score)) for step, score in facts["scores"]]
+    return Course(facts["step"], facts["seconds"], scores, facts["finished"])
+
+
+def random_state() -> dict[str, Any]:
+    """The state of torch's generators: the CPU's, and the GPUs' where there are any."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Takes over what `random_state` gave, as far as this machine has such devices."""
+    torch.set_rng_state(state["cpu"])
+    for device, cuda in enumerate(state["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(cuda, device)

@@ -1,0 +1,513 @@
+"""The radiance field: nerfstudio's nerfacto in the slice, its training, checkpoints, resume."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.scenes import checkpoint, nerfstudio_compat, radiance_training, training
+from backend.scenes.capture import Capture
+from backend.scenes.config import PRESETS, FieldConfig, ProposalConfig
+from backend.scenes.lens import Intrinsics
+from backend.scenes.nerfstudio_compat import Cameras, FieldHeadNames
+from backend.scenes.radiance_field import RadianceField
+from backend.scenes.radiance_training import RadianceTraining, Views, held_out, load, psnr, train
+from backend.scenes.rays import ViewRays
+from backend.scenes.training import Course, Progress, Schedule, fit
+
+from .tiny_capture import Truth, orbit_capture
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = dataclasses.replace(
+    PRESETS["preview"],
+    iterations=6,
+    rays=64,
+    samples=6,
+    proposals=(ProposalConfig(8, levels=2, log2_table_size=8),),
+    levels=3,
+    log2_table_size=9,
+    highest_resolution=64,
+    evaluate_every=4,
+)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Capture, Truth]:
+    return orbit_capture(tmp_path_factory.mktemp("capture"), 16, 24)
+
+
+def parameters(field: RadianceField) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in field.model.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+# the slice of nerfstudio
+
+
+def test_placeholders_are_gone_after_the_import() -> None:
+    left = [n for n, m in sys.modules.items() if type(m).__name__ == "_AbsentModule"]
+    assert left == []
+    with nerfstudio_compat.absent_packages():
+        import tyro  # type: ignore[import-not-found, unused-ignore]
+
+        with pytest.raises(nerfstudio_compat.AbsentPackageError, match="installed without"):
+            tyro.Something()()
+    assert "tyro" not in sys.modules or type(sys.modules["tyro"]).__name__ != "_AbsentModule"
+
+
+def test_the_slice_needs_no_torchvision() -> None:
+    code = (
+        "import sys, backend.scenes.radiance_field\n"
+        "print(sorted({'torchvision', 'viser', 'open3d', 'gsplat'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+# rays
+
+
+def test_rays_are_those_of_nerfstudios_cameras(scene: tuple[Capture, Truth]) -> None:
+    poses = scene[0].camera_to_box[:3]
+    cameras = [
+        Intrinsics(30.0, 28.0, 11.5, 9.0, 24, 16),
+        Intrinsics(20.0, 20.0, 4.0, 6.5, 9, 13),
+        Intrinsics(50.0, 51.0, 12.0, 12.0, 20, 5),
+    ]
+    rays = ViewRays(poses, cameras)
+    assert rays.total == 24 * 16 + 9 * 13 + 20 * 5
+    for view, camera in enumerate(cameras):
+        theirs = Cameras(
+            torch.tensor(poses[view : view + 1, :3], dtype=torch.float32),
+            *(torch.tensor([v]) for v in (camera.fx, camera.fy, camera.cx, camera.cy)),
+            camera.width,
+            camera.height,
+        ).generate_rays(camera_indices=0)
+        mine = rays.bundle(rays.of_view(view))
+        shape = (camera.height, camera.width, 3)
+        assert rays.shape(view) == shape[:2]
+        torch.testing.assert_close(mine.origins.view(shape), theirs.origins)
+        torch.testing.assert_close(mine.directions.view(shape), theirs.directions)
+        assert (mine.camera_indices == view).all()
+
+
+def test_pixels_are_the_views_own(scene: tuple[Capture, Truth]) -> None:
+    capture, truth = scene
+    views = Views(capture)
+    assert not views.alpha
+    for view in (0, 7, 15):
+        seen = views.colours(views.rays.of_view(view)).view(24, 24, 3)
+        np.testing.assert_allclose(seen.numpy() * 255, truth.images[view], atol=1e-4)
+    views.replace(7, truth.images[0])
+    assert torch.equal(views.pixels[views.rays.of_view(7)], views.pixels[views.rays.of_view(0)])
+    assert not torch.equal(views.pixels[views.rays.of_view(8)], views.pixels[views.rays.of_view(0)])
+
+
+def test_rays_through_a_point_meet_there(scene: tuple[Capture, Truth]) -> None:
+    """Origin + distance * direction lies on the floor or on a sphere, in capture coordinates."""
+    capture, truth = scene
+    rays = ViewRays(capture.camera_to_box, capture.intrinsics)
+    for view in (0, 5):
+        bundle = rays.bundle(rays.of_view(view))
+        distance = truth.distances[view].reshape(-1, 1)
+        box = bundle.origins + bundle.directions * torch.tensor(distance * capture.box_scale)
+        points = (box.double().numpy() - capture.to_box[:3, 3]) / capture.box_scale
+        mask = truth.masks[view].ravel()
+        off = np.linalg.norm(points[mask] - (0, 0, 0.6), axis=1) - 0.6
+        assert np.abs(off).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("count", "every", "expected"),
+    [(24, 8, [4, 12, 20]), (16, 8, [4, 12]), (15, 8, []), (24, 0, []), (4, 2, [1, 3])],
+)
+def test_held_out_views(count: int, every: int, expected: list[int]) -> None:
+    assert held_out(count, every) == expected
+
+
+# the model
+
+
+def test_march_is_nerfstudios_get_outputs(scene: tuple[Capture, Truth]) -> None:
+    field = RadianceField(dataclasses.replace(TINY, appearance=3), ["a", "b"])
+    rays = ViewRays(scene[0].camera_to_box[:2], scene[0].intrinsics[:2])
+    with torch.no_grad():
+        theirs = field.model(rays.bundle(rays.of_view(1)))
+    shaded = field.shade(rays.bundle(rays.of_view(1)))
+    for name, channels in (
+        ("rgb", slice(0, 3)),
+        ("depth", slice(3, 4)),
+        ("accumulation", slice(4, 5)),
+    ):
+        torch.testing.assert_close(shaded[:, channels], theirs[name])
+    positions, weights = field.weigh(rays.bundle(rays.of_view(1)))
+    torch.testing.assert_close(weights.sum(1), theirs["accumulation"])
+    assert positions.shape == (24 * 24, TINY.samples, 3)
+    samples = field.march(rays.bundle(rays.of_view(1))).samples
+    density = field.model.field(samples)[FieldHeadNames.DENSITY].detach()
+    torch.testing.assert_close(field.density(positions[:, 2]), density[:, 2, 0])
+
+
+def test_a_seed_fixes_the_field_and_nobody_elses_random_numbers() -> None:
+    state = torch.get_rng_state()
+    one, other = RadianceField(TINY, ["a"], seed=3), RadianceField(TINY, ["a"], seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert same(parameters(one), parameters(other))
+    assert not same(parameters(one), parameters(RadianceField(TINY, ["a"], seed=4)))
+
+
+def test_corrected_poses_are_what_training_sees(scene: tuple[Capture, Truth]) -> None:
+    config = dataclasses.replace(TINY, optimise_cameras=True)
+    field = RadianceField(config, ["a", "b"])
+    pose, camera = scene[0].camera_to_box[3], scene[0].intrinsics[3]
+    np.testing.assert_allclose(field.corrected(pose, "b"), pose, atol=1e-6)
+    adjustment = field.model.camera_optimizer.pose_adjustment
+    adjustment.data[1] = torch.tensor([0.1, -0.2, 0.05, 0.02, 0.03, -0.01])
+    rays = ViewRays(pose[None], [camera])
+    bundle = rays.bundle(rays.of_view(0))
+    bundle.set_camera_indices(1)
+    field.model.camera_optimizer.apply_to_raybundle(bundle)
+    corrected = ViewRays(field.corrected(pose, "b")[None], [camera])
+    mine = corrected.bundle(corrected.of_view(0))
+    torch.testing.assert_close(mine.origins, bundle.origins.detach(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(mine.directions, bundle.directions.detach(), atol=1e-5, rtol=0)
+    assert field.corrected(pose, "unknown") is pose
+
+
+def test_a_field_of_tiny_cuda_nn_is_refused_where_that_is_missing() -> None:
+    with pytest.raises(ValueError, match="tiny-cuda-nn"):
+        RadianceField(TINY, ["a"], implementation="tcnn", device="cpu")
+
+
+def test_presets_are_valid_and_full_is_nerfstudios_own() -> None:
+    assert set(PRESETS) == {"preview", "medium", "full"}
+    full = nerfstudio_compat.NerfactoModelConfig(
+        average_init_density=0.01,
+        camera_optimizer=nerfstudio_compat.CameraOptimizerConfig(mode="SO3xR3"),
+        implementation="torch",
+    )
+    from backend.scenes.radiance_field import nerfacto_config
+
+    mine = nerfacto_config(FieldConfig(), "torch", alpha=False)
+    for setting in dataclasses.fields(mine):
+        theirs = getattr(full, setting.name)
+        found = getattr(mine, setting.name)
+        if setting.name == "proposal_net_args_list":
+            theirs = [args | {"use_linear": False} for args in theirs]
+        if setting.name not in ("_target", "camera_optimizer"):
+            assert found == theirs, setting.name
+    assert PRESETS["full"].iterations == 30_000
+
+
+# training
+
+
+@pytest.mark.slow
+def test_it_learns_the_scene(scene: tuple[Capture, Truth]) -> None:
+    """Better than the best single colour by far on views that it has not seen."""
+    config = dataclasses.replace(
+        PRESETS["preview"], iterations=140, rays=384, decay_iterations=140, evaluate_every=70
+    )
+    field, course = train(scene[0], config)
+    images = scene[1].images / 255
+    flat = psnr(torch.tensor(images.mean((0, 1, 2))).expand(images.shape), torch.tensor(images))
+    assert course.scores[-1][1] > flat + 3.5
+    assert course.scores[-1][1] > course.scores[0][1]
+    rendering = field.render(scene[0].camera_to_box[4], scene[0].intrinsics[4])
+    assert rendering.rgb.shape == (24, 24, 3)
+    assert rendering.rgb.dtype == np.float32
+    shown = torch.tensor(rendering.rgb)
+    assert psnr(shown, torch.tensor(images[4], dtype=torch.float32)) > flat + 3
+    mask = scene[1].masks[4]
+    found = rendering.depth[mask] / scene[0].box_scale
+    off = np.abs(found - scene[1].distances[4][mask])
+    assert np.median(off) < 0.6  # of 4: it is the sphere that is red, not what is behind it
+
+
+def test_progress_scores_and_previews(scene: tuple[Capture, Truth]) -> None:
+    seen: list[Progress] = []
+    _, course = train(scene[0], TINY, on_step=seen.append)
+    assert [p.step for p in seen] == [1, 2, 3, 4, 5, 6]
+    assert [step for step, _ in course.scores] == [4, 6]
+    assert seen[2].score is None
+    assert seen[3].score == course.scores[0][1]
+    assert seen[-1].remaining == 0
+    assert seen[-1].preview is not None
+    assert seen[-1].preview.shape == (24, 24, 3)
+    assert seen[-1].preview.dtype == np.uint8
+    assert all(p.remaining is None or p.remaining > 0 for p in seen[:-1])
+
+
+def test_views_with_alpha(tmp_path: Path, scene: tuple[Capture, Truth]) -> None:
+    from backend.scenes.transforms_json import NewView, open_capture, write_capture
+    from backend.scenes.views import Pixels
+
+    capture, truth = scene
+    views = [
+        NewView(
+            f"{k}",
+            Pixels(truth.images[k], truth.masks[k].astype(np.uint8) * 255),
+            capture.intrinsics[k],
+            capture.camera_to_world[k],
+        )
+        for k in range(0, 16, 2)
+    ]
+    write_capture(tmp_path, views)
+    field, course = train(open_capture(tmp_path), dataclasses.replace(TINY, hold_out_every=4))
+    assert field.alpha
+    assert len(course.scores) == 2
+
+
+def test_too_few_views_are_refused(scene: tuple[Capture, Truth]) -> None:
+    with pytest.raises(ValueError, match="has 2 views: a field needs 3"):
+        train(scene[0].subset([0, 1]), TINY)
+
+
+def test_a_diverging_training_says_so(scene: tuple[Capture, Truth]) -> None:
+    with pytest.raises(FloatingPointError, match="diverged at step"):
+        train(scene[0], dataclasses.replace(TINY, learning_rate=float("inf")))
+
+
+# checkpoints
+
+
+class Cancelled(Exception):
+    """What a person who cancels raises."""
+
+
+def test_an_interrupted_training_goes_on_bit_for_bit(
+    tmp_path: Path, scene: tuple[Capture, Truth]
+) -> None:
+    config = dataclasses.replace(TINY, optimise_cameras=True, appearance=2)
+    straight, course = train(scene[0], config)
+    for stops in ((1,), (2, 5)):
+        folder = tmp_path / f"{stops}"
+        for stop in stops:
+
+            def cancel(progress: Progress, at: int = stop) -> None:
+                if progress.step == at:
+                    raise Cancelled
+
+            with pytest.raises(Cancelled):
+                train(scene[0], config, folder, cancel)
+            torch.rand(7)  # what goes on between must not matter
+        steps: list[int] = []
+        resumed, other = train(scene[0], config, folder, lambda p, s=steps: s.append(p.step))
+        assert steps == list(range(stops[-1] + 1, 7))
+        assert same(parameters(straight), parameters(resumed))
+        assert course.scores == other.scores
+        assert same(parameters(load(folder)), parameters(straight))
+        again, _ = train(scene[0], config, folder, lambda p: pytest.fail("it was finished"))
+        assert same(parameters(again), parameters(straight))
+
+
+def test_more_iterations_go_on_from_a_finished_training(
+    tmp_path: Path, scene: tuple[Capture, Truth]
+) -> None:
+    config = dataclasses.replace(TINY, stop_patience=0)
+    train(scene[0], config, tmp_path)
+    steps: list[int] = []
+    longer = dataclasses.replace(config, iterations=8)
+    train(scene[0], longer, tmp_path, lambda p: steps.append(p.step))
+    assert steps == [7, 8]
+
+
+def test_a_checkpoint_of_another_capture_or_config_is_refused(
+    tmp_path: Path, scene: tuple[Capture, Truth]
+) -> None:
+    train(scene[0], TINY, tmp_path)
+    with pytest.raises(checkpoint.CheckpointError, match="another config"):
+        train(scene[0], dataclasses.replace(TINY, levels=4), tmp_path)
+    with pytest.raises(checkpoint.CheckpointError, match="another names and held_out and capture"):
+        train(scene[0].subset(range(15)), TINY, tmp_path)
+
+
+def test_damaged_checkpoints_are_named(tmp_path: Path, scene: tuple[Capture, Truth]) -> None:
+    with pytest.raises(checkpoint.CheckpointError, match="holds no trained field"):
+        load(tmp_path)
+    train(scene[0], TINY, tmp_path)
+    (tensors,) = tmp_path.glob("radiance-*.pt")
+    content = tensors.read_bytes()
+    for damage in (content[: len(content) // 2], b"", b"nonsense"):
+        tensors.write_bytes(damage)
+        with pytest.raises(checkpoint.CheckpointError, match=tensors.name):
+            load(tmp_path)
+    tensors.unlink()
+    with pytest.raises(checkpoint.CheckpointError, match="missing or damaged"):
+        load(tmp_path)
+    (tmp_path / "radiance.json").write_text("{")
+    with pytest.raises(checkpoint.CheckpointError, match=r"radiance\.json is damaged"):
+        load(tmp_path)
+    (tmp_path / "radiance.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(checkpoint.CheckpointError, match="another version"):
+        load(tmp_path)
+
+
+def test_a_save_that_breaks_off_leaves_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every place where a file changes its name or contents."""
+    checkpoint.save(tmp_path, "radiance", {"step": 1}, {"x": torch.ones(3)})
+    real = Path.replace
+    for failing in (1, 2):
+        calls = 0
+
+        def replace(self: Path, target: Path, at: int = failing) -> Path:
+            nonlocal calls
+            calls += 1
+            if calls == at:
+                raise KeyboardInterrupt
+            return real(self, target)
+
+        monkeypatch.setattr(Path, "replace", replace)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint.save(tmp_path, "radiance", {"step": 2}, {"x": torch.zeros(3)})
+        monkeypatch.setattr(Path, "replace", real)
+        found = checkpoint.load(tmp_path, "radiance")
+        assert found is not None
+        assert found[0]["step"] == 1
+        assert torch.equal(found[1]["x"], torch.ones(3))
+    checkpoint.save(tmp_path, "radiance", {"step": 3}, {"x": torch.zeros(3)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "radiance-000003.pt",
+        "radiance.json",
+    ]
+
+
+KILLED = """
+import dataclasses, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from backend.scenes import training
+from backend.scenes.radiance_training import train
+from backend.scenes.transforms_json import open_capture
+from tests.backend.test_radiance_field import TINY
+training.CHECKPOINT_SECONDS = 0.0  # after every step
+config = dataclasses.replace(TINY, iterations=10_000)
+capture = open_capture(Path(sys.argv[1]))
+train(capture, config, Path(sys.argv[2]), lambda p: print(p.step, flush=True))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_loses_no_checkpoint(tmp_path: Path, scene: tuple[Capture, Truth]) -> None:
+    """Killed at random moments while it saves after every step, it always goes on."""
+    rng = np.random.default_rng(0)
+    reached = 0
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", KILLED, scene[0].folder, tmp_path],
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as child:
+            assert child.stdout is not None
+            first = int(child.stdout.readline())
+            assert first in (reached + 1, reached + 2)  # the last save may have been complete
+            last = first
+            for _ in range(int(rng.integers(3, 8))):
+                last = int(child.stdout.readline())
+            time.sleep(float(rng.random()) * 0.05)
+            child.send_signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
+            last = max([last, *(int(line) for line in child.stdout.read().split())])
+        facts = checkpoint.load_facts(tmp_path, "radiance")
+        assert facts is not None
+        assert facts["step"] in (last, last + 1)
+        load(tmp_path)
+        reached = facts["step"]
+
+
+# the loop
+
+
+class Counter:
+    """A trainee whose scores are given."""
+
+    def __init__(self, scores: list[float]) -> None:
+        self.scores, self.steps = scores, 0
+
+    def advance(self, step: int) -> float:
+        assert step == self.steps
+        self.steps += 1
+        return 1.0
+
+    def measure(self) -> float:
+        return self.scores[self.steps - 1]
+
+    def preview(self) -> np.ndarray:
+        return np.zeros((1, 1, 3), np.uint8)
+
+    def state(self) -> dict[str, int]:
+        return {"steps": self.steps}
+
+    def load_state(self, state: dict[str, int]) -> None:
+        self.steps = state["steps"]
+
+    def facts(self) -> dict[str, object]:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "steps"),
+    [
+        ([1, 2, 3, 4, 5, 6], 2, 6),
+        ([1, 2, 3, 3, 3, 9], 2, 5),
+        ([5, 4, 3, 2, 1, 0], 3, 4),
+        ([5, 4, 3, 2, 1, 0], 0, 6),
+        ([1, 1.06, 1.12, 1.18, 1.24, 1.3], 2, 6),
+    ],
+)
+def test_early_stop(scores: list[float], patience: int, steps: int) -> None:
+    schedule = Schedule(6, 1, stop_gain=0.1, stop_patience=patience)
+    course = fit(Counter(scores), schedule, None, "x")
+    assert course.step == steps
+    assert course.finished
+
+
+def test_a_kill_inside_a_step_saves_nothing_half_done(tmp_path: Path) -> None:
+    counter = Counter([1.0] * 6)
+
+    def killed(step: int) -> float:
+        counter.steps += 1
+        if step == 3:
+            raise KeyboardInterrupt
+        return 1.0
+
+    counter.advance = killed  # type: ignore[method-assign]
+    training_schedule = Schedule(6, 1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(counter, training_schedule, tmp_path, "x")
+    assert checkpoint.load(tmp_path, "x") is None
+    assert Course() == training._resume(counter, tmp_path, "x")
+
+
+def test_training_state_survives_a_copy(scene: tuple[Capture, Truth]) -> None:
+    """The optimizer's moments are part of the state: without them the next step differs."""
+    views = Views(scene[0])
+    one = RadianceTraining(RadianceField(TINY, views.names), views, None)
+    other = RadianceTraining(RadianceField(TINY, views.names, seed=9), views, None)
+    for step in range(3):
+        one.advance(step)
+    other.load_state(copy.deepcopy(one.state()))
+    for training_run in (one, other):
+        torch.manual_seed(5)
+        training_run.advance(3)
+    assert same(parameters(one.field), parameters(other.field))
+    assert one.measure() is None
+    assert radiance_training.NAME == "radiance"

@@ -1,0 +1,141 @@
+"""A scene from its folder: train, render, relevance, and what lies where; `scene train`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backend.editing.relevance import RelevanceMap
+from backend.report import Report
+from backend.scenes import Camera, Scene, train_command
+from backend.scenes.capture import CaptureError
+from backend.scenes.checkpoint import CheckpointError
+from backend.scenes.config import PRESETS, RelevanceConfig
+
+from .test_radiance_field import TINY
+from .tiny_capture import Truth, orbit_capture
+
+RELEVANCE = RelevanceConfig(iterations=3, rays=64, levels=2, log2_table_size=8, evaluate_every=3)
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
+    folder = tmp_path_factory.mktemp("capture")
+    return folder, orbit_capture(folder, 16, 24)[1]
+
+
+@pytest.fixture(scope="module")
+def trained(
+    capture: tuple[Path, Truth], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Scene, dict[Path, bytes]]:
+    """A scene trained a little, and the capture's files as they were before."""
+    before = {path: path.read_bytes() for path in capture[0].rglob("*") if path.is_file()}
+    scene = Scene.open(capture[0], work=tmp_path_factory.mktemp("work"), device="cpu")
+    scene.train(config=TINY)
+    return scene, before
+
+
+def map_of(mask: np.ndarray) -> RelevanceMap:
+    raw = mask.reshape(6, 4, 6, 4).mean((1, 3)).astype(np.float32)
+    return RelevanceMap(raw, raw, raw * 0, (6, 6), 0.5, 1.0, True)
+
+
+def test_depth_and_cameras_are_in_capture_coordinates(
+    trained: tuple[Scene, dict[Path, bytes]],
+) -> None:
+    scene = trained[0]
+    camera = scene.camera(scene.capture.names[3])
+    np.testing.assert_allclose(camera.pose, scene.capture.camera_to_world[3], atol=1e-9)
+    seen = scene.render(camera)
+    rgb, depth, relevance = seen
+    assert rgb is seen.rgb
+    assert rgb.shape == (24, 24, 3)
+    assert relevance is None
+    in_box = scene.field.render(scene.capture.camera_to_box[3], camera.intrinsics)
+    np.testing.assert_array_equal(rgb, in_box.rgb)
+    assert depth is not None
+    np.testing.assert_allclose(depth * scene.capture.box_scale, in_box.depth, rtol=1e-6)
+    moved = camera.pose.copy()
+    moved[:3, 3] += (0.5, -0.2, 0.1)
+    other = scene.render(Camera(moved, camera.intrinsics.resized(12, 10)))
+    assert other.rgb.shape == (10, 12, 3)
+
+
+def test_a_scene_opened_again_has_its_field(trained: tuple[Scene, dict[Path, bytes]]) -> None:
+    scene = trained[0]
+    again = Scene.open(scene.capture.folder, work=scene.work, device="cpu")
+    camera = scene.camera(scene.capture.names[0])
+    np.testing.assert_array_equal(again.render(camera).rgb, scene.render(camera).rgb)
+
+
+def test_relevance_is_kept_and_calibrated(
+    trained: tuple[Scene, dict[Path, bytes]], capture: tuple[Path, Truth]
+) -> None:
+    scene, before = trained
+    inside = [scene.capture.names.index(name) for name in scene.field.names]
+    maps = [map_of(capture[1].masks[k]) for k in inside]
+    found = scene.train_relevance("red-ball", maps, config=RELEVANCE)
+    camera = scene.camera(scene.capture.names[0])
+    seen = scene.render(camera, found)
+    assert seen.relevance is not None
+    assert seen.relevance.shape == (24, 24)
+    assert 0 <= seen.relevance.min() <= seen.relevance.max() <= 1
+    kept = scene.relevance("red-ball")
+    assert kept.calibration == found.calibration
+    again = scene.render(camera, kept).relevance
+    assert again is not None
+    np.testing.assert_array_equal(again, seen.relevance)
+    # nothing of the capture has changed, and nothing was added
+    assert before == {p: p.read_bytes() for p in capture[0].rglob("*") if p.is_file()}
+
+
+def test_what_is_not_there_is_said(
+    trained: tuple[Scene, dict[Path, bytes]], capture: tuple[Path, Truth], tmp_path: Path
+) -> None:
+    scene = trained[0]
+    fresh = Scene.open(capture[0], work=tmp_path, device="cpu")
+    with pytest.raises(CheckpointError, match="holds no trained field: train one first"):
+        fresh.render(Camera(np.eye(4), scene.capture.intrinsics[0]))
+    with pytest.raises(CaptureError, match="has no view nonsense"):
+        scene.camera("nonsense")
+    with pytest.raises(ValueError, match="no preset 'large': use preview"):
+        fresh.train(config="large")
+    with pytest.raises(CheckpointError, match="holds no relevance field"):
+        scene.relevance("unknown")
+    for name in ("", "../out", "A", "a/b"):
+        with pytest.raises(ValueError, match="An edit's name"):
+            scene.relevance(name)
+    with pytest.raises(ValueError, match="1 maps for"):
+        scene.train_relevance("x", [map_of(capture[1].masks[0])])
+
+
+def test_the_work_folder_is_in_the_captures(capture: tuple[Path, Truth]) -> None:
+    assert Scene.open(capture[0]).work == capture[0] / ".wys"
+
+
+def test_scene_train_writes_pictures_and_a_report(
+    capture: tuple[Path, Truth], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    parser = argparse.ArgumentParser()
+    train_command.add_train_command(parser.add_subparsers())
+    arguments = ["train", str(capture[0]), "--work", str(tmp_path), "--device", "cpu"]
+    options = parser.parse_args([*arguments, "--iterations", "5"])
+    said: list[tuple[str, float]] = []
+    options.run_scene(options, Report(["x"]), lambda words, share: said.append((words, share)))
+    assert said[0][0].startswith("Step 1 of 5")
+    assert said[-1][1] == 1.0
+    assert "dB" in said[-1][0]
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["figures"]["steps"] == 5
+    assert report["settings"]["config"]["levels"] == TINY.levels
+    assert len(report["figures"]["held_out_psnr"]) == 2
+    with Image.open(tmp_path / "held_out.png") as sheet:
+        assert sheet.size == (48, 48)
+        left = np.asarray(sheet)[:24, :24]
+    np.testing.assert_array_equal(left, capture[1].images[4])
