@@ -46,6 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
         from backend.evaluation import relevance
 
         return relevance.run(options, command)
+    if options.command == "bench":
+        from backend.scenes import bench_radiance
+
+        return bench_radiance.run(options, command)
     if options.command == "scene":
         return scene_commands.run(options, command, _progress_line())
     try:
@@ -166,6 +170,16 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write the prompt check's limit into the model's folder; validation scenes only",
     )
+    bench = commands.add_parser("bench", help="how fast this machine is")
+    benches = bench.add_subparsers(dest="what", required=True)
+    radiance = benches.add_parser(
+        "radiance",
+        help="a training step of nerfacto: nerfstudio's own torch implementation against ours",
+        description="Both take turns on the same rays. Write DIR/report.json.",
+    )
+    radiance.add_argument("--out", type=Path, required=True, metavar="DIR")
+    radiance.add_argument("--rays", type=int, default=4096, help="in a step (4096)")
+    radiance.add_argument("--rounds", type=int, default=3, help="timed steps of each (3)")
     scene_commands.add_scene_commands(commands)
     return parser
 

@@ -21,12 +21,6 @@ VIEWS = 24
 CAMERA_DISTANCE = 1.0
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The benchmark's own options, beside --out."""
-    parser.add_argument("--rays", type=int, default=PRESETS["full"].rays, help="in a step (4096)")
-    parser.add_argument("--rounds", type=int, default=3, help="timed steps of each (3)")
-
-
 class _Stepper:
     """A model, its optimizer, and steps of nerfacto's training on given rays."""
 

@@ -74,10 +74,11 @@ def read_mesh_folder(folder: Path) -> MeshFolder:
     path = folder / "mesh.npz"
     arrays = _read_arrays(path)
     texture = _read_image(folder / "texture.png")
-    fx, fy, cx, cy, width, height = (*arrays["intrinsics"].tolist(), *arrays["size"].tolist())
-    if not np.isfinite((fx, fy, cx, cy, width, height)).all() or min(fx, fy, width, height) <= 0:
+    lens, size = arrays["intrinsics"], arrays["size"]
+    if not np.isfinite([*lens, *size]).all() or min(*lens[:2], *size) <= 0:
         raise MeshError(f"{path} holds intrinsics or a size that no camera has: write it again.")
-    camera = Intrinsics(fx, fy, cx, cy, int(width), int(height))
+    fx, fy, cx, cy = lens.tolist()
+    camera = Intrinsics(fx, fy, cx, cy, int(size[0]), int(size[1]))
     if not len(arrays["camera_to_world"]):
         raise MeshError(f"{path} holds no cameras: write it again with at least one view.")
     try:

@@ -1,0 +1,258 @@
+"""Edit the texture of a known mesh by an instruction: the dataset update of section 4.3, with the
+textured mesh in place of a radiance field.
+
+1. Relevance maps of all views are normalised together and gathered per texel, each view counting
+   by how well it sees the texel. Thresholded, they are the region.
+2. View by view: the current render, noised to a random level, is edited inside the region,
+   conditioned on the original view; what the edit changed is blended into the texture.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.editing import Editor, RelevanceMap, Step
+from backend.editing.relevance import NOISE_LEVEL, normalise, suggest_threshold
+from backend.scenes.mesh_painting import (
+    PaintConfig,
+    Painting,
+    PreparedView,
+    nearest_on_mesh,
+    prepare_views,
+    spread_to_margin,
+)
+from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh, sample
+from protocol.messages import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
+
+OnProgress = Callable[[str, float, NDArray[np.uint8] | None], None]
+"""Called with what is being done in words, the share 0..1 that is done, and a render or None. What
+it raises ends the edit; nothing that was handed in is ever changed."""
+
+
+@dataclass(frozen=True)
+class MeshEditConfig(PaintConfig):
+    """All settings of a texture edit."""
+
+    threshold: float | None = None
+    """0..1, relevance from which a texel is edited; None parts the texels by Otsu's method."""
+    noise_level: float = NOISE_LEVEL
+    """0..1, share of the diffusion's steps up to which views are noised for their relevance."""
+    relevance_seeds: tuple[int, ...] = DEFAULT_SEEDS
+    """Noise seeds of the relevance maps; each view's raw differences are averaged over them."""
+    normalisation: Normalisation = DEFAULT_NORMALISATION
+    """How the raw differences of all views together become relevance 0..1."""
+    text_guidance: float = 7.5
+    """s_T of Eq. 1."""
+    image_guidance: float = 1.5
+    """s_I of Eq. 1."""
+    steps: int = 20
+    """Denoising steps of one view's edit."""
+    noise_range: tuple[float, float] = (0.02, 0.98)
+    """Levels that a render is noised to, drawn evenly. As much of a view's region as no edit has
+    reached yet, so much of the range is left out from below: the first edit starts at its end."""
+    rounds: int = 3
+    """How often each view is edited at most, in an order drawn anew for each round. Every
+    round has half the noise range of the one before, so that the views agree in the end."""
+    settled: float = 0.01
+    """Mean change of the region's texels in a round, 0..1, below which it was the last."""
+    seed: int = 0
+    """Fixes order, noise levels and noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class EditedView:
+    """One edit of one view.
+
+    Attributes:
+        view: which view.
+        round: in which round, from 0.
+        before: uint8 (H, W, 3), the render that the edit started from.
+        after: uint8 (H, W, 3), the edited view.
+        mask: bool (H, W), the region in this view.
+        seed: of its noise.
+        noise_level: 0..1, that it started from.
+    """
+
+    view: int
+    round: int
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    seed: int
+    noise_level: float
+
+
+@dataclass(frozen=True, eq=False)
+class MeshEdit:
+    """An edited texture.
+
+    Attributes:
+        texture: uint8, as the mesh's own; texels outside `region` have its bytes.
+        relevance: float32 (T, S), 0..1, 0 where no view shows the texel.
+        region: bool (T, S), the texels that were edited, with their margin.
+        threshold: what the relevance was thresholded at.
+        applies: whether the prompt check passed in any of the views, or None with one seed.
+        renders: uint8 (H, W, 3) for each view, how it looks with the new texture.
+        masks: bool (H, W) for each view, the region in it.
+        edits: every edit of a view, in the order in which they were made.
+    """
+
+    texture: NDArray[np.uint8]
+    relevance: NDArray[np.float32]
+    region: NDArray[np.bool_]
+    threshold: float
+    applies: bool | None
+    renders: tuple[NDArray[np.uint8], ...]
+    masks: tuple[NDArray[np.bool_], ...]
+    edits: tuple[EditedView, ...]
+
+
+def edit_mesh(
+    mesh: TexturedMesh,
+    views: Sequence[MeshView],
+    instruction: str,
+    editor: Editor,
+    config: MeshEditConfig | None = None,
+    on_progress: OnProgress | None = None,
+) -> MeshEdit:
+    """Edit a mesh's texture where an instruction applies.
+
+    Args:
+        mesh: the mesh and its texture; not changed.
+        views: renders of it, of one size.
+        instruction: such as "turn the bear into a panda".
+        editor: the model; its image is another one afterwards.
+        config: by default `MeshEditConfig()`.
+        on_progress: told what is being done; what it raises ends the edit.
+
+    Raises:
+        MeshError: no view shows the mesh, or the views are not of one size.
+        ValueError: a setting is out of range.
+    """
+    config = config or MeshEditConfig()
+    report = on_progress or (lambda words, fraction, preview: None)
+    _check(views, config)
+    per_edit = config.steps + 1
+    total = len(views) * (len(config.relevance_seeds) + config.rounds * per_edit) + 1
+    done = 0
+    report("Finding what each view shows", 0.0, None)
+    prepared = prepare_views(mesh, views, config)
+    maps = []
+    for index, view in enumerate(prepared):
+        report(f"Relevance of view {index + 1} of {len(views)}", done / total, view.image)
+        editor.set_image(view.image)
+        maps.append(
+            editor.relevance(
+                instruction, noise_level=config.noise_level, seeds=config.relevance_seeds
+            )
+        )
+        done += len(config.relevance_seeds)
+    together = normalise(np.stack([one.raw for one in maps]), config.normalisation)
+    maps = [replace(one, values=values) for one, values in zip(maps, together, strict=True)]
+    relevance, seen = gather_relevance(mesh, prepared, maps, config)
+    threshold = config.threshold
+    if threshold is None:
+        # Over the views, not over the texels: the instruction may mean the whole mesh.
+        threshold = suggest_threshold(together)
+    checks = [one.applies for one in maps if one.applies is not None]
+    painting = Painting(mesh, prepared, seen & (relevance >= threshold), config)
+    edits: list[EditedView] = []
+    random = np.random.default_rng(config.seed)
+    for number in range(config.rounds if painting.region.any() else 0):
+        before = painting.changes.copy()
+        low, high = config.noise_range
+        high = low + (high - low) / 2**number
+        for count, index in enumerate(random.permutation(len(views))):
+            level = high - (high - low) * painting.painted(index) * random.random()
+            seed = int(random.integers(2**31))
+            if not painting.masks[index].any():
+                continue
+            start = painting.render(index)
+            words = f"Round {number + 1} of {config.rounds}, view {count + 1} of {len(views)}"
+            begun = done + count * per_edit
+            report(words, begun / total, start)
+            editor.set_image(prepared[index].image)
+            edit = editor.edit(
+                instruction,
+                text_guidance=config.text_guidance,
+                image_guidance=config.image_guidance,
+                steps=config.steps,
+                strength=level,
+                seed=seed,
+                mask=painting.masks[index],
+                start=start,
+                on_step=_teller(report, words, begun, total),
+            )
+            painting.write(index, edit.image)
+            edits.append(
+                EditedView(
+                    int(index), number, start, edit.image, painting.masks[index], seed, level
+                )
+            )
+        done += len(views) * per_edit
+        if number > 0 and np.abs(painting.changes - before).mean() < config.settled:
+            break
+    report("Writing the texture", (total - 1) / total, None)
+    painting.fill()
+    texture, region = painting.texture()
+    return MeshEdit(
+        texture=texture,
+        relevance=spread_to_margin(relevance, painting.source),
+        region=region,
+        threshold=threshold,
+        applies=any(checks) if checks else None,
+        renders=tuple(painting.render(index) for index in range(len(views))),
+        masks=painting.masks,
+        edits=tuple(edits),
+    )
+
+
+def gather_relevance(
+    mesh: TexturedMesh,
+    views: Sequence[PreparedView],
+    maps: Sequence[RelevanceMap],
+    config: MeshEditConfig,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Relevance per texel from the views' maps, which were normalised together.
+
+    Returns:
+        Relevance, float32 (T, S) in 0..1, and where it is known, bool (T, S): where a view shows
+        the texel, or one of its near neighbours on the mesh.
+    """
+    texels = mesh.size[0] * mesh.size[1]
+    values, weights = np.zeros(texels), np.zeros(texels)
+    for view, one in zip(views, maps, strict=True):
+        at_pixels = one.at(*view.confidence.shape)
+        counting = np.stack([view.confidence * at_pixels, view.confidence], axis=-1)
+        value, weight = (sample(counting, view.surface.point) * view.surface.weight[:, None]).T
+        texel = mesh.surface.texel[view.surface.index]
+        values += np.bincount(texel, value, texels)
+        weights += np.bincount(texel, weight, texels)
+    seen = weights > 1e-9
+    relevance = np.where(seen, values / weights.clip(1e-9, None), 0.0).astype(np.float32)
+    texel = mesh.surface.texel
+    unseen, source = nearest_on_mesh(mesh, seen[texel], ~seen[texel], config.unseen_reach)
+    relevance[texel[unseen]] = relevance[texel[source]]
+    seen[texel[unseen]] = True
+    return relevance.reshape(mesh.size), seen.reshape(mesh.size)
+
+
+def _teller(report: OnProgress, words: str, begun: int, total: int) -> Callable[[Step], None]:
+    """Reports every denoising step, so that an edit can be ended within one."""
+    return lambda step: report(words, (begun + step.index + 1) / total, None)
+
+
+def _check(views: Sequence[MeshView], config: MeshEditConfig) -> None:
+    if not views:
+        raise MeshError("A texture edit needs at least one view of the mesh.")
+    if len({view.image.shape for view in views}) > 1:
+        raise MeshError("All views of a mesh must have the same size.")
+    if config.threshold is not None and not 0 <= config.threshold <= 1:
+        raise ValueError(f"The threshold must lie in 0..1, not at {config.threshold}.")
+    low, high = config.noise_range
+    if not 0 < low <= high <= 1:
+        raise ValueError(f"The noise range must rise within 0..1, unlike {config.noise_range}.")
+    if config.rounds < 1 or config.samples < 1:
+        raise ValueError("A texture edit needs at least 1 round and 1 sample a pixel.")

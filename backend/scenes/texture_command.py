@@ -1,0 +1,252 @@
+"""`python -m backend scene texture`: an edited texture for a mesh that Blender has written."""
+
+import argparse
+import contextlib
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from backend.contact_sheet import Tile, contact_sheet
+from backend.report import Report
+from backend.scenes.mesh_folder import MeshFolder, read_mesh_folder
+from protocol.messages import DEFAULT_SEEDS
+
+if TYPE_CHECKING:
+    from backend.scenes.mesh_edit import EditedView, MeshEdit
+
+SIDES = 3
+
+
+def add_texture_command(
+    kinds: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    """Add `scene texture` to the scene commands."""
+    texture = kinds.add_parser(
+        "texture",
+        help="edit the texture of a mesh from Blender",
+        description="FOLDER is written by blender_addon/demo/export_mesh.py. Write DIR/texture.png "
+        "(outside the edited region with its own bytes), DIR/relevance.png (of each texel), "
+        "DIR/views with every view before and after and the region in it, DIR/contact_sheet.png "
+        "and DIR/report.json. DIR appears when all of it is there.",
+    )
+    texture.add_argument("folder", type=Path, metavar="FOLDER")
+    texture.add_argument("instruction", metavar="INSTRUCTION", help='"make the bottle blue"')
+    texture.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    texture.add_argument("--model", default="auto", help="hub id, folder, demo or auto (auto)")
+    texture.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    texture.add_argument("--dtype", default="auto", help="auto, float32, float16, bfloat16")
+    texture.add_argument(
+        "--threshold", type=float, help="relevance to edit from, 0..1 (default: what suits the map)"
+    )
+    texture.add_argument("--steps", type=int, default=20, help="of one view's edit (20)")
+    texture.add_argument("--text-guidance", type=float, default=7.5, help="(7.5; demo model: 2)")
+    texture.add_argument("--image-guidance", type=float, default=1.5, help="(1.5)")
+    texture.add_argument(
+        "--seeds",
+        type=int,
+        default=len(DEFAULT_SEEDS),
+        metavar="K",
+        help=f"average the relevance over K noises ({len(DEFAULT_SEEDS)})",
+    )
+    texture.add_argument("--rounds", type=int, default=3, help="edits of each view at most (3)")
+    texture.add_argument("--seed", type=int, default=0, help="(0)")
+    texture.set_defaults(run_scene=run_texture, cancelled="cancelled; nothing was written")
+
+
+def run_texture(
+    options: argparse.Namespace, report: Report, on_progress: Callable[[str, float], None]
+) -> None:
+    """Do it.
+
+    Raises:
+        MeshError, ModelNotFound, ValueError, FloatingPointError, OSError: the folder, the model or
+            a setting cannot be used, or DIR is there already; nothing was written.
+    """
+    out: Path = options.out.resolve()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is not empty: name a new folder with --out.")
+    if options.seeds < 1 or options.steps < 1:
+        raise ValueError("--seeds and --steps must be 1 or more.")
+    if not (options.text_guidance >= 0 and options.image_guidance >= 0):
+        raise ValueError("--text-guidance and --image-guidance must be 0 or more.")
+    with report.stage("reading"):
+        folder = read_mesh_folder(options.folder)
+    # Only now: torch takes seconds to load, which a mistyped folder need not pay.
+    from backend.editing import Editor
+    from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh
+
+    config = MeshEditConfig(
+        lit=folder.lit,
+        threshold=options.threshold,
+        relevance_seeds=tuple(range(options.seeds)),
+        text_guidance=options.text_guidance,
+        image_guidance=options.image_guidance,
+        steps=options.steps,
+        rounds=options.rounds,
+        seed=options.seed,
+    )
+    with _appearing(out) as unfinished:
+        with report.stage("loading the model"):
+            editor = Editor.from_pretrained(options.model, options.device, options.dtype)
+        backbone = editor.backbone
+        report.settings |= dataclasses.asdict(config) | {
+            "model": backbone.name,
+            "device": backbone.device_name,
+            "dtype": str(backbone.dtype),
+        }
+        print(f"model {backbone.name} on {backbone.device_name}")
+        with report.stage("editing"):
+            edit = edit_mesh(
+                folder.mesh,
+                folder.views,
+                options.instruction,
+                editor,
+                config,
+                lambda words, share, _: on_progress(words, share),
+            )
+        report.figures |= _figures(folder, edit, report.seconds["editing"])
+        _write(unfinished, folder, edit, report)
+    on_progress("Written", 1.0)
+    for line in _summary(report.figures):
+        print(line)
+    print(f"wrote texture.png, relevance.png, views, contact_sheet.png and report.json to {out}")
+
+
+@contextlib.contextmanager
+def _appearing(out: Path) -> Iterator[Path]:
+    """A new folder beside `out`, which becomes it in one step at the block's end; nothing is left
+    of it after an error.
+    """
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)  # of a process that was killed
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        if out.exists():
+            out.rmdir()  # empty; Windows replaces no folder
+        unfinished.replace(out)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+def rerender_differences(edit: "MeshEdit") -> dict[int, tuple[float, int]]:
+    """How far the renders with the new texture are from the latest edit of each view.
+
+    Returns:
+        For each view that was edited: the mean absolute difference over the region's pixels and
+        channels, as a share of the range of colours, and how many pixels these are.
+    """
+    latest: dict[int, EditedView] = {one.view: one for one in edit.edits}
+    found = {}
+    for view, one in sorted(latest.items()):
+        apart = np.abs(edit.renders[view].astype(np.float64) - one.after)[one.mask]
+        found[view] = (float(apart.mean()) / 255, int(one.mask.sum()))
+    return found
+
+
+def _figures(folder: MeshFolder, edit: "MeshEdit", seconds: float) -> dict[str, Any]:
+    on_mesh = np.unique(folder.mesh.surface.texel)
+    differences = rerender_differences(edit)
+    mean = worst = None
+    if differences:
+        shares, pixels = np.array(list(differences.values())).T
+        mean, worst = float(np.average(shares, weights=pixels)), float(shares.max())
+    return {
+        "views": len(folder.views),
+        "applies": edit.applies,
+        "threshold": round(float(edit.threshold), 4),
+        "edited_share_of_texture": float(edit.region.mean()),
+        "edited_share_of_mesh": float(edit.region.reshape(-1)[on_mesh].mean()),
+        "rerender_difference": mean,
+        "rerender_difference_of_worst_view": worst,
+        "seconds_per_view": round(seconds / len(folder.views), 2),
+        "edits": [
+            {
+                "view": one.view,
+                "round": one.round,
+                "seed": one.seed,
+                "noise_level": round(one.noise_level, 4),
+            }
+            for one in edit.edits
+        ],
+    }
+
+
+def _summary(figures: dict[str, Any]) -> list[str]:
+    """The figures in words."""
+    lines = []
+    if figures["applies"] is not None:
+        seen = "applies" if figures["applies"] else "does not apply"
+        lines.append(f"prompt check: {seen}; threshold {figures['threshold']:.2f}")
+    if figures["rerender_difference"] is None:
+        return [*lines, "note: no texel is that relevant: the texture is as it was"]
+    return [
+        *lines,
+        f"{figures['edited_share_of_mesh']:.1%} of the mesh's texels were edited, "
+        f"{figures['seconds_per_view']:.1f} s a view",
+        f"the new texture is {figures['rerender_difference']:.2%} from the edited views inside the "
+        f"region ({figures['rerender_difference_of_worst_view']:.2%} in the worst one)",
+    ]
+
+
+def _write(out: Path, folder: MeshFolder, edit: "MeshEdit", report: Report) -> None:
+    """Write everything into a folder that is there."""
+    Image.fromarray(edit.texture).save(out / "texture.png")
+    report.figures["outside_is_input"] = _keeps_outside(out / "texture.png", folder, edit.region)
+    Image.fromarray(np.rint(edit.relevance * 255).astype(np.uint8)).save(out / "relevance.png")
+    (out / "views").mkdir()
+    for number, view in enumerate(folder.views):
+        pictures: dict[str, NDArray[Any]] = {
+            "before": view.image,
+            "after": edit.renders[number],
+            "mask": edit.masks[number],
+        }
+        for name, picture in pictures.items():
+            Image.fromarray(picture).save(out / "views" / f"{number:03d}_{name}.png")
+    _sheet(folder, edit).save(out / "contact_sheet.png")
+    report.write(out)
+
+
+def _keeps_outside(path: Path, folder: MeshFolder, region: NDArray[np.bool_]) -> bool:
+    """Whether the file has the original's bytes outside the region, and its alpha everywhere."""
+    with Image.open(path) as file:
+        written = np.asarray(file)
+    original = folder.mesh.texture
+    return (
+        written.shape == original.shape
+        and np.array_equal(written[~region], original[~region])
+        and np.array_equal(written[..., 3:], original[..., 3:])
+    )
+
+
+def _sheet(folder: MeshFolder, edit: "MeshEdit") -> Image.Image:
+    """Before and after, from sides that are far from each other."""
+    sides = _sides(folder, edit.masks)
+    before: list[Tile] = [
+        (Image.fromarray(folder.views[side].image), f"view {side}, before") for side in sides
+    ]
+    after: list[Tile] = [
+        (Image.fromarray(edit.renders[side]), f"view {side}, after") for side in sides
+    ]
+    return contact_sheet([before, after])
+
+
+def _sides(folder: MeshFolder, masks: Sequence[NDArray[np.bool_]]) -> list[int]:
+    """The view that shows most of the region, and then always that which looks from farthest away
+    from the ones before.
+    """
+    looks = np.stack([view.camera_to_world[:3, 2] for view in folder.views])
+    chosen = [int(np.argmax([mask.sum() for mask in masks]))]
+    while len(chosen) < min(SIDES, len(looks)):
+        nearest = (looks @ looks[chosen].T).max(axis=1)
+        nearest[chosen] = np.inf
+        chosen.append(int(nearest.argmin()))
+    return chosen

@@ -1,0 +1,150 @@
+"""Writes what the backend needs to edit a mesh's texture.
+
+    BLENDER_PYTHON blender_addon/demo/export_mesh.py MODEL --object NAME --out FOLDER
+    BACKEND_PYTHON -m backend scene texture FOLDER "make the bottle blue" --out DIR
+
+with the Pythons of .venv-blender and .venv-backend. MODEL is an .obj, .glb, .gltf or .blend file.
+FOLDER gets mesh.npz (what `backend.scenes.mesh_folder` reads), texture.png and views/000.png ...
+A .blend file's scene is rendered in its own light by its own engine; other files get a sky, a sun
+and Cycles.
+"""
+
+import argparse
+import importlib
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import bpy
+import numpy as np
+from mesh_views import import_mesh
+from render_samples import silence
+
+FIELD_OF_VIEW = math.radians(40)
+SKY = (0.45, 0.5, 0.58)
+SUN_STRENGTH, SUN_ANGLES = 2.5, (0.7, 0.3, 0.5)
+SAMPLES = 32
+
+
+def main() -> int:
+    """Export; the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL")
+    parser.add_argument("--object", metavar="NAME", help="which mesh (the only one there is)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--views", type=int, default=12, metavar="N", help="(12)")
+    parser.add_argument("--size", type=int, default=128, help="pixels a side of a view (128)")
+    parser.add_argument("--unlit", action="store_true", help="views show the bare texture")
+    parser.add_argument("--up", choices=("Y", "Z"), default="Y", help="an .obj's up axis (Y)")
+    options = parser.parse_args()
+    addon = _addon("capture", "mesh_texture", "view_cameras", "encode")
+    try:
+        _export(options, addon)
+    except (ValueError, OSError, RuntimeError) as error:  # CaptureError and Blender's own too
+        print(f"error: {str(error).strip().removeprefix('Error: ')}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _addon(*names: str) -> dict[str, ModuleType]:
+    """Modules of the add-on, without its `__init__`: that needs the protocol, which lies beside it
+    only in the built extension.
+    """
+    package = ModuleType("watch_your_steps")
+    package.__path__ = [str(Path(__file__).parents[1])]
+    sys.modules[package.__name__] = package
+    return {name: importlib.import_module(f"{package.__name__}.{name}") for name in names}
+
+
+def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
+    if options.views < 1 or options.size < 16:
+        raise ValueError("An export needs at least 1 view of 16 pixels a side.")
+    with silence():
+        scene = _open(options.model, options.up)
+    thing = _find(scene, options.object, options.model)
+    read = addon["mesh_texture"].read_mesh_texture(bpy.context, thing)
+    cameras, size = addon["view_cameras"], options.size
+    poses = cameras.poses_around(read.corners.reshape(-1, 3), options.views, FIELD_OF_VIEW)
+    image, images = bpy.data.images[read.image], []
+    for number in range(options.views):
+        print(f"view {number + 1} of {options.views}", flush=True)
+        with silence():
+            views = cameras.render_around(
+                bpy.context,
+                thing,
+                image,
+                poses[number : number + 1],
+                size,
+                FIELD_OF_VIEW,
+                not options.unlit,
+            )
+        images.append(views.images[0])
+    arrays: dict[str, Any] = {
+        "corners": read.corners,
+        "uvs": read.uvs,
+        "occluders": read.occluders,
+        "intrinsics": views.intrinsics,
+        "size": np.array([size, size]),
+        "camera_to_world": poses,
+        "lit": np.array(not options.unlit),
+    }
+    encode = addon["encode"].encode_png
+    (options.out / "views").mkdir(parents=True, exist_ok=True)
+    (options.out / "texture.png").write_bytes(encode(read.texture))
+    for number, picture in enumerate(images):
+        (options.out / "views" / f"{number:03d}.png").write_bytes(encode(picture))
+    np.savez_compressed(options.out / "mesh.npz", **arrays)
+    rows, columns = read.texture.shape[:2]
+    print(
+        f"wrote {len(read.corners)} triangles of {thing.name}, its texture {read.image} "
+        f"({columns}x{rows}) and {options.views} views to {options.out}"
+    )
+
+
+def _open(model: Path, up_axis: str) -> bpy.types.Scene:
+    """The scene that holds the model.
+
+    Raises:
+        ValueError: the file is not there or holds no mesh.
+    """
+    if not model.is_file():
+        raise ValueError(f"There is no file {model}.")
+    if model.suffix.lower() == ".blend":
+        bpy.ops.wm.open_mainfile(filepath=str(model.absolute()), load_ui=False, use_scripts=False)
+        return bpy.context.scene
+    bpy.ops.wm.read_homefile(use_empty=True)
+    scene = bpy.context.scene
+    import_mesh(scene, model.absolute(), up_axis)
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples, scene.cycles.use_denoising = SAMPLES, False
+    scene.world = bpy.data.worlds.new("sky")
+    scene.world.use_nodes = True
+    scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (*SKY, 1)
+    sun = bpy.data.objects.new("sun", bpy.data.lights.new("sun", "SUN"))
+    sun.data.energy, sun.rotation_euler = SUN_STRENGTH, SUN_ANGLES
+    scene.collection.objects.link(sun)
+    return scene
+
+
+def _find(scene: bpy.types.Scene, name: str | None, model: Path) -> bpy.types.Object:
+    """The object with this name, or the only mesh.
+
+    Raises:
+        ValueError: there is no such object, or there are several to choose from.
+    """
+    meshes = sorted(thing.name for thing in scene.objects if thing.type == "MESH")
+    names = ", ".join(meshes) or "none"
+    if name is None and len(meshes) != 1:
+        raise ValueError(f"Say with --object which mesh of {model} is meant: {names}.")
+    chosen = meshes[0] if name is None else name
+    if chosen not in scene.objects:
+        raise ValueError(f'{model} holds no object "{chosen}"; its meshes are: {names}.')
+    return scene.objects[chosen]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

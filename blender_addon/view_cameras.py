@@ -1,0 +1,207 @@
+"""Cameras around an object, and renders of it from them."""
+
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+from mathutils import Matrix, Vector
+from numpy.typing import NDArray
+
+from . import pictures
+from .capture import CaptureError, capture, changed
+from .mesh_texture import colour_texture
+
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+SHAPES = {"MESH", "CURVE", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "CURVES", "EMPTY"}
+"""What hides an object or can be mistaken for it; EMPTY for instances of collections."""
+UNLIT_BACKGROUND = (0.2, 0.2, 0.2)
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectViews:
+    """Renders of an object from around it.
+
+    Attributes:
+        images: uint8 (V, N, N, 3), sRGB, row 0 at the top.
+        intrinsics: float64 (4,): fx, fy, cx, cy of all of them, in pixels from the top left corner.
+        camera_to_world: float64 (V, 4, 4), rigid; x right, y up, looking along -z.
+    """
+
+    images: NDArray[np.uint8]
+    intrinsics: NDArray[np.float64]
+    camera_to_world: NDArray[np.float64]
+
+
+def poses_around(
+    points: NDArray[np.float32],
+    count: int,
+    field_of_view: float,
+    lowest: float = math.radians(-35),
+    highest: float = math.radians(70),
+    turn: float = 0.0,
+    filled: float = 0.9,
+) -> NDArray[np.float64]:
+    """Cameras that look at an object from all sides, evenly spread, each as near as it fits.
+
+    They lie on a Fibonacci spiral of directions around the centre of the object's bounds.
+
+    Args:
+        points: (N, 3), the object's corners in world space.
+        count: how many cameras.
+        field_of_view: of their square images, in radians.
+        lowest: the lowest elevation, in radians above the horizon.
+        highest: the highest one.
+        turn: turns all of them around the vertical, in radians.
+        filled: share of the image's side that the object takes up at most.
+
+    Returns:
+        float64 (count, 4, 4), camera to world; x right, y up, looking along -z.
+    """
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    relative = (points - centre).astype(np.float64)
+    tangent = math.tan(field_of_view / 2) * filled
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    for number in range(count):
+        share = (number + 0.5) / count
+        height = math.sin(lowest) + share * (math.sin(highest) - math.sin(lowest))
+        azimuth = number * GOLDEN_ANGLE + turn - math.pi / 2
+        level = math.sqrt(1 - height**2)
+        back = np.array([math.cos(azimuth) * level, math.sin(azimuth) * level, height])
+        right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
+        axes = np.stack([right, np.cross(back, right), back], axis=1)
+        across = relative @ axes
+        # A point is inside the image's share where |x| and |y| <= tangent * (distance - z).
+        distance = (np.abs(across[:, :2]).max(axis=1) / tangent + across[:, 2]).max()
+        poses[number, :3, :3] = axes
+        poses[number, :3, 3] = centre + distance * back
+    return poses
+
+
+def render_around(
+    context: bpy.types.Context,
+    thing: bpy.types.Object,
+    image: bpy.types.Image,
+    poses: NDArray[np.float64],
+    size: int,
+    field_of_view: float,
+    lit: bool,
+    on_view: Callable[[int, int], None] | None = None,
+) -> ObjectViews:
+    """Render an object alone from given cameras. The scene is as before afterwards.
+
+    Args:
+        context: with the scene that the object is in.
+        thing: a mesh object; everything else but the lights and the world is left out.
+        image: the texture that is painted.
+        poses: (V, 4, 4), camera to world, rigid.
+        size: width and height of the renders in pixels.
+        field_of_view: in radians.
+        lit: whether to show it in the scene's light by the scene's engine, through the view
+            transform "Standard", or its bare texture.
+        on_view: called before every render with its number from 0 and how many there are; what it
+            raises ends the work.
+
+    Raises:
+        CaptureError: Blender cannot render it.
+    """
+    scene, render = context.scene, context.scene.render
+    if thing.name not in scene.objects:
+        raise CaptureError(f'"{thing.name}" is not in the scene "{scene.name}".')
+    lens = bpy.data.cameras.new("watch your steps")
+    camera = bpy.data.objects.new("watch your steps", lens)
+    world = bpy.data.worlds.new("watch your steps")
+    images = []
+    try:
+        scene.collection.objects.link(camera)
+        lens.sensor_fit, lens.angle = "HORIZONTAL", field_of_view
+        world.color = UNLIT_BACKGROUND
+        with ExitStack() as stack:
+            for other in scene.objects:
+                if other.type in SHAPES:
+                    stack.enter_context(changed(other, hide_render=other != thing))
+            view = scene.view_settings
+            values = {"view_transform": "Standard", "look": "None", "use_curve_mapping": False}
+            plain = {} if lit else {"exposure": 0.0, "gamma": 1.0}
+            stack.enter_context(changed(view, **values, **plain))
+            stack.enter_context(changed(scene.display_settings, display_device="sRGB"))
+            stack.enter_context(
+                changed(
+                    render,
+                    resolution_x=size,
+                    resolution_y=size,
+                    resolution_percentage=100,
+                    pixel_aspect_x=1.0,
+                    pixel_aspect_y=1.0,
+                    use_motion_blur=False,
+                    use_compositing=False,
+                )
+            )
+            if not lit:
+                _show_bare_texture(stack, scene, thing, image, world)
+            stack.enter_context(changed(scene, camera=camera))
+            for number, pose in enumerate(poses):
+                if on_view is not None:
+                    on_view(number, len(poses))
+                camera.matrix_world = Matrix(pose.tolist())
+                _set_clipping(lens, thing, pose)
+                images.append(_decode(capture(context, size)))
+    finally:
+        bpy.data.objects.remove(camera)
+        bpy.data.cameras.remove(lens)
+        bpy.data.worlds.remove(world)
+    focal = size / 2 / math.tan(field_of_view / 2)
+    return ObjectViews(
+        np.stack(images), np.array([focal, focal, size / 2, size / 2]), np.array(poses, np.float64)
+    )
+
+
+def _show_bare_texture(
+    stack: ExitStack,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    image: bpy.types.Image,
+    world: bpy.types.World,
+) -> None:
+    """Let Workbench draw the texture without any light."""
+    stack.enter_context(changed(scene.render, engine="BLENDER_WORKBENCH"))
+    stack.enter_context(changed(scene, world=world))
+    stack.enter_context(
+        changed(
+            scene.display.shading,
+            light="FLAT",
+            color_type="TEXTURE",
+            show_object_outline=False,
+            show_cavity=False,
+            show_shadows=False,
+            show_xray=False,
+            use_dof=False,
+        )
+    )
+    for slot in thing.material_slots:
+        wanted = colour_texture(slot.material)
+        if wanted is not None and wanted.image == image:
+            for node in slot.material.node_tree.nodes:
+                if node.type == "TEX_IMAGE":
+                    stack.enter_context(changed(node, show_texture=node == wanted))
+
+
+def _set_clipping(
+    lens: bpy.types.Camera, thing: bpy.types.Object, pose: NDArray[np.float64]
+) -> None:
+    """Clip as near to the object as its bounds allow: depth is then as exact as can be."""
+    corners = np.array([thing.matrix_world @ Vector(corner) for corner in thing.bound_box])
+    depths = (pose[:3, 3] - corners) @ pose[:3, 2]
+    lens.clip_start = max(depths.min() * 0.5, depths.max() * 1e-3)
+    lens.clip_end = depths.max() * 2.0
+
+
+def _decode(png: bytes) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3) of a PNG file."""
+    image = pictures.new_packed_image("watch your steps", png)
+    try:
+        return pictures.read_rgb(image)
+    finally:
+        bpy.data.images.remove(image)

@@ -1,0 +1,102 @@
+"""The script that writes a mesh, its texture and its views for the backend, run as a person does;
+the backend's own reader says what it finds in the folder.
+"""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+from test_mesh_views import painted
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "blender_addon" / "demo" / "export_mesh.py"
+READER = """
+import sys
+from pathlib import Path
+import numpy as np
+from backend.scenes.mesh_folder import read_mesh_folder
+from backend.scenes.textured_mesh import see_texture
+found = read_mesh_folder(Path(sys.argv[1]))
+texture = found.mesh.texture[..., :3].astype(np.float32)
+seen = [see_texture(found.mesh, view, 4, 1.0) for view in found.views]
+np.savez(
+    sys.argv[2], corners=found.mesh.corners, uvs=found.mesh.uvs, texture=found.mesh.texture,
+    occluders=found.mesh.occluders, lit=found.lit, images=[view.image for view in found.views],
+    renders=[one.render(texture) for one in seen], coverage=[one.coverage for one in seen],
+)
+"""
+
+
+def export(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the script; its outcome."""
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def blend(addon: object, tmp_path: Path) -> Path:
+    """A file with two cubes: "painted", turned, with ramps as its texture, and "bare"."""
+    for name, x in (("painted", 0.0), ("bare", 5.0)):
+        bpy.ops.mesh.primitive_cube_add(size=1, location=(x, 0, 0.5), rotation=(0, 0, 0.4))
+        bpy.context.object.name = name
+    thing, pixels = bpy.data.objects["painted"], np.full((32, 48, 4), 120, np.uint8)
+    pixels[..., 0] = np.linspace(40, 220, 48)
+    pixels[..., 1] = np.linspace(220, 40, 32)[:, None]
+    pixels[..., 3] = 254 + np.arange(48) % 2  # with less, Workbench shows what is behind
+    painted(thing, pixels)
+    image = bpy.data.images.new("with alpha", 48, 32, alpha=True)  # a file keeps it only then
+    image.pixels.foreach_set((pixels[::-1].astype(np.float32) / 255).ravel())
+    image.pack()
+    nodes = thing.active_material.node_tree.nodes
+    next(node for node in nodes if node.type == "TEX_IMAGE").image = image
+    path = tmp_path / "cubes.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    return path
+
+
+def test_the_backend_reads_what_was_exported(blend: Path, installed: str, tmp_path: Path) -> None:
+    out = tmp_path / "made" / "mesh"
+    mesh_texture = importlib.import_module(f"{installed}.mesh_texture")
+    wanted = mesh_texture.read_mesh_texture(bpy.context, bpy.data.objects["painted"])
+    asked = ("--object", "painted", "--unlit", "--views", 3, "--size", 40, "--out", out)
+    done = export(blend, *asked)
+    assert done.returncode == 0, done.stderr
+    assert f"3 views to {out}" in done.stdout.splitlines()[-1]
+    taken = tmp_path / "taken.npz"
+    python = os.environ["WATCH_YOUR_STEPS_BACKEND_PYTHON"]
+    subprocess.run([python, "-c", READER, str(out), str(taken)], cwd=ROOT, check=True)
+    found = np.load(taken)
+    for name in ("corners", "uvs", "occluders", "texture"):
+        assert np.array_equal(found[name], getattr(wanted, name)), name
+    assert np.ptp(found["texture"][..., 3]) > 0
+    assert not found["lit"]
+    assert found["images"].shape == (3, 40, 40, 3)
+    inner = found["coverage"] == 1
+    assert inner.mean() > 0.1
+    apart = np.abs(found["renders"] - found["images"])[inner].mean()
+    mirrored = np.abs(found["renders"][:, :, ::-1] - found["images"])[inner].mean()
+    assert apart < 3, "the views show the mesh where its cameras say"
+    assert mirrored > 5 * apart
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--object", "ball"], 'no object "ball"; its meshes are: bare, painted'),
+        ([], "Say with --object which mesh"),
+        (["--object", "bare"], '"bare" has no faces with an image texture'),
+    ],
+)
+def test_refused_in_one_sentence(
+    blend: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    done = export(blend, *arguments, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
