@@ -17,48 +17,41 @@ from torch import Tensor, nn
 
 
 class _ChannelwiseGroupNorm(torch.autograd.Function):
-    """GroupNorm by sums per channel: three passes over the tensor each way, in float32 whatever
-    comes in.
-    """
+    """torch's own GroupNorm forwards; backwards by sums per channel, in the type that comes in."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float
     ) -> Tensor:
-        batch, channels = x.shape[:2]
-        count = x[0, 0].numel() * (channels // groups)
-        wide = x.float()
-        mean = wide.sum((2, 3)).view(batch, groups, -1).sum(2) / count
-        square = (wide * wide).sum((2, 3)).view(batch, groups, -1).sum(2) / count
-        inverse = (square - mean * mean).clamp(min=0).add(eps).rsqrt()
-        repeat = channels // groups
-        mean, inverse = (v.repeat_interleave(repeat, 1) for v in (mean, inverse))
-        scale = inverse * weight
-        shift = bias - mean * scale
+        batch, channels, height, width = x.shape
+        y, mean, inverse = torch.native_group_norm(
+            x, weight.to(x), bias.to(x), batch, channels, height * width, groups, eps
+        )
         ctx.save_for_backward(x, weight, mean, inverse)
-        ctx.groups, ctx.count = groups, count
-        return torch.addcmul(shift[..., None, None].to(x), x, scale[..., None, None].to(x))
+        ctx.groups = groups
+        return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, inverse = ctx.saved_tensors
-        dy, wide = gradients[0].float(), x.float()
-        batch, channels = x.shape[:2]
-        sum_dy = dy.sum((2, 3))
-        sum_dy_x = (dy * wide).sum((2, 3))
-        sum_dy_hat = (sum_dy_x - mean * sum_dy) * inverse
+        dy = gradients[0]
+        batch, channels, height, width = x.shape
+        repeat = channels // ctx.groups
+        mean, inverse = (v.float().repeat_interleave(repeat, 1) for v in (mean, inverse))
+        sum_dy = dy.sum((2, 3)).float()
+        sum_dy_hat = ((dy * x).sum((2, 3)).float() - mean * sum_dy) * inverse
 
         def over_groups(v: Tensor) -> Tensor:
-            total = (v * weight).view(batch, ctx.groups, -1).sum(2) / ctx.count
-            return total.repeat_interleave(channels // ctx.groups, 1)
+            total = (v * weight).view(batch, ctx.groups, -1).sum(2) / (height * width * repeat)
+            return total.repeat_interleave(repeat, 1)
 
-        mean_dy, mean_dy_hat = over_groups(sum_dy), over_groups(sum_dy_hat)
-        by_dy = inverse * weight
-        by_x = -mean_dy_hat * inverse * inverse
-        constant = -mean_dy * inverse - by_x * mean
-        dx = (dy * by_dy[..., None, None]).addcmul_(wide, by_x[..., None, None])
-        dx.add_(constant[..., None, None])
-        return dx.to(x.dtype), sum_dy_hat.sum(0), sum_dy.sum(0), None, None
+        by_x = -over_groups(sum_dy_hat) * inverse * inverse
+        constant = -over_groups(sum_dy) * inverse - by_x * mean
+        by_dy, by_x, constant = (
+            v.to(x.dtype)[..., None, None] for v in (inverse * weight, by_x, constant)
+        )
+        dx = torch.addcmul(constant, x, by_x).addcmul_(dy, by_dy)
+        return dx, sum_dy_hat.sum(0), sum_dy.sum(0), None, None
 
 
 class _GroupNorm(nn.GroupNorm):

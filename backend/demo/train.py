@@ -22,17 +22,23 @@ from diffusers import AutoencoderKL
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from backend.demo import evaluate, pool, training, world
+from backend.demo import pool, training, world
 from backend.demo.encode import encode_pool
+from backend.demo.heads import Heads
 from backend.demo.model import (
+    PICTURE_SIZE,
     WEIGHTS,
     build_text_encoder,
     build_tokenizer,
     build_unet,
+    ddim_scheduler,
     save_pipeline,
 )
-from backend.demo.train_unet import MaskHeads, train_unet
+from backend.demo.train_unet import train_unet
 from backend.demo.train_vae import finished_vae, replace_folder, train_decoder, train_vae
+from backend.editing.backbone import Backbone
+from backend.evaluation.maps import checkpoint_figures
+from backend.evaluation.samples import Probe, draw_present, encode
 
 STAGES = ("render", "vae", "encode", "unet", "decoder", "export")
 DEFAULT_CACHE = Path(__file__).parents[2] / ".cache" / "demo"
@@ -55,9 +61,15 @@ def main(arguments: list[str] | None = None) -> None:
     add("--from-nothing", action="store_true", help="begin anew, not from `--start`")
     add("--minutes", type=float, help="of each training stage; default: the recipe's")
     add("--shards", type=int, default=DEFAULT_SHARDS, help="of 64 scenes each, to render")
+    add(
+        "--first-shard", type=int, default=0, help="the number of the first; shard k has seeds 64k+"
+    )
     add("--batch", type=int, default=32, help="samples a step and process")
-    add("--rate", type=float, default=8e-4, help="the UNet's learning rate")
+    add("--rate", type=float, default=1e-3, help="the UNet's learning rate")
     add("--conflict", type=float, default=0.6, help="share of conflict augmentation")
+    add(
+        "--naming-minutes", type=float, default=10.0, help="of names alone, at the UNet's beginning"
+    )
     add("--check-minutes", type=float, default=4.0, help="between checkpoints of the UNet")
     add("--check-samples", type=int, default=96, help="held-out samples of a checkpoint's figures")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="of torch")
@@ -77,7 +89,7 @@ def _minutes(options: argparse.Namespace, stage: str) -> float:
 
 def _render(options: argparse.Namespace) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    shards = range(options.shards)
+    shards = range(options.first_shard, options.first_shard + options.shards)
     rendered = pool.render_shards(options.cache / "pictures", shards, os.cpu_count() or 1)
     for number, path in enumerate(rendered, 1):
         print(f"{path.name} ({number} of {len(shards)})", flush=True)
@@ -122,6 +134,7 @@ def _unet(options: argparse.Namespace) -> None:
         options.batch,
         options.rate,
         options.conflict,
+        options.naming_minutes,
         start,
         partial(check, options.cache / "vae", options.check_samples),
         options.check_minutes,
@@ -129,7 +142,7 @@ def _unet(options: argparse.Namespace) -> None:
     training.run_group(train_unet, arguments, options.processes, options.device)
 
 
-_PROBES: dict[tuple[Path, int], evaluate.Probe] = {}
+_PROBES: dict[tuple[Path, int], tuple[AutoencoderKL, Probe]] = {}
 
 
 def check(
@@ -141,20 +154,21 @@ def check(
 ) -> dict[str, float]:
     """Quick figures on validation seeds; the probe is drawn and encoded once in a process."""
     key = (vae_folder, samples)
-    if key not in _PROBES:
-        vae = AutoencoderKL.from_pretrained(vae_folder)
-        drawn = evaluate.held_out(world.VALIDATION_SEEDS, samples)
-        _PROBES[key] = evaluate.make_probe(vae, drawn)
-    probe = _PROBES[key]
     device = next(unet.parameters()).device
-    raw = evaluate.raw_relevance(
-        unet,
-        text_encoder,
-        tokenizer,
-        probe.latents.to(device),
-        [s.edit.instruction for s in probe.samples],
-    )
-    return evaluate.relevance_figures(raw, probe)
+    known = _PROBES.get(key)
+    vae = known[0] if known else AutoencoderKL.from_pretrained(vae_folder).to(device).eval()
+    parts = {
+        "unet": unet,
+        "text_encoder": text_encoder,
+        "tokenizer": tokenizer,
+        "vae": vae,
+        "scheduler": ddim_scheduler(),
+    }
+    backbone = Backbone(parts, "checkpoint", device, torch.float32)
+    if known is None:
+        drawn = draw_present(world.VALIDATION_SEEDS, samples, PICTURE_SIZE)
+        known = _PROBES[key] = (vae, encode(backbone, drawn))
+    return checkpoint_figures(backbone, known[1])
 
 
 def _decoder(options: argparse.Namespace) -> None:
@@ -173,7 +187,7 @@ def averaged_model(cache: Path) -> tuple[nn.Module, CLIPTextModel, CLIPTokenizer
         {
             "unet": unet,
             "text_encoder": build_text_encoder(tokenizer),
-            "heads": MaskHeads(unet),
+            "heads": Heads(unet),
         }
     )
     modules.load_state_dict(checkpoint["model"])

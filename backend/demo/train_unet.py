@@ -1,17 +1,19 @@
 """The UNet's and the text encoder's stage: InstructPix2Pix on latents of the demo world.
 
 The objective is InstructPix2Pix's denoising of the edited picture, given picture and instruction,
-with three changes, all of which are meant for the relevance map and have to be told wherever its
+with changes, all of which are meant for the relevance map and have to be told wherever its
 figures are shown:
 
-- Conflict augmentation: in some samples the noisy latents come from the picture as it was while the
-target stays the
-  edited one, because that is what a relevance map asks of a model, and plain training never shows
-  it.
+- Conflict augmentation: in some samples the noisy latents come from the picture as it was while
+  the target stays the edited one, because that is what a relevance map asks of a model, and plain
+  training never shows it.
 - The empty instruction asks for no change: its target is the picture itself.
 - The loss counts more inside the mask and on every other thing, and more at high noise.
-- Two small heads, dropped after training, must find the true mask in the features of the decoder
-  half of the UNet: where an instruction applies is taught directly, not only by its effect.
+- Small heads, dropped after training, must find the true mask in the features of the UNet's middle
+  and up blocks, and every thing's shape, colour and pattern in those of three blocks: where an
+  instruction applies, and what is where, is taught directly, not only by its effect.
+- Some steps teach nothing but what is where (`Diffusion.naming_loss`), on twice as many pictures: a
+  network that only denoises learns colours soon and shapes hardly at all.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from backend.demo import training
 from backend.demo.cpu_speed import make_fast_on_cpu
+from backend.demo.heads import NAME_PARTS, Heads
 from backend.demo.model import (
     SCALING_FACTOR,
     build_text_encoder,
@@ -40,8 +42,14 @@ from backend.demo.model import (
 )
 from backend.demo.training import Group
 
-EDITS_OF_ONE_PICTURE = 4
-MASK_WEIGHT = 0.15
+EDITS_OF_ONE_PICTURE = 2
+MASK_WEIGHT = 0.25
+NAME_WEIGHT = 0.5
+NAMING_SHARE = 0.25
+STEPS_APART = 8
+"""Every process makes so many steps of its own before their parameters are averaged: on
+shared cores they would else wait for each other much of the time.
+"""
 WINDOW_SIDES = (16, 20, 24)
 
 
@@ -55,7 +63,8 @@ class Block:
     edited: Tensor  # (m, 4, h, w)
     source: Tensor  # (m,)
     masks: Tensor  # uint8 (m, h, w)
-    things: Tensor  # uint8 (n, h, w): all things together
+    things: Tensor  # uint8 (n, 4, h, w): every thing's own mask
+    names: Tensor  # int64 (n, 4, 3): numbers of every thing's shape, colour, pattern; -1 for none
     tokens: Tensor  # int16 (m, wordings, MAX_TOKENS)
     first: Tensor  # (n + 1,): edits of picture i are first[i]:first[i + 1]
 
@@ -78,9 +87,8 @@ def _join(shards: list[dict[str, np.ndarray]], tokenizer: CLIPTokenizer) -> Bloc
     offsets = np.cumsum([0] + [len(s["images"]) for s in shards])
     source = np.concatenate([s["source"] + o for s, o in zip(shards, offsets, strict=False)])
     texts = [t for s in shards for edit in json.loads(bytes(s["texts"])) for t in edit]
-    tokens = torch.cat(
-        [tokenize(tokenizer, texts[i : i + 5000]).short() for i in range(0, len(texts), 5000)]
-    )
+    different = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    tokens = tokenize(tokenizer, list(different)).short()[[different[t] for t in texts]]
 
     def joined(key: str) -> Tensor:
         return torch.from_numpy(np.concatenate([s[key] for s in shards]))
@@ -91,7 +99,8 @@ def _join(shards: list[dict[str, np.ndarray]], tokenizer: CLIPTokenizer) -> Bloc
         joined("edited"),
         torch.from_numpy(source.astype(np.int64)),
         joined("masks"),
-        joined("things").amax(1),
+        joined("things"),
+        joined("names").long(),
         tokens.view(len(source), -1, tokens.shape[1]),
         torch.from_numpy(first),
     )
@@ -104,14 +113,20 @@ class Batch:
     image: Tensor  # float32 (B, 4, h, w), unscaled mode, as the image condition
     edited: Tensor  # float32 (B, 4, h, w), unscaled
     mask: Tensor  # float32 (B, 1, h, w)
-    things: Tensor  # float32 (B, 1, h, w)
+    things: Tensor  # float32 (B, 4, h, w): every thing's own mask
+    names: Tensor  # int64 (B, 4, 3)
     tokens: Tensor  # int64 (B, MAX_TOKENS)
 
 
 def draw_batch(
-    blocks: list[Block], rng: np.random.Generator, size: int, side: int | None = None
+    blocks: list[Block],
+    rng: np.random.Generator,
+    size: int,
+    side: int | None = None,
+    edits_of_one: int = EDITS_OF_ONE_PICTURE,
 ) -> Batch:
-    """Several instructions for each of a few pictures, all of one size.
+    """`edits_of_one` instructions for each of a few pictures, all of one size; half the
+    pictures are mirrored (no instruction speaks of left and right).
 
     With `side`, a window of the latents that wide, of a few random ones that which holds most of
     the things: much less work, with things as large as in the whole picture. Without it, whole
@@ -121,11 +136,11 @@ def draw_batch(
     block = blocks[int(rng.choice(len(blocks), p=counts / counts.sum()))]
     height, width = block.images.shape[2:]
     if side is None:
-        size = max(EDITS_OF_ONE_PICTURE, size * 512 // (height * width))
+        size = max(edits_of_one, size * 512 // (height * width))
     parts: list[Batch] = []
-    for picture in rng.integers(len(block.images), size=-(-size // EDITS_OF_ONE_PICTURE)):
+    for picture in rng.integers(len(block.images), size=-(-size // edits_of_one)):
         low, high = int(block.first[picture]), int(block.first[picture + 1])
-        edits = torch.from_numpy(low + rng.permutation(high - low)[:EDITS_OF_ONE_PICTURE])
+        edits = torch.from_numpy(low + rng.permutation(high - low)[:edits_of_one])
         wording = torch.from_numpy(rng.integers(block.tokens.shape[1], size=len(edits)))
         things = block.things[picture]
         rows, columns = slice(0, height), slice(0, width)
@@ -136,49 +151,23 @@ def draw_batch(
             ]
             top, left = max(
                 corners,
-                key=lambda c: int(things[c[0] : c[0] + side, c[1] : c[1] + side].sum()),
+                key=lambda c: int(things[:, c[0] : c[0] + side, c[1] : c[1] + side].sum()),
             )
             rows, columns = slice(top, top + side), slice(left, left + side)
         image = block.images[picture][None, :, rows, columns].float()
-        parts.append(
-            Batch(
-                image.expand(len(edits), -1, -1, -1),
-                block.edited[edits][..., rows, columns].float(),
-                block.masks[edits][:, None, rows, columns].float() / 255,
-                things[None, None, rows, columns].float().expand(len(edits), -1, -1, -1) / 255,
-                block.tokens[edits, wording].long(),
-            )
-        )
+        layers = [
+            image.expand(len(edits), -1, -1, -1),
+            block.edited[edits][..., rows, columns].float(),
+            block.masks[edits][:, None, rows, columns].float() / 255,
+            things[None, :, rows, columns].float().expand(len(edits), -1, -1, -1) / 255,
+        ]
+        if rng.random() < 0.5:
+            layers = [layer.flip(-1) for layer in layers]
+        shown, edited, masks, own = layers
+        names = block.names[picture][None].expand(len(edits), -1, -1)
+        tokens = block.tokens[edits, wording].long()
+        parts.append(Batch(shown, edited, masks, own, names, tokens))
     return Batch(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Batch)))
-
-
-class MaskHeads(nn.Module):
-    """Finds the mask in what two of the UNet's up blocks give out; only for training."""
-
-    def __init__(self, unet: UNet2DConditionModel) -> None:
-        super().__init__()
-        coarse, fine = list(unet.config.block_out_channels)[::-1][:2]
-        self.heads = nn.ModuleList([nn.Conv2d(coarse, 1, 1), nn.Conv2d(fine, 1, 1)])
-        self._seen: dict[int, Tensor] = {}
-
-        def watch(index: int) -> None:
-            def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-                self._seen[index] = output
-
-            unet.up_blocks[index].register_forward_hook(keep)
-
-        watch(0)
-        watch(1)
-
-    def forward(self, mask: Tensor) -> Tensor:
-        """Cross entropy (B,) with the masks (B, 1, h, w), from the last call of the UNet."""
-        total = torch.zeros(len(mask), device=mask.device)
-        for head, features in zip(self.heads, (self._seen[0], self._seen[1]), strict=True):
-            small = functional.interpolate(mask, features.shape[-2:], mode="area")
-            logits = head(features.float())
-            entropy = functional.binary_cross_entropy_with_logits(logits, small, reduction="none")
-            total = total + entropy.mean((1, 2, 3))
-        return total
 
 
 class Diffusion:
@@ -188,7 +177,7 @@ class Diffusion:
         self,
         unet: UNet2DConditionModel,
         text_encoder: CLIPTextModel,
-        heads: MaskHeads,
+        heads: Heads,
         empty: Tensor,
     ) -> None:
         self.unet, self.text_encoder, self.heads = unet, text_encoder, heads
@@ -202,9 +191,46 @@ class Diffusion:
             embedding = self.text_encoder(tokens)[0]
             return self.unet(stacked, t, encoder_hidden_states=embedding).sample.float()
 
-    def loss(self, batch: Batch, conflict: float) -> Tensor:
-        """The weighted loss; `conflict` is the share of samples that conflict augmentation
-        changes.
+    def naming_loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """What `Heads.name_things` tells of a batch's pictures, by the first half of the UNet and
+        one up block alone; the mean loss and which names are right.
+        """
+        count, device = len(batch.image), batch.image.device
+        high = torch.rand(count, device=device) < 0.65
+        t = torch.rand(count, device=device)
+        t = torch.where(high, 500 + 490 * t, 1000 * t).long().clamp(0, 999)
+        signal = self.alphas[t][:, None, None, None]
+        noise = torch.randn_like(batch.image)
+        noisy = signal.sqrt() * batch.image * SCALING_FACTOR + (1 - signal).sqrt() * noise
+        stacked = training.channels_last(torch.cat([noisy, batch.image], 1))
+        with torch.autocast(device.type, torch.bfloat16):
+            self._look(stacked, t, self.text_encoder(batch.tokens)[0])
+        loss, right = self.heads.name_things(batch.things, batch.names)
+        return loss.mean(), right
+
+    def _look(self, stacked: Tensor, t: Tensor, text: Tensor) -> None:
+        """UNet2DConditionModel.forward up to its first up block."""
+        unet = self.unet
+        time = unet.time_embedding(unet.time_proj(t).to(stacked.dtype))
+        features = unet.conv_in(stacked)
+        skips: tuple[Tensor, ...] = (features,)
+        for block in unet.down_blocks:
+            attends = {"encoder_hidden_states": text} if hasattr(block, "attentions") else {}
+            features, more = block(hidden_states=features, temb=time, **attends)
+            skips += more
+        features = unet.mid_block(features, time, encoder_hidden_states=text)
+        up = unet.up_blocks[0]
+        up(
+            hidden_states=features,
+            temb=time,
+            res_hidden_states_tuple=skips[-len(up.resnets) :],
+            encoder_hidden_states=text,
+            upsample_size=skips[-len(up.resnets) - 1].shape[-2:],
+        )
+
+    def loss(self, batch: Batch, conflict: float) -> tuple[Tensor, list[Tensor]]:
+        """The weighted loss, and which names are right (see `Heads.name_things`); `conflict` is the
+        share of samples that conflict augmentation changes.
         """
         count, device = len(batch.image), batch.image.device
         original = batch.image * SCALING_FACTOR
@@ -234,11 +260,15 @@ class Diffusion:
 
         error = (self.predict(noisy, t, condition, tokens) - truth).square()
         by_noise = 0.5 + ((1 - signal) / signal).clamp(max=30) / 8
-        attention = torch.maximum(mask, batch.things) * plain[:, None, None, None]
+        things = batch.things.amax(1, keepdim=True)
+        attention = torch.maximum(mask, things) * plain[:, None, None, None]
         by_place = 1 + 5 * attention
         by_place = by_place / by_place.mean((2, 3), keepdim=True)
-        found = self.heads(torch.where(unchanged, 0, mask)) * ~no_image
-        return (error * by_noise * by_place).mean() + MASK_WEIGHT * found.mean()
+        found = self.heads.find_mask(torch.where(unchanged, 0, mask), batch.things) * ~no_image
+        named, right = self.heads.name_things(batch.things, batch.names)
+        loss = (error * by_noise * by_place).mean()
+        loss = loss + MASK_WEIGHT * found.mean() + NAME_WEIGHT * (named * ~no_image).mean()
+        return loss, right
 
 
 def _window(step: int, share: float) -> int | None:
@@ -249,6 +279,29 @@ def _window(step: int, share: float) -> int | None:
     return None if rng.random() < share else int(rng.choice(WINDOW_SIDES))
 
 
+def _names_only(step: int) -> bool:
+    """Whether this step teaches names alone, the same in every process."""
+    return bool(np.random.default_rng([step, 12]).random() < NAMING_SHARE)
+
+
+class _Tally:
+    """Shares of names that were right in the steps since the last look."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros((len(NAME_PARTS), 2))
+
+    def add(self, right: list[Tensor]) -> None:
+        for part, values in enumerate(right):
+            self._counts[part] += int((values == 1).sum()), int((values >= 0).sum())
+
+    def take(self) -> dict[str, float]:
+        """Figures by part, and forgets them."""
+        names = ("named shape", "named colour", "named pattern")
+        shares = {n: float(r / c) for n, (r, c) in zip(names, self._counts, strict=True) if c}
+        self._counts[:] = 0
+        return shares
+
+
 def train_unet(
     group: Group,
     cache: Path,
@@ -256,13 +309,14 @@ def train_unet(
     batch: int,
     rate: float,
     conflict: float,
+    naming_minutes: float,
     start_from: Path | None,
     check: Callable[[nn.Module, nn.Module, CLIPTokenizer], dict[str, float]] | None,
     check_minutes: float = 4.0,
 ) -> None:
     """Trains for `minutes` on cache/latents, going on from cache/unet.pt, else from the model in
-    `start_from`, else from nothing. Every few minutes: a checkpoint, and a line of `check`'s
-    figures in cache/unet.jsonl.
+    `start_from`, else from nothing; the first `naming_minutes` of all runs together teach names
+    alone. Every few minutes: a checkpoint, and a line of `check`'s figures in cache/unet.jsonl.
     """
     torch.manual_seed(2)
     tokenizer = build_tokenizer()
@@ -273,10 +327,10 @@ def train_unet(
         text_encoder = CLIPTextModel.from_pretrained(start_from, subfolder="text_encoder")
     unet = unet.to(group.device, torch.float32, memory_format=torch.channels_last)
     text_encoder = text_encoder.to(group.device, torch.float32)
-    heads = MaskHeads(unet).to(group.device)
+    heads = Heads(unet).to(group.device)
     modules = nn.ModuleDict({"unet": unet, "text_encoder": text_encoder, "heads": heads})
     parameters = list(modules.parameters())
-    average = training.Average(parameters)
+    average = training.Average(parameters, 0.98)
     optimiser = torch.optim.AdamW(
         parameters, lr=rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True
     )
@@ -296,9 +350,9 @@ def train_unet(
     diffusion = Diffusion(unet, text_encoder, heads, empty)
     rng = np.random.default_rng([step, group.rank, 3])
     torch.manual_seed(1000 * step + group.rank)
-    clock, checked = training.Clock(group, minutes), 0.0
+    clock, checked = training.Clock(group, minutes, STEPS_APART), 0.0
     losses: list[float] = []
-    start, seen_here = step, 0
+    tally, start, seen_here = _Tally(), step, 0
 
     def save() -> None:
         training.save_checkpoint(
@@ -318,11 +372,11 @@ def train_unet(
             "minutes": spent + clock.minutes,
             "seen": seen + seen_here,
             "step": step,
-            "loss": float(np.mean(losses[-200:])),
+            "loss": float(np.mean(losses[-200:])) if losses else None,
             "a_second": seen_here / max(clock.minutes * 60, 1e-9),
             "conflict": conflict,
             "batch": batch * group.size,
-        }
+        } | tally.take()
         if check is not None:
             average.swap()
             modules.eval()
@@ -334,19 +388,24 @@ def train_unet(
     while clock.tick():
         for settings in optimiser.param_groups:
             settings["lr"] = rate * clock.rate(step - start, 200)
+        naming = spent + clock.minutes < naming_minutes or _names_only(step)
         side = _window(step, clock.share)
-        drawn = draw_batch(blocks, rng, batch, side)
+        drawn = draw_batch(blocks, rng, batch, side, 1 if naming else EDITS_OF_ONE_PICTURE)
         drawn = Batch(**{k: v.to(group.device) for k, v in vars(drawn).items()})
-        loss = diffusion.loss(drawn, conflict)
+        loss, right = diffusion.naming_loss(drawn) if naming else diffusion.loss(drawn, conflict)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        group.average_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         step += 1
         seen_here += len(drawn.image) * group.size
-        losses.append(loss.item())
-        average.update(step)
+        if not naming:
+            losses.append(loss.item())
+        tally.add(right)
+        if (step - start) % STEPS_APART:
+            continue
+        group.average(parameters)
+        average.update(step // STEPS_APART)
         if group.leads and clock.minutes - checked > check_minutes:
             checked = clock.minutes
             save()

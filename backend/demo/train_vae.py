@@ -80,7 +80,7 @@ def train_vae(group: Group, cache: Path, minutes: float, batch: int, rate: float
         loss = _loss(x, decoded, weight, posterior.mean.float(), posterior.logvar.float())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        group.average_gradients(parameters)
+        group.average([p.grad for p in parameters if p.grad is not None])
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         step += 1
@@ -137,7 +137,7 @@ def train_decoder(
         loss = _reconstruction(x, decoded, weight)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        group.average_gradients(parameters)
+        group.average([p.grad for p in parameters if p.grad is not None])
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         step += 1

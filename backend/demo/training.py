@@ -1,4 +1,4 @@
-"""What both training stages share: processes that average their gradients, checkpoints, running
+"""What both training stages share: processes that average what they learn, checkpoints, running
 means, the curve.
 """
 
@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Group:
-    """The processes that train together; each draws its own data, gradients are averaged."""
+    """The processes that train together; each draws its own data."""
 
     rank: int
     size: int
@@ -33,21 +33,18 @@ class Group:
         """Whether this process measures, saves and prints."""
         return self.rank == 0
 
-    def average_gradients(self, parameters: list[nn.Parameter]) -> None:
-        """Averages over the processes, in place; a parameter without a gradient counts as zero."""
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Averages over the processes, in place; each must bring tensors of the same shapes."""
         if self.size == 1:
             return
-        for p in parameters:
-            if p.grad is None:
-                p.grad = torch.zeros_like(p)
-        flat = torch.cat([p.grad.reshape(-1) for p in parameters if p.grad is not None])
+        flat = torch.cat([t.detach().reshape(-1) for t in tensors])
         torch.distributed.all_reduce(flat)
         flat /= self.size
         at = 0
-        for p in parameters:
-            assert p.grad is not None
-            p.grad.copy_(flat[at : at + p.numel()].view_as(p))
-            at += p.numel()
+        with torch.no_grad():
+            for tensor in tensors:
+                tensor.copy_(flat[at : at + tensor.numel()].view_as(tensor))
+                at += tensor.numel()
 
     def agree(self, value: float) -> float:
         """The lead's value, in every process."""
@@ -97,14 +94,19 @@ class Clock:
     rate's course.
     """
 
-    def __init__(self, group: Group, minutes: float) -> None:
+    def __init__(self, group: Group, minutes: float, every: int = 1) -> None:
         self._group, self._minutes, self._start = group, minutes, time.monotonic()
+        self._ticks, self._every = 0, every
         self.share = 0.0
 
     def tick(self) -> bool:
-        """True while there is time left. Call once a step in every process. Ends a process whose
-        parent was killed: it would train on unseen.
+        """True while there is time left. Call once a step in every process, which wait for each
+        other at the first of `every` steps. Ends a process whose parent was killed: it would train
+        on unseen.
         """
+        self._ticks += 1
+        if self._ticks % self._every != 1 % self._every:
+            return True
         parent = multiprocessing.parent_process()
         if parent is not None and not parent.is_alive():
             raise SystemExit("The training was killed: this process ends with it.")
@@ -136,7 +138,7 @@ class Average:
         self._longest = longest
 
     def update(self, step: int) -> None:
-        """Moves the averages towards the live parameters. Call once a step."""
+        """Moves the averages towards the live parameters; `step` counts the calls."""
         keep = min(self._longest, (step + 1) / (step + 20))
         torch._foreach_lerp_(self.values, [p.detach() for p in self._live], 1 - keep)
 
