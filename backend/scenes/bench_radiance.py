@@ -13,7 +13,7 @@ import torch
 from backend.report import Report
 from backend.scenes.config import PRESETS
 from backend.scenes.fast_nerfacto import accelerate
-from backend.scenes.hash_encoding import library
+from backend.scenes.hash_encoding import compiled_code
 from backend.scenes.nerfstudio_compat import NerfactoModel, RayBundle, distortion_loss
 from backend.scenes.radiance_field import nerfacto
 
@@ -89,7 +89,7 @@ def measure(rays: int, rounds: int) -> dict[str, Any]:
     }
     wall, cpu = (medians["nerfstudio"][i] / medians["this program"][i] for i in (0, 1))
     return {
-        "hash_encoding": "torch" if library() is None else "compiled C",
+        "hash_encoding": "torch" if compiled_code() is None else "compiled C",
         "seconds_a_step": {name: round(m[0], 3) for name, m in medians.items()},
         "processor_seconds_a_step": {name: round(m[1], 3) for name, m in medians.items()},
         "times_faster": round(wall, 2),

@@ -71,7 +71,7 @@ def _compile(target: Path) -> str | None:
 
 
 @functools.cache
-def library() -> ctypes.CDLL | None:
+def compiled_code() -> ctypes.CDLL | None:
     """The compiled hash_encoding.c, None where it cannot be had; says once which it is.
 
     It is kept in the user's data folder, one for each version of the source and each processor.
@@ -116,7 +116,7 @@ class _Compiled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, positions: Tensor, table: Tensor, scalings: Tensor, log2: int) -> Tensor:
-        lib = library()
+        lib = compiled_code()
         assert lib is not None
         positions, table = positions.contiguous(), table.contiguous()
         ctx.save_for_backward(positions, table, scalings)
@@ -136,7 +136,7 @@ class _Compiled(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        lib = library()
+        lib = compiled_code()
         assert lib is not None
         positions, table, scalings = ctx.saved_tensors
         levels, features = len(scalings), table.shape[1]
@@ -242,7 +242,7 @@ def encode(
     """
     if way is None:
         fits = positions.device.type == "cpu" and table.shape[1] <= MAX_FEATURES
-        way = "c" if fits and library() is not None else "torch"
+        way = "c" if fits and compiled_code() is not None else "torch"
     scalings = scalings.to(torch.float32)  # nerfstudio's are integers where there is one level
     function: Any = _Compiled if way == "c" else _InTorch
     return function.apply(positions, table, scalings, log2)

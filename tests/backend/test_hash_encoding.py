@@ -34,7 +34,7 @@ from backend.scenes.radiance_field import nerfacto
 
 WAYS: list[Way] = ["c", "torch"]
 needs_compiler = pytest.mark.skipif(
-    hash_encoding.library() is None, reason="there is no C compiler here"
+    hash_encoding.compiled_code() is None, reason="there is no C compiler here"
 )
 
 
@@ -150,10 +150,10 @@ def test_without_a_compiler_torch_does_it_and_says_so(
 ) -> None:
     monkeypatch.setattr(hash_encoding, "data_folder", lambda: tmp_path)
     monkeypatch.setattr(hash_encoding.shutil, "which", lambda name: None)
-    hash_encoding.library.cache_clear()
+    hash_encoding.compiled_code.cache_clear()
     try:
         with caplog.at_level(logging.WARNING):
-            assert hash_encoding.library() is None
+            assert hash_encoding.compiled_code() is None
         assert "there is no C compiler" in caplog.text
         torch.manual_seed(0)
         encoding = original(3, 4, 16, 8, 2)
@@ -163,7 +163,7 @@ def test_without_a_compiler_torch_does_it_and_says_so(
         found = encode(positions, encoding.hash_table, scalings, log2)
         torch.testing.assert_close(found, expected)
     finally:
-        hash_encoding.library.cache_clear()
+        hash_encoding.compiled_code.cache_clear()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the fake compiler is a shell script")
@@ -175,14 +175,14 @@ def test_a_compiler_that_fails_is_quoted(
     compiler.chmod(0o755)
     monkeypatch.setenv("CC", str(compiler))
     monkeypatch.setattr(hash_encoding, "data_folder", lambda: tmp_path / "data")
-    hash_encoding.library.cache_clear()
+    hash_encoding.compiled_code.cache_clear()
     try:
         with caplog.at_level(logging.WARNING):
-            assert hash_encoding.library() is None
+            assert hash_encoding.compiled_code() is None
         assert "no space left" in caplog.text
         assert not list((tmp_path / "data").rglob("*.so"))
     finally:
-        hash_encoding.library.cache_clear()
+        hash_encoding.compiled_code.cache_clear()
 
 
 def test_contraction_is_nerfstudios() -> None:
