@@ -1,6 +1,8 @@
-"""All numbers of a radiance field and its training, and the presets of them."""
+"""All numbers of fields, their training and the edit of a scene, and the presets of them."""
 
 from dataclasses import dataclass, replace
+
+from protocol.messages import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
 
 
 @dataclass(frozen=True)
@@ -152,3 +154,64 @@ class RelevanceConfig:
     """Decibels that count as progress..."""
     stop_patience: int = 3
     """...and training stops after so many measurements without any; 0 to never stop early."""
+
+
+@dataclass(frozen=True)
+class SceneEditConfig:
+    """The edit of a scene: relevance of its views, and the dataset update. The defaults are the
+    paper's (section 4.3 and its appendix).
+    """
+
+    iterations: int = 4000
+    """Training steps of the dataset update at most."""
+    edit_every: int = 10
+    """Steps between the edits of two views."""
+    noise_range: tuple[float, float] = (0.02, 0.98)
+    """Levels that a render is noised to, drawn evenly."""
+    first_level: float | None = None
+    """Level of each view's first edit; None draws it as all others are. With few edits of each view
+    the highest level is the right one: from a lower one, little of the edit appears."""
+    anneal: float = 1.0
+    """Factor on the upper end of the range after every round of all views: below 1, later edits
+    change less, and the views come to agree."""
+    steps: int = 20
+    """Denoising steps of one view's edit."""
+    text_guidance: float = 7.5
+    """s_T of Eq. 1."""
+    image_guidance: float = 1.5
+    """s_I of Eq. 1."""
+    relevance: bool = True
+    """Whether edits are guided by the relevance field; without it, by each view's own map (the
+    paper's ablation)."""
+    noise_level: float = 0.8
+    """Share of the diffusion's steps up to which views are noised for their relevance."""
+    relevance_seeds: tuple[int, ...] = DEFAULT_SEEDS
+    """Noise seeds of the relevance maps."""
+    normalisation: Normalisation = DEFAULT_NORMALISATION
+    """How the raw differences of all views together become relevance 0..1."""
+    learning_rate: float | None = None
+    """Of the radiance field during the update, at its start; None goes on with the field's own."""
+    final_learning_rate: float = 1e-3
+    """What it decays to, exponentially, over all iterations, where `learning_rate` is given."""
+    settling: int = 0
+    """Steps at the end in which no view is edited any more."""
+    stop_gain: float = 0.1
+    """Decibels of agreement among the edited views that count as progress in a round..."""
+    stop_patience: int = 0
+    """...and the update stops after so many rounds without any; 0 to never stop early."""
+    seed: int = 0
+    """Fixes the order of views, noise levels, noise, and the rays."""
+
+
+EDIT_PRESETS = {
+    "preview": SceneEditConfig(
+        iterations=700,
+        first_level=0.98,
+        anneal=0.5,
+        learning_rate=5e-3,
+        settling=100,
+        stop_patience=1,
+    ),
+    "full": SceneEditConfig(),
+}
+"""By the names of the radiance field's presets that they are meant for."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,22 +86,53 @@ def held_out(count: int, every: int) -> list[int]:
     return list(range(every // 2, count, every)) if 0 < 2 * every <= count else []
 
 
+@dataclass(frozen=True)
+class Decay:
+    """A learning rate that falls exponentially.
+
+    Attributes:
+        first, last: at its start, and from its end on.
+        steps: that the fall takes.
+        start: the step at which it begins.
+    """
+
+    first: float
+    last: float
+    steps: int
+    start: int = 0
+
+    def at(self, step: int) -> float:
+        """The learning rate of a step."""
+        share = min(max((step - self.start) / self.steps, 0), 1)
+        return self.first * (self.last / self.first) ** share
+
+
 class RadianceTraining:
     """A radiance field and what it takes to train it. Satisfies `training.Trainee`."""
 
-    def __init__(self, field: RadianceField, views: Views, measured: Views | None) -> None:
+    def __init__(
+        self,
+        field: RadianceField,
+        views: Views,
+        measured: Views | None,
+        decay: Decay | None = None,
+    ) -> None:
         """Args:
         field: whose `names` are the views'.
         views: to train on.
         measured: held-out views, None where there are none.
+        decay: of the field's learning rate, in place of the config's.
         """
         self.field, self.views, self._measured = field, views, measured
         groups = field.model.get_param_groups()
         config = field.config
+        usual = Decay(config.learning_rate, config.final_learning_rate, config.decay_iterations)
         self._rates = {
-            name: (config.camera_learning_rate, 0.1 * config.camera_learning_rate, CAMERA_DECAY)
+            name: Decay(
+                config.camera_learning_rate, 0.1 * config.camera_learning_rate, CAMERA_DECAY
+            )
             if name == "camera_opt"
-            else (config.learning_rate, config.final_learning_rate, config.decay_iterations)
+            else decay or usual
             for name in groups
         }
         self.optimizer = torch.optim.Adam(
@@ -116,8 +148,7 @@ class RadianceTraining:
         model = self.field.model
         model.train()
         for group in self.optimizer.param_groups:
-            first, last, steps = self._rates[group["name"]]
-            group["lr"] = first * (last / first) ** min(step / steps, 1)
+            group["lr"] = self._rates[group["name"]].at(step)
         before, after = self._callbacks
         before.func(step)
         pixels = self.views.rays.draw(self.field.config.rays)
@@ -224,11 +255,26 @@ def load(folder: Path, device: torch.device | str = "cpu") -> RadianceField:
     found = checkpoint.load(folder, NAME)
     if found is None:
         raise checkpoint.CheckpointError(f"{folder} holds no trained field: train one first.")
-    facts, tensors = found
-    proposals = tuple(ProposalConfig(**p) for p in facts["config"].pop("proposals"))
-    config = FieldConfig(proposals=proposals, **facts["config"])
+    return from_checkpoint(*found, device)
+
+
+def from_checkpoint(
+    facts: dict[str, Any], state: dict[str, Any], device: torch.device | str = "cpu"
+) -> RadianceField:
+    """The field of a checkpoint's facts and of `RadianceTraining.state`.
+
+    Raises:
+        ValueError: it was trained with tiny-cuda-nn, which is not there.
+    """
+    numbers = facts["config"] | {
+        "proposals": tuple(ProposalConfig(**p) for p in facts["config"]["proposals"])
+    }
     field = RadianceField(
-        config, facts["names"], facts["alpha"], device, implementation=facts["implementation"]
+        FieldConfig(**numbers),
+        facts["names"],
+        facts["alpha"],
+        device,
+        implementation=facts["implementation"],
     )
-    field.load_state(tensors["field"])
+    field.load_state(state["field"])
     return field

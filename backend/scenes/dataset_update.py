@@ -1,0 +1,282 @@
+"""The dataset update of section 4.3: while the radiance field goes on training, its training views
+are exchanged one by one for edited ones, until the scene itself is edited.
+
+    every `edit_every` steps, for the next view i with the original photo I_i:
+    1. render the scene from there, x, and its relevance: the mask is where that is high
+    2. noise x to a random level and denoise it inside the mask, conditioned on I_i  (Eq. 1, 4, 5)
+    3. outside the mask put I_i back, and train on the result from now on
+
+An edit reaches the scene only as far as views agree on it, which is what makes it the same from
+every side.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from backend.editing import Editor, Step
+from backend.scenes import checkpoint
+from backend.scenes.config import SceneEditConfig
+from backend.scenes.radiance_field import Rendering
+from backend.scenes.radiance_training import MEASURED_PIXELS, RadianceTraining, psnr
+
+VIEWS_FOLDER = "views"
+
+Region = Callable[[int, Rendering], NDArray[np.bool_]]
+"""Where a view is to be edited, bool (H, W), of its number and its current rendering."""
+OnStage = Callable[[str, float], None]
+"""Told of every denoising step of a view's edit, in words and as a share 0..1 of that edit."""
+
+
+@dataclass(frozen=True)
+class EditedView:
+    """One edit of one view, as it is kept on disk.
+
+    Attributes:
+        name: of the view.
+        count: how many edits came before it.
+        step: of the training, after which it was made.
+        seed: of its noise.
+        noise_level: 0..1, that the render was noised to.
+        folder: where its pictures are.
+    """
+
+    name: str
+    count: int
+    step: int
+    seed: int
+    noise_level: float
+    folder: Path
+
+    @property
+    def before(self) -> NDArray[np.uint8]:
+        """uint8 (H, W, 3): the render that the edit started from."""
+        return self._picture("before")
+
+    @property
+    def after(self) -> NDArray[np.uint8]:
+        """uint8 (H, W, 3): the edited view, outside the mask the original photo."""
+        return self._picture("after")
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """bool (H, W): where it was edited."""
+        return self._picture("mask") > 0
+
+    def _picture(self, kind: str) -> NDArray[np.uint8]:
+        path = self.folder / f"{self.count:05d}_{kind}.png"
+        try:
+            with Image.open(path) as file:
+                return np.asarray(file)
+        except OSError as error:
+            raise checkpoint.CheckpointError(
+                f"{path} is missing or damaged: undo the edit and make it anew."
+            ) from error
+
+
+def edited_views(folder: Path, before: int) -> tuple[EditedView, ...]:
+    """The edits that lie in a folder and were made before a number of them, in their order.
+
+    Raises:
+        CheckpointError: a record is damaged.
+    """
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            record = EditedView(folder=folder, **json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise checkpoint.CheckpointError(
+                f"{path} is damaged: undo the edit and make it anew."
+            ) from error
+        if record.count < before:
+            found.append(record)
+    return tuple(found)
+
+
+class DatasetUpdate:
+    """A radiance field that is trained on while its views are edited. Satisfies `training.Trainee`.
+
+    Attributes:
+        count: edits of views made so far, those of views without a region among them.
+    """
+
+    def __init__(
+        self,
+        training: RadianceTraining,
+        editor: Editor,
+        instruction: str,
+        region: Region,
+        composite: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None,
+        config: SceneEditConfig,
+        folder: Path,
+        first_step: int,
+        on_stage: OnStage,
+    ) -> None:
+        """Args:
+        training: of the field; its views' pixels are the originals, and are exchanged here.
+        editor: the model; its image is another one afterwards.
+        instruction: such as "turn the bear into a panda".
+        region: where each view is edited.
+        composite: what renders the relevance (`RelevanceField.composite`), or None.
+        config: all numbers.
+        folder: where every edited view is kept.
+        first_step: steps that the field was trained for before.
+        on_stage: told of every denoising step; what it raises ends the edit before anything of it
+            counts.
+        """
+        self.training, self._editor, self._instruction = training, editor, instruction
+        self._region, self._composite, self._config = region, composite, config
+        self._folder, self._first_step, self._on_stage = folder, first_step, on_stage
+        views = training.views
+        self.originals = views.pixels.clone()
+        self._inside = torch.zeros(views.rays.total, dtype=torch.bool, device=views.pixels.device)
+        self.count = 0
+
+    def edit_if_due(self, step: int) -> None:
+        """Edits the next view where `step` steps are done and its turn has come.
+
+        Its random numbers depend on nothing but the seed and its count, so that an edit which was
+        broken off can be made again as it would have been.
+        """
+        if step % self._config.edit_every or self.count > step // self._config.edit_every:
+            return
+        if step >= self._config.iterations - self._config.settling:
+            return
+        index, seed, level = self._next()
+        views = self.training.views
+        name, field = views.names[index], self.training.field
+        seen = field.render(
+            field.corrected(views.poses[index], name), views.intrinsics[index], self._composite
+        )
+        original, opaque = self._original(index)
+        mask = self._region(index, seen) & opaque
+        if mask.any():
+            before = (seen.rgb * 255 + 0.5).astype(np.uint8)
+            self._editor.set_image(original)
+            words = f"Editing view {name}"
+
+            def after_step(done: Step) -> None:
+                self._on_stage(words, (done.index + 1) / done.count)
+
+            edit = self._editor.edit(
+                self._instruction,
+                text_guidance=self._config.text_guidance,
+                image_guidance=self._config.image_guidance,
+                steps=self._config.steps,
+                strength=level,
+                seed=seed,
+                mask=mask,
+                start=before,
+                on_step=after_step,
+            )
+            self._keep(
+                EditedView(name, self.count, step, seed, level, self._folder),
+                {"before": before, "after": edit.image, "mask": mask},
+            )
+            place = views.rays.of_view(index)
+            views.pixels[place] = self.originals[place]
+            chosen = place[torch.from_numpy(mask.reshape(-1)).to(place.device)]
+            after = torch.from_numpy(edit.image[mask]).to(views.pixels.device)
+            views.pixels[chosen, :3] = after
+            self._inside[place] = False
+            self._inside[chosen] = True
+        self.count += 1
+
+    def _next(self) -> tuple[int, int, float]:
+        """Which view is edited next, with which seed and from which noise level."""
+        config, views = self._config, len(self.training.views.names)
+        number, place = divmod(self.count, views)
+        # every view once a round, in an order drawn anew: none waits for long
+        order = np.random.default_rng([config.seed, number, 0]).permutation(views)
+        random = np.random.default_rng([config.seed, self.count, 1])
+        low, high = config.noise_range
+        level = low + (high - low) * config.anneal**number * random.random()
+        if number == 0 and config.first_level is not None:
+            level = config.first_level
+        return int(order[place]), int(random.integers(2**31)), float(level)
+
+    def _original(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """uint8 (H, W, 3), the original photo over black, and where it shows something, bool."""
+        views = self.training.views
+        pixels = self.originals[views.rays.of_view(index)].cpu().numpy()
+        pixels = pixels.reshape(*views.rays.shape(index), -1)
+        if not views.alpha:
+            return pixels, np.ones(pixels.shape[:2], np.bool_)
+        alpha = pixels[..., 3:].astype(np.uint16)
+        return (pixels[..., :3] * alpha // 255).astype(np.uint8), alpha[..., 0] > 127
+
+    def _keep(self, view: EditedView, pictures: dict[str, NDArray[Any]]) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for kind, picture in pictures.items():
+            path = self._folder / f"{view.count:05d}_{kind}.png"
+            unfinished = path.with_suffix(".unfinished")
+            Image.fromarray(picture).save(unfinished, "PNG")
+            unfinished.replace(path)
+        record = {
+            "name": view.name,
+            "count": view.count,
+            "step": view.step,
+            "seed": view.seed,
+            "noise_level": view.noise_level,
+        }
+        checkpoint.write_json(self._folder / f"{view.count:05d}.json", record)
+
+    # ------------------------------------------------------------ training.Trainee
+
+    def advance(self, step: int) -> float:
+        """One step of the field's training on the views as they are now; the loss."""
+        self.edit_if_due(step)
+        return self.training.advance(self._first_step + step)
+
+    def measure(self) -> float | None:
+        """How far the edited views agree in the field: PSNR in decibels of what it shows against
+        them, inside their regions. None before every view has had its turn.
+        """
+        views = self.training.views
+        inside = torch.nonzero(self._inside)[:, 0]
+        if self.count < len(views.names) or not len(inside):
+            return None
+        every = -(-len(inside) // MEASURED_PIXELS)
+        pixels = inside[::every]
+        field = self.training.field
+        shown = field.shade(views.rays.bundle(pixels))[:, :3]
+        true = field.model.renderer_rgb.blend_background(views.colours(pixels))
+        return psnr(shown, true)
+
+    def preview(self) -> NDArray[np.uint8]:
+        """A small picture of the field."""
+        return self.training.preview()
+
+    def state(self) -> dict[str, Any]:
+        """The field's training, the views as they are now, and how many edits were made."""
+        return {
+            "training": self.training.state(),
+            "pixels": self.training.views.pixels.cpu(),
+            "inside": self._inside.cpu(),
+            "count": self.count,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes over what `state` gave."""
+        self.training.load_state(state["training"])
+        self.training.views.pixels.copy_(state["pixels"])
+        self._inside.copy_(state["inside"])
+        self.count = state["count"]
+
+    def facts(self) -> dict[str, Any]:
+        """What it takes to make the field again, and how many edits were made."""
+        return self.training.facts() | {"edits": self.count}
+
+
+def split(pixels: torch.Tensor, shapes: Sequence[tuple[int, int]]) -> list[NDArray[np.uint8]]:
+    """The images (H, W, C) of views whose pixels lie in one row."""
+    ends = np.cumsum([height * width for height, width in shapes])[:-1]
+    parts = np.split(pixels.cpu().numpy(), ends)
+    return [part.reshape(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]
