@@ -4,16 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Camera, Scene, View
+    from backend.scenes.scene_edit import SceneEdit
 
-__all__ = ["Camera", "Scene", "View"]
+__all__ = ["Camera", "Scene", "SceneEdit", "View"]
 
 
 def __getattr__(name: str) -> Any:
-    """`Scene` and its own only when they are asked for: torch and nerfstudio take seconds to
+    """`Scene` and its kin only when they are asked for: torch and nerfstudio take seconds to
     import, which reading a capture need not pay.
     """
     if name in __all__:
-        from backend.scenes import scene
+        from backend.scenes import scene, scene_edit
 
-        return getattr(scene, name)
+        return getattr(scene_edit if name == "SceneEdit" else scene, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

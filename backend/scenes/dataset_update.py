@@ -271,8 +271,8 @@ class DatasetUpdate:
         self.count = state["count"]
 
     def facts(self) -> dict[str, Any]:
-        """What it takes to make the field again, and how many edits were made."""
-        return self.training.facts() | {"edits": self.count}
+        """What it takes to make the field again, how many edits were made, and where they began."""
+        return self.training.facts() | {"edits": self.count, "first_step": self._first_step}
 
 
 def split(pixels: torch.Tensor, shapes: Sequence[tuple[int, int]]) -> list[NDArray[np.uint8]]:

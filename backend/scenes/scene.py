@@ -4,8 +4,7 @@ Nothing of the capture is ever written to. What is made of it lies in a work fol
 capture's own folder unless told otherwise:
 
     radiance.json, radiance-STEP.pt            the radiance field
-    edits/NAME/relevance.json, relevance-STEP.pt, calibration.json
-                                               where an instruction applies
+    edits/NAME/                                the edits (see scene_edit.py)
 """
 
 import dataclasses
@@ -20,14 +19,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backend.editing.relevance import RelevanceMap
-from backend.scenes import checkpoint, radiance_training, relevance_field
+from backend.editing import Editor, RelevanceMap
+from backend.scenes import checkpoint, radiance_training, relevance_field, scene_edit
 from backend.scenes.capture import Capture, CaptureError
-from backend.scenes.config import PRESETS, FieldConfig, RelevanceConfig
+from backend.scenes.config import PRESETS, FieldConfig, RelevanceConfig, SceneEditConfig
 from backend.scenes.lens import Intrinsics
 from backend.scenes.radiance_field import RadianceField
 from backend.scenes.rays import ViewRays
 from backend.scenes.relevance_field import Calibration, RelevanceField, scene_maps
+from backend.scenes.scene_edit import OnProgress, SceneEdit
 from backend.scenes.training import Course, OnStep
 from backend.scenes.transforms_json import open_capture
 from protocol.messages import DEFAULT_NORMALISATION, Normalisation
@@ -170,14 +170,25 @@ class Scene:
         pose = self.field.corrected(self.capture.camera_to_box[index], name)
         return Camera(self._from_box(pose), self.capture.intrinsics[index])
 
-    def render(self, camera: Camera, relevance: Relevance | None = None) -> View:
+    def render(
+        self,
+        camera: Camera,
+        relevance: Relevance | None = None,
+        field: RadianceField | None = None,
+    ) -> View:
         """What a camera sees, in eval mode.
+
+        Args:
+            camera: where from.
+            relevance: is rendered too where it is given.
+            field: an edited radiance field in place of the scene's own.
 
         Raises:
             CheckpointError: no field was trained yet.
         """
         composite = None if relevance is None else relevance.field.composite
-        seen = self.field.render(self._to_box(camera.pose), camera.intrinsics, composite)
+        field = self.field if field is None else field
+        seen = field.render(self._to_box(camera.pose), camera.intrinsics, composite)
         mapped = None
         if relevance is not None and seen.relevance is not None:
             mapped = relevance.calibration.of(seen.relevance)
@@ -193,6 +204,7 @@ class Scene:
         config: RelevanceConfig | None = None,
         on_step: OnStep | None = None,
         seed: int = 0,
+        field: RadianceField | None = None,
     ) -> Relevance:
         """Trains where an instruction applies in space from its maps in some views, or goes on.
 
@@ -202,21 +214,23 @@ class Scene:
             views: names of the views; by default those that the radiance field was trained on.
             normalisation: of all maps together.
             config, on_step, seed: as `relevance_field.train`.
+            field: an edited radiance field in place of the scene's own.
 
         Raises:
             ValueError: the name is none, or maps and views do not fit together.
             CheckpointError, FloatingPointError, OSError: as `training.fit`.
         """
         folder = self.edit_folder(name)
-        names = self.field.names if views is None else tuple(views)
+        geometry = self.field if field is None else field
+        names = geometry.names if views is None else tuple(views)
         cameras = [self.camera(view) for view in names]
         if len(maps) != len(cameras):
             raise ValueError(f"There are {len(maps)} maps for {len(cameras)} views.")
         sizes = [(c.intrinsics.height, c.intrinsics.width) for c in cameras]
         poses = np.array([self._to_box(c.pose) for c in cameras])
         rays = ViewRays(poses, [c.intrinsics for c in cameras], self.device)
-        field, calibration, _ = relevance_field.train(
-            self.field,
+        found, calibration, _ = relevance_field.train(
+            geometry,
             rays,
             scene_maps(maps, sizes, normalisation),
             config or RelevanceConfig(),
@@ -225,7 +239,7 @@ class Scene:
             seed,
         )
         checkpoint.write_json(folder / CALIBRATION_FILE, dataclasses.asdict(calibration))
-        return Relevance(field, calibration)
+        return Relevance(found, calibration)
 
     def relevance(self, name: str) -> Relevance:
         """The relevance that `train_relevance` left.
@@ -253,7 +267,70 @@ class Scene:
         """
         if not EDIT_NAME.fullmatch(name):
             raise ValueError(f"An edit's name has letters a to z, digits, - and _, not {name!r}.")
-        return self.work / "edits" / name
+        return self.edits_folder / name
+
+    @property
+    def edits_folder(self) -> Path:
+        """The folder of all edits."""
+        return self.work / "edits"
+
+    def edit(
+        self,
+        instruction: str,
+        editor: Editor,
+        threshold: float | None = None,
+        config: SceneEditConfig | str = "preview",
+        name: str | None = None,
+        base: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> SceneEdit:
+        """Edits the scene where an instruction applies, or goes on with such an edit. The scene's
+        own field and the capture stay as they are.
+
+        Args:
+            instruction: such as "turn the bear into a panda".
+            editor: the model; its image is another one afterwards.
+            threshold: above 0, at most 1: relevance on the calibrated scale (see `Calibration`)
+                from which the scene is edited. None for 0.5, which parts the scene best into two;
+                without the relevance field, each map's own suggestion.
+            config: all numbers, or the name of a preset: "preview", "full".
+            name: of the edit: a to z, 0 to 9, - and _; by default made from the instruction.
+            base: an edit to go on from in place of the unedited scene.
+            on_progress: told what is being done; what it raises pauses the edit, and the same call
+                goes on.
+
+        Raises:
+            ValueError: a setting is out of range.
+            EditError: the edit cannot be made: it is another one's name, `base` is not finished,
+                the capture has changed, or nothing is relevant enough.
+            CheckpointError, CaptureError, FloatingPointError, OSError: as `train`.
+        """
+        return scene_edit.edit_scene(
+            self, instruction, editor, threshold, config, name, base, on_progress
+        )
+
+    def edits(self) -> tuple[str, ...]:
+        """The names of all edits, finished or not, each after the one that it is stacked on."""
+        return scene_edit.edit_names(self)
+
+    def edited(self, name: str) -> SceneEdit:
+        """An edit.
+
+        Raises:
+            ValueError: the name is none.
+            EditError: there is no such edit.
+            CheckpointError: it is damaged.
+        """
+        return SceneEdit(self, name)
+
+    def undo(self, name: str) -> None:
+        """Deletes an edit.
+
+        Raises:
+            EditError: there is no such edit, or another one is stacked on it.
+            OSError: it cannot be deleted.
+        """
+        scene_edit.undo(self, name)
 
     def _to_box(self, pose: NDArray[np.float64]) -> NDArray[np.float64]:
         moved = pose.copy()
