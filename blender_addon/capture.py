@@ -1,4 +1,4 @@
-"""Render the active camera to the picture that an artist sees in a render."""
+"""Render a scene's active camera to the picture that an artist sees in a render."""
 
 import tempfile
 from collections.abc import Iterator
@@ -64,16 +64,26 @@ def capture(context: bpy.types.Context, max_side: int) -> bytes:
         CaptureError: there is no camera, or the render fails.
     """
     scene = context.scene
-    render, file = scene.render, scene.render.image_settings
     if scene.camera is None:
         raise CaptureError(
             "The scene has no active camera: add one (Add > Camera), or select one and press "
             "Ctrl Numpad 0."
         )
-    width, height = render_size(render, max_side)
+    width, height = render_size(scene.render, max_side)
+    return render_png(scene, width, height)
+
+
+def render_png(scene: bpy.types.Scene, width: int, height: int, alpha: bool = False) -> bytes:
+    """Render a scene's active camera at a size in pixels; the file that Blender wrote: 8-bit RGB,
+    or RGBA with straight colours.
+
+    Raises:
+        CaptureError: the render fails.
+    """
+    render, file = scene.render, scene.render.image_settings
     file_values = {
         "file_format": "PNG",
-        "color_mode": "RGB",
+        "color_mode": "RGBA" if alpha else "RGB",
         "color_depth": "8",
         "compression": 15,
         "color_management": "FOLLOW_SCENE",

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from .encode import PNG_SIGNATURE
 
 CACHED_ARRAYS = 12
+PNG_COLOUR_TYPE, PNG_RGBA = 25, 6
+"""Where a PNG file's colour type stands, and its value for colours with alpha."""
 BLACK_AND_WHITE = np.array([[0, 0, 0, 1], [1, 1, 1, 1]], np.float32).view(np.complex128)[:, 0]
 """RGBA of the two values of a mask; 16 bytes make one pixel, whatever numpy calls them."""
 
@@ -72,6 +74,17 @@ def read_rgb(image: bpy.types.Image) -> NDArray[np.uint8]:
     rgb = np.ascontiguousarray(values.astype(np.uint8)[..., :3])
     _remember(image, rgb)
     return rgb
+
+
+def decode_png(png: bytes) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3) of the bytes of a PNG file, or (H, W, 4) with alpha and straight colours."""
+    image = new_packed_image("watch your steps", png)
+    try:
+        image.alpha_mode = "CHANNEL_PACKED"  # colours where nothing is to be seen are kept
+        channels = 4 if png[PNG_COLOUR_TYPE] == PNG_RGBA else 3
+        return np.rint(_channels(image)[..., :channels] * 255).astype(np.uint8)
+    finally:
+        bpy.data.images.remove(image)
 
 
 def read_gray(image: bpy.types.Image) -> NDArray[np.float32]:

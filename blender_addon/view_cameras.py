@@ -147,7 +147,7 @@ def render_around(
                     on_view(number, len(poses))
                 camera.matrix_world = Matrix(pose.tolist())
                 _set_clipping(lens, thing, pose)
-                images.append(_decode(capture(context, size)))
+                images.append(pictures.decode_png(capture(context, size)))
     finally:
         bpy.data.objects.remove(camera)
         bpy.data.cameras.remove(lens)
@@ -196,12 +196,3 @@ def _set_clipping(
     depths = (pose[:3, 3] - corners) @ pose[:3, 2]
     lens.clip_start = max(depths.min() * 0.5, depths.max() * 1e-3)
     lens.clip_end = depths.max() * 2.0
-
-
-def _decode(png: bytes) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) of a PNG file."""
-    image = pictures.new_packed_image("watch your steps", png)
-    try:
-        return pictures.read_rgb(image)
-    finally:
-        bpy.data.images.remove(image)

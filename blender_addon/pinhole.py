@@ -1,0 +1,100 @@
+"""A Blender camera as the pinhole that it is: where it stands and how it projects, exactly."""
+
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from .capture import CaptureError
+
+RIGID = 1e-4
+"""How far the axes of a camera may be from right angles and unit length."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pinhole:
+    """How a camera projects: x_pixel = cx + fx * x / -z, y_pixel = cy - fy * y / -z.
+
+    Attributes:
+        fx, fy: focal lengths in pixels; they differ where pixels are not square.
+        cx, cy: the principal point in pixels from the image's top left corner, whose first pixel
+            has its centre at 0.5, 0.5; lens shift moves it.
+        width, height: of the image in pixels.
+        camera_to_world: float64 (4, 4), rigid; x right, y up, looking along -z.
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    camera_to_world: NDArray[np.float64]
+
+
+def pinhole_of(
+    scene: bpy.types.Scene, camera: bpy.types.Object, width: int, height: int
+) -> Pinhole:
+    """The pinhole that Blender renders `camera` with, at the scene's present frame.
+
+    The scale of the camera object does not count, as in Blender. Source of the projection:
+    BKE_camera_params_compute_viewplane in Blender's camera.cc.
+
+    Args:
+        scene: whose pixel aspect counts, and in whose first view layer the camera is.
+        camera: a camera object.
+        width, height: of the render in pixels.
+
+    Raises:
+        CaptureError: the camera is not a pinhole, or mirrored or sheared.
+    """
+    layer = scene.view_layers[0]
+    layer.update()
+    evaluated = camera.evaluated_get(layer.depsgraph)
+    lens = evaluated.data
+    if lens.type != "PERSP":
+        raise CaptureError(
+            f'The camera "{camera.name}" is not a perspective camera: set its Lens > Type to '
+            "Perspective."
+        )
+    aspect = scene.render.pixel_aspect_y / scene.render.pixel_aspect_x
+    fit = lens.sensor_fit
+    if fit == "AUTO":
+        fit = "HORIZONTAL" if width >= aspect * height else "VERTICAL"
+    sensor = lens.sensor_height if lens.sensor_fit == "VERTICAL" else lens.sensor_width
+    across = width if fit == "HORIZONTAL" else aspect * height
+    fx = lens.lens / sensor * across
+    return Pinhole(
+        fx=fx,
+        fy=fx / aspect,
+        cx=width / 2 - lens.shift_x * across,
+        cy=height / 2 + lens.shift_y * across / aspect,
+        width=width,
+        height=height,
+        camera_to_world=_rigid(camera.name, np.array(evaluated.matrix_world, np.float64)),
+    )
+
+
+def _rigid(name: str, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A camera's matrix without its scale.
+
+    Raises:
+        CaptureError: what is left is not a turn.
+    """
+    axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+    if np.linalg.det(axes) < 0:
+        raise CaptureError(
+            f'The camera "{name}" is mirrored by a negative scale: apply its scale (Ctrl A).'
+        )
+    if np.abs(axes.T @ axes - np.eye(3)).max() > RIGID:
+        raise CaptureError(
+            f'The camera "{name}" is sheared by the scale of its parents: clear its parent and '
+            "keep its place (Alt P)."
+        )
+    # The nearest turn: matrices are float32 in Blender.
+    left, _, right = np.linalg.svd(axes)
+    pose = np.eye(4)
+    pose[:3, :3] = left @ right
+    pose[:3, 3] = matrix[:3, 3]
+    return pose

@@ -1,0 +1,284 @@
+"""The views that a capture of a scene consists of, and how each of them is rendered.
+
+Every view is rendered by a call of its own that leaves the scene as it was, so that an artist can
+work between two of them.
+"""
+
+import math
+from contextlib import ExitStack
+
+import bpy
+import msgspec
+import numpy as np
+from mathutils import Matrix, Vector
+from numpy.typing import NDArray
+
+from . import pictures
+from .capture import SMALLEST_SIDE, CaptureError, changed, render_png
+from .pinhole import pinhole_of
+from .protocol.messages import MAX_VIEWS, MIN_VIEWS, PutView
+
+FIELD_OF_VIEW = math.radians(45)
+"""Of the cameras around a scene."""
+FILLED = 0.62
+"""Share of the image's side that the objects take up at most: the surroundings are to be seen."""
+LOWEST, HIGHEST = math.radians(15), math.radians(50)
+"""Elevations of the rings of cameras around a scene."""
+THREE_RINGS = 18
+"""From so many views on there are three rings, with fewer two."""
+FLAT = 0.02
+"""An object whose height is below this share of its width is ground."""
+VAST = 4.0
+"""An object so many times as large as all others together, which it contains, is surroundings."""
+SHOWN = {"MESH", "CURVE", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "CURVES"}
+
+
+class Shot(msgspec.Struct, frozen=True, kw_only=True):
+    """One view of a capture: from a pose, or by one of the scene's cameras."""
+
+    name: str
+    pose: tuple[float, ...] | None = None
+    """Camera to world, row by row; None for one of the scene's cameras."""
+    camera: str | None = None
+    """Name of the camera object; None for the one that is active at that frame."""
+    frame: int | None = None
+    """None for the frame that the scene is at."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The views of a capture. As JSON it is saved with the scene, so that an interrupted capture
+    goes on with the same cameras.
+    """
+
+    size: int
+    """Pixels of the images' shorter side."""
+    shots: tuple[Shot, ...]
+
+    def to_json(self) -> str:
+        """The plan as text."""
+        return msgspec.json.encode(self).decode()
+
+    @staticmethod
+    def from_json(text: str) -> "Plan":
+        """The plan that a text holds.
+
+        Raises:
+            CaptureError: the text is not a plan.
+        """
+        try:
+            return msgspec.json.decode(text, type=Plan)
+        except msgspec.DecodeError as error:
+            raise CaptureError(
+                "The file has lost the cameras of its capture: start the capture anew."
+            ) from error
+
+
+def subjects(scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer) -> list[bpy.types.Object]:
+    """What the cameras around a scene look at: the selected objects that can be rendered, or where
+    there are none all objects but the ground and the surroundings.
+    """
+    there = [
+        thing
+        for thing in view_layer.objects
+        if thing.type in SHOWN
+        and not thing.hide_render
+        and thing.visible_get(view_layer=view_layer)
+    ]
+    chosen = [thing for thing in there if thing.select_get(view_layer=view_layer)]
+    if chosen:
+        return chosen
+    standing = [thing for thing in there if not _is_flat(thing)]
+    return [thing for thing in standing if not _surrounds(thing, standing)] or there
+
+
+def _corners(things: list[bpy.types.Object]) -> NDArray[np.float64]:
+    """(8 N, 3), the corners of the objects' bounding boxes in world space."""
+    return np.array(
+        [thing.matrix_world @ Vector(corner) for thing in things for corner in thing.bound_box]
+    )
+
+
+def _is_flat(thing: bpy.types.Object) -> bool:
+    extent = np.ptp(_corners([thing]), axis=0)
+    return bool(extent[2] < FLAT * max(extent[0], extent[1]))
+
+
+def _surrounds(thing: bpy.types.Object, things: list[bpy.types.Object]) -> bool:
+    others = [other for other in things if other != thing]
+    if not others:
+        return False
+    own, rest = _corners([thing]), _corners(others)
+    contains = (own.min(axis=0) <= rest.mean(axis=0)) & (rest.mean(axis=0) <= own.max(axis=0))
+    return bool(contains.all() and np.ptp(own, axis=0).max() > VAST * np.ptp(rest, axis=0).max())
+
+
+def plan_around(
+    scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer, count: int, size: int
+) -> Plan:
+    """Cameras around the scene's objects, on two to three rings.
+
+    Args:
+        scene: what is captured.
+        view_layer: whose selection counts.
+        count: how many views.
+        size: pixels of a side of the square images.
+
+    Raises:
+        CaptureError: there is nothing to look at, or the number is not allowed.
+    """
+    view_layer.update()
+    things = subjects(scene, view_layer)
+    if not things:
+        raise CaptureError("There is nothing to capture: the scene has no objects that render.")
+    poses = poses_on_rings(_corners(things), count)
+    shots = tuple(
+        Shot(name=f"view {number + 1}", pose=tuple(pose.ravel().tolist()))
+        for number, pose in enumerate(poses)
+    )
+    return _checked(Plan(size=size, shots=shots), "raise the number of views")
+
+
+def plan_cameras(scene: bpy.types.Scene, size: int) -> Plan:
+    """All cameras of the scene, by name.
+
+    Raises:
+        CaptureError: they are too few or too many, or one is not a pinhole.
+    """
+    cameras = sorted(
+        (thing for thing in scene.objects if thing.type == "CAMERA"), key=lambda one: one.name
+    )
+    width, height = image_size(scene, size)
+    for camera in cameras:
+        pinhole_of(scene, camera, width, height)
+    shots = tuple(Shot(name=camera.name, camera=camera.name) for camera in cameras)
+    return _checked(Plan(size=size, shots=shots), "add cameras, or capture around the objects")
+
+
+def plan_frames(scene: bpy.types.Scene, size: int) -> Plan:
+    """The active camera at every frame of the scene's range, by its step.
+
+    Raises:
+        CaptureError: there is no camera, it is not a pinhole, or there are too few or many frames.
+    """
+    if scene.camera is None:
+        raise CaptureError("The scene has no active camera: add one (Add > Camera).")
+    pinhole_of(scene, scene.camera, *image_size(scene, size))
+    frames = range(scene.frame_start, scene.frame_end + 1, scene.frame_step)
+    shots = tuple(Shot(name=f"frame {frame}", frame=frame) for frame in frames)
+    return _checked(Plan(size=size, shots=shots), "set the scene's frame range")
+
+
+def _checked(plan: Plan, remedy: str) -> Plan:
+    count = len(plan.shots)
+    if not MIN_VIEWS <= count <= MAX_VIEWS:
+        raise CaptureError(
+            f"A capture needs {MIN_VIEWS} to {MAX_VIEWS} views, and this would have {count}: "
+            f"{remedy}."
+        )
+    return plan
+
+
+def image_size(scene: bpy.types.Scene, size: int) -> tuple[int, int]:
+    """Width and height in pixels of a view by one of the scene's cameras: its render scaled so
+    that the shorter side has `size` pixels, but never up.
+    """
+    scale = scene.render.resolution_percentage / 100
+    width, height = scene.render.resolution_x * scale, scene.render.resolution_y * scale
+    shrink = min(1.0, size / min(width, height))
+    return (
+        max(SMALLEST_SIDE, round(width * shrink)),
+        max(SMALLEST_SIDE, round(height * shrink)),
+    )
+
+
+def poses_on_rings(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Cameras on rings around some points, evenly over azimuths, all looking at the middle of
+    their bounds from one distance at which each of them shows all points.
+
+    Args:
+        points: (N, 3), in world space.
+        count: how many cameras.
+
+    Returns:
+        float64 (count, 4, 4), camera to world; x right, y up, looking along -z.
+    """
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    rings = 3 if count >= THREE_RINGS else 2
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    for number in range(count):
+        # One round of azimuths for all rings together: neighbours differ in elevation.
+        azimuth = 2 * math.pi * number / count - math.pi / 2
+        ring = number % rings
+        elevation = LOWEST + (HIGHEST - LOWEST) * ring / (rings - 1)
+        level = math.cos(elevation)
+        back = np.array([math.cos(azimuth) * level, math.sin(azimuth) * level, math.sin(elevation)])
+        right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
+        poses[number, :3, :3] = np.stack([right, np.cross(back, right), back], axis=1)
+    across = np.einsum("nk,vkc->vnc", points - centre, poses[:, :3, :3])
+    tangent = math.tan(FIELD_OF_VIEW / 2) * FILLED
+    # A point is inside the image's share where |x| and |y| <= tangent * (distance - z).
+    distance = (np.abs(across[..., :2]).max(axis=2) / tangent + across[..., 2]).max()
+    poses[:, :3, 3] = centre + max(distance, 1e-3) * poses[:, :3, 2]
+    return poses
+
+
+def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> PutView:
+    """Render one view of a plan by the scene's own engine and colours, as the message that sends
+    it. Depth of field, motion blur, stereo and the render region are left out: they are no
+    pinhole's. Where the film is transparent, alpha comes too.
+
+    Raises:
+        CaptureError: the camera is not there any more, or no pinhole, or the render fails.
+    """
+    shot = plan.shots[index]
+    alpha = scene.render.film_transparent
+    with ExitStack() as stack:
+        # Setting the present frame anew would undo what the artist has moved and not keyed.
+        if shot.frame is not None and shot.frame != scene.frame_current:
+            stack.callback(scene.frame_set, scene.frame_current, subframe=scene.frame_subframe)
+            scene.frame_set(shot.frame)
+        stack.enter_context(changed(scene.render, use_motion_blur=False))
+        if shot.pose is not None:
+            width = height = plan.size
+            aspect = {"pixel_aspect_x": 1.0, "pixel_aspect_y": 1.0}
+            stack.enter_context(changed(scene.render, **aspect))
+            camera = _place(stack, scene, shot.pose)
+        else:
+            width, height = image_size(scene, plan.size)
+            camera = scene.camera if shot.camera is None else scene.objects.get(shot.camera)
+            if camera is None or camera.type != "CAMERA":
+                raise CaptureError(f'The camera of the view "{shot.name}" is not there any more.')
+        for marker in scene.timeline_markers:
+            if marker.camera is not None:  # Blender would render that camera instead
+                stack.enter_context(changed(marker, camera=None))
+        stack.enter_context(changed(scene, camera=camera))
+        stack.enter_context(changed(camera.data.dof, use_dof=False))
+        pinhole = pinhole_of(scene, camera, width, height)
+        pixels = pictures.decode_png(render_png(scene, width, height, alpha))
+    return PutView(
+        capture=capture,
+        index=index,
+        name=shot.name,
+        image=np.ascontiguousarray(pixels[..., :3]),
+        alpha=np.ascontiguousarray(pixels[..., 3]) if alpha else None,
+        fx=pinhole.fx,
+        fy=pinhole.fy,
+        cx=pinhole.cx,
+        cy=pinhole.cy,
+        camera_to_world=tuple(pinhole.camera_to_world.ravel().tolist()),
+    )
+
+
+def _place(stack: ExitStack, scene: bpy.types.Scene, pose: tuple[float, ...]) -> bpy.types.Object:
+    """A camera for the time that the stack is open."""
+    lens = bpy.data.cameras.new("watch your steps")
+    stack.callback(bpy.data.cameras.remove, lens)
+    camera = bpy.data.objects.new("watch your steps", lens)
+    stack.callback(bpy.data.objects.remove, camera)
+    scene.collection.objects.link(camera)
+    lens.sensor_fit, lens.angle = "HORIZONTAL", FIELD_OF_VIEW
+    own = scene.camera.data if scene.camera is not None else None
+    if own is not None and own.id_type == "CAMERA":
+        lens.clip_start, lens.clip_end = own.clip_start, max(own.clip_end, lens.clip_end)
+    camera.matrix_world = Matrix(np.reshape(pose, (4, 4)).tolist())
+    return camera
