@@ -21,13 +21,13 @@ from protocol.messages import (
     MAX_IMAGE_SIDE,
     EditRequest,
     EditResult,
+    ImageRequest,
+    ImageResult,
     JobEvent,
     Normalisation,
     Progress,
     RelevanceRequest,
     RelevanceResult,
-    Request,
-    Result,
 )
 
 HEAT = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
@@ -184,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _request(options: argparse.Namespace) -> Request:
+def _request(options: argparse.Namespace) -> ImageRequest:
     """The typed request that the options ask for.
 
     Raises:
@@ -193,7 +193,7 @@ def _request(options: argparse.Namespace) -> Request:
     image = _read_image(options.image)
     seeds = tuple(range(options.seeds))
     if options.command == "relevance":
-        request: Request = RelevanceRequest(
+        request: ImageRequest = RelevanceRequest(
             image=image,
             instruction=options.instruction,
             noise_level=options.noise_level,
@@ -218,7 +218,7 @@ def _request(options: argparse.Namespace) -> Request:
     return _checked(request)
 
 
-def _checked(request: Request) -> Request:
+def _checked(request: ImageRequest) -> ImageRequest:
     """The request, once its values have passed the checks that the server makes.
 
     Raises:
@@ -259,14 +259,14 @@ def _read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return mask
 
 
-def _settings(request: Request) -> dict[str, object]:
+def _settings(request: ImageRequest) -> dict[str, object]:
     plain = {name: getattr(request, name) for name in request.__struct_fields__}
     arrays = {name: value for name, value in plain.items() if isinstance(value, np.ndarray)}
     shapes = {name: list(array.shape) for name, array in arrays.items()}
     return plain | shapes
 
 
-def _run(request: Request, options: argparse.Namespace, report: Report) -> Result:
+def _run(request: ImageRequest, options: argparse.Namespace, report: Report) -> ImageResult:
     """Do the job here, or on a server where --server asks for one."""
     show = _progress_line()
     if options.server is not None:
@@ -279,10 +279,12 @@ def _run(request: Request, options: argparse.Namespace, report: Report) -> Resul
             welcome = client.connect()
             report.settings |= {"model": welcome.model, "device": welcome.device}
             with report.stage("job on the server"):
-                return client.run(request, on_event)
+                result = client.run(request, on_event)
+        assert isinstance(result, ImageResult)  # as every request of an image
+        return result
     # Only now: they take seconds to import, which --server and mistyped options need not pay.
     from backend.editing import Editor, ModelNotFound
-    from backend.jobs.perform import perform
+    from backend.jobs.perform_image import perform_image
 
     try:
         with report.stage("loading the model"):
@@ -294,7 +296,7 @@ def _run(request: Request, options: argparse.Namespace, report: Report) -> Resul
         }
         print(f"model {editor.backbone.name} on {editor.backbone.device_name}")
         with report.stage("job"):
-            return perform(editor, request, lambda stage, fraction, _: show(stage, fraction))
+            return perform_image(editor, request, lambda stage, fraction, _: show(stage, fraction))
     except (ModelNotFound, ValueError, FloatingPointError) as error:
         raise BadInput(str(error)) from error
 
@@ -316,7 +318,7 @@ def _progress_line() -> Callable[[str, float], None]:
     return show
 
 
-def _write(request: Request, result: Result, folder: Path, report: Report) -> list[str]:
+def _write(request: ImageRequest, result: ImageResult, folder: Path, report: Report) -> list[str]:
     """Write pictures and report into `folder`; returns the names of the files."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, NDArray[np.uint8] | NDArray[np.bool_]] = {}

@@ -42,6 +42,7 @@ from protocol.messages import (
     Follow,
     Hello,
     Limits,
+    SceneMessage,
     ServerMessage,
     Submit,
     Welcome,
@@ -221,6 +222,10 @@ class Server:
             self._clients.add(identity)
             self._send(identity, self._welcome())
             return
+        if isinstance(message, SceneMessage):
+            words = "This backend cannot do this yet: its capabilities are in its welcome."
+            self._send(identity, Error(code="bad_message", message=words, job=message.capture))
+            return
         if isinstance(message, CaptureMessage):
             self._send(identity, answer(self.captures, message))
             return
@@ -249,7 +254,7 @@ class Server:
             device=self.loaded.device if self.loaded else device,
             model_state="ready" if self.loaded else "loading",
             native_size=self.loaded.native_size if self.loaded else 0,
-            capabilities=("relevance_request", "edit_request", "captures"),
+            capabilities=("relevance_request", "edit_request", "texture_request", "captures"),
             limits=Limits(
                 max_frame_bytes=codec.MAX_FRAME_BYTES,
                 max_queued_jobs=MAX_QUEUED_JOBS,

@@ -29,9 +29,10 @@ from .protocol.messages import (
     Error,
     Failed,
     FinalEvent,
+    ImageResult,
     JobEvent,
     Request,
-    Result,
+    SceneState,
     Welcome,
 )
 
@@ -199,7 +200,7 @@ class Link:
                         if not welcomed:
                             self._resume(client)
                         welcomed = True
-                    elif not isinstance(message, CaptureState):  # this link opens no captures
+                    elif not isinstance(message, CaptureState | SceneState):  # it opens none
                         self._pass_on(message)
                 if not welcomed and time.monotonic() - asked > ANSWER_SECONDS:
                     raise client.nothing_answers(ANSWER_SECONDS)
@@ -268,6 +269,7 @@ class Link:
             del self._open[message.job]
             self._sent.discard(message.job)
         if isinstance(message, Done):
+            assert isinstance(message.result, ImageResult)  # nothing else is asked for
             self._events.put(prepare(message.job, message.result))
         else:
             self._events.put(message)
@@ -279,7 +281,7 @@ def _in_words(error: Error) -> str:
     return error.message
 
 
-def prepare(job: str, result: Result) -> Arrived:
+def prepare(job: str, result: ImageResult) -> Arrived:
     """A result with the file bytes that its Image data-blocks will hold."""
     relevance = result.relevance
     edit = result.image if isinstance(result, EditResult) else None

@@ -6,7 +6,7 @@ command line and the tests call `run`.
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Self, TypeVar
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -23,6 +23,7 @@ from .messages import (
     Failed,
     FinalEvent,
     Follow,
+    GetScene,
     Hello,
     JobEvent,
     OpenCapture,
@@ -31,9 +32,12 @@ from .messages import (
     Queued,
     Request,
     Result,
+    SceneMessage,
+    SceneState,
     SealCapture,
     ServerMessage,
     Submit,
+    UndoSceneEdit,
     Welcome,
     new_job_id,
 )
@@ -41,8 +45,10 @@ from .messages import (
 HANDSHAKE_TIMEOUT = 3.0
 HEARTBEAT_INTERVAL_MS = 2000
 HEARTBEAT_TIMEOUT_MS = 10000
-VIEW_TIMEOUT = 120.0
-"""Seconds that one view may take to the server and onto its disk."""
+ANSWER_TIMEOUT = 120.0
+"""Seconds that a message about a capture may take: one view to the server and onto its disk."""
+
+Answer = TypeVar("Answer", CaptureState, SceneState)
 
 
 class ConnectionFailed(ConnectionError):
@@ -271,24 +277,42 @@ class Client:
             ServerError: a view or the capture cannot be used.
             ConnectionFailed: the server does not answer.
         """
-        state = self._ask(OpenCapture(capture=capture, views=views))
+        state = self._ask(OpenCapture(capture=capture, views=views), CaptureState)
         for index in state.missing:
-            state = self._ask(view(index))
+            state = self._ask(view(index), CaptureState)
             if on_state is not None:
                 on_state(state)
-        return self._ask(SealCapture(capture=capture))
+        return self._ask(SealCapture(capture=capture), CaptureState)
 
-    def _ask(self, message: CaptureMessage) -> CaptureState:
-        """Send a message about a capture and wait for the answer."""
+    def scene(self, capture: str) -> SceneState:
+        """What has become of a capture: its field, its edits, and the jobs that use it.
+
+        Raises:
+            ServerError: the server does not have the capture.
+            ConnectionFailed: the server does not answer.
+        """
+        return self._ask(GetScene(capture=capture), SceneState)
+
+    def undo_scene_edit(self, capture: str, edit: str) -> SceneState:
+        """Delete an edit of a capture; what is left.
+
+        Raises:
+            ServerError: another edit is based on it, or a job uses the capture.
+            ConnectionFailed: the server does not answer.
+        """
+        return self._ask(UndoSceneEdit(capture=capture, edit=edit), SceneState)
+
+    def _ask(self, message: CaptureMessage | SceneMessage, kind: type[Answer]) -> Answer:
+        """Send a message about a capture and wait for the answer of that kind."""
         self.send(message)
-        deadline = time.monotonic() + VIEW_TIMEOUT
+        deadline = time.monotonic() + ANSWER_TIMEOUT
         while (remaining := deadline - time.monotonic()) > 0:
             for answer in self.poll(remaining):
-                if isinstance(answer, CaptureState) and answer.capture == message.capture:
+                if isinstance(answer, kind) and answer.capture == message.capture:
                     return answer
                 if isinstance(answer, Error) and answer.job in (message.capture, None):
                     raise ServerError(answer.code, answer.message)
         raise ConnectionFailed(
-            f"{self.connection.endpoint} has not answered for {VIEW_TIMEOUT:g} seconds: try again, "
-            "and the capture goes on where it stopped."
+            f"{self.connection.endpoint} has not answered for {ANSWER_TIMEOUT:g} seconds: try "
+            "again, and a capture goes on where it stopped."
         )

@@ -16,9 +16,15 @@ from .messages import PROTOCOL_VERSION, ClientMessage, Error, ServerMessage
 
 VERSION_PREFIX = b"wys/"
 VERSION_FRAME = VERSION_PREFIX + str(PROTOCOL_VERSION).encode()
-DTYPES = {"uint8": np.dtype("u1"), "bool": np.dtype("?"), "float32": np.dtype("<f4")}
-MAX_HEADER_BYTES = 64 * 1024
-MAX_ARRAYS = 8
+DTYPES = {
+    "uint8": np.dtype("u1"),
+    "bool": np.dtype("?"),
+    "int32": np.dtype("<i4"),
+    "float32": np.dtype("<f4"),
+    "float64": np.dtype("<f8"),
+}
+MAX_HEADER_BYTES = 256 * 1024
+MAX_ARRAYS = 16
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 
 Frame = bytes | memoryview
@@ -71,6 +77,18 @@ def encode(message: msgspec.Struct) -> list[Frame]:
         if len(array) > MAX_FRAME_BYTES:
             raise BadMessage(f"an array has {len(array)} bytes, more than {MAX_FRAME_BYTES}")
     return [VERSION_FRAME, header, *arrays]
+
+
+def array_bytes(message: msgspec.Struct) -> int:
+    """How many bytes the arrays of a struct of messages.py hold."""
+    total = 0
+
+    def count(value: Any) -> None:
+        nonlocal total
+        total += value.nbytes
+
+    msgspec.msgpack.encode(message, enc_hook=count)
+    return total
 
 
 class Decoder(Generic[Message]):

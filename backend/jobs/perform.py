@@ -1,21 +1,13 @@
-"""Doing one job: the same code behind the server's worker and the command line."""
+"""Doing one job, of whatever kind."""
 
-from collections.abc import Callable
-
-import numpy as np
-from numpy.typing import NDArray
-
-from backend.editing import Editor, RelevanceMap, Step
-from protocol.messages import EditRequest, EditResult, RelevanceRequest, RelevanceResult, Request
-
-OnProgress = Callable[[str, float, NDArray[np.uint8] | None], None]
-"""Called with what is being done in words, the share 0..1 of the whole job that is done, and a
-small preview or None. What it raises ends the job."""
+from backend.editing import Editor
+from backend.jobs.perform_image import perform_image
+from backend.jobs.perform_texture import perform_texture
+from backend.jobs.words import OnProgress
+from protocol.messages import ImageRequest, Request, Result, TextureRequest
 
 
-def perform(
-    editor: Editor, request: Request, on_progress: OnProgress
-) -> RelevanceResult | EditResult:
+def perform(editor: Editor, request: Request, on_progress: OnProgress) -> Result:
     """Do what a request asks for.
 
     Raises:
@@ -23,107 +15,8 @@ def perform(
         FloatingPointError: the networks overflowed.
         torch.OutOfMemoryError: the device's memory does not suffice.
     """
-    on_progress("Encoding the image", 0.0, None)
-    editor.set_image(request.image)
-    if isinstance(request, RelevanceRequest):
-        return _relevance(editor, request, on_progress)
-    return _edit(editor, request, on_progress)
-
-
-def _relevance(
-    editor: Editor, request: RelevanceRequest, on_progress: OnProgress
-) -> RelevanceResult:
-    relevance = editor.relevance(
-        request.instruction,
-        request.noise_level,
-        request.seeds,
-        normalisation=request.normalisation,
-        on_draw=lambda index, count: on_progress(
-            f"Relevance, noise {index + 1} of {count}", (index + 1) / (count + 1), None
-        ),
-    )
-    return RelevanceResult(
-        relevance=relevance.at(*request.image.shape[:2]),
-        spread=_relative_spread(relevance),
-        magnitude=float(relevance.raw.max()),
-        suggested_threshold=relevance.suggested_threshold,
-        evidence=relevance.evidence,
-        applies=relevance.applies,
-        notes=_notes(editor, request.instruction, relevance),
-    )
-
-
-def _edit(editor: Editor, request: EditRequest, on_progress: OnProgress) -> EditResult:
-    draws = 0 if request.mask is not None else len(request.relevance_seeds)
-    units = draws + request.steps + 1
-    relevance = None
-    if request.mask is None:
-        relevance = editor.relevance(
-            request.instruction,
-            request.noise_level,
-            request.relevance_seeds,
-            normalisation=request.normalisation,
-            on_draw=lambda index, count: on_progress(
-                f"Relevance, noise {index + 1} of {count}", (index + 1) / units, None
-            ),
-        )
-
-    def after_step(step: Step) -> None:
-        words = f"Denoising, step {step.index + 1} of {step.count}"
-        on_progress(words, (draws + step.index + 1) / units, editor.preview(step))
-
-    edit = editor.edit(
-        request.instruction,
-        threshold=request.threshold,
-        text_guidance=request.text_guidance,
-        image_guidance=request.image_guidance,
-        steps=request.steps,
-        strength=request.strength,
-        seed=request.seed,
-        relevance=relevance,
-        mask=request.mask,
-        on_step=after_step,
-    )
-    notes = _notes(editor, request.instruction, relevance)
-    if not edit.mask.any():
-        notes = (*notes, "Nothing was edited: no pixel is in the mask. Lower the threshold.")
-    if relevance is None:
-        return EditResult(
-            image=edit.image,
-            mask=edit.mask,
-            relevance=None,
-            threshold=None,
-            suggested_threshold=None,
-            evidence=None,
-            applies=None,
-            notes=notes,
-        )
-    return EditResult(
-        image=edit.image,
-        mask=edit.mask,
-        relevance=relevance.at(*request.image.shape[:2]),
-        threshold=edit.threshold,
-        suggested_threshold=relevance.suggested_threshold,
-        evidence=relevance.evidence,
-        applies=relevance.applies,
-        notes=notes,
-    )
-
-
-def _relative_spread(relevance: RelevanceMap) -> float:
-    mean = float(relevance.raw.mean())
-    return float(relevance.spread.mean()) / mean if mean > 0 else 0.0
-
-
-def _notes(editor: Editor, instruction: str, relevance: RelevanceMap | None) -> tuple[str, ...]:
-    notes = []
-    if relevance is not None and relevance.applies is False:
-        notes.append(
-            f'The model does not see where this applies: "{instruction}". Name what is in the '
-            "picture."
-        )
-    if unread := editor.backbone.unread_text(instruction):
-        notes.append(f"The instruction is too long for the model, which does not read: {unread}")
-    if not instruction.isascii():
-        notes.append("The model was trained on English instructions; others may not be understood.")
-    return tuple(notes)
+    if isinstance(request, ImageRequest):
+        return perform_image(editor, request, on_progress)
+    if isinstance(request, TextureRequest):
+        return perform_texture(editor, request, on_progress)
+    raise ValueError("This backend cannot do this yet: its capabilities are in its welcome.")

@@ -6,17 +6,8 @@ new, so that the server can tell their followers.
 
 from dataclasses import dataclass, field
 
-from protocol.messages import (
-    Cancelled,
-    Done,
-    EditRequest,
-    EditResult,
-    FinalEvent,
-    JobEvent,
-    Progress,
-    Queued,
-    Request,
-)
+from protocol.codec import array_bytes
+from protocol.messages import Cancelled, FinalEvent, JobEvent, Progress, Queued, Request
 
 MAX_QUEUED_JOBS = 256
 MAX_QUEUED_BYTES = 2 * 1024**3
@@ -40,12 +31,14 @@ class Job:
         id: 32 hexadecimal digits, chosen by the client.
         request: what to do; None once it has ended.
         event: the latest event, sent to whoever begins to follow.
+        size: bytes of arrays, in the request until it has ended and then in its result.
         followers: ZeroMQ identities of the clients to tell.
     """
 
     id: str
     request: Request | None
     event: JobEvent
+    size: int
     followers: set[bytes] = field(default_factory=set)
 
 
@@ -66,14 +59,14 @@ class JobQueue:
         """
         if job_id in self._jobs:
             return self.follow(job_id, follower)
-        waiting_bytes = sum(_request_bytes(job.request) for job in self._waiting)
+        size = array_bytes(request)
         if (
             len(self._waiting) >= MAX_QUEUED_JOBS
-            or waiting_bytes + _request_bytes(request) > MAX_QUEUED_BYTES
+            or sum(job.size for job in self._waiting) + size > MAX_QUEUED_BYTES
         ):
             raise QueueFull("The backend's queue is full: wait until some jobs are done.")
         position = len(self._waiting) + (self.running is not None)
-        job = Job(job_id, request, Queued(job=job_id, position=position), {follower})
+        job = Job(job_id, request, Queued(job=job_id, position=position), size, {follower})
         self._jobs[job_id] = job
         self._waiting.append(job)
         return job
@@ -139,12 +132,11 @@ class JobQueue:
             raise UnknownJob(job_id) from None
 
     def _finish(self, job: Job, event: FinalEvent) -> None:
-        job.event = event
-        job.request = None
+        job.event, job.request, job.size = event, None, array_bytes(event)
         self._finished.append(job)
         while len(self._finished) > 1 and (
             len(self._finished) > MAX_FINISHED_JOBS
-            or sum(_result_bytes(done.event) for done in self._finished) > MAX_FINISHED_BYTES
+            or sum(done.size for done in self._finished) > MAX_FINISHED_BYTES
         ):
             del self._jobs[self._finished.pop(0).id]
 
@@ -157,20 +149,3 @@ class JobQueue:
                 job.event = event
                 moved.append(job)
         return moved
-
-
-def _request_bytes(request: Request | None) -> int:
-    if request is None:
-        return 0
-    mask = request.mask if isinstance(request, EditRequest) else None
-    return request.image.nbytes + (0 if mask is None else mask.nbytes)
-
-
-def _result_bytes(event: JobEvent) -> int:
-    if not isinstance(event, Done):
-        return 0
-    result = event.result
-    size = 0 if result.relevance is None else result.relevance.nbytes
-    if isinstance(result, EditResult):
-        size += result.image.nbytes + result.mask.nbytes
-    return size

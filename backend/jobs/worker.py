@@ -8,26 +8,45 @@ of their own keeps the server answering whatever the GPU does, and lets it outli
 """
 
 import logging
+import math
 import os
 import signal
 import sys
 import threading
+import time
 
 import msgspec
 import numpy as np
 import torch
 import zmq
 from numpy.typing import NDArray
+from PIL import Image
 
 from backend.editing import Editor, ModelNotFound
 from backend.jobs.perform import perform
 from protocol import codec
-from protocol.messages import Cancel, Cancelled, Done, Failed, Progress, Request, Submit
+from protocol.messages import (
+    Cancel,
+    Cancelled,
+    Done,
+    Failed,
+    ImageRequest,
+    Progress,
+    Request,
+    Submit,
+    TextureRequest,
+)
 
 logger = logging.getLogger("backend.worker")
 
 KEYS_VARIABLE = "WATCH_YOUR_STEPS_WORKER_KEYS"
 """Environment variable with server public, own public and own secret key, separated by spaces."""
+
+SHORTEST_PAUSE = 0.1
+"""Seconds between two words of progress; those that come sooner are left out, unless they bring a
+picture."""
+LARGEST_PREVIEW = 256
+"""Pixels a side."""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
@@ -125,10 +144,18 @@ def main(endpoint: str, model: str, device: str, dtype: str) -> None:
 
 def _do(editor: Editor, line: _Line, job: str, request: Request) -> Done | Failed | Cancelled:
     """One job to its end; whatever goes wrong in it becomes words, and the worker goes on."""
+    told = -math.inf
 
     def on_progress(stage: str, fraction: float, preview: NDArray[np.uint8] | None) -> None:
+        nonlocal told
         if line.is_cancelled(job):
             raise _Stopped
+        now = time.monotonic()
+        if preview is None and now - told < SHORTEST_PAUSE:
+            return
+        told = now
+        if preview is not None:
+            preview = _small(preview)
         line.send(Progress(job=job, stage=stage, fraction=fraction, preview=preview))
 
     try:
@@ -137,8 +164,7 @@ def _do(editor: Editor, line: _Line, job: str, request: Request) -> Done | Faile
         return Cancelled(job=job)
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
-        height, width = request.image.shape[:2]
-        words = f"The device ran out of memory on a {width}x{height} image: send a smaller one."
+        words = f"The device ran out of memory {_too_large(request)}."
         return Failed(job=job, code="out_of_memory", message=words)
     except (ValueError, FloatingPointError) as error:
         return Failed(job=job, code="bad_input", message=str(error))
@@ -146,6 +172,27 @@ def _do(editor: Editor, line: _Line, job: str, request: Request) -> Done | Faile
         logger.exception("job %s failed", job)
         words = f"The backend failed on this job ({type(error).__name__}: {error}); see its log."
         return Failed(job=job, code="internal", message=words)
+
+
+def _small(preview: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture (h, w, 3) with at most 256 pixels a side."""
+    height, width = preview.shape[:2]
+    factor = LARGEST_PREVIEW / max(height, width)
+    if factor >= 1:
+        return preview
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(Image.fromarray(preview).resize(size, Image.Resampling.BOX))
+
+
+def _too_large(request: Request) -> str:
+    """What the device's memory did not suffice for, and what to do."""
+    if isinstance(request, ImageRequest):
+        height, width = request.image.shape[:2]
+        return f"on a {width}x{height} image: send a smaller one"
+    if isinstance(request, TextureRequest):
+        height, width = request.views.shape[1:3]
+        return f"on views of {width}x{height}: render smaller ones"
+    return "on this scene: choose a smaller preset, or send smaller views"
 
 
 def _end_with_parent() -> None:

@@ -209,6 +209,29 @@ def edit_mesh(
     )
 
 
+def edited_share(mesh: TexturedMesh, region: NDArray[np.bool_]) -> float:
+    """Of the texels that lie on the mesh, how much is in the region (bool (T, S)); 0..1."""
+    return float(region.reshape(-1)[np.unique(mesh.surface.texel)].mean())
+
+
+def rerender_difference(edit: MeshEdit) -> tuple[float, float] | None:
+    """How far the renders with the new texture are from the latest edit of each view.
+
+    Returns:
+        The mean absolute difference over the region's pixels and channels, as a share of the range
+        of colours: of all edited views, and of the worst one. None where none was edited.
+    """
+    latest = {one.view: one for one in edit.edits}
+    if not latest:
+        return None
+    shares = []
+    for view, one in latest.items():
+        apart = np.abs(edit.renders[view].astype(np.float64) - one.after)[one.mask]
+        shares.append(float(apart.mean()) / 255)
+    pixels = [int(one.mask.sum()) for one in latest.values()]
+    return float(np.average(shares, weights=pixels)), max(shares)
+
+
 def gather_relevance(
     mesh: TexturedMesh,
     views: Sequence[PreparedView],

@@ -18,7 +18,7 @@ from backend.scenes.mesh_folder import MeshFolder, read_mesh_folder
 from protocol.messages import DEFAULT_SEEDS
 
 if TYPE_CHECKING:
-    from backend.scenes.mesh_edit import EditedView, MeshEdit
+    from backend.scenes.mesh_edit import MeshEdit
 
 SIDES = 3
 
@@ -137,34 +137,16 @@ def _appearing(out: Path) -> Iterator[Path]:
         raise
 
 
-def rerender_differences(edit: "MeshEdit") -> dict[int, tuple[float, int]]:
-    """How far the renders with the new texture are from the latest edit of each view.
-
-    Returns:
-        For each view that was edited: the mean absolute difference over the region's pixels and
-        channels, as a share of the range of colours, and how many pixels these are.
-    """
-    latest: dict[int, EditedView] = {one.view: one for one in edit.edits}
-    found = {}
-    for view, one in sorted(latest.items()):
-        apart = np.abs(edit.renders[view].astype(np.float64) - one.after)[one.mask]
-        found[view] = (float(apart.mean()) / 255, int(one.mask.sum()))
-    return found
-
-
 def _figures(folder: MeshFolder, edit: "MeshEdit", seconds: float) -> dict[str, Any]:
-    on_mesh = np.unique(folder.mesh.surface.texel)
-    differences = rerender_differences(edit)
-    mean = worst = None
-    if differences:
-        shares, pixels = np.array(list(differences.values())).T
-        mean, worst = float(np.average(shares, weights=pixels)), float(shares.max())
+    from backend.scenes.mesh_edit import edited_share, rerender_difference
+
+    mean, worst = rerender_difference(edit) or (None, None)
     return {
         "views": len(folder.views),
         "applies": edit.applies,
         "threshold": round(float(edit.threshold), 4),
         "edited_share_of_texture": float(edit.region.mean()),
-        "edited_share_of_mesh": float(edit.region.reshape(-1)[on_mesh].mean()),
+        "edited_share_of_mesh": edited_share(folder.mesh, edit.region),
         "rerender_difference": mean,
         "rerender_difference_of_worst_view": worst,
         "seconds_per_view": round(seconds / len(folder.views), 2),

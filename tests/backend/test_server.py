@@ -100,7 +100,12 @@ def test_welcome_names_model_device_and_capabilities(server, tiny_model):
     assert (welcome.model, welcome.device) == (str(tiny_model), "cpu")
     assert welcome.model_state == "ready"
     assert welcome.native_size == 64
-    assert set(welcome.capabilities) == {"relevance_request", "edit_request", "captures"}
+    assert set(welcome.capabilities) == {
+        "relevance_request",
+        "edit_request",
+        "texture_request",
+        "captures",
+    }
 
 
 def test_server_returns_what_the_editor_makes(client, tiny_model):

@@ -1,0 +1,113 @@
+"""The jobs of one image: its relevance map, and its edit."""
+
+from backend.editing import Editor, RelevanceMap, Step
+from backend.jobs.words import OnProgress, notes_on
+from protocol.messages import (
+    EditRequest,
+    EditResult,
+    ImageRequest,
+    ImageResult,
+    RelevanceRequest,
+    RelevanceResult,
+)
+
+
+def perform_image(editor: Editor, request: ImageRequest, on_progress: OnProgress) -> ImageResult:
+    """Do what a request asks for.
+
+    Raises:
+        ValueError: the request's data cannot be worked on; the text says why.
+        FloatingPointError: the networks overflowed.
+        torch.OutOfMemoryError: the device's memory does not suffice.
+    """
+    on_progress("Encoding the image", 0.0, None)
+    editor.set_image(request.image)
+    if isinstance(request, RelevanceRequest):
+        return _relevance(editor, request, on_progress)
+    return _edit(editor, request, on_progress)
+
+
+def _relevance(
+    editor: Editor, request: RelevanceRequest, on_progress: OnProgress
+) -> RelevanceResult:
+    relevance = editor.relevance(
+        request.instruction,
+        request.noise_level,
+        request.seeds,
+        normalisation=request.normalisation,
+        on_draw=lambda index, count: on_progress(
+            f"Relevance, noise {index + 1} of {count}", (index + 1) / (count + 1), None
+        ),
+    )
+    return RelevanceResult(
+        relevance=relevance.at(*request.image.shape[:2]),
+        spread=_relative_spread(relevance),
+        magnitude=float(relevance.raw.max()),
+        suggested_threshold=relevance.suggested_threshold,
+        evidence=relevance.evidence,
+        applies=relevance.applies,
+        notes=notes_on(editor, request.instruction, relevance.applies),
+    )
+
+
+def _edit(editor: Editor, request: EditRequest, on_progress: OnProgress) -> EditResult:
+    draws = 0 if request.mask is not None else len(request.relevance_seeds)
+    units = draws + request.steps + 1
+    relevance = None
+    if request.mask is None:
+        relevance = editor.relevance(
+            request.instruction,
+            request.noise_level,
+            request.relevance_seeds,
+            normalisation=request.normalisation,
+            on_draw=lambda index, count: on_progress(
+                f"Relevance, noise {index + 1} of {count}", (index + 1) / units, None
+            ),
+        )
+
+    def after_step(step: Step) -> None:
+        words = f"Denoising, step {step.index + 1} of {step.count}"
+        on_progress(words, (draws + step.index + 1) / units, editor.preview(step))
+
+    edit = editor.edit(
+        request.instruction,
+        threshold=request.threshold,
+        text_guidance=request.text_guidance,
+        image_guidance=request.image_guidance,
+        steps=request.steps,
+        strength=request.strength,
+        seed=request.seed,
+        relevance=relevance,
+        mask=request.mask,
+        on_step=after_step,
+    )
+    applies = None if relevance is None else relevance.applies
+    notes = notes_on(editor, request.instruction, applies)
+    if not edit.mask.any():
+        notes = (*notes, "Nothing was edited: no pixel is in the mask. Lower the threshold.")
+    if relevance is None:
+        return EditResult(
+            image=edit.image,
+            mask=edit.mask,
+            relevance=None,
+            threshold=None,
+            suggested_threshold=None,
+            evidence=None,
+            applies=None,
+            notes=notes,
+        )
+    return EditResult(
+        image=edit.image,
+        mask=edit.mask,
+        relevance=relevance.at(*request.image.shape[:2]),
+        threshold=edit.threshold,
+        suggested_threshold=relevance.suggested_threshold,
+        evidence=relevance.evidence,
+        applies=relevance.applies,
+        notes=notes,
+    )
+
+
+def _relative_spread(relevance: RelevanceMap) -> float:
+    mean = float(relevance.raw.mean())
+    return float(relevance.spread.mean()) / mean if mean > 0 else 0.0
