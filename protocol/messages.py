@@ -36,6 +36,8 @@ Iterations = Annotated[int, Meta(ge=1, le=1_000_000)]
 Preset = Literal["preview", "medium", "full"]
 """How large a radiance field is and how long it trains: "preview" is for CPUs, "full" is the
 paper's."""
+EditPreset = Literal["preview", "full"]
+"""The same of an edit of a radiance field."""
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Seeds = Annotated[tuple[Seed, ...], Meta(min_length=1, max_length=64)]
 Normalisation = Literal["paper", "full"]
@@ -217,10 +219,10 @@ class TrainSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="train_sc
     iterations: Iterations | None = None
     """Training steps at most, those of earlier runs included; None for the preset's own."""
     seed: Seed = 0
-    """Of parameters and rays."""
+    """Of parameters and rays, where training begins."""
     anew: bool = False
     """Delete the field that is there and all its edits first. Without this, a field that has had
-    its steps is returned at once, and one of another preset or seed is refused."""
+    its steps is returned at once, and one of another preset is refused."""
 
 
 class EditSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scene_request"):
@@ -233,7 +235,9 @@ class EditSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scen
     name: EditName
     """Of the edit. One that is there already goes on if everything else is the same, too."""
     instruction: Instruction
-    threshold: Unit | None = None
+    preset: EditPreset = "preview"
+    """All numbers that are not given here."""
+    threshold: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
     """Relevance from which a place is edited, on the scale that is calibrated to the scene's own
     relevance; None takes 0.5, where it falls into two parts by itself."""
     text_guidance: Guidance = 7.5
@@ -671,9 +675,7 @@ class EditState(msgspec.Struct, frozen=True, kw_only=True):
     """The edit that it is stacked on."""
     finished: bool
     threshold: Unit | None
-    """What its relevance is thresholded at; None while that is not known."""
-    applies: bool | None
-    """The prompt check, as in EditSceneResult; None while that is not known."""
+    """That was asked for; None for the default."""
 
 
 class SceneState(msgspec.Struct, frozen=True, kw_only=True, tag="scene_state"):

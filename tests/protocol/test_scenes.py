@@ -93,7 +93,8 @@ scene_requests = st.one_of(
         capture=ids,
         name=names,
         instruction=words,
-        threshold=st.none() | unit,
+        preset=st.sampled_from(["preview", "full"]),
+        threshold=st.none() | st.floats(0.001, 1),
         text_guidance=guidances,
         image_guidance=guidances,
         steps=st.integers(1, 1000),
@@ -222,7 +223,6 @@ states = st.builds(
             base=st.none() | names,
             finished=st.booleans(),
             threshold=st.none() | unit,
-            applies=st.none() | st.booleans(),
         ),
         max_size=3,
     ).map(tuple),
@@ -242,7 +242,6 @@ def test_the_longest_state_fits_into_a_message():
         base="y" * 64,
         finished=True,
         threshold=0.123456789,
-        applies=True,
     )
     state = SceneState(
         capture=ID, views=2000, sealed=True, field=None, edits=(edit,) * MAX_EDITS, jobs=(ID,) * 256
@@ -286,7 +285,8 @@ TEXTURE = TextureRequest(
         (EDIT, {"capture": ID + "\n"}),
         (EDIT, {"capture": "../../etc"}),
         (EDIT, {"instruction": ""}),
-        (EDIT, {"threshold": 1.5}),
+        (EDIT, {"threshold": 0.0}),
+        (EDIT, {"preset": "medium"}),
         (EDIT, {"steps": 0}),
         (EDIT, {"iterations": 0}),
         (EDIT, {"text_guidance": math.nan}),
