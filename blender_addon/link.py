@@ -23,15 +23,18 @@ from .protocol.codec import BadMessage
 from .protocol.connection import ENDPOINT_PATTERN, BadConnectionFile, Connection, read_connection
 from .protocol.messages import (
     Cancelled,
+    CaptureMessage,
     CaptureState,
     Done,
-    EditResult,
+    EditSceneResult,
     Error,
     Failed,
     FinalEvent,
-    ImageResult,
     JobEvent,
     Request,
+    Result,
+    SceneMessage,
+    ScenePicture,
     SceneState,
     Welcome,
 )
@@ -69,20 +72,13 @@ class Arrived:
     """
 
     job: str
-    relevance: NDArray[np.float32] | None
-    """float32 (H, W), 0..1."""
-    relevance_exr: bytes
-    suggested_threshold: float | None
-    """The map's own suggestion, 0..1; None where there is no map."""
-    applies: bool | None
-    """Whether the model sees where the instruction applies; None where that was not checked."""
-    notes: tuple[str, ...]
-    edit: NDArray[np.uint8] | None = None
-    """uint8 (H, W, 3), sRGB."""
-    edit_png: bytes = b""
+    result: Result
+    files: dict[str, bytes]
+    """By the name of the result's field: a PNG of every uint8 picture, an OpenEXR of every float32
+    one."""
 
 
-LinkEvent = LinkStatus | JobEvent | Arrived | Error
+LinkEvent = LinkStatus | JobEvent | Arrived | CaptureState | SceneState | Error
 
 
 @dataclass(frozen=True)
@@ -98,6 +94,9 @@ class _Cancel:
     job: str
 
 
+Command = _Open | _Cancel | CaptureMessage | SceneMessage
+
+
 @dataclass
 class Link:
     """One connection, kept up by one thread.
@@ -111,7 +110,7 @@ class Link:
     connection_file: Path
     name: str
     online: bool
-    _commands: "queue.SimpleQueue[_Open | _Cancel]" = field(default_factory=queue.SimpleQueue)
+    _commands: "queue.SimpleQueue[Command]" = field(default_factory=queue.SimpleQueue)
     _events: "queue.SimpleQueue[LinkEvent]" = field(default_factory=queue.SimpleQueue)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -145,6 +144,12 @@ class Link:
     def cancel(self, job: str) -> None:
         """Stop a job; a Cancelled event says when it has stopped."""
         self._commands.put(_Cancel(job))
+
+    def tell(self, message: CaptureMessage | SceneMessage) -> None:
+        """Send a message about a capture; the answer comes as an event. While there is no
+        connection the message is dropped: tell it again when there is.
+        """
+        self._commands.put(message)
 
     def next_event(self) -> LinkEvent | None:
         """The oldest event that was not taken yet, or None. Never waits."""
@@ -200,7 +205,9 @@ class Link:
                         if not welcomed:
                             self._resume(client)
                         welcomed = True
-                    elif not isinstance(message, CaptureState | SceneState):  # it opens none
+                    elif isinstance(message, CaptureState | SceneState):
+                        self._events.put(message)
+                    else:
                         self._pass_on(message)
                 if not welcomed and time.monotonic() - asked > ANSWER_SECONDS:
                     raise client.nothing_answers(ANSWER_SECONDS)
@@ -238,6 +245,13 @@ class Link:
         except BadMessage as error:
             self._pass_on(Failed(job=job, code="bad_input", message=f"Not sent: {error}."))
 
+    def _tell(self, client: Client, message: CaptureMessage | SceneMessage) -> None:
+        try:
+            client.send(message)
+        except BadMessage as error:
+            text = f"Not sent: {error}."
+            self._events.put(Error(code="bad_input", message=text, job=message.capture))
+
     def _take_commands(self, client: Client | None) -> None:
         while True:
             try:
@@ -248,6 +262,9 @@ class Link:
                 self._open[command.job] = command.request
                 if client:
                     self._send(client, command.job, command.request)
+            elif not isinstance(command, _Cancel):
+                if client:
+                    self._tell(client, command)
             elif client:
                 client.cancel(command.job)
             elif self._open.pop(command.job, "absent") != "absent":
@@ -261,7 +278,9 @@ class Link:
             if message.job is None:
                 raise ServerError(message.code, message.message)
             if message.job not in self._open:
-                return  # the answer to a cancel that came too late
+                # about a capture, or the answer to a cancel that came too late
+                self._events.put(message)
+                return
             message = Failed(job=message.job, code=message.code, message=_in_words(message))
         if message.job not in self._open:
             return
@@ -269,7 +288,6 @@ class Link:
             del self._open[message.job]
             self._sent.discard(message.job)
         if isinstance(message, Done):
-            assert isinstance(message.result, ImageResult)  # nothing else is asked for
             self._events.put(prepare(message.job, message.result))
         else:
             self._events.put(message)
@@ -281,17 +299,31 @@ def _in_words(error: Error) -> str:
     return error.message
 
 
-def prepare(job: str, result: ImageResult) -> Arrived:
+def prepare(job: str, result: Result) -> Arrived:
     """A result with the file bytes that its Image data-blocks will hold."""
-    relevance = result.relevance
-    edit = result.image if isinstance(result, EditResult) else None
-    return Arrived(
-        job=job,
-        relevance=relevance,
-        relevance_exr=encode_exr(relevance) if relevance is not None else b"",
-        suggested_threshold=result.suggested_threshold,
-        applies=result.applies,
-        notes=result.notes,
-        edit=edit,
-        edit_png=encode_png(edit) if edit is not None else b"",
-    )
+    files = {}
+    for name in result.__struct_fields__:
+        value = getattr(result, name)
+        if not isinstance(value, np.ndarray):
+            continue
+        if value.dtype == np.uint8 and value.ndim == 3:
+            files[name] = encode_png(value)
+        elif value.dtype == np.float32 and value.ndim == 2:
+            files[name] = encode_exr(value)
+    if isinstance(result, EditSceneResult) and result.pictures:
+        files["pictures"] = encode_png(side_by_side(result.pictures))
+    return Arrived(job, result, files)
+
+
+def side_by_side(pictures: tuple[ScenePicture, ...]) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3): one row a view, in it before, after, and the relevance in gray."""
+    height = max(one.before.shape[0] for one in pictures)
+    width = max(one.before.shape[1] for one in pictures)
+    sheet = np.zeros((len(pictures), height, 3, width, 3), np.uint8)
+    for row, one in zip(sheet, pictures, strict=True):
+        rows, columns = one.before.shape[:2]
+        row[:rows, 0, :columns] = one.before
+        row[:rows, 1, :columns] = one.after
+        if one.relevance is not None:
+            row[:rows, 2, :columns] = np.rint(one.relevance * 255)[..., None]
+    return sheet.reshape(-1, 3 * width, 3)

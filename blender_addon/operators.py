@@ -6,11 +6,12 @@ import bpy
 
 from . import preferences, results, session
 from .capture import CaptureError, capture, viewpoint
+from .jobs import SessionError
+from .picture_jobs import picture_job
 from .results import Picture
-from .session import SessionError
 
 
-def _refuse(operator: bpy.types.Operator, context: bpy.types.Context, error: Exception) -> set[str]:
+def refuse(operator: bpy.types.Operator, context: bpy.types.Context, error: Exception) -> set[str]:
     """Say why something does not work, in the panel and where Blender reports."""
     session.say(context.scene, str(error))
     operator.report({"ERROR"}, str(error))
@@ -41,8 +42,8 @@ class WYS_OT_disconnect(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class _JobOperator(bpy.types.Operator):
-    """What starting a preview and starting an edit have in common."""
+class JobOperator(bpy.types.Operator):
+    """What all operators that start a job have in common."""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -53,7 +54,7 @@ class _JobOperator(bpy.types.Operator):
         return True
 
 
-class WYS_OT_preview_relevance(_JobOperator):
+class WYS_OT_preview_relevance(JobOperator):
     """Render the active camera and find where the instruction applies. Nothing is changed yet"""
 
     bl_idname = "watch_your_steps.preview_relevance"
@@ -64,11 +65,11 @@ class WYS_OT_preview_relevance(_JobOperator):
         try:
             _start(context, "relevance", new_render=True)
         except (CaptureError, SessionError) as error:
-            return _refuse(self, context, error)
+            return refuse(self, context, error)
         return {"FINISHED"}
 
 
-class WYS_OT_edit(_JobOperator):
+class WYS_OT_edit(JobOperator):
     """Edit the render of the last preview, or a new one where there is none."""
 
     bl_idname = "watch_your_steps.edit"
@@ -84,7 +85,7 @@ class WYS_OT_edit(_JobOperator):
             render = context.scene.watch_your_steps.render_image
             _start(context, "edit", new_render=render is None)
         except (CaptureError, SessionError) as error:
-            return _refuse(self, context, error)
+            return refuse(self, context, error)
         return {"FINISHED"}
 
 
@@ -112,7 +113,7 @@ def _start(context: bpy.types.Context, kind: str, *, new_render: bool) -> None:
             )
         picture = shown
         _check_mask(scene)
-    session.submit(scene, picture, kind)
+    session.submit(scene, picture_job(scene, picture, kind))
 
 
 def _check_mask(scene: bpy.types.Scene) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from . import pictures, session
 from .frame import Frame, camera_frame
+from .kinds import KINDS
 
 VIEWS = {"RENDER": 0, "RELEVANCE": 1, "MASK": 2, "EDIT": 3, "COMPARE": 4}
 IN_PROGRESS = 5  # the render, and inside the mask the edit so far
@@ -134,7 +135,7 @@ class Overlay:
         if frame is None:
             return
         job = session.job_of(context.scene)
-        if job is not None and job.preview is not None:
+        if job is not None and job.preview is not None and KINDS[job.kind].over_camera:
             self._draw_progress(frame, settings, job.preview)
         elif all(getattr(settings, name) is not None for name in NEEDED[settings.view]):
             self._draw_results(frame, settings, context.preferences.system.ui_scale)

@@ -5,6 +5,7 @@ import numpy as np
 
 from . import results, session, words
 from .capture import render_size, viewpoint
+from .jobs import Job
 from .link import LinkState
 from .overlay import NEEDED
 from .results import VIEWPOINT
@@ -68,7 +69,7 @@ def _draw_connection(layout: bpy.types.UILayout, context: bpy.types.Context) -> 
         row.operator("watch_your_steps.disconnect", text="", icon="UNLINKED")
 
 
-def _draw_job(layout: bpy.types.UILayout, job: session.Job) -> None:
+def _draw_job(layout: bpy.types.UILayout, job: Job) -> None:
     row = layout.row(align=True)
     row.progress(factor=job.fraction, text=f"{job.stage.capitalize()}  {job.fraction:.0%}")
     row.operator("watch_your_steps.cancel", text="", icon="CANCEL")

@@ -14,6 +14,7 @@ from bpy.props import (
 )
 
 from . import results
+from .properties_3d import CLASSES, ImageSettings, SceneIn3D, TextureSettings
 from .protocol.messages import DEFAULT_NORMALISATION, DEFAULT_SEEDS
 
 NORMALISATIONS = (
@@ -211,18 +212,28 @@ class SceneSettings(bpy.types.PropertyGroup):
 
     pending_image: PointerProperty(name="Sent Render", type=bpy.types.Image)
     job: StringProperty(description="Id of the job that runs for this scene, to attach to it again")
-    job_kind: StringProperty(description="What that job is: relevance or edit")
-    job_picture: StringProperty(description="Identity of the render that the job works on")
+    job_kind: StringProperty(description="What that job is")
+    job_subject: StringProperty(description="What the job's result belongs to, as its kind says")
     job_instruction: StringProperty(description="The job's instruction")
+    job_then: StringProperty(description="Kinds of the jobs that follow it")
+    job_object: PointerProperty(name="Painted Object", type=bpy.types.Object)
+    job_image: PointerProperty(name="Painted Texture", type=bpy.types.Image)
+
+    texture: PointerProperty(type=TextureSettings)
+    in_3d: PointerProperty(type=SceneIn3D)
 
 
 def register() -> None:
-    """Give every scene the settings."""
-    bpy.utils.register_class(SceneSettings)
+    """Give every scene the settings, and every image what it knows of its edits."""
+    for cls in (*CLASSES, SceneSettings):
+        bpy.utils.register_class(cls)
     bpy.types.Scene.watch_your_steps = PointerProperty(type=SceneSettings)
+    bpy.types.Image.watch_your_steps = PointerProperty(type=ImageSettings)
 
 
 def unregister() -> None:
     """Take the settings off again; what is saved in files stays there."""
+    del bpy.types.Image.watch_your_steps
     del bpy.types.Scene.watch_your_steps
-    bpy.utils.unregister_class(SceneSettings)
+    for cls in reversed((*CLASSES, SceneSettings)):
+        bpy.utils.unregister_class(cls)

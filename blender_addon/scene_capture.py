@@ -17,6 +17,7 @@ from . import pictures
 from .capture import SMALLEST_SIDE, CaptureError, changed, render_png
 from .pinhole import pinhole_of
 from .protocol.messages import MAX_VIEWS, MIN_VIEWS, PutView
+from .scene_mesh import collection_of
 
 FIELD_OF_VIEW = math.radians(45)
 """Of the cameras around a scene."""
@@ -75,8 +76,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def subjects(scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer) -> list[bpy.types.Object]:
     """What the cameras around a scene look at: the selected objects that can be rendered, or where
-    there are none all objects but the ground and the surroundings.
+    there are none all objects but the ground, the surroundings and what earlier edits have brought.
     """
+    brought = collection_of(scene)
     there = [
         thing
         for thing in view_layer.objects
@@ -87,6 +89,8 @@ def subjects(scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer) -> list[bp
     chosen = [thing for thing in there if thing.select_get(view_layer=view_layer)]
     if chosen:
         return chosen
+    if brought is not None:
+        there = [thing for thing in there if thing.name not in brought.all_objects]
     standing = [thing for thing in there if not _is_flat(thing)]
     return [thing for thing in standing if not _surrounds(thing, standing)] or there
 
@@ -224,8 +228,9 @@ def poses_on_rings(points: NDArray[np.float64], count: int) -> NDArray[np.float6
 
 def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> PutView:
     """Render one view of a plan by the scene's own engine and colours, as the message that sends
-    it. Depth of field, motion blur, stereo and the render region are left out: they are no
-    pinhole's. Where the film is transparent, alpha comes too.
+    it. Depth of field, motion blur, stereo and the render region are left out, as they are no
+    pinhole's, and meshes that earlier edits have brought. Where the film is transparent, alpha
+    comes too.
 
     Raises:
         CaptureError: the camera is not there any more, or no pinhole, or the render fails.
@@ -248,6 +253,9 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
             camera = scene.camera if shot.camera is None else scene.objects.get(shot.camera)
             if camera is None or camera.type != "CAMERA":
                 raise CaptureError(f'The camera of the view "{shot.name}" is not there any more.')
+        brought = collection_of(scene)
+        if brought is not None:
+            stack.enter_context(changed(brought, hide_render=True))
         for marker in scene.timeline_markers:
             if marker.camera is not None:  # Blender would render that camera instead
                 stack.enter_context(changed(marker, camera=None))

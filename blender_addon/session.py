@@ -9,65 +9,33 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import bpy
-import numpy as np
-from numpy.typing import NDArray
 
 from . import pictures, results
+from .capture import CaptureError
+from .jobs import Job, NewJob, SessionError
+from .kinds import KINDS
 from .link import Arrived, Link, LinkEvent, LinkState, LinkStatus
+from .picture_jobs import what_it_cost
 from .protocol.connection import default_connection_file
 from .protocol.messages import (
     Cancelled,
-    EditRequest,
+    CaptureMessage,
+    CaptureState,
     Error,
     Failed,
+    GetScene,
     Progress,
     Queued,
-    RelevanceRequest,
-    Request,
+    SceneMessage,
+    SceneState,
     new_job_id,
 )
-from .results import Picture
+from .upload import Upload
 
 DRAIN_SECONDS = 0.02
 OFF = LinkStatus(LinkState.CLOSED)
-END_WORDS = {"relevance": "Preview", "edit": "Edit"}
-REQUESTS: dict[str, type[RelevanceRequest | EditRequest]] = {
-    "relevance": RelevanceRequest,
-    "edit": EditRequest,
-}
-
-
-class SessionError(RuntimeError):
-    """Something does not work; the text is the sentence that the panel shows."""
-
-
-@dataclass
-class Job:
-    """A job of one scene, from the moment when it was sent until its result is in the scene."""
-
-    id: str
-    kind: str
-    """"relevance" or "edit"."""
-    instruction: str
-    picture: Picture
-    parameters: dict[str, Any] | None
-    """Of the request, all but the image; None after a restart of Blender: the backend has them."""
-    scene_uid: int
-    scene_name: str
-    file: str
-    """Path of the .blend file, "" while it has none."""
-    started: float = field(default_factory=time.monotonic)
-    request: Request | None = None
-    """What was sent, once it was."""
-    stage: str = "sending"
-    fraction: float = 0.0
-    preview: NDArray[np.uint8] | None = None
-    """uint8 (h, w, 3): a small look at the result so far."""
-    outcome: Arrived | Failed | Cancelled | None = None
-    """How it ended, while that is not yet in its scene."""
 
 
 @dataclass
@@ -77,6 +45,8 @@ class State:
     link: Link | None = None
     status: LinkStatus = OFF
     jobs: dict[str, Job] = field(default_factory=dict)
+    scenes: dict[str, SceneState] = field(default_factory=dict)
+    """What the backend has made of captures, by their ids, as it said last."""
     messages: dict[int, str] = field(default_factory=dict)
     """The sentence in the panel, by Scene.session_uid."""
     last_edit: str = ""
@@ -135,31 +105,42 @@ def check_connection() -> None:
 def _open(link: Link, job: Job) -> None:
     if job.request is not None:
         link.submit(job.id, job.request)
-    elif job.parameters is None:
+    elif job.preparation is None:
         link.follow(job.id)
+
+
+def tell(message: CaptureMessage | SceneMessage) -> None:
+    """Send a message about a capture; the answer comes with a later `drain`.
+
+    Raises:
+        SessionError: there is no connection.
+    """
+    check_connection()
+    assert state.link is not None
+    state.link.tell(message)
 
 
 # ---------------------------------------------------------------- jobs
 
 
-def submit(scene: bpy.types.Scene, picture: Picture, kind: str) -> Job:
-    """Start a job of `kind` "relevance" or "edit" on `picture` with the scene's settings. It is
-    sent by the next `drain`: decoding the picture would add to the time that the render took.
+def submit(scene: bpy.types.Scene, new: NewJob, then: tuple[str, ...] = ()) -> Job:
+    """Start a job, which the next calls of `drain` prepare and send, and after it those of the
+    kinds in `then`, each when the one before has ended well.
 
     Raises:
         SessionError: there is no connection, or a job of this scene runs already.
     """
     check_connection()
-    assert state.link is not None
     if job_of(scene) is not None:
         raise SessionError("A job of this scene runs already: wait for it, or cancel it.")
-    settings = scene.watch_your_steps
     job = Job(
-        id=new_job_id(),
-        kind=kind,
-        instruction=settings.instruction,
-        picture=picture,
-        parameters=_parameters(scene, kind),
+        id=new.id or new_job_id(),
+        kind=new.kind,
+        instruction=new.instruction,
+        subject=new.subject,
+        picture=new.picture,
+        preparation=new.preparation,
+        then=then,
         scene_uid=scene.session_uid,
         scene_name=scene.name,
         file=bpy.data.filepath,
@@ -171,35 +152,19 @@ def submit(scene: bpy.types.Scene, picture: Picture, kind: str) -> Job:
     return job
 
 
-def _send(link: Link, job: Job) -> None:
-    """Send a job that was not sent yet, if its scene is open."""
+def _prepare(link: Link, job: Job) -> None:
+    """Do one piece of the work that comes before a job's request, if its scene is open."""
     scene = find_scene(job)
-    if scene is None or job.parameters is None:
+    if scene is None or job.preparation is None:
         return
-    image = scene.watch_your_steps.pending_image or scene.watch_your_steps.render_image
     try:
-        job.request = REQUESTS[job.kind](image=pictures.read_rgb(image), **job.parameters)
-    except ValueError as error:  # both say in words what is wrong
+        job.request = job.preparation.step(scene, job, link)
+    except (SessionError, CaptureError, ValueError) as error:  # all say in words what is wrong
         job.outcome = Failed(job=job.id, code="bad_input", message=str(error))
     else:
-        link.submit(job.id, job.request)
-
-
-def _parameters(scene: bpy.types.Scene, kind: str) -> dict[str, Any]:
-    """The fields of a request, all but the image."""
-    settings = scene.watch_your_steps
-    seeds = tuple(range(settings.relevance_seeds))
-    common = {
-        name: getattr(settings, name) for name in ("instruction", "noise_level", "normalisation")
-    }
-    if kind == "relevance":
-        return {**common, "seeds": seeds}
-    names = ("text_guidance", "image_guidance", "steps", "strength", "seed")
-    chosen = {name: getattr(settings, name) for name in names}
-    # a threshold of another map would be a number without a meaning: then the new map's own
-    meant = results.is_current(scene) or settings.threshold_of == settings.instruction
-    threshold = settings.threshold if meant else None
-    return {**common, **chosen, "threshold": threshold, "relevance_seeds": seeds}
+        if job.request is not None:
+            job.stage, job.fraction = "sending", 0.0
+            link.submit(job.id, job.request)
 
 
 def cancel(scene: bpy.types.Scene) -> None:
@@ -211,7 +176,7 @@ def cancel(scene: bpy.types.Scene) -> None:
     job = job_of(scene)
     if job is None:
         raise SessionError("No job of this scene runs.")
-    unsent = job.request is None and job.parameters is not None
+    unsent = job.request is None and job.preparation is not None
     if state.link is None or unsent:  # nobody to ask; the backend may finish it for nothing
         job.outcome = Cancelled(job=job.id)
     else:
@@ -258,12 +223,16 @@ def _write_job(scene: bpy.types.Scene, job: Job | None) -> None:
     settings = scene.watch_your_steps
     settings.job = job.id if job else ""
     settings.job_kind = job.kind if job else ""
-    settings.job_picture = job.picture.identity if job else ""
+    settings.job_subject = job.subject if job else ""
     settings.job_instruction = job.instruction if job else ""
-    if job is None or settings.picture == job.picture.identity:
+    settings.job_then = " ".join(job.then) if job else ""
+    if job is None:
+        settings.job_object = settings.job_image = None
+    picture = job.picture if job else None
+    if picture is None or settings.picture == picture.identity:
         results.drop_pending(scene)
     elif settings.pending_image is None:
-        results.install_pending(scene, job.picture)
+        results.install_pending(scene, picture)
 
 
 # ---------------------------------------------------------------- what the timer calls
@@ -286,8 +255,9 @@ def drain() -> None:
             scene = find_scene(job)
             if scene is not None:
                 _finish(scene, job, job.outcome)
-        elif job.request is None and job.parameters is not None and state.link is not None:
-            _send(state.link, job)
+        elif job.request is None and job.preparation is not None and state.link is not None:
+            _prepare(state.link, job)
+            state.changed = True
     _push_undo()
 
 
@@ -299,9 +269,19 @@ def _take_events() -> None:
 
 def _take(event: LinkEvent) -> None:
     if isinstance(event, LinkStatus):
-        state.status = event
+        _take_status(event)
         return
-    assert not isinstance(event, Error)  # the link turns these into a status or a Failed
+    if isinstance(event, SceneState):
+        state.scenes[event.capture] = event
+        return
+    if isinstance(event, CaptureState):
+        upload = _upload(event.capture)
+        if upload is not None:
+            upload.answered(event)
+        return
+    if isinstance(event, Error):
+        _take_error(event)
+        return
     job = state.jobs.get(event.job)
     if job is None:
         return  # cancelled here while the link was down
@@ -317,48 +297,84 @@ def _take(event: LinkEvent) -> None:
         job.outcome = event
 
 
-def _finish(scene: bpy.types.Scene, job: Job, outcome: Arrived | Failed | Cancelled) -> None:
-    """Bring the end of a job into its scene."""
+def _take_status(status: LinkStatus) -> None:
+    was_connected = state.status.state is LinkState.CONNECTED
+    state.status = status
+    if status.state is not LinkState.CONNECTED:
+        for job in state.jobs.values():
+            if isinstance(job.preparation, Upload):
+                job.preparation.lost()
+    elif not was_connected:
+        _ask_scenes()
+
+
+def _upload(capture: str | None) -> Upload | None:
+    """The upload of a capture that runs, or None."""
+    job = state.jobs.get(capture or "")
+    return job.preparation if job and isinstance(job.preparation, Upload) else None
+
+
+def _take_error(error: Error) -> None:
+    """What the backend says about a capture."""
+    job = state.jobs.get(error.job or "")
+    if job is not None:
+        job.outcome = Failed(job=job.id, code=error.code, message=error.message)
+        return
+    for scene in bpy.data.scenes:
+        capture = scene.watch_your_steps.in_3d.capture
+        if capture and capture == error.job:
+            if error.code == "unknown_capture":
+                state.scenes.pop(capture, None)
+                scene.watch_your_steps.in_3d.sealed = False
+            say(scene, error.message)
+
+
+def _ask_scenes() -> None:
+    """Ask the backend what it has made of the open file's captures."""
+    for scene in bpy.data.scenes:
+        in_3d = scene.watch_your_steps.in_3d
+        if in_3d.sealed and state.link is not None:
+            state.link.tell(GetScene(capture=in_3d.capture))
+
+
+def _finish(
+    scene: bpy.types.Scene, job: Job, outcome: Arrived | CaptureState | Failed | Cancelled
+) -> None:
+    """Bring the end of a job into its scene, and start the one that follows."""
     del state.jobs[job.id]
     state.changed = True
-    title = END_WORDS[job.kind]
-    if isinstance(outcome, Arrived):
-        _install(scene, job, outcome)
-        say(scene, " ".join(outcome.notes))
-        state.undo_steps.append(f"Watch Your Steps: {title}")
-        if isinstance(job.request, EditRequest):
-            seconds = time.monotonic() - job.started
-            height, width = job.request.image.shape[:2]
-            state.last_edit = (
-                f"The last edit took {seconds:.0f} s: {job.request.steps} steps, {width} x {height}"
-            )
-    elif isinstance(outcome, Failed):
-        say(scene, f"{title} failed: {outcome.message}")
-    else:
-        say(scene, f"{title} was cancelled.")
+    kind = KINDS[job.kind]
+    if isinstance(outcome, Arrived | CaptureState):
+        try:
+            kind.install(scene, job, outcome)
+        except SessionError as error:
+            outcome = job.outcome = Failed(job=job.id, code="bad_input", message=str(error))
     _write_job(scene, None)
+    if isinstance(outcome, Failed):
+        say(scene, f"{kind.title} failed: {outcome.message}")
+    elif isinstance(outcome, Cancelled):
+        say(scene, f"{kind.title} was cancelled. {outcome.message}".rstrip())
+    else:
+        say(scene, " ".join(outcome.result.notes) if isinstance(outcome, Arrived) else "")
+        state.last_edit = what_it_cost(job) or state.last_edit
+        if kind.undo:
+            state.undo_steps.append(f"Watch Your Steps: {kind.title}")
+        _ask_scenes()
+        _go_on(scene, job.then)
 
 
-def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived) -> None:
-    results.install_picture(scene, job.picture)
-    settings = scene.watch_your_steps
-    if arrived.relevance is not None:
-        assert arrived.suggested_threshold is not None  # comes with every map
-        known = job.parameters or {"normalisation": settings.normalisation}
-        results.install_relevance(
-            scene,
-            arrived.relevance,
-            arrived.relevance_exr,
-            job.instruction,
-            known["normalisation"],
-            arrived.suggested_threshold,
-        )
-        unseen = arrived.applies is False
-        settings.prompt_check = " ".join(arrived.notes) if unseen else ""
-        settings.view = "RELEVANCE"
-    if arrived.edit is not None:
-        results.install_edit(scene, arrived.edit, arrived.edit_png, job.instruction)
-        settings.view = "EDIT"
+def _go_on(scene: bpy.types.Scene, kinds: tuple[str, ...]) -> None:
+    """Start the first of the jobs that are to follow."""
+    if not kinds:
+        return
+    follow = KINDS[kinds[0]].follow
+    assert follow is not None
+    words = message_of(scene)
+    try:
+        submit(scene, follow(scene), kinds[1:])
+    except (SessionError, CaptureError) as error:
+        words = f"{words} {error}".lstrip()
+    say(scene, words)
 
 
 def _push_undo() -> None:
@@ -402,23 +418,26 @@ def after_load() -> None:
 def _attach(scene: bpy.types.Scene) -> None:
     """Follow a job that was running when the file was saved."""
     settings = scene.watch_your_steps
-    image = settings.pending_image or settings.render_image
-    picture = results.picture_of(image, settings.job_picture) if image is not None else None
-    if picture is None or settings.job_kind not in END_WORDS:
-        _write_job(scene, None)
-        say(scene, "The file has lost the render that its running job belongs to: start it again.")
-        return
     job = Job(
         id=settings.job,
         kind=settings.job_kind,
         instruction=settings.job_instruction,
-        picture=picture,
-        parameters=None,
+        subject=settings.job_subject,
+        preparation=None,
+        then=tuple(settings.job_then.split()),
         scene_uid=scene.session_uid,
         scene_name=scene.name,
         file=bpy.data.filepath,
         stage="asking the backend" if state.link else "waiting for a connection",
     )
+    try:
+        if not {job.kind, *job.then} <= KINDS.keys():
+            raise SessionError("The job of this file is of another version: start it again.")
+        KINDS[job.kind].attach(scene, job)
+    except SessionError as error:
+        _write_job(scene, None)
+        say(scene, str(error))
+        return
     state.jobs[job.id] = job
     if state.link is not None:
         state.link.follow(job.id)
@@ -503,3 +522,14 @@ def wait_for_job(scene: bpy.types.Scene, timeout: float) -> None:
     wait(lambda: job is None or job.id not in state.jobs, timeout)
     if job is not None and isinstance(job.outcome, Failed | Cancelled):
         raise SessionError(message_of(scene))
+
+
+def wait_for_all_jobs(scene: bpy.types.Scene, timeout: float) -> None:
+    """Wait until the scene's job and those that follow it have ended, `timeout` seconds each.
+
+    Raises:
+        SessionError: one of them failed or was cancelled.
+        TimeoutError: one of them still runs after `timeout` seconds.
+    """
+    while job_of(scene) is not None:
+        wait_for_job(scene, timeout)

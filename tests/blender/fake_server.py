@@ -176,7 +176,7 @@ class FakeServer:
             device="cpu",
             model_state=self.model_state,
             native_size=64 if self.model_state == "ready" else 0,
-            capabilities=("relevance_request", "edit_request"),
+            capabilities=("relevance_request", "edit_request", "captures", "scenes"),
             limits=m.Limits(max_frame_bytes=self.codec.MAX_FRAME_BYTES, max_queued_jobs=256),
         )
 

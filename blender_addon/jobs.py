@@ -1,0 +1,111 @@
+"""A job of one scene, and what the kinds of jobs have to say about themselves."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from .link import Arrived, Link
+from .protocol.messages import Cancelled, CaptureState, Failed, Request
+from .results import Picture
+
+
+class SessionError(RuntimeError):
+    """Something does not work; the text is the sentence that the panel shows."""
+
+
+class Preparation(Protocol):
+    """Work on the main thread that comes before a job's request, or is the job."""
+
+    def step(self, scene: bpy.types.Scene, job: "Job", link: Link) -> Request | None:
+        """Do one piece of it, such as one render; returns the request once it is there. What needs
+        no request puts the end into `job.outcome` instead.
+
+        Raises:
+            SessionError, CaptureError, ValueError: it does not work; the text says why.
+        """
+
+
+@dataclass
+class Job:
+    """A job of one scene, from the moment when it was started until its result is in the scene."""
+
+    id: str
+    kind: str
+    """A key of `kinds.KINDS`."""
+    instruction: str
+    subject: str
+    """What the result belongs to, in the words of the kind; saved with the scene."""
+    scene_uid: int
+    scene_name: str
+    file: str
+    """Path of the .blend file, "" while it has none."""
+    preparation: Preparation | None
+    """Until the request was sent; None after a restart of Blender: the backend has the request."""
+    picture: Picture | None = None
+    """The render that a relevance map or an edit belongs to."""
+    then: tuple[str, ...] = ()
+    """Kinds of the jobs that follow when this one ends well."""
+    started: float = field(default_factory=time.monotonic)
+    request: Request | None = None
+    """What was sent, once it was."""
+    stage: str = "sending"
+    fraction: float = 0.0
+    preview: NDArray[np.uint8] | None = None
+    """uint8 (h, w, 3): a small look at the result so far."""
+    outcome: Arrived | CaptureState | Failed | Cancelled | None = None
+    """How it ended, while that is not yet in its scene. A capture ends with being sealed."""
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job that is to be started; the fields are those of `Job`."""
+
+    kind: str
+    instruction: str
+    subject: str
+    preparation: Preparation
+    picture: Picture | None = None
+    id: str | None = None
+    """None: a new one."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of job does beside being sent and followed."""
+
+    title: str
+    """Begins sentences about it: "Preview" was cancelled."""
+    undo: bool
+    """Whether its result is an undo step of its own."""
+    install: Callable[[bpy.types.Scene, Job, Arrived | CaptureState], None]
+    """Bring the result into the scene. Raises SessionError where that does not work."""
+    attach: Callable[[bpy.types.Scene, Job], None]
+    """Complete a job whose fields were saved with the scene. Raises SessionError where the file
+    has lost what it needs, or the job cannot go on without Blender."""
+    follow: Callable[[bpy.types.Scene], NewJob] | None = None
+    """Makes the job from the scene's settings where it may follow another one."""
+    over_camera: bool = False
+    """Whether its previews show the camera's view."""
+
+
+class Sending:
+    """The preparation of a job whose request costs no more than a step."""
+
+    def __init__(self, make: Callable[[bpy.types.Scene], Request]) -> None:
+        self._make = make
+
+    def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> Request:
+        """The request."""
+        return self._make(scene)
+
+
+def artist_is_busy() -> bool:
+    """Whether a tool or a render of the artist's runs, beside which nothing may be rendered."""
+    if any(bpy.app.is_job_running(kind) for kind in ("RENDER", "OBJECT_BAKE")):
+        return True
+    return any(window.modal_operators for window in bpy.context.window_manager.windows)

@@ -1,0 +1,14 @@
+"""All kinds of jobs by name; the names are saved in files."""
+
+from . import picture_jobs, scene_jobs, texture_jobs
+from .jobs import Kind
+
+KINDS: dict[str, Kind] = {
+    "relevance": picture_jobs.RELEVANCE,
+    "edit": picture_jobs.EDIT,
+    "texture": texture_jobs.TEXTURE,
+    "capture": scene_jobs.CAPTURE,
+    "train": scene_jobs.TRAIN,
+    "edit_scene": scene_jobs.EDIT_SCENE,
+    "mesh": scene_jobs.MESH,
+}

@@ -1,0 +1,107 @@
+"""The jobs on a render of the active camera: where the instruction applies, and the edit."""
+
+import time
+from functools import partial
+from typing import Any
+
+import bpy
+
+from . import pictures, results
+from .jobs import Job, Kind, NewJob, Sending, SessionError
+from .link import Arrived
+from .protocol.messages import (
+    CaptureState,
+    EditRequest,
+    EditResult,
+    RelevanceRequest,
+    RelevanceResult,
+    Request,
+)
+from .results import Picture
+
+REQUESTS: dict[str, type[RelevanceRequest | EditRequest]] = {
+    "relevance": RelevanceRequest,
+    "edit": EditRequest,
+}
+
+
+def picture_job(scene: bpy.types.Scene, picture: Picture, kind: str) -> NewJob:
+    """A job of `kind` "relevance" or "edit" on `picture` with the scene's settings as they are now.
+    The picture is decoded when the job is sent: now it would add to the time of the render.
+    """
+    make = partial(_request, kind, _parameters(scene, kind))
+    instruction = scene.watch_your_steps.instruction
+    return NewJob(kind, instruction, picture.identity, Sending(make), picture)
+
+
+def _request(kind: str, parameters: dict[str, Any], scene: bpy.types.Scene) -> Request:
+    image = scene.watch_your_steps.pending_image or scene.watch_your_steps.render_image
+    return REQUESTS[kind](image=pictures.read_rgb(image), **parameters)
+
+
+def _parameters(scene: bpy.types.Scene, kind: str) -> dict[str, Any]:
+    """The fields of a request, all but the image."""
+    settings = scene.watch_your_steps
+    seeds = tuple(range(settings.relevance_seeds))
+    common = {
+        name: getattr(settings, name) for name in ("instruction", "noise_level", "normalisation")
+    }
+    if kind == "relevance":
+        return {**common, "seeds": seeds}
+    names = ("text_guidance", "image_guidance", "steps", "strength", "seed")
+    chosen = {name: getattr(settings, name) for name in names}
+    # a threshold of another map would be a number without a meaning: then the new map's own
+    meant = results.is_current(scene) or settings.threshold_of == settings.instruction
+    threshold = settings.threshold if meant else None
+    return {**common, **chosen, "threshold": threshold, "relevance_seeds": seeds}
+
+
+def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:
+    assert isinstance(arrived, Arrived)
+    result = arrived.result
+    assert job.picture is not None
+    assert isinstance(result, RelevanceResult | EditResult)
+    results.install_picture(scene, job.picture)
+    settings = scene.watch_your_steps
+    if result.relevance is not None:
+        assert result.suggested_threshold is not None  # comes with every map
+        sent = job.request
+        results.install_relevance(
+            scene,
+            result.relevance,
+            arrived.files["relevance"],
+            job.instruction,
+            sent.normalisation
+            if isinstance(sent, RelevanceRequest | EditRequest)
+            else settings.normalisation,
+            result.suggested_threshold,
+        )
+        unseen = result.applies is False
+        settings.prompt_check = " ".join(result.notes) if unseen else ""
+        settings.view = "RELEVANCE"
+    if isinstance(result, EditResult):
+        results.install_edit(scene, result.image, arrived.files["image"], job.instruction)
+        settings.view = "EDIT"
+
+
+def what_it_cost(job: Job) -> str:
+    """What an edit that has just ended took, in words; "" for other jobs."""
+    if not isinstance(job.request, EditRequest):
+        return ""
+    seconds = time.monotonic() - job.started
+    height, width = job.request.image.shape[:2]
+    return f"The last edit took {seconds:.0f} s: {job.request.steps} steps, {width} x {height}"
+
+
+def _attach(scene: bpy.types.Scene, job: Job) -> None:
+    settings = scene.watch_your_steps
+    image = settings.pending_image or settings.render_image
+    job.picture = results.picture_of(image, job.subject) if image is not None else None
+    if job.picture is None:
+        raise SessionError(
+            "The file has lost the render that its running job belongs to: start it again."
+        )
+
+
+RELEVANCE = Kind("Preview", True, _install, _attach, over_camera=True)
+EDIT = Kind("Edit", True, _install, _attach, over_camera=True)

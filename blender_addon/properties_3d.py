@@ -1,0 +1,181 @@
+"""Settings and results of texture edits and of a scene in 3D, saved with scenes and images."""
+
+# mypy: disable-error-code="valid-type"
+# Blender reads properties from annotations, which are calls and not types.
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+CAMERAS = (
+    (
+        "AROUND",
+        "Around",
+        "Cameras around the selected objects, or around all objects where none is selected, on two "
+        "or three rings of different heights",
+    ),
+    ("CAMERAS", "Cameras", "All cameras of the scene, each one view"),
+    ("FRAMES", "Frames", "The active camera at every frame of the scene's range"),
+)
+PRESETS = (
+    ("preview", "Preview", "Minutes on a CPU: small pictures, to see whether the edit is right"),
+    ("medium", "Medium", "For a GPU: minutes"),
+    ("full", "Full", "As in the paper: 30,000 steps, for a GPU with time"),
+)
+"""The protocol's names, with words for people."""
+TEXTURE_SIZES = tuple((str(2**n), str(2**n), f"{2**n} x {2**n} pixels") for n in range(8, 14))
+NATIVE = "Pixels of a view's {}; 0: the size that the model was trained at, which is the best one"
+
+
+class ImageSettings(bpy.types.PropertyGroup):
+    """What a texture knows of its edits. The pointers keep all of them in the file."""
+
+    original: PointerProperty(name="Original", type=bpy.types.Image)
+    edited: PointerProperty(name="Edited", type=bpy.types.Image)
+    relevance: PointerProperty(name="Relevance", type=bpy.types.Image)
+    instruction: StringProperty(description="What was asked for")
+
+
+class TextureSettings(bpy.types.PropertyGroup):
+    """How the texture of an object is edited."""
+
+    views: IntProperty(
+        name="Views",
+        description="From how many sides the object is rendered; every view is edited",
+        default=12,
+        min=1,
+        soft_max=48,
+        max=256,
+    )
+    size: IntProperty(
+        name="Size", description=NATIVE.format("side"), default=0, min=0, max=8192, subtype="PIXEL"
+    )
+    lit: BoolProperty(
+        name="In the Scene's Light",
+        description=(
+            "Show the object to the model in the scene's light, by the scene's engine; otherwise "
+            "its bare texture, without any light"
+        ),
+        default=True,
+    )
+    steps: IntProperty(
+        name="Steps",
+        description="Denoising steps of each view's edit",
+        default=20,
+        min=1,
+        soft_max=100,
+        max=1000,
+    )
+    rounds: IntProperty(
+        name="Rounds", description="How often each view is edited at most", default=3, min=1, max=20
+    )
+    use_threshold: BoolProperty(
+        name="Own Threshold",
+        description=(
+            "Edit where the relevance reaches the threshold that is set here; otherwise where the "
+            "relevance of all views together falls into two parts by itself"
+        ),
+        default=False,
+    )
+    threshold: FloatProperty(
+        name="Threshold",
+        description="Relevance from which a texel is edited. Every edit sets it to what it used",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+
+
+class SceneIn3D(bpy.types.PropertyGroup):
+    """How a scene is captured, trained, edited and brought back as a mesh, and how far it is."""
+
+    cameras: EnumProperty(
+        name="Cameras",
+        description="Where the scene is rendered from",
+        items=CAMERAS,
+        default="AROUND",
+    )
+    views: IntProperty(
+        name="Views",
+        description="How many cameras around the objects",
+        default=24,
+        min=3,
+        soft_max=100,
+        max=2000,
+    )
+    size: IntProperty(
+        name="Size",
+        description=NATIVE.format("shorter side"),
+        default=0,
+        min=0,
+        max=8192,
+        subtype="PIXEL",
+    )
+    preset: EnumProperty(
+        name="Preset",
+        description="How large the radiance field is, and how long it is trained",
+        items=PRESETS,
+        default="preview",
+    )
+    threshold: FloatProperty(
+        name="Threshold",
+        description=(
+            "Relevance from which the scene is edited, on a scale that is calibrated to the scene: "
+            "0.5 is where its relevance falls into two parts by itself. Lower edits more"
+        ),
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    steps: IntProperty(
+        name="Steps",
+        description="Denoising steps of one view's edit; there will be hundreds of these",
+        default=20,
+        min=1,
+        soft_max=100,
+        max=1000,
+    )
+    stack: BoolProperty(
+        name="On Top of the Last Edit",
+        description="Edit what the last edit has made, instead of the scene as it was captured",
+        default=False,
+    )
+    faces: IntProperty(
+        name="Faces",
+        description="Triangles of the mesh at most; 0: all that the field gives",
+        default=50_000,
+        min=0,
+        soft_max=500_000,
+        max=4_000_000,
+    )
+    texture_size: EnumProperty(
+        name="Texture",
+        description="Size of the mesh's textures",
+        items=TEXTURE_SIZES,
+        default="1024",
+    )
+
+    capture: StringProperty(description="Id of the scene's capture at the backend")
+    plan: StringProperty(description="The capture's cameras")
+    views_planned: IntProperty(description="How many views the capture has")
+    views_sent: IntProperty(description="How many of them the backend has")
+    sealed: BoolProperty(description="Whether the capture is complete")
+    field: StringProperty(description="What the backend said of the trained field")
+    edit: StringProperty(description="The last edit's name at the backend")
+    edit_of: StringProperty(description="The last edit's instruction")
+    pictures: PointerProperty(
+        name="Pictures of the Edit",
+        description="One row a view: before, after, relevance",
+        type=bpy.types.Image,
+    )
+
+
+CLASSES = (ImageSettings, TextureSettings, SceneIn3D)

@@ -1,0 +1,194 @@
+"""The jobs of a scene in 3D: capture, train, edit, mesh; each goes on from what the backend has."""
+
+import hashlib
+import re
+
+import bpy
+import msgspec
+
+from . import pictures
+from .jobs import Job, Kind, NewJob, Sending, SessionError
+from .link import Arrived
+from .protocol.messages import (
+    CaptureState,
+    EditSceneRequest,
+    EditSceneResult,
+    SceneMeshRequest,
+    SceneMeshResult,
+    TrainSceneRequest,
+    TrainSceneResult,
+    new_capture_id,
+)
+from .scene_capture import Plan, plan_around, plan_cameras, plan_frames
+from .scene_mesh import install_mesh
+from .upload import Upload
+
+SLUG_LENGTH = 40
+
+
+# ---------------------------------------------------------------- capture
+
+
+def new_capture(context: bpy.types.Context, native_size: int) -> NewJob:
+    """The capture of the context's scene as its settings ask for, from the beginning.
+
+    Args:
+        context: whose view layer's selection counts.
+        native_size: pixels a side that the model was trained at: the views' size unless another
+            one is set.
+
+    Raises:
+        CaptureError: it cannot be captured so; the text says why.
+    """
+    scene = context.scene
+    in_3d = scene.watch_your_steps.in_3d
+    size = in_3d.size or native_size
+    if in_3d.cameras == "AROUND":
+        plan = plan_around(scene, context.view_layer, in_3d.views, size)
+    elif in_3d.cameras == "CAMERAS":
+        plan = plan_cameras(scene, size)
+    else:
+        plan = plan_frames(scene, size)
+    in_3d.capture, in_3d.plan = new_capture_id(), plan.to_json()
+    in_3d.views_planned, in_3d.views_sent, in_3d.sealed = len(plan.shots), 0, False
+    in_3d.field, in_3d.edit = "", ""
+    return interrupted_capture(scene)
+
+
+def interrupted_capture(scene: bpy.types.Scene) -> NewJob:
+    """The capture that the scene has begun, from where it stopped.
+
+    Raises:
+        CaptureError: the scene has lost its cameras.
+    """
+    in_3d = scene.watch_your_steps.in_3d
+    upload = Upload(in_3d.capture, Plan.from_json(in_3d.plan))
+    return NewJob("capture", "", in_3d.capture, upload, id=in_3d.capture)
+
+
+def is_interrupted(scene: bpy.types.Scene) -> bool:
+    """Whether the scene has a capture that was begun and is not complete."""
+    in_3d = scene.watch_your_steps.in_3d
+    return bool(in_3d.capture) and not in_3d.sealed
+
+
+def _install_capture(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> None:
+    assert isinstance(end, CaptureState)
+    in_3d = scene.watch_your_steps.in_3d
+    in_3d.capture, in_3d.sealed, in_3d.views_planned = job.subject, True, end.views
+    in_3d.views_sent = end.views
+
+
+def _attach_capture(scene: bpy.types.Scene, job: Job) -> None:
+    raise SessionError(
+        "A capture was interrupted when this file was closed: press Go On with Capture."
+    )
+
+
+# ---------------------------------------------------------------- the jobs on a capture
+
+
+def _sealed_capture(scene: bpy.types.Scene) -> str:
+    in_3d = scene.watch_your_steps.in_3d
+    if not in_3d.capture or not in_3d.sealed:
+        raise SessionError("The scene is not captured yet: press Capture first.")
+    capture: str = in_3d.capture
+    return capture
+
+
+def train(scene: bpy.types.Scene) -> NewJob:
+    """Train the radiance field of the scene's capture, or go on with it.
+
+    Raises:
+        SessionError: there is no complete capture.
+    """
+    in_3d = scene.watch_your_steps.in_3d
+    request = TrainSceneRequest(capture=_sealed_capture(scene), preset=in_3d.preset)
+    return NewJob("train", "", request.capture, Sending(lambda _: request))
+
+
+def _install_field(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> None:
+    assert isinstance(end, Arrived)
+    assert isinstance(end.result, TrainSceneResult)
+    psnr = end.result.held_out_psnr
+    quality = "" if psnr is None else f", {psnr:.1f} dB on views that it was not trained on"
+    scene.watch_your_steps.in_3d.field = f"Trained for {end.result.steps} steps{quality}."
+
+
+def edit_scene(scene: bpy.types.Scene) -> NewJob:
+    """Edit the radiance field of the scene's capture by the instruction, or go on with that edit:
+    its name follows from all that it is made with.
+
+    Raises:
+        SessionError: there is no complete capture or no instruction.
+    """
+    settings, in_3d = scene.watch_your_steps, scene.watch_your_steps.in_3d
+    capture = _sealed_capture(scene)
+    instruction = settings.instruction.strip()
+    if not instruction:
+        raise SessionError('The instruction is empty: type one, such as "turn the ball red".')
+    unnamed = EditSceneRequest(
+        capture=capture,
+        name="unnamed",
+        instruction=instruction,
+        threshold=in_3d.threshold,
+        text_guidance=settings.text_guidance,
+        image_guidance=settings.image_guidance,
+        steps=in_3d.steps,
+        seed=settings.seed,
+        base=in_3d.edit if in_3d.stack and in_3d.edit else None,
+    )
+    request = msgspec.structs.replace(unnamed, name=edit_name(unnamed))
+    return NewJob("edit_scene", instruction, request.name, Sending(lambda _: request))
+
+
+def edit_name(request: EditSceneRequest) -> str:
+    """A name that people can read, other for every other field of the request."""
+    slug = re.sub("[^a-z0-9]+", "-", request.instruction.lower())[:SLUG_LENGTH].strip("-")
+    digest = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(request, name="unnamed")))
+    return f"{slug or 'edit'}-{digest.hexdigest()[:6]}"
+
+
+def _install_edit(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> None:
+    assert isinstance(end, Arrived)
+    assert isinstance(end.result, EditSceneResult)
+    in_3d = scene.watch_your_steps.in_3d
+    in_3d.edit, in_3d.edit_of = end.result.name, job.instruction
+    if "pictures" in end.files:
+        name = f"{scene.name} 3D edit"
+        in_3d.pictures = pictures.new_packed_image(name, end.files["pictures"])
+
+
+def bring_mesh(scene: bpy.types.Scene) -> NewJob:
+    """Make a mesh of the scene's last edit, or of its field where there is none.
+
+    Raises:
+        SessionError: there is no complete capture.
+    """
+    in_3d = scene.watch_your_steps.in_3d
+    request = SceneMeshRequest(
+        capture=_sealed_capture(scene),
+        edit=in_3d.edit or None,
+        faces=in_3d.faces or None,
+        texture_size=int(in_3d.texture_size),
+    )
+    instruction = in_3d.edit_of if in_3d.edit else ""
+    return NewJob("mesh", instruction, in_3d.edit, Sending(lambda _: request))
+
+
+def _install_mesh(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> None:
+    assert isinstance(end, Arrived)
+    assert isinstance(end.result, SceneMeshResult)
+    install_mesh(scene, end.result, end.files, job.instruction)
+
+
+def _attach(scene: bpy.types.Scene, job: Job) -> None:
+    """Nothing but what every job has is needed."""
+
+
+CAPTURE = Kind("Capture", False, _install_capture, _attach_capture)
+TRAIN = Kind("Training", False, _install_field, _attach, follow=train)
+EDIT_SCENE = Kind("3D edit", True, _install_edit, _attach, follow=edit_scene)
+MESH = Kind("Mesh", True, _install_mesh, _attach, follow=bring_mesh)
+ALL_STEPS = ("train", "edit_scene", "mesh")
+"""What follows a capture when everything is asked for at once."""

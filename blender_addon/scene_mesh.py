@@ -1,0 +1,78 @@
+"""A mesh that the backend has made of a scene, as an object with its textures."""
+
+import bpy
+import numpy as np
+
+from . import pictures
+from .protocol.messages import SceneMeshResult
+from .texture_edit import install_edited
+
+COLLECTION = "Watch Your Steps"
+MARK = "watch_your_steps"
+"""Custom property of the collection that results in 3D are put in."""
+
+
+def collection_of(scene: bpy.types.Scene) -> bpy.types.Collection | None:
+    """The collection that the scene's results in 3D are in, whatever its name is by now."""
+    found = (child for child in scene.collection.children if MARK in child)
+    return next(found, None)
+
+
+def install_mesh(
+    scene: bpy.types.Scene, result: SceneMeshResult, files: dict[str, bytes], instruction: str
+) -> bpy.types.Object:
+    """Put a mesh into the scene: in the capture's coordinates, which are the scene's, with its
+    texture and, where it was edited, the edited one shown in its place.
+
+    Args:
+        scene: the scene that was captured.
+        result: what the backend has made.
+        files: the textures' file bytes by the names of the result's fields.
+        instruction: what was asked for, or "" for the unedited scene; it names the object.
+    """
+    name = instruction or f"{scene.name} in 3D"
+    mesh = _mesh(name, result)
+    image = pictures.new_packed_image(f"{name} texture", files["texture"])
+    shown = image
+    if "edited_texture" in files:
+        relevance = files.get("relevance_texture")
+        shown = install_edited(image, files["edited_texture"], relevance, instruction)
+    mesh.materials.append(_material(name, shown))
+    thing = bpy.data.objects.new(name, mesh)
+    collection = collection_of(scene)
+    if collection is None:
+        collection = bpy.data.collections.new(COLLECTION)
+        collection[MARK] = True
+        scene.collection.children.link(collection)
+    collection.objects.link(thing)
+    return thing
+
+
+def _mesh(name: str, result: SceneMeshResult) -> bpy.types.Mesh:
+    mesh = bpy.data.meshes.new(name)
+    count = len(result.faces)
+    mesh.vertices.add(len(result.vertices))
+    mesh.vertices.foreach_set("co", result.vertices.astype(np.float32).ravel())
+    mesh.loops.add(3 * count)
+    mesh.loops.foreach_set("vertex_index", result.faces.ravel())
+    mesh.polygons.add(count)
+    mesh.polygons.foreach_set("loop_start", np.arange(0, 3 * count, 3, dtype=np.int32))
+    layer = mesh.uv_layers.new(name="UVMap")
+    layer.uv.foreach_set("vector", result.uvs.ravel())
+    mesh.update(calc_edges=True)
+    return mesh
+
+
+def _material(name: str, image: bpy.types.Image) -> bpy.types.Material:
+    """A material that shines with the texture as it is: the light of the scene is in it already."""
+    material = bpy.data.materials.new(name)
+    material.use_nodes = True
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    nodes.clear()
+    texture, light = nodes.new("ShaderNodeTexImage"), nodes.new("ShaderNodeEmission")
+    output = nodes.new("ShaderNodeOutputMaterial")
+    texture.image = image
+    texture.location, light.location, output.location = (-400, 0), (0, 0), (250, 0)
+    links.new(texture.outputs["Color"], light.inputs["Color"])
+    links.new(light.outputs["Emission"], output.inputs["Surface"])
+    return material

@@ -1,0 +1,148 @@
+"""The job that edits a mesh's texture in its own UVs: views of it, rendered one by one, and then
+one request with the mesh, its texture and the views.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from .jobs import Job, Kind, NewJob, SessionError, artist_is_busy
+from .link import Arrived, Link
+from .mesh_texture import MeshTexture, read_mesh_texture
+from .protocol.messages import CaptureState, TextureRequest, TextureResult
+from .texture_edit import install_edited, show
+from .view_cameras import ObjectViews, poses_around, render_around
+
+FIELD_OF_VIEW = math.radians(40)
+
+
+def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
+    """Edit the texture of the active object with the settings as they are now.
+
+    Args:
+        context: with the object and its scene.
+        native_size: pixels a side that the model was trained at: the views' size unless another
+            one is set.
+
+    Raises:
+        SessionError: there is no instruction or no object.
+        CaptureError: the object has no texture that can be edited.
+    """
+    settings, thing = context.scene.watch_your_steps, context.active_object
+    instruction = settings.instruction.strip()
+    if not instruction:
+        raise SessionError('The instruction is empty: type one, such as "turn the ball red".')
+    if thing is None:
+        raise SessionError("There is no active object: click on the mesh whose texture is meant.")
+    read = read_mesh_texture(context, thing)
+    texture = settings.texture
+    size = texture.size or native_size
+    poses = poses_around(read.corners.reshape(-1, 3), texture.views, FIELD_OF_VIEW)
+    parameters = {
+        "lit": texture.lit,
+        "instruction": instruction,
+        "threshold": texture.threshold if texture.use_threshold else None,
+        "noise_level": settings.noise_level,
+        "relevance_seeds": tuple(range(settings.relevance_seeds)),
+        "normalisation": settings.normalisation,
+        "text_guidance": settings.text_guidance,
+        "image_guidance": settings.image_guidance,
+        "steps": texture.steps,
+        "rounds": texture.rounds,
+        "seed": settings.seed,
+    }
+    settings.job_object, settings.job_image = thing, bpy.data.images[read.image]
+    views = _Views(thing.name, read, poses, size, parameters)
+    return NewJob("texture", instruction, f"{thing.name}\n{read.image}", views)
+
+
+@dataclass
+class _Views:
+    """The preparation: one view of the object a step."""
+
+    thing: str
+    read: MeshTexture
+    poses: NDArray[np.float64]
+    """(V, 4, 4), camera to world."""
+    size: int
+    parameters: dict[str, object]
+    _taken: list[ObjectViews] = field(default_factory=list)
+
+    def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> TextureRequest | None:
+        """Render the next view; the request, once all of them are there."""
+        if len(self._taken) < len(self.poses):
+            if not artist_is_busy():
+                self._render_next(scene, job)
+            return None
+        intrinsics = tuple(self._taken[0].intrinsics.tolist())
+        return TextureRequest(
+            corners=self.read.corners,
+            uvs=self.read.uvs,
+            occluders=self.read.occluders,
+            texture=self.read.texture,
+            views=np.concatenate([one.images for one in self._taken]),
+            intrinsics=intrinsics,
+            camera_to_world=self.poses,
+            **self.parameters,  # type: ignore[arg-type]  # they are those of the request
+        )
+
+    def _render_next(self, scene: bpy.types.Scene, job: Job) -> None:
+        thing, image = scene.objects.get(self.thing), bpy.data.images.get(self.read.image)
+        if thing is None or image is None:
+            raise SessionError(
+                f'"{self.thing}" or its texture "{self.read.image}" is not there any more.'
+            )
+        number, count = len(self._taken), len(self.poses)
+        job.stage, job.fraction = f"rendering view {number + 1} of {count}", number / count
+        with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
+            taken = render_around(
+                bpy.context,
+                thing,
+                image,
+                self.poses[number : number + 1],
+                self.size,
+                FIELD_OF_VIEW,
+                bool(self.parameters["lit"]),
+            )
+        job.preview = taken.images[0]
+        self._taken.append(taken)
+
+
+def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> None:
+    assert isinstance(end, Arrived)
+    result = end.result
+    assert isinstance(result, TextureResult)
+    original, thing = _found(scene, job)
+    if result.edited_share == 0:
+        raise SessionError("Nothing was changed: no part of the texture reaches the threshold.")
+    edited = install_edited(original, end.files["texture"], end.files["relevance"], job.instruction)
+    scene.watch_your_steps.texture.threshold = result.threshold
+    if thing is None or not show(thing, edited, "EDITED"):
+        raise SessionError(
+            f'No material of "{job.subject.partition(chr(10))[0]}" shows "{original.name}" any '
+            f'more: the edited texture is the image "{edited.name}".'
+        )
+
+
+def _found(scene: bpy.types.Scene, job: Job) -> tuple[bpy.types.Image, bpy.types.Object | None]:
+    """The texture that was sent and its object, also where they were renamed meanwhile."""
+    settings = scene.watch_your_steps
+    object_name, image_name = job.subject.split("\n")
+    mine = settings.job == job.id
+    thing = settings.job_object if mine else None
+    image = settings.job_image if mine else None
+    image = image or bpy.data.images.get(image_name)
+    if image is None:
+        raise SessionError(f'The texture "{image_name}" is not in the file any more.')
+    return image, thing or scene.objects.get(object_name)
+
+
+def _attach(scene: bpy.types.Scene, job: Job) -> None:
+    if job.subject.count("\n") != 1:
+        raise SessionError("The file has lost what its texture job belongs to: start it again.")
+
+
+TEXTURE = Kind("Texture edit", True, _install, _attach)

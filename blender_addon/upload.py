@@ -1,0 +1,90 @@
+"""The sending of a capture: views are rendered one by one, as far ahead as the backend keeps up."""
+
+import time
+from dataclasses import dataclass, field
+
+import bpy
+
+from .jobs import Job, artist_is_busy
+from .link import Link
+from .protocol.messages import CaptureState, OpenCapture, SealCapture
+from .scene_capture import Plan, take_view
+
+AHEAD = 2
+"""Views that may be under way to the backend at a time."""
+
+
+@dataclass
+class Upload:
+    """One capture on its way. What has arrived is what the backend says; it is asked again after
+    every loss of the connection, so that an interrupted capture goes on where it stopped.
+    """
+
+    capture: str
+    plan: Plan
+    _state: CaptureState | None = None
+    """What the backend said last; None while it was not asked, or has not answered."""
+    _asked: bool = False
+    _sealing: bool = False
+    _under_way: set[int] = field(default_factory=set)
+    _began: tuple[float, int] | None = None
+    """When the backend first said how many views it lacks, and how many."""
+
+    def lost(self) -> None:
+        """The connection is gone, and with it what was under way."""
+        self._state, self._asked, self._sealing = None, False, False
+        self._under_way.clear()
+
+    def answered(self, state: CaptureState) -> None:
+        """The backend says what it has."""
+        self._state = state
+        self._under_way &= set(state.missing)
+
+    def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> None:
+        """Ask what is missing, or render and send the next view, or seal the whole."""
+        count = len(self.plan.shots)
+        if self._state is None:
+            job.stage = "asking which views are missing"
+            if not self._asked:
+                link.tell(OpenCapture(capture=self.capture, views=count))
+                self._asked = True
+            return
+        missing = self._state.missing
+        job.fraction = 1 - len(missing) / count
+        scene.watch_your_steps.in_3d.views_sent = count - len(missing)
+        if self._state.sealed:
+            job.outcome = self._state
+        elif not missing:
+            job.stage = "checking the capture"
+            if not self._sealing:
+                link.tell(SealCapture(capture=self.capture))
+                self._sealing = True
+        else:
+            self._send_next(scene, job, link, missing)
+
+    def _send_next(
+        self, scene: bpy.types.Scene, job: Job, link: Link, missing: tuple[int, ...]
+    ) -> None:
+        waiting = [index for index in missing if index not in self._under_way]
+        if not waiting or len(self._under_way) >= AHEAD or artist_is_busy():
+            return
+        now = time.monotonic()
+        if self._began is None:
+            self._began = (now, len(waiting))
+        count = len(self.plan.shots)
+        job.stage = f"rendering view {count - len(waiting) + 1} of {count}"
+        done = self._began[1] - len(waiting)
+        if done > 0:
+            seconds = (now - self._began[0]) / done * len(waiting)
+            job.stage += f", {time_left(seconds)}"
+        view = take_view(scene, self.plan, waiting[0], self.capture)
+        job.preview = view.image
+        link.tell(view)
+        self._under_way.add(waiting[0])
+
+
+def time_left(seconds: float) -> str:
+    """A remaining time for the end of a sentence, as the backend words it."""
+    if seconds < 100:
+        return f"about {max(1, round(seconds))} s left"
+    return f"about {round(seconds / 60)} min left"
