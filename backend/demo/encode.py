@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from backend.demo.model import to_tensor
-from backend.demo.training import Group
+from backend.demo.training import Group, mixed_precision
 
 Array = np.ndarray
 
@@ -51,7 +51,7 @@ def _latents(vae: AutoencoderKL, pictures: Array) -> Array:
     found = []
     for start in range(0, len(pictures), 16):
         x = to_tensor(list(pictures[start : start + 16])).to(vae.device)
-        with torch.autocast(vae.device.type, torch.bfloat16):
+        with mixed_precision(vae.device):
             mode = vae.encode(x).latent_dist.mode()
         found.append(mode.half().cpu().numpy())
     return np.concatenate(found)

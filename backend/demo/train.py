@@ -66,6 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     add("--batch", type=int, default=32, help="samples a step and process")
     add("--rate", type=float, default=1e-3, help="the UNet's learning rate")
+    add("--falling", type=float, default=0.4, help="share of the UNet's minutes its rate falls in")
     add("--conflict", type=float, default=0.6, help="share of conflict augmentation")
     add(
         "--naming-minutes", type=float, default=10.0, help="of names alone, at the UNet's beginning"
@@ -138,6 +139,7 @@ def _unet(options: argparse.Namespace) -> None:
         start,
         partial(check, options.cache / "vae", options.check_samples),
         options.check_minutes,
+        options.falling,
     )
     training.run_group(train_unet, arguments, options.processes, options.device)
 

@@ -187,7 +187,7 @@ class Diffusion:
     def predict(self, noisy: Tensor, t: Tensor, image: Tensor, tokens: Tensor) -> Tensor:
         """The noise that the model sees, float32 (B, 4, h, w)."""
         stacked = training.channels_last(torch.cat([noisy, image], 1))
-        with torch.autocast(noisy.device.type, torch.bfloat16):
+        with training.mixed_precision(noisy.device):
             embedding = self.text_encoder(tokens)[0]
             return self.unet(stacked, t, encoder_hidden_states=embedding).sample.float()
 
@@ -203,7 +203,7 @@ class Diffusion:
         noise = torch.randn_like(batch.image)
         noisy = signal.sqrt() * batch.image * SCALING_FACTOR + (1 - signal).sqrt() * noise
         stacked = training.channels_last(torch.cat([noisy, batch.image], 1))
-        with torch.autocast(device.type, torch.bfloat16):
+        with training.mixed_precision(device):
             self._look(stacked, t, self.text_encoder(batch.tokens)[0])
         loss, right = self.heads.name_things(batch.things, batch.names)
         return loss.mean(), right
@@ -313,10 +313,12 @@ def train_unet(
     start_from: Path | None,
     check: Callable[[nn.Module, nn.Module, CLIPTokenizer], dict[str, float]] | None,
     check_minutes: float = 4.0,
+    falling: float = 0.4,
 ) -> None:
     """Trains for `minutes` on cache/latents, going on from cache/unet.pt, else from the model in
     `start_from`, else from nothing; the first `naming_minutes` of all runs together teach names
-    alone. Every few minutes: a checkpoint, and a line of `check`'s figures in cache/unet.jsonl.
+    alone; the rate falls over the last share `falling` of this run. Every few minutes: a
+    checkpoint, and a line of `check`'s figures in cache/unet.jsonl.
     """
     torch.manual_seed(2)
     tokenizer = build_tokenizer()
@@ -350,7 +352,7 @@ def train_unet(
     diffusion = Diffusion(unet, text_encoder, heads, empty)
     rng = np.random.default_rng([step, group.rank, 3])
     torch.manual_seed(1000 * step + group.rank)
-    clock, checked = training.Clock(group, minutes, STEPS_APART), 0.0
+    clock, checked = training.Clock(group, minutes, STEPS_APART, falling), 0.0
     losses: list[float] = []
     tally, start, seen_here = _Tally(), step, 0
 

@@ -74,7 +74,7 @@ def train_vae(group: Group, cache: Path, minutes: float, batch: int, rate: float
         x, weight = _batch(
             pictures, rng, max(1, batch // 4) if whole else batch, whole, group.device
         )
-        with torch.autocast(group.device.type, torch.bfloat16):
+        with training.mixed_precision(group.device):
             posterior = vae.encode(x).latent_dist
             decoded = vae.decode(posterior.sample()).sample.float()
         loss = _loss(x, decoded, weight, posterior.mean.float(), posterior.logvar.float())
@@ -129,7 +129,7 @@ def train_decoder(
         for settings in optimiser.param_groups:
             settings["lr"] = rate * clock.rate(step)
         x, weight = _batch(pictures, rng, batch, True, group.device)
-        with torch.autocast(group.device.type, torch.bfloat16):
+        with training.mixed_precision(group.device):
             with torch.no_grad():
                 z = vae.encode(x).latent_dist.mode()
             z = z + 0.03 / SCALING_FACTOR * torch.randn_like(z)  # edits are not exact latents

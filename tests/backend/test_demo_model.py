@@ -350,6 +350,28 @@ def test_a_clock_asks_the_others_only_now_and_then(monkeypatch) -> None:
     assert shares == [s for s in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9) for _ in range(3)]
 
 
+def test_the_learning_rate_falls_over_the_share_of_the_time_that_is_asked_for() -> None:
+    group = training.Group(0, 1, torch.device("cpu"))
+    late, whole = training.Clock(group, 1.0), training.Clock(group, 1.0, falling=1.0)
+    courses = []
+    for clock in (late, whole):
+        rates = []
+        for share in (0.0, 0.5, 0.8, 1.0):
+            clock.share = share
+            rates.append(clock.rate(1000))
+        courses.append(rates)
+    assert courses[0] == pytest.approx([1, 1, 0.515, 0.03])
+    assert courses[1] == pytest.approx([1, 0.515, 0.224, 0.03])
+
+
+def test_networks_stay_in_float32_on_a_cpu_that_only_emulates_bfloat16() -> None:
+    convolution = torch.nn.Conv2d(8, 8, 3)
+    with training.mixed_precision(torch.device("cpu")):
+        found = convolution(torch.zeros(1, 8, 8, 8)).dtype
+    native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert found == (torch.bfloat16 if native else torch.float32)
+
+
 def test_a_killed_training_goes_on_from_its_checkpoint(small_cache) -> None:
     def command(minutes: str) -> list[str]:
         options = ["--stages", "unet", "--minutes", minutes, "--batch", "4"]
