@@ -59,6 +59,9 @@ class FieldConfig:
     """Where rays begin while training, in box units."""
     far: float = 1000.0
     """Where rays end, in box units."""
+    covered_by: float = 0.0
+    """Share of the training views that must have a place in their picture for rays to begin there
+    (see coverage.py); 0 where all rays begin at the near plane."""
     learning_rate: float = 1e-2
     """Adam's, at the start."""
     final_learning_rate: float = 1e-4
@@ -88,21 +91,23 @@ class FieldConfig:
 
 PRESETS = {
     "preview": FieldConfig(
-        iterations=400,
+        iterations=800,
         rays=1024,
         samples=24,
         proposals=(ProposalConfig(samples=48, log2_table_size=15),),
         levels=8,
         log2_table_size=15,
         highest_resolution=256,
+        hidden=32,
         appearance=0,
         optimise_cameras=False,
         far=5.0,
-        distortion=0.0,
+        covered_by=0.15,
+        scale_gradients=True,
         final_learning_rate=1e-3,
-        decay_iterations=400,
+        decay_iterations=800,
         anneal_iterations=100,
-        evaluate_every=50,
+        evaluate_every=100,
         stop_patience=3,
     ),
     "full": FieldConfig(),
@@ -116,8 +121,8 @@ PRESETS["medium"] = replace(
     levels=12,
     log2_table_size=17,
     highest_resolution=1024,
+    hidden=64,
     far=20.0,
-    distortion=0.001,
     decay_iterations=3000,
     anneal_iterations=300,
     evaluate_every=250,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from backend.scenes.config import FieldConfig
+from backend.scenes.coverage import Coverage
 from backend.scenes.fast_nerfacto import accelerate
 from backend.scenes.lens import Intrinsics
 from backend.scenes.nerfstudio_compat import (
@@ -161,6 +162,9 @@ class RadianceField:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.model = nerfacto(config, len(self.names), self.implementation, alpha)
+        self._coverage = Coverage(config.near, config.far) if config.covered_by > 0 else None
+        if self._coverage is not None:
+            self.model.collider = self._coverage
         accelerate(self.model)
         self.model.to(device)
         self.model.eval()
@@ -173,6 +177,16 @@ class RadianceField:
     def parameters(self) -> list[nn.Parameter]:
         """All parameters of fields and proposals, and the poses' corrections."""
         return list(self.model.parameters())
+
+    def cover(self, poses: NDArray[np.float64], intrinsics: Sequence[Intrinsics]) -> None:
+        """Tells the field what its training views see, where its config asks for that.
+
+        Args:
+            poses: (n, 4, 4), camera to box coordinates.
+            intrinsics: the n pinhole cameras.
+        """
+        if self._coverage is not None:
+            self._coverage.cover(poses, intrinsics, self.config.covered_by)
 
     def march(self, bundle: RayBundle) -> March:
         """Samples the field along rays: as nerfstudio's get_outputs, without its pictures of
@@ -272,9 +286,11 @@ class RadianceField:
 
     @torch.no_grad()
     def density(self, positions: Tensor) -> Tensor:
-        """Density (m), light lost in a box unit, at positions float32 (m, 3) in box coordinates."""
-        found: Tensor = self.model.field.density_fn(positions[:, None])
-        return found[:, 0, 0]
+        """Density (m), light lost in a box unit, at positions float32 (m, 3) in box coordinates; 0
+        where no ray samples the field, as too few training views see the place.
+        """
+        found: Tensor = self.model.field.density_fn(positions[:, None])[:, 0, 0]
+        return found if self._coverage is None else found * self._coverage.at(positions)
 
     @torch.no_grad()
     def corrected(self, pose: NDArray[np.float64], name: str) -> NDArray[np.float64]:

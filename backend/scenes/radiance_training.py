@@ -236,6 +236,7 @@ def train(
     views = Views(capture.subset(inside), device)
     measured = Views(capture.subset(out), device) if out else None
     field = RadianceField(config, views.names, views.alpha, device, seed)
+    field.cover(views.poses, views.intrinsics)
     training = RadianceTraining(field, views, measured)
     if folder is not None:
         checkpoint.check_same(folder, NAME, training.facts(), FREE)

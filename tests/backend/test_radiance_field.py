@@ -220,7 +220,7 @@ def test_presets_are_valid_and_full_is_nerfstudios_own() -> None:
 def test_it_learns_the_scene(scene: tuple[Capture, Truth]) -> None:
     """Better than the best single colour by far on views that it has not seen."""
     config = dataclasses.replace(
-        PRESETS["preview"], iterations=140, rays=384, decay_iterations=140, evaluate_every=70
+        PRESETS["preview"], iterations=200, rays=384, decay_iterations=200, evaluate_every=100
     )
     field, course = train(scene[0], config)
     images = scene[1].images / 255
