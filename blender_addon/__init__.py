@@ -1,12 +1,32 @@
-"""Watch Your Steps for Blender: local edits of a camera render by one sentence of text.
+"""Watch Your Steps for Blender: local edits of renders, textures and scenes by one sentence.
 
 Brings the tab "Watch Your Steps" into the 3D view's sidebar. The work is done by a backend
 (`python -m backend.server`), which this talks to; nothing here needs torch.
 """
 
-from . import handlers, operators, overlay, panel, preferences, properties
+from . import (
+    handlers,
+    operators,
+    operators_3d,
+    overlay,
+    panel,
+    panel_3d,
+    preferences,
+    properties,
+    thumbnails,
+)
 
-MODULES = (preferences, properties, operators, panel, overlay, handlers)
+MODULES = (
+    preferences,
+    properties,
+    operators,
+    operators_3d,
+    thumbnails,
+    panel,
+    panel_3d,
+    overlay,
+    handlers,
+)
 
 
 def register() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from . import results, session, words
 from .capture import render_size, viewpoint
 from .jobs import Job
+from .kinds import KINDS
 from .link import LinkState
 from .overlay import NEEDED
 from .results import VIEWPOINT
@@ -13,13 +14,15 @@ from .results import VIEWPOINT
 PROMPT_ADVICE = "Edit works all the same, but at a guess."
 
 
-class _Panel:
+class SidebarPanel:
+    """Where all panels are."""
+
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Watch Your Steps"
 
 
-class WYS_PT_main(_Panel, bpy.types.Panel):
+class WYS_PT_main(SidebarPanel, bpy.types.Panel):
     """Instruction, preview, threshold, edit."""
 
     bl_idname = "WYS_PT_main"
@@ -52,7 +55,7 @@ class WYS_PT_main(_Panel, bpy.types.Panel):
         row = column.row()
         row.scale_y = 1.4
         row.operator("watch_your_steps.edit", icon="BRUSH_DATA")
-        if job is not None:
+        if job is not None and KINDS[job.kind].over_camera:
             _draw_job(layout, job)
         _draw_hints(layout, context, settings)
 
@@ -117,7 +120,7 @@ def has_moved(scene: bpy.types.Scene) -> bool:
     return not np.allclose(image[VIEWPOINT], viewpoint(scene), atol=1e-4)
 
 
-class WYS_PT_view(_Panel, bpy.types.Panel):
+class WYS_PT_view(SidebarPanel, bpy.types.Panel):
     """What is shown over the camera's frame."""
 
     bl_parent_id = "WYS_PT_main"
@@ -149,7 +152,7 @@ class WYS_PT_view(_Panel, bpy.types.Panel):
             layout.template_ID(settings, "edit_image")
 
 
-class WYS_PT_edit(_Panel, bpy.types.Panel):
+class WYS_PT_edit(SidebarPanel, bpy.types.Panel):
     """How the edit is made."""
 
     bl_parent_id = "WYS_PT_main"
@@ -167,7 +170,7 @@ class WYS_PT_edit(_Panel, bpy.types.Panel):
             words.paragraph(layout, context, session.state.last_edit, icon="INFO")
 
 
-class WYS_PT_relevance(_Panel, bpy.types.Panel):
+class WYS_PT_relevance(SidebarPanel, bpy.types.Panel):
     """What is rendered."""
 
     bl_parent_id = "WYS_PT_main"
@@ -187,7 +190,7 @@ class WYS_PT_relevance(_Panel, bpy.types.Panel):
         words.paragraph(layout, context, text, icon="INFO")
 
 
-class WYS_PT_advanced(_Panel, bpy.types.Panel):
+class WYS_PT_advanced(SidebarPanel, bpy.types.Panel):
     """How the relevance is found."""
 
     bl_parent_id = "WYS_PT_relevance"

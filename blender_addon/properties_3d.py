@@ -131,7 +131,7 @@ class SceneIn3D(bpy.types.PropertyGroup):
             "0.5 is where its relevance falls into two parts by itself. Lower edits more"
         ),
         default=0.5,
-        min=0.0,
+        min=0.01,
         max=1.0,
         subtype="FACTOR",
     )

@@ -15,6 +15,7 @@ from .protocol.messages import (
     EditSceneResult,
     SceneMeshRequest,
     SceneMeshResult,
+    SceneState,
     TrainSceneRequest,
     TrainSceneResult,
     new_capture_id,
@@ -49,9 +50,9 @@ def new_capture(context: bpy.types.Context, native_size: int) -> NewJob:
         plan = plan_cameras(scene, size)
     else:
         plan = plan_frames(scene, size)
+    forget_capture(scene)
     in_3d.capture, in_3d.plan = new_capture_id(), plan.to_json()
-    in_3d.views_planned, in_3d.views_sent, in_3d.sealed = len(plan.shots), 0, False
-    in_3d.field, in_3d.edit = "", ""
+    in_3d.views_planned = len(plan.shots)
     return interrupted_capture(scene)
 
 
@@ -64,6 +65,14 @@ def interrupted_capture(scene: bpy.types.Scene) -> NewJob:
     in_3d = scene.watch_your_steps.in_3d
     upload = Upload(in_3d.capture, Plan.from_json(in_3d.plan))
     return NewJob("capture", "", in_3d.capture, upload, id=in_3d.capture)
+
+
+def forget_capture(scene: bpy.types.Scene) -> None:
+    """Take a capture, and what the backend has made of it, out of the scene's settings."""
+    in_3d = scene.watch_your_steps.in_3d
+    for name in ("capture", "plan", "views_planned", "views_sent", "sealed", "field", "edit"):
+        in_3d.property_unset(name)
+    in_3d.edit_of = ""
 
 
 def is_interrupted(scene: bpy.types.Scene) -> bool:
@@ -115,6 +124,14 @@ def _install_field(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState
     scene.watch_your_steps.in_3d.field = f"Trained for {end.result.steps} steps{quality}."
 
 
+def check_instruction(scene: bpy.types.Scene) -> str:
+    """The scene's instruction. Raises SessionError where there is none."""
+    instruction: str = scene.watch_your_steps.instruction.strip()
+    if not instruction:
+        raise SessionError('The instruction is empty: type one, such as "turn the ball red".')
+    return instruction
+
+
 def edit_scene(scene: bpy.types.Scene) -> NewJob:
     """Edit the radiance field of the scene's capture by the instruction, or go on with that edit:
     its name follows from all that it is made with.
@@ -124,13 +141,12 @@ def edit_scene(scene: bpy.types.Scene) -> NewJob:
     """
     settings, in_3d = scene.watch_your_steps, scene.watch_your_steps.in_3d
     capture = _sealed_capture(scene)
-    instruction = settings.instruction.strip()
-    if not instruction:
-        raise SessionError('The instruction is empty: type one, such as "turn the ball red".')
+    instruction = check_instruction(scene)
     unnamed = EditSceneRequest(
         capture=capture,
         name="unnamed",
         instruction=instruction,
+        preset="preview" if in_3d.preset == "preview" else "full",
         threshold=in_3d.threshold,
         text_guidance=settings.text_guidance,
         image_guidance=settings.image_guidance,
@@ -157,6 +173,25 @@ def _install_edit(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState)
     if "pictures" in end.files:
         name = f"{scene.name} 3D edit"
         in_3d.pictures = pictures.new_packed_image(name, end.files["pictures"])
+
+
+def choose_edit(scene: bpy.types.Scene, known: SceneState | None, name: str) -> None:
+    """Let the scene's settings point to an edit that the backend has; to none, where it has not."""
+    in_3d = scene.watch_your_steps.in_3d
+    edits = [edit for edit in known.edits if edit.finished] if known is not None else []
+    chosen = next((edit for edit in edits if edit.name == name), None)
+    in_3d.edit = chosen.name if chosen is not None else ""
+    in_3d.edit_of = chosen.instruction if chosen is not None else ""
+
+
+def refresh(scene: bpy.types.Scene, known: SceneState) -> None:
+    """Take over what the backend says of the scene's capture: an edit that it does not have any
+    more gives way to the latest one that it has.
+    """
+    in_3d = scene.watch_your_steps.in_3d
+    finished = [edit.name for edit in known.edits if edit.finished]
+    if in_3d.edit and in_3d.edit not in finished:
+        choose_edit(scene, known, finished[-1] if finished else "")
 
 
 def bring_mesh(scene: bpy.types.Scene) -> NewJob:

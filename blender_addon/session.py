@@ -12,7 +12,7 @@ from pathlib import Path
 
 import bpy
 
-from . import pictures, results
+from . import pictures, results, scene_jobs
 from .capture import CaptureError
 from .jobs import Job, NewJob, SessionError
 from .kinds import KINDS
@@ -271,16 +271,8 @@ def _take(event: LinkEvent) -> None:
     if isinstance(event, LinkStatus):
         _take_status(event)
         return
-    if isinstance(event, SceneState):
-        state.scenes[event.capture] = event
-        return
-    if isinstance(event, CaptureState):
-        upload = _upload(event.capture)
-        if upload is not None:
-            upload.answered(event)
-        return
-    if isinstance(event, Error):
-        _take_error(event)
+    if isinstance(event, SceneState | CaptureState | Error):
+        _take_answer(event)
         return
     job = state.jobs.get(event.job)
     if job is None:
@@ -300,33 +292,41 @@ def _take(event: LinkEvent) -> None:
 def _take_status(status: LinkStatus) -> None:
     was_connected = state.status.state is LinkState.CONNECTED
     state.status = status
-    if status.state is not LinkState.CONNECTED:
-        for job in state.jobs.values():
-            if isinstance(job.preparation, Upload):
-                job.preparation.lost()
-    elif not was_connected:
+    is_connected = status.state is LinkState.CONNECTED
+    if is_connected and was_connected:
+        return  # the model's state has changed
+    for job in state.jobs.values():
+        if isinstance(job.preparation, Upload):
+            job.preparation.lost()
+    if is_connected:
         _ask_scenes()
 
 
-def _upload(capture: str | None) -> Upload | None:
-    """The upload of a capture that runs, or None."""
+def _take_answer(answer: SceneState | CaptureState | Error) -> None:
+    """What the backend says about a capture: to the upload that runs, or to the scenes."""
+    capture = answer.job if isinstance(answer, Error) else answer.capture
     job = state.jobs.get(capture or "")
-    return job.preparation if job and isinstance(job.preparation, Upload) else None
-
-
-def _take_error(error: Error) -> None:
-    """What the backend says about a capture."""
-    job = state.jobs.get(error.job or "")
-    if job is not None:
-        job.outcome = Failed(job=job.id, code=error.code, message=error.message)
-        return
+    if isinstance(answer, Error) and job is not None:
+        job.outcome = Failed(job=job.id, code=answer.code, message=answer.message)
+    elif isinstance(answer, CaptureState) and job and isinstance(job.preparation, Upload):
+        job.preparation.answered(answer)
+    if isinstance(answer, SceneState):
+        state.scenes[answer.capture] = answer
     for scene in bpy.data.scenes:
-        capture = scene.watch_your_steps.in_3d.capture
-        if capture and capture == error.job:
-            if error.code == "unknown_capture":
-                state.scenes.pop(capture, None)
-                scene.watch_your_steps.in_3d.sealed = False
-            say(scene, error.message)
+        if job is None and capture and scene.watch_your_steps.in_3d.capture == capture:
+            if isinstance(answer, SceneState):
+                scene_jobs.refresh(scene, answer)
+            elif isinstance(answer, Error):
+                say(scene, answer.message)
+            if getattr(answer, "code", "") == "unknown_capture" or (
+                isinstance(answer, CaptureState) and answer.views == 0
+            ):
+                scene_jobs.forget_capture(scene)
+
+
+def scene_state(scene: bpy.types.Scene) -> SceneState | None:
+    """What the backend has made of the scene's capture, as it said last, or None."""
+    return state.scenes.get(scene.watch_your_steps.in_3d.capture)
 
 
 def _ask_scenes() -> None:

@@ -31,7 +31,7 @@ class Upload:
     """When the backend first said how many views it lacks, and how many."""
 
     def lost(self) -> None:
-        """The connection is gone, and with it what was under way."""
+        """The connection is gone or another one, and what was under way did not arrive."""
         self._state, self._asked, self._sealing = None, False, False
         self._under_way.clear()
 

@@ -59,6 +59,8 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
         "encode",
         "words",
         "link",
+        "mesh_texture",
+        "thumbnails",
     )
     modules = {name: importlib.import_module(f"{installed}.{name}") for name in names}
     preferences = bpy.context.preferences.addons[installed].preferences

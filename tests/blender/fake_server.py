@@ -2,8 +2,9 @@
 fail, wait, send progress at a chosen moment, die, be of another version.
 
 It runs in a thread of the test's process with the protocol package of the installed extension.
-Relevance is the image's green channel; an edit inverts the pixels inside the mask. What a map
-suggests and whether the prompt check passes is what the test says.
+Relevance is the image's green channel; an edit inverts the pixels inside the mask, of a texture
+as of an image. What a map suggests and whether the prompt check passes is what the test says.
+What it makes of captures is in fake_scenes.py.
 """
 
 import queue
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import zmq
+from fake_scenes import FakeScenes
 from zmq.auth.thread import ThreadAuthenticator
 
 
@@ -46,6 +48,7 @@ class FakeServer:
         self.keys = self.connection.new_server_keys()
         self.jobs: dict[str, Any] = {}
         """Requests by job id."""
+        self.scenes = FakeScenes(protocol.messages)
         self.received: list[Any] = []
         """All messages, in order."""
         self._peers: dict[str, bytes] = {}
@@ -142,6 +145,10 @@ class FakeServer:
             self._greeted.add(peer)
             self._socket.send_multipart([peer, *self.codec.encode(self._welcome())])
             return
+        if isinstance(message, m.CaptureMessage | m.SceneMessage):
+            answer = self.scenes.answer(message)
+            self._socket.send_multipart([peer, *self.codec.encode(answer)])
+            return
         self._peers[message.job] = peer
         if isinstance(message, m.Submit):
             known = message.job in self.jobs
@@ -182,7 +189,11 @@ class FakeServer:
 
     def _done(self, job: str) -> Any:
         m, request = self.messages, self.jobs[job]
-        relevance = relevance_of(request.image)
+        if isinstance(request, m.SceneRequest):
+            return m.Done(job=job, result=self.scenes.result(request))
+        texture = isinstance(request, m.TextureRequest)
+        image = request.texture[..., :3] if texture else request.image
+        relevance = relevance_of(image)
         found = {
             "relevance": relevance,
             "suggested_threshold": self.suggestion,
@@ -190,7 +201,9 @@ class FakeServer:
             "applies": not self.unseen,
             "notes": (self.unseen,) if self.unseen else (),
         }
-        if isinstance(request, m.RelevanceRequest):
+        if texture:
+            result = self._texture(request, relevance)
+        elif isinstance(request, m.RelevanceRequest):
             result = m.RelevanceResult(spread=0.0, magnitude=1.0, **found)
         else:
             threshold = self.suggestion if request.threshold is None else request.threshold
@@ -198,6 +211,21 @@ class FakeServer:
             image = edited(request.image, mask)
             result = m.EditResult(image=image, mask=mask, threshold=threshold, **found)
         return m.Done(job=job, result=result)
+
+    def _texture(self, request: Any, relevance: np.ndarray) -> Any:
+        threshold = self.suggestion if request.threshold is None else request.threshold
+        region = relevance >= np.float32(threshold)
+        image = request.texture.copy()
+        image[..., :3] = edited(request.texture[..., :3], region)
+        return self.messages.TextureResult(
+            texture=image,
+            relevance=relevance,
+            region=region,
+            threshold=threshold,
+            applies=not self.unseen,
+            edited_share=float(region.mean()),
+            rerender_difference=0.01,
+        )
 
     def _end(self, job: str, event: Any) -> None:
         self._final[job] = event

@@ -1,0 +1,294 @@
+"""What the buttons of the panels "Texture" and "Scene in 3D" do. Each returns at once: renders are
+made one by one by the timer.
+"""
+
+import bpy
+from bpy.props import EnumProperty, StringProperty
+
+from . import scene_jobs, session, texture_edit
+from .capture import CaptureError
+from .jobs import NewJob, SessionError
+from .operators import JobOperator, refuse
+from .protocol.messages import DropCapture, UndoSceneEdit
+from .texture_jobs import texture_job
+
+SHOWN = (
+    ("ORIGINAL", "Original", "Show the texture as it was"),
+    ("EDITED", "Edited", "Show the edited texture"),
+    ("RELEVANCE", "Relevance", "Show where the instruction applies, from dark to bright"),
+)
+Outcome = set[str]
+
+
+def _native_size(own: int) -> int:
+    """Pixels a side that the model was trained at, where no size of its own is set.
+
+    Raises:
+        SessionError: the model is not there yet to say it.
+    """
+    welcome = session.state.status.welcome
+    size = welcome.native_size if welcome is not None else 0
+    if not size and not own:
+        raise SessionError(
+            "The model is still loading and has not said its size: wait a moment, or set one."
+        )
+    return size
+
+
+class WYS_OT_edit_texture(JobOperator):
+    """Edit the texture of the active object where the instruction applies: the object is rendered from all sides, and the edited views are carried into a new texture with the same UVs"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.edit_texture"
+    bl_label = "Edit Texture"
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Read the mesh, return; views, sending and the result come through the timer."""
+        scene = context.scene
+        try:
+            session.check_connection()
+            size = _native_size(scene.watch_your_steps.texture.size)
+            session.submit(scene, texture_job(context, size))
+        except (CaptureError, SessionError) as error:
+            return refuse(self, context, error)
+        return {"FINISHED"}
+
+
+class _TextureOperator(bpy.types.Operator):
+    """What all operators on an edited texture have in common."""
+
+    bl_options = {"UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only where the active object has an edited texture."""
+        return texture_edit.texture_of(context.active_object) is not None
+
+
+class WYS_OT_show_texture(_TextureOperator):
+    """Choose which of the pictures the object's material shows"""
+
+    bl_idname = "watch_your_steps.show_texture"
+    bl_label = "Show Texture"
+
+    what: EnumProperty(items=SHOWN)  # type: ignore[valid-type]  # Blender reads the annotation
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, given: bpy.types.OperatorProperties) -> str:
+        """The tooltip of the one that the button chooses."""
+        return next(text for name, _, text in SHOWN if name == given.what)
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Point the material's nodes to it."""
+        edited = texture_edit.texture_of(context.active_object)
+        if edited is None or not texture_edit.show(context.active_object, edited, self.what):
+            return refuse(self, context, SessionError("There is no such picture any more."))
+        return {"FINISHED"}
+
+
+class WYS_OT_revert_texture(_TextureOperator):
+    """Throw the last edit of this texture away, and show what it was made from"""
+
+    bl_idname = "watch_your_steps.revert_texture"
+    bl_label = "Revert"
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Remove it."""
+        edited = texture_edit.texture_of(context.active_object)
+        assert edited is not None  # poll has found it
+        texture_edit.revert(edited)
+        return {"FINISHED"}
+
+
+# ---------------------------------------------------------------- the scene in 3D
+
+
+class _SceneOperator(JobOperator):
+    """What all operators that start a job of the scene in 3D have in common."""
+
+    def job(self, context: bpy.types.Context) -> NewJob:
+        """The job to start. Raises SessionError or CaptureError."""
+        raise NotImplementedError
+
+    def then(self, context: bpy.types.Context) -> tuple[str, ...]:
+        """Kinds of the jobs that follow it."""
+        return ()
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Start it, return; everything else comes through the timer."""
+        try:
+            session.check_connection()
+            session.submit(context.scene, self.job(context), self.then(context))
+        except (CaptureError, SessionError) as error:
+            return refuse(self, context, error)
+        return {"FINISHED"}
+
+
+class WYS_OT_capture_scene(_SceneOperator):
+    """Render the scene from many sides and send the views to the backend. What was captured before is left there"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.capture_scene"
+    bl_label = "Capture"
+
+    def job(self, context: bpy.types.Context) -> NewJob:
+        """A capture with a new id."""
+        size = _native_size(context.scene.watch_your_steps.in_3d.size)
+        return scene_jobs.new_capture(context, size)
+
+
+class WYS_OT_resume_capture(_SceneOperator):
+    """Render and send the views that the backend does not have yet"""
+
+    bl_idname = "watch_your_steps.resume_capture"
+    bl_label = "Go On with Capture"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only where one was begun."""
+        return super().poll(context) and scene_jobs.is_interrupted(context.scene)
+
+    def job(self, context: bpy.types.Context) -> NewJob:
+        """The capture of the same id."""
+        return scene_jobs.interrupted_capture(context.scene)
+
+
+class WYS_OT_train_scene(_SceneOperator):
+    """Let the backend learn the scene from the captured views; goes on where it was cancelled"""
+
+    bl_idname = "watch_your_steps.train_scene"
+    bl_label = "Train"
+
+    def job(self, context: bpy.types.Context) -> NewJob:
+        """Train, or go on."""
+        return scene_jobs.train(context.scene)
+
+
+class WYS_OT_edit_scene(_SceneOperator):
+    """Edit the trained scene where the instruction applies, the same from every side; goes on where the same edit was cancelled"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.edit_scene"
+    bl_label = "Edit in 3D"
+
+    def job(self, context: bpy.types.Context) -> NewJob:
+        """Edit, or go on."""
+        return scene_jobs.edit_scene(context.scene)
+
+
+class WYS_OT_bring_mesh(_SceneOperator):
+    """Bring the edited scene, or where there is no edit the trained one, as a mesh with textures"""
+
+    bl_idname = "watch_your_steps.bring_mesh"
+    bl_label = "Bring Mesh"
+
+    def job(self, context: bpy.types.Context) -> NewJob:
+        """Make it."""
+        return scene_jobs.bring_mesh(context.scene)
+
+
+class WYS_OT_all_in_3d(_SceneOperator):
+    """Do all four steps one after the other; what is there already is kept. A capture is made anew only where there is none"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.all_in_3d"
+    bl_label = "Do All Steps"
+
+    def job(self, context: bpy.types.Context) -> NewJob:
+        """The first step that is not done."""
+        scene = context.scene
+        scene_jobs.check_instruction(scene)
+        if scene.watch_your_steps.in_3d.sealed:
+            return scene_jobs.train(scene)
+        if scene_jobs.is_interrupted(scene):
+            return scene_jobs.interrupted_capture(scene)
+        return scene_jobs.new_capture(context, _native_size(scene.watch_your_steps.in_3d.size))
+
+    def then(self, context: bpy.types.Context) -> tuple[str, ...]:
+        """All steps behind that one."""
+        return scene_jobs.ALL_STEPS[1 if context.scene.watch_your_steps.in_3d.sealed else 0 :]
+
+
+class WYS_OT_choose_scene_edit(bpy.types.Operator):
+    """Bring Mesh brings this edit, and the next edit can be stacked on it"""
+
+    bl_idname = "watch_your_steps.choose_scene_edit"
+    bl_label = "Choose Edit"
+    bl_options = {"UNDO"}
+
+    name: StringProperty()  # type: ignore[valid-type]  # Blender reads the annotation
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Point the scene's settings to it."""
+        scene_jobs.choose_edit(context.scene, session.scene_state(context.scene), self.name)
+        return {"FINISHED"}
+
+
+class WYS_OT_undo_scene_edit(bpy.types.Operator):
+    """Delete this edit at the backend; meshes that were brought of it stay"""
+
+    bl_idname = "watch_your_steps.undo_scene_edit"
+    bl_label = "Undo 3D Edit"
+
+    name: StringProperty()  # type: ignore[valid-type]  # Blender reads the annotation
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Ask the backend; the answer comes through the timer."""
+        in_3d = context.scene.watch_your_steps.in_3d
+        name = self.name or in_3d.edit
+        try:
+            if not name:
+                raise SessionError("There is no edit to undo.")
+            session.tell(UndoSceneEdit(capture=in_3d.capture, edit=name))
+        except SessionError as error:
+            return refuse(self, context, error)
+        return {"FINISHED"}
+
+
+class WYS_OT_drop_capture(bpy.types.Operator):
+    """Delete this scene's capture at the backend, with its field and all its edits. Meshes that were brought stay"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.drop_capture"
+    bl_label = "Delete Capture"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only where there is one, and no job uses it."""
+        has_one = bool(context.scene.watch_your_steps.in_3d.capture)
+        return has_one and session.job_of(context.scene) is None
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
+        """Ask the artist first."""
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Ask the backend; the answer comes through the timer."""
+        try:
+            session.tell(DropCapture(capture=context.scene.watch_your_steps.in_3d.capture))
+        except SessionError as error:
+            return refuse(self, context, error)
+        return {"FINISHED"}
+
+
+CLASSES = (
+    WYS_OT_edit_texture,
+    WYS_OT_show_texture,
+    WYS_OT_revert_texture,
+    WYS_OT_capture_scene,
+    WYS_OT_resume_capture,
+    WYS_OT_train_scene,
+    WYS_OT_edit_scene,
+    WYS_OT_bring_mesh,
+    WYS_OT_all_in_3d,
+    WYS_OT_choose_scene_edit,
+    WYS_OT_undo_scene_edit,
+    WYS_OT_drop_capture,
+)
+
+
+def register() -> None:
+    """Make the operators known."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    """Take them away."""
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,226 @@
+"""The sub-panels "Texture" and "Scene in 3D"."""
+
+import bpy
+
+from . import pictures, session, texture_edit, thumbnails, words
+from .jobs import Job
+from .operators_3d import SHOWN
+from .panel import SidebarPanel, WYS_PT_main
+
+SUGGESTED = 0.5
+"""The threshold, on the scale that is calibrated to the scene."""
+PREVIEW_SCALE = 6.0
+PICTURES_SCALE = 9.0
+
+
+class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
+    """The edit of the active object's texture."""
+
+    bl_parent_id = WYS_PT_main.bl_idname
+    bl_label = "Texture"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw_header_preset(self, context: bpy.types.Context) -> None:
+        """How far it is, also while the panel is closed."""
+        _draw_share(self.layout, context, {"texture"})
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Settings, the button, and the switch between original and edited."""
+        layout = self.layout
+        settings, thing = context.scene.watch_your_steps, context.active_object
+        row = layout.row()
+        if thing is None or thing.type != "MESH":
+            row.label(text="Click on a mesh with a texture", icon="INFO")
+            row = layout.row()
+            row.enabled = False
+        else:
+            row.label(text=thing.name, icon="MESH_DATA")
+        texture = settings.texture
+        column = layout.column(align=True)
+        for name in ("views", "size", "steps"):
+            column.prop(texture, name)
+        column.prop(settings, "text_guidance")
+        layout.prop(texture, "lit")
+        row = layout.row(heading="Threshold")
+        row.prop(texture, "use_threshold", text="")
+        cell = row.row()
+        cell.active = texture.use_threshold
+        cell.prop(texture, "threshold", text="", slider=True)
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("watch_your_steps.edit_texture", icon="TEXTURE")
+        _draw_job(layout, context, {"texture"})
+        edited = texture_edit.texture_of(thing)
+        if thing is not None and edited is not None:
+            _draw_switch(layout, context, thing, edited)
+
+
+def _draw_switch(
+    layout: bpy.types.UILayout,
+    context: bpy.types.Context,
+    thing: bpy.types.Object,
+    edited: bpy.types.Image,
+) -> None:
+    now = texture_edit.shown(thing, edited)
+    row = layout.row(align=True)
+    for what, label, _ in SHOWN:
+        cell = row.row(align=True)
+        cell.enabled = texture_edit.image_for(edited, what) is not None
+        button = cell.operator("watch_your_steps.show_texture", text=label, depress=now == what)
+        button.what = what
+    row = layout.row()
+    words.paragraph(row.column(), context, f'"{edited.watch_your_steps.instruction}"', inset=90)
+    row.operator("watch_your_steps.revert_texture", icon="LOOP_BACK")
+
+
+class WYS_PT_scene_in_3d(SidebarPanel, bpy.types.Panel):
+    """Capture, train, edit, mesh."""
+
+    bl_parent_id = WYS_PT_main.bl_idname
+    bl_label = "Scene in 3D"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw_header_preset(self, context: bpy.types.Context) -> None:
+        """How far it is, also while the panel is closed."""
+        _draw_share(self.layout, context, {"capture", "train", "edit_scene", "mesh"})
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """One box a step, in the order in which an artist works."""
+        layout = self.layout
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("watch_your_steps.all_in_3d", icon="PLAY")
+        _draw_capture(layout.box(), context)
+        _draw_training(layout.box(), context)
+        _draw_edit(layout.box(), context)
+        _draw_mesh(layout.box(), context)
+
+
+def _draw_capture(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    in_3d = context.scene.watch_your_steps.in_3d
+    _draw_title(box, "1  Capture", in_3d.sealed)
+    box.row().prop(in_3d, "cameras", expand=True)
+    column = box.column(align=True)
+    if in_3d.cameras == "AROUND":
+        column.prop(in_3d, "views")
+    column.prop(in_3d, "size")
+    begun = in_3d.capture and not in_3d.sealed and session.job_of(context.scene) is None
+    if begun:
+        box.operator("watch_your_steps.resume_capture", icon="FILE_REFRESH")
+    row = box.row(align=True)
+    text = "Capture Anew" if in_3d.capture else "Capture"
+    row.operator("watch_your_steps.capture_scene", text=text, icon="OUTLINER_OB_CAMERA")
+    if in_3d.capture:
+        row.operator("watch_your_steps.drop_capture", text="", icon="TRASH")
+    _draw_job(box, context, {"capture"})
+    if in_3d.sealed:
+        box.label(text=f"{in_3d.views_planned} views are at the backend.")
+    elif begun:
+        box.label(text=f"{in_3d.views_sent} of {in_3d.views_planned} views were sent.")
+
+
+def _draw_training(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    in_3d = context.scene.watch_your_steps.in_3d
+    _draw_title(box, "2  Train", bool(in_3d.field))
+    box.row().prop(in_3d, "preset", expand=True)
+    row = box.row()
+    row.enabled = in_3d.sealed
+    row.operator("watch_your_steps.train_scene", icon="RENDER_ANIMATION")
+    _draw_job(box, context, {"train"})
+    if in_3d.field:
+        words.paragraph(box, context, in_3d.field, inset=24)
+
+
+def _draw_edit(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    settings, in_3d = context.scene.watch_your_steps, context.scene.watch_your_steps.in_3d
+    _draw_title(box, "3  Edit", bool(in_3d.edit))
+    box.prop(settings, "instruction", text="", placeholder="turn the ball red")
+    column = box.column(align=True)
+    column.prop(in_3d, "threshold", slider=True)
+    column.prop(settings, "text_guidance")
+    column.prop(in_3d, "steps")
+    if in_3d.threshold != SUGGESTED:
+        box.label(text=f"Suggested threshold: {SUGGESTED}", icon="INFO")
+    if in_3d.edit:
+        box.prop(in_3d, "stack")
+    row = box.row()
+    row.enabled = in_3d.sealed
+    row.operator("watch_your_steps.edit_scene", icon="BRUSH_DATA")
+    _draw_job(box, context, {"edit_scene"})
+    known = session.scene_state(context.scene)
+    for edit in known.edits if known is not None else ():
+        row = box.row(align=True)
+        chosen = edit.name == in_3d.edit
+        text = edit.instruction + ("" if edit.finished else " (not finished)")
+        cell = row.row(align=True)
+        cell.enabled = edit.finished
+        cell.operator(
+            "watch_your_steps.choose_scene_edit",
+            text=text,
+            icon="RADIOBUT_ON" if chosen else "RADIOBUT_OFF",
+            depress=chosen,
+        ).name = edit.name
+        row.operator("watch_your_steps.undo_scene_edit", text="", icon="TRASH").name = edit.name
+    if in_3d.edit and in_3d.pictures is not None:
+        number = thumbnails.icon("pictures", pictures.read_rgb(in_3d.pictures))
+        box.template_icon(icon_value=number, scale=PICTURES_SCALE)
+        box.label(text="Before, after, relevance")
+
+
+def _draw_mesh(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    in_3d = context.scene.watch_your_steps.in_3d
+    _draw_title(box, "4  Bring Mesh", False)
+    column = box.column(align=True)
+    column.prop(in_3d, "faces")
+    column.prop(in_3d, "texture_size")
+    row = box.row()
+    row.enabled = in_3d.sealed
+    row.operator("watch_your_steps.bring_mesh", icon="MESH_MONKEY")
+    _draw_job(box, context, {"mesh"})
+
+
+def _draw_title(box: bpy.types.UILayout, text: str, done: bool) -> None:
+    row = box.row()
+    row.label(text=text)
+    if done:
+        row.label(icon="CHECKMARK")
+
+
+def _running(context: bpy.types.Context, kinds: set[str]) -> Job | None:
+    job = session.job_of(context.scene)
+    return job if job is not None and job.kind in kinds else None
+
+
+def _draw_share(layout: bpy.types.UILayout, context: bpy.types.Context, kinds: set[str]) -> None:
+    job = _running(context, kinds)
+    if job is not None:
+        layout.label(text=f"{job.fraction:.0%}")
+
+
+def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context, kinds: set[str]) -> None:
+    """Progress, a small picture, what is being done, and Cancel."""
+    job = _running(context, kinds)
+    if job is None:
+        return
+    row = layout.row(align=True)
+    row.progress(factor=job.fraction, text=f"{job.fraction:.0%}")
+    row.operator("watch_your_steps.cancel", text="", icon="CANCEL")
+    words.paragraph(layout, context, f"{job.stage[:1].upper()}{job.stage[1:]}", inset=24)
+    if job.preview is not None:
+        number = thumbnails.icon("preview", job.preview)
+        layout.template_icon(icon_value=number, scale=PREVIEW_SCALE)
+
+
+CLASSES = (WYS_PT_texture, WYS_PT_scene_in_3d)
+
+
+def register() -> None:
+    """Show the sub-panels."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    """Take them away."""
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

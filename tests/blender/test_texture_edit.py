@@ -1,0 +1,255 @@
+"""The edit of an object's texture through the panel's operators, against a scripted server."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import bpy
+import numpy as np
+import pytest
+from driving import SECONDS
+from fake_server import FakeServer, edited, relevance_of
+from test_flows import refusal, submits
+from test_mesh_views import noise, painted, state
+
+OPS = bpy.ops.watch_your_steps
+
+
+@pytest.fixture
+def texture_edit(addon: SimpleNamespace, installed: str) -> ModuleType:
+    return importlib.import_module(f"{installed}.texture_edit")
+
+
+@pytest.fixture
+def thing(scene: bpy.types.Scene) -> bpy.types.Object:
+    """The active object: a cube with a texture of noise, small and few views set."""
+    bpy.ops.mesh.primitive_cube_add(size=1, location=(0, 0, 2))
+    thing = bpy.context.object
+    thing.name = "box"
+    image = painted(thing, noise(24, 32))
+    image.pack()
+    scene.watch_your_steps.texture.views = 3
+    scene.watch_your_steps.texture.size = 24
+    scene.watch_your_steps.texture.lit = False
+    return thing
+
+
+def pixels(mesh_texture: ModuleType, image: bpy.types.Image) -> np.ndarray:
+    result: np.ndarray = mesh_texture.read_texture(image)
+    return result
+
+
+def node(thing: bpy.types.Object) -> bpy.types.ShaderNode:
+    return next(one for one in thing.active_material.node_tree.nodes if one.type == "TEX_IMAGE")
+
+
+def edit(addon: SimpleNamespace, scene: bpy.types.Scene) -> None:
+    OPS.edit_texture()
+    addon.session.wait_for_job(scene, SECONDS)
+
+
+def test_edit_show_and_revert(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    server: FakeServer,
+    installed: str,
+) -> None:
+    mesh_texture = importlib.import_module(f"{installed}.mesh_texture")
+    original = node(thing).image
+    before = {name: value for name, value in state(scene).items() if name != "images"}
+    edit(connected, scene)
+    after = {name: value for name, value in state(scene).items() if name != "images"}
+    assert after == before, "nothing of the scene has changed but the picture"
+
+    request = submits(server)[-1].request
+    assert request.views.shape == (3, 24, 24, 3)
+    assert np.ptp(request.views.astype(int), axis=0).max() > 50, "the views differ"
+    assert request.intrinsics[2:] == (12, 12)
+    assert np.array_equal(request.texture, noise(24, 32))
+    assert (request.instruction, request.lit, request.threshold) == (
+        "turn the ball blue",
+        False,
+        None,
+    )
+    shown = node(thing).image
+    assert shown.name == "paint (edited)"
+    assert shown.packed_file is not None
+    region = relevance_of(noise(24, 32)) >= np.float32(0.4)
+    wanted = noise(24, 32)
+    wanted[..., :3] = edited(wanted[..., :3], region)
+    assert np.array_equal(pixels(mesh_texture, shown), wanted), "alpha too"
+    assert np.array_equal(pixels(mesh_texture, original), noise(24, 32))
+    assert scene.watch_your_steps.texture.threshold == pytest.approx(0.4)
+
+    OPS.show_texture(what="RELEVANCE")
+    relevance = connected.pictures.read_gray(node(thing).image)
+    assert np.array_equal(relevance, relevance_of(noise(24, 32)))
+    OPS.show_texture(what="ORIGINAL")
+    assert node(thing).image == original
+    OPS.show_texture(what="EDITED")
+    assert node(thing).image == shown
+    OPS.revert_texture()
+    assert node(thing).image == original
+    assert "paint (edited)" not in bpy.data.images
+    assert "paint relevance" not in bpy.data.images
+    assert not OPS.revert_texture.poll()
+
+
+def test_edits_are_stacked_and_taken_back_one_by_one(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    server: FakeServer,
+    texture_edit: ModuleType,
+) -> None:
+    original = node(thing).image
+    edit(connected, scene)
+    first = node(thing).image
+    edit(connected, scene)
+    second = node(thing).image
+    assert np.array_equal(
+        submits(server)[-1].request.texture, pixels(connected.mesh_texture, first)
+    )
+    OPS.show_texture(what="ORIGINAL")
+    assert node(thing).image == original
+    assert texture_edit.texture_of(thing) == second
+    OPS.show_texture(what="EDITED")
+    assert node(thing).image == second
+    OPS.revert_texture()
+    assert node(thing).image == first
+    OPS.revert_texture()
+    assert node(thing).image == original
+
+
+def test_undo_takes_the_edit_back_and_redo_brings_it(
+    connected: SimpleNamespace, scene: bpy.types.Scene, thing: bpy.types.Object
+) -> None:
+    bpy.ops.ed.undo_push(message="before")
+    edit(connected, scene)
+    assert node(thing).image.name == "paint (edited)"
+    bpy.ops.ed.undo()
+    assert node(bpy.data.objects["box"]).image.name == "paint"
+    bpy.ops.ed.redo()
+    assert node(bpy.data.objects["box"]).image.name == "paint (edited)"
+
+
+def test_original_and_edit_are_in_the_saved_file(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    texture_edit: ModuleType,
+    tmp_path: Path,
+) -> None:
+    edit(connected, scene)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    thing = bpy.data.objects["box"]
+    shown = texture_edit.texture_of(thing)
+    assert shown.name == "paint (edited)"
+    assert texture_edit.show(thing, shown, "ORIGINAL")
+    kept = pixels(connected.mesh_texture, node(thing).image)
+    assert np.array_equal(kept[..., :3], noise(24, 32)[..., :3])
+
+
+def test_blender_closed_in_the_middle_of_it(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    server: FakeServer,
+    tmp_path: Path,
+) -> None:
+    """Also where object and texture got other names before the file was saved."""
+    server.manual = True
+    OPS.edit_texture()
+    session = connected.session
+    job = session.job_of(scene).id
+    session.wait(lambda: job in server.jobs, SECONDS)
+    thing.name, node(thing).image.name = "renamed", "renamed too"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True)
+    session.disconnect()
+    session.state = session.State(loaded=True)
+    server.finish(job)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    OPS.connect()
+    session.wait_for_connection(SECONDS)
+    session.wait_for_job(bpy.context.scene, SECONDS)
+    thing = bpy.data.objects["renamed"]
+    assert node(thing).image.name == "renamed too (edited)"
+    assert bpy.context.scene.watch_your_steps.job_object is None
+
+
+def test_cancel_while_views_are_rendered(
+    connected: SimpleNamespace, scene: bpy.types.Scene, thing: bpy.types.Object, server: FakeServer
+) -> None:
+    OPS.edit_texture()
+    job = connected.session.job_of(scene)
+    connected.session.wait(lambda: job.stage == "rendering view 2 of 3", SECONDS)
+    assert job.preview.shape == (24, 24, 3)
+    OPS.cancel()
+    with pytest.raises(connected.session.SessionError, match="Texture edit was cancelled"):
+        connected.session.wait_for_job(scene, SECONDS)
+    assert submits(server) == []
+    assert node(thing).image.name == "paint"
+    edit(connected, scene)
+    assert node(thing).image.name == "paint (edited)"
+
+
+def test_another_scene_is_open_while_views_are_rendered(
+    connected: SimpleNamespace, scene: bpy.types.Scene, thing: bpy.types.Object, server: FakeServer
+) -> None:
+    other = bpy.data.scenes.new("other")
+    scene.watch_your_steps.texture.lit = True
+    OPS.edit_texture()
+    with bpy.context.temp_override(scene=other, view_layer=other.view_layers[0]):
+        connected.session.wait(lambda: connected.session.job_of(scene) is None, SECONDS)
+    assert node(thing).image.name == "paint (edited)"
+
+
+def test_nothing_in_the_region(
+    connected: SimpleNamespace, scene: bpy.types.Scene, thing: bpy.types.Object, server: FakeServer
+) -> None:
+    scene.watch_your_steps.texture.use_threshold = True
+    scene.watch_your_steps.texture.threshold = 1.0
+    node(thing).image.pixels.foreach_set(np.full(24 * 32 * 4, 0.5, np.float32))
+    with pytest.raises(connected.session.SessionError, match="Nothing was changed"):
+        edit(connected, scene)
+    assert node(thing).image.name == "paint"
+    assert "paint (edited)" not in bpy.data.images
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda thing: thing.data.uv_layers.remove(thing.data.uv_layers[0]), "no UV map"),
+        (lambda thing: thing.data.materials.clear(), "no faces with an image texture"),
+        (lambda thing: setattr(node(thing).image, "source", "TILED"), "UDIM"),
+        (
+            lambda thing: setattr(bpy.context.scene.watch_your_steps, "instruction", ""),
+            "instruction is empty",
+        ),
+        (
+            lambda thing: setattr(
+                bpy.context.view_layer.objects, "active", bpy.data.objects["camera"]
+            ),
+            "is not a mesh",
+        ),
+        (
+            lambda thing: setattr(bpy.context.view_layer.objects, "active", None),
+            "no active object",
+        ),
+    ],
+)
+def test_refused_in_one_sentence(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    server: FakeServer,
+    spoil,
+    words: str,
+) -> None:
+    spoil(thing)
+    assert words in refusal("edit_texture")
+    assert submits(server) == []
+    assert connected.session.job_of(scene) is None
