@@ -116,8 +116,10 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
     result = end.result
     assert isinstance(result, TextureResult)
     original, thing = _found(scene, job)
-    if result.edited_share == 0:
-        raise SessionError("Nothing was changed: no part of the texture reaches the threshold.")
+    if not result.region.any():
+        raise SessionError(
+            " ".join(result.notes) or "Nothing was edited: no texel reaches the threshold."
+        )
     edited = install_edited(original, end.files["texture"], end.files["relevance"], job.instruction)
     scene.watch_your_steps.texture.threshold = result.threshold
     if thing is None or not show(thing, edited, "EDITED"):

@@ -52,8 +52,9 @@ class Server:
     file: Path
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *more: str) -> None:
         options = ["--model", str(self.model), "--device", "cpu", "--connection-file", self.file]
+        options += more
         self.process = subprocess.Popen(
             [self.python, "-m", "backend.server", *options],
             cwd=ROOT,

@@ -213,7 +213,7 @@ def test_nothing_in_the_region(
     scene.watch_your_steps.texture.use_threshold = True
     scene.watch_your_steps.texture.threshold = 1.0
     node(thing).image.pixels.foreach_set(np.full(24 * 32 * 4, 0.5, np.float32))
-    with pytest.raises(connected.session.SessionError, match="Nothing was changed"):
+    with pytest.raises(connected.session.SessionError, match="Nothing was edited"):
         edit(connected, scene)
     assert node(thing).image.name == "paint"
     assert "paint (edited)" not in bpy.data.images

@@ -1,0 +1,104 @@
+"""Textures and captures against the real backend as a process of its own, with the demo model.
+
+Needs WATCH_YOUR_STEPS_BACKEND_PYTHON, which `python install.py test` sets.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import bpy
+import numpy as np
+import pytest
+from driving import make_scene
+from test_mesh_views import painted
+from test_real_server import JOB_SECONDS, START_SECONDS, Server, backend_python
+
+__all__ = ["backend_python"]  # a fixture
+
+OPS = bpy.ops.watch_your_steps
+
+
+@pytest.fixture(scope="module")
+def demo(backend_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the demo model, whose captures lie in `server.file`'s folder."""
+    folder = tmp_path_factory.mktemp("server")
+    server = Server(backend_python, Path("demo"), folder / "connection.json")
+    server.start("--data-root", str(folder))
+    yield server
+    assert server.process is not None
+    server.process.terminate()
+    server.process.wait(30)
+
+
+@pytest.fixture
+def ready(addon: SimpleNamespace, demo: Server) -> SimpleNamespace:
+    """The add-on, connected to it."""
+    make_scene()
+    addon.preferences.connection_file = str(demo.file)
+    OPS.connect()
+    addon.session.wait_for_connection(START_SECONDS)
+    return addon
+
+
+def test_a_texture_turns_from_red_to_blue(ready: SimpleNamespace) -> None:
+    scene, session = bpy.context.scene, ready.session
+    for name in ("ball", "ground"):
+        bpy.data.objects.remove(bpy.data.objects[name])
+    bpy.ops.mesh.primitive_uv_sphere_add(segments=24, ring_count=12)
+    thing = bpy.context.object
+    red = np.full((64, 64, 4), (200, 25, 25, 255), np.uint8)
+    image = painted(thing, red)
+    image.pack()
+    settings = scene.watch_your_steps
+    settings.instruction, settings.text_guidance = "turn the red ball blue", 2.5
+    settings.relevance_seeds = 2
+    texture = settings.texture
+    texture.views, texture.size, texture.steps, texture.rounds = 4, 64, 8, 1
+    texture.lit = False
+    OPS.edit_texture()
+    session.wait_for_job(scene, JOB_SECONDS)
+    nodes = thing.active_material.node_tree.nodes
+    shown = next(node for node in nodes if node.type == "TEX_IMAGE").image
+    assert shown.name == "paint (edited)"
+    edited = ready.mesh_texture.read_texture(shown)
+    relevance = ready.pictures.read_gray(shown.watch_your_steps.relevance)
+    changed = (edited != red).any(axis=2)
+    assert changed.mean() > 0.2
+    assert np.array_equal(edited[~changed], red[~changed])
+    assert (relevance[changed] > 0).mean() > 0.5
+    middle = np.median(edited[changed].astype(int), axis=0)
+    assert middle[2] > middle[0] + 30, f"blue, not red: {middle}"
+
+
+def test_a_capture_is_sent_checked_and_kept(ready: SimpleNamespace, demo: Server) -> None:
+    """And what makes no sense of it is refused in the backend's words."""
+    scene, session = bpy.context.scene, ready.session
+    in_3d = scene.watch_your_steps.in_3d
+    in_3d.views, in_3d.size = 6, 32
+    OPS.capture_scene()
+    session.wait_for_job(scene, JOB_SECONDS)
+    assert in_3d.sealed
+    folder = demo.file.parent / "captures" / in_3d.capture
+    written = json.loads((folder / "transforms.json").read_text("utf-8"))
+    assert len(written["frames"]) == 6
+    plan = json.loads(in_3d.plan)
+    poses = np.array([frame["transform_matrix"] for frame in written["frames"]])
+    wanted = np.array([shot["pose"] for shot in plan["shots"]]).reshape(-1, 4, 4)
+    np.testing.assert_allclose(poses, wanted, atol=1e-5)
+    session.wait(lambda: in_3d.capture in session.state.scenes, JOB_SECONDS)
+    assert session.state.scenes[in_3d.capture].sealed
+    scene.frame_end = 3  # the camera stands still: three views from one place
+    in_3d.cameras = "FRAMES"
+    assert "place" in refused(ready, "capture_scene")
+    OPS.drop_capture()
+    session.wait(lambda: in_3d.capture == "", JOB_SECONDS)
+
+
+def refused(addon: SimpleNamespace, operator: str) -> str:
+    """The sentence with which the backend refuses what an operator has started."""
+    getattr(OPS, operator)()
+    with pytest.raises(addon.session.SessionError) as error:
+        addon.session.wait_for_job(bpy.context.scene, JOB_SECONDS)
+    return str(error.value)
