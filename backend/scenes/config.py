@@ -194,6 +194,8 @@ class SceneEditConfig:
     """Noise seeds of the relevance maps."""
     normalisation: Normalisation = DEFAULT_NORMALISATION
     """How the raw differences of all views together become relevance 0..1."""
+    relevance_field: RelevanceConfig = RelevanceConfig()
+    """The relevance field."""
     learning_rate: float | None = None
     """Of the radiance field during the update, at its start; None goes on with the field's own."""
     final_learning_rate: float = 1e-3

@@ -441,6 +441,7 @@ def _region(
         maps,
         views.names,
         edit.asked.config.normalisation,
+        edit.asked.config.relevance_field,
         on_step=tell,
         seed=edit.asked.config.seed,
         field=training.field,
