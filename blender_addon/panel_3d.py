@@ -40,6 +40,7 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
         for name in ("views", "size", "steps"):
             column.prop(texture, name)
         column.prop(settings, "text_guidance")
+        _draw_size(layout, texture.size)
         layout.prop(texture, "lit")
         row = layout.row(heading="Threshold")
         row.prop(texture, "use_threshold", text="")
@@ -104,6 +105,7 @@ def _draw_capture(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if in_3d.cameras == "AROUND":
         column.prop(in_3d, "views")
     column.prop(in_3d, "size")
+    _draw_size(box, in_3d.size)
     begun = in_3d.capture and not in_3d.sealed and session.job_of(context.scene) is None
     if begun:
         box.operator("watch_your_steps.resume_capture", icon="FILE_REFRESH")
@@ -184,6 +186,13 @@ def _draw_title(box: bpy.types.UILayout, text: str, done: bool) -> None:
     row.label(text=text)
     if done:
         row.label(icon="CHECKMARK")
+
+
+def _draw_size(layout: bpy.types.UILayout, chosen: int) -> None:
+    """What a size of 0 stands for."""
+    welcome = session.state.status.welcome
+    if not chosen and welcome is not None and welcome.native_size:
+        layout.label(text=f"Size 0: the model's own, {welcome.native_size} px", icon="INFO")
 
 
 def _running(context: bpy.types.Context, kinds: set[str]) -> Job | None:
