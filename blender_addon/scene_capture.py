@@ -21,7 +21,7 @@ from .scene_mesh import collection_of
 
 FIELD_OF_VIEW = math.radians(45)
 """Of the cameras around a scene."""
-FILLED = 0.62
+FILLED = 0.75
 """Share of the image's side that the objects take up at most: the surroundings are to be seen."""
 LOWEST, HIGHEST = math.radians(15), math.radians(50)
 """Elevations of the rings of cameras around a scene."""
