@@ -1,0 +1,192 @@
+"""Meshes of fields whose surfaces are known."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from backend.scenes.capture import Capture
+from backend.scenes.config import PRESETS
+from backend.scenes.mesh_extraction import (
+    RAYS_SIDE,
+    TriangleMesh,
+    bounds,
+    decimated,
+    extract_mesh,
+    follow_rays,
+)
+from backend.scenes.radiance_training import train
+from backend.scenes.textured_mesh import MeshError
+
+from .solid_field import SolidField, distances
+from .tiny_capture import SPHERES, Truth, orbit_capture
+
+SIZE = 6.0
+"""Of the scene: the floor's diameter."""
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Capture, Truth]:
+    return orbit_capture(tmp_path_factory.mktemp("capture"), 12, 64)
+
+
+@pytest.fixture(scope="module")
+def mesh(scene: tuple[Capture, Truth]) -> TriangleMesh:
+    return extract_mesh(SolidField(scene[0]), scene[0], resolution=80)
+
+
+def normals(mesh: TriangleMesh) -> np.ndarray:
+    """Of the faces, twice as long as their areas."""
+    a, b, c = np.moveaxis(mesh.vertices[mesh.faces], 1, 0)
+    return np.cross(b - a, c - a)
+
+
+def visible(scene: tuple[Capture, Truth]) -> np.ndarray:
+    """Points of the true surfaces that the views see, in capture coordinates."""
+    capture, truth = scene
+    points = []
+    for pose, camera, distance in zip(
+        capture.camera_to_world, capture.intrinsics, truth.distances, strict=True
+    ):
+        rows, columns = np.mgrid[: camera.height, : camera.width] + 0.5
+        rays = camera.directions(np.stack([columns, rows], -1)) @ pose[:3, :3].T
+        rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+        hit = np.isfinite(distance)
+        points.append(pose[:3, 3] + rays[hit] * distance[hit][:, None])
+    return np.concatenate(points)
+
+
+def test_the_mesh_is_the_surface_in_capture_coordinates(mesh: TriangleMesh) -> None:
+    assert mesh.vertices.dtype == np.float64
+    assert mesh.faces.dtype == np.int64
+    off = np.abs(distances(mesh.vertices))
+    assert np.median(off) < 0.002 * SIZE
+    assert np.quantile(off, 0.99) < 0.01 * SIZE
+
+
+def test_all_that_is_seen_is_meshed(mesh: TriangleMesh, scene: tuple[Capture, Truth]) -> None:
+    points = visible(scene)
+    inner = points[np.hypot(points[:, 0], points[:, 1]) < 2.4]
+    apart, _ = cKDTree(mesh.vertices).query(inner)
+    # A cell is 0.0125. The undersides of the spheres are seen by fewer than three views.
+    assert np.quantile(apart, 0.95) < 0.01 * SIZE
+
+
+def test_faces_look_outwards(mesh: TriangleMesh) -> None:
+    centres = mesh.vertices[mesh.faces].mean(axis=1)
+    across = normals(mesh)
+    for centre, radius, _ in SPHERES:
+        on_it = np.abs(np.linalg.norm(centres - centre, axis=1) - radius) < 0.02
+        on_it &= centres[:, 2] > 0.2
+        assert on_it.sum() > 100
+        assert (np.einsum("nd,nd->n", across, centres - centre)[on_it] > 0).mean() > 0.99
+    floor = (np.abs(centres[:, 2]) < 0.03) & (np.hypot(*centres[:, :2].T) > 1.6)
+    floor &= np.hypot(*centres[:, :2].T) < 2.5
+    assert (across[floor, 2] > 0).mean() > 0.99
+
+
+def test_no_wall_stands_where_knowledge_ends(mesh: TriangleMesh) -> None:
+    """Nobody sees the floor from below or a sphere from within: the mesh is open there."""
+    assert mesh.vertices[:, 2].min() > -0.06
+    centre, radius, _ = SPHERES[0]
+    assert np.linalg.norm(mesh.vertices - centre, axis=1).min() > radius - 0.06
+
+
+def test_floaters_are_left_out(scene: tuple[Capture, Truth]) -> None:
+    """A speck that all see, and a ball before one camera; a ball that all see stays."""
+    capture = scene[0]
+    before_camera = capture.camera_to_world[0] @ (0.0, 0.0, -0.9, 1.0)
+    balls = [((-1.0, 0.4, 1.2), 0.08), (before_camera[:3], 0.15), ((-1.0, -0.8, 1.0), 0.3)]
+
+    def cluttered(points: np.ndarray) -> np.ndarray:
+        each = [np.linalg.norm(points - centre, axis=1) - radius for centre, radius in balls]
+        return np.minimum(distances(points), np.min(each, axis=0))
+
+    found = extract_mesh(SolidField(capture, distance=cluttered), capture, resolution=80)
+    near = [
+        (np.linalg.norm(found.vertices - centre, axis=1) < 1.5 * radius).sum()
+        for centre, radius in balls
+    ]
+    assert near[:2] == [0, 0]
+    assert near[2] > 100
+
+
+def test_decimated_on_request(scene: tuple[Capture, Truth], mesh: TriangleMesh) -> None:
+    few = extract_mesh(SolidField(scene[0]), scene[0], resolution=80, faces=1500)
+    assert 1000 < len(few.faces) <= 1500 < len(mesh.faces)
+    assert np.median(np.abs(distances(few.vertices))) < 0.003 * SIZE
+    assert set(np.unique(few.faces)) == set(range(len(few.vertices)))
+    assert (np.linalg.norm(normals(few), axis=1) > 0).all()
+    assert decimated(mesh, len(mesh.faces) + 1) is mesh
+
+
+def test_light_is_lost_as_the_formula_says(scene: tuple[Capture, Truth]) -> None:
+    """Through a layer of fog of even density, half of the light is lost after ln 2 / density."""
+    capture = scene[0]
+    camera = capture.intrinsics[0]
+    seen = follow_rays(SolidField(capture), capture.camera_to_box[0], camera)
+    assert seen.distance.shape == seen.lost.shape == (64 * 64, 63)
+    assert (np.diff(seen.lost, axis=1) >= -1e-6).all()
+    truth = scene[1].distances[0].ravel() * capture.box_scale
+    hit = np.isfinite(truth) & (truth < 1.5)
+    assert np.median(np.abs(seen.end[hit] - truth[hit])) < 0.01
+    assert np.isinf(seen.end[~np.isfinite(truth)]).mean() > 0.9
+    rays = np.flatnonzero(hit)[::50]
+    at_end = seen.mean_lost(rays, seen.end[rays].astype(np.float64), 1e-4)
+    np.testing.assert_allclose(at_end, 0.5, atol=0.02)
+    whole = seen.mean_lost(rays, np.full(len(rays), 1.0), 1.0)
+    np.testing.assert_allclose(whole, 1 - seen.end[rays] / 2, atol=0.01)
+    large = follow_rays(SolidField(capture), capture.camera_to_box[0], camera.resized(400, 300))
+    assert (large.camera.width, large.camera.height) == (RAYS_SIDE, RAYS_SIDE * 3 // 4)
+
+
+def test_bounds_leave_background_and_outliers_out() -> None:
+    rng = np.random.default_rng(0)
+    subject = rng.uniform(-0.3, 0.4, (1000, 3))
+    far = rng.uniform(-1, 1, (400, 3)) + 5
+    low, high = bounds(np.concatenate([subject, far]))
+    assert ((low > -0.31) & (low < -0.27) & (high > 0.37) & (high < 0.41)).all()
+    outwards, _ = bounds(np.concatenate([subject, far, far, far]))
+    assert (outwards < 0.4).all()
+
+
+def test_what_cannot_be_meshed_is_said(scene: tuple[Capture, Truth]) -> None:
+    capture = scene[0]
+    empty = SolidField(capture, distance=lambda points: np.full(len(points), 9.0))
+    with pytest.raises(MeshError, match="shows nothing"):
+        extract_mesh(empty, capture, resolution=16)
+    with pytest.raises(MeshError, match="resolution of 8"):
+        extract_mesh(empty, capture, resolution=4)
+
+
+def test_an_exception_from_progress_ends_it(scene: tuple[Capture, Truth]) -> None:
+    class Cancelled(Exception):
+        pass
+
+    told = []
+
+    def stop(words: str, share: float) -> None:
+        told.append(words)
+        if len(told) == 3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        extract_mesh(SolidField(scene[0]), scene[0], 16, None, stop)
+    assert told == [f"Following the rays of view {k} of 12" for k in (1, 2, 3)]
+
+
+@pytest.mark.slow
+def test_a_trained_field_is_meshed_within_a_hundredth(tmp_path: Path) -> None:
+    """The median over the mesh, against the true surfaces, of the scene's size."""
+    capture, _ = orbit_capture(tmp_path, 16, 48)
+    config = dataclasses.replace(
+        PRESETS["preview"], iterations=250, rays=512, decay_iterations=250, distortion=0.002
+    )
+    field, _ = train(capture, config)
+    found = extract_mesh(field, capture, resolution=96)
+    off = np.abs(distances(found.vertices))
+    on_floor = np.abs(found.vertices[:, 2]) < off + 0.3
+    assert np.median(off) < 0.01 * SIZE
+    assert np.median(off[~on_floor]) < 0.01 * SIZE
