@@ -21,7 +21,8 @@ from zmq.auth.thread import ThreadAuthenticator
 from backend import __version__
 from backend.jobs import worker
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
-from backend.scenes.uploads import CaptureStore, answer
+from backend.jobs.scene_state import answer_scene
+from backend.scenes.uploads import NO_CAPTURE, CaptureStore, UnknownCapture, answer
 from protocol import codec
 from protocol.connection import (
     ENDPOINT_PATTERN,
@@ -37,14 +38,18 @@ from protocol.messages import (
     PROTOCOL_VERSION,
     Cancel,
     CaptureMessage,
+    DropCapture,
     Error,
     Failed,
     Follow,
     Hello,
     Limits,
+    Request,
     SceneMessage,
+    SceneRequest,
     ServerMessage,
     Submit,
+    UndoSceneEdit,
     Welcome,
 )
 
@@ -53,11 +58,28 @@ logger = logging.getLogger("backend.server")
 CLIENTS, WORKER = "clients", "worker"
 """ZAP domains: who may connect to which socket."""
 POLL_MS = 100
+CAPABILITIES = (
+    "relevance_request",
+    "edit_request",
+    "texture_request",
+    "train_scene_request",
+    "edit_scene_request",
+    "captures",
+    "scenes",
+)
 ROOT = Path(__file__).parent.parent
 
 
 class CannotStart(RuntimeError):
     """The server cannot start or go on; the text says why and what to do."""
+
+
+class _Refused(RuntimeError):
+    """A job that is not taken; the text says why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class _AllowedKey:
@@ -76,7 +98,12 @@ class Worker:
     """The worker process and the encrypted loopback socket to it."""
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], model: str, device: str, dtype: str
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        model: str,
+        device: str,
+        dtype: str,
+        data_root: Path,
     ) -> None:
         keys = new_server_keys()
         self.allowed = _AllowedKey(keys.client_public_key)
@@ -86,7 +113,7 @@ class Worker:
         self.socket.curve_server = True
         self.socket.curve_secretkey = keys.server_secret_key.encode()
         port = self.socket.bind_to_random_port("tcp://127.0.0.1")
-        arguments = [f"tcp://127.0.0.1:{port}", model, device, dtype]
+        arguments = [f"tcp://127.0.0.1:{port}", model, device, dtype, f"{data_root}"]
         secrets = (keys.server_public_key, keys.client_public_key, keys.client_secret_key)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "backend.jobs.worker", *arguments],
@@ -141,7 +168,9 @@ class Server:
         data_root: Path | None = None,
     ) -> None:
         self.connection_file = connection_file
-        self.captures = CaptureStore(data_folder() / "data" if data_root is None else data_root)
+        # absolute, as the worker runs in another folder
+        self._data_root = (data_folder() / "data" if data_root is None else data_root).resolve()
+        self.captures = CaptureStore(self._data_root)
         self.queue = JobQueue()
         self.loaded: worker.Loaded | None = None
         self._settings = (model, device, dtype)
@@ -222,15 +251,13 @@ class Server:
             self._clients.add(identity)
             self._send(identity, self._welcome())
             return
-        if isinstance(message, SceneMessage):
-            words = "This backend cannot do this yet: its capabilities are in its welcome."
-            self._send(identity, Error(code="bad_message", message=words, job=message.capture))
-            return
-        if isinstance(message, CaptureMessage):
-            self._send(identity, answer(self.captures, message))
+        if isinstance(message, CaptureMessage | SceneMessage):
+            self._send(identity, self._about_capture(message))
             return
         try:
             if isinstance(message, Submit):
+                if not self.queue.knows(message.job):
+                    self._check(message.request)
                 job = self.queue.submit(message.job, message.request, identity)
                 self._send(identity, job.event)
             elif isinstance(message, Follow):
@@ -242,9 +269,36 @@ class Server:
                     self._worker.send(message)
         except QueueFull as error:
             self._send(identity, Error(code="busy", message=str(error), job=message.job))
+        except _Refused as error:
+            self._send(identity, Error(code=error.code, message=str(error), job=message.job))
         except UnknownJob:
             words = "The backend does not know this job (any more): start it again."
             self._send(identity, Error(code="unknown_job", message=words, job=message.job))
+
+    def _check(self, request: Request) -> None:
+        """Refuse at once what cannot be worked on when its turn comes."""
+        if not isinstance(request, SceneRequest):
+            return
+        try:
+            state = self.captures.state(request.capture)
+        except UnknownCapture:
+            raise _Refused("unknown_capture", NO_CAPTURE) from None
+        if not state.sealed:
+            raise _Refused(
+                "bad_capture",
+                f"This capture is not complete ({state.views - len(state.missing)} of "
+                f"{state.views} views have come): send the others and seal it.",
+            )
+
+    def _about_capture(self, message: CaptureMessage | SceneMessage) -> ServerMessage:
+        """Do what a message about a capture asks for, and the answer to it."""
+        jobs = self.queue.using(message.capture)
+        if isinstance(message, DropCapture | UndoSceneEdit) and jobs:
+            words = "A job uses this capture: cancel it first, or wait for its end."
+            return Error(code="in_use", message=words, job=message.capture)
+        if isinstance(message, CaptureMessage):
+            return answer(self.captures, message)
+        return answer_scene(self.captures, message, jobs)
 
     def _welcome(self) -> Welcome:
         model, device, _ = self._settings
@@ -254,7 +308,7 @@ class Server:
             device=self.loaded.device if self.loaded else device,
             model_state="ready" if self.loaded else "loading",
             native_size=self.loaded.native_size if self.loaded else 0,
-            capabilities=("relevance_request", "edit_request", "texture_request", "captures"),
+            capabilities=CAPABILITIES,
             limits=Limits(
                 max_frame_bytes=codec.MAX_FRAME_BYTES,
                 max_queued_jobs=MAX_QUEUED_JOBS,
@@ -284,7 +338,7 @@ class Server:
     # ------------------------------------------------------------ worker
 
     def _start_worker(self) -> Worker:
-        started = Worker(self._context, *self._settings)
+        started = Worker(self._context, *self._settings, self._data_root)
         self._authenticator.configure_curve_callback(WORKER, credentials_provider=started.allowed)
         return started
 
@@ -313,9 +367,14 @@ class Server:
         logger.error("the worker process ended (exit code %s); starting another", code)
         running = self.queue.running
         if running is not None:
+            advice = (
+                "send it again, and it goes on from its last checkpoint."
+                if isinstance(running.request, SceneRequest)
+                else "try a smaller image."
+            )
             words = (
                 f"The worker process ended in the middle of this job (exit code {code}), perhaps "
-                "for want of memory: try a smaller image. It is being started anew."
+                f"for want of memory. It is being started anew: {advice}"
             )
             failed = Failed(job=running.id, code="worker_died", message=words)
             self._publish(self.queue.record(failed))

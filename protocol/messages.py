@@ -384,7 +384,8 @@ class ScenePicture(msgspec.Struct, frozen=True, kw_only=True):
     after: NDArray[np.uint8]
     """uint8 (h, w, 3): the edited field."""
     relevance: NDArray[np.float32] | None
-    """float32 (h, w), 0..1, on the scale of the threshold; None without a relevance field."""
+    """float32 (h, w), 0..1, on the scale of the threshold, of what `before` shows; None without a
+    relevance field."""
 
     def __post_init__(self) -> None:
         _check_array(self.before, "before", "uint8", (3,))

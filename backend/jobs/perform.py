@@ -2,21 +2,27 @@
 
 from backend.editing import Editor
 from backend.jobs.perform_image import perform_image
+from backend.jobs.perform_scene import perform_scene
 from backend.jobs.perform_texture import perform_texture
 from backend.jobs.words import OnProgress
+from backend.scenes.uploads import CaptureStore
 from protocol.messages import ImageRequest, Request, Result, TextureRequest
 
 
-def perform(editor: Editor, request: Request, on_progress: OnProgress) -> Result:
+def perform(
+    editor: Editor, captures: CaptureStore, request: Request, on_progress: OnProgress
+) -> Result:
     """Do what a request asks for.
 
     Raises:
         ValueError: the request's data cannot be worked on; the text says why.
-        FloatingPointError: the networks overflowed.
+        FloatingPointError: the networks overflowed, or a training diverged.
+        InUse: another process works on the capture.
+        OSError: the disk is full or cannot be written.
         torch.OutOfMemoryError: the device's memory does not suffice.
     """
     if isinstance(request, ImageRequest):
         return perform_image(editor, request, on_progress)
     if isinstance(request, TextureRequest):
         return perform_texture(editor, request, on_progress)
-    raise ValueError("This backend cannot do this yet: its capabilities are in its welcome.")
+    return perform_scene(editor, captures, request, on_progress)

@@ -7,7 +7,15 @@ new, so that the server can tell their followers.
 from dataclasses import dataclass, field
 
 from protocol.codec import array_bytes
-from protocol.messages import Cancelled, FinalEvent, JobEvent, Progress, Queued, Request
+from protocol.messages import (
+    Cancelled,
+    FinalEvent,
+    JobEvent,
+    Progress,
+    Queued,
+    Request,
+    SceneRequest,
+)
 
 MAX_QUEUED_JOBS = 256
 MAX_QUEUED_BYTES = 2 * 1024**3
@@ -120,6 +128,18 @@ class JobQueue:
         self.running = None
         self._finish(job, event)
         return [job, *self._renumber()]
+
+    def knows(self, job_id: str) -> bool:
+        """Whether a job of this id is kept."""
+        return job_id in self._jobs
+
+    def using(self, capture: str) -> tuple[str, ...]:
+        """Ids of the jobs that work on a capture and have not ended, the first to be done first."""
+        return tuple(
+            job.id
+            for job in self.unfinished()
+            if isinstance(job.request, SceneRequest) and job.request.capture == capture
+        )
 
     def unfinished(self) -> list[Job]:
         """The job that runs and those that wait."""

@@ -1,6 +1,6 @@
 """The process that holds the models and works the jobs off, one at a time.
 
-    python -m backend.jobs.worker ENDPOINT MODEL DEVICE DTYPE
+    python -m backend.jobs.worker ENDPOINT MODEL DEVICE DTYPE DATA_ROOT
 
 It is started by the server, speaks the protocol's own frames with it over an encrypted loopback
 socket, and ends when the server's end of its standard input closes. Keeping the models in a process
@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -24,17 +25,21 @@ from PIL import Image
 
 from backend.editing import Editor, ModelNotFound
 from backend.jobs.perform import perform
+from backend.scenes.uploads import CaptureStore, out_of_room
+from backend.scenes.work_lock import InUse
 from protocol import codec
 from protocol.messages import (
     Cancel,
     Cancelled,
     Done,
+    EditSceneRequest,
     Failed,
     ImageRequest,
     Progress,
     Request,
     Submit,
     TextureRequest,
+    TrainSceneRequest,
 )
 
 logger = logging.getLogger("backend.worker")
@@ -47,6 +52,9 @@ SHORTEST_PAUSE = 0.1
 picture."""
 LARGEST_PREVIEW = 256
 """Pixels a side."""
+KEEPS = TrainSceneRequest | EditSceneRequest
+KEPT = "What was done is kept: start it again, and it goes on from there."
+"""Of the jobs above, when they are cancelled."""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
@@ -117,7 +125,7 @@ class _Line:
             self._cancelled.add(message.job)
 
 
-def main(endpoint: str, model: str, device: str, dtype: str) -> None:
+def main(endpoint: str, model: str, device: str, dtype: str, data_root: str) -> None:
     """Load the models, then do jobs until the server goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the server ends this one
     _end_with_parent()
@@ -128,6 +136,7 @@ def main(endpoint: str, model: str, device: str, dtype: str) -> None:
         line.send(NotLoaded(message=str(error)))
         line.close()
         sys.exit(1)
+    captures = CaptureStore(Path(data_root))
     backbone = editor.backbone
     line.send(
         Loaded(
@@ -139,10 +148,12 @@ def main(endpoint: str, model: str, device: str, dtype: str) -> None:
     )
     while True:
         submitted = line.next_job()
-        line.send(_do(editor, line, submitted.job, submitted.request))
+        line.send(_do(editor, captures, line, submitted.job, submitted.request))
 
 
-def _do(editor: Editor, line: _Line, job: str, request: Request) -> Done | Failed | Cancelled:
+def _do(
+    editor: Editor, captures: CaptureStore, line: _Line, job: str, request: Request
+) -> Done | Failed | Cancelled:
     """One job to its end; whatever goes wrong in it becomes words, and the worker goes on."""
     told = -math.inf
 
@@ -159,15 +170,20 @@ def _do(editor: Editor, line: _Line, job: str, request: Request) -> Done | Faile
         line.send(Progress(job=job, stage=stage, fraction=fraction, preview=preview))
 
     try:
-        return Done(job=job, result=perform(editor, request, on_progress))
+        return Done(job=job, result=perform(editor, captures, request, on_progress))
     except _Stopped:
-        return Cancelled(job=job)
+        return Cancelled(job=job, message=KEPT if isinstance(request, KEEPS) else "")
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
         words = f"The device ran out of memory {_too_large(request)}."
         return Failed(job=job, code="out_of_memory", message=words)
     except (ValueError, FloatingPointError) as error:
         return Failed(job=job, code="bad_input", message=str(error))
+    except InUse as error:
+        return Failed(job=job, code="in_use", message=str(error))
+    except OSError as error:
+        logger.exception("job %s", job)
+        return Failed(job=job, code="storage", message=out_of_room(error))
     except Exception as error:  # a defect: told to the client, and to the log with its traceback
         logger.exception("job %s failed", job)
         words = f"The backend failed on this job ({type(error).__name__}: {error}); see its log."

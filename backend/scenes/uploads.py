@@ -41,6 +41,7 @@ from protocol.messages import (
 logger = logging.getLogger("backend.captures")
 
 MAX_LABEL = 40
+NO_CAPTURE = "The backend does not have this capture: send it anew."
 ID = re.compile("[0-9a-f]{32}")
 
 
@@ -215,17 +216,21 @@ def answer(store: CaptureStore, message: CaptureMessage) -> CaptureState | Error
         store.drop(message.capture)
         return CaptureState(capture=message.capture, views=0, missing=(), sealed=False)
     except UnknownCapture:
-        code, words = "unknown_capture", "The backend does not have this capture: send it anew."
+        code, words = "unknown_capture", NO_CAPTURE
     except CaptureError as error:
         code, words = "bad_capture", str(error)
     except OSError as error:
         logger.exception("capture %s", message.capture)
-        code = "storage"
-        words = (
-            f"The backend cannot keep this capture ({error.strerror or error}): make room on its "
-            "disk, or start it with another --data-root."
-        )
+        code, words = "storage", out_of_room(error)
     return Error(code=code, message=words, job=message.capture)
+
+
+def out_of_room(error: OSError) -> str:
+    """What to do where the disk is full or cannot be written."""
+    return (
+        f"The backend cannot keep this capture ({error.strerror or error}): make room on its disk, "
+        "or start it with another --data-root."
+    )
 
 
 def _new_view(message: PutView) -> NewView:

@@ -16,6 +16,7 @@ from protocol.messages import (
     Queued,
     RelevanceRequest,
     RelevanceResult,
+    TrainSceneRequest,
 )
 
 REQUEST = RelevanceRequest(image=np.zeros((2, 2, 3), np.uint8), instruction="x")
@@ -149,3 +150,23 @@ def test_gone_clients_are_forgotten_but_their_jobs_stay():
     jobs.submit("f" * 32, REQUEST, b"a")
     jobs.unfollow(b"a")
     assert jobs.follow("f" * 32, b"b").followers == {b"b"}
+
+
+def test_captures_in_use_are_known_until_their_jobs_have_ended():
+    jobs = JobQueue()
+    scene = TrainSceneRequest(capture="a" * 32)
+    first, second, other = (f"{n:032x}" for n in range(3))
+    jobs.submit(first, scene, b"a")
+    jobs.submit(other, TrainSceneRequest(capture="b" * 32), b"a")
+    jobs.submit(second, scene, b"a")
+    jobs.submit("f" * 32, REQUEST, b"a")
+    assert jobs.knows(first)
+    assert not jobs.knows("e" * 32)
+    assert jobs.using(scene.capture) == (first, second)
+    jobs.start_next()
+    assert jobs.using(scene.capture) == (first, second)
+    jobs.record(Cancelled(job=first))
+    assert jobs.using(scene.capture) == (second,)
+    jobs.cancel(second)
+    assert jobs.using(scene.capture) == ()
+    assert jobs.using("b" * 32) == (other,)

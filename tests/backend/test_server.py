@@ -104,7 +104,10 @@ def test_welcome_names_model_device_and_capabilities(server, tiny_model):
         "relevance_request",
         "edit_request",
         "texture_request",
+        "train_scene_request",
+        "edit_scene_request",
         "captures",
+        "scenes",
     }
 
 

@@ -1,0 +1,208 @@
+"""The jobs of one capture: training its radiance field and editing that."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.editing import Editor
+from backend.jobs.scene_state import without_paths
+from backend.jobs.words import OnProgress, notes_on, time_left
+from backend.scenes import checkpoint, radiance_training
+from backend.scenes.config import EDIT_PRESETS, PRESETS, SceneEditConfig
+from backend.scenes.scene import Camera, Scene
+from backend.scenes.scene_edit import SceneEdit
+from backend.scenes.training import Progress
+from backend.scenes.uploads import CaptureStore, UnknownCapture
+from backend.scenes.work_lock import alone
+from protocol.messages import (
+    MAX_PICTURES,
+    EditSceneRequest,
+    EditSceneResult,
+    ScenePicture,
+    SceneRequest,
+    SceneResult,
+    TrainSceneRequest,
+    TrainSceneResult,
+)
+
+PICTURE_SIDE = 256
+"""Pixels of a side, at most, of the renders that a result brings."""
+
+
+def perform_scene(
+    editor: Editor, captures: CaptureStore, request: SceneRequest, on_progress: OnProgress
+) -> SceneResult:
+    """Do what a request asks for, or go on with it. What `on_progress` raises ends the job after a
+    checkpoint.
+
+    Raises:
+        ValueError: the capture, what was made of it, or a setting cannot be used; the text says
+            why.
+        FloatingPointError: the networks or the training overflowed.
+        InUse: another process works on the capture.
+        OSError: the disk is full or cannot be written.
+        torch.OutOfMemoryError: the device's memory does not suffice.
+    """
+    try:
+        folder = captures.folder(request.capture)
+    except UnknownCapture:
+        raise ValueError("The backend does not have this capture any more: send it anew.") from None
+    on_progress("Reading the capture", 0.0, None)
+    try:
+        with alone(folder):
+            scene = Scene.open(folder, device=_device(editor))
+            if isinstance(request, TrainSceneRequest):
+                return _train(scene, request, on_progress)
+            if isinstance(request, EditSceneRequest):
+                return _edit(editor, scene, request, on_progress)
+    except ValueError as error:
+        raise ValueError(without_paths(f"{error}", folder)) from error
+    raise ValueError("This backend cannot do this yet: its capabilities are in its welcome.")
+
+
+def _device(editor: Editor) -> str:
+    """Where fields are trained: where the networks run. nerfacto does not run on Apple's GPUs."""
+    device = editor.backbone.device
+    return "cpu" if device.type == "mps" else str(device)
+
+
+def _train(scene: Scene, request: TrainSceneRequest, on_progress: OnProgress) -> TrainSceneResult:
+    if request.anew and scene.work.exists():
+        doomed = scene.work.with_name(f"{scene.work.name}.deleted")
+        if doomed.exists():
+            shutil.rmtree(doomed)
+        shutil.rmtree(scene.work.replace(doomed))
+    before = checkpoint.load_facts(scene.work, radiance_training.NAME)
+    if before is not None:
+        _check_preset(scene, request.preset)
+
+    def tell(progress: Progress) -> None:
+        words = f"Training, step {progress.step} of {progress.iterations}"
+        if progress.score is not None:
+            words += f", {progress.score:.1f} dB"
+        if progress.remaining:
+            words += f", {time_left(progress.remaining)}"
+        on_progress(words, progress.step / progress.iterations, progress.preview)
+
+    course = scene.train(request.iterations, tell, request.preset, request.seed)
+    notes = list(scene.capture.notes)
+    if before is not None and before["step"] < course.step:
+        notes.append(f"The training went on from step {before['step']}.")
+    outside = [name for name in scene.capture.names if name not in scene.field.names]
+    shown = scene.camera((outside or scene.capture.names)[0])
+    return TrainSceneResult(
+        steps=course.step,
+        held_out_psnr=course.scores[-1][1] if course.scores else None,
+        seconds=course.seconds,
+        preview=_pixels(scene.render(_smaller(shown)).rgb),
+        notes=tuple(notes),
+    )
+
+
+def _check_preset(scene: Scene, preset: str) -> None:
+    config = {"config": dataclasses.asdict(PRESETS[preset])}
+    name, free = radiance_training.NAME, radiance_training.FREE
+    try:
+        checkpoint.check_same(scene.work, name, config, free)
+    except checkpoint.CheckpointError as error:
+        raise ValueError(
+            f"The capture has a field of another preset than {preset}: use that one, or train "
+            "anew, which deletes the field and its edits."
+        ) from error
+
+
+def _edit(
+    editor: Editor, scene: Scene, request: EditSceneRequest, on_progress: OnProgress
+) -> EditSceneResult:
+    edit = scene.edit(
+        request.instruction,
+        editor,
+        request.threshold,
+        _edit_config(request),
+        request.name,
+        request.base,
+        on_progress,
+    )
+    pictures = _pictures(scene, edit, on_progress)
+    share, inside, outside = _changes(pictures, edit.threshold)
+    return EditSceneResult(
+        name=edit.name,
+        threshold=edit.threshold,
+        applies=edit.applies,
+        edited_views=len(edit.views),
+        pictures=pictures,
+        edited_share=share,
+        change_inside=inside,
+        change_outside=outside,
+        notes=notes_on(editor, request.instruction, edit.applies),
+    )
+
+
+def _edit_config(request: EditSceneRequest) -> SceneEditConfig:
+    config = EDIT_PRESETS[request.preset]
+    iterations = request.iterations or config.iterations
+    return dataclasses.replace(
+        config,
+        iterations=iterations,
+        settling=config.settling * iterations // config.iterations,
+        steps=request.steps,
+        text_guidance=request.text_guidance,
+        image_guidance=request.image_guidance,
+        relevance=request.relevance,
+        seed=request.seed,
+    )
+
+
+def _pictures(scene: Scene, edit: SceneEdit, on_progress: OnProgress) -> tuple[ScenePicture, ...]:
+    """Before and after, from views that were edited, spread over the capture."""
+    edited = {one.name for one in edit.views}
+    names = [name for name in scene.capture.names if name in edited]
+    count = min(MAX_PICTURES, len(names))
+    original = edit.original_field
+    pictures = []
+    for name in (names[k * len(names) // count] for k in range(count)):
+        on_progress("Rendering before and after", 1.0, None)
+        camera = _smaller(scene.camera(name))
+        before = scene.render(camera, edit.relevance, original)
+        pictures.append(
+            ScenePicture(
+                view=name,
+                before=_pixels(before.rgb),
+                after=_pixels(scene.render(camera, field=edit.field).rgb),
+                relevance=before.relevance,
+            )
+        )
+    return tuple(pictures)
+
+
+def _smaller(camera: Camera) -> Camera:
+    """The camera with at most 256 pixels a side."""
+    size = camera.intrinsics.width, camera.intrinsics.height
+    factor = min(1.0, PICTURE_SIDE / max(size))
+    width, height = (max(1, round(side * factor)) for side in size)
+    return Camera(camera.pose, camera.intrinsics.resized(width, height))
+
+
+def _pixels(rgb: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return (rgb * 255 + 0.5).astype(np.uint8)
+
+
+def _changes(
+    pictures: tuple[ScenePicture, ...], threshold: float
+) -> tuple[float | None, float | None, float | None]:
+    """Over all pixels: the share of the region, and the mean absolute difference inside and outside
+    of it as a share of the range of colours; None where there are no such pixels.
+    """
+    regions, changes = [], []
+    for one in pictures:
+        if one.relevance is not None:
+            regions.append((one.relevance >= np.float32(threshold)).reshape(-1))
+            apart = np.abs(one.after.astype(np.float64) - one.before) / 255
+            changes.append(apart.mean(axis=2).reshape(-1))
+    if not regions:
+        return None, None, None
+    region, change = np.concatenate(regions), np.concatenate(changes)
+    inside, outside = (float(change[at].mean()) if at.any() else None for at in (region, ~region))
+    return float(region.mean()), inside, outside

@@ -1,0 +1,92 @@
+"""What has become of a capture: its radiance field, its edits, and undoing one of these."""
+
+import logging
+import os
+from pathlib import Path
+
+from backend.scenes import checkpoint, radiance_training
+from backend.scenes.scene import WORK_FOLDER, Scene
+from backend.scenes.scene_edit import EDIT_FILE
+from backend.scenes.uploads import NO_CAPTURE, CaptureStore, UnknownCapture, out_of_room
+from protocol.messages import (
+    MAX_EDITS,
+    MAX_LISTED_INSTRUCTION,
+    EditState,
+    Error,
+    FieldState,
+    SceneMessage,
+    SceneState,
+    UndoSceneEdit,
+)
+
+logger = logging.getLogger("backend.captures")
+
+
+def answer_scene(
+    captures: CaptureStore, message: SceneMessage, jobs: tuple[str, ...]
+) -> SceneState | Error:
+    """Do what a client's message about a scene asks for; what goes wrong becomes words.
+
+    Args:
+        captures: all captures.
+        message: the question, or which edit is to be undone.
+        jobs: ids of the jobs that use the capture; none where an edit is to be undone.
+    """
+    capture = message.capture
+    try:
+        state = captures.state(capture)
+        scene = Scene.open(captures.folder(capture), device="cpu") if state.sealed else None
+        undone = message.edit if isinstance(message, UndoSceneEdit) else None
+        if scene is not None and undone is not None and undone in scene.edits():
+            scene.undo(undone)
+        return SceneState(
+            capture=capture,
+            views=state.views,
+            sealed=state.sealed,
+            field=None if scene is None else _field(scene),
+            edits=() if scene is None else _edits(scene),
+            jobs=jobs,
+        )
+    except UnknownCapture:
+        code, words = "unknown_capture", NO_CAPTURE
+    except ValueError as error:  # CaptureError, CheckpointError, EditError
+        code, words = "bad_capture", without_paths(f"{error}", captures.folder(capture))
+    except OSError as error:
+        logger.exception("capture %s", capture)
+        code, words = "storage", out_of_room(error)
+    return Error(code=code, message=words, job=capture)
+
+
+def _field(scene: Scene) -> FieldState | None:
+    facts = checkpoint.load_facts(scene.work, radiance_training.NAME)
+    if facts is None:
+        return None
+    return FieldState(
+        steps=facts["step"],
+        iterations=facts["iterations"],
+        finished=facts["finished"],
+        held_out_psnr=facts["scores"][-1][1] if facts["scores"] else None,
+    )
+
+
+def _edits(scene: Scene) -> tuple[EditState, ...]:
+    """The newest edits, oldest first."""
+    edits = [scene.edited(name) for name in scene.edits()]
+    edits.sort(key=lambda edit: (edit.folder / EDIT_FILE).stat().st_mtime)
+    return tuple(
+        EditState(
+            name=edit.name,
+            instruction=edit.instruction[:MAX_LISTED_INSTRUCTION],
+            base=edit.base,
+            finished=edit.finished,
+            threshold=edit.asked.threshold,
+        )
+        for edit in edits[-MAX_EDITS:]
+    )
+
+
+def without_paths(text: str, folder: Path) -> str:
+    """A sentence about a capture in `folder`, for people who do not see the server's disk."""
+    for place in (folder / WORK_FOLDER, folder):
+        text = text.replace(f"{place}{os.sep}", "").replace(f"{place}", "The capture")
+    return text

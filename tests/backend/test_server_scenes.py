@@ -1,0 +1,343 @@
+"""Textures, fields and their edits over a real socket: a real server process, its worker killed."""
+
+import os
+import signal
+import sys
+
+import msgspec
+import numpy as np
+import pytest
+
+from backend.editing import Editor
+from backend.scenes.lens import Intrinsics
+from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh
+from backend.scenes.work_lock import InUse, alone
+from protocol.client import Client, JobCancelled, ServerError
+from protocol.messages import (
+    Cancelled,
+    DropCapture,
+    EditSceneRequest,
+    Error,
+    Failed,
+    FieldState,
+    GetScene,
+    OpenCapture,
+    Progress,
+    PutView,
+    TextureRequest,
+    TrainSceneRequest,
+    new_capture_id,
+)
+from tests.backend.test_capture_server import ask
+from tests.backend.test_mesh_edit import around, ball_mesh, two_halves, unlit_views
+from tests.backend.test_server import _child_of, running_server
+from tests.backend.tiny_capture import orbit_pose, trace
+
+VIEWS = 8
+CAMERA = Intrinsics(30, 30, 12, 12, 24, 24)
+INSTRUCTION = "make the sphere red"
+
+
+def send_scene(client):
+    """The two spheres, from eight sides; returns the capture's id."""
+    capture = new_capture_id()
+
+    def view(index):
+        pose = orbit_pose(2 * np.pi * index / VIEWS, (0.4, 0.7)[index % 2])
+        return PutView(
+            capture=capture,
+            index=index,
+            name=f"Side {index}",
+            image=trace(pose, CAMERA)[0],
+            fx=CAMERA.fx,
+            fy=CAMERA.fy,
+            cx=CAMERA.cx,
+            cy=CAMERA.cy,
+            camera_to_world=tuple(pose.reshape(-1).tolist()),
+        )
+
+    assert client.send_capture(capture, VIEWS, view).sealed
+    return capture
+
+
+def step_in(event):
+    """The step that words of progress name, or None."""
+    words = event.stage.split() if isinstance(event, Progress) else []
+    return int(words[2]) if words[:2] == ["Training,", "step"] else None
+
+
+@pytest.fixture(scope="module")
+def server(tiny_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    with running_server(tiny_model, folder, "--data-root", str(folder / "data")) as running:
+        yield folder / "data", *running
+
+
+@pytest.fixture(scope="module")
+def trained(server):
+    """A capture whose field has had a few steps."""
+    with Client(server[2], "the tests") as client:
+        client.connect()
+        capture = send_scene(client)
+        client.run(TrainSceneRequest(capture=capture, iterations=4))
+    return capture
+
+
+@pytest.fixture
+def client(server):
+    with Client(server[2], "the tests") as connected:
+        connected.connect()
+        yield connected
+
+
+# ------------------------------------------------------------------ textures
+
+
+def texture_request():
+    mesh = ball_mesh(two_halves(64))
+    views = unlit_views(mesh, around(3))
+    camera = views[0].intrinsics
+    return TextureRequest(
+        corners=mesh.corners,
+        uvs=mesh.uvs,
+        occluders=mesh.occluders,
+        texture=mesh.texture,
+        views=np.stack([view.image for view in views]),
+        intrinsics=(camera.fx, camera.fy, camera.cx, camera.cy),
+        camera_to_world=np.stack([view.camera_to_world for view in views]),
+        lit=False,
+        instruction=INSTRUCTION,
+        relevance_seeds=(0, 1),
+        steps=2,
+        rounds=1,
+        seed=3,
+    )
+
+
+def test_a_texture_comes_back_as_the_function_makes_it(client, tiny_model):
+    mesh = ball_mesh(two_halves(64))
+    config = MeshEditConfig(lit=False, relevance_seeds=(0, 1), steps=2, rounds=1, seed=3)
+    editor = Editor.from_pretrained(str(tiny_model), device="cpu")
+    expected = edit_mesh(mesh, unlit_views(mesh, around(3)), INSTRUCTION, editor, config)
+    events = []
+    result = client.run(texture_request(), events.append)
+    assert (result.texture == expected.texture).all()
+    assert (result.region == expected.region).all()
+    assert (result.relevance == expected.relevance).all()
+    assert result.threshold == expected.threshold
+    assert result.applies == expected.applies
+    assert 0 < result.edited_share < 1
+    assert 0 < result.rerender_difference < 1
+    outside = ~result.region
+    assert (result.texture[outside] == mesh.texture[outside]).all()
+    assert any(e.preview is not None for e in events if isinstance(e, Progress))
+
+
+def test_a_texture_without_a_region_stays_and_a_note_says_so(client):
+    request = msgspec.structs.replace(texture_request(), threshold=1.0, relevance_seeds=(0,))
+    result = client.run(request)
+    assert (result.texture == request.texture).all()
+    assert result.rerender_difference is None
+    assert any("Lower the threshold" in note for note in result.notes)
+
+
+def test_a_texture_edit_is_cancelled_within_a_step(client):
+    with pytest.raises(JobCancelled):
+        client.run(
+            msgspec.structs.replace(texture_request(), steps=1000, rounds=20),
+            lambda event: client.cancel(event.job) if isinstance(event, Progress) else None,
+        )
+
+
+def test_a_mesh_that_cannot_be_painted_is_refused_in_words(client):
+    request = texture_request()
+    poses = request.camera_to_world * np.array([2, 1, 1, 1.0])
+    with pytest.raises(ServerError, match="camera_to_world must be a rigid 4x4") as refused:
+        client.run(msgspec.structs.replace(request, camera_to_world=poses))
+    assert refused.value.code == "bad_input"
+
+
+# ------------------------------------------------------------------ training
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the worker in /proc")
+def test_a_training_goes_on_after_a_cancel_and_after_a_kill(client, server):
+    capture = send_scene(client)
+    assert client.scene(capture).field is None
+    long = TrainSceneRequest(capture=capture, iterations=100_000)
+    job = client.submit(long)
+    for event in client.events(job):
+        if step_in(event):
+            client.cancel(job)
+    assert isinstance(event, Cancelled)
+    assert "it goes on from there" in event.message
+    kept = client.scene(capture).field
+    assert kept.steps > 0
+    assert not kept.finished
+
+    job = client.submit(long)
+    killed = False
+    for event in client.events(job):
+        if step_in(event) and not killed:
+            assert step_in(event) > kept.steps
+            os.kill(_child_of(server[1].pid), signal.SIGKILL)
+            killed = True
+    assert isinstance(event, Failed)
+    assert event.code == "worker_died"
+    assert "send it again, and it goes on" in event.message
+
+    steps = []
+    result = client.run(
+        TrainSceneRequest(capture=capture, iterations=kept.steps + 3),
+        lambda event: steps.append(step_in(event)),
+    )
+    assert result.steps == kept.steps + 3
+    assert min(filter(None, steps)) > kept.steps  # nothing was done twice
+    assert any(f"went on from step {kept.steps}" in note for note in result.notes)
+    assert client.scene(capture).field == FieldState(
+        steps=result.steps,
+        iterations=result.steps,
+        finished=True,
+        held_out_psnr=result.held_out_psnr,
+    )
+
+
+def test_a_field_that_is_there_is_returned_at_once(client, trained):
+    events = []
+    result = client.run(TrainSceneRequest(capture=trained, iterations=4), events.append)
+    assert result.steps == 4
+    assert not any(map(step_in, events))
+    assert result.preview.shape == (24, 24, 3)
+    assert result.seconds > 0
+
+
+def test_training_shows_steps_and_pictures_and_another_preset_needs_a_new_beginning(client):
+    capture = send_scene(client)
+    events = []
+    first = client.run(TrainSceneRequest(capture=capture, iterations=3), events.append)
+    assert first.steps == 3
+    progress = [event for event in events if step_in(event)]
+    assert progress[-1].stage.startswith("Training, step 3 of 3")
+    assert progress[-1].preview.shape == (24, 24, 3)
+    with pytest.raises(ServerError, match=r"another preset than medium.*train anew") as refused:
+        client.run(TrainSceneRequest(capture=capture, iterations=1, preset="medium"))
+    assert refused.value.code == "bad_input"
+    anew = TrainSceneRequest(capture=capture, iterations=2, preset="medium", anew=True)
+    assert client.run(anew).steps == 2
+
+
+# ------------------------------------------------------------------ refusals
+
+
+def test_captures_that_are_not_there_or_not_whole_are_refused(client):
+    capture = new_capture_id()
+    with pytest.raises(ServerError, match="does not have this capture") as refused:
+        client.run(TrainSceneRequest(capture=capture))
+    assert refused.value.code == "unknown_capture"
+    with pytest.raises(ServerError, match="does not have this capture"):
+        client.scene(capture)
+    ask(client, OpenCapture(capture=capture, views=5))
+    with pytest.raises(ServerError, match=r"not complete \(0 of 5 views have come\)") as refused:
+        client.run(TrainSceneRequest(capture=capture))
+    assert refused.value.code == "bad_capture"
+    state = client.scene(capture)
+    assert (state.views, state.sealed, state.field, state.edits) == (5, False, None, ())
+
+
+def test_an_edit_needs_a_field(client, server):
+    capture = send_scene(client)
+    request = EditSceneRequest(capture=capture, name="red", instruction=INSTRUCTION)
+    with pytest.raises(ServerError, match="The capture holds no trained field") as refused:
+        client.run(request)
+    assert refused.value.code == "bad_input"
+    assert str(server[0]) not in str(refused.value)
+
+
+def test_a_capture_in_use_stays_and_names_its_jobs(client):
+    capture = send_scene(client)
+    long = TrainSceneRequest(capture=capture, iterations=100_000)
+    jobs = client.submit(long), client.submit(long)
+    events = client.events(jobs[0])
+    while step_in(next(events)) is None:
+        pass
+    assert client.scene(capture).jobs == jobs
+    refused = ask(client, DropCapture(capture=capture))
+    assert isinstance(refused, Error)
+    assert refused.code == "in_use"
+    with pytest.raises(ServerError, match="A job uses this capture"):
+        client.undo_scene_edit(capture, "red")
+    for job in reversed(jobs):
+        client.cancel(job)
+    assert isinstance(list(events)[-1], Cancelled)
+    assert client.scene(capture).jobs == ()
+    assert ask(client, DropCapture(capture=capture)).views == 0
+    client.send(GetScene(capture=capture))
+    with pytest.raises(ServerError, match="does not have this capture"):
+        client.scene(capture)
+
+
+def test_a_capture_that_another_backend_works_on_is_left_alone(client, server, trained):
+    folder = server[0] / "captures" / trained
+    with alone(folder):
+        with pytest.raises(ServerError, match="Another backend") as refused:
+            client.run(TrainSceneRequest(capture=trained, iterations=4))
+        assert refused.value.code == "in_use"
+        with pytest.raises(InUse), alone(folder):
+            pass
+    assert client.run(TrainSceneRequest(capture=trained, iterations=4)).steps == 4
+
+
+# ------------------------------------------------------------------ edits
+
+
+def edit_request(capture, **changes):
+    settings = {"name": "red", "instruction": INSTRUCTION, "iterations": 12, "steps": 2}
+    return EditSceneRequest(capture=capture, **(settings | changes))
+
+
+def test_an_edit_is_paused_gone_on_with_listed_stacked_and_undone(client, trained):
+    def pause(event):
+        if isinstance(event, Progress) and event.stage.startswith("Relevance of view 3"):
+            client.cancel(event.job)
+
+    with pytest.raises(JobCancelled):
+        client.run(edit_request(trained), pause)
+    (begun,) = client.scene(trained).edits
+    assert (begun.name, begun.finished, begun.instruction) == ("red", False, INSTRUCTION)
+    with pytest.raises(ServerError, match="edit red already, of another instruction"):
+        client.run(edit_request(trained, instruction="make the sphere blue"))
+
+    events = []
+    result = client.run(edit_request(trained), events.append)
+    stages = [event.stage for event in events if isinstance(event, Progress)]
+    assert not any(stage.startswith("Relevance of view 1 ") for stage in stages)  # it was kept
+    fractions = [event.fraction for event in events if isinstance(event, Progress)]
+    assert fractions == sorted(fractions)
+    assert result.threshold == 0.5
+    assert result.edited_views >= 1
+    assert 1 <= len(result.pictures) <= 4
+    for picture in result.pictures:
+        assert picture.before.shape == picture.after.shape == (24, 24, 3)
+        assert picture.relevance.min() >= 0
+        assert picture.relevance.max() <= 1
+        assert picture.view.endswith(".png")
+    assert 0 < result.edited_share < 1
+    assert result.change_inside > 0
+    again = []
+    assert client.run(edit_request(trained), again.append).threshold == result.threshold
+    assert not any(step_in(event) for event in again)
+
+    stacked = edit_request(trained, name="blue", base="red", relevance=False)
+    result = client.run(stacked)
+    assert (result.edited_share, result.change_inside) == (None, None)  # there is no field for it
+    assert all(picture.relevance is None for picture in result.pictures)
+    assert [(edit.name, edit.base, edit.finished) for edit in client.scene(trained).edits] == [
+        ("red", None, True),
+        ("blue", "red", True),
+    ]
+    with pytest.raises(ServerError, match="The edit blue is stacked on red"):
+        client.undo_scene_edit(trained, "red")
+    assert [edit.name for edit in client.undo_scene_edit(trained, "blue").edits] == ["red"]
+    assert client.undo_scene_edit(trained, "red").edits == ()
+    assert client.undo_scene_edit(trained, "red").edits == ()
+    assert client.scene(trained).field.finished
