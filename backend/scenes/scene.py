@@ -302,7 +302,7 @@ class Scene:
         Raises:
             ValueError: a setting is out of range.
             EditError: the edit cannot be made: it is another one's name, `base` is not finished,
-                the capture has changed, or nothing is relevant enough.
+                the capture has changed, or the instruction makes no difference to the model.
             CheckpointError, CaptureError, FloatingPointError, OSError: as `train`.
         """
         return scene_edit.edit_scene(

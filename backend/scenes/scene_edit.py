@@ -232,7 +232,6 @@ def edit_scene(
         return edit
     maps = _maps(edit, editor, training.views, report)
     region, composite = _region(scene, edit, training, maps, report)
-    _check_somewhere(edit, training, region, composite)
     _update(edit, editor, training, first_step, region, composite, report)
     return SceneEdit(scene, name)
 
@@ -327,7 +326,11 @@ def _begin(scene: "Scene", name: str, asked: Asked) -> SceneEdit:
 
 
 def _maps(edit: SceneEdit, editor: Editor, views: Views, report: OnProgress) -> list[RelevanceMap]:
-    """The maps of all views, each kept as soon as it is there."""
+    """The maps of all views, each kept as soon as it is there.
+
+    Raises:
+        EditError: they are the same everywhere.
+    """
     config = edit.asked.config
     images = split(views.pixels, [views.rays.shape(index) for index in range(len(views.names))])
     folder = edit.folder / MAPS_FOLDER
@@ -354,6 +357,10 @@ def _maps(edit: SceneEdit, editor: Editor, views: Views, report: OnProgress) -> 
             )
             write_map(path, found)
         maps.append(read_map(path))
+    if max(one.raw.max() for one in maps) <= min(one.raw.min() for one in maps):
+        raise EditError(
+            f'"{edit.instruction}" changes nothing in what the model sees: say what should change.'
+        )
     return maps
 
 
@@ -452,25 +459,6 @@ def _region(
         return relevance.calibration.of(seen.relevance) >= edit.threshold
 
     return rendered, relevance.field.composite
-
-
-def _check_somewhere(
-    edit: SceneEdit,
-    training: RadianceTraining,
-    region: Region,
-    composite: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None,
-) -> None:
-    """Raises EditError where no view would be edited."""
-    views = training.views
-    for index, name in enumerate(views.names):
-        pose = training.field.corrected(views.poses[index], name)
-        seen = training.field.render(pose, views.intrinsics[index], composite)
-        if region(index, seen).any():
-            return
-    raise EditError(
-        f'Nothing in the scene is relevant enough for "{edit.instruction}": lower the threshold '
-        f"from {edit.threshold:g}, or name what can be seen in it."
-    )
 
 
 def _update(

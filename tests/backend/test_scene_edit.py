@@ -1,0 +1,375 @@
+"""Editing a scene: what each view's edit is made of, what is kept, and going on after any stop."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from backend.editing import Editor
+from backend.scenes import Scene, SceneEdit
+from backend.scenes.checkpoint import CheckpointError
+from backend.scenes.config import EDIT_PRESETS, RelevanceConfig, SceneEditConfig
+from backend.scenes.relevance_field import normalise_together
+from backend.scenes.scene_edit import EditError, edit_name
+
+from .test_radiance_field import TINY
+from .tiny_capture import orbit_capture
+
+INSTRUCTION = "make the sphere red"
+QUICK = SceneEditConfig(
+    iterations=20,
+    edit_every=2,
+    first_level=0.9,
+    anneal=0.5,
+    steps=2,
+    relevance_seeds=(0, 1),
+    relevance_field=RelevanceConfig(iterations=30, rays=256, levels=3, log2_table_size=10),
+    learning_rate=5e-3,
+    settling=2,
+)
+VIEWS = 8
+
+
+class Stop(Exception):
+    """What a person's Cancel raises."""
+
+
+@pytest.fixture(scope="module")
+def editor(tiny_model: Path) -> Editor:
+    return Editor.from_pretrained(str(tiny_model), "cpu", "float32")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A capture with a field that is trained a little, in `.wys`."""
+    folder = tmp_path_factory.mktemp("capture")
+    orbit_capture(folder, VIEWS, 24)
+    Scene.open(folder, device="cpu").train(config=dataclasses.replace(TINY, hold_out_every=4))
+    return folder
+
+
+@pytest.fixture
+def scene(trained: Path, tmp_path: Path) -> Scene:
+    """The scene with a work folder of its own."""
+    work = tmp_path / "work"
+    work.mkdir()
+    for path in (trained / ".wys").iterdir():
+        if path.is_file():
+            (work / path.name).write_bytes(path.read_bytes())
+    return Scene.open(trained, work=work, device="cpu")
+
+
+def parameters(edit: SceneEdit) -> dict[str, torch.Tensor]:
+    return edit.field.model.state_dict()
+
+
+def assert_same(one: SceneEdit, other: SceneEdit) -> None:
+    assert parameters(one).keys() == parameters(other).keys()
+    for name, value in parameters(one).items():
+        assert torch.equal(value, parameters(other)[name]), name
+    assert len(one.views) == len(other.views)
+    for mine, theirs in zip(one.views, other.views, strict=True):
+        assert dataclasses.replace(mine, folder=theirs.folder) == theirs
+        np.testing.assert_array_equal(mine.after, theirs.after)
+
+
+def test_a_view_is_edited_from_its_render_conditioned_on_its_photo(
+    scene: Scene, editor: Editor
+) -> None:
+    edit = scene.edit(INSTRUCTION, editor, config=dataclasses.replace(QUICK, iterations=4))
+    assert edit.finished
+    first = edit.views[0]
+    index = scene.capture.names.index(first.name)
+    camera = scene.camera(first.name)
+    # the first edit is made before any step: the field is still the scene's
+    seen = scene.render(camera, edit.relevance)
+    before = (seen.rgb * 255 + 0.5).astype(np.uint8)
+    np.testing.assert_array_equal(first.before, before)
+    assert seen.relevance is not None
+    np.testing.assert_array_equal(first.mask, seen.relevance >= 0.5)
+    photo = scene.capture.read(index).image
+    editor.set_image(photo)
+    expected = editor.edit(
+        INSTRUCTION,
+        steps=2,
+        strength=first.noise_level,
+        seed=first.seed,
+        mask=first.mask,
+        start=before,
+    )
+    np.testing.assert_array_equal(first.after, expected.image)
+    np.testing.assert_array_equal(first.after[~first.mask], photo[~first.mask])
+    assert first.mask.any()
+    assert not first.mask.all()
+
+
+def test_every_view_has_its_turn_in_every_round(scene: Scene, editor: Editor) -> None:
+    said: list[tuple[str, float]] = []
+    edit = scene.edit(
+        INSTRUCTION,
+        editor,
+        config=dataclasses.replace(QUICK, iterations=30),
+        on_progress=lambda words, share, _: said.append((words, share)),
+    )
+    names = scene.field.names  # 6 of 8 views: two are held out
+    turns = [view.count for view in edit.views]
+    assert turns == sorted(set(turns))
+    rounds = [[v.name for v in edit.views if v.count // len(names) == k] for k in range(2)]
+    assert all(len(set(r)) == len(r) and set(r) <= set(names) for r in rounds)
+    assert rounds[0] != rounds[1]
+    # 14 edits are due in 30 steps of which the last 2 settle; views without a region are left out
+    assert max(turns) <= 13
+    assert all(v.step == 2 * v.count for v in edit.views)
+    first = [v for v in edit.views if v.count < len(names)]
+    assert {v.noise_level for v in first} == {0.9}
+    later = [v.noise_level for v in edit.views if v.count >= len(names)]
+    assert all(0.02 <= level <= 0.02 + 0.96 * 0.5 for level in later)
+    assert len(set(later)) == len(later)
+    shares = [share for _, share in said]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+    assert any("Relevance of view 3 of 6" in words for words, _ in said)
+    assert any("Relevance field" in words for words, _ in said)
+    assert any("Editing view" in words for words, _ in said)
+
+
+def test_the_papers_levels_are_drawn_from_all_of_the_range(scene: Scene, editor: Editor) -> None:
+    config = dataclasses.replace(
+        QUICK, first_level=None, anneal=1.0, iterations=50, relevance=False
+    )
+    levels = [view.noise_level for view in scene.edit(INSTRUCTION, editor, config=config).views]
+    assert len(levels) == 24
+    assert 0.02 <= min(levels) < 0.3
+    assert 0.7 < max(levels) <= 0.98
+
+
+def test_the_scene_trains_on_edited_views_and_the_capture_stays(
+    scene: Scene, editor: Editor
+) -> None:
+    before = {p: p.read_bytes() for p in scene.capture.folder.rglob("*") if p.is_file()}
+    field = {n: v.clone() for n, v in scene.field.model.state_dict().items()}
+    edit = scene.edit(INSTRUCTION, editor, config=QUICK)
+    assert {p: p.read_bytes() for p in scene.capture.folder.rglob("*") if p.is_file()} == before
+    assert all(torch.equal(v, field[n]) for n, v in scene.field.model.state_dict().items())
+    assert edit.original_field is scene.field
+    assert any(not torch.equal(v, field[n]) for n, v in parameters(edit).items())
+    _, tensors = edit.checkpoint()
+    sizes = [24 * 24] * len(scene.field.names)
+    images = np.split(tensors["pixels"].numpy(), np.cumsum(sizes)[:-1])
+    latest = {view.name: view.after for view in edit.views}
+    for name, pixels in zip(scene.field.names, images, strict=True):
+        expected = latest.get(name)
+        if expected is None:
+            expected = scene.capture.read(scene.capture.names.index(name)).image
+        np.testing.assert_array_equal(pixels.reshape(24, 24, 3), expected)
+    seen = edit.render(scene.camera(scene.capture.names[0]))
+    assert seen.relevance is not None
+    assert not np.array_equal(seen.rgb, scene.render(scene.camera(scene.capture.names[0])).rgb)
+
+
+STOPS = {"Relevance of view 4": 3, "field, step 5 ": 1, "Editing view": 3, "Training, step 11 ": 1}
+"""Moments, and how often an edit passes them that is stopped at each, three times at most."""
+
+
+@pytest.mark.parametrize("moment", STOPS)
+def test_a_stopped_edit_goes_on_bit_for_bit(
+    scene: Scene, editor: Editor, tmp_path: Path, moment: str
+) -> None:
+    config = dataclasses.replace(QUICK, noise_range=(0.3, 0.9), anneal=1.0)
+    stops = 0
+
+    def stop(words: str, share: float, picture: object) -> None:
+        nonlocal stops
+        if moment in words and stops < 3:
+            stops += 1
+            raise Stop
+
+    while not (scene.edits() and scene.edited("stopped").finished):
+        with contextlib.suppress(Stop):
+            scene.edit(INSTRUCTION, editor, config=config, name="stopped", on_progress=stop)
+    assert stops == STOPS[moment]
+    stopped = scene.edited("stopped")
+    assert_same(stopped, scene.edit(INSTRUCTION, editor, config=config, name="whole"))
+
+
+def test_a_finished_edit_is_there_at_once(scene: Scene, editor: Editor) -> None:
+    edit = scene.edit(INSTRUCTION, editor, config=QUICK)
+
+    def never(words: str, share: float, picture: object) -> None:
+        raise AssertionError(words)
+
+    assert_same(edit, scene.edit(INSTRUCTION, editor, config=QUICK, on_progress=never))
+    again = Scene.open(scene.capture.folder, work=scene.work, device="cpu").edited(edit.name)
+    assert again.name == "make-the-sphere-red"
+    assert (again.instruction, again.base, again.threshold) == (INSTRUCTION, None, 0.5)
+    assert again.applies == edit.applies
+    assert again.asked.config == QUICK
+    assert_same(edit, again)
+
+
+def test_edits_are_stacked_and_undone(scene: Scene, editor: Editor) -> None:
+    low = scene.edit(INSTRUCTION, editor, config=QUICK, name="low")
+    high = scene.edit("make the bear blue", editor, config=QUICK, name="high", base="low")
+    assert scene.edits() == ("low", "high")
+    assert high.base == "low"
+    # it begins where the other one ended, and its photos are the other one's edited views
+    first = high.views[0]
+    seen = low.render(scene.camera(first.name))
+    np.testing.assert_array_equal(first.before, (seen.rgb * 255 + 0.5).astype(np.uint8))
+    photo = {view.name: view.after for view in low.views}.get(first.name)
+    if photo is None:
+        photo = scene.capture.read(scene.capture.names.index(first.name)).image
+    np.testing.assert_array_equal(first.after[~first.mask], photo[~first.mask])
+    assert_same_parameters(high.original_field, low.field)
+    with pytest.raises(EditError, match="high is stacked on low: undo that one first"):
+        scene.undo("low")
+    scene.undo("high")
+    assert scene.edits() == ("low",)
+    scene.undo("low")
+    assert scene.edits() == ()
+    with pytest.raises(EditError, match="no edit low: it has none"):
+        scene.edited("low")
+
+
+def assert_same_parameters(one: object, other: object) -> None:
+    theirs = other.model.state_dict()  # type: ignore[attr-defined]
+    for name, value in one.model.state_dict().items():  # type: ignore[attr-defined]
+        assert torch.equal(value, theirs[name])
+
+
+def test_without_the_field_each_views_own_map_counts(scene: Scene, editor: Editor) -> None:
+    edit = scene.edit(INSTRUCTION, editor, config=dataclasses.replace(QUICK, relevance=False))
+    assert edit.relevance is None
+    assert not (edit.folder / "relevance.json").exists()
+    maps = dict(zip(scene.field.names, edit.maps(), strict=True))
+    for view in edit.views:
+        own = maps[view.name]
+        np.testing.assert_array_equal(view.mask, own.at(24, 24) >= own.suggested_threshold)
+
+
+def test_maps_are_kept_raw_and_normalised_together(scene: Scene, editor: Editor) -> None:
+    edit = scene.edit(INSTRUCTION, editor, config=QUICK)
+    maps = edit.maps()
+    for name, one in zip(scene.field.names, maps, strict=True):
+        editor.set_image(scene.capture.read(scene.capture.names.index(name)).image)
+        fresh = editor.relevance(INSTRUCTION, seeds=(0, 1))
+        for key in ("raw", "values", "spread"):
+            np.testing.assert_array_equal(getattr(one, key), getattr(fresh, key))
+        assert (one.extent, one.evidence, one.applies) == (
+            fresh.extent,
+            fresh.evidence,
+            fresh.applies,
+        )
+    together = normalise_together([one.raw for one in maps])
+    assert min(values.min() for values in together) == 0
+    assert max(values.max() for values in together) == 1
+    assert sum(values.max() == 1 for values in together) == 1
+
+
+def test_views_with_alpha_are_edited_where_they_show_something(
+    scene: Scene, editor: Editor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "alpha"
+    capture, truth = orbit_capture(folder, VIEWS, 24)
+    for stored, distance in zip(capture.views, truth.distances, strict=True):
+        with Image.open(stored.image) as file:
+            image = np.asarray(file)
+        alpha = np.where(np.isfinite(distance), 255, 0).astype(np.uint8)
+        Image.fromarray(np.dstack([image, alpha])).save(stored.image)
+    clear = Scene.open(folder, device="cpu")
+    clear.train(config=TINY)
+    edit = clear.edit(INSTRUCTION, editor, config=QUICK)
+    assert edit.views
+    for view in edit.views:
+        pixels = clear.capture.read(clear.capture.names.index(view.name))
+        assert pixels.alpha is not None
+        assert not view.mask[pixels.alpha == 0].any()
+        assert not view.after[pixels.alpha == 0].any()
+    _, tensors = edit.checkpoint()
+    alphas = tensors["pixels"][:, 3]
+    assert set(alphas.unique().tolist()) == {0, 255}
+
+
+def test_what_cannot_be_edited_is_refused(scene: Scene, editor: Editor, tmp_path: Path) -> None:
+    def refuse(match: str, instruction: str = INSTRUCTION, **extra: object) -> None:
+        with pytest.raises(ValueError, match=match):
+            scene.edit(instruction, editor, **{"config": QUICK, **extra})  # type: ignore[arg-type]
+        assert scene.edits() == ()
+
+    refuse("instruction is empty", " ")
+    refuse("threshold must lie above 0", threshold=0.0)
+    refuse("threshold must lie above 0", threshold=1.5)
+    refuse("no preset 'huge': use preview, full", config="huge")
+    refuse("noise range", config=dataclasses.replace(QUICK, noise_range=(0.5, 0.2)))
+    refuse("first noise level", config=dataclasses.replace(QUICK, first_level=0.0))
+    refuse("must be 1 or more", config=dataclasses.replace(QUICK, edit_every=0))
+    refuse("guidance must be 0 or more", config=dataclasses.replace(QUICK, text_guidance=-1.0))
+    refuse("An edit's name has letters", name="../away")
+    refuse("no edit other: it has none", base="other")
+    fresh = Scene.open(scene.capture.folder, work=tmp_path / "fresh", device="cpu")
+    with pytest.raises(CheckpointError, match="holds no trained field: train one first"):
+        fresh.edit(INSTRUCTION, editor, config=QUICK)
+    small = Scene.open(scene.capture.folder, 2, work=scene.work, device="cpu")
+    with pytest.raises(EditError, match="read at another size: open it as it was"):
+        small.edit(INSTRUCTION, editor, config=QUICK)
+
+
+def test_an_edits_name_stands_for_one_edit(scene: Scene, editor: Editor) -> None:
+    def stop(words: str, share: float, picture: object) -> None:
+        if words.startswith("Training, step 4"):
+            raise Stop
+
+    with pytest.raises(Stop):
+        scene.edit(INSTRUCTION, editor, config=QUICK, name="one", on_progress=stop)
+    with pytest.raises(EditError, match="is not finished: let it come to its end first"):
+        scene.edit("make the bear blue", editor, config=QUICK, base="one", name="two")
+    for instruction, threshold in (("make the bear blue", None), (INSTRUCTION, 0.6)):
+        with pytest.raises(EditError, match="an edit one already, of another"):
+            scene.edit(instruction, editor, threshold, config=QUICK, name="one")
+    assert scene.edit(INSTRUCTION, editor, config=QUICK, name="one").finished
+
+
+def test_an_instruction_that_changes_nothing_is_refused(scene: Scene, editor: Editor) -> None:
+    class Deaf:
+        """An editor that reads nothing."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(editor, name)
+
+        def relevance(self, instruction: str, *arguments: object, **options: object) -> object:
+            return editor.relevance("", *arguments, **options)  # type: ignore[arg-type]
+
+    with pytest.raises(EditError, match="changes nothing in what the model sees"):
+        scene.edit(INSTRUCTION, Deaf(), config=QUICK)  # type: ignore[arg-type]
+
+
+def test_names_are_made_from_instructions() -> None:
+    assert edit_name("Turn the bear into a panda!") == "turn-the-bear-into-a-panda"
+    assert edit_name("把熊变成熊猫") == "edit"
+    assert len(edit_name("a " * 500)) <= 64
+
+
+def test_presets_are_named_as_those_of_fields() -> None:
+    assert EDIT_PRESETS["full"] == SceneEditConfig()
+    assert EDIT_PRESETS["full"].first_level is None
+    assert (EDIT_PRESETS["full"].noise_range, EDIT_PRESETS["full"].steps) == ((0.02, 0.98), 20)
+
+
+def test_damage_is_named(scene: Scene, editor: Editor) -> None:
+    edit = scene.edit(INSTRUCTION, editor, config=QUICK)
+    picture = edit.folder / "views" / f"{edit.views[0].count:05d}_after.png"
+    picture.write_bytes(picture.read_bytes()[:40])
+    with pytest.raises(CheckpointError, match=r"_after.png is missing or damaged"):
+        _ = edit.views[0].after
+    (edit.folder / "maps" / "0000.npz").write_bytes(b"PK")
+    with pytest.raises(CheckpointError, match=r"0000.npz is damaged: delete it"):
+        edit.maps()
+    (edit.folder / "edit.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"edit.json is damaged"):
+        scene.edited(edit.name)
