@@ -96,7 +96,10 @@ def test(fast: bool, torch: str | None, extra: list[str]) -> int:
         torch=torch,
     )
     backend, blender = BACKEND.python, BLENDER.python
-    environ: dict[str, str | Path] = {"WATCH_YOUR_STEPS_BACKEND_PYTHON": backend}
+    environ: dict[str, str | Path] = {
+        "WATCH_YOUR_STEPS_BACKEND_PYTHON": backend,
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait would else take the cores from each other
+    }
 
     def build() -> int:
         try:
