@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from backend.__main__ import main
 from backend.editing import Editor
 from backend.scenes import Scene, SceneEdit
 from backend.scenes.checkpoint import CheckpointError
@@ -373,3 +375,29 @@ def test_damage_is_named(scene: Scene, editor: Editor) -> None:
     (edit.folder / "edit.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"edit.json is damaged"):
         scene.edited(edit.name)
+
+
+def test_the_commands_edit_and_undo(
+    scene: Scene, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(EDIT_PRESETS, "preview", QUICK)
+    place = ["--work", str(scene.work), "--device", "cpu"]
+    folder = str(scene.capture.folder)
+    command = ["scene", "edit", folder, INSTRUCTION, *place, "--model", str(tiny_model)]
+    assert main([*command, "--steps", "1", "--iterations", "6", "--name", "red"]) == 0
+    edit = scene.edited("red")
+    assert (edit.asked.config.steps, edit.asked.config.iterations) == (1, 6)
+    assert edit.asked.config.text_guidance == QUICK.text_guidance
+    report = json.loads((edit.folder / "report.json").read_text("utf-8"))
+    assert report["figures"]["edits_of_views"] == len(edit.views)
+    assert report["figures"]["steps"] == 6
+    assert report["settings"]["config"]["relevance_field"]["iterations"] == 30
+    with Image.open(edit.folder / "before_and_after.png") as sheet:
+        assert sheet.width > 4 * 256
+    assert "prompt check" in capsys.readouterr().out
+    assert main([*command, "--iterations", "7", "--name", "red"]) == 1
+    assert "an edit red already, of another" in capsys.readouterr().err
+    assert main(["scene", "undo", folder, "red", *place]) == 0
+    assert "undone; the scene has no edits now" in capsys.readouterr().out
+    assert scene.edits() == ()
+    assert main(["scene", "undo", folder, "red", *place]) == 1

@@ -1,0 +1,191 @@
+"""`python -m backend scene edit` and `scene undo`: edits of a captured scene."""
+
+import argparse
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from backend.contact_sheet import Tile, contact_sheet
+from backend.report import Report
+from backend.scenes.config import EDIT_PRESETS
+
+if TYPE_CHECKING:
+    from backend.scenes.scene import Scene
+    from backend.scenes.scene_edit import SceneEdit
+
+SHEET_VIEWS = 4
+OVERRIDES = ("iterations", "steps", "text_guidance", "image_guidance", "seed")
+"""Options that take a number of the preset's place."""
+
+
+def add_edit_commands(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `scene edit` and `scene undo` to the scene commands."""
+    edit = kinds.add_parser(
+        "edit",
+        help="edit a scene whose field is trained, or go on with such an edit",
+        description="Find where the instruction applies in all views, train the relevance field, "
+        "and update the views one by one while the radiance field goes on training. All of it is "
+        "kept in WORK/edits/NAME, with before_and_after.png, every edited view and report.json; "
+        "the capture and the scene's own field stay as they are. Ctrl-C pauses: the same command "
+        "goes on.",
+    )
+    edit.add_argument("folder", type=Path, metavar="FOLDER")
+    edit.add_argument("instruction", metavar="INSTRUCTION", help='"turn the bear into a panda"')
+    edit.add_argument("--name", help="of the edit (made from the instruction)")
+    edit.add_argument("--base", metavar="NAME", help="stack it on this edit")
+    edit.add_argument("--preset", choices=tuple(EDIT_PRESETS), default="preview", help="(preview)")
+    edit.add_argument(
+        "--threshold",
+        type=float,
+        help="0..1, relevance to edit from; 0.5, the default, parts the scene best into two",
+    )
+    edit.add_argument("--iterations", type=int, metavar="N", help="training steps (the preset's)")
+    edit.add_argument("--steps", type=int, metavar="N", help="of one view's edit (the preset's)")
+    edit.add_argument("--text-guidance", type=float, help="(7.5; demo model: 2)")
+    edit.add_argument("--image-guidance", type=float, help="(1.5)")
+    edit.add_argument("--seed", type=int, help="(0)")
+    edit.add_argument(
+        "--relevance",
+        choices=("field", "off"),
+        default="field",
+        help="off: edit each view inside its own map, as the paper's ablation does (field)",
+    )
+    edit.add_argument("--model", default="auto", help="hub id, folder, demo or auto (auto)")
+    edit.add_argument("--dtype", default="auto", help="auto, float32, float16, bfloat16")
+    _add_scene_options(edit)
+    edit.set_defaults(
+        run_scene=run_edit, cancelled="paused: the same command goes on from the last checkpoint"
+    )
+    undo = kinds.add_parser(
+        "undo", help="delete an edit of a scene", description="The scene itself stays as it is."
+    )
+    undo.add_argument("folder", type=Path, metavar="FOLDER")
+    undo.add_argument("name", metavar="NAME", help="of the edit")
+    _add_scene_options(undo)
+    undo.set_defaults(run_scene=run_undo, cancelled="cancelled; the edit is still there")
+
+
+def _add_scene_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--downscale", type=float, default=1.0, help="as it was trained with (1)")
+    command.add_argument("--work", type=Path, metavar="DIR", help="work folder (FOLDER/.wys)")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+
+
+def run_edit(
+    options: argparse.Namespace, report: Report, on_progress: Callable[[str, float], None]
+) -> None:
+    """Do it.
+
+    Raises:
+        EditError, CaptureError, CheckpointError, ModelNotFound, FloatingPointError, ValueError,
+            OSError: as `Scene.edit`.
+    """
+    # Only now: torch and nerfstudio take seconds to load.
+    from backend.editing import Editor
+    from backend.scenes.scene import Scene
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    scene = Scene.open(options.folder, options.downscale, options.work, options.device)
+    given = {name: getattr(options, name) for name in OVERRIDES}
+    config = dataclasses.replace(
+        EDIT_PRESETS[options.preset],
+        relevance=options.relevance == "field",
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    with report.stage("loading the model"):
+        editor = Editor.from_pretrained(options.model, options.device, options.dtype)
+    backbone = editor.backbone
+    report.settings |= {
+        "config": dataclasses.asdict(config),
+        "model": backbone.name,
+        "device": backbone.device_name,
+        "dtype": str(backbone.dtype),
+    }
+    print(f"model {backbone.name} on {backbone.device_name}")
+    with report.stage("editing"):
+        edit = scene.edit(
+            options.instruction,
+            editor,
+            options.threshold,
+            config,
+            options.name,
+            options.base,
+            lambda words, share, _: on_progress(words, share),
+        )
+    on_progress("Edited", 1.0)
+    with report.stage("pictures"):
+        report.figures |= _pictures(scene, edit)
+    report.write(edit.folder)
+    if edit.applies is not None:
+        seen = "applies" if edit.applies else "does not apply, as far as the model sees"
+        print(f"prompt check: {seen}")
+    print(
+        f"{report.figures['edits_of_views']} edits of views; the edit {edit.name}, "
+        f"before_and_after.png and report.json are in {edit.folder}"
+    )
+
+
+def run_undo(
+    options: argparse.Namespace, report: Report, on_progress: Callable[[str, float], None]
+) -> None:
+    """Do it.
+
+    Raises:
+        EditError, CaptureError, OSError: as `Scene.undo`.
+    """
+    from backend.scenes.scene import Scene
+
+    scene = Scene.open(options.folder, options.downscale, options.work, options.device)
+    scene.undo(options.name)
+    left = scene.edits()
+    print(f"undone; the scene has {', '.join(left) if left else 'no edits now'}")
+
+
+def _pictures(scene: "Scene", edit: "SceneEdit") -> dict[str, Any]:
+    """Writes before_and_after.png; the edit's figures."""
+    capture, rows = scene.capture, []
+    out = [name for name in capture.names if name not in edit.field.names] or capture.names
+    for name in [out[k * len(out) // SHEET_VIEWS] for k in range(min(SHEET_VIEWS, len(out)))]:
+        camera = scene.camera(name)
+        after = edit.render(camera)
+        before = scene.render(camera, field=edit.original_field)
+        tiles: list[Tile] = [
+            (Image.fromarray(capture.read(capture.names.index(name)).image), f"view {name}"),
+            (_picture(before.rgb), "the field before"),
+        ]
+        if after.relevance is not None:
+            words = f"relevance, edited from {edit.threshold:.2f}"
+            tiles.append((_picture(np.repeat(after.relevance[..., None], 3, axis=2)), words))
+        tiles.append((_picture(after.rgb), f'after "{edit.instruction}"'))
+        rows.append(tiles)
+    contact_sheet(rows).save(edit.folder / "before_and_after.png")
+    facts, _ = edit.checkpoint()
+    return {
+        "views": len(edit.field.names),
+        "applies": edit.applies,
+        "threshold": edit.threshold,
+        "steps": facts["step"],
+        "seconds_of_all_runs": facts["seconds"],
+        "edits_of_views": len(edit.views),
+        "agreement": [[step, round(score, 2)] for step, score in facts["scores"]],
+        "edits": [
+            {
+                "view": view.name,
+                "step": view.step,
+                "seed": view.seed,
+                "noise_level": round(view.noise_level, 4),
+            }
+            for view in edit.views
+        ],
+    }
+
+
+def _picture(values: NDArray[np.float32]) -> Image.Image:
+    """A picture of values (H, W, 3) in 0..1."""
+    return Image.fromarray((values.clip(0, 1) * 255 + 0.5).astype(np.uint8))
