@@ -13,6 +13,7 @@ from .protocol.messages import (
     CaptureState,
     EditSceneRequest,
     EditSceneResult,
+    Error,
     SceneMeshRequest,
     SceneMeshResult,
     SceneState,
@@ -184,14 +185,20 @@ def choose_edit(scene: bpy.types.Scene, known: SceneState | None, name: str) -> 
     in_3d.edit_of = chosen.instruction if chosen is not None else ""
 
 
-def refresh(scene: bpy.types.Scene, known: SceneState) -> None:
-    """Take over what the backend says of the scene's capture: an edit that it does not have any
+def take_answer(scene: bpy.types.Scene, answer: SceneState | CaptureState | Error) -> None:
+    """Take over what the backend says of the scene's capture. An edit that it does not have any
     more gives way to the latest one that it has.
     """
     in_3d = scene.watch_your_steps.in_3d
-    finished = [edit.name for edit in known.edits if edit.finished]
-    if in_3d.edit and in_3d.edit not in finished:
-        choose_edit(scene, known, finished[-1] if finished else "")
+    if isinstance(answer, SceneState):
+        finished = [edit.name for edit in answer.edits if edit.finished]
+        if in_3d.edit and in_3d.edit not in finished:
+            choose_edit(scene, answer, finished[-1] if finished else "")
+    elif isinstance(answer, Error):
+        if answer.code == "unknown_capture":
+            forget_capture(scene)
+    elif answer.views == 0:  # deleted
+        forget_capture(scene)
 
 
 def bring_mesh(scene: bpy.types.Scene) -> NewJob:

@@ -161,6 +161,10 @@ def _prepare(link: Link, job: Job) -> None:
         job.request = job.preparation.step(scene, job, link)
     except (SessionError, CaptureError, ValueError) as error:  # all say in words what is wrong
         job.outcome = Failed(job=job.id, code="bad_input", message=str(error))
+    except Exception as error:
+        text = f"the add-on has a defect ({error!r})."
+        job.outcome = Failed(job=job.id, code="internal", message=text)
+        raise
     else:
         if job.request is not None:
             job.stage, job.fraction = "sending", 0.0
@@ -305,23 +309,19 @@ def _take_status(status: LinkStatus) -> None:
 def _take_answer(answer: SceneState | CaptureState | Error) -> None:
     """What the backend says about a capture: to the upload that runs, or to the scenes."""
     capture = answer.job if isinstance(answer, Error) else answer.capture
-    job = state.jobs.get(capture or "")
-    if isinstance(answer, Error) and job is not None:
-        job.outcome = Failed(job=job.id, code=answer.code, message=answer.message)
-    elif isinstance(answer, CaptureState) and job and isinstance(job.preparation, Upload):
-        job.preparation.answered(answer)
     if isinstance(answer, SceneState):
         state.scenes[answer.capture] = answer
-    for scene in bpy.data.scenes:
-        if job is None and capture and scene.watch_your_steps.in_3d.capture == capture:
-            if isinstance(answer, SceneState):
-                scene_jobs.refresh(scene, answer)
-            elif isinstance(answer, Error):
-                say(scene, answer.message)
-            if getattr(answer, "code", "") == "unknown_capture" or (
-                isinstance(answer, CaptureState) and answer.views == 0
-            ):
-                scene_jobs.forget_capture(scene)
+    job = state.jobs.get(capture or "")
+    if job is None:
+        for scene in bpy.data.scenes:
+            if capture and scene.watch_your_steps.in_3d.capture == capture:
+                scene_jobs.take_answer(scene, answer)
+                if isinstance(answer, Error):
+                    say(scene, answer.message)
+    elif isinstance(answer, Error):
+        job.outcome = Failed(job=job.id, code=answer.code, message=answer.message)
+    elif isinstance(answer, CaptureState) and isinstance(job.preparation, Upload):
+        job.preparation.answered(answer)
 
 
 def scene_state(scene: bpy.types.Scene) -> SceneState | None:
@@ -352,6 +352,8 @@ def _finish(
     _write_job(scene, None)
     if isinstance(outcome, Failed):
         say(scene, f"{kind.title} failed: {outcome.message}")
+        if outcome.code == "unknown_capture":
+            scene_jobs.forget_capture(scene)
     elif isinstance(outcome, Cancelled):
         say(scene, f"{kind.title} was cancelled. {outcome.message}".rstrip())
     else:
@@ -413,6 +415,7 @@ def after_load() -> None:
             _attach(scene)
         if settings.mask_image is None or settings.mask_image.packed_file is None:
             results.refresh_mask(scene)
+    _ask_scenes()
 
 
 def _attach(scene: bpy.types.Scene) -> None:

@@ -465,6 +465,52 @@ def test_what_was_brought_is_not_captured_again(
     assert not bpy.data.collections["Watch Your Steps"].hide_render
 
 
+def test_a_job_finds_that_the_backend_has_lost_the_capture(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    in_3d: bpy.types.PropertyGroup,
+    server: FakeServer,
+) -> None:
+    run(connected, "capture_scene")
+    server.manual = True
+    OPS.train_scene()
+    job = connected.session.job_of(scene).id
+    connected.session.wait(lambda: job in server.jobs, SECONDS)
+    server.fail(job, "unknown_capture", "This capture is not kept.")
+    with pytest.raises(connected.session.SessionError, match="This capture is not kept"):
+        connected.session.wait_for_job(scene, SECONDS)
+    assert in_3d.capture == ""
+    assert not in_3d.sealed
+
+
+def test_a_defect_ends_the_job(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    in_3d: bpy.types.PropertyGroup,
+    installed: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And is told, as the timer tells what `drain` raises."""
+    upload = importlib.import_module(f"{installed}.upload")
+    monkeypatch.setattr(upload, "take_view", lambda *given: 1 // 0)
+    OPS.capture_scene()
+    with pytest.raises(ZeroDivisionError):
+        connected.session.wait(lambda: False, SECONDS)
+    connected.session.drain()
+    assert connected.session.job_of(scene) is None
+    assert "defect" in connected.session.message_of(scene)
+
+
+def test_a_picture_becomes_an_icon(connected: SimpleNamespace) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+    thumbnails = connected.thumbnails
+    thumbnails.icon("preview", pixels)
+    made = thumbnails._icons["preview"]
+    assert tuple(made.image_size) == (9, 6)
+    values = np.array(made.image_pixels_float[:]).reshape(6, 9, 4)
+    assert np.array_equal(np.rint(values[::-1, :, :3] * 255), pixels)
+
+
 @pytest.mark.parametrize("operator", ["edit_scene", "all_in_3d"])
 def test_no_instruction(
     connected: SimpleNamespace,
