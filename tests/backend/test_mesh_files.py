@@ -1,0 +1,94 @@
+"""Mesh files, byte by byte; that other programs open them is shown in tests/blender."""
+
+import io
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backend.scenes.mesh_files import MeshToWrite, vertex_normals, write_glb, write_obj, y_up
+
+
+def square(rows: int = 5, columns: int = 3) -> MeshToWrite:
+    """Two triangles with a seam along their shared edge."""
+    rng = np.random.default_rng(0)
+    vertices = np.array([[100.0, 20, 3], [102, 20, 3], [102, 22, 3], [100, 22, 3]])
+    uvs = rng.random((2, 3, 2), np.float32)
+    texture = rng.integers(0, 256, (rows, columns, 3), np.uint8)
+    return MeshToWrite(vertices, np.array([[0, 1, 2], [0, 2, 3]]), uvs, texture, "square")
+
+
+def test_a_glb_holds_what_its_header_says(tmp_path: Path) -> None:
+    mesh = square()
+    write_glb(tmp_path / "square.glb", mesh)
+    content = (tmp_path / "square.glb").read_bytes()
+    magic, version, total = struct.unpack_from("<4sII", content)
+    assert (magic, version, total) == (b"glTF", 2, len(content))
+    length, kind = struct.unpack_from("<I4s", content, 12)
+    assert (kind, length % 4) == (b"JSON", 0)
+    header = json.loads(content[20 : 20 + length])
+    size, kind = struct.unpack_from("<I4s", content, 20 + length)
+    assert (kind, size % 4) == (b"BIN\0", 0)
+    binary = content[28 + length :]
+    assert len(binary) == size == header["buffers"][0]["byteLength"]
+    parts = []
+    for view in header["bufferViews"]:
+        assert view["byteOffset"] % 4 == 0
+        parts.append(binary[view["byteOffset"] :][: view["byteLength"]])
+    position, normal, uv = (
+        np.frombuffer(part, "<f4").reshape(-1, n) for part, n in zip(parts, (3, 3, 2), strict=False)
+    )
+    index = np.frombuffer(parts[3], "<u4")
+    np.testing.assert_allclose(position[index], y_up(mesh.vertices)[mesh.faces.ravel()])
+    np.testing.assert_allclose(uv[index], mesh.uvs.reshape(-1, 2) * (1, -1) + (0, 1), atol=1e-6)
+    np.testing.assert_allclose(normal, np.tile([0, 1, 0], (len(normal), 1)))
+    counts = [accessor["count"] for accessor in header["accessors"]]
+    assert counts == [len(position)] * 3 + [6]
+    assert header["accessors"][0]["min"] == position.min(axis=0).tolist()
+    with Image.open(io.BytesIO(parts[4])) as picture:
+        assert np.array_equal(np.asarray(picture), mesh.texture)
+
+
+def test_corners_with_the_same_coordinates_are_one_vertex(tmp_path: Path) -> None:
+    mesh = square()
+    mesh.uvs[1, :2] = mesh.uvs[0, [0, 2]]
+    write_glb(tmp_path / "square.glb", mesh)
+    content = (tmp_path / "square.glb").read_bytes()
+    header = json.loads(content[20 : 20 + struct.unpack_from("<I", content, 12)[0]])
+    assert header["accessors"][0]["count"] == 4
+
+
+def test_an_obj_names_its_material_and_texture(tmp_path: Path) -> None:
+    mesh = square()
+    write_obj(tmp_path / "square.obj", mesh)
+    assert {path.name for path in tmp_path.iterdir()} == {"square.obj", "square.mtl", "square.png"}
+    lines = (tmp_path / "square.obj").read_text().splitlines()
+    assert "mtllib square.mtl" in lines
+    assert "map_Kd square.png" in (tmp_path / "square.mtl").read_text()
+    rows = {
+        kind: np.array([line.split()[1:] for line in lines if line.startswith(kind + " ")], float)
+        for kind in ("v", "vt")
+    }
+    np.testing.assert_allclose(rows["v"], y_up(mesh.vertices))
+    corners = [line.split()[1:] for line in lines if line.startswith("f ")]
+    numbers = np.array([[corner.split("/") for corner in face] for face in corners], int) - 1
+    assert np.array_equal(numbers[..., 0], mesh.faces)
+    np.testing.assert_allclose(rows["vt"][numbers[..., 1]], mesh.uvs, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_normals_are_means_of_faces_by_area(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vertices, faces = rng.normal(size=(6, 3)), rng.permutation(6).reshape(2, 3)
+    faces = np.concatenate([faces, [[faces[0, 0], faces[1, 1], faces[0, 2]]]])
+    found = vertex_normals(vertices, faces)
+    for vertex in range(6):
+        total = np.zeros(3)
+        for a, b, c in vertices[faces[(faces == vertex).any(axis=1)]]:
+            total += np.cross(b - a, c - a)
+        np.testing.assert_allclose(found[vertex], total / np.linalg.norm(total), atol=1e-9)
+    unused = vertex_normals(np.zeros((1, 3)), np.zeros((0, 3), int))
+    assert unused.tolist() == [[0, 0, 1]]
