@@ -73,11 +73,14 @@ class Coverage(nn.Module):
         return ~_inside(positions) | self._cell(positions)
 
     def forward(self, bundle: RayBundle) -> RayBundle:
-        """Gives rays their nears and fars (m, 1).
+        """Gives rays their nears and fars (m, 1); those that have them keep them, as nerfstudio's
+        own colliders do it.
 
         A ray begins at the first covered cell, or where it leaves the box; one that does not pass
         through the box, at the near plane.
         """
+        if bundle.nears is not None and bundle.fars is not None:
+            return bundle
         steps = self._steps[:, None]
         positions = bundle.origins[:, None] + steps * bundle.directions[:, None]  # (m, s, 3)
         inside = _inside(positions)
