@@ -28,7 +28,7 @@ from backend.scenes.radiance_field import RadianceField
 from backend.scenes.rays import ViewRays
 from backend.scenes.relevance_field import Calibration, RelevanceField, scene_maps
 from backend.scenes.scene_edit import OnProgress, SceneEdit
-from backend.scenes.training import Course, OnStep
+from backend.scenes.training import CHECKPOINT_SECONDS, Course, OnStep
 from backend.scenes.transforms_json import open_capture
 from protocol.messages import DEFAULT_NORMALISATION, Normalisation
 
@@ -283,6 +283,7 @@ class Scene:
         name: str | None = None,
         base: str | None = None,
         on_progress: OnProgress | None = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> SceneEdit:
         """Edits the scene where an instruction applies, or goes on with such an edit. The scene's
         own field and the capture stay as they are.
@@ -298,6 +299,7 @@ class Scene:
             base: an edit to go on from in place of the unedited scene.
             on_progress: told what is being done; what it raises pauses the edit, and the same call
                 goes on.
+            checkpoint_seconds: between two checkpoints; 0 writes one after every step.
 
         Raises:
             ValueError: a setting is out of range.
@@ -306,7 +308,15 @@ class Scene:
             CheckpointError, CaptureError, FloatingPointError, OSError: as `train`.
         """
         return scene_edit.edit_scene(
-            self, instruction, editor, threshold, config, name, base, on_progress
+            self,
+            instruction,
+            editor,
+            threshold,
+            config,
+            name,
+            base,
+            on_progress,
+            checkpoint_seconds,
         )
 
     def edits(self) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ from backend.scenes.dataset_update import (
 )
 from backend.scenes.radiance_field import RadianceField, Rendering
 from backend.scenes.radiance_training import Decay, RadianceTraining, Views
-from backend.scenes.training import Progress, Schedule, fit
+from backend.scenes.training import CHECKPOINT_SECONDS, Progress, Schedule, fit
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Camera, Relevance, Scene, View
@@ -216,6 +216,7 @@ def edit_scene(
     name: str | None = None,
     base: str | None = None,
     on_progress: OnProgress | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> SceneEdit:
     """Edit a scene where an instruction applies, or go on with an edit. See `Scene.edit`."""
     if isinstance(config, str):
@@ -232,7 +233,7 @@ def edit_scene(
         return edit
     maps = _maps(edit, editor, training.views, report)
     region, composite = _region(scene, edit, training, maps, report)
-    _update(edit, editor, training, first_step, region, composite, report)
+    _update(edit, editor, training, first_step, region, composite, report, checkpoint_seconds)
     return SceneEdit(scene, name)
 
 
@@ -469,6 +470,7 @@ def _update(
     region: Region,
     composite: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None,
     report: OnProgress,
+    checkpoint_seconds: float,
 ) -> None:
     """The dataset update, from where it was stopped."""
     config = edit.asked.config
@@ -510,6 +512,7 @@ def _update(
         config.stop_gain,
         config.stop_patience,
         config.seed,
+        checkpoint_seconds,
     )
     fit(update, schedule, edit.folder, NAME, tell)
 
