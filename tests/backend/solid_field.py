@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from backend.scenes.capture import Capture
+from backend.scenes.lens import Intrinsics
+from backend.scenes.mesh_texture import Composite
 from backend.scenes.nerfstudio_compat import RayBundle
+from backend.scenes.radiance_field import Rendering
+from backend.scenes.rays import ViewRays
+from backend.scenes.relevance_field import Calibration
+from backend.scenes.scene import Relevance
 
 from .tiny_capture import SPHERES
 
@@ -85,9 +91,46 @@ class SolidField:
         found = self.distance(self.in_capture(positions)) * self.capture.box_scale
         return torch.from_numpy(found).float()
 
-    def shade(self, bundle: RayBundle, relevance: object = None) -> Tensor:
+    def shade(self, bundle: RayBundle, relevance: Composite | None = None) -> Tensor:
         assert self.colours is not None
         positions, weights = self.weigh(bundle)
         colours = torch.from_numpy(self.colours(self.in_capture(positions))).float()
-        rgb = (weights * colours.view(positions.shape)).sum(1)
-        return torch.cat([rgb, torch.zeros(len(rgb), 1), weights.sum(1)], -1)
+        channels = [
+            (weights * colours.view(positions.shape)).sum(1),
+            torch.zeros(len(bundle), 1),
+            weights.sum(1),
+        ]
+        if relevance is not None:
+            channels.append(relevance(positions, weights))
+        return torch.cat(channels, -1)
+
+    def render(
+        self, pose: np.ndarray, camera: Intrinsics, relevance: Composite | None = None
+    ) -> Rendering:
+        rays = ViewRays(pose[None], [camera])
+        shaded = self.shade(rays.bundle(rays.of_view(0)), relevance).numpy()
+        shaded = shaded.reshape(camera.height, camera.width, -1)
+        return Rendering(shaded[..., :3], shaded[..., 3], shaded[..., 4], shaded[..., -1])
+
+
+class SolidRelevance:
+    """Stands in for a trained relevance field: how far inside the first sphere a place is, 0.2 to
+    0.8, as rendered values of trained fields are.
+    """
+
+    def __init__(self, capture: Capture) -> None:
+        self.solid = SolidField(capture)
+
+    def __call__(self, positions: Tensor) -> Tensor:
+        """r (..., 1)."""
+        on_it = first_sphere(self.solid.in_capture(positions))
+        values = torch.from_numpy(np.where(on_it, 0.8, 0.2)).float()
+        return values.view(*positions.shape[:-1], 1)
+
+    def composite(self, positions: Tensor, weights: Tensor) -> Tensor:
+        return (weights * self(positions)).sum(-2)
+
+
+def solid_relevance(capture: Capture) -> Relevance:
+    """With the calibration of such a field: 0.5 on the person's scale lies between the two."""
+    return Relevance(SolidRelevance(capture), Calibration(0.2, 0.5, 0.8))  # type: ignore[arg-type]

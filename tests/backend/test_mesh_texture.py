@@ -1,0 +1,157 @@
+"""Textures of meshes, baked from fields whose colours are known at every place."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial import cKDTree
+
+from backend.scenes.capture import Capture
+from backend.scenes.mesh_extraction import TriangleMesh, extract_mesh
+from backend.scenes.mesh_texture import EditToBake, ShortRays, TexturedScene, texture_mesh, unwrap
+from backend.scenes.radiance_field import RadianceField
+from backend.scenes.textured_mesh import TexturedMesh
+
+from .solid_field import SolidField, first_sphere, solid_relevance
+from .test_radiance_field import TINY
+from .tiny_capture import orbit_capture
+
+SIZE = 160
+
+
+def ramps(points: np.ndarray) -> np.ndarray:
+    """Colours that tell places apart."""
+    return (0.5 + 0.15 * points).clip(0, 1)
+
+
+def blue_sphere(points: np.ndarray) -> np.ndarray:
+    """The same after an edit that makes the first sphere blue, and all else a little brighter."""
+    return np.where(
+        first_sphere(points)[:, None], (0.1, 0.1, 0.9), (ramps(points) + 0.06).clip(0, 1)
+    )
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    return orbit_capture(tmp_path_factory.mktemp("capture"), 12, 64)[0]
+
+
+@pytest.fixture(scope="module")
+def mesh(capture: Capture) -> TriangleMesh:
+    return extract_mesh(SolidField(capture), capture, resolution=64, faces=1200)
+
+
+@pytest.fixture(scope="module")
+def baked(mesh: TriangleMesh, capture: Capture) -> TexturedScene:
+    edited = SolidField(capture, blue_sphere)
+    edit = EditToBake(edited, solid_relevance(capture), 0.5)
+    return texture_mesh(mesh, SolidField(capture, ramps), capture, SIZE, edit)
+
+
+def surface(scene: TexturedScene) -> tuple[np.ndarray, np.ndarray]:
+    """Texels that faces cover, and their places."""
+    corners, none = scene.vertices[scene.faces], np.zeros((0, 3, 3))
+    found = TexturedMesh(corners, scene.uvs.astype(float), scene.texture, none).surface
+    return found.texel, found.position
+
+
+def test_no_two_faces_share_a_texel(mesh: TriangleMesh, baked: TexturedScene) -> None:
+    assert baked.uvs.shape == (len(mesh.faces), 3, 2)
+    assert baked.uvs.dtype == np.float32
+    assert 0 <= baked.uvs.min() < baked.uvs.max() <= 1
+    texel, position = surface(baked)
+    order = np.argsort(texel)
+    same = np.flatnonzero(np.diff(texel[order]) == 0)
+    apart = np.linalg.norm(position[order[same]] - position[order[same + 1]], axis=1)
+    assert apart.max(initial=0) < 0.02, "only neighbours share the texels on their edge"
+    assert len(np.unique(texel)) > 0.4 * SIZE**2, "the texture is made use of"
+
+
+def test_texels_have_the_fields_colours(baked: TexturedScene) -> None:
+    texel, position = surface(baked)
+    shown = baked.texture.reshape(-1, 3)[texel] / 255
+    apart = np.abs(shown - ramps(position)).max(axis=1)
+    assert np.median(apart) < 0.01
+    assert np.quantile(apart, 0.98) < 0.05
+
+
+def test_the_edit_is_in_the_second_texture_and_only_in_the_region(baked: TexturedScene) -> None:
+    assert baked.edited_texture is not None
+    assert baked.relevance_texture is not None
+    assert baked.region is not None
+    texel, position = surface(baked)
+    on_it = first_sphere(position)
+    region = baked.region.reshape(-1)
+    inner = np.linalg.norm(position - (0.0, 0.0, 0.6), axis=1) < 0.62
+    clear = np.abs(np.linalg.norm(position - (0.0, 0.0, 0.6), axis=1) - 0.62) > 0.05
+    assert (region[texel[clear]] == on_it[clear]).mean() > 0.97
+    outside = ~baked.region
+    assert np.array_equal(baked.edited_texture[outside], baked.texture[outside])
+    blue = baked.edited_texture.reshape(-1, 3)[texel[inner & region[texel]]] / 255
+    assert np.abs(np.median(blue, axis=0) - (0.1, 0.1, 0.9)).max() < 0.02
+    relevance = baked.relevance_texture.reshape(-1)[texel]
+    assert np.quantile(relevance[inner], 0.1) > 0.9
+    assert np.quantile(relevance[clear & ~on_it], 0.9) < 0.1
+
+
+def test_charts_have_a_margin(baked: TexturedScene) -> None:
+    """Texels just beside a chart have a colour of the chart, not black."""
+    texel, _ = surface(baked)
+    covered = np.zeros((SIZE, SIZE), bool)
+    covered.reshape(-1)[texel] = True
+    rows, columns = np.nonzero(covered)
+    tree = cKDTree(np.stack([rows, columns], 1))
+    beside = np.stack(np.nonzero(~covered), 1)
+    distance, nearest = tree.query(beside)
+    near = distance < 3
+    assert near.sum() > 500
+    chart = baked.texture[rows[nearest[near]], columns[nearest[near]]].astype(int)
+    there = baked.texture[beside[near, 0], beside[near, 1]].astype(int)
+    assert np.median(np.abs(there - chart).max(axis=1)) <= 2
+
+
+def test_without_a_relevance_field_all_of_it_is_the_region(
+    mesh: TriangleMesh, capture: Capture
+) -> None:
+    told = []
+    scene = texture_mesh(
+        mesh,
+        SolidField(capture, ramps),
+        capture,
+        48,
+        EditToBake(SolidField(capture, blue_sphere), None, 0.5),
+        lambda words, share: told.append(share),
+    )
+    assert scene.relevance_texture is None
+    assert scene.region is not None
+    assert scene.region.all()
+    assert told == sorted(told)
+    assert told[-1] <= 1
+
+
+def test_without_an_edit_there_is_one_texture(mesh: TriangleMesh, capture: Capture) -> None:
+    scene = texture_mesh(mesh, SolidField(capture, ramps), capture, 48)
+    assert scene.texture.shape == (48, 48, 3)
+    assert scene.edited_texture is None
+    assert scene.relevance_texture is None
+    assert scene.region is None
+
+
+def test_a_mesh_far_from_the_origin_is_unwrapped_as_well(mesh: TriangleMesh) -> None:
+    far = TriangleMesh(mesh.vertices * 1e-3 + 5000, mesh.faces)
+    uvs = unwrap(far, 256)
+    a, b, c = np.moveaxis(uvs.astype(float), 1, 0)
+    area = np.abs(np.linalg.det(np.stack([b - a, c - a], 1))) / 2
+    assert 0.4 < area.sum() <= 1
+
+
+def test_nerfacto_samples_short_rays_where_they_are(capture: Capture) -> None:
+    config = dataclasses.replace(TINY, covered_by=0.15)
+    field = RadianceField(config, capture.names)
+    field.cover(capture.camera_to_box, capture.intrinsics)
+    origins = torch.full((5, 3), 0.1)
+    along = torch.nn.functional.normalize(torch.ones(5, 3), dim=-1)
+    positions, _ = field.weigh(ShortRays(origins, along, 0.05).bundle(slice(0, 5)))
+    distance = (positions - origins[:, None]).norm(dim=-1)
+    assert 0 <= distance.min() < distance.max() <= 0.05
