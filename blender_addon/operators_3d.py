@@ -3,7 +3,7 @@ made one by one by the timer.
 """
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from . import scene_jobs, session, texture_edit
 from .capture import CaptureError
@@ -157,9 +157,18 @@ class WYS_OT_train_scene(_SceneOperator):
     bl_idname = "watch_your_steps.train_scene"
     bl_label = "Train"
 
+    anew: BoolProperty(options={"SKIP_SAVE"})  # type: ignore[valid-type]  # Blender reads it
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, given: bpy.types.OperatorProperties) -> str:
+        """The tooltip of the button."""
+        if given.anew:
+            return "Delete the trained field and all its edits at the backend, and train another"
+        return cls.__doc__ or ""
+
     def job(self, context: bpy.types.Context) -> NewJob:
         """Train, or go on."""
-        return scene_jobs.train(context.scene)
+        return scene_jobs.train(context.scene, self.anew)
 
 
 class WYS_OT_edit_scene(_SceneOperator):

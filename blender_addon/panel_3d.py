@@ -125,9 +125,12 @@ def _draw_training(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     in_3d = context.scene.watch_your_steps.in_3d
     _draw_title(box, "2  Train", bool(in_3d.field))
     box.row().prop(in_3d, "preset", expand=True)
-    row = box.row()
+    box.prop(in_3d, "train_iterations")
+    row = box.row(align=True)
     row.enabled = in_3d.sealed
     row.operator("watch_your_steps.train_scene", icon="RENDER_ANIMATION")
+    if in_3d.field:
+        row.operator("watch_your_steps.train_scene", text="", icon="FILE_REFRESH").anew = True
     _draw_job(box, context, {"train"})
     if in_3d.field:
         words.paragraph(box, context, in_3d.field, inset=24)
@@ -141,6 +144,7 @@ def _draw_edit(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     column.prop(in_3d, "threshold", slider=True)
     column.prop(settings, "text_guidance")
     column.prop(in_3d, "steps")
+    column.prop(in_3d, "edit_iterations")
     if in_3d.threshold != SUGGESTED:
         box.label(text=f"Suggested threshold: {SUGGESTED}", icon="INFO")
     if in_3d.edit:

@@ -124,6 +124,13 @@ class SceneIn3D(bpy.types.PropertyGroup):
         items=PRESETS,
         default="preview",
     )
+    train_iterations: IntProperty(
+        name="Iterations",
+        description="Training steps at most; 0: as many as the preset has",
+        default=0,
+        min=0,
+        max=1_000_000,
+    )
     threshold: FloatProperty(
         name="Threshold",
         description=(
@@ -142,6 +149,13 @@ class SceneIn3D(bpy.types.PropertyGroup):
         min=1,
         soft_max=100,
         max=1000,
+    )
+    edit_iterations: IntProperty(
+        name="Iterations",
+        description="Training steps with edited views at most; 0: as many as the preset has",
+        default=0,
+        min=0,
+        max=1_000_000,
     )
     stack: BoolProperty(
         name="On Top of the Last Edit",

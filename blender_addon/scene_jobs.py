@@ -106,14 +106,20 @@ def _sealed_capture(scene: bpy.types.Scene) -> str:
     return capture
 
 
-def train(scene: bpy.types.Scene) -> NewJob:
-    """Train the radiance field of the scene's capture, or go on with it.
+def train(scene: bpy.types.Scene, anew: bool = False) -> NewJob:
+    """Train the radiance field of the scene's capture, or go on with it; or, where it is asked
+    for, delete it and its edits first.
 
     Raises:
         SessionError: there is no complete capture.
     """
     in_3d = scene.watch_your_steps.in_3d
-    request = TrainSceneRequest(capture=_sealed_capture(scene), preset=in_3d.preset)
+    request = TrainSceneRequest(
+        capture=_sealed_capture(scene),
+        preset=in_3d.preset,
+        iterations=in_3d.train_iterations or None,
+        anew=anew,
+    )
     return NewJob("train", "", request.capture, Sending(lambda _: request))
 
 
@@ -152,6 +158,7 @@ def edit_scene(scene: bpy.types.Scene) -> NewJob:
         text_guidance=settings.text_guidance,
         image_guidance=settings.image_guidance,
         steps=in_3d.steps,
+        iterations=in_3d.edit_iterations or None,
         seed=settings.seed,
         base=in_3d.edit if in_3d.stack and in_3d.edit else None,
     )

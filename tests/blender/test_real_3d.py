@@ -72,6 +72,29 @@ def test_a_texture_turns_from_red_to_blue(ready: SimpleNamespace) -> None:
     assert middle[2] > middle[0] + 30, f"blue, not red: {middle}"
 
 
+@pytest.mark.slow
+def test_a_scene_is_captured_trained_and_edited(ready: SimpleNamespace) -> None:
+    """In far too few steps for a good one: what is right here is the way there and back."""
+    scene, session = bpy.context.scene, ready.session
+    settings, in_3d = scene.watch_your_steps, scene.watch_your_steps.in_3d
+    settings.instruction = "turn the red ball blue"
+    in_3d.views, in_3d.size, in_3d.steps = 8, 24, 1
+    in_3d.train_iterations = in_3d.edit_iterations = 12
+    for operator in ("capture_scene", "train_scene", "edit_scene"):
+        getattr(OPS, operator)()
+        session.wait_for_job(scene, JOB_SECONDS)
+    assert in_3d.field.startswith("Trained for 12 steps")
+    assert in_3d.edit.startswith("turn-the-red-ball-blue-")
+    sheet = ready.pictures.read_rgb(in_3d.pictures)
+    assert sheet.shape[1] == 3 * 24
+    session.wait(lambda: bool(session.scene_state(scene).edits), JOB_SECONDS)
+    (edit,) = session.scene_state(scene).edits
+    assert (edit.name, edit.finished) == (in_3d.edit, True)
+    OPS.undo_scene_edit()
+    session.wait(lambda: in_3d.edit == "", JOB_SECONDS)
+    assert session.scene_state(scene).edits == ()
+
+
 def test_a_capture_is_sent_checked_and_kept(ready: SimpleNamespace, demo: Server) -> None:
     """And what makes no sense of it is refused in the backend's words."""
     scene, session = bpy.context.scene, ready.session

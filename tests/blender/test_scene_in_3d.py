@@ -294,6 +294,10 @@ def test_step_by_step_and_an_undo(
 ) -> None:
     run(connected, "capture_scene")
     run(connected, "train_scene")
+    assert not submits(server)[-1].request.anew
+    OPS.train_scene(anew=True)
+    connected.session.wait_for_job(scene, SECONDS)
+    assert submits(server)[-1].request.anew
     run(connected, "bring_mesh")
     assert submits(server)[-1].request.edit is None
     thing = check_mesh(server, "Scene in 3D")
