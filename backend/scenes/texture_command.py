@@ -1,10 +1,8 @@
 """`python -m backend scene texture`: an edited texture for a mesh that Blender has written."""
 
 import argparse
-import contextlib
 import dataclasses
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from PIL import Image
 from backend.contact_sheet import Tile, contact_sheet
 from backend.report import Report
 from backend.scenes.mesh_folder import MeshFolder, read_mesh_folder
+from backend.scenes.new_folder import appearing, check_new
 from protocol.messages import DEFAULT_SEEDS
 
 if TYPE_CHECKING:
@@ -68,9 +67,7 @@ def run_texture(
         MeshError, ModelNotFound, ValueError, FloatingPointError, OSError: the folder, the model or
             a setting cannot be used, or DIR is there already; nothing was written.
     """
-    out: Path = options.out.resolve()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is not empty: name a new folder with --out.")
+    out = check_new(options.out)
     if options.seeds < 1 or options.steps < 1:
         raise ValueError("--seeds and --steps must be 1 or more.")
     if not (options.text_guidance >= 0 and options.image_guidance >= 0):
@@ -91,7 +88,7 @@ def run_texture(
         rounds=options.rounds,
         seed=options.seed,
     )
-    with _appearing(out) as unfinished:
+    with appearing(out) as unfinished:
         with report.stage("loading the model"):
             editor = Editor.from_pretrained(options.model, options.device, options.dtype)
         backbone = editor.backbone
@@ -116,25 +113,6 @@ def run_texture(
     for line in _summary(report.figures):
         print(line)
     print(f"wrote texture.png, relevance.png, views, contact_sheet.png and report.json to {out}")
-
-
-@contextlib.contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
-    """A new folder beside `out`, which becomes it in one step at the block's end; nothing is left
-    of it after an error.
-    """
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    if unfinished.exists():
-        shutil.rmtree(unfinished)  # of a process that was killed
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-        if out.exists():
-            out.rmdir()  # empty; Windows replaces no folder
-        unfinished.replace(out)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
 
 
 def _figures(folder: MeshFolder, edit: "MeshEdit", seconds: float) -> dict[str, Any]:

@@ -14,22 +14,11 @@ from backend.scenes.radiance_field import RadianceField
 from backend.scenes.textured_mesh import TexturedMesh
 
 from .solid_field import SolidField, first_sphere, solid_relevance
+from .solid_scene import blue_sphere, ramps
 from .test_radiance_field import TINY
 from .tiny_capture import orbit_capture
 
 SIZE = 160
-
-
-def ramps(points: np.ndarray) -> np.ndarray:
-    """Colours that tell places apart."""
-    return (0.5 + 0.15 * points).clip(0, 1)
-
-
-def blue_sphere(points: np.ndarray) -> np.ndarray:
-    """The same after an edit that makes the first sphere blue, and all else a little brighter."""
-    return np.where(
-        first_sphere(points)[:, None], (0.1, 0.1, 0.9), (ramps(points) + 0.06).clip(0, 1)
-    )
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,183 @@
+"""`python -m backend scene mesh`: a textured mesh of a scene."""
+
+import argparse
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from backend.contact_sheet import Tile, contact_sheet
+from backend.report import Report
+from backend.scenes.mesh_files import WRITERS, MeshToWrite
+from backend.scenes.new_folder import appearing, check_new
+from backend.scenes.textured_mesh import MeshView, SeenTexture, TexturedMesh, see_texture
+
+if TYPE_CHECKING:
+    from backend.scenes.mesh_texture import TexturedScene
+    from backend.scenes.scene import Scene
+
+FACES, TEXTURE_SIZE = 10_000, 1024
+SMALLEST_TEXTURE, LARGEST_TEXTURE = 16, 8192
+SHEET_VIEWS = 4
+SAMPLES = 2
+"""Points a pixel, along each side, at which the mesh is compared with the views."""
+
+
+def add_mesh_command(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `scene mesh` to the scene commands."""
+    mesh = kinds.add_parser(
+        "mesh",
+        help="make a textured mesh of a scene whose field is trained",
+        description="Write DIR/original.glb with the colours of the scene, in the capture's "
+        "coordinates; with --edit also DIR/edited.glb and DIR/relevance.png (of each texel). "
+        "Outside the edited region both have the same colours. DIR also gets the textures as "
+        ".png, contact_sheet.png (the views, and the mesh from there) and report.json, and "
+        "appears when all of it is there.",
+    )
+    mesh.add_argument("folder", type=Path, metavar="FOLDER")
+    mesh.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    mesh.add_argument("--edit", metavar="NAME", help="of the scene's edits")
+    mesh.add_argument(
+        "--faces", type=int, default=FACES, metavar="N", help=f"at most; 0 for all ({FACES})"
+    )
+    mesh.add_argument(
+        "--texture-size",
+        type=int,
+        default=TEXTURE_SIZE,
+        metavar="N",
+        help=f"pixels a side ({TEXTURE_SIZE})",
+    )
+    mesh.add_argument(
+        "--resolution",
+        type=int,
+        metavar="N",
+        help="grid cells along the longest side of what the views see (160)",
+    )
+    mesh.add_argument("--format", choices=tuple(WRITERS), default="glb", help="(glb)")
+    mesh.add_argument("--downscale", type=float, default=1.0, help="as it was trained with (1)")
+    mesh.add_argument("--work", type=Path, metavar="DIR", help="work folder (FOLDER/.wys)")
+    mesh.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+    mesh.set_defaults(run_scene=run_mesh, cancelled="cancelled; nothing was written")
+
+
+def run_mesh(
+    options: argparse.Namespace, report: Report, on_progress: Callable[[str, float], None]
+) -> None:
+    """Do it.
+
+    Raises:
+        EditError, CaptureError, CheckpointError, MeshError, ValueError, OSError: the scene, the
+            edit or a setting cannot be used, or DIR is there already; nothing was written.
+    """
+    out = check_new(options.out)
+    if not SMALLEST_TEXTURE <= options.texture_size <= LARGEST_TEXTURE:
+        raise ValueError(f"--texture-size must be {SMALLEST_TEXTURE} to {LARGEST_TEXTURE}.")
+    # Only now: torch and nerfstudio take seconds to load.
+    from backend.scenes.mesh_extraction import RESOLUTION
+    from backend.scenes.scene import Scene
+    from backend.scenes.scene_mesh import mesh_of_scene
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    scene = Scene.open(options.folder, options.downscale, options.work, options.device)
+    edit = None if options.edit is None else scene.edited(options.edit)
+    report.settings["resolution"] = options.resolution or RESOLUTION
+    with appearing(out) as unfinished:
+        with report.stage("mesh and textures"):
+            made = mesh_of_scene(
+                scene,
+                edit,
+                options.faces or None,
+                options.texture_size,
+                report.settings["resolution"],
+                on_progress,
+            )
+        with report.stage("writing"):
+            textures = {"original": made.texture}
+            if made.edited_texture is not None:
+                textures["edited"] = made.edited_texture
+            for name, texture in textures.items():
+                mesh = MeshToWrite(made.vertices, made.faces, made.uvs, texture, name)
+                WRITERS[options.format](unfinished / f"{name}.{options.format}", mesh)
+                Image.fromarray(texture).save(unfinished / f"{name}.png")
+            if made.relevance_texture is not None:
+                grey = np.rint(made.relevance_texture * 255).astype(np.uint8)
+                Image.fromarray(grey).save(unfinished / "relevance.png")
+        with report.stage("pictures"):
+            report.figures |= _figures(made) | _compare(scene, made, unfinished)
+        report.write(unfinished)
+    on_progress("Written", 1.0)
+    figures = report.figures
+    print(
+        f"{figures['vertices']} vertices, {figures['faces']} faces; with its texture it is "
+        f"{figures['difference_from_views']:.2%} from the views"
+    )
+    if made.edited_texture is not None:
+        print(
+            f"{figures['region_share_of_mesh']:.1%} of the mesh's texels are in the edited region"
+        )
+    names = ", ".join(f"{name}.{options.format}" for name in textures)
+    print(f"wrote {names}, their textures, contact_sheet.png and report.json to {out}")
+
+
+def _figures(made: "TexturedScene") -> dict[str, Any]:
+    figures: dict[str, Any] = {
+        "vertices": len(made.vertices),
+        "faces": len(made.faces),
+        "extent": np.ptp(made.vertices, axis=0).round(6).tolist(),
+    }
+    if made.edited_texture is None or made.region is None:
+        return figures
+    on_mesh = np.zeros(made.region.size, np.bool_)
+    on_mesh[_textured(made, made.texture).surface.texel] = True
+    region = made.region.reshape(-1) & on_mesh
+    before, after = (
+        texture.reshape(-1, 3).astype(np.float64) / 255
+        for texture in (made.texture, made.edited_texture)
+    )
+    return figures | {
+        "region_share_of_mesh": float(region.sum() / on_mesh.sum()),
+        "change_inside": float(np.abs(after - before)[region].mean()) if region.any() else None,
+        "outside_is_original": np.array_equal(
+            made.texture[~made.region], made.edited_texture[~made.region]
+        ),
+    }
+
+
+def _compare(scene: "Scene", made: "TexturedScene", out: Path) -> dict[str, Any]:
+    """Writes contact_sheet.png: views, and the mesh from there. How far the mesh is from the views,
+    the mean absolute difference where it covers pixels, as a share of the range of colours.
+    """
+    capture, rows, apart = scene.capture, [], []
+    textures = [made.texture]
+    if made.edited_texture is not None:
+        textures.append(made.edited_texture)
+    mesh = _textured(made, made.texture)
+    names = capture.names
+    for name in [names[k * len(names) // SHEET_VIEWS] for k in range(min(SHEET_VIEWS, len(names)))]:
+        camera = scene.camera(name)
+        image = capture.read(names.index(name)).image
+        seen = see_texture(mesh, MeshView(image, camera.intrinsics, camera.pose), SAMPLES, 1.0)
+        shown = [_show(seen, texture) for texture in textures]
+        whole = seen.coverage == 1
+        apart.append(np.abs(shown[0].astype(np.float64) - image)[whole].ravel() / 255)
+        words = ("the mesh", "the edited mesh")
+        tiles: list[Tile] = [(Image.fromarray(image), f"view {name}")]
+        tiles += [(Image.fromarray(s), w) for s, w in zip(shown, words, strict=False)]
+        rows.append(tiles)
+    contact_sheet(rows).save(out / "contact_sheet.png")
+    values = np.concatenate(apart)
+    return {"difference_from_views": float(values.mean()) if len(values) else None}
+
+
+def _textured(made: "TexturedScene", texture: NDArray[np.uint8]) -> TexturedMesh:
+    none = np.zeros((0, 3, 3))
+    return TexturedMesh(made.vertices[made.faces], made.uvs.astype(np.float64), texture, none)
+
+
+def _show(seen: SeenTexture, texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3): the mesh before black."""
+    return np.rint(seen.render(texture.astype(np.float32)).clip(0, 255)).astype(np.uint8)

@@ -1,0 +1,56 @@
+"""A textured mesh of a scene, unedited or with an edit."""
+
+from typing import TYPE_CHECKING
+
+from backend.scenes.mesh_extraction import RESOLUTION, OnMeshProgress, extract_mesh
+from backend.scenes.mesh_texture import EditToBake, TexturedScene, texture_mesh
+
+if TYPE_CHECKING:
+    from backend.scenes.scene import Scene
+    from backend.scenes.scene_edit import SceneEdit
+
+EXTRACTION = 0.4
+"""Share of the time that the mesh takes, without its textures."""
+
+
+def mesh_of_scene(
+    scene: "Scene",
+    edit: "SceneEdit | None" = None,
+    faces: int | None = None,
+    texture_size: int = 1024,
+    resolution: int = RESOLUTION,
+    on_progress: OnMeshProgress | None = None,
+) -> TexturedScene:
+    """Extract the surface and bake its textures.
+
+    Args:
+        scene: with a trained field.
+        edit: whose surface it is where it is given, as an edit may change shapes too; its texture
+            comes beside that of the field before it.
+        faces: how many at most; None to leave all.
+        texture_size: pixels of a side of the textures.
+        resolution: grid cells along the longest side of what the views see.
+        on_progress: told what is being done.
+
+    Raises:
+        MeshError: no surface is seen, or a setting is out of range.
+        CheckpointError: a field is missing, unfinished or damaged.
+    """
+    report = on_progress or (lambda words, share: None)
+    before = scene.field if edit is None else edit.original_field
+    baked = None if edit is None else EditToBake(edit.field, edit.relevance, edit.threshold)
+    mesh = extract_mesh(
+        before if edit is None else edit.field,
+        scene.capture,
+        resolution,
+        faces,
+        lambda words, share: report(words, EXTRACTION * share),
+    )
+    return texture_mesh(
+        mesh,
+        before,
+        scene.capture,
+        texture_size,
+        baked,
+        lambda words, share: report(words, EXTRACTION + (1 - EXTRACTION) * share),
+    )
