@@ -142,11 +142,9 @@ def _edit(
 
 def _edit_config(request: EditSceneRequest) -> SceneEditConfig:
     config = EDIT_PRESETS[request.preset]
-    iterations = request.iterations or config.iterations
     return dataclasses.replace(
         config,
-        iterations=iterations,
-        settling=config.settling * iterations // config.iterations,
+        iterations=request.iterations or config.iterations,
         steps=request.steps,
         text_guidance=request.text_guidance,
         image_guidance=request.image_guidance,

@@ -102,7 +102,7 @@ PRESETS = {
         appearance=0,
         optimise_cameras=False,
         far=5.0,
-        covered_by=0.15,
+        covered_by=0.35,
         scale_gradients=True,
         final_learning_rate=1e-3,
         decay_iterations=800,
@@ -200,8 +200,8 @@ class SceneEditConfig:
     """Of the radiance field during the update, at its start; None goes on with the field's own."""
     final_learning_rate: float = 1e-3
     """What it decays to, exponentially, over all iterations, where `learning_rate` is given."""
-    settling: int = 0
-    """Steps at the end in which no view is edited any more."""
+    settling: float = 0.0
+    """Share of the steps, at their end, in which no view is edited any more."""
     stop_gain: float = 0.1
     """Decibels of agreement among the edited views that count as progress in a round..."""
     stop_patience: int = 0
@@ -216,7 +216,7 @@ EDIT_PRESETS = {
         first_level=0.98,
         anneal=0.5,
         learning_rate=5e-3,
-        settling=100,
+        settling=0.15,
         stop_patience=1,
     ),
     "full": SceneEditConfig(),

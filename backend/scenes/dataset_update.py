@@ -147,7 +147,7 @@ class DatasetUpdate:
         """
         if step % self._config.edit_every or self.count > step // self._config.edit_every:
             return
-        if step >= self._config.iterations - self._config.settling:
+        if step >= self._config.iterations * (1 - self._config.settling):
             return
         index, seed, level = self._next()
         views = self.training.views

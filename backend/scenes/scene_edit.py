@@ -257,6 +257,8 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
         raise ValueError("iterations, edit_every and steps must be 1 or more.")
     if not (config.text_guidance >= 0 and config.image_guidance >= 0):
         raise ValueError("Text and image guidance must be 0 or more.")
+    if not 0.0 <= config.settling < 1.0:
+        raise ValueError(f"The share of settling must lie in 0..1, not at {config.settling}.")
 
 
 def _start(

@@ -33,7 +33,7 @@ QUICK = SceneEditConfig(
     relevance_seeds=(0, 1),
     relevance_field=RelevanceConfig(iterations=30, rays=256, levels=3, log2_table_size=10),
     learning_rate=5e-3,
-    settling=2,
+    settling=0.1,
 )
 VIEWS = 8
 
@@ -125,7 +125,7 @@ def test_every_view_has_its_turn_in_every_round(scene: Scene, editor: Editor) ->
     rounds = [[v.name for v in edit.views if v.count // len(names) == k] for k in range(2)]
     assert all(len(set(r)) == len(r) and set(r) <= set(names) for r in rounds)
     assert rounds[0] != rounds[1]
-    # 14 edits are due in 30 steps of which the last 2 settle; views without a region are left out
+    # 14 edits are due in 30 steps of which the last 3 settle; views without a region are left out
     assert max(turns) <= 13
     assert all(v.step == 2 * v.count for v in edit.views)
     first = [v for v in edit.views if v.count < len(names)]
@@ -146,7 +146,7 @@ def test_the_papers_levels_are_drawn_from_all_of_the_range(scene: Scene, editor:
         QUICK, first_level=None, anneal=1.0, iterations=50, relevance=False
     )
     levels = [view.noise_level for view in scene.edit(INSTRUCTION, editor, config=config).views]
-    assert len(levels) == 24
+    assert len(levels) == 23  # due every 2 of 50 steps, the last tenth left out
     assert 0.02 <= min(levels) < 0.3
     assert 0.7 < max(levels) <= 0.98
 
