@@ -1,8 +1,8 @@
 """The prompt check: does the model see where an instruction applies?
 
 An instruction that names nothing in the picture still gives a map, because every map is stretched
-to 0..1. But what it would change then depends on the noise, while a change that the model is sure
-of comes out alike for every noise.
+to 0..1. But what it would change then depends on the noise and is faint, while a change that the
+model is sure of comes out alike for every noise.
 """
 
 import json
@@ -16,30 +16,34 @@ CALIBRATION_FILE = "prompt_check.json"
 DEFAULT_EVIDENCE_LIMIT = 0.1
 """For a model without a calibration: its differences hardly have anything in common. Low, because
 nothing is known about such a model; what it lets pass need not apply."""
+FAINT = 5e-4
+"""Mean square of differences, in units of the noise's variance, at which the evidence is a half at
+most: a model that would change nothing still gives faint differences, which repeat themselves as
+well. Any value from 5e-5 to 2e-2 tells equally well (validation scenes, evaluation/README.md).
+"""
 
 
 def evidence(differences: NDArray[np.float32]) -> float | None:
     """How much of its differences a model repeats from noise to noise.
 
-    The mean scalar product of the differences of two seeds, relative to that of a seed's with
-    themselves: 1 where all are the same, about 0 where they have nothing in common. Both are
-    energies, so how large a model's differences are makes no difference.
+    The mean product of the differences of two seeds, relative to the mean square of a seed's own
+    and FAINT: near 1 where strong differences are all the same, about 0 where they have nothing in
+    common or there are hardly any. Every model predicts noise of unit variance, so the strength
+    means the same for all.
 
     Args:
         differences: (seeds, c, h, w), eps(I_t, I, text) - eps(I_t, I, "") with their signs.
 
     Returns:
-        0..1, or None with one seed, which cannot tell. 0 where all differences are 0.
+        0..1, or None with one seed, which cannot tell.
     """
     seeds = len(differences)
     if seeds < 2:
         return None
     flat = differences.reshape(seeds, -1).astype(np.float64)
-    own = float((flat**2).sum()) / seeds
-    if own <= 0:
-        return 0.0
-    shared = (float((flat.sum(axis=0) ** 2).sum()) - seeds * own) / (seeds * (seeds - 1))
-    return min(max(shared / own, 0.0), 1.0)
+    own = float((flat**2).mean())
+    shared = (seeds * float((flat.mean(axis=0) ** 2).mean()) - own) / (seeds - 1)
+    return min(max(shared / (own + FAINT), 0.0), 1.0)
 
 
 def read_evidence_limit(folder: Path) -> float:

@@ -1,6 +1,7 @@
 """Relevance maps and guided edits against the papers' equations and diffusers' own pipeline."""
 
 import itertools
+import math
 import shutil
 
 import numpy as np
@@ -18,6 +19,7 @@ from backend.editing.guided_edit import timesteps
 from backend.editing.prompt_check import (
     CALIBRATION_FILE,
     DEFAULT_EVIDENCE_LIMIT,
+    FAINT,
     evidence,
     write_evidence_limit,
 )
@@ -377,9 +379,11 @@ def test_evidence_tells_what_all_noises_have_in_common(editor):
     for share in (0.0, 0.3, 0.9, 1.0):  # of the energy
         drawn = np.sqrt(share) * same + np.sqrt(1 - share) * noise
         assert evidence(drawn) == pytest.approx(share, abs=0.05)
-        assert evidence(1000 * drawn) == pytest.approx(evidence(drawn))
-    pairs = [(a * b).sum() for a, b in itertools.permutations(drawn, 2)]
-    assert evidence(drawn) == pytest.approx(np.mean(pairs) / np.mean((drawn**2).sum((1, 2, 3))))
+        assert evidence(1000 * drawn) == pytest.approx(evidence(drawn), abs=1e-3)
+        assert evidence(math.sqrt(FAINT) * drawn) == pytest.approx(share / 2, abs=0.05)
+        assert evidence(0.01 * math.sqrt(FAINT) * drawn) < 2e-4
+    pairs = [(a * b).mean() for a, b in itertools.permutations(drawn, 2)]
+    assert evidence(drawn) == pytest.approx(np.mean(pairs) / (np.mean(drawn**2) + FAINT))
     assert evidence(np.zeros((2, 4, 3, 3))) == 0
     assert evidence(noise[:1]) is None
     editor.set_image(random_image(64, 64))
