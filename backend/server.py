@@ -58,6 +58,8 @@ logger = logging.getLogger("backend.server")
 CLIENTS, WORKER = "clients", "worker"
 """ZAP domains: who may connect to which socket."""
 POLL_MS = 100
+STOP_SECONDS = 10
+"""That the worker has to write its checkpoint when the server is stopped."""
 CAPABILITIES = (
     "relevance_request",
     "edit_request",
@@ -130,7 +132,7 @@ class Worker:
         """End the process, first kindly."""
         self.process.terminate()
         try:
-            self.process.wait(5)
+            self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from backend.scenes import checkpoint, radiance_training
@@ -35,7 +36,7 @@ def answer_scene(
     capture = message.capture
     try:
         state = captures.state(capture)
-        scene = Scene.open(captures.folder(capture), device="cpu") if state.sealed else None
+        scene = _open(captures.folder(capture)) if state.sealed else None
         undone = message.edit if isinstance(message, UndoSceneEdit) else None
         if scene is not None and undone is not None and undone in scene.edits():
             scene.undo(undone)
@@ -55,6 +56,14 @@ def answer_scene(
         logger.exception("capture %s", capture)
         code, words = "storage", out_of_room(error)
     return Error(code=code, message=words, job=capture)
+
+
+@lru_cache(maxsize=64)
+def _open(folder: Path) -> Scene:
+    """A sealed capture, whose checks need not be made again for every question: of the scene only
+    its work folder is looked at.
+    """
+    return Scene.open(folder, device="cpu")
 
 
 def _field(scene: Scene) -> FieldState | None:

@@ -95,6 +95,14 @@ class _Line:
         self._socket.connect(endpoint)
         self._cancelled: set[str] = set()
         self._submitted: list[Submit] = []
+        self._works = self._ends = False
+        signal.signal(signal.SIGTERM, self._end)
+
+    def _end(self, *_: object) -> None:
+        """Leave, but let a job come to its next word first, where it writes what it keeps."""
+        self._ends = True
+        if not self._works:
+            os._exit(0)  # at once: there is nothing to tidy up, and the server waits
 
     def send(self, message: WorkerMessage) -> None:
         self._socket.send_multipart(codec.encode(message), copy=False)
@@ -105,16 +113,20 @@ class _Line:
         self._context.term()
 
     def next_job(self) -> Submit:
-        """Wait for a job."""
+        """Wait for a job; leave where this process is to end."""
+        self._works = False
+        if self._ends:
+            os._exit(0)
         while not self._submitted:
             self._receive()
+        self._works = True
         return self._submitted.pop(0)
 
     def is_cancelled(self, job: str) -> bool:
-        """Look, without waiting, whether the server has cancelled `job`."""
+        """Look, without waiting, whether the server has cancelled `job`, or ends."""
         while self._socket.poll(0):
             self._receive()
-        return job in self._cancelled
+        return self._ends or job in self._cancelled
 
     def _receive(self) -> None:
         message = codec.decode_client_message(self._socket.recv_multipart())
@@ -166,7 +178,7 @@ def _do(
             return
         told = now
         if preview is not None:
-            preview = _small(preview)
+            preview = smaller(preview)
         line.send(Progress(job=job, stage=stage, fraction=fraction, preview=preview))
 
     try:
@@ -190,7 +202,7 @@ def _do(
         return Failed(job=job, code="internal", message=words)
 
 
-def _small(preview: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def smaller(preview: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The picture (h, w, 3) with at most 256 pixels a side."""
     height, width = preview.shape[:2]
     factor = LARGEST_PREVIEW / max(height, width)

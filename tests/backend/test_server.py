@@ -63,7 +63,7 @@ def running_server(model, folder, *arguments):
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(60)
         reader.join(5)
 
 
@@ -367,7 +367,7 @@ def test_stop_signal_ends_it_cleanly_and_tells_its_clients(tiny_model, tmp_path,
             if isinstance(event, Progress):
                 process.send_signal(getattr(signal, name))
                 break
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         *_, last = client.events(job)
         assert isinstance(last, Failed)
         assert last.code == "server_stopped"

@@ -1,5 +1,6 @@
 """Textures, fields and their edits over a real socket: a real server process, its worker killed."""
 
+import json
 import os
 import signal
 import sys
@@ -341,3 +342,20 @@ def test_an_edit_is_paused_gone_on_with_listed_stacked_and_undone(client, traine
     assert client.undo_scene_edit(trained, "red").edits == ()
     assert client.undo_scene_edit(trained, "red").edits == ()
     assert client.scene(trained).field.finished
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends processes without a word")
+def test_a_stopped_server_keeps_what_was_trained(client, server):
+    """The last test here, as it stops the server of all the others."""
+    capture = send_scene(client)
+    job = client.submit(TrainSceneRequest(capture=capture, iterations=100_000))
+    seen = 0
+    for event in client.events(job):
+        if step_in(event) and not seen:
+            seen = step_in(event)
+            server[1].send_signal(signal.SIGTERM)
+    assert isinstance(event, Failed)
+    assert event.code == "server_stopped"
+    assert server[1].wait(60) == 0
+    kept = json.loads((server[0] / "captures" / capture / ".wys" / "radiance.json").read_text())
+    assert kept["step"] >= seen
