@@ -43,9 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command = ["python", "-m", "backend", *(sys.argv[1:] if arguments is None else arguments)]
     if options.command == "evaluate":
-        from backend.evaluation import relevance
-
-        return relevance.run(options, command)
+        return _evaluate(options, command)
     if options.command == "bench":
         from backend.scenes import bench_radiance
 
@@ -76,6 +74,16 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"note: {note}")
     print(f"wrote {', '.join(written)} to {options.out}")
     return 0
+
+
+def _evaluate(options: argparse.Namespace, command: list[str]) -> int:
+    if options.what == "scene":
+        from backend.evaluation import scene
+
+        return scene.run(options, command)
+    from backend.evaluation import relevance
+
+    return relevance.run(options, command)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -169,6 +177,35 @@ def _parser() -> argparse.ArgumentParser:
         "--calibrate",
         action="store_true",
         help="write the prompt check's limit into the model's folder; validation scenes only",
+    )
+    scenes = kinds.add_parser(
+        "scene",
+        help="fields and 3D edits on held-out scenes of the demo world",
+        description="Write DIR/figures.md, DIR/contact_sheet.png and DIR/report.json. The captures "
+        "and their fields are kept in DIR/scenes: the same command goes on with them.",
+    )
+    scenes.add_argument("--out", type=Path, required=True, metavar="DIR")
+    scenes.add_argument("--model", default="demo", help="hub id, folder or demo (demo)")
+    scenes.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+    scenes.add_argument("--dtype", default="auto", help="auto, float32, float16, bfloat16")
+    scenes.add_argument("--scenes", type=int, default=2, metavar="N", help="how many (2)")
+    scenes.add_argument(
+        "--seeds",
+        choices=("test", "validation"),
+        default="test",
+        help="which scenes: test for figures that are published, validation to choose by (test)",
+    )
+    scenes.add_argument("--views", type=int, default=24, metavar="N", help="of a capture (24)")
+    scenes.add_argument("--side", type=int, default=128, help="pixels of a view (128)")
+    scenes.add_argument(
+        "--preset", choices=("preview", "full"), default="preview", help="of field and edit"
+    )
+    scenes.add_argument("--edits", type=int, default=1, metavar="N", help="edits, of these (1)")
+    scenes.add_argument(
+        "--ablation", action="store_true", help="edit without the relevance field, too"
+    )
+    scenes.add_argument(
+        "--text-guidance", type=float, default=7.5, help="of the edits (7.5; demo model: 2)"
     )
     bench = commands.add_parser("bench", help="how fast this machine is")
     benches = bench.add_subparsers(dest="what", required=True)

@@ -63,6 +63,35 @@ def orbit(camera: Camera, count: int, height: int, width: int) -> list[View]:
     return [View(c, camera_to_world(c), intrinsics(c, height, width)) for c in around]
 
 
+RING_FOV = math.radians(45)
+RINGS = tuple(math.radians(degrees) for degrees in (15, 32.5, 50))
+"""Elevations of cameras around things."""
+RING_FILLED = 0.75
+"""Share of the picture's side that the ball around the things takes up."""
+
+
+def rings(middle: Vector, radius: float, count: int, turn: float = 0.0) -> list[Camera]:
+    """`count` cameras that look at a ball from all around, for a reconstruction: in even steps of
+    azimuth, neighbours at different elevations, as the Blender extension places them too.
+
+    Args:
+        middle, radius: of the ball, in metres.
+        count: of the cameras.
+        turn: how far all are moved on, in steps of azimuth: at 0.5 they stand between those at 0.
+    """
+    distance = radius / (RING_FILLED * math.tan(RING_FOV / 2))
+    return [
+        orbit_camera(
+            2 * math.pi * (number + turn) / count,
+            RINGS[number % len(RINGS)],
+            distance,
+            middle,
+            RING_FOV,
+        )
+        for number in range(count)
+    ]
+
+
 def camera_to_world(camera: Camera) -> Array:
     """The camera's pose, float64 (4, 4)."""
     position = np.array(camera.position, np.float64)

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from backend.demo import world
 from backend.demo.pool import Sample
-from backend.demo.render import render
+from backend.demo.render import Rendering, render
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -116,9 +116,15 @@ def shown_colours(sample: Sample) -> dict[str, Means]:
     target = sample.edit.target
     if sample.edit.kind != "recolour" or target is None:
         return {}
-    inside = sample.mask > 0.5
     picture = render(sample.scene, sample.camera, *sample.mask.shape)
-    surface = world.surface_of(sample.scene, target)
+    return colours_of(picture, target, sample.mask > 0.5)
+
+
+def colours_of(picture: Rendering, target: int | str, inside: Mask) -> dict[str, Means]:
+    """The mean of the pixels `inside` of a picture with its target in every colour, float64 (3,)
+    each.
+    """
+    surface = world.surface_of(picture.scene, target)
     return {
         colour: picture.recoloured(target, world.painted(surface, colour))[inside].mean(axis=0)
         for colour in world.COLOURS

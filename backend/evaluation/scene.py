@@ -1,0 +1,251 @@
+"""`python -m backend evaluate scene`: figures of fields and 3D edits on scenes of the demo world.
+
+Each scene is captured from cameras all around; all is measured in other views, whose truth the
+world knows. Writes report.json, figures.md, contact_sheet.png, and under scenes/ the captures with
+their fields: the same command goes on with them where it was stopped.
+"""
+
+import argparse
+import dataclasses
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from backend.contact_sheet import Tile, contact_sheet
+from backend.editing import Editor, ModelNotFound
+from backend.evaluation import scene_figures
+from backend.evaluation.maps import Table
+from backend.evaluation.relevance import markdown
+from backend.evaluation.samples import SEEDS
+from backend.evaluation.scene_figures import Figures, Located
+from backend.evaluation.scene_world import HELD_OUT, WorldScene, draw
+from backend.report import Report
+from backend.scenes.config import EDIT_PRESETS, PRESETS, SceneEditConfig
+from backend.scenes.scene import Scene
+from backend.scenes.scene_edit import MIDDLE, SceneEdit
+from backend.scenes.training import Progress
+
+GUIDED, ALONE = "with the relevance field", "without the relevance field"
+SHEET_VIEWS = 3
+RELEVANCE = "relevance"
+"""Name of the edit folder that holds nothing but a relevance field."""
+
+
+@dataclass
+class Measured:
+    """What was measured on one scene.
+
+    Attributes:
+        located: where the instruction applies.
+        figures: of the fields.
+        edits: figures of each edit, by way of editing.
+        guided: the edit with the relevance field, where one was made.
+    """
+
+    world: WorldScene
+    scene: Scene
+    located: Located
+    figures: Figures
+    edits: dict[str, Figures] = field(default_factory=dict)
+    guided: SceneEdit | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its row in the tables."""
+        return f"{self.world.seed}: {self.world.edit.instruction}"
+
+
+def run(options: argparse.Namespace, command: list[str]) -> int:
+    """Measure and write; the exit status."""
+    try:
+        return _run(options, command)
+    except (ModelNotFound, ValueError, FloatingPointError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(options: argparse.Namespace, command: list[str]) -> int:
+    config = dataclasses.replace(EDIT_PRESETS[options.preset], text_guidance=options.text_guidance)
+    report = Report(
+        command,
+        settings={
+            "scenes": options.scenes,
+            "seeds": options.seeds,
+            "views": options.views,
+            "held_out": HELD_OUT,
+            "side": options.side,
+            "field": dataclasses.asdict(PRESETS[options.preset]),
+            "edits": options.edits,
+            "edit": dataclasses.asdict(config),
+        },
+    )
+    editor = Editor.from_pretrained(options.model, options.device, options.dtype)
+    report.settings |= {
+        "model": editor.backbone.name,
+        "device": editor.backbone.device_name,
+    }
+    measured: list[Measured] = []
+    worlds = _worlds(options)
+    while True:
+        with report.stage("drawing scenes"):
+            world = next(worlds, None)
+        if world is None:
+            break
+        folder = options.out / "scenes" / str(world.seed)
+        done = measure(world, folder, editor, options.preset, options.device, report)
+        if len(measured) < options.edits:
+            edit(done, editor, config, options.ablation, report)
+        measured.append(done)
+    tables = tables_of(measured)
+    report.figures |= tables
+    options.out.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(markdown(title, table) for title, table in tables.items() if table)
+    (options.out / "figures.md").write_text(text, "utf-8")
+    sheet(measured).save(options.out / "contact_sheet.png")
+    report.write(options.out)
+    print(text)
+    print(f"wrote figures.md, contact_sheet.png and report.json to {options.out}")
+    return 0
+
+
+def _worlds(options: argparse.Namespace) -> Iterator[WorldScene]:
+    """The first scenes of the seeds that can be measured."""
+    left = options.scenes
+    for seed in SEEDS[options.seeds]:
+        world = draw(seed, options.views, options.side) if left > 0 else None
+        if world is not None:
+            left -= 1
+            yield world
+        if left <= 0:
+            return
+
+
+def measure(
+    world: WorldScene, folder: Path, editor: Editor, preset: str, device: str, report: Report
+) -> Measured:
+    """Trains both fields of a scene, or takes them from `folder`, and measures them."""
+    instruction = world.edit.instruction
+    _show(f"{world.seed}: {instruction}")
+    if not (folder / "transforms.json").exists():
+        world.write(folder)
+    scene = Scene.open(folder, device=device)
+    with report.stage("radiance fields"):
+        course = scene.train(config=preset, on_step=_told("radiance field"))
+    trained = [world.captured[scene.capture.names.index(name)].image for name in scene.field.names]
+    with report.stage("maps"):
+        maps = scene_figures.maps_of(editor, instruction, trained, _show)
+    with report.stage("relevance fields"):
+        found = scene.train_relevance(RELEVANCE, maps, on_step=_told("relevance field"))
+    with report.stage("measuring"):
+        single = scene_figures.maps_of(
+            editor, instruction, [view.image for view in world.held_out], _show
+        )
+        located = Located(found, maps, single)
+        figures = scene_figures.reconstruction(scene, world)
+        figures |= {"steps": course.step, "seconds": course.seconds}
+        figures |= scene_figures.relevance(scene, world, located)
+    return Measured(world, scene, located, figures)
+
+
+def edit(
+    done: Measured, editor: Editor, config: SceneEditConfig, ablation: bool, report: Report
+) -> None:
+    """Edits a scene, or takes its edits from its folder, and measures them."""
+    ways = {GUIDED: config}
+    if ablation:
+        ways[ALONE] = dataclasses.replace(config, relevance=False)
+    for way, chosen in ways.items():
+        with report.stage(f"edits {way}"):
+            made = done.scene.edit(
+                done.world.edit.instruction,
+                editor,
+                config=chosen,
+                name=way.replace(" ", "-"),
+                on_progress=_told_of_edit(),
+            )
+        with report.stage("measuring"):
+            done.edits[way] = scene_figures.edited(done.scene, done.world, made)
+        if way == GUIDED:
+            done.guided = made
+
+
+def _show(words: str) -> None:
+    print(words, flush=True)
+
+
+def _told(what: str) -> Callable[[Progress], None]:
+    """Prints where a training is, a few times."""
+
+    def on_step(progress: Progress) -> None:
+        if progress.step % max(1, progress.iterations // 4) == 0:
+            score = "" if progress.score is None else f", {progress.score:.1f} dB"
+            _show(f"{what}: step {progress.step} of {progress.iterations}{score}")
+
+    return on_step
+
+
+def _told_of_edit() -> Callable[[str, float, NDArray[np.uint8] | None], None]:
+    last = 0
+
+    def on_progress(words: str, fraction: float, picture: NDArray[np.uint8] | None) -> None:
+        nonlocal last
+        if int(10 * fraction) > last:
+            last = int(10 * fraction)
+            _show(f"edit, {fraction:.0%}: {words}")
+
+    return on_progress
+
+
+def tables_of(measured: Sequence[Measured]) -> dict[str, Table]:
+    """Tables with a row a scene and their mean; those of edits with a row a way more."""
+    if not measured:
+        return {}
+    edits = {
+        f"{done.name} ({way})": figures for done in measured for way, figures in done.edits.items()
+    }
+    for way in (GUIDED, ALONE):
+        rows = [done.edits[way] for done in measured if way in done.edits]
+        if len(rows) > 1:
+            edits[f"mean {way}"] = scene_figures.mean_of(rows)
+    fields = {done.name: done.figures for done in measured}
+    fields["mean"] = scene_figures.mean_of([done.figures for done in measured])
+    rounded = {"Fields": fields, "Edits": edits}
+    return {
+        title: {
+            row: {name: round(value, 3) for name, value in figures.items()}
+            for row, figures in table.items()
+        }
+        for title, table in rounded.items()
+    }
+
+
+def sheet(measured: Sequence[Measured]) -> Image.Image:
+    """Held-out views of every scene: truth, field, relevance and mask, edit."""
+    rows: list[list[Tile]] = []
+    for done in measured:
+        for view in done.world.held_out[:SHEET_VIEWS]:
+            seen = done.scene.render(view.camera, done.located.relevance)
+            assert seen.relevance is not None
+            mask = seen.relevance >= MIDDLE
+            overlap = scene_figures.iou(mask, view.shows(done.world.target))
+            tiles: list[Tile] = [
+                (Image.fromarray(view.image), textwrap.fill(done.world.edit.instruction, 19)),
+                (_picture(seen.rgb), f"field, {scene_figures.psnr_of(seen, view):.1f} dB"),
+                (_picture(seen.relevance), "relevance"),
+                (Image.fromarray(mask), f"at 0.5\nIoU {overlap:.2f}"),
+            ]
+            if done.guided is not None:
+                tiles.append((_picture(done.guided.render(view.camera).rgb), "edited field"))
+            rows.append(tiles)
+    return contact_sheet(rows, tile=128)
+
+
+def _picture(values: NDArray[np.float32]) -> Image.Image:
+    """A picture of values in 0..1, (H, W) or (H, W, 3)."""
+    return Image.fromarray((values * 255 + 0.5).astype(np.uint8))

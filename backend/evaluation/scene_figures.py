@@ -1,0 +1,220 @@
+"""Figures of fields and edits of a scene of the demo world, all in views that no field was trained
+on, against what the world truly shows there.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.demo.cameras import camera_to_world
+from backend.editing import Editor, RelevanceMap
+from backend.evaluation import metrics
+from backend.evaluation.edits import OUTSIDE
+from backend.evaluation.scene_world import TrueView, WorldScene
+from backend.scenes.scene import Camera, Relevance, Scene, View
+from backend.scenes.scene_edit import MIDDLE, SceneEdit
+
+PATH_FRAMES = 12
+PATH_STEP = math.radians(5)
+"""Of azimuth between two frames, as in a smooth flight."""
+
+Picture = NDArray[np.float32]
+Figures = dict[str, float]
+
+
+# --- the radiance field ---------------------------------------------------------------------------
+
+
+def reconstruction(scene: Scene, world: WorldScene) -> Figures:
+    """How well the unedited field shows the held-out views: PSNR in dB."""
+    values = [psnr_of(scene.render(view.camera), view) for view in world.held_out]
+    return {"PSNR": float(np.mean(values)), "PSNR, worst view": min(values)}
+
+
+def psnr_of(seen: View, true: TrueView) -> float:
+    """PSNR in dB of a render against what its camera truly sees."""
+    return psnr(seen.rgb, true.image / np.float32(255))
+
+
+def psnr(
+    shown: Picture, true: NDArray[np.floating], where: NDArray[np.bool_] | None = None
+) -> float:
+    """PSNR in dB of two pictures float (H, W, 3) in 0..1, over all pixels or those `where`."""
+    difference = shown.astype(np.float64) - true
+    chosen = difference if where is None else difference[where]
+    return metrics.decibels(255**2 * float((chosen**2).mean()))
+
+
+# --- where the instruction applies ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where an instruction applies in a scene, as field and as single maps.
+
+    Attributes:
+        relevance: the trained field.
+        maps: what it was trained on: the own maps of the views that the radiance field knows.
+        held_out: the held-out views' own maps, which nothing was trained on.
+    """
+
+    relevance: Relevance
+    maps: Sequence[RelevanceMap]
+    held_out: Sequence[RelevanceMap]
+
+
+def maps_of(
+    editor: Editor,
+    instruction: str,
+    images: Sequence[NDArray[np.uint8]],
+    show: Callable[[str], None],
+) -> list[RelevanceMap]:
+    """Each image's own map, at the program's default settings."""
+    found = []
+    for number, image in enumerate(images, 1):
+        editor.set_image(image)
+        found.append(editor.relevance(instruction))
+        if number % 8 == 0:
+            show(f"{number} of {len(images)} maps")
+    return found
+
+
+def relevance(scene: Scene, world: WorldScene, located: Located) -> Figures:
+    """How well field and single maps find the target, in pixels of the held-out views.
+
+    "IoU" is at the calibrated threshold, that of the single maps at the one that each suggests for
+    itself; "selection" is the share of the captured views' maps in which the named thing is more
+    relevant than every other. "dark" is the mean calibrated relevance of a view from the same place
+    that does not show the target.
+    """
+    rows: list[Figures] = []
+    for view, single in zip(world.held_out, located.held_out, strict=True):
+        truth = view.shows(world.target)
+        values = scene.render(view.camera, located.relevance).relevance
+        assert values is not None
+        own = single.at(*truth.shape)
+        rows.append(
+            {
+                "IoU": iou(values >= MIDDLE, truth),
+                "IoU at the best threshold": metrics.best_iou(values, truth),
+                "IoU of single maps": iou(own >= single.suggested_threshold, truth),
+                "IoU of single maps at 0.5": iou(own >= MIDDLE, truth),
+            }
+        )
+    dark = []
+    for view in world.elsewhere:
+        values = scene.render(view.camera, located.relevance).relevance
+        assert values is not None
+        dark.append(float(values.mean()))
+    figures = mean_of(rows)
+    figures["gain over single maps"] = figures["IoU"] - figures["IoU of single maps"]
+    chosen = _selections(scene, world, located.maps)
+    if chosen:
+        figures["selection"] = float(np.mean(chosen))
+    return figures | {"dark": float(np.mean(dark)), "dark, worst view": max(dark)}
+
+
+def iou(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks of one shape."""
+    return metrics.intersection_over_union(mask, truth)
+
+
+def _selections(scene: Scene, world: WorldScene, maps: Sequence[RelevanceMap]) -> list[bool]:
+    """Whether each map chooses the target among the things, for those that have a choice."""
+    chosen = []
+    for name, single in zip(scene.field.names, maps, strict=True):
+        view = world.captured[scene.capture.names.index(name)]
+        things = [view.rendering.coverage(i) for i in range(len(world.scene.things))]
+        found = metrics.selects(single.at(*view.image.shape[:2]), np.stack(things), world.target)
+        if found is not None:
+            chosen.append(found)
+    return chosen
+
+
+# --- edits ----------------------------------------------------------------------------------------
+
+
+def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
+    """What an edit has changed in the held-out views.
+
+    "colour" is the share of views in which the target's mean colour is nearest to the asked one of
+    all colours, as the scene's light shows them there. "PSNR outside" compares the edited field's
+    renders with the unedited one's where the target is not, in dB; "pooled" from the squared error
+    of all views together.
+    """
+    right, outside, errors = [], [], []
+    for view in world.held_out:
+        before, after = scene.render(view.camera).rgb, edit.render(view.camera).rgb
+        inside = view.shows(world.target)
+        shown = metrics.colours_of(view.rendering, world.target, inside)
+        mean = 255 * after[inside].mean(axis=0)
+        distance = {name: float(np.linalg.norm(mean - colour)) for name, colour in shown.items()}
+        right.append(min(distance, key=lambda name: distance[name]) == world.edit.colour)
+        kept = view.rendering.coverage(world.target) < OUTSIDE
+        outside.append(psnr(after, before, kept))
+        errors.append(float(((after - before)[kept].astype(np.float64) ** 2).mean()))
+    return {
+        "colour": float(np.mean(right)),
+        "PSNR outside": float(np.mean(outside)),
+        "PSNR outside, pooled": metrics.decibels(255**2 * float(np.mean(errors))),
+    } | consistency(scene, world, edit)
+
+
+def consistency(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
+    """The paper's frame and edit consistency along a flight around the scene, on pixels where the
+    paper has CLIP embeddings.
+
+    Frame consistency is the mean correlation of neighbouring frames of the edited scene; edit
+    consistency the mean cosine of what the edit changes in neighbouring frames. Both at most 1.
+    """
+    cameras = flight(world)
+    before = [scene.render(camera).rgb for camera in cameras]
+    after = [edit.render(camera).rgb for camera in cameras]
+    frames = [frame - frame.mean(axis=(0, 1)) for frame in after]
+    changes = [one - other for one, other in zip(after, before, strict=True)]
+    return {
+        "frame consistency": _mean_cosine(frames),
+        "edit consistency": _mean_cosine(changes),
+        "frame consistency of the unedited": _mean_cosine(
+            [frame - frame.mean(axis=(0, 1)) for frame in before]
+        ),
+    }
+
+
+def flight(world: WorldScene) -> list[Camera]:
+    """Cameras a few degrees apart, around the scene from its first held-out view on."""
+    first = world.held_out[0].rendering.camera
+    middle = np.array(first.target)
+    offset = np.array(first.position) - middle
+    cameras = []
+    for number in range(PATH_FRAMES):
+        c, s = math.cos(number * PATH_STEP), math.sin(number * PATH_STEP)
+        turned = (c * offset[0] - s * offset[1], s * offset[0] + c * offset[1], offset[2])
+        x, y, z = middle + turned
+        moved = dataclasses.replace(first, position=(float(x), float(y), float(z)))
+        cameras.append(Camera(camera_to_world(moved), world.held_out[0].camera.intrinsics))
+    return cameras
+
+
+def _mean_cosine(pictures: Sequence[Picture]) -> float:
+    """Mean cosine of neighbours; 0 where one of them is all zeros."""
+    flat = [picture.astype(np.float64).ravel() for picture in pictures]
+    lengths = [float(np.linalg.norm(one)) for one in flat]
+    cosines = [
+        float(flat[i] @ flat[i + 1]) / (lengths[i] * lengths[i + 1])
+        if lengths[i] * lengths[i + 1] > 0
+        else 0.0
+        for i in range(len(flat) - 1)
+    ]
+    return float(np.mean(cosines))
+
+
+def mean_of(rows: Sequence[Figures]) -> Figures:
+    """Every column's mean over the rows that have it."""
+    means = metrics.mean_figures(rows)
+    del means["n"]
+    return means

@@ -1,0 +1,153 @@
+"""Scenes of the demo world as captures: pictures from all around whose surfaces, colours and masks
+are known, in the views that a field is trained on and in others.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.demo import instructions, sampling, world
+from backend.demo.cameras import camera_to_world, intrinsics, project, rings
+from backend.demo.render import Rendering, render
+from backend.evaluation.metrics import SMALLEST_THING
+from backend.scenes.lens import Intrinsics
+from backend.scenes.scene import Camera
+from backend.scenes.transforms_json import NewView, write_capture
+from backend.scenes.views import Pixels
+
+HELD_OUT = 8
+"""Views that are in no capture, and see the things as the captured ones do."""
+PAN_STEP = math.radians(5)
+
+
+@dataclass(frozen=True)
+class TrueView:
+    """A view of the world.
+
+    Attributes:
+        camera: in the coordinates of world and capture, which are the same.
+        rendering: what it truly shows.
+    """
+
+    camera: Camera
+    rendering: Rendering
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """uint8 (H, W, 3)."""
+        image: NDArray[np.uint8] = self.rendering.image
+        return image
+
+    def shows(self, target: int) -> NDArray[np.bool_]:
+        """bool (H, W), where a thing covers more than half of the pixel."""
+        covered: NDArray[np.bool_] = self.rendering.coverage(target) > 0.5
+        return covered
+
+
+@dataclass(frozen=True)
+class WorldScene:
+    """A scene of the demo world and an instruction for it.
+
+    Attributes:
+        seed: that all of it is a function of.
+        scene: the world.
+        edit: recolours one of at least two things.
+        captured: what fields are trained on.
+        held_out: other views, that show the target.
+        elsewhere: the held-out cameras turned aside just so far that the target is out of sight.
+    """
+
+    seed: int
+    scene: world.Scene
+    edit: world.Edit
+    captured: Sequence[TrueView]
+    held_out: Sequence[TrueView]
+    elsewhere: Sequence[TrueView]
+
+    @property
+    def target(self) -> int:
+        """Index of the thing that the edit is about."""
+        assert isinstance(self.edit.target, int)
+        return self.edit.target
+
+    def write(self, folder: Path) -> Path:
+        """Writes the captured views as a capture; the path of its transforms.json.
+
+        Raises:
+            CaptureError: there is one already.
+            OSError: it cannot be written.
+        """
+        return write_capture(
+            folder,
+            [
+                NewView(
+                    f"{number:02d}", Pixels(view.image), view.camera.intrinsics, view.camera.pose
+                )
+                for number, view in enumerate(self.captured)
+            ],
+        )
+
+
+def draw(seed: int, views: int = 24, side: int = 128) -> WorldScene | None:
+    """The scene and the instruction of a seed, captured in square pictures of `side` pixels; None
+    where it has one thing only, or each is all but hidden in some held-out view.
+
+    Scenes are those that the demo model's test pictures come from, without the grain of a path
+    tracer with few samples, which no two views share. The instruction is about the thing that is
+    seen best from where it is seen least.
+    """
+    rng = np.random.default_rng(seed)
+    scene, _ = sampling.sample_scene(rng)
+    if len(scene.things) < 2:
+        return None
+    scene = dataclasses.replace(scene, look=dataclasses.replace(scene.look, noise=0.0))
+    middle, radius = ball_around(scene.things)
+    held_out = [_view(scene, camera, side) for camera in rings(middle, radius, HELD_OUT, turn=0.5)]
+    least = [min(view.shows(i).mean() for view in held_out) for i in range(len(scene.things))]
+    target = int(np.argmax(least))
+    if least[target] < SMALLEST_THING:
+        return None
+    edit = instructions.sample_recolouring(rng, scene, target)
+    captured = [_view(scene, camera, side) for camera in rings(middle, radius, views)]
+    elsewhere = [_turned_aside(view.rendering.camera, scene, target, side) for view in held_out]
+    return WorldScene(seed, scene, edit, captured, held_out, elsewhere)
+
+
+def ball_around(things: Sequence[world.Thing]) -> tuple[world.Vector, float]:
+    """Middle and radius of a ball around all things, in metres."""
+    reach = np.array([[thing.size * max(1.0, thing.stretch)] for thing in things])
+    places = np.array([thing.position for thing in things])
+    x, y, z = ((places - reach).min(axis=0) + (places + reach).max(axis=0)) / 2
+    middle = (float(x), float(y), float(z))
+    radius = (np.linalg.norm(places - middle, axis=1) + reach[:, 0]).max()
+    return middle, float(radius)
+
+
+def _view(scene: world.Scene, camera: world.Camera, side: int) -> TrueView:
+    lens = Intrinsics(*intrinsics(camera, side, side), width=side, height=side)
+    return TrueView(Camera(camera_to_world(camera), lens), render(scene, camera, side, side))
+
+
+def _turned_aside(camera: world.Camera, scene: world.Scene, target: int, side: int) -> TrueView:
+    """The view of a camera that is turned about the vertical until it does not show the target."""
+    position = np.array(camera.position)
+    ahead = np.array(camera.target) - position
+    thing = scene.things[target]
+    for turns in range(1, round(math.pi / PAN_STEP)):
+        for angle in (turns * PAN_STEP, -turns * PAN_STEP):
+            c, s = math.cos(angle), math.sin(angle)
+            across = (c * ahead[0] - s * ahead[1], s * ahead[0] + c * ahead[1], ahead[2])
+            x, y, z = position + np.array(across)
+            turned = dataclasses.replace(camera, target=(float(x), float(y), float(z)))
+            (u, _), depth = project(turned, np.array([thing.position]).T, side, side)
+            if depth[0] > 0 and 0 < u[0] < side:
+                continue  # its middle is in the picture: no need to look
+            view = _view(scene, turned, side)
+            if not view.rendering.coverage(target).any():
+                return view
+    raise ValueError(f"The {thing.shape} is in sight whatever way the camera looks.")
