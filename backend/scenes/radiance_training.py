@@ -16,7 +16,7 @@ from backend.scenes.capture import Capture
 from backend.scenes.config import FieldConfig, ProposalConfig
 from backend.scenes.radiance_field import RadianceField
 from backend.scenes.rays import ViewRays
-from backend.scenes.training import Course, OnStep, Schedule, fit
+from backend.scenes.training import CHECKPOINT_SECONDS, Course, OnStep, Schedule, fit
 
 NAME = "radiance"
 """Of the checkpoint."""
@@ -211,6 +211,7 @@ def train(
     on_step: OnStep | None = None,
     device: torch.device | str = "cpu",
     seed: int = 0,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> tuple[RadianceField, Course]:
     """Trains a radiance field on a capture, or goes on with the one in `folder`.
 
@@ -221,6 +222,7 @@ def train(
         on_step: is told of every step; what it raises ends the training after a checkpoint.
         device: where to train.
         seed: of parameters and rays.
+        checkpoint_seconds: between two checkpoints; 0 writes one after every step.
 
     Raises:
         ValueError: there are fewer than 3 views, or the checkpoint is of another capture or config.
@@ -241,7 +243,12 @@ def train(
     if folder is not None:
         checkpoint.check_same(folder, NAME, training.facts(), FREE)
     schedule = Schedule(
-        config.iterations, config.evaluate_every, config.stop_gain, config.stop_patience, seed
+        config.iterations,
+        config.evaluate_every,
+        config.stop_gain,
+        config.stop_patience,
+        seed,
+        checkpoint_seconds,
     )
     return field, fit(training, schedule, folder, NAME, on_step)
 

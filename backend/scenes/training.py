@@ -80,6 +80,7 @@ class Schedule:
         stop_gain, stop_patience: it ends after so many measurements without such a gain over the
             best; a patience of 0 never ends it.
         seed: of the random numbers of a training that begins.
+        checkpoint_seconds: between two checkpoints; 0 writes one after every step.
     """
 
     iterations: int
@@ -87,6 +88,7 @@ class Schedule:
     stop_gain: float = 0.0
     stop_patience: int = 0
     seed: int = 0
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
 @dataclass
@@ -124,9 +126,9 @@ def fit(
 ) -> Course:
     """Trains, or goes on from the checkpoint folder/name.json where there is one.
 
-    A checkpoint is written every 30 seconds, at the end, and when `on_step` raises. A training that
-    went on from one gives bit for bit what it would have given without the interruption, on the
-    same machine with the same number of threads.
+    A checkpoint is written at the schedule's interval, at the end, and when `on_step` raises. A
+    training that went on from one gives bit for bit what it would have given without the
+    interruption, on the same machine with the same number of threads.
 
     Raises:
         FloatingPointError: the loss is not finite any more; the last checkpoint stays.
@@ -184,7 +186,7 @@ class _Run:
         )
         now = time.monotonic()
         course.seconds = now - self._start
-        if now - self._saved > CHECKPOINT_SECONDS and not course.finished:
+        if now - self._saved > schedule.checkpoint_seconds and not course.finished:
             self.save()
         preview = None
         if now - self._shown > PREVIEW_SECONDS or course.finished:
