@@ -56,9 +56,14 @@ def surface_distance(
     of_things = nearest[things < ground]
     _, radius = ball_around(scene.things)
     median, decile = np.quantile(nearest, (0.5, 0.9))
-    some = np.quantile(of_things, (0.5, 0.9)).tolist() if len(of_things) else (None, None)
+    some = [float(q) for q in np.quantile(of_things, (0.5, 0.9))] if len(of_things) else None
     return SurfaceDistance(
-        2 * radius, float(median), float(decile), *some, len(of_things) / len(nearest)
+        size=2 * radius,
+        median=float(median),
+        ninth_decile=float(decile),
+        things_median=some[0] if some else None,
+        things_ninth_decile=some[1] if some else None,
+        things_share=len(of_things) / len(nearest),
     )
 
 
