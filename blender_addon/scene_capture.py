@@ -76,9 +76,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def subjects(scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer) -> list[bpy.types.Object]:
     """What the cameras around a scene look at: the selected objects that can be rendered, or where
-    there are none all objects but the ground, the surroundings and what earlier edits have brought.
+    there are none all objects but what earlier edits have brought. Neither the ground nor the
+    surroundings count beside other objects, also where they happen to be selected.
     """
-    brought = collection_of(scene)
     there = [
         thing
         for thing in view_layer.objects
@@ -87,12 +87,17 @@ def subjects(scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer) -> list[bp
         and thing.visible_get(view_layer=view_layer)
     ]
     chosen = [thing for thing in there if thing.select_get(view_layer=view_layer)]
-    if chosen:
-        return chosen
+    brought = collection_of(scene)
     if brought is not None:
         there = [thing for thing in there if thing.name not in brought.all_objects]
     standing = [thing for thing in there if not _is_flat(thing)]
-    return [thing for thing in standing if not _surrounds(thing, standing)] or there
+    things = [thing for thing in standing if not _surrounds(thing, standing)]
+    chosen = [
+        thing
+        for thing in chosen
+        if not (_surrounds(thing, things) or (_is_flat(thing) and _is_vast(thing, things)))
+    ]
+    return chosen or things or there
 
 
 def _corners(things: list[bpy.types.Object]) -> NDArray[np.float64]:
@@ -107,13 +112,20 @@ def _is_flat(thing: bpy.types.Object) -> bool:
     return bool(extent[2] < FLAT * max(extent[0], extent[1]))
 
 
-def _surrounds(thing: bpy.types.Object, things: list[bpy.types.Object]) -> bool:
+def _is_vast(thing: bpy.types.Object, things: list[bpy.types.Object]) -> bool:
     others = [other for other in things if other != thing]
     if not others:
         return False
-    own, rest = _corners([thing]), _corners(others)
-    contains = (own.min(axis=0) <= rest.mean(axis=0)) & (rest.mean(axis=0) <= own.max(axis=0))
-    return bool(contains.all() and np.ptp(own, axis=0).max() > VAST * np.ptp(rest, axis=0).max())
+    own, rest = np.ptp(_corners([thing]), axis=0), np.ptp(_corners(others), axis=0)
+    return bool(own.max() > VAST * rest.max())
+
+
+def _surrounds(thing: bpy.types.Object, things: list[bpy.types.Object]) -> bool:
+    if not _is_vast(thing, things):
+        return False
+    own, rest = _corners([thing]), _corners([other for other in things if other != thing])
+    middle = rest.mean(axis=0)
+    return bool(((own.min(axis=0) <= middle) & (middle <= own.max(axis=0))).all())
 
 
 def plan_around(

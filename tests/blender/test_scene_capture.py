@@ -75,6 +75,9 @@ def test_the_ground_is_no_subject_and_a_selection_is_the_only_one(
     bpy.context.object.name = "dome"
     bpy.ops.object.select_all(action="DESELECT")
     assert named() == {"ball", "small"}
+    bpy.data.objects["Plane"].select_set(True)
+    bpy.data.objects["dome"].select_set(True)
+    assert named() == {"ball", "small"}, "they happen to be selected"
     bpy.data.objects["small"].select_set(True)
     bpy.data.objects["camera"].select_set(True)
     assert named() == {"small"}
