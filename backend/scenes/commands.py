@@ -12,6 +12,7 @@ from backend.scenes.alignment import pose_errors
 from backend.scenes.capture import Capture, CaptureError
 from backend.scenes.edit_command import add_edit_commands
 from backend.scenes.mesh_command import add_mesh_command
+from backend.scenes.render_command import add_render_command
 from backend.scenes.texture_command import add_texture_command
 from backend.scenes.train_command import add_train_command
 from backend.scenes.transforms_json import check_images, open_capture
@@ -56,6 +57,7 @@ def add_scene_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPa
     importing.set_defaults(run_scene=_import, cancelled="cancelled; nothing was written")
     add_train_command(kinds)
     add_edit_commands(kinds)
+    add_render_command(kinds)
     add_mesh_command(kinds)
     add_texture_command(kinds)
 

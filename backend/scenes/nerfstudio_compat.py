@@ -111,6 +111,7 @@ with absent_packages(), warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # old names of torch's that still work
     warnings.simplefilter("ignore", DeprecationWarning)
     from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
+    from nerfstudio.cameras.camera_utils import auto_orient_and_center_poses
     from nerfstudio.cameras.cameras import Cameras
     from nerfstudio.cameras.rays import RayBundle, RaySamples
     from nerfstudio.data.scene_box import SceneBox
@@ -143,6 +144,7 @@ __all__ = [
     "SceneBox",
     "SceneContraction",
     "absent_packages",
+    "auto_orient_and_center_poses",
     "distortion_loss",
     "scale_gradients_by_distance_squared",
     "trunc_exp",

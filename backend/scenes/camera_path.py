@@ -1,0 +1,196 @@
+"""Cameras that move: around what a capture shows, along its own cameras, or as nerfstudio's viewer
+has written it down.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Meta
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from scipy.spatial.transform import Rotation, RotationSpline
+
+from backend.scenes.capture import Capture, CaptureError, focus_point
+from backend.scenes.lens import Intrinsics
+from backend.scenes.nerfstudio_compat import auto_orient_and_center_poses
+from backend.scenes.scene import Camera
+
+KEY_CAMERAS = 12
+"""Cameras of the capture at most that a path goes through, spread evenly in its order."""
+
+
+def orbit(capture: Capture, frames: int) -> list[Camera]:
+    """A circle around what the cameras look at, at their usual distance and height, once round.
+
+    Args:
+        capture: whose cameras look inwards.
+        frames: how many cameras; the last one stands just before the first.
+
+    Raises:
+        CaptureError: the cameras do not look at one place.
+    """
+    poses = capture.camera_to_world
+    middle = focus_point(poses)
+    if middle is None:
+        raise CaptureError(
+            f"The cameras of {capture.folder} do not look at one place, which an orbit could go "
+            "around: name another --path."
+        )
+    up = poses[:, :3, 1].mean(axis=0)
+    up /= np.linalg.norm(up)
+    offsets = poses[:, :3, 3] - middle
+    heights = offsets @ up
+    level = offsets - heights[:, None] * up
+    radii = np.linalg.norm(level, axis=1)
+    first = level[radii.argmax()] / radii.max()
+    around = np.cross(up, first)
+    height, radius = float(np.median(heights)), float(np.median(radii))
+    cameras = []
+    for turn in np.arange(frames) * 2 * math.pi / frames:
+        aside = radius * (math.cos(turn) * first + math.sin(turn) * around)
+        cameras.append(looking_at(middle + aside + height * up, middle, up))
+    lens = _usual_lens(capture)
+    return [Camera(pose, lens) for pose in cameras]
+
+
+def through(capture: Capture, frames: int) -> list[Camera]:
+    """A smooth path along the capture's own cameras, in their order.
+
+    Args:
+        capture: two cameras at least.
+        frames: how many cameras, from the first to the last one of the capture.
+    """
+    count = len(capture)
+    keys = np.unique(np.linspace(0, count - 1, min(count, KEY_CAMERAS)).round().astype(int))
+    lens = _usual_lens(capture)
+    return [Camera(pose, lens) for pose in smooth(capture.camera_to_world[keys], frames)]
+
+
+def smooth(poses: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
+    """float64 (frames, 4, 4): poses along smooth curves through the given ones, (n, 4, 4), n >= 2.
+
+    Positions follow a cubic spline, rotations one with continuous angular acceleration (scipy's
+    RotationSpline); as much time passes between two poses as they lie apart, a turn by a radian
+    counting as much as the path's mean distance from its middle.
+    """
+    places, turns = poses[:, :3, 3], Rotation.from_matrix(poses[:, :3, :3])
+    reach = np.linalg.norm(places - places.mean(axis=0), axis=1).mean()
+    steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
+    steps = steps + reach * (turns[:-1].inv() * turns[1:]).magnitude()
+    # Cameras that stand on one spot are passed, however slowly: time never stands still.
+    time = np.concatenate([[0.0], np.cumsum(steps + 1e-6 * max(steps.max(), 1e-9))])
+    at = np.linspace(0, time[-1], frames)
+    found = np.tile(np.eye(4), (frames, 1, 1))
+    found[:, :3, 3] = CubicSpline(time, places)(at)
+    found[:, :3, :3] = RotationSpline(time, turns)(at).as_matrix()
+    return found
+
+
+def looking_at(
+    place: NDArray[np.float64], target: NDArray[np.float64], up: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """float64 (4, 4): a camera (OpenGL) at a place, that looks at a target with `up` upwards."""
+    back = place - target
+    back = back / np.linalg.norm(back)
+    right = np.cross(up, back)
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3] = np.stack([right, np.cross(back, right), back, place], axis=1)
+    return pose
+
+
+class _PathCamera(msgspec.Struct):
+    camera_to_world: list[float | list[float]]  # 16 numbers, or 4 rows of 4
+    fov: Annotated[float, Meta(gt=0, lt=180)]
+
+
+class _PathFile(msgspec.Struct):
+    camera_path: Annotated[list[_PathCamera], Meta(min_length=1)]
+    render_height: Annotated[float, Meta(ge=1, le=8192)]
+    render_width: Annotated[float, Meta(ge=1, le=8192)]
+    camera_type: str = "perspective"
+    fps: Annotated[float, Meta(gt=0, le=240)] = 24.0
+
+
+def read_path(path: Path, capture: Capture) -> tuple[list[Camera], float]:
+    """The cameras of a path that nerfstudio's viewer has written, and frames a second.
+
+    Such a path is in the coordinates that nerfstudio's parser gives the capture by default: turned
+    so that the cameras' mean upward axis is z, moved so that their mean position is the origin,
+    scaled so that all of them just fit into [-1, 1]^3.
+
+    Args:
+        path: the .json file.
+        capture: that the viewer showed.
+
+    Raises:
+        CaptureError: the file is missing or not such a path; one sentence that names it.
+    """
+    try:
+        content = msgspec.json.decode(path.read_bytes(), type=_PathFile)
+    except FileNotFoundError:
+        raise CaptureError(
+            f"There is no file {path}: --path is orbit, through, or a camera path of nerfstudio's."
+        ) from None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CaptureError(f"{path} is no camera path of nerfstudio's: {error}.") from error
+    if content.camera_type != "perspective":
+        raise CaptureError(
+            f"{path} asks for {content.camera_type} pictures: only perspective ones can be made."
+        )
+    height, width = round(content.render_height), round(content.render_width)
+    back = from_nerfstudio(capture)
+    cameras = []
+    for number, key in enumerate(content.camera_path):
+        pose = np.array(key.camera_to_world, np.float64)
+        if pose.size != 16 or not np.isfinite(pose).all():
+            raise CaptureError(f"{path}: camera {number} of the path has no 4x4 matrix.")
+        focal = height / 2 / math.tan(math.radians(key.fov) / 2)
+        lens = Intrinsics(focal, focal, width / 2, height / 2, width, height)
+        moved = back @ pose.reshape(4, 4)
+        turn, _, turned = np.linalg.svd(moved[:3, :3])  # without the scale, which cameras have not
+        moved[:3, :3] = turn @ turned
+        cameras.append(Camera(moved, lens))
+    return cameras, content.fps
+
+
+def from_nerfstudio(capture: Capture) -> NDArray[np.float64]:
+    """float64 (4, 4): nerfstudio's own coordinates of a capture to those of the capture; see
+    `read_path`.
+    """
+    poses = torch.from_numpy(capture.camera_to_world).float()  # as nerfstudio has them
+    oriented, transform = auto_orient_and_center_poses(poses, method="up", center_method="poses")
+    scale = 1 / float(oriented[:, :3, 3].abs().max())
+    there = np.eye(4)
+    there[:3] = transform.double().numpy()
+    there[:3] *= scale
+    return np.linalg.inv(there).astype(np.float64)
+
+
+def _usual_lens(capture: Capture) -> Intrinsics:
+    """The capture's first camera with the picture's middle in its middle."""
+    lens = capture.intrinsics[0]
+    return Intrinsics(lens.fx, lens.fy, lens.width / 2, lens.height / 2, lens.width, lens.height)
+
+
+def resized(cameras: Sequence[Camera], width: int) -> list[Camera]:
+    """The cameras with pictures of another width, and a height that fits."""
+    found = []
+    for camera in cameras:
+        lens = camera.intrinsics
+        height = max(1, round(lens.height * width / lens.width))
+        found.append(Camera(camera.pose, lens.resized(width, height)))
+    return found
+
+
+def thinned(cameras: Sequence[Camera], frames: int) -> list[Camera]:
+    """So many of the cameras, spread evenly, or all where there are no more."""
+    if len(cameras) <= frames:
+        return list(cameras)
+    keep = np.linspace(0, len(cameras) - 1, frames).round().astype(int)
+    return [cameras[index] for index in keep]
