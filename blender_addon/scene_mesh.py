@@ -7,6 +7,12 @@ from . import pictures
 from .protocol.messages import SceneMeshResult
 from .texture_edit import install_edited
 
+COLOUR_SPACES = {
+    "AgX": "AgX Base sRGB",
+    "Filmic": "Filmic sRGB",
+    "Khronos PBR Neutral": "Khronos PBR Neutral sRGB",
+}
+"""What views were captured through, and the colour space that takes it out of them again."""
 COLLECTION = "Watch Your Steps"
 MARK = "watch_your_steps"
 """Custom property of the collection that results in 3D are put in."""
@@ -33,11 +39,12 @@ def install_mesh(
     name = instruction or f"{scene.name} in 3D"
     mesh = _mesh(name, result)
     image = pictures.new_packed_image(f"{name} texture", files["texture"])
+    image.colorspace_settings.name = _colour_space(scene, image)
     shown = image
     if "edited_texture" in files:
         relevance = files.get("relevance_texture")
         shown = install_edited(image, files["edited_texture"], relevance, instruction)
-    mesh.materials.append(_material(name, shown))
+    mesh.materials.append(_material(name, shown, scene.view_settings.exposure))
     thing = bpy.data.objects.new(name, mesh)
     collection = collection_of(scene)
     if collection is None:
@@ -63,16 +70,31 @@ def _mesh(name: str, result: SceneMeshResult) -> bpy.types.Mesh:
     return mesh
 
 
-def _material(name: str, image: bpy.types.Image) -> bpy.types.Material:
-    """A material that shines with the texture as it is: the light of the scene is in it already."""
+def _colour_space(scene: bpy.types.Scene, image: bpy.types.Image) -> str:
+    """The colour space from which the scene's view transform leads back to the image's bytes."""
+    wanted = COLOUR_SPACES.get(scene.view_settings.view_transform, "sRGB")
+    known = image.colorspace_settings.bl_rna.properties["name"].enum_items
+    return wanted if wanted in known else "sRGB"
+
+
+def _material(name: str, image: bpy.types.Image, exposure: float) -> bpy.types.Material:
+    """A material that shows the texture as it is, whose light is in it already, and lights nothing
+    else.
+    """
     material = bpy.data.materials.new(name)
     material.use_nodes = True
     nodes, links = material.node_tree.nodes, material.node_tree.links
     nodes.clear()
-    texture, light = nodes.new("ShaderNodeTexImage"), nodes.new("ShaderNodeEmission")
+    texture, ray = nodes.new("ShaderNodeTexImage"), nodes.new("ShaderNodeLightPath")
+    strength, light = nodes.new("ShaderNodeMath"), nodes.new("ShaderNodeEmission")
     output = nodes.new("ShaderNodeOutputMaterial")
+    for number, node in enumerate((ray, strength, texture, light, output)):
+        node.location = (250 * number - 750, 0)
     texture.image = image
-    texture.location, light.location, output.location = (-400, 0), (0, 0), (250, 0)
+    strength.operation = "MULTIPLY"
+    strength.inputs[1].default_value = 2.0**-exposure
+    links.new(ray.outputs["Is Camera Ray"], strength.inputs[0])
+    links.new(strength.outputs["Value"], light.inputs["Strength"])
     links.new(texture.outputs["Color"], light.inputs["Color"])
     links.new(light.outputs["Emission"], output.inputs["Surface"])
     return material

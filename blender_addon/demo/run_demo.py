@@ -1,4 +1,5 @@
-"""The main job from end to end: a Blender camera, one sentence, a local edit back in Blender.
+"""The main job from end to end: a Blender camera, one sentence, a local edit back in Blender; then
+the same in 3D.
 
 Run by `python install.py demo`, in Blender's own Python. Installs the built extension into the bpy
 module, starts the real server as a process, and drives the add-on's own operators. Writes
@@ -38,6 +39,15 @@ EDIT_STEPS = 50
 TEXT_GUIDANCE = 3.0
 """Far below the real model's: the demo model's colours glare at 7.5."""
 RENDER_SIZE = 512
+VIEWS = 24
+VIEW_STEPS = 20
+TEXT_GUIDANCE_IN_3D = 2.0
+"""Below that of one picture: every view is edited several times."""
+WORDS_IN_3D = {
+    "before": "the scene from three sides",
+    "mesh": "the mesh that came back,\nwith its original texture",
+    "after": "with its edited texture",
+}
 
 
 class DemoError(RuntimeError):
@@ -97,6 +107,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scenes", type=int, default=0, metavar="N", help="then measure N other scenes too"
     )
+    parser.add_argument("--no-3d", action="store_true", help="only the picture, not the scene")
+    parser.add_argument("--views", type=int, default=VIEWS, help=f"of the scene in 3D ({VIEWS})")
+    parser.add_argument(
+        "--view-steps", type=int, default=VIEW_STEPS, help=f"of a view's edit ({VIEW_STEPS})"
+    )
+    for name, of in (("train", "the field's training"), ("edit", "the scene's edit")):
+        parser.add_argument(
+            f"--{name}-iterations", type=int, default=0, help=f"of {of} (the preset's)"
+        )
     return parser
 
 
@@ -124,12 +143,15 @@ def _demo(options: argparse.Namespace, folder: Path) -> int:
             session.wait_for_connection(timeout=300)
             welcome = session.state.status.welcome
             print(f"The server runs {welcome.model} on {welcome.device}.")
-        rows = [_one_scene(options.seed, options.out, stages, options.steps)]
+        demo, row = _one_scene(options.seed, options.out, stages, options.steps)
+        rows = [row]
+        if not options.no_3d:
+            row["in_3d"] = _in_3d(options, demo, stages)
         with stages("Saving demo.blend"):
             bpy.ops.wm.save_as_mainfile(filepath=str(options.out / "demo.blend"))
         measured = []
         for seed in range(options.seed + 1, options.seed + 1 + options.scenes):
-            measured.append(_one_scene(seed, options.out / f"scene_{seed}", stages))
+            measured.append(_one_scene(seed, options.out / f"scene_{seed}", stages)[1])
     sheet = _contact_sheet(options, "contact_sheet.png", rows)
     report = _report(options, stages, welcome, rows[0], measured)
     (options.out / "report.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
@@ -147,6 +169,7 @@ def _server(options: argparse.Namespace, connection_file: Path, log: Path) -> It
     """The real server as a process, until the block ends."""
     command = [str(options.backend_python.absolute()), "-m", "backend.server"]
     command += ["--model", options.model, "--connection-file", str(connection_file)]
+    command += ["--data-root", str(connection_file.parent / "data")]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         try:
@@ -163,9 +186,9 @@ def _server(options: argparse.Namespace, connection_file: Path, log: Path) -> It
 
 def _one_scene(
     seed: int, out: Path, stages: Stages, edit_steps: int | None = None
-) -> dict[str, Any]:
+) -> tuple[Any, dict[str, Any]]:
     """Build a scene, preview its relevance and measure the mask; then edit it, unless
-    `edit_steps` is None.
+    `edit_steps` is None. Returns the open DemoScene and what was measured.
     """
     import bpy
 
@@ -214,7 +237,26 @@ def _one_scene(
     for name, picture in files.items():
         images.save_png(picture, out / f"{name}.png")
     result["pictures"] = {name: str(out / f"{name}.png") for name in files}
-    return result
+    return demo, result
+
+
+def _in_3d(options: argparse.Namespace, demo: Any, stages: Stages) -> dict[str, Any]:
+    """The same scene in 3D."""
+    in_3d = import_module("edit_in_3d")
+    effort = in_3d.Effort(
+        views=options.views,
+        train_iterations=options.train_iterations,
+        edit_iterations=options.edit_iterations,
+        steps=options.view_steps,
+        text_guidance=TEXT_GUIDANCE_IN_3D,
+    )
+    before = sum(stages.seconds.values())
+    found: dict[str, Any] = in_3d.edit_in_3d(MODULE, demo, effort, options.out, stages, _wait)
+    found["seconds"] = round(sum(stages.seconds.values()) - before, 1)
+    distance = found["mesh"]["distance"]
+    print(found["field"])
+    print(f"The mesh is {distance['median']:.2f} % of the objects' size from them (median).")
+    return found
 
 
 def _wait(scene: Any) -> None:
@@ -250,6 +292,10 @@ def _contact_sheet(options: argparse.Namespace, name: str, rows: list[dict[str, 
         sheet.append(
             [{"picture": file, "words": words[kind]} for kind, file in row["pictures"].items()]
         )
+        for kind, words in WORDS_IN_3D.items():
+            sides = row.get("in_3d", {"pictures": ()})["pictures"]
+            if sides:
+                sheet.append([{"picture": side[kind], "words": words} for side in sides])
     description = options.out / f"{name}.json"
     description.write_text(json.dumps(sheet), "utf-8")
     out: Path = options.out / name

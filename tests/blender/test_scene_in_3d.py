@@ -222,7 +222,7 @@ def test_a_camera_that_is_no_pinhole_is_refused_before_anything_is_sent(
 # ---------------------------------------------------------------- all steps
 
 
-def check_mesh(server: FakeServer, instruction: str) -> bpy.types.Object:
+def check_mesh(_: object, instruction: str) -> bpy.types.Object:
     """The object that was brought is the scripted server's square, with its textures."""
     collection = bpy.data.collections["Watch Your Steps"]
     assert collection.name in bpy.context.scene.collection.children
@@ -284,6 +284,45 @@ def test_all_steps_by_one_button(
     run(connected, "all_in_3d")
     assert len(server.scenes.put) == count, "the capture is there already"
     check_mesh(server, "turn the ground red")
+
+
+@pytest.mark.parametrize(
+    ("view_transform", "exposure"), [("Standard", 0), ("AgX", 0), ("Filmic", 0), ("AgX", 0.7)]
+)
+def test_a_mesh_looks_as_its_views_did(
+    addon: SimpleNamespace,
+    scene: bpy.types.Scene,
+    protocol: ModuleType,
+    installed: str,
+    view_transform: str,
+    exposure: float,
+) -> None:
+    """Through the scene's view transform, and it lights nothing else."""
+    scene.view_settings.view_transform, scene.view_settings.exposure = view_transform, exposure
+    texture = np.empty((16, 16, 3), np.uint8)
+    texture[:, :8], texture[:, 8:] = (180, 70, 50), (60, 90, 170)
+    result = protocol.messages.SceneMeshResult(
+        vertices=CORNERS,
+        faces=FACES,
+        uvs=((CORNERS[FACES][..., :2] + 1) / 2).astype(np.float32),
+        texture=texture,
+        edited_texture=None,
+        relevance_texture=None,
+        threshold=None,
+    )
+    scene_mesh = importlib.import_module(f"{installed}.scene_mesh")
+    scene_mesh.install_mesh(scene, result, addon.link.prepare("", result).files, "")
+    for name in ("ball", "ground"):
+        bpy.data.objects.remove(bpy.data.objects[name])
+    bpy.ops.mesh.primitive_plane_add(size=50, location=(0, 0, -1))
+    scene.render.engine, scene.world = "CYCLES", None
+    scene.cycles.samples, scene.cycles.use_denoising = 4, False
+    scene.render.resolution_x = scene.render.resolution_y = 64
+    scene.camera.location, scene.camera.rotation_euler = (0, 0, 5.5), (0, 0, 0)
+    render = addon.pictures.decode_png(addon.capture.capture(bpy.context, 64)).astype(int)
+    for columns, colour in ((slice(22, 28), texture[0, 0]), (slice(36, 42), texture[0, 15])):
+        assert np.abs(render[22:42, columns] - colour.astype(int)).max() <= 4
+    assert render[:4].max() < 20
 
 
 def test_step_by_step_and_an_undo(
