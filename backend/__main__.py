@@ -167,6 +167,14 @@ def _parser() -> argparse.ArgumentParser:
     maps.add_argument(
         "--text-guidance", type=float, default=7.5, help="of the edits (7.5; demo model: 2)"
     )
+    maps.add_argument("--image-guidance", type=float, default=1.5, help="of the edits (1.5)")
+    maps.add_argument(
+        "--ways",
+        nargs="+",
+        choices=("plain", "guided", "paper", "true"),
+        default=("plain", "guided", "paper", "true"),
+        help="of editing: each takes its time, guided is always measured (all)",
+    )
     maps.add_argument(
         "--renders",
         type=Path,

@@ -81,6 +81,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
             "kinds": list(kinds),
             "seeds": options.seeds,
             "text_guidance": options.text_guidance,
+            "image_guidance": options.image_guidance,
             "relevance_seeds": list(DEFAULT_SEEDS),
             "normalisation": DEFAULT_NORMALISATION,
         },
@@ -112,7 +113,8 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
             tables[RENDERS] = renders_table(editor, options.renders, size)
     with report.stage("edits"):
         chosen = probe.samples[: options.edits]
-        edited = edit_samples(editor, chosen, options.text_guidance, _show)
+        guidance = (options.text_guidance, options.image_guidance)
+        edited = edit_samples(editor, chosen, *guidance, _show, options.ways)
         tables[EDITS] = edits_table(edited)
     tables = {"Summary": summary(tables)} | tables
     report.figures |= tables

@@ -20,6 +20,7 @@ from backend.editing.prompt_check import (
     read_evidence_limit,
 )
 from backend.evaluation import maps, metrics, relevance
+from backend.evaluation.edits import GUIDED, PASTED, PLAIN, ROUND_TRIP, STEPS, edit_samples
 from backend.evaluation.samples import SEEDS, Probe, absent_twins, draw_present, encode
 
 cells = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40).filter(
@@ -262,6 +263,18 @@ def test_command_writes_figures_report_and_sheet(
     assert (out / "contact_sheet.png").stat().st_size > 1000
     assert "| all |" in (out / "figures.md").read_text()
     assert "wrote figures.md" in capsys.readouterr().out
+
+
+def test_only_the_ways_of_editing_that_are_asked_for_are_measured(tiny_model):
+    editor = Editor.from_pretrained(str(tiny_model), device="cpu")
+    sample = sample_of("recolour")
+    few = edit_samples(editor, [sample], 2.0, 1.0, print, ["plain"])
+    assert set(few[0].pictures) == {PLAIN, PASTED, GUIDED, ROUND_TRIP}
+    done = editor.edit(sample.edit.instruction, text_guidance=2.0, image_guidance=1.0, steps=STEPS)
+    assert (few[0].pictures[GUIDED] == done.image).all()
+    assert (few[0].mask == done.mask).all()
+    pasted = np.where(done.mask[..., None], few[0].pictures[PLAIN], sample.image)
+    assert (few[0].pictures[PASTED] == pasted).all()
 
 
 @pytest.mark.parametrize(
