@@ -6,6 +6,7 @@ from . import pictures, session, texture_edit, thumbnails, words
 from .jobs import Job
 from .operators_3d import SHOWN
 from .panel import SidebarPanel, WYS_PT_main
+from .scene_mesh import collection_of
 
 SUGGESTED = 0.5
 """The threshold, on the scale that is calibrated to the scene."""
@@ -104,6 +105,8 @@ def _draw_capture(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     column = box.column(align=True)
     if in_3d.cameras == "AROUND":
         column.prop(in_3d, "views")
+    else:
+        column.label(text=_how_many(context.scene, in_3d.cameras))
     column.prop(in_3d, "size")
     _draw_size(box, in_3d.size)
     begun = in_3d.capture and not in_3d.sealed and session.job_of(context.scene) is None
@@ -119,6 +122,12 @@ def _draw_capture(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
         box.label(text=f"{in_3d.views_planned} views are at the backend.")
     elif begun:
         box.label(text=f"{in_3d.views_sent} of {in_3d.views_planned} views were sent.")
+
+
+def _how_many(scene: bpy.types.Scene, cameras: str) -> str:
+    if cameras == "CAMERAS":
+        return f"{sum(thing.type == 'CAMERA' for thing in scene.objects)} cameras"
+    return f"{len(range(scene.frame_start, scene.frame_end + 1, scene.frame_step))} frames"
 
 
 def _draw_training(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -183,6 +192,13 @@ def _draw_mesh(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row.enabled = in_3d.sealed
     row.operator("watch_your_steps.bring_mesh", icon="MESH_MONKEY")
     _draw_job(box, context, {"mesh"})
+    brought = collection_of(context.scene)
+    if brought is not None and brought.objects:
+        text = (
+            f'What was brought lies in the collection "{brought.name}", at the place of the scene '
+            "itself. Click on it: Numpad / shows it alone, and Texture above switches what it shows."
+        )
+        words.paragraph(box, context, text, inset=24)
 
 
 def _draw_title(box: bpy.types.UILayout, text: str, done: bool) -> None:
