@@ -196,7 +196,7 @@ def _draw_mesh(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if brought is not None and brought.objects:
         text = (
             f'What was brought lies in the collection "{brought.name}", at the place of the scene '
-            "itself. Click on it: Numpad / shows it alone, and Texture above switches what it shows."
+            "itself. Click on it: Numpad / shows it alone, and Texture above switches its picture."
         )
         words.paragraph(box, context, text, inset=24)
 
