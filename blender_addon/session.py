@@ -116,7 +116,8 @@ def tell(message: CaptureMessage | SceneMessage) -> None:
         SessionError: there is no connection.
     """
     check_connection()
-    assert state.link is not None
+    if state.link is None or state.status.state is not LinkState.CONNECTED:
+        raise SessionError("The connection to the backend is not there yet: wait a moment.")
     state.link.tell(message)
 
 

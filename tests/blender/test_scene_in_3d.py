@@ -483,8 +483,14 @@ def test_a_capture_is_deleted(
 ) -> None:
     assert not OPS.drop_capture.poll()
     run(connected, "capture_scene")
+    server.stop()
+    session = connected.session
+    session.wait(lambda: "was lost" in session.state.status.text, SECONDS)
+    assert "was lost" in refusal("drop_capture")
+    server.start()
+    session.wait_for_connection(SECONDS)
     OPS.drop_capture()
-    connected.session.wait(lambda: in_3d.capture == "", SECONDS)
+    session.wait(lambda: in_3d.capture == "", SECONDS)
     assert not in_3d.sealed
     assert not server.scenes.captures
 
