@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.editing import Editor, RelevanceMap, Step
+from backend.editing import Editor, Step
 from backend.editing.relevance import NOISE_LEVEL, normalise, suggest_threshold
 from backend.scenes.mesh_painting import (
     PaintConfig,
@@ -25,6 +25,9 @@ from backend.scenes.mesh_painting import (
 )
 from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh, sample
 from protocol.messages import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
+
+VISIBLE = 0.1
+"""Change of a colour's channel, as a share of its range, that is seen at a glance."""
 
 OnProgress = Callable[[str, float, NDArray[np.uint8] | None], None]
 """Called with what is being done in words, the share 0..1 that is done, and a render or None. What
@@ -151,7 +154,8 @@ def edit_mesh(
         done += len(config.relevance_seeds)
     together = normalise(np.stack([one.raw for one in maps]), config.normalisation)
     maps = [replace(one, values=values) for one, values in zip(maps, together, strict=True)]
-    relevance, seen = gather_relevance(mesh, prepared, maps, config)
+    at_pixels = [one.at(*view.confidence.shape) for one, view in zip(maps, prepared, strict=True)]
+    relevance, seen = gather_relevance(mesh, prepared, at_pixels, config)
     threshold = config.threshold
     if threshold is None:
         # Over the views, not over the texels: the instruction may mean the whole mesh.
@@ -214,6 +218,23 @@ def edited_share(mesh: TexturedMesh, region: NDArray[np.bool_]) -> float:
     return float(region.reshape(-1)[np.unique(mesh.surface.texel)].mean())
 
 
+def colour_change(mesh: TexturedMesh, edit: MeshEdit) -> tuple[float, float] | None:
+    """How much an edit has changed: a texture that stays as it was re-renders well, too.
+
+    Returns:
+        Over the region's texels that lie on the mesh: the mean absolute difference from the
+        original over texels and channels, as a share of the range of colours, and the share of
+        texels of which a channel has changed by more than VISIBLE. None without a region.
+    """
+    on_mesh = np.zeros(edit.region.size, np.bool_)
+    on_mesh[mesh.surface.texel] = True
+    chosen = edit.region & on_mesh.reshape(edit.region.shape)
+    if not chosen.any():
+        return None
+    apart = np.abs(edit.texture[..., :3].astype(np.float64) - mesh.texture[..., :3])[chosen] / 255
+    return float(apart.mean()), float((apart.max(axis=1) > VISIBLE).mean())
+
+
 def rerender_difference(edit: MeshEdit) -> tuple[float, float] | None:
     """How far the renders with the new texture are from the latest edit of each view.
 
@@ -235,10 +256,16 @@ def rerender_difference(edit: MeshEdit) -> tuple[float, float] | None:
 def gather_relevance(
     mesh: TexturedMesh,
     views: Sequence[PreparedView],
-    maps: Sequence[RelevanceMap],
-    config: MeshEditConfig,
+    relevance: Sequence[NDArray[np.float32]],
+    config: PaintConfig,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Relevance per texel from the views' maps, which were normalised together.
+    """Relevance per texel from the views' own.
+
+    Args:
+        mesh: whose texels.
+        views: of it.
+        relevance: float32 (H, W) in 0..1 for each view, on one scale.
+        config: how views and texels go together.
 
     Returns:
         Relevance, float32 (T, S) in 0..1, and where it is known, bool (T, S): where a view shows
@@ -246,20 +273,19 @@ def gather_relevance(
     """
     texels = mesh.size[0] * mesh.size[1]
     values, weights = np.zeros(texels), np.zeros(texels)
-    for view, one in zip(views, maps, strict=True):
-        at_pixels = one.at(*view.confidence.shape)
+    for view, at_pixels in zip(views, relevance, strict=True):
         counting = np.stack([view.confidence * at_pixels, view.confidence], axis=-1)
         value, weight = (sample(counting, view.surface.point) * view.surface.weight[:, None]).T
         texel = mesh.surface.texel[view.surface.index]
         values += np.bincount(texel, value, texels)
         weights += np.bincount(texel, weight, texels)
     seen = weights > 1e-9
-    relevance = np.where(seen, values / weights.clip(1e-9, None), 0.0).astype(np.float32)
+    found = np.where(seen, values / weights.clip(1e-9, None), 0.0).astype(np.float32)
     texel = mesh.surface.texel
     unseen, source = nearest_on_mesh(mesh, seen[texel], ~seen[texel], config.unseen_reach)
-    relevance[texel[unseen]] = relevance[texel[source]]
+    found[texel[unseen]] = found[texel[source]]
     seen[texel[unseen]] = True
-    return relevance.reshape(mesh.size), seen.reshape(mesh.size)
+    return found.reshape(mesh.size), seen.reshape(mesh.size)
 
 
 def _teller(report: OnProgress, words: str, begun: int, total: int) -> Callable[[Step], None]:

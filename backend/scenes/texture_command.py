@@ -17,7 +17,7 @@ from backend.scenes.new_folder import appearing, check_new
 from protocol.messages import DEFAULT_SEEDS
 
 if TYPE_CHECKING:
-    from backend.scenes.mesh_edit import MeshEdit
+    from backend.scenes.mesh_edit import MeshEdit, OnProgress
 
 SIDES = 3
 
@@ -32,10 +32,24 @@ def add_texture_command(
         description="FOLDER is written by blender_addon/demo/export_mesh.py. Write DIR/texture.png "
         "(outside the edited region with its own bytes), DIR/relevance.png (of each texel), "
         "DIR/views with every view before and after and the region in it, DIR/contact_sheet.png "
-        "and DIR/report.json. DIR appears when all of it is there.",
+        "and DIR/report.json. DIR appears when all of it is there. With --from-field the change "
+        "comes from an edit of a captured scene instead of from editing the views of FOLDER: no "
+        "INSTRUCTION then, and no settings of the model.",
     )
     texture.add_argument("folder", type=Path, metavar="FOLDER")
-    texture.add_argument("instruction", metavar="INSTRUCTION", help='"make the bottle blue"')
+    texture.add_argument(
+        "instruction", nargs="?", metavar="INSTRUCTION", help='"make the bottle blue"'
+    )
+    texture.add_argument(
+        "--from-field",
+        type=Path,
+        metavar="CAPTURE",
+        help="a capture in the mesh's coordinates, of which --edit is an edit",
+    )
+    texture.add_argument("--edit", metavar="NAME", help="with --from-field: of the scene's edits")
+    texture.add_argument(
+        "--work", type=Path, metavar="DIR", help="with --from-field: work folder (CAPTURE/.wys)"
+    )
     texture.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     texture.add_argument("--model", default="auto", help="hub id, folder, demo or auto (auto)")
     texture.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
@@ -68,12 +82,31 @@ def run_texture(
             a setting cannot be used, or DIR is there already; nothing was written.
     """
     out = check_new(options.out)
+    if options.from_field is None and options.instruction is None:
+        raise ValueError("Say what to change, or name an edited capture with --from-field.")
+    if options.from_field is not None and (options.instruction or options.edit is None):
+        raise ValueError("With --from-field name an --edit of it, in place of an INSTRUCTION.")
     if options.seeds < 1 or options.steps < 1:
         raise ValueError("--seeds and --steps must be 1 or more.")
     if not (options.text_guidance >= 0 and options.image_guidance >= 0):
         raise ValueError("--text-guidance and --image-guidance must be 0 or more.")
     with report.stage("reading"):
         folder = read_mesh_folder(options.folder)
+    change = _from_model if options.from_field is None else _from_field
+    with appearing(out) as unfinished:
+        edit = change(options, folder, report, lambda words, share, _: on_progress(words, share))
+        report.figures |= _figures(folder, edit, report.seconds["editing"])
+        _write(unfinished, folder, edit, report)
+    on_progress("Written", 1.0)
+    for line in _summary(report.figures):
+        print(line)
+    print(f"wrote texture.png, relevance.png, views, contact_sheet.png and report.json to {out}")
+
+
+def _from_model(
+    options: argparse.Namespace, folder: MeshFolder, report: Report, on_progress: "OnProgress"
+) -> "MeshEdit":
+    """Edits the mesh's own views."""
     # Only now: torch takes seconds to load, which a mistyped folder need not pay.
     from backend.editing import Editor
     from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh
@@ -88,37 +121,51 @@ def run_texture(
         rounds=options.rounds,
         seed=options.seed,
     )
-    with appearing(out) as unfinished:
-        with report.stage("loading the model"):
-            editor = Editor.from_pretrained(options.model, options.device, options.dtype)
-        backbone = editor.backbone
-        report.settings |= dataclasses.asdict(config) | {
-            "model": backbone.name,
-            "device": backbone.device_name,
-            "dtype": str(backbone.dtype),
-        }
-        print(f"model {backbone.name} on {backbone.device_name}")
-        with report.stage("editing"):
-            edit = edit_mesh(
-                folder.mesh,
-                folder.views,
-                options.instruction,
-                editor,
-                config,
-                lambda words, share, _: on_progress(words, share),
-            )
-        report.figures |= _figures(folder, edit, report.seconds["editing"])
-        _write(unfinished, folder, edit, report)
-    on_progress("Written", 1.0)
-    for line in _summary(report.figures):
-        print(line)
-    print(f"wrote texture.png, relevance.png, views, contact_sheet.png and report.json to {out}")
+    with report.stage("loading the model"):
+        editor = Editor.from_pretrained(options.model, options.device, options.dtype)
+    backbone = editor.backbone
+    report.settings |= dataclasses.asdict(config) | {
+        "model": backbone.name,
+        "device": backbone.device_name,
+        "dtype": str(backbone.dtype),
+    }
+    print(f"model {backbone.name} on {backbone.device_name}")
+    with report.stage("editing"):
+        return edit_mesh(
+            folder.mesh, folder.views, options.instruction, editor, config, on_progress
+        )
+
+
+def _from_field(
+    options: argparse.Namespace, folder: MeshFolder, report: Report, on_progress: "OnProgress"
+) -> "MeshEdit":
+    """Takes over what an edit of a captured scene has changed."""
+    from backend.scenes.field_texture import FieldEdit, texture_from_field
+    from backend.scenes.mesh_painting import PaintConfig
+    from backend.scenes.scene import Scene
+
+    config = PaintConfig(lit=folder.lit)
+    with report.stage("loading the scene"):
+        scene = Scene.open(options.from_field, work=options.work, device=options.device)
+        edit = scene.edited(options.edit)
+        change = FieldEdit(
+            scene.capture,
+            edit.original_field,
+            edit.field,
+            edit.relevance,
+            edit.threshold if options.threshold is None else options.threshold,
+            edit.applies,
+        )
+    report.settings |= dataclasses.asdict(config) | {"instruction": edit.instruction}
+    with report.stage("editing"):
+        return texture_from_field(folder.mesh, folder.views, change, config, on_progress)
 
 
 def _figures(folder: MeshFolder, edit: "MeshEdit", seconds: float) -> dict[str, Any]:
-    from backend.scenes.mesh_edit import edited_share, rerender_difference
+    from backend.scenes.mesh_edit import colour_change, edited_share, rerender_difference
 
     mean, worst = rerender_difference(edit) or (None, None)
+    change, changed = colour_change(folder.mesh, edit) or (None, None)
     return {
         "views": len(folder.views),
         "applies": edit.applies,
@@ -127,6 +174,8 @@ def _figures(folder: MeshFolder, edit: "MeshEdit", seconds: float) -> dict[str, 
         "edited_share_of_mesh": edited_share(folder.mesh, edit.region),
         "rerender_difference": mean,
         "rerender_difference_of_worst_view": worst,
+        "mean_change_of_region": change,
+        "visibly_changed_share_of_region": changed,
         "seconds_per_view": round(seconds / len(folder.views), 2),
         "edits": [
             {
@@ -152,6 +201,8 @@ def _summary(figures: dict[str, Any]) -> list[str]:
         *lines,
         f"{figures['edited_share_of_mesh']:.1%} of the mesh's texels were edited, "
         f"{figures['seconds_per_view']:.1f} s a view",
+        f"their colours changed by {figures['mean_change_of_region']:.1%} on average, "
+        f"{figures['visibly_changed_share_of_region']:.0%} of them visibly",
         f"the new texture is {figures['rerender_difference']:.2%} from the edited views inside the "
         f"region ({figures['rerender_difference_of_worst_view']:.2%} in the worst one)",
     ]

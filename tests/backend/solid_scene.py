@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from backend.scenes import Scene
-from backend.scenes.capture import Capture
 from backend.scenes.scene_edit import EditError
 
-from .solid_field import SolidField, first_sphere, solid_relevance
+from .solid_field import Colours, SolidField, first_sphere, solid_relevance
 
 
 def ramps(points: np.ndarray) -> np.ndarray:
@@ -23,8 +22,10 @@ def blue_sphere(points: np.ndarray) -> np.ndarray:
     return np.where(first_sphere(points)[:, None], (0.1, 0.1, 0.9), edited)
 
 
-def make_solid(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scenes have the field `ramps` and an edit "blue" of it from now on."""
+def make_solid(
+    monkeypatch: pytest.MonkeyPatch, before: Colours = ramps, after: Colours = blue_sphere
+) -> None:
+    """Scenes have a field of the colours `before` and an edit "blue" of it from now on."""
 
     def edited(scene: Scene, name: str) -> SimpleNamespace:
         if name != "blue":
@@ -32,17 +33,12 @@ def make_solid(monkeypatch: pytest.MonkeyPatch) -> None:
         return SimpleNamespace(
             name="blue",
             instruction="make the sphere blue",
-            field=SolidField(scene.capture, blue_sphere),
+            field=SolidField(scene.capture, after),
             original_field=scene.field,
             relevance=solid_relevance(scene.capture),
             threshold=0.5,
             applies=None,
         )
 
-    monkeypatch.setattr(Scene, "field", property(lambda scene: solid(scene.capture)))
+    monkeypatch.setattr(Scene, "field", property(lambda scene: SolidField(scene.capture, before)))
     monkeypatch.setattr(Scene, "edited", edited)
-
-
-def solid(capture: Capture) -> SolidField:
-    """The field before the edit."""
-    return SolidField(capture, ramps)

@@ -1,0 +1,130 @@
+"""An edited texture for a known mesh from an edited radiance field.
+
+Where the direct way (mesh_edit.py) edits the mesh's own views, here the dataset update has edited a
+field that was trained on a capture of the mesh. From each view
+
+    what the edit changed  =  render of the edited field - render of the field before it
+
+is painted onto the mesh, inside the region that the relevance field says. Both renders blur alike
+what a field cannot resolve, so that the texture keeps its detail.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.scenes.capture import Capture
+from backend.scenes.lens import Intrinsics
+from backend.scenes.mesh_edit import EditedView, MeshEdit, OnProgress, gather_relevance
+from backend.scenes.mesh_painting import PaintConfig, Painting, prepare_views, spread_to_margin
+from backend.scenes.mesh_texture import Composite
+from backend.scenes.radiance_field import Rendering
+from backend.scenes.scene import Relevance
+from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh
+
+
+class RenderedField(Protocol):
+    """What is asked of a field: a `RadianceField` has it. In box coordinates."""
+
+    def render(
+        self,
+        pose: NDArray[np.float64],
+        camera: Intrinsics,
+        relevance: Composite | None = None,
+    ) -> Rendering:
+        """What a camera sees."""
+
+
+@dataclass(frozen=True, eq=False)
+class FieldEdit:
+    """An edit of a capture's field.
+
+    Attributes:
+        capture: whose box the fields live in; its coordinates are those of the mesh.
+        before, after: the field before and after it.
+        relevance: where it applies.
+        threshold: 0..1 on the calibrated scale, from which the scene was edited.
+        applies: what the prompt check said; None where it did not ask.
+    """
+
+    capture: Capture
+    before: RenderedField
+    after: RenderedField
+    relevance: Relevance | None
+    threshold: float
+    applies: bool | None = None
+
+
+def texture_from_field(
+    mesh: TexturedMesh,
+    views: Sequence[MeshView],
+    edit: FieldEdit,
+    config: PaintConfig | None = None,
+    on_progress: OnProgress | None = None,
+) -> MeshEdit:
+    """Bring a field's edit into a mesh's own texture.
+
+    Args:
+        mesh: the mesh and its texture; not changed.
+        views: renders of it, of one size, from where the capture's cameras stand or near there.
+        edit: of the field.
+        config: by default `PaintConfig()`.
+        on_progress: told what is being done; what it raises ends the work.
+
+    Raises:
+        MeshError: no view shows the mesh, the views are not of one size, or the edit was made
+            without a relevance field.
+    """
+    config = config or PaintConfig()
+    report = on_progress or (lambda words, share, preview: None)
+    if edit.relevance is None:
+        raise MeshError(
+            "This edit was made without a relevance field, which says where a texture is edited: "
+            "edit the scene with one."
+        )
+    if not views or len({view.image.shape for view in views}) > 1:
+        raise MeshError("A texture needs views of the mesh, and all of the same size.")
+    total = 2 * len(views) + 2
+    report("Finding what each view shows", 0.0, None)
+    prepared = prepare_views(mesh, views, config)
+    scale, shift = edit.capture.box_scale, edit.capture.to_box[:3, 3]
+    seen_relevance, edited = [], []
+    for number, view in enumerate(views):
+        words = f"Rendering the fields from view {number + 1} of {len(views)}"
+        report(words, (1 + number) / total, view.image)
+        pose = view.camera_to_world.copy()
+        pose[:3, 3] = pose[:3, 3] * scale + shift
+        before = edit.before.render(pose, view.intrinsics, edit.relevance.field.composite)
+        after = edit.after.render(pose, view.intrinsics)
+        assert before.relevance is not None
+        seen_relevance.append(edit.relevance.calibration.of(before.relevance))
+        change = (after.rgb.astype(np.float64) - before.rgb) * 255
+        edited.append(np.rint((view.image + change).clip(0, 255)).astype(np.uint8))
+    relevance, seen = gather_relevance(mesh, prepared, seen_relevance, config)
+    painting = Painting(mesh, prepared, seen & (relevance >= edit.threshold), config)
+    edits = []
+    for number, view in enumerate(views):
+        words = f"Painting view {number + 1} of {len(views)}"
+        mask = painting.masks[number]
+        report(words, (1 + len(views) + number) / total, edited[number])
+        if not mask.any():
+            continue
+        wanted = np.where(mask[..., None], edited[number], view.image)
+        painting.write(number, wanted)
+        edits.append(EditedView(number, 0, view.image, wanted, mask, 0, 0.0))
+    report("Writing the texture", (total - 1) / total, None)
+    painting.fill()
+    texture, region = painting.texture()
+    return MeshEdit(
+        texture=texture,
+        relevance=spread_to_margin(relevance, painting.source),
+        region=region,
+        threshold=edit.threshold,
+        applies=edit.applies,
+        renders=tuple(painting.render(index) for index in range(len(views))),
+        masks=painting.masks,
+        edits=tuple(edits),
+    )

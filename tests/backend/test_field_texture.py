@@ -1,0 +1,246 @@
+"""A texture from an edited radiance field: solid fields whose change is known at every place."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from backend.scenes.capture import Capture
+from backend.scenes.field_texture import FieldEdit, texture_from_field
+from backend.scenes.mesh_edit import MeshEdit, colour_change, rerender_difference
+from backend.scenes.mesh_painting import PaintConfig
+from backend.scenes.relevance_field import Calibration
+from backend.scenes.scene import Relevance
+from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh
+
+from .solid_field import SolidField
+from .solid_scene import make_solid
+from .test_capture_commands import scene
+from .test_mesh_edit import ball
+from .tiny_capture import SPHERES, orbit_capture
+
+CONFIG = PaintConfig(lit=False, border=1.0, margin=4)
+SIDE = 96
+CENTRE, RADIUS = np.array(SPHERES[0][0]), SPHERES[0][1]
+RED, GREEN, BLUE = (0.8, 0.15, 0.15), (0.15, 0.6, 0.2), (0.1, 0.2, 0.85)
+
+
+def sphere(points: np.ndarray) -> np.ndarray:
+    """Signed distances to the first sphere alone."""
+    return np.linalg.norm(points - CENTRE, axis=1) - RADIUS
+
+
+def northern(points: np.ndarray) -> np.ndarray:
+    """bool (n, 1)."""
+    return points[:, 2:] > CENTRE[2]
+
+
+def halves(points: np.ndarray) -> np.ndarray:
+    return np.where(northern(points), RED, GREEN)
+
+
+def edited(points: np.ndarray) -> np.ndarray:
+    """The red half is blue, and all else a little brighter, as a field drifts."""
+    return np.where(northern(points), BLUE, np.array(GREEN) + 0.05)
+
+
+class NorthernRelevance:
+    """r is 0.7 in the northern half, 0.3 in the southern."""
+
+    def __init__(self, capture: Capture) -> None:
+        self.solid = SolidField(capture)
+
+    def composite(self, positions: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        values = np.where(northern(self.solid.in_capture(positions)), 0.7, 0.3)
+        r = torch.from_numpy(values).float().view(*positions.shape[:-1], 1)
+        return (weights * r).sum(-2)
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    return orbit_capture(tmp_path_factory.mktemp("capture"), 9, 48)[0]
+
+
+@pytest.fixture(scope="module")
+def mesh() -> TexturedMesh:
+    """The sphere with a texture of both halves, with noise finer than the views' pixels."""
+    corners, uvs = ball()
+    rng = np.random.default_rng(0)
+    texture = np.zeros((SIDE, SIDE, 4), np.uint8)
+    texture[: SIDE // 2, :, :3] = np.array(RED) * 255
+    texture[SIDE // 2 :, :, :3] = np.array(GREEN) * 255
+    texture[..., :3] += rng.integers(0, 3, (SIDE, SIDE, 1), np.uint8)
+    texture[..., 3] = rng.integers(0, 256, (SIDE, SIDE), np.uint8)
+    return TexturedMesh(corners * RADIUS + CENTRE, uvs, texture, np.zeros((0, 3, 3)))
+
+
+@pytest.fixture(scope="module")
+def change(capture: Capture) -> FieldEdit:
+    before, after = (SolidField(capture, colours, sphere) for colours in (halves, edited))
+    relevance = Relevance(NorthernRelevance(capture), Calibration(0.3, 0.5, 0.7))  # type: ignore[arg-type]
+    return FieldEdit(capture, before, after, relevance, 0.5, True)
+
+
+@pytest.fixture(scope="module")
+def views(capture: Capture) -> list[MeshView]:
+    """What the field before the edit shows is what the mesh looks like."""
+    field, shown = SolidField(capture, halves, sphere), []
+    for number in range(len(capture)):
+        seen = field.render(capture.camera_to_box[number], capture.intrinsics[number])
+        image = np.rint(seen.rgb * 255).clip(0, 255).astype(np.uint8)
+        shown.append(MeshView(image, capture.intrinsics[number], capture.camera_to_world[number]))
+    return shown
+
+
+@pytest.fixture(scope="module")
+def made(mesh: TexturedMesh, views: list[MeshView], change: FieldEdit) -> MeshEdit:
+    return texture_from_field(mesh, views, change, CONFIG)
+
+
+def test_the_region_is_what_the_relevance_field_says(made: MeshEdit) -> None:
+    truth = np.zeros((SIDE, SIDE), bool)
+    truth[: SIDE // 2] = True
+    assert (made.region & truth).sum() / (made.region | truth).sum() > 0.9
+    assert made.relevance[4:40].min() > 0.7
+    assert made.relevance[60:80].max() < 0.3
+    assert made.threshold == 0.5
+    assert made.applies is True
+
+
+def test_texels_outside_keep_their_bytes(made: MeshEdit, mesh: TexturedMesh) -> None:
+    assert np.array_equal(made.texture[~made.region], mesh.texture[~made.region])
+    assert np.array_equal(made.texture[..., 3], mesh.texture[..., 3])
+    assert (~made.region).mean() > 0.4
+
+
+def test_the_change_of_the_fields_is_in_the_texture(made: MeshEdit, mesh: TexturedMesh) -> None:
+    northern_rows = made.texture[6:40, :, :3].astype(float)
+    assert np.abs(np.median(northern_rows, axis=(0, 1)) - np.array(BLUE) * 255).max() < 6
+    detail = northern_rows - mesh.texture[6:40, :, :3]
+    assert detail.std(axis=(0, 1)).max() < 12, "the same change everywhere: detail is kept"
+
+
+def test_it_looks_as_the_edited_views_do(made: MeshEdit, mesh: TexturedMesh) -> None:
+    mean, worst = rerender_difference(made) or (1.0, 1.0)
+    assert mean < 0.03
+    assert worst < 0.05
+    change, changed = colour_change(mesh, made) or (0.0, 0.0)
+    expected = np.abs(np.subtract(BLUE, RED)).mean()
+    assert change == pytest.approx(expected, abs=0.04)
+    assert changed > 0.95
+    assert len(made.edits) == len(made.renders) == len(made.masks) == 9
+
+
+def test_a_texture_that_stays_is_told_from_one_that_changes(
+    mesh: TexturedMesh, views: list[MeshView], change: FieldEdit
+) -> None:
+    idle = texture_from_field(mesh, views, replace(change, after=change.before), CONFIG)
+    mean, _ = rerender_difference(idle) or (1.0, 1.0)
+    assert mean < 0.01, "this figure is good"
+    moved, changed = colour_change(mesh, idle) or (1.0, 1.0)
+    assert moved < 0.01
+    assert changed == 0
+    none = texture_from_field(mesh, views, replace(change, threshold=1.1), CONFIG)
+    assert colour_change(mesh, none) is None
+    assert np.array_equal(none.texture, mesh.texture)
+
+
+def test_what_it_cannot_do_is_said(
+    mesh: TexturedMesh, views: list[MeshView], change: FieldEdit, tmp_path: Path
+) -> None:
+    with pytest.raises(MeshError, match="without a relevance field"):
+        texture_from_field(mesh, views, replace(change, relevance=None), CONFIG)
+    with pytest.raises(MeshError, match="needs views"):
+        texture_from_field(mesh, [], change, CONFIG)
+
+    def stop(words: str, share: float, picture: object) -> None:
+        if words.startswith("Painting"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        texture_from_field(mesh, views, change, CONFIG, stop)
+
+
+# ---------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def folder(tmp_path: Path, mesh: TexturedMesh, capture: Capture) -> Path:
+    """The mesh and views of it, as Blender writes them."""
+    folder, lens = tmp_path / "mesh", capture.intrinsics[0]
+    (folder / "views").mkdir(parents=True)
+    np.savez(
+        folder / "mesh.npz",
+        corners=mesh.corners,
+        uvs=mesh.uvs,
+        occluders=mesh.occluders,
+        intrinsics=np.array([lens.fx, lens.fy, lens.cx, lens.cy]),
+        size=np.array([lens.width, lens.height]),
+        camera_to_world=capture.camera_to_world[:4],
+        lit=np.array(False),
+    )
+    Image.fromarray(mesh.texture).save(folder / "texture.png")
+    for number in range(4):
+        seen = SolidField(capture, halves).render(capture.camera_to_box[number], lens)
+        image = np.rint(seen.rgb * 255).clip(0, 255).astype(np.uint8)
+        Image.fromarray(image).save(folder / "views" / f"{number:03d}.png")
+    return folder
+
+
+def test_the_command_takes_an_edit_of_a_capture(
+    folder: Path,
+    tmp_path: Path,
+    capture: Capture,
+    mesh: TexturedMesh,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_solid(monkeypatch, halves, edited)
+    out, source = tmp_path / "out", ("--from-field", capture.folder, "--edit", "blue")
+    status, told = scene("texture", folder, *source, "--out", out)
+    printed = capsys.readouterr()
+    assert status == 0, printed.err
+    assert told[-1] == "Written"
+    report = json.loads((out / "report.json").read_text())
+    figures = report["figures"]
+    assert figures["outside_is_input"] is True
+    assert figures["rerender_difference"] < 0.03
+    assert figures["mean_change_of_region"] > 0.1
+    assert 0.3 < figures["visibly_changed_share_of_region"] < 0.85, "half of it turned blue"
+    assert report["settings"]["instruction"] == "make the sphere blue"
+    assert "of them visibly" in printed.out
+    with Image.open(out / "texture.png") as file:
+        assert file.size == (SIDE, SIDE)
+        assert file.mode == "RGBA"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Say what to change"),
+        (["make it blue", "--from-field", "CAPTURE", "--edit", "blue"], "in place of an INSTRUC"),
+        (["--from-field", "CAPTURE"], "name an --edit"),
+        (["--from-field", "CAPTURE", "--edit", "red"], "no edit red"),
+        (["--from-field", "missing", "--edit", "blue"], "missing"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(
+    folder: Path,
+    tmp_path: Path,
+    capture: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
+    make_solid(monkeypatch, halves, edited)
+    given = [str(capture.folder) if word == "CAPTURE" else word for word in arguments]
+    assert scene("texture", folder, *given, "--out", tmp_path / "out")[0] == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
