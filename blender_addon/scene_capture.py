@@ -259,7 +259,7 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
             width = height = plan.size
             aspect = {"pixel_aspect_x": 1.0, "pixel_aspect_y": 1.0}
             stack.enter_context(changed(scene.render, **aspect))
-            camera = _place(stack, scene, shot.pose)
+            camera = place_camera(stack, scene, shot.pose)
         else:
             width, height = image_size(scene, plan.size)
             camera = scene.camera if shot.camera is None else scene.objects.get(shot.camera)
@@ -289,7 +289,9 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
     )
 
 
-def _place(stack: ExitStack, scene: bpy.types.Scene, pose: tuple[float, ...]) -> bpy.types.Object:
+def place_camera(
+    stack: ExitStack, scene: bpy.types.Scene, pose: tuple[float, ...]
+) -> bpy.types.Object:
     """A camera for the time that the stack is open."""
     lens = bpy.data.cameras.new("watch your steps")
     stack.callback(bpy.data.cameras.remove, lens)

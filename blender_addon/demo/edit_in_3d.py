@@ -207,7 +207,7 @@ def _sides(scene: bpy.types.Scene, capture: Any, plan: Any, mesh: bpy.types.Obje
     mesh.hide_render = True
     for shot in plan.shots:
         with ExitStack() as stack:
-            camera = capture._place(stack, scene, shot.pose)
+            camera = capture.place_camera(stack, scene, shot.pose)
             before, scene.camera = scene.camera, camera
             seen.append(int((object_indices(scene, 64, 64) == OBJECT_INDEX).sum()))
             scene.camera = before

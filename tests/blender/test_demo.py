@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "blender_addon" / "demo"))
 
+import images  # noqa: E402
 import scenes  # noqa: E402
 
 SIZE = 48
@@ -85,6 +86,10 @@ def test_demo_from_end_to_end(tmp_path: Path) -> None:
         "--out": str(tmp_path),
         "--steps": "4",
         "--scenes": "1",
+        "--views": "12",
+        "--train-iterations": "150",
+        "--edit-iterations": "60",
+        "--view-steps": "2",
     }
     options_list = [part for pair in options.items() for part in pair]
     result = subprocess.run(
@@ -103,6 +108,19 @@ def test_demo_from_end_to_end(tmp_path: Path) -> None:
     assert report["demo"]["outside_is_input"] is True
     assert report["demo"]["inside_changed"] > 0.5
     assert report["scenes"]["of"] == 1
+    in_3d = report["demo"]["in_3d"]
+    assert in_3d["field"].startswith("Trained for 150 steps")
+    assert in_3d["mesh"]["distance"]["vertices"] > 100
+    assert 0 < in_3d["mesh"]["distance"]["median"] < 10
+    assert 0 < in_3d["edited_texels"] < 1
+    for side in range(3):
+        before, mesh, after = (
+            images.load_png(tmp_path / f"side_{side}_{kind}.png").astype(int)
+            for kind in ("before", "mesh", "after")
+        )
+        assert before.shape == mesh.shape == after.shape == (256, 256, 3)
+        assert np.abs(before - mesh).mean() < 60  # blurred after so few steps, but the same view
+        assert (mesh != after).any()
     for name in ("contact_sheet.png", "scenes.png", "demo.blend", "render.png", "truth.png"):
         assert (tmp_path / name).stat().st_size > 500
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "demo.blend"))
@@ -110,3 +128,9 @@ def test_demo_from_end_to_end(tmp_path: Path) -> None:
     for image in (settings.render_image, settings.mask_image, settings.edit_image):
         assert image.packed_file is not None
         assert tuple(image.size) == (512, 512)
+    (brought,) = bpy.data.collections["Watch Your Steps"].objects
+    assert brought.hide_render
+    textures = {
+        node.image for node in brought.active_material.node_tree.nodes if node.type == "TEX_IMAGE"
+    }
+    assert all(image.packed_file is not None for image in textures)
