@@ -79,6 +79,9 @@ class FieldConfig:
     More: Radiance Field Gradient Scaling", Philip and Deschaintre 2023)."""
     distortion: float = 0.002
     """Weight of the loss that pulls a ray's weights together (mip-NeRF 360, Eq. 15)."""
+    sparsity: float = 0.0
+    """Weight of a loss that empties what no view needs: mean of log(1 + 2 density^2) over all
+    samples ("Baking Neural Radiance Fields", Hedman et al. 2021; nerfacto has none)."""
     hold_out_every: int = 8
     """Every so-manieth view is not trained on and measures the field; 0 for none."""
     evaluate_every: int = 1000
@@ -104,6 +107,7 @@ PRESETS = {
         far=5.0,
         covered_by=0.35,
         scale_gradients=True,
+        sparsity=1e-4,
         final_learning_rate=1e-3,
         decay_iterations=800,
         anneal_iterations=100,
@@ -135,7 +139,7 @@ class RelevanceConfig:
     have a cell for 8 x 8 pixels or so, and what one of them alone says should not fit in.
     """
 
-    iterations: int = 400
+    iterations: int = 200
     """Training steps at most."""
     rays: int = 2048
     """Rays in a step."""

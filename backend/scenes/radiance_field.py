@@ -42,12 +42,14 @@ class March:
 
     Attributes:
         samples: nerfstudio's samples (m, s) along the rays.
+        density: float32 (m, s, 1), light lost in a box unit.
         weights: float32 (m, s, 1), w_i: how much of a ray's light each sample sends.
         rgb: float32 (m, 3), sRGB 0..1, over the background.
         proposed: (weights, samples) of the proposals, and of the field at the end.
     """
 
     samples: RaySamples
+    density: Tensor
     weights: Tensor
     rgb: Tensor
     proposed: tuple[list[Tensor], list[RaySamples]]
@@ -200,12 +202,13 @@ class RadianceField:
             model.collider(bundle), density_fns=model.density_fns
         )
         found = model.field(samples)
+        density = found[FieldHeadNames.DENSITY]
         if self.config.scale_gradients:
             found = scale_gradients_by_distance_squared(found, samples)
         weights = samples.get_weights(found[FieldHeadNames.DENSITY])
         rgb = model.renderer_rgb(rgb=found[FieldHeadNames.RGB], weights=weights)
         proposed = ([*weights_list, weights], [*samples_list, samples])
-        return March(samples, weights, rgb, proposed)
+        return March(samples, density, weights, rgb, proposed)
 
     @torch.no_grad()
     def weigh(self, bundle: RayBundle) -> tuple[Tensor, Tensor]:
@@ -220,7 +223,7 @@ class RadianceField:
         return samples.frustums.get_positions(), samples.get_weights(density)
 
     def losses(self, march: March, colours: Tensor) -> dict[str, Tensor]:
-        """nerfacto's losses of a march in training.
+        """nerfacto's losses of a march in training, and the one of `FieldConfig.sparsity`.
 
         Args:
             march: m rays.
@@ -235,6 +238,9 @@ class RadianceField:
         }
         metrics = {"distortion": distortion_loss(weights_list, samples_list)}
         losses: dict[str, Tensor] = self.model.get_loss_dict(outputs, {"image": colours}, metrics)
+        if self.config.sparsity > 0:
+            empty = torch.log1p(2 * march.density**2).mean()
+            losses["sparsity"] = self.config.sparsity * empty
         return losses
 
     def render(

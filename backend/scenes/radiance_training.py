@@ -163,15 +163,8 @@ class RadianceTraining:
         return float(loss.detach())
 
     def measure(self) -> float | None:
-        """PSNR in decibels on pixels spread evenly over the held-out views, None without any."""
-        views = self._measured
-        if views is None:
-            return None
-        count = min(MEASURED_PIXELS, views.rays.total)
-        pixels = torch.linspace(0, views.rays.total - 1, count, device=self.field.device).long()
-        shown = self.field.shade(views.rays.bundle(pixels))[:, :3]
-        true = self.field.model.renderer_rgb.blend_background(views.colours(pixels))
-        return psnr(shown, true)
+        """PSNR in decibels on the held-out views, None without any; see `psnr_of_views`."""
+        return None if self._measured is None else psnr_of_views(self.field, self._measured)
 
     def preview(self) -> NDArray[np.uint8]:
         """The first held-out view, else the first view, at most 96 pixels a side."""
@@ -202,6 +195,20 @@ class RadianceTraining:
 def psnr(shown: Tensor, true: Tensor) -> float:
     """Peak signal-to-noise ratio in decibels of values in 0..1, of the same shape."""
     return -10 * math.log10(max(float(((shown - true) ** 2).mean()), 1e-12))
+
+
+def psnr_of_views(field: RadianceField, views: Views) -> float:
+    """PSNR in decibels of a field on pixels spread evenly over views, in eval mode, from their
+    poses as training has corrected them.
+    """
+    poses = [
+        field.corrected(pose, name) for pose, name in zip(views.poses, views.names, strict=True)
+    ]
+    rays = ViewRays(np.array(poses), views.intrinsics, field.device)
+    count = min(MEASURED_PIXELS, rays.total)
+    pixels = torch.linspace(0, rays.total - 1, count, device=field.device).long()
+    shown = field.shade(rays.bundle(pixels))[:, :3]
+    return psnr(shown, field.model.renderer_rgb.blend_background(views.colours(pixels)))
 
 
 def train(

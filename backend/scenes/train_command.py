@@ -51,6 +51,7 @@ def run_train(
         CaptureError, CheckpointError, FloatingPointError, ValueError, OSError: as `Scene.train`.
     """
     # Only now: torch and nerfstudio take seconds to load.
+    from backend.scenes.radiance_training import Views, psnr_of_views
     from backend.scenes.scene import Scene
     from backend.scenes.training import Progress
 
@@ -74,11 +75,18 @@ def run_train(
         "training_seconds_of_all_runs": round(course.seconds, 1),
         "held_out_psnr": [[step, round(score, 2)] for step, score in course.scores],
     }
+    trained = [scene.capture.names.index(name) for name in scene.field.names]
+    with report.stage("measuring"):
+        fit = psnr_of_views(scene.field, Views(scene.capture.subset(trained), scene.device))
+    report.figures |= {"trained_psnr": round(fit, 2)}
     with report.stage("pictures"):
         _write_sheet(scene.work / "held_out.png", scene)
     report.write(scene.work)
-    score = f", {course.scores[-1][1]:.1f} dB on held-out views" if course.scores else ""
-    print(f"{course.step} steps{score}; the field is in {scene.work}")
+    score = f" and {course.scores[-1][1]:.1f} dB on held-out views" if course.scores else ""
+    print(
+        f"{course.step} steps: {fit:.1f} dB on the views that it was trained on{score}; "
+        f"the field is in {scene.work}"
+    )
 
 
 def _write_sheet(path: Path, scene: "Scene") -> None:

@@ -164,6 +164,23 @@ def test_march_is_nerfstudios_get_outputs(scene: tuple[Capture, Truth]) -> None:
     torch.testing.assert_close(field.density(positions[:, 2]), density[:, 2, 0])
 
 
+def test_sparsity_is_the_mean_over_all_samples(scene: tuple[Capture, Truth]) -> None:
+    field = RadianceField(dataclasses.replace(TINY, sparsity=0.5), ["a", "b"])
+    rays = ViewRays(scene[0].camera_to_box[:2], scene[0].intrinsics[:2])
+    field.model.train()
+    march = field.march(rays.bundle(torch.arange(40)))
+    density = march.density.detach().double().numpy()
+    assert density.shape == (40, TINY.samples, 1)
+    assert (density >= 0).all()
+    found = field.losses(march, torch.rand(40, 3))["sparsity"]
+    assert found.item() == pytest.approx(0.5 * np.log(1 + 2 * density**2).mean(), rel=1e-5)
+    without = RadianceField(dataclasses.replace(TINY, sparsity=0.0), ["a", "b"])
+    without.model.train()
+    assert "sparsity" not in without.losses(
+        without.march(rays.bundle(torch.arange(40))), torch.rand(40, 3)
+    )
+
+
 def test_a_seed_fixes_the_field_and_nobody_elses_random_numbers() -> None:
     state = torch.get_rng_state()
     one, other = RadianceField(TINY, ["a"], seed=3), RadianceField(TINY, ["a"], seed=3)

@@ -135,6 +135,15 @@ def test_scene_train_writes_pictures_and_a_report(
     assert report["figures"]["steps"] == 5
     assert report["settings"]["config"]["levels"] == TINY.levels
     assert len(report["figures"]["held_out_psnr"]) == 2
+    opened = Scene.open(capture[0], work=tmp_path, device="cpu")
+    errors = [
+        np.mean((opened.render(opened.camera(name)).rgb - capture[1].images[k] / 255) ** 2)
+        for k, name in enumerate(opened.capture.names)
+        if name in opened.field.names
+    ]
+    assert report["figures"]["trained_psnr"] == pytest.approx(
+        -10 * np.log10(np.mean(errors)), abs=0.02
+    )
     with Image.open(tmp_path / "held_out.png") as sheet:
         assert sheet.size == (48, 48)
         left = np.asarray(sheet)[:24, :24]
