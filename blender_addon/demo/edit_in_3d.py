@@ -186,8 +186,6 @@ def _pictures(
                 # the collection is left out of captures: out of it for this picture
                 scene.collection.objects.link(mesh)
                 stack.callback(scene.collection.objects.unlink, mesh)
-                # the texture holds colours as they were displayed
-                stack.enter_context(changed(scene.view_settings, view_transform="Standard"))
                 shown[kind] = capture.take_view(scene, large, index, in_3d.capture).image
         files = {}
         for kind, picture in shown.items():
