@@ -19,7 +19,7 @@ from PIL import Image
 
 from backend.contact_sheet import Tile, contact_sheet
 from backend.editing import Editor, ModelNotFound
-from backend.evaluation import scene_figures
+from backend.evaluation import scene_figures, scene_mesh
 from backend.evaluation.maps import Table
 from backend.evaluation.relevance import markdown
 from backend.evaluation.samples import SEEDS
@@ -29,6 +29,7 @@ from backend.report import Report
 from backend.scenes.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.scenes.scene import Scene
 from backend.scenes.scene_edit import MIDDLE, SceneEdit
+from backend.scenes.textured_mesh import MeshError
 from backend.scenes.training import Progress
 
 GUIDED, ALONE = "with the relevance field", "without the relevance field"
@@ -148,8 +149,13 @@ def measure(
         )
         located = Located(found, maps, single)
         figures = scene_figures.reconstruction(scene, world)
-        figures |= {"steps": course.step, "seconds": course.seconds}
+        figures |= {"steps": course.step, "seconds": round(course.seconds, 2)}  # as it is kept
         figures |= scene_figures.relevance(scene, world, located)
+    with report.stage("meshes"):
+        try:
+            figures |= scene_mesh.of_scene(scene, world.scene)
+        except MeshError as error:
+            _show(f"no mesh: {error}")
     return Measured(world, scene, located, figures)
 
 

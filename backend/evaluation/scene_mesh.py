@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from backend.demo import world
 from backend.demo.shapes import distance_function
 from backend.evaluation.scene_world import ball_around
-from backend.scenes.mesh_extraction import TriangleMesh
+from backend.scenes.mesh_extraction import TriangleMesh, extract_mesh
+from backend.scenes.scene import Scene
 
 SAMPLES = 50_000
 AT_ONCE = 1 << 16
@@ -65,6 +66,27 @@ def surface_distance(
         things_ninth_decile=some[1] if some else None,
         things_share=len(of_things) / len(nearest),
     )
+
+
+def of_scene(scene: Scene, truth: world.Scene) -> dict[str, float]:
+    """Figures of the mesh of a scene's field: distances to the true surfaces, in percent of the
+    scene's size.
+
+    Args:
+        scene: with a trained field; its capture is of the world.
+        truth: the world.
+
+    Raises:
+        MeshError: the field shows no surface.
+    """
+    found = surface_distance(extract_mesh(scene.field, scene.capture), truth)
+    figures = {
+        "mesh, median %": 100 * found.median_share,
+        "mesh, 9th decile %": 100 * found.ninth_decile / found.size,
+    }
+    if found.things_median is not None:
+        figures["mesh near things, median %"] = 100 * found.things_median / found.size
+    return figures
 
 
 def on_surface(mesh: TriangleMesh, samples: int, seed: int) -> NDArray[np.float64]:
