@@ -71,6 +71,28 @@ def material(
     return made
 
 
+def mottle(made: bpy.types.Material, colour: Colour, contrast: float, size: float) -> None:
+    """Let a material's colour vary smoothly over the surface, as concrete's or earth's does.
+
+    Args:
+        made: by `material`.
+        colour: the mean, linear Rec. 709.
+        contrast: how much lighter and darker it becomes, as a share of the colour.
+        size: metres from a light place to a dark one, roughly.
+    """
+    nodes, links = made.node_tree.nodes, made.node_tree.links
+    place, noise = nodes.new("ShaderNodeTexCoord"), nodes.new("ShaderNodeTexNoise")
+    noise.inputs["Scale"].default_value = 0.5 / size
+    noise.inputs["Detail"].default_value = 4.0
+    ramp = nodes.new("ShaderNodeValToRGB")
+    for element, sign, at in zip(ramp.color_ramp.elements, (-1, 1), (0.3, 0.7), strict=True):
+        element.position = at
+        element.color = (*(min(1.0, c * (1 + sign * contrast)) for c in colour), 1)
+    links.new(place.outputs["Object"], noise.inputs["Vector"])
+    links.new(noise.outputs["Fac"], ramp.inputs["Fac"])
+    links.new(ramp.outputs["Color"], nodes["Principled BSDF"].inputs["Base Color"])
+
+
 def put_on_ground(thing: bpy.types.Object) -> None:
     """Lift or lower an object until its lowest vertex is at z = 0."""
     bpy.context.view_layer.update()

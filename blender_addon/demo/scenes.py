@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import bpy
 import numpy as np
-from building import Colour, add_shape, aim, material, put_on_ground
+from building import Colour, add_shape, aim, material, mottle, put_on_ground
 from mathutils import Vector
 from numpy.typing import NDArray
 from truth import object_indices
@@ -45,6 +45,8 @@ SHAPES = {
     "monkey head": "monkey",
 }
 """The instruction's words, and what they are called in `building.add_shape`."""
+MOTTLED, MOTTLE_SIZE = 0.35, 0.35
+"""The ground's variation: of a plain one, no view could tell how far away it is."""
 MOST_THINGS = 3
 APART = 2.2
 """Least distance between the middles of two objects."""
@@ -103,7 +105,10 @@ def _build(seed: int, rng: random.Random, size: int, samples: int) -> DemoScene:
         thing.pass_index = OBJECT_INDEX + number
     bpy.ops.mesh.primitive_plane_add(size=200)
     bpy.context.object.name = "ground"
-    bpy.context.object.data.materials.append(material("ground", rng.choice(GROUNDS), 0.8))
+    colour = rng.choice(GROUNDS)
+    earth = material("ground", colour, 0.8)
+    mottle(earth, colour, MOTTLED, MOTTLE_SIZE)
+    bpy.context.object.data.materials.append(earth)
     _light(scene, rng)
     render = scene.render
     render.engine = "CYCLES"
