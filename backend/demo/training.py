@@ -177,7 +177,7 @@ def note(path: Path, figures: dict[str, Any]) -> None:
 
 def mixed_precision(device: torch.device) -> torch.autocast:
     """Networks in bfloat16 inside this context, where the device computes in it. A CPU that only
-    emulates it (x86 without AVX-512) took eight times as long as in float32, so it stays with that.
+    emulates it took more than seven times as long as in float32 (AVX2), so it stays with that.
     """
     native = device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.autocast(device.type, torch.bfloat16, enabled=native)
