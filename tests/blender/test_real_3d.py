@@ -90,6 +90,8 @@ def test_a_scene_is_captured_trained_and_edited(ready: SimpleNamespace) -> None:
     session.wait(lambda: bool(session.scene_state(scene).edits), JOB_SECONDS)
     (edit,) = session.scene_state(scene).edits
     assert (edit.name, edit.finished) == (in_3d.edit, True)
+    assert "Mesh failed: " in refused(ready, "bring_mesh"), "so short a training shows nothing yet"
+    assert "Watch Your Steps" not in bpy.data.collections
     OPS.undo_scene_edit()
     session.wait(lambda: in_3d.edit == "", JOB_SECONDS)
     assert session.scene_state(scene).edits == ()
