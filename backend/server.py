@@ -66,6 +66,7 @@ CAPABILITIES = (
     "texture_request",
     "train_scene_request",
     "edit_scene_request",
+    "scene_mesh_request",
     "captures",
     "scenes",
 )

@@ -261,7 +261,8 @@ class SceneMeshRequest(msgspec.Struct, frozen=True, kw_only=True, tag="scene_mes
     edit: EditName | None = None
     """An edit whose colours become a second texture of the mesh."""
     faces: Annotated[int, Meta(ge=4, le=4_000_000)] | None = None
-    """Triangles at most; None keeps all that the field gives."""
+    """Triangles at most, as far as the mesh's pieces can be simplified; None keeps all of the
+    field's."""
     texture_size: Annotated[int, Meta(ge=16, le=MAX_IMAGE_SIDE)] = 1024
     """Pixels of a side of the textures."""
 

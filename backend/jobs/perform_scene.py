@@ -1,4 +1,4 @@
-"""The jobs of one capture: training its radiance field and editing that."""
+"""The jobs of one capture: training its radiance field, editing that, and making a mesh of it."""
 
 import dataclasses
 import shutil
@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from backend.editing import Editor
 from backend.jobs.scene_state import without_paths
-from backend.jobs.words import OnProgress, notes_on, time_left
+from backend.jobs.words import OnProgress, notes_on, time_left, with_time_left
 from backend.scenes import checkpoint, radiance_training
 from backend.scenes.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.scenes.scene import Camera, Scene
 from backend.scenes.scene_edit import SceneEdit
+from backend.scenes.scene_mesh import mesh_of_scene
 from backend.scenes.training import Progress
 from backend.scenes.uploads import CaptureStore, UnknownCapture
 from backend.scenes.work_lock import alone
@@ -20,6 +21,8 @@ from protocol.messages import (
     MAX_PICTURES,
     EditSceneRequest,
     EditSceneResult,
+    SceneMeshRequest,
+    SceneMeshResult,
     ScenePicture,
     SceneRequest,
     SceneResult,
@@ -57,9 +60,9 @@ def perform_scene(
                 return _train(scene, request, on_progress)
             if isinstance(request, EditSceneRequest):
                 return _edit(editor, scene, request, on_progress)
+            return _mesh(scene, request, on_progress)
     except ValueError as error:
         raise ValueError(without_paths(f"{error}", folder)) from error
-    raise ValueError("This backend cannot do this yet: its capabilities are in its welcome.")
 
 
 def _device(editor: Editor) -> str:
@@ -204,3 +207,33 @@ def _changes(
     region, change = np.concatenate(regions), np.concatenate(changes)
     inside, outside = (float(change[at].mean()) if at.any() else None for at in (region, ~region))
     return float(region.mean()), inside, outside
+
+
+def _mesh(scene: Scene, request: SceneMeshRequest, on_progress: OnProgress) -> SceneMeshResult:
+    edit = None if request.edit is None else scene.edited(request.edit)
+    if edit is not None and not edit.finished:
+        raise ValueError(f"The edit {edit.name} is not finished: let it come to its end first.")
+    report = with_time_left(on_progress)
+    made = mesh_of_scene(
+        scene,
+        edit,
+        request.faces,
+        request.texture_size,
+        on_progress=lambda words, share: report(words, share, None),
+    )
+    notes = list(scene.capture.notes)
+    if request.faces is not None and len(made.faces) > request.faces:
+        notes.append(
+            f"The mesh has {len(made.faces)} triangles instead of {request.faces}: its pieces "
+            "cannot be simplified further."
+        )
+    return SceneMeshResult(
+        vertices=made.vertices,
+        faces=made.faces.astype(np.int32),
+        uvs=made.uvs,
+        texture=made.texture,
+        edited_texture=made.edited_texture,
+        relevance_texture=made.relevance_texture,
+        threshold=None if edit is None else edit.threshold,
+        notes=tuple(notes),
+    )

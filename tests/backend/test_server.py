@@ -106,6 +106,7 @@ def test_welcome_names_model_device_and_capabilities(server, tiny_model):
         "texture_request",
         "train_scene_request",
         "edit_scene_request",
+        "scene_mesh_request",
         "captures",
         "scenes",
     }

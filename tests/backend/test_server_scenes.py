@@ -25,6 +25,7 @@ from protocol.messages import (
     OpenCapture,
     Progress,
     PutView,
+    SceneMeshRequest,
     TextureRequest,
     TrainSceneRequest,
     new_capture_id,
@@ -34,17 +35,17 @@ from tests.backend.test_mesh_edit import around, ball_mesh, two_halves, unlit_vi
 from tests.backend.test_server import _child_of, running_server
 from tests.backend.tiny_capture import orbit_pose, trace
 
-VIEWS = 8
-CAMERA = Intrinsics(30, 30, 12, 12, 24, 24)
+VIEWS, STEPS = 16, 150
+CAMERA = Intrinsics(31.2, 31.2, 12, 12, 24, 24)
 INSTRUCTION = "make the sphere red"
 
 
 def send_scene(client):
-    """The two spheres, from eight sides; returns the capture's id."""
+    """The two spheres, from all sides; returns the capture's id."""
     capture = new_capture_id()
 
     def view(index):
-        pose = orbit_pose(2 * np.pi * index / VIEWS, (0.4, 0.7)[index % 2])
+        pose = orbit_pose(2 * np.pi * index / VIEWS, (0.4, 0.7, 0.55)[index % 3])
         return PutView(
             capture=capture,
             index=index,
@@ -76,11 +77,11 @@ def server(tiny_model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(server):
-    """A capture whose field has had a few steps."""
+    """A capture whose field has had as many steps as it takes to see a surface."""
     with Client(server[2], "the tests") as client:
         client.connect()
         capture = send_scene(client)
-        client.run(TrainSceneRequest(capture=capture, iterations=4))
+        client.run(TrainSceneRequest(capture=capture, iterations=STEPS))
     return capture
 
 
@@ -205,8 +206,8 @@ def test_a_training_goes_on_after_a_cancel_and_after_a_kill(client, server):
 
 def test_a_field_that_is_there_is_returned_at_once(client, trained):
     events = []
-    result = client.run(TrainSceneRequest(capture=trained, iterations=4), events.append)
-    assert result.steps == 4
+    result = client.run(TrainSceneRequest(capture=trained, iterations=STEPS), events.append)
+    assert result.steps == STEPS
     assert not any(map(step_in, events))
     assert result.preview.shape == (24, 24, 3)
     assert result.seconds > 0
@@ -245,13 +246,16 @@ def test_captures_that_are_not_there_or_not_whole_are_refused(client):
     assert (state.views, state.sealed, state.field, state.edits) == (5, False, None, ())
 
 
-def test_an_edit_needs_a_field(client, server):
+def test_edits_and_meshes_need_a_field(client, server):
     capture = send_scene(client)
-    request = EditSceneRequest(capture=capture, name="red", instruction=INSTRUCTION)
-    with pytest.raises(ServerError, match="The capture holds no trained field") as refused:
-        client.run(request)
-    assert refused.value.code == "bad_input"
-    assert str(server[0]) not in str(refused.value)
+    edit = EditSceneRequest(capture=capture, name="red", instruction=INSTRUCTION)
+    for request in (edit, SceneMeshRequest(capture=capture)):
+        with pytest.raises(ServerError, match="The capture holds no trained field") as refused:
+            client.run(request)
+        assert refused.value.code == "bad_input"
+        assert str(server[0]) not in str(refused.value)
+    with pytest.raises(ServerError, match="The scene has no edit red"):
+        client.run(SceneMeshRequest(capture=capture, edit="red"))
 
 
 def test_a_capture_in_use_stays_and_names_its_jobs(client):
@@ -281,11 +285,11 @@ def test_a_capture_that_another_backend_works_on_is_left_alone(client, server, t
     folder = server[0] / "captures" / trained
     with alone(folder):
         with pytest.raises(ServerError, match="Another backend") as refused:
-            client.run(TrainSceneRequest(capture=trained, iterations=4))
+            client.run(TrainSceneRequest(capture=trained, iterations=STEPS))
         assert refused.value.code == "in_use"
         with pytest.raises(InUse), alone(folder):
             pass
-    assert client.run(TrainSceneRequest(capture=trained, iterations=4)).steps == 4
+    assert client.run(TrainSceneRequest(capture=trained, iterations=STEPS)).steps == STEPS
 
 
 # ------------------------------------------------------------------ edits
@@ -296,13 +300,37 @@ def edit_request(capture, **changes):
     return EditSceneRequest(capture=capture, **(settings | changes))
 
 
-def test_an_edit_is_paused_gone_on_with_listed_stacked_and_undone(client, trained):
+def check_meshes(client, capture):
+    """Meshes of the edit "red" and of the field, in the capture's coordinates."""
+    events = []
+    edited = client.run(
+        SceneMeshRequest(capture=capture, edit="red", faces=200, texture_size=64), events.append
+    )
+    plain = client.run(SceneMeshRequest(capture=capture, faces=200, texture_size=32))
+    for result in (edited, plain):
+        assert len(result.faces) > 100
+        simple = len(result.faces) <= 200
+        assert simple or any("cannot be simplified further" in note for note in result.notes)
+        assert np.abs(result.vertices).max() < 4  # the floor ends at 3; the cameras are farther out
+    region = edited.relevance_texture >= edited.threshold
+    assert edited.threshold == 0.5
+    assert region.any()
+    assert (edited.edited_texture[region] != edited.texture[region]).any()
+    assert (edited.edited_texture[~region] == edited.texture[~region]).all()
+    assert any(isinstance(event, Progress) and event.fraction > 0 for event in events)
+    assert plain.texture.shape == (32, 32, 3)
+    assert (plain.edited_texture, plain.relevance_texture, plain.threshold) == (None, None, None)
+
+
+def test_an_edit_is_paused_gone_on_with_meshed_stacked_and_undone(client, trained):
     def pause(event):
-        if isinstance(event, Progress) and event.stage.startswith("Relevance of view 3"):
+        if isinstance(event, Progress) and event.fraction > 0.15 / 12:  # one of 14 maps is kept
             client.cancel(event.job)
 
     with pytest.raises(JobCancelled):
         client.run(edit_request(trained), pause)
+    with pytest.raises(ServerError, match="The edit red is not finished"):
+        client.run(SceneMeshRequest(capture=trained, edit="red"))
     (begun,) = client.scene(trained).edits
     assert (begun.name, begun.finished, begun.instruction) == ("red", False, INSTRUCTION)
     with pytest.raises(ServerError, match="edit red already, of another instruction"):
@@ -328,6 +356,7 @@ def test_an_edit_is_paused_gone_on_with_listed_stacked_and_undone(client, traine
     assert client.run(edit_request(trained), again.append).threshold == result.threshold
     assert not any(step_in(event) for event in again)
 
+    check_meshes(client, trained)
     stacked = edit_request(trained, name="blue", base="red", relevance=False)
     result = client.run(stacked)
     assert (result.edited_share, result.change_inside) == (None, None)  # there is no field for it
