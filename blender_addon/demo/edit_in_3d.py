@@ -30,7 +30,7 @@ class Effort:
         views: cameras around the objects.
         train_iterations, edit_iterations: steps at most; 0: as many as the preset has.
         steps: denoising steps of one view's edit.
-        text_guidance: of every edit.
+        text_guidance, image_guidance: of every edit.
     """
 
     views: int
@@ -38,6 +38,7 @@ class Effort:
     edit_iterations: int
     steps: int
     text_guidance: float
+    image_guidance: float
 
 
 def edit_in_3d(
@@ -67,8 +68,13 @@ def edit_in_3d(
     in_3d.train_iterations = effort.train_iterations
     in_3d.edit_iterations = effort.edit_iterations
     settings.text_guidance = effort.text_guidance
+    settings.image_guidance = effort.image_guidance
+    changed = import_module(f"{module}.capture").changed
+    # without the sky: where it is seen no ray ends, and a field would paint the ground with it too
+    with stage("Capturing the scene from all sides"), changed(scene.render, film_transparent=True):
+        buttons.capture_scene()
+        wait(scene)
     for name, button in (
-        ("Capturing the scene from all sides", buttons.capture_scene),
         ("Training the radiance field", buttons.train_scene),
         ("Editing the scene in 3D", buttons.edit_scene),
         ("Making the mesh and its textures", buttons.bring_mesh),

@@ -45,7 +45,7 @@ SHAPES = {
     "monkey head": "monkey",
 }
 """The instruction's words, and what they are called in `building.add_shape`."""
-MOTTLED, MOTTLE_SIZE = 0.35, 0.35
+MOTTLED, MOTTLE_SIZE = 0.6, 0.6
 """The ground's variation: of a plain one, no view could tell how far away it is."""
 MOST_THINGS = 3
 APART = 2.2
