@@ -42,8 +42,8 @@ RENDER_SIZE = 512
 VIEWS = 24
 VIEW_STEPS = 20
 TEXT_GUIDANCE_IN_3D, IMAGE_GUIDANCE_IN_3D = 2.0, 1.0
-"""Text guidance is below that of one picture: every view is edited several times. At image guidance 1
-a branch cancels, and an edit takes two thirds of the time."""
+"""Text guidance below that of one picture, as every view is edited several times. At image guidance
+1 a branch cancels, and an edit takes two thirds of the time."""
 WORDS_IN_3D = {
     "before": "the scene from three sides",
     "mesh": "the mesh that came back,\nwith its original texture",
