@@ -70,9 +70,8 @@ def _draw_switch(
         cell.enabled = texture_edit.image_for(edited, what) is not None
         button = cell.operator("watch_your_steps.show_texture", text=label, depress=now == what)
         button.what = what
-    row = layout.row()
-    words.paragraph(row.column(), context, f'"{edited.watch_your_steps.instruction}"', inset=90)
-    row.operator("watch_your_steps.revert_texture", icon="LOOP_BACK")
+    words.paragraph(layout, context, f'"{edited.watch_your_steps.instruction}"')
+    layout.operator("watch_your_steps.revert_texture", icon="LOOP_BACK")
 
 
 class WYS_PT_scene_in_3d(SidebarPanel, bpy.types.Panel):
