@@ -21,7 +21,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from backend.editing import Editor
 
-NEEDED_MEMORY = 10 * 2**30
+NEEDED_MEMORY = 12 * 2**30
 NEEDED_DISK = 4 * 2**30
 
 pytestmark = pytest.mark.slow
@@ -79,8 +79,10 @@ def full_size_model(tmp_path_factory, tiny_model):
 
 
 def test_full_size_model_localises_and_edits(full_size_model):
+    # a CPU that only emulates bfloat16 takes many times as long in it as in float32
+    dtype = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
     start = time.perf_counter()
-    editor = Editor.from_pretrained(str(full_size_model), device="cpu", dtype="bfloat16")
+    editor = Editor.from_pretrained(str(full_size_model), device="cpu", dtype=dtype)
     print(f"loaded in {time.perf_counter() - start:.1f} s")
     parameters = sum(p.numel() for p in editor.backbone.unet.parameters())
     assert parameters == 859_520_964 + 4 * 320 * 9  # SD 1.5, and four more input channels
@@ -88,7 +90,7 @@ def test_full_size_model_localises_and_edits(full_size_model):
     image = np.random.default_rng(0).integers(0, 256, (700, 900, 3), dtype=np.uint8)
     editor.set_image(image)
     start = time.perf_counter()
-    relevance = editor.relevance("turn the bear into a panda")
+    relevance = editor.relevance("turn the bear into a panda", seeds=(0,))
     print(f"relevance at 512x658 in {time.perf_counter() - start:.1f} s")
     assert relevance.values.shape == (64, 83)  # the short side at 512, the long one padded to 664
     assert np.isfinite(relevance.raw).all()
