@@ -65,6 +65,18 @@ def split_arguments(
     return (options, chosen) if chosen else None
 
 
+def by_file(tests: Sequence[str]) -> list[list[str]]:
+    """The same tests, those of each file in a list of their own; a folder stands for its files."""
+    files: dict[str, list[str]] = {}
+    for test in tests:
+        path = ROOT / test.partition("::")[0]
+        found = sorted(path.glob("test_*.py")) if path.is_dir() else [path]
+        for file in found:
+            named = str(file.relative_to(ROOT)) if path.is_dir() else test
+            files.setdefault(str(file), []).append(named)
+    return list(files.values())
+
+
 def check(name: str, action: Callable[[], int]) -> Step:
     """Runs a step that passes or fails as a whole."""
     print(f"\n== {name}", flush=True)
@@ -127,13 +139,17 @@ def test(fast: bool, torch: str | None, extra: list[str]) -> int:
     ):
         if selected := split_arguments(arguments, folders):
             options, tests = selected
-            command: list[str | Path] = [python, "-m", "pytest", *options, *tests]
-            steps.append(pytest(name, command, environ, nothing_is_fine=bool(extra)))
+            # Blender has crashed in its own renderer after some hundred renders in one process
+            runs = by_file(tests) if folders == BLENDER_TESTS else [tests]
+            for run_of in runs:
+                title = name if len(runs) == 1 else f"{name} {Path(run_of[0]).stem}"
+                command: list[str | Path] = [python, "-m", "pytest", *options, *run_of]
+                steps.append(pytest(title, command, environ, nothing_is_fine=bool(arguments)))
 
-    print(f"\n{'step':<24}{'seconds':>9}{'passed':>8}{'failed':>8}{'skipped':>9}")
+    print(f"\n{'step':<40}{'seconds':>9}{'passed':>8}{'failed':>8}{'skipped':>9}")
     for step in steps:
         print(
-            f"{step.name:<24}{step.seconds:>9.1f}{step.passed:>8}{step.failed:>8}{step.skipped:>9}"
+            f"{step.name:<40}{step.seconds:>9.1f}{step.passed:>8}{step.failed:>8}{step.skipped:>9}"
         )
     passed, failed, skipped = (
         sum(getattr(s, key) for s in steps) for key in ("passed", "failed", "skipped")

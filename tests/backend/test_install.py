@@ -561,6 +561,17 @@ def test_named_tests_run_only_in_the_environment_they_belong_to() -> None:
     assert checks.split_arguments(["tests"], checks.BLENDER_TESTS) == ([], ["tests/blender"])
 
 
+def test_each_file_of_blenders_tests_runs_alone():
+    runs = checks.by_file(["tests/blender"])
+    assert ["tests/blender/test_words.py"] in runs
+    assert len(runs) == len(list((checks.ROOT / "tests/blender").glob("test_*.py")))
+    one, other = "tests/blender/test_words.py::test_a", "tests/blender/test_words.py::test_b"
+    assert checks.by_file([one, "tests/blender/test_frame.py", other]) == [
+        [one, other],
+        ["tests/blender/test_frame.py"],
+    ]
+
+
 def test_a_run_that_breaks_off_counts_as_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
