@@ -106,7 +106,7 @@ def edits_table(edited: Sequence[Edited]) -> dict[str, dict[str, float]]:
     for each in edited:
         sample = each.sample
         outside = sample.mask < OUTSIDE
-        shown = metrics.shown_colours(sample)
+        palette = metrics.palette_of_sample(sample)
         for way, picture in each.pictures.items():
             figures = {}
             if outside.any():
@@ -115,7 +115,7 @@ def edits_table(edited: Sequence[Edited]) -> dict[str, dict[str, float]]:
                 value = metrics.psnr(picture, sample.image, outside)
                 figures["PSNR outside"] = min(value, SAME)
             if way != ROUND_TRIP:
-                success = float(metrics.strict_success(sample, picture, shown))
+                success = float(metrics.strict_success(sample, picture, palette))
                 figures["success"] = success
                 figures[f"success: {sample.edit.kind}"] = success
             rows[way].append(figures)

@@ -4,6 +4,7 @@ edit did what was asked.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,56 +80,81 @@ def selects(raw: Map, things: Map, target: int) -> bool | None:
     return max(means, key=lambda i: means[i]) == target
 
 
+@dataclass(frozen=True)
+class Palette:
+    """What a region of one picture looks like in every colour.
+
+    Attributes:
+        weights: float64 (H, W), by how much each pixel of the region changes with the colour, 0
+            outside it. The cells of a pattern that keep their own colour when a thing is repainted
+            do not count: a checked thing may keep them or lose them.
+        means: the weighted mean of the region in each colour, float64 (3,), 0..255.
+    """
+
+    weights: NDArray[np.float64]
+    means: dict[str, Means]
+
+    def nearest(self, image: NDArray[np.generic]) -> str:
+        """The colour that the region of an image (H, W, 3), 0..255, is nearest to."""
+        mean = _weighted(image, self.weights)
+        distance = {name: float(np.linalg.norm(mean - own)) for name, own in self.means.items()}
+        return min(distance, key=lambda name: distance[name])
+
+
+def _weighted(image: NDArray[np.generic], weights: NDArray[np.float64]) -> Means:
+    """The weighted mean (3,) of an image (H, W, 3)."""
+    mean: Means = np.tensordot(weights, image.astype(np.float64), axes=2) / weights.sum()
+    return mean
+
+
 def strict_success(
-    sample: Sample, edited: NDArray[np.uint8], shown: dict[str, Means] | None = None
+    sample: Sample, edited: NDArray[np.uint8], palette: Palette | None = None
 ) -> bool:
     """Whether the named region has become what was asked, and every other thing has kept its mean
     colour (to KEPT).
 
-    Recolouring: the region's mean colour is nearest to the asked one of all colours, as this
-    scene's light shows them. Any other kind: inside the true mask the picture is nearer to the true
-    edited one than to the input.
+    Recolouring: the region is nearest to the asked one of all colours, as this scene's light shows
+    them. Any other kind: inside the true mask the picture is nearer to the true edited one than to
+    the input.
 
     Args:
         edited: uint8 (H, W, 3), the edit to judge.
-        shown: `shown_colours` of the sample, where it is known already.
+        palette: `palette_of_sample`, where it is known already.
 
     Raises:
         ValueError: the sample asks for something that is not there.
     """
     if sample.edit.target is None:
         raise ValueError("An edit of what is not there has no success.")
-    inside = sample.mask > 0.5
     if sample.edit.kind == "recolour":
-        shown = shown or shown_colours(sample)
-        mean = edited[inside].mean(axis=0)
-        distance = {colour: float(np.linalg.norm(shown[colour] - mean)) for colour in shown}
-        asked = min(distance, key=lambda colour: distance[colour]) == sample.edit.colour
+        palette = palette or palette_of_sample(sample)
+        assert palette is not None
+        asked = palette.nearest(edited) == sample.edit.colour
     else:
+        inside = sample.mask > 0.5
         asked = psnr(edited, sample.edited, inside) > psnr(edited, sample.image, inside)
     return asked and _kept(sample, edited)
 
 
-def shown_colours(sample: Sample) -> dict[str, Means]:
-    """The mean of the true mask in a picture of the target in every colour, float64 (3,) each;
-    nothing for kinds other than recolouring.
-    """
+def palette_of_sample(sample: Sample) -> Palette | None:
+    """The palette of the true mask; None for kinds other than recolouring."""
     target = sample.edit.target
     if sample.edit.kind != "recolour" or target is None:
-        return {}
+        return None
     picture = render(sample.scene, sample.camera, *sample.mask.shape)
-    return colours_of(picture, target, sample.mask > 0.5)
+    return palette_of(picture, target, sample.mask > 0.5)
 
 
-def colours_of(picture: Rendering, target: int | str, inside: Mask) -> dict[str, Means]:
-    """The mean of the pixels `inside` of a picture with its target in every colour, float64 (3,)
-    each.
-    """
+def palette_of(picture: Rendering, target: int | str, inside: Mask) -> Palette:
+    """What the pixels `inside` of a picture look like with its target in every colour."""
     surface = world.surface_of(picture.scene, target)
-    return {
-        colour: picture.recoloured(target, world.painted(surface, colour))[inside].mean(axis=0)
+    repainted = {
+        colour: picture.recoloured(target, world.painted(surface, colour))
         for colour in world.COLOURS
     }
+    spread = np.stack(list(repainted.values())).astype(np.float64).std(axis=0).sum(axis=-1)
+    weights = np.where(inside, spread, 0.0)
+    return Palette(weights, {name: _weighted(image, weights) for name, image in repainted.items()})
 
 
 def _kept(sample: Sample, edited: NDArray[np.uint8]) -> bool:

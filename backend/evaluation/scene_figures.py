@@ -141,8 +141,8 @@ def _selections(scene: Scene, world: WorldScene, maps: Sequence[RelevanceMap]) -
 def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
     """What an edit has changed in the held-out views.
 
-    "colour" is the share of views in which the target's mean colour is nearest to the asked one of
-    all colours, as the scene's light shows them there. "PSNR outside" compares the edited field's
+    "colour" is the share of views in which the target is nearest to the asked one of all colours, as
+    the scene's light shows them there. "PSNR outside" compares the edited field's
     renders with the unedited one's where the target is not, in dB; "pooled" from the squared error
     of all views together.
     """
@@ -150,10 +150,8 @@ def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
     for view in world.held_out:
         before, after = scene.render(view.camera).rgb, edit.render(view.camera).rgb
         inside = view.shows(world.target)
-        shown = metrics.colours_of(view.rendering, world.target, inside)
-        mean = 255 * after[inside].mean(axis=0)
-        distance = {name: float(np.linalg.norm(mean - colour)) for name, colour in shown.items()}
-        right.append(min(distance, key=lambda name: distance[name]) == world.edit.colour)
+        palette = metrics.palette_of(view.rendering, world.target, inside)
+        right.append(palette.nearest(255 * after) == world.edit.colour)
         kept = view.rendering.coverage(world.target) < OUTSIDE
         outside.append(psnr(after, before, kept))
         errors.append(float(((after - before)[kept].astype(np.float64) ** 2).mean()))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from backend.__main__ import main
 from backend.demo import world
 from backend.demo.pool import draw_samples
+from backend.demo.render import render
 from backend.editing import Editor
 from backend.editing.backbone import DEMO_WEIGHTS
 from backend.editing.prompt_check import (
@@ -130,6 +131,29 @@ def test_another_colour_is_no_success():
     for colour in set(world.COLOURS) - {sample.edit.colour}:
         asked = dataclasses.replace(sample.edit, colour=colour)
         assert not metrics.strict_success(dataclasses.replace(sample, edit=asked), sample.edited)
+
+
+def test_a_checked_thing_may_keep_or_lose_the_cells_of_its_pattern():
+    (sample,) = [
+        sample
+        for seed in world.TEST_SEEDS[:60]
+        for sample in draw_samples(seed, 64, 64, 1, kinds=["recolour"])
+        if isinstance(sample.edit.target, int)
+        and (pattern := sample.scene.things[sample.edit.target].surface.pattern) is not None
+        and pattern.kind == "checks"
+        and sample.mask.mean() > 0.02
+    ][:1]
+    target, colour = sample.edit.target, sample.edit.colour
+    painted = world.painted(world.surface_of(sample.scene, target), colour)
+    rendered = render(sample.scene, sample.camera, *sample.mask.shape)
+    plain = rendered.recoloured(target, dataclasses.replace(painted, pattern=None))
+    assert (plain != sample.edited).any()
+    assert metrics.strict_success(sample, sample.edited)
+    assert metrics.strict_success(sample, plain)
+    cells = metrics.palette_of_sample(sample).weights == 0
+    assert cells[sample.mask > 0.5].any()
+    only_cells = np.where(cells[..., None], plain, sample.image)
+    assert not metrics.strict_success(sample, only_cells)
 
 
 # ------------------------------------------------------------------ samples and maps
