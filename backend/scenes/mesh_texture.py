@@ -40,6 +40,8 @@ VIEW_SIDE = 256
 """Pixels at most along a view's longer side in which it is looked up what the view shows."""
 LEAST_COSINE, ANGLE_POWER = 0.1, 1.0
 RAYS_AT_ONCE = 1 << 16
+LEAST_LIGHT = 1e-3
+"""Accumulation that a short ray is taken to have at least."""
 
 Composite = Callable[[Tensor, Tensor], Tensor]
 
@@ -50,6 +52,10 @@ class ShadedField(Protocol):
     @property
     def device(self) -> torch.device:
         """Where rays must be."""
+
+    @property
+    def alpha(self) -> bool:
+        """Whether it lies over black where it is see-through; else over its last sample."""
 
     def shade(self, bundle: RayBundle, relevance: Composite | None = None) -> Tensor:
         """float32 (m, 5 or 6): red, green, blue, depth, accumulation, relevance."""
@@ -137,15 +143,16 @@ def texture_mesh(
     steps = 1 if edit is None else 2
     teller = _teller(report, "Baking the texture", 0.3, 0.7 / steps)
     shaded = _shade(field, rays, composite, teller)
-    texture = _picture(shaded[:, :3], surface, source, size)
+    texture = _picture(_colours(shaded, field), surface, source, size)
     if edit is None:
         return TexturedScene(mesh.vertices, mesh.faces, uvs, texture)
     teller = _teller(report, "Baking the edited texture", 0.65, 0.7 / steps)
-    edited = _picture(_shade(edit.field, rays, None, teller)[:, :3], surface, source, size)
+    shaded_after = _shade(edit.field, rays, None, teller)
+    edited = _picture(_colours(shaded_after, edit.field), surface, source, size)
     values, region = None, np.ones((size, size), np.bool_)
     if relevance is not None:
         # A full ray through the scene is opaque, and so the calibration is for such rays.
-        light = shaded[:, 4].clip(1e-3, None)
+        light = shaded[:, 4].clip(LEAST_LIGHT, None)
         flat = np.zeros(size * size, np.float32)
         flat[surface.texel] = relevance.calibration.of(shaded[:, 5] / light)
         values = spread_to_margin(flat.reshape(size, size), source)
@@ -257,6 +264,14 @@ def _shade(
         bundle = rays.bundle(slice(at, at + RAYS_AT_ONCE))
         parts.append(field.shade(bundle, relevance).cpu().numpy())
     return np.concatenate(parts)
+
+
+def _colours(shaded: NDArray[np.float32], field: ShadedField) -> NDArray[np.float32]:
+    """float32 (N, 3): the colours of short rays as if the field were opaque there. A short ray does
+    not pass all of a soft surface, and over black it would be darker than the surface looks.
+    """
+    rgb = shaded[:, :3]
+    return rgb / shaded[:, 4:5].clip(LEAST_LIGHT, None) if field.alpha else rgb
 
 
 def _teller(

@@ -58,9 +58,13 @@ class SolidField:
         capture: Capture,
         colours: Colours | None = None,
         distance: Callable[[np.ndarray], np.ndarray] = distances,
+        density: float = DENSITY,
     ) -> None:
-        """`colours` gives float (n, 3), 0..1, at points (n, 3) in capture coordinates."""
+        """`colours` gives float (n, 3), 0..1, at points (n, 3) in capture coordinates; `density` is
+        that of all that is solid.
+        """
         self.capture, self.colours, self.distance = capture, colours, distance
+        self.density, self.alpha = density, True
         self.device = torch.device("cpu")
 
     def corrected(self, pose: np.ndarray, name: str) -> np.ndarray:
@@ -81,7 +85,7 @@ class SolidField:
         edges = torch.cat([coarse, fine], 1).sort(dim=1).values
         middle = (edges[:, 1:] + edges[:, :-1]) / 2
         positions = bundle.origins[:, None] + middle[..., None] * bundle.directions[:, None]
-        density = DENSITY * torch.sigmoid(-self.off(positions) / STEEP)
+        density = self.density * torch.sigmoid(-self.off(positions) / STEEP)
         lost = (density.view(middle.shape) * edges.diff(dim=1)).cumsum(1)
         after = 1 - torch.exp(-lost)
         return positions, torch.diff(after, dim=1, prepend=torch.zeros(len(bundle), 1))[..., None]

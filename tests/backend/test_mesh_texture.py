@@ -65,6 +65,15 @@ def test_texels_have_the_fields_colours(baked: TexturedScene) -> None:
     assert np.quantile(apart, 0.98) < 0.05
 
 
+def test_a_soft_surface_is_no_darker(mesh: TriangleMesh, capture: Capture) -> None:
+    """A short ray loses a third of its light in a field so thin."""
+    thin = SolidField(capture, ramps, density=25)
+    scene = texture_mesh(mesh, thin, capture, 48)
+    texel, position = surface(scene)
+    shown = scene.texture.reshape(-1, 3)[texel] / 255
+    assert np.median(np.abs(shown - ramps(position)).max(axis=1)) < 0.02
+
+
 def test_the_edit_is_in_the_second_texture_and_only_in_the_region(baked: TexturedScene) -> None:
     assert baked.edited_texture is not None
     assert baked.relevance_texture is not None
