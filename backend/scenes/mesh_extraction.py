@@ -45,9 +45,9 @@ OUTLIERS = 0.01
 BLUR = 2.0
 """Cells before and behind a place over which L is averaged along each ray, so that it rises evenly
 from cell to cell where a surface is sharper than they are."""
-REACH = 3.0
+REACH = 4.0
 """Cells from the views' surfaces up to which the mesh is looked for."""
-HIDDEN = 8.0
+HIDDEN = 6.0
 """Cells behind the surface of a view at which it can tell nothing any more."""
 FEWEST_VIEWS = 3
 """That must have their surface near by, where the capture has so many."""

@@ -182,7 +182,13 @@ def test_a_trained_field_is_meshed_within_a_hundredth(tmp_path: Path) -> None:
     """The median over the mesh, against the true surfaces, of the scene's size."""
     capture, _ = orbit_capture(tmp_path, 16, 48)
     config = dataclasses.replace(
-        PRESETS["preview"], iterations=250, rays=512, decay_iterations=250, distortion=0.002
+        PRESETS["preview"],
+        iterations=250,
+        rays=512,
+        hidden=32,
+        learning_rate=1e-2,
+        decay_iterations=250,
+        distortion=0.002,
     )
     field, _ = train(capture, config)
     found = extract_mesh(field, capture, resolution=96)
