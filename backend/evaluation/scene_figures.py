@@ -141,10 +141,10 @@ def _selections(scene: Scene, world: WorldScene, maps: Sequence[RelevanceMap]) -
 def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
     """What an edit has changed in the held-out views.
 
-    "colour" is the share of views in which the target is nearest to the asked one of all colours, as
-    the scene's light shows them there. "PSNR outside" compares the edited field's
-    renders with the unedited one's where the target is not, in dB; "pooled" from the squared error
-    of all views together.
+    "colour" is the share of views in which the target is nearest to the asked one of all colours,
+    as the scene's light shows them there. "PSNR outside" compares the edited field's renders with
+    the unedited one's where the target is not, in dB; "pooled" from the squared error of all views
+    together.
     """
     right, outside, errors = [], [], []
     for view in world.held_out:
