@@ -256,6 +256,7 @@ def resolve_model(model: str) -> str:
 
 def hub_has(model: str) -> bool:
     """Whether the hub's cache on this machine or, within seconds, the hub itself has a model."""
+    import httpx2  # what huggingface_hub asks with; it lets errors of the network through
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -263,7 +264,7 @@ def hub_has(model: str) -> bool:
         return True
     try:
         return bool(huggingface_hub.file_exists(model, "model_index.json"))
-    except (OSError, HfHubHTTPError) as error:
+    except (OSError, HfHubHTTPError, httpx2.HTTPError) as error:
         logger.info("the hub cannot be asked for %s: %s", model, error)
         return False
 

@@ -535,6 +535,21 @@ def test_auto_takes_the_embedded_model_where_the_real_one_cannot_be_had(monkeypa
     assert resolve_model("auto") == "timbrooks/instruct-pix2pix"
 
 
+@pytest.mark.parametrize("model", ["auto", "somebody/some-model"])
+def test_without_a_network_no_error_of_it_gets_through(monkeypatch, model):
+    """The real hub's client, asking where nobody answers."""
+    import huggingface_hub
+
+    nobody = huggingface_hub.HfApi(endpoint="http://127.0.0.1:9")
+    monkeypatch.setattr(huggingface_hub, "file_exists", nobody.file_exists)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+    if model == "auto":
+        assert resolve_model(model) == "demo"
+    else:
+        with pytest.raises(ModelNotFound, match="check its name and the network"):
+            resolve_model(model)
+
+
 def test_model_of_another_kind_is_refused(tmp_path, tiny_model):
     import json
     import shutil
