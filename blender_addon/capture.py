@@ -53,8 +53,8 @@ def changed(owner: Any, **values: Any) -> Iterator[None]:
             setattr(owner, name, value)
 
 
-def capture(context: bpy.types.Context, max_side: int) -> bytes:
-    """Render the scene's active camera; returns the PNG file (8-bit RGB) that Blender wrote.
+def capture(scene: bpy.types.Scene, max_side: int) -> bytes:
+    """Render a scene's active camera; returns the PNG file (8-bit RGB) that Blender wrote.
 
     Engine, samples, film, compositing and view transform are the scene's. Changed while it renders
     are the size, how the file is written, and what would show something else than the whole camera:
@@ -63,7 +63,6 @@ def capture(context: bpy.types.Context, max_side: int) -> bytes:
     Raises:
         CaptureError: there is no camera, or the render fails.
     """
-    scene = context.scene
     if scene.camera is None:
         raise CaptureError(
             "The scene has no active camera: add one (Add > Camera), or select one and press "
@@ -76,6 +75,10 @@ def capture(context: bpy.types.Context, max_side: int) -> bytes:
 def render_png(scene: bpy.types.Scene, width: int, height: int, alpha: bool = False) -> bytes:
     """Render a scene's active camera at a size in pixels; the file that Blender wrote: 8-bit RGB,
     or RGBA with straight colours.
+
+    The scene need not be the window's. Do not call this within `Context.temp_override`: Blender's
+    renderer then looks into that override's dictionary without holding Python's lock, which
+    crashes as soon as another thread (the link's, say) runs Python at that moment.
 
     Raises:
         CaptureError: the render fails.

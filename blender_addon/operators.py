@@ -101,7 +101,7 @@ def _start(context: bpy.types.Context, kind: str, *, new_render: bool) -> None:
         raise SessionError('The instruction is empty: type one, such as "turn the ball red".')
     session.check_connection()
     if new_render:
-        png = capture(context, settings.max_side)
+        png = capture(context.scene, settings.max_side)
         picture = Picture(hashlib.sha256(png).hexdigest(), png, viewpoint(scene))
         results.install_pending(scene, picture)
     else:

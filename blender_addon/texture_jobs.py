@@ -97,16 +97,15 @@ class _Views:
             )
         number, count = len(self._taken), len(self.poses)
         job.stage, job.fraction = f"rendering view {number + 1} of {count}", number / count
-        with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
-            taken = render_around(
-                bpy.context,
-                thing,
-                image,
-                self.poses[number : number + 1],
-                self.size,
-                FIELD_OF_VIEW,
-                bool(self.parameters["lit"]),
-            )
+        taken = render_around(
+            scene,
+            thing,
+            image,
+            self.poses[number : number + 1],
+            self.size,
+            FIELD_OF_VIEW,
+            bool(self.parameters["lit"]),
+        )
         job.preview = taken.images[0]
         self._taken.append(taken)
 

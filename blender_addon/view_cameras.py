@@ -81,7 +81,7 @@ def poses_around(
 
 
 def render_around(
-    context: bpy.types.Context,
+    scene: bpy.types.Scene,
     thing: bpy.types.Object,
     image: bpy.types.Image,
     poses: NDArray[np.float64],
@@ -93,7 +93,7 @@ def render_around(
     """Render an object alone from given cameras. The scene is as before afterwards.
 
     Args:
-        context: with the scene that the object is in.
+        scene: that the object is in; as for `render_png`, not within a `temp_override`.
         thing: a mesh object; everything else but the lights and the world is left out.
         image: the texture that is painted.
         poses: (V, 4, 4), camera to world, rigid.
@@ -107,7 +107,7 @@ def render_around(
     Raises:
         CaptureError: Blender cannot render it.
     """
-    scene, render = context.scene, context.scene.render
+    render = scene.render
     if thing.name not in scene.objects:
         raise CaptureError(f'"{thing.name}" is not in the scene "{scene.name}".')
     lens = bpy.data.cameras.new("watch your steps")
@@ -147,7 +147,7 @@ def render_around(
                     on_view(number, len(poses))
                 camera.matrix_world = Matrix(pose.tolist())
                 _set_clipping(lens, thing, pose)
-                images.append(pictures.decode_png(capture(context, size)))
+                images.append(pictures.decode_png(capture(scene, size)))
     finally:
         bpy.data.objects.remove(camera)
         bpy.data.cameras.remove(lens)

@@ -139,7 +139,7 @@ def test(fast: bool, torch: str | None, extra: list[str]) -> int:
     ):
         if selected := split_arguments(arguments, folders):
             options, tests = selected
-            # Blender has crashed in its own renderer after some hundred renders in one process
+            # so that a crash of Blender costs the tests of one file
             runs = by_file(tests) if folders == BLENDER_TESTS else [tests]
             for run_of in runs:
                 title = name if len(runs) == 1 else f"{name} {Path(run_of[0]).stem}"

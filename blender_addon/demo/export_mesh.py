@@ -74,7 +74,7 @@ def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
         print(f"view {number + 1} of {options.views}", flush=True)
         with silence():
             views = cameras.render_around(
-                bpy.context,
+                bpy.context.scene,
                 thing,
                 image,
                 poses[number : number + 1],

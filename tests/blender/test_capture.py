@@ -21,7 +21,7 @@ def settings_of(scene: bpy.types.Scene) -> dict[str, Any]:
 
 
 def captured(addon: SimpleNamespace, max_side: int = 512) -> np.ndarray:
-    png = addon.capture.capture(bpy.context, max_side)
+    png = addon.capture.capture(bpy.context.scene, max_side)
     return addon.pictures.read_rgb(addon.pictures.new_packed_image("capture", png))
 
 

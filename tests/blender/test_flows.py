@@ -169,8 +169,9 @@ def test_one_job_of_a_scene_at_a_time_but_scenes_are_apart(
     other.render.engine = "BLENDER_WORKBENCH"
     other.render.resolution_x, other.render.resolution_y = 32, 16
     other.watch_your_steps.instruction = "make it red"
-    with bpy.context.temp_override(scene=other):
-        bpy.ops.watch_your_steps.preview_relevance()
+    bpy.context.window.scene = other
+    bpy.ops.watch_your_steps.preview_relevance()
+    bpy.context.window.scene = scene
     second = connected.session.job_of(other).id
     assert second != first
     connected.session.wait(lambda: second in server.jobs, SECONDS)

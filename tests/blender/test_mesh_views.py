@@ -274,7 +274,7 @@ def test_unlit_views_show_the_textures_own_colours(
     corners = mesh_texture.read_mesh_texture(bpy.context, thing).corners.reshape(-1, 3)
     poses = view_cameras.poses_around(corners, 3, FIELD_OF_VIEW)
     views = view_cameras.render_around(
-        bpy.context, thing, image, poses, 64, FIELD_OF_VIEW, lit=False
+        bpy.context.scene, thing, image, poses, 64, FIELD_OF_VIEW, lit=False
     )
     assert views.images.shape == (3, 64, 64, 3)
     assert views.images.dtype == np.uint8
@@ -304,7 +304,7 @@ def test_the_backend_sees_in_a_view_what_blender_rendered(
     read = mesh_texture.read_mesh_texture(bpy.context, thing)
     poses = view_cameras.poses_around(read.corners.reshape(-1, 3), 4, FIELD_OF_VIEW)
     views = view_cameras.render_around(
-        bpy.context, thing, image, poses, 64, FIELD_OF_VIEW, lit=False
+        bpy.context.scene, thing, image, poses, 64, FIELD_OF_VIEW, lit=False
     )
     own = in_backend(read, views)
     inside = own["coverage"] == 1
@@ -321,19 +321,18 @@ def test_intrinsics_and_poses_are_those_that_blender_projects_with(
     seen: list[np.ndarray] = []
     points = [Vector(p) for p in np.random.default_rng(0).normal(size=(20, 3)) * 0.5 + (3, -2, 1)]
 
-    def project(context: bpy.types.Context, size: int) -> bytes:
-        scene = context.scene
-        context.view_layer.update()
+    def project(scene: bpy.types.Scene, size: int) -> bytes:
+        bpy.context.view_layer.update()
         there = [world_to_camera_view(scene, scene.camera, point) for point in points]
         seen.append(np.array([(p.x * size, (1 - p.y) * size, p.z) for p in there]))
-        return original(context, size)
+        return original(scene, size)
 
     original = view_cameras.capture
     monkeypatch.setattr(view_cameras, "capture", project)
     poses = view_cameras.poses_around(np.array(points, np.float32), 4, FIELD_OF_VIEW)
     image = bpy.data.images["paint"]
     views = view_cameras.render_around(
-        bpy.context, thing, image, poses, 32, FIELD_OF_VIEW, lit=False
+        bpy.context.scene, thing, image, poses, 32, FIELD_OF_VIEW, lit=False
     )
     fx, fy, cx, cy = views.intrinsics
     for pose, blenders in zip(views.camera_to_world, seen, strict=True):
@@ -362,13 +361,13 @@ def test_only_the_object_is_shown_and_the_scene_is_as_before(
     corners = np.array([thing.matrix_world @ Vector(c) for c in thing.bound_box], np.float32)
     poses = view_cameras.poses_around(corners, 2, FIELD_OF_VIEW)
     image = bpy.data.images["paint"]
-    views = view_cameras.render_around(bpy.context, thing, image, poses, 48, FIELD_OF_VIEW, lit)
+    views = view_cameras.render_around(scene, thing, image, poses, 48, FIELD_OF_VIEW, lit)
     assert state(scene) == before
     for picture in views.images:
         border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
         assert np.ptp(border, axis=0).max() <= 2, "the floor is not to be seen"
     with pytest.raises(ZeroDivisionError):
         view_cameras.render_around(
-            bpy.context, thing, image, poses, 48, FIELD_OF_VIEW, lit, lambda number, count: 1 // 0
+            scene, thing, image, poses, 48, FIELD_OF_VIEW, lit, lambda number, count: 1 // 0
         )
     assert state(scene) == before

@@ -1,6 +1,7 @@
 """The edit of an object's texture through the panel's operators, against a scripted server."""
 
 import importlib
+import threading
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -202,9 +203,42 @@ def test_another_scene_is_open_while_views_are_rendered(
     other = bpy.data.scenes.new("other")
     scene.watch_your_steps.texture.lit = True
     OPS.edit_texture()
-    with bpy.context.temp_override(scene=other, view_layer=other.view_layers[0]):
-        connected.session.wait(lambda: connected.session.job_of(scene) is None, SECONDS)
+    bpy.context.window.scene = other
+    connected.session.wait(lambda: connected.session.job_of(scene) is None, SECONDS)
+    assert bpy.context.scene == other
     assert node(thing).image.name == "paint (edited)"
+
+
+def test_other_threads_run_while_views_are_rendered(
+    scene: bpy.types.Scene, thing: bpy.types.Object, installed: str
+) -> None:
+    """Blender crashed here: within a `temp_override` its renderer reads Python objects unlocked.
+
+    Threads without anything to do but to begin and end hit that moment within some ten renders.
+    """
+    scene.watch_your_steps.texture.views = 30
+    texture_jobs = importlib.import_module(f"{installed}.texture_jobs")
+    views = texture_jobs.texture_job(bpy.context, 24).preparation
+    job = SimpleNamespace()
+    done = threading.Event()
+
+    def begin_and_end() -> None:
+        while not done.is_set():
+            short = threading.Thread(target=sum, args=(range(200),))
+            short.start()
+            short.join()
+
+    threads = [threading.Thread(target=begin_and_end) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        taken = [views.step(scene, job, None) for _ in range(31)]
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert taken[:30] == [None] * 30
+    assert taken[30].views.shape == (30, 24, 24, 3)
 
 
 def test_nothing_in_the_region(
