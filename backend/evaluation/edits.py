@@ -115,9 +115,10 @@ def edits_table(edited: Sequence[Edited]) -> dict[str, dict[str, float]]:
                 value = metrics.psnr(picture, sample.image, outside)
                 figures["PSNR outside"] = min(value, SAME)
             if way != ROUND_TRIP:
-                success = float(metrics.strict_success(sample, picture, palette))
-                figures["success"] = success
-                figures[f"success: {sample.edit.kind}"] = success
+                success = metrics.strict_success(sample, picture, palette)
+                if success is not None:
+                    figures["success"] = float(success)
+                    figures[f"success: {sample.edit.kind}"] = float(success)
             rows[way].append(figures)
     table = {}
     for way, some in rows.items():

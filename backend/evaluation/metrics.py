@@ -94,24 +94,30 @@ class Palette:
     weights: NDArray[np.float64]
     means: dict[str, Means]
 
-    def nearest(self, image: NDArray[np.generic]) -> str:
-        """The colour that the region of an image (H, W, 3), 0..255, is nearest to."""
+    def nearest(self, image: NDArray[np.generic]) -> str | None:
+        """The colour that the region of an image (H, W, 3), 0..255, is nearest to; None where it
+        looks alike in all colours, as in the dark.
+        """
+        if not self.weights.any():
+            return None
         mean = _weighted(image, self.weights)
         distance = {name: float(np.linalg.norm(mean - own)) for name, own in self.means.items()}
         return min(distance, key=lambda name: distance[name])
 
 
 def _weighted(image: NDArray[np.generic], weights: NDArray[np.float64]) -> Means:
-    """The weighted mean (3,) of an image (H, W, 3)."""
+    """The weighted mean (3,) of an image (H, W, 3); of all of it where no weight is above 0."""
+    if not weights.any():
+        weights = np.ones_like(weights)
     mean: Means = np.tensordot(weights, image.astype(np.float64), axes=2) / weights.sum()
     return mean
 
 
 def strict_success(
     sample: Sample, edited: NDArray[np.uint8], palette: Palette | None = None
-) -> bool:
+) -> bool | None:
     """Whether the named region has become what was asked, and every other thing has kept its mean
-    colour (to KEPT).
+    colour (to KEPT). None for a recolouring that nobody could see (`Palette.nearest`).
 
     Recolouring: the region is nearest to the asked one of all colours, as this scene's light shows
     them. Any other kind: inside the true mask the picture is nearer to the true edited one than to
@@ -129,7 +135,10 @@ def strict_success(
     if sample.edit.kind == "recolour":
         palette = palette or palette_of_sample(sample)
         assert palette is not None
-        asked = palette.nearest(edited) == sample.edit.colour
+        nearest = palette.nearest(edited)
+        if nearest is None:
+            return None
+        asked = nearest == sample.edit.colour
     else:
         inside = sample.mask > 0.5
         asked = psnr(edited, sample.edited, inside) > psnr(edited, sample.image, inside)

@@ -142,7 +142,8 @@ def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
     """What an edit has changed in the held-out views.
 
     "colour" is the share of views in which the target is nearest to the asked one of all colours,
-    as the scene's light shows them there. "PSNR outside" compares the edited field's renders with
+    as the scene's light shows them there, of the views in which colours can be told apart at all;
+    it is missing where that is none. "PSNR outside" compares the edited field's renders with
     the unedited one's where the target is not, in dB; "pooled" from the squared error of all views
     together.
     """
@@ -151,15 +152,21 @@ def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
         before, after = scene.render(view.camera).rgb, edit.render(view.camera).rgb
         inside = view.shows(world.target)
         palette = metrics.palette_of(view.rendering, world.target, inside)
-        right.append(palette.nearest(255 * after) == world.edit.colour)
+        nearest = palette.nearest(255 * after)
+        if nearest is not None:
+            right.append(nearest == world.edit.colour)
         kept = view.rendering.coverage(world.target) < OUTSIDE
         outside.append(psnr(after, before, kept))
         errors.append(float(((after - before)[kept].astype(np.float64) ** 2).mean()))
-    return {
-        "colour": float(np.mean(right)),
-        "PSNR outside": float(np.mean(outside)),
-        "PSNR outside, pooled": metrics.decibels(255**2 * float(np.mean(errors))),
-    } | consistency(scene, world, edit)
+    colour = {"colour": float(np.mean(right))} if right else {}
+    return (
+        colour
+        | {
+            "PSNR outside": float(np.mean(outside)),
+            "PSNR outside, pooled": metrics.decibels(255**2 * float(np.mean(errors))),
+        }
+        | consistency(scene, world, edit)
+    )
 
 
 def consistency(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:

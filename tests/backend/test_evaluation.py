@@ -116,21 +116,22 @@ def test_selection_asks_for_the_highest_mean_on_the_named_thing():
 def test_the_true_edit_succeeds_and_doing_nothing_or_too_much_fails(kind):
     sample = sample_of(kind)
     assert metrics.strict_success(sample, sample.edited)
-    assert not metrics.strict_success(sample, sample.image)
+    assert metrics.strict_success(sample, sample.image) is False
     other = max(
         (i for i in range(len(sample.things)) if i != sample.edit.target),
         key=lambda i: sample.things[i].mean(),
     )
     spoiled = sample.edited.copy()
     spoiled[(sample.things[other] > 0.5) & (sample.mask < 0.02)] ^= 128
-    assert not metrics.strict_success(sample, spoiled)
+    assert metrics.strict_success(sample, spoiled) is False
 
 
 def test_another_colour_is_no_success():
     sample = sample_of("recolour")
     for colour in set(world.COLOURS) - {sample.edit.colour}:
         asked = dataclasses.replace(sample.edit, colour=colour)
-        assert not metrics.strict_success(dataclasses.replace(sample, edit=asked), sample.edited)
+        judged = metrics.strict_success(dataclasses.replace(sample, edit=asked), sample.edited)
+        assert judged is False
 
 
 def test_a_checked_thing_may_keep_or_lose_the_cells_of_its_pattern():
@@ -153,7 +154,16 @@ def test_a_checked_thing_may_keep_or_lose_the_cells_of_its_pattern():
     cells = metrics.palette_of_sample(sample).weights == 0
     assert cells[sample.mask > 0.5].any()
     only_cells = np.where(cells[..., None], plain, sample.image)
-    assert not metrics.strict_success(sample, only_cells)
+    assert metrics.strict_success(sample, only_cells) is False
+
+
+def test_a_recolouring_in_the_dark_is_not_judged():
+    sample = sample_of("recolour")
+    dark = dataclasses.replace(sample.scene, lights=(), ambient=(0.0, 0.0, 0.0))
+    seen = render(dark, sample.camera, *sample.mask.shape).image
+    in_the_dark = dataclasses.replace(sample, scene=dark, image=seen, edited=seen)
+    assert metrics.strict_success(in_the_dark, seen) is None
+    assert metrics.palette_of_sample(in_the_dark).nearest(seen) is None
 
 
 # ------------------------------------------------------------------ samples and maps
