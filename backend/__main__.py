@@ -215,6 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     scenes.add_argument(
         "--text-guidance", type=float, default=7.5, help="of the edits (7.5; demo model: 2)"
     )
+    scenes.add_argument("--image-guidance", type=float, default=1.5, help="of the edits (1.5)")
     bench = commands.add_parser("bench", help="how fast this machine is")
     benches = bench.add_subparsers(dest="what", required=True)
     radiance = benches.add_parser(

@@ -72,7 +72,11 @@ def run(options: argparse.Namespace, command: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace, command: list[str]) -> int:
-    config = dataclasses.replace(EDIT_PRESETS[options.preset], text_guidance=options.text_guidance)
+    config = dataclasses.replace(
+        EDIT_PRESETS[options.preset],
+        text_guidance=options.text_guidance,
+        image_guidance=options.image_guidance,
+    )
     report = Report(
         command,
         settings={
