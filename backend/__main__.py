@@ -15,20 +15,16 @@ from backend.report import Report
 from backend.scenes import commands as scene_commands
 from protocol.client import Client, ConnectionFailed, JobCancelled, ServerError
 from protocol.connection import BadConnectionFile, default_connection_file, read_connection
-from protocol.messages import (
-    DEFAULT_NORMALISATION,
-    DEFAULT_SEEDS,
-    MAX_IMAGE_SIDE,
+from protocol.messages import JobEvent, Progress
+from protocol.requests import (
     EditRequest,
     EditResult,
     ImageRequest,
     ImageResult,
-    JobEvent,
-    Normalisation,
-    Progress,
     RelevanceRequest,
     RelevanceResult,
 )
+from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, MAX_IMAGE_SIDE, Normalisation
 
 HEAT = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
 """Colours of relevance 0 to 1, evenly spaced (dark to bright)."""

@@ -35,7 +35,6 @@ from protocol.connection import (
     write_connection,
 )
 from protocol.messages import (
-    PROTOCOL_VERSION,
     Cancel,
     CaptureMessage,
     DropCapture,
@@ -44,14 +43,14 @@ from protocol.messages import (
     Follow,
     Hello,
     Limits,
-    Request,
     SceneMessage,
-    SceneRequest,
     ServerMessage,
     Submit,
     UndoSceneEdit,
     Welcome,
 )
+from protocol.requests import Request, SceneRequest
+from protocol.values import PROTOCOL_VERSION
 
 logger = logging.getLogger("backend.server")
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .link import Arrived, Link
-from .protocol.messages import Cancelled, CaptureState, Failed, Request
+from .protocol.messages import Cancelled, CaptureState, Failed
+from .protocol.requests import Request
 from .results import Picture
 
 

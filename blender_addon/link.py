@@ -26,18 +26,15 @@ from .protocol.messages import (
     CaptureMessage,
     CaptureState,
     Done,
-    EditSceneResult,
     Error,
     Failed,
     FinalEvent,
     JobEvent,
-    Request,
-    Result,
     SceneMessage,
-    ScenePicture,
     SceneState,
     Welcome,
 )
+from .protocol.requests import EditSceneResult, Request, Result, ScenePicture
 
 POLL_SECONDS = 0.03
 ANSWER_SECONDS = 3.0

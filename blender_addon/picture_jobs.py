@@ -9,14 +9,8 @@ import bpy
 from . import pictures, results
 from .jobs import Job, Kind, NewJob, Sending, SessionError
 from .link import Arrived
-from .protocol.messages import (
-    CaptureState,
-    EditRequest,
-    EditResult,
-    RelevanceRequest,
-    RelevanceResult,
-    Request,
-)
+from .protocol.messages import CaptureState
+from .protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult, Request
 from .results import Picture
 
 REQUESTS: dict[str, type[RelevanceRequest | EditRequest]] = {

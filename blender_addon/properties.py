@@ -15,7 +15,7 @@ from bpy.props import (
 
 from . import results
 from .properties_3d import CLASSES, ImageSettings, SceneIn3D, TextureSettings
-from .protocol.messages import DEFAULT_NORMALISATION, DEFAULT_SEEDS
+from .protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS
 
 NORMALISATIONS = (
     (

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from . import pictures
 from .capture import SMALLEST_SIDE, CaptureError, changed, render_png
 from .pinhole import pinhole_of
-from .protocol.messages import MAX_VIEWS, MIN_VIEWS, PutView
+from .protocol.messages import PutView
+from .protocol.values import MAX_VIEWS, MIN_VIEWS
 from .scene_mesh import collection_of
 
 FIELD_OF_VIEW = math.radians(45)

@@ -9,18 +9,16 @@ import msgspec
 from . import pictures
 from .jobs import Job, Kind, NewJob, Sending, SessionError
 from .link import Arrived
-from .protocol.messages import (
-    CaptureState,
+from .protocol.messages import CaptureState, Error, SceneState
+from .protocol.requests import (
     EditSceneRequest,
     EditSceneResult,
-    Error,
     SceneMeshRequest,
     SceneMeshResult,
-    SceneState,
     TrainSceneRequest,
     TrainSceneResult,
-    new_capture_id,
 )
+from .protocol.values import new_capture_id
 from .scene_capture import Plan, plan_around, plan_cameras, plan_frames
 from .scene_mesh import install_mesh
 from .upload import Upload

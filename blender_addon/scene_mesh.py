@@ -4,7 +4,7 @@ import bpy
 import numpy as np
 
 from . import pictures
-from .protocol.messages import SceneMeshResult
+from .protocol.requests import SceneMeshResult
 from .texture_edit import install_edited
 
 COLOUR_SPACES = {

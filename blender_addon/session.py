@@ -30,8 +30,8 @@ from .protocol.messages import (
     Queued,
     SceneMessage,
     SceneState,
-    new_job_id,
 )
+from .protocol.values import new_job_id
 from .upload import Upload
 
 DRAIN_SECONDS = 0.02

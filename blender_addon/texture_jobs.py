@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from .jobs import Job, Kind, NewJob, SessionError, artist_is_busy
 from .link import Arrived, Link
 from .mesh_texture import MeshTexture, read_mesh_texture
-from .protocol.messages import CaptureState, TextureRequest, TextureResult
+from .protocol.messages import CaptureState
+from .protocol.requests import TextureRequest, TextureResult
 from .texture_edit import install_edited, show
 from .view_cameras import ObjectViews, poses_around, render_around
 

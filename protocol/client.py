@@ -30,8 +30,6 @@ from .messages import (
     Progress,
     PutView,
     Queued,
-    Request,
-    Result,
     SceneMessage,
     SceneState,
     SealCapture,
@@ -39,8 +37,9 @@ from .messages import (
     Submit,
     UndoSceneEdit,
     Welcome,
-    new_job_id,
 )
+from .requests import Request, Result
+from .values import new_job_id
 
 HANDSHAKE_TIMEOUT = 3.0
 HEARTBEAT_INTERVAL_MS = 2000
@@ -268,7 +267,7 @@ class Client:
         same call goes on where it stopped.
 
         Args:
-            capture: its id, see `messages.new_capture_id`.
+            capture: its id, see `values.new_capture_id`.
             views: how many it has.
             view: makes the view of an index; called only for those that the server lacks.
             on_state: told after every view.

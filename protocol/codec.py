@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .messages import PROTOCOL_VERSION, ClientMessage, Error, ServerMessage
+from .messages import ClientMessage, Error, ServerMessage
+from .values import PROTOCOL_VERSION
 
 VERSION_PREFIX = b"wys/"
 VERSION_FRAME = VERSION_PREFIX + str(PROTOCOL_VERSION).encode()

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from .messages import PROTOCOL_VERSION
+from .values import PROTOCOL_VERSION
 
 KEY_PATTERN = re.compile(r"[!-~]{40}")  # a CURVE key in Z85: 40 printable characters
 ENDPOINT_PATTERN = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:%.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from protocol.messages import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
+from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
 
 from .backbone import Backbone, load_backbone
 from .guided_edit import Step, guided_edit

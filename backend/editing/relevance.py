@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from protocol.messages import Normalisation
+from protocol.values import Normalisation
 
 from .backbone import Backbone, Conditioning
 from .prompt_check import evidence

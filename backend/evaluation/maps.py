@@ -19,7 +19,7 @@ from backend.editing.relevance import (
 from backend.evaluation import metrics
 from backend.evaluation.metrics import Map
 from backend.evaluation.samples import Probe, differences, embed
-from protocol.messages import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
+from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
 NOISE_LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)

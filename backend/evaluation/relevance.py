@@ -31,7 +31,7 @@ from backend.evaluation.samples import (
     encode,
 )
 from backend.report import Report
-from protocol.messages import DEFAULT_NORMALISATION, DEFAULT_SEEDS
+from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS
 
 SHEET_SAMPLES = 24
 

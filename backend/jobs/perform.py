@@ -6,7 +6,7 @@ from backend.jobs.perform_scene import perform_scene
 from backend.jobs.perform_texture import perform_texture
 from backend.jobs.words import OnProgress
 from backend.scenes.uploads import CaptureStore
-from protocol.messages import ImageRequest, Request, Result, TextureRequest
+from protocol.requests import ImageRequest, Request, Result, TextureRequest
 
 
 def perform(

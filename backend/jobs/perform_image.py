@@ -2,7 +2,7 @@
 
 from backend.editing import Editor, RelevanceMap, Step
 from backend.jobs.words import OnProgress, notes_on
-from protocol.messages import (
+from protocol.requests import (
     EditRequest,
     EditResult,
     ImageRequest,

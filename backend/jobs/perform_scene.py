@@ -17,8 +17,7 @@ from backend.scenes.scene_mesh import mesh_of_scene
 from backend.scenes.training import Progress
 from backend.scenes.uploads import CaptureStore, UnknownCapture
 from backend.scenes.work_lock import alone
-from protocol.messages import (
-    MAX_PICTURES,
+from protocol.requests import (
     EditSceneRequest,
     EditSceneResult,
     SceneMeshRequest,
@@ -29,6 +28,7 @@ from protocol.messages import (
     TrainSceneRequest,
     TrainSceneResult,
 )
+from protocol.values import MAX_PICTURES
 
 PICTURE_SIDE = 256
 """Pixels of a side, at most, of the renders that a result brings."""

@@ -7,7 +7,7 @@ from backend.jobs.words import OnProgress, notes_on, with_time_left
 from backend.scenes.lens import Intrinsics
 from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh, edited_share, rerender_difference
 from backend.scenes.textured_mesh import MeshView, TexturedMesh
-from protocol.messages import TextureRequest, TextureResult
+from protocol.requests import TextureRequest, TextureResult
 
 
 def perform_texture(

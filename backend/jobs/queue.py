@@ -7,15 +7,8 @@ new, so that the server can tell their followers.
 from dataclasses import dataclass, field
 
 from protocol.codec import array_bytes
-from protocol.messages import (
-    Cancelled,
-    FinalEvent,
-    JobEvent,
-    Progress,
-    Queued,
-    Request,
-    SceneRequest,
-)
+from protocol.messages import Cancelled, FinalEvent, JobEvent, Progress, Queued
+from protocol.requests import Request, SceneRequest
 
 MAX_QUEUED_JOBS = 256
 MAX_QUEUED_BYTES = 2 * 1024**3

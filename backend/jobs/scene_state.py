@@ -9,16 +9,8 @@ from backend.scenes import checkpoint, radiance_training
 from backend.scenes.scene import WORK_FOLDER, Scene
 from backend.scenes.scene_edit import EDIT_FILE
 from backend.scenes.uploads import NO_CAPTURE, CaptureStore, UnknownCapture, out_of_room
-from protocol.messages import (
-    MAX_EDITS,
-    MAX_LISTED_INSTRUCTION,
-    EditState,
-    Error,
-    FieldState,
-    SceneMessage,
-    SceneState,
-    UndoSceneEdit,
-)
+from protocol.messages import EditState, Error, FieldState, SceneMessage, SceneState, UndoSceneEdit
+from protocol.values import MAX_EDITS, MAX_LISTED_INSTRUCTION
 
 logger = logging.getLogger("backend.captures")
 

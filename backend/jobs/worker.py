@@ -28,16 +28,11 @@ from backend.jobs.perform import perform
 from backend.scenes.uploads import CaptureStore, out_of_room
 from backend.scenes.work_lock import InUse
 from protocol import codec
-from protocol.messages import (
-    Cancel,
-    Cancelled,
-    Done,
+from protocol.messages import Cancel, Cancelled, Done, Failed, Progress, Submit
+from protocol.requests import (
     EditSceneRequest,
-    Failed,
     ImageRequest,
-    Progress,
     Request,
-    Submit,
     TextureRequest,
     TrainSceneRequest,
 )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from backend.scenes.capture import focus_point
 from backend.scenes.lens import Intrinsics
 from backend.scenes.views import CaptureError
-from protocol.messages import MIN_VIEWS
+from protocol.values import MIN_VIEWS
 
 RIGID_TOLERANCE = 1e-3
 """How far R^T R may be from 1: what rounding to four digits in a text file leaves."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from protocol.messages import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
+from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from backend.scenes.mesh_painting import (
     spread_to_margin,
 )
 from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh, sample
-from protocol.messages import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
+from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
 
 VISIBLE = 0.1
 """Change of a colour's channel, as a share of its range, that is seen at a glance."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from backend.scenes.lens import Intrinsics, Lens
 from backend.scenes.transforms_json import FILE_NAME, SUFFIXES, write_transforms
 from backend.scenes.views import CaptureError, StoredView, is_marked_turned, read_image
-from protocol.messages import MIN_VIEWS
+from protocol.values import MIN_VIEWS
 
 OnProgress = Callable[[str, float], None]
 """Called with what is being done in words and the share 0..1 that is done. What it raises stops the

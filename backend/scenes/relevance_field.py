@@ -28,7 +28,7 @@ from backend.scenes.radiance_field import CHUNK, RadianceField
 from backend.scenes.radiance_training import MEASURED_PIXELS, psnr
 from backend.scenes.rays import ViewRays
 from backend.scenes.training import Course, OnStep, Schedule, fit
-from protocol.messages import DEFAULT_NORMALISATION, Normalisation
+from protocol.values import DEFAULT_NORMALISATION, Normalisation
 
 NAME = "relevance"
 """Of the checkpoint."""

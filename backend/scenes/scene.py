@@ -30,7 +30,7 @@ from backend.scenes.relevance_field import Calibration, RelevanceField, scene_ma
 from backend.scenes.scene_edit import OnProgress, SceneEdit
 from backend.scenes.training import CHECKPOINT_SECONDS, Course, OnStep
 from backend.scenes.transforms_json import open_capture
-from protocol.messages import DEFAULT_NORMALISATION, Normalisation
+from protocol.values import DEFAULT_NORMALISATION, Normalisation
 
 WORK_FOLDER = ".wys"
 CALIBRATION_FILE = "calibration.json"

@@ -14,7 +14,7 @@ from backend.contact_sheet import Tile, contact_sheet
 from backend.report import Report
 from backend.scenes.mesh_folder import MeshFolder, read_mesh_folder
 from backend.scenes.new_folder import appearing, check_new
-from protocol.messages import DEFAULT_SEEDS
+from protocol.values import DEFAULT_SEEDS
 
 if TYPE_CHECKING:
     from backend.scenes.mesh_edit import MeshEdit, OnProgress

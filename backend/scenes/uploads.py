@@ -27,16 +27,8 @@ from backend.scenes.transforms_json import (
     write_view,
 )
 from backend.scenes.views import CaptureError, Pixels, StoredView
-from protocol.messages import (
-    MAX_VIEWS,
-    MIN_VIEWS,
-    CaptureMessage,
-    CaptureState,
-    Error,
-    OpenCapture,
-    PutView,
-    SealCapture,
-)
+from protocol.messages import CaptureMessage, CaptureState, Error, OpenCapture, PutView, SealCapture
+from protocol.values import MAX_VIEWS, MIN_VIEWS
 
 logger = logging.getLogger("backend.captures")
 

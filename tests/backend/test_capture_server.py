@@ -6,14 +6,8 @@ import pytest
 from backend.scenes.lens import Intrinsics
 from backend.scenes.transforms_json import open_capture
 from protocol.client import Client, ServerError
-from protocol.messages import (
-    CaptureState,
-    DropCapture,
-    Error,
-    OpenCapture,
-    PutView,
-    new_capture_id,
-)
+from protocol.messages import CaptureState, DropCapture, Error, OpenCapture, PutView
+from protocol.values import new_capture_id
 from tests.backend.capture_worlds import look_at, orbit
 from tests.backend.test_server import running_server
 

@@ -8,16 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from backend.jobs import queue
 from backend.jobs.queue import JobQueue, QueueFull, UnknownJob
-from protocol.messages import (
-    Cancelled,
-    Done,
-    Failed,
-    Progress,
-    Queued,
-    RelevanceRequest,
-    RelevanceResult,
-    TrainSceneRequest,
-)
+from protocol.messages import Cancelled, Done, Failed, Progress, Queued
+from protocol.requests import RelevanceRequest, RelevanceResult, TrainSceneRequest
 
 REQUEST = RelevanceRequest(image=np.zeros((2, 2, 3), np.uint8), instruction="x")
 RESULT = RelevanceResult(

@@ -18,20 +18,9 @@ from backend.editing import Editor
 from protocol import codec
 from protocol.client import Client, ConnectionFailed, JobCancelled, KeyRefused, ServerError
 from protocol.connection import default_connection_file, new_server_keys, read_connection
-from protocol.messages import (
-    PROTOCOL_VERSION,
-    Cancelled,
-    Done,
-    EditRequest,
-    Error,
-    Failed,
-    Hello,
-    Progress,
-    Queued,
-    RelevanceRequest,
-    Welcome,
-    new_job_id,
-)
+from protocol.messages import Cancelled, Done, Error, Failed, Hello, Progress, Queued, Welcome
+from protocol.requests import EditRequest, RelevanceRequest
+from protocol.values import PROTOCOL_VERSION, new_job_id
 
 ROOT = Path(__file__).parents[2]
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 72, 3), dtype=np.uint8)

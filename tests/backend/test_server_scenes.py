@@ -17,7 +17,6 @@ from protocol.client import Client, JobCancelled, ServerError
 from protocol.messages import (
     Cancelled,
     DropCapture,
-    EditSceneRequest,
     Error,
     Failed,
     FieldState,
@@ -25,11 +24,9 @@ from protocol.messages import (
     OpenCapture,
     Progress,
     PutView,
-    SceneMeshRequest,
-    TextureRequest,
-    TrainSceneRequest,
-    new_capture_id,
 )
+from protocol.requests import EditSceneRequest, SceneMeshRequest, TextureRequest, TrainSceneRequest
+from protocol.values import new_capture_id
 from tests.backend.test_capture_server import ask
 from tests.backend.test_mesh_edit import around, ball_mesh, two_halves, unlit_views
 from tests.backend.test_server import _child_of, running_server

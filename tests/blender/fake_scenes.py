@@ -26,8 +26,8 @@ class FakeCapture:
 class FakeScenes:
     """All captures by id."""
 
-    def __init__(self, messages: ModuleType) -> None:
-        self.messages = messages
+    def __init__(self, messages: ModuleType, requests: ModuleType) -> None:
+        self.messages, self.requests = messages, requests
         self.captures: dict[str, FakeCapture] = {}
         self.put: list[int] = []
         """Indices of the views in the order in which they came."""
@@ -86,21 +86,21 @@ class FakeScenes:
 
     def result(self, request: Any) -> Any:
         """What a job on a capture returns."""
-        m, kept = self.messages, self.captures[request.capture]
+        r, kept = self.requests, self.captures[request.capture]
         first = kept.views[0].image
-        if isinstance(request, m.TrainSceneRequest):
+        if isinstance(request, r.TrainSceneRequest):
             kept.trained = True
-            return m.TrainSceneResult(steps=400, held_out_psnr=27.5, seconds=1.0, preview=first)
-        if isinstance(request, m.EditSceneRequest):
+            return r.TrainSceneResult(steps=400, held_out_psnr=27.5, seconds=1.0, preview=first)
+        if isinstance(request, r.EditSceneRequest):
             kept.edits[request.name] = request
             gray = first[..., 0].astype(np.float32) / 255
             pictures = tuple(
-                m.ScenePicture(
+                r.ScenePicture(
                     view=view.name, before=view.image, after=255 - view.image, relevance=gray
                 )
                 for view in (kept.views[0], kept.views[1])
             )
-            return m.EditSceneResult(
+            return r.EditSceneResult(
                 name=request.name,
                 threshold=request.threshold,
                 applies=True,
@@ -112,7 +112,7 @@ class FakeScenes:
             )
         uvs = (CORNERS[FACES][..., :2] + 1) / 2
         edited = request.edit is not None
-        return m.SceneMeshResult(
+        return r.SceneMeshResult(
             vertices=CORNERS,
             faces=FACES,
             uvs=uvs.astype(np.float32),

@@ -34,7 +34,8 @@ class FakeServer:
     """Serves from `start` to `stop`; `manual` keeps jobs waiting for `progress` and `finish`."""
 
     def __init__(self, protocol: ModuleType, connection_file: Path, manual: bool = False) -> None:
-        self.messages = protocol.messages
+        self.messages, self.requests = protocol.messages, protocol.requests
+        self.values = protocol.values
         self.codec = protocol.codec
         self.connection = protocol.connection
         self.file = connection_file
@@ -48,7 +49,7 @@ class FakeServer:
         self.keys = self.connection.new_server_keys()
         self.jobs: dict[str, Any] = {}
         """Requests by job id."""
-        self.scenes = FakeScenes(protocol.messages)
+        self.scenes = FakeScenes(protocol.messages, protocol.requests)
         self.received: list[Any] = []
         """All messages, in order."""
         self._peers: dict[str, bytes] = {}
@@ -188,10 +189,10 @@ class FakeServer:
         )
 
     def _done(self, job: str) -> Any:
-        m, request = self.messages, self.jobs[job]
-        if isinstance(request, m.SceneRequest):
+        m, r, request = self.messages, self.requests, self.jobs[job]
+        if isinstance(request, r.SceneRequest):
             return m.Done(job=job, result=self.scenes.result(request))
-        texture = isinstance(request, m.TextureRequest)
+        texture = isinstance(request, r.TextureRequest)
         image = request.texture[..., :3] if texture else request.image
         relevance = relevance_of(image)
         found = {
@@ -203,13 +204,13 @@ class FakeServer:
         }
         if texture:
             result = self._texture(request, relevance)
-        elif isinstance(request, m.RelevanceRequest):
-            result = m.RelevanceResult(spread=0.0, magnitude=1.0, **found)
+        elif isinstance(request, r.RelevanceRequest):
+            result = r.RelevanceResult(spread=0.0, magnitude=1.0, **found)
         else:
             threshold = self.suggestion if request.threshold is None else request.threshold
             mask = relevance >= np.float32(threshold)
             image = edited(request.image, mask)
-            result = m.EditResult(image=image, mask=mask, threshold=threshold, **found)
+            result = r.EditResult(image=image, mask=mask, threshold=threshold, **found)
         return m.Done(job=job, result=result)
 
     def _texture(self, request: Any, relevance: np.ndarray) -> Any:
@@ -217,7 +218,7 @@ class FakeServer:
         region = relevance >= np.float32(threshold)
         image = request.texture.copy()
         image[..., :3] = edited(request.texture[..., :3], region)
-        return self.messages.TextureResult(
+        return self.requests.TextureResult(
             texture=image,
             relevance=relevance,
             region=region,

@@ -251,11 +251,11 @@ def test_all_steps_by_one_button(
     scene.watch_your_steps.text_guidance = 3
     run(connected, "all_in_3d")
     requests = [submit.request for submit in submits(server)]
-    m = server.messages
+    r = server.requests
     assert [type(one) for one in requests] == [
-        m.TrainSceneRequest,
-        m.EditSceneRequest,
-        m.SceneMeshRequest,
+        r.TrainSceneRequest,
+        r.EditSceneRequest,
+        r.SceneMeshRequest,
     ]
     assert {one.capture for one in requests} == {in_3d.capture}
     train, edit, mesh = requests
@@ -301,7 +301,7 @@ def test_a_mesh_looks_as_its_views_did(
     scene.view_settings.view_transform, scene.view_settings.exposure = view_transform, exposure
     texture = np.empty((16, 16, 3), np.uint8)
     texture[:, :8], texture[:, 8:] = (180, 70, 50), (60, 90, 170)
-    result = protocol.messages.SceneMeshResult(
+    result = protocol.requests.SceneMeshResult(
         vertices=CORNERS,
         faces=FACES,
         uvs=((CORNERS[FACES][..., :2] + 1) / 2).astype(np.float32),

@@ -116,7 +116,7 @@ def test_normalisation_is_sent_and_its_change_asks_for_a_new_threshold(
     connected: SimpleNamespace, settings: bpy.types.PropertyGroup, server: FakeServer
 ) -> None:
     scene = settings.id_data
-    default = server.messages.DEFAULT_NORMALISATION
+    default = server.values.DEFAULT_NORMALISATION
     preview(connected, scene)
     assert last_request(server).normalisation == settings.normalisation == default
     settings.threshold = 0.3
@@ -133,9 +133,9 @@ def test_the_panel_offers_the_protocols_normalisations_and_defaults(
     connected: SimpleNamespace, settings: bpy.types.PropertyGroup, server: FakeServer
 ) -> None:
     names = settings.bl_rna.properties["normalisation"].enum_items.keys()
-    assert set(names) == set(get_args(server.messages.Normalisation))
+    assert set(names) == set(get_args(server.values.Normalisation))
     preview(connected, settings.id_data)
-    assert last_request(server).seeds == server.messages.DEFAULT_SEEDS
+    assert last_request(server).seeds == server.values.DEFAULT_SEEDS
 
 
 def test_the_prompt_check_stays_with_its_map(

@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from protocol import codec
-from protocol.messages import (
-    MAX_VIEWS,
-    CaptureState,
-    DropCapture,
-    OpenCapture,
-    PutView,
-    SealCapture,
-    new_capture_id,
-)
+from protocol.messages import CaptureState, DropCapture, OpenCapture, PutView, SealCapture
+from protocol.values import MAX_VIEWS, new_capture_id
 
 ID = "0123456789abcdef" * 2
 POSE = tuple(np.eye(4).reshape(-1).tolist())

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from protocol import codec, messages
-from protocol.messages import EditRequest, EditResult, Follow, Progress, RelevanceRequest, Submit
+from protocol.messages import Follow, Progress, Submit
+from protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult
+from protocol.values import PROTOCOL_VERSION, new_job_id
 
 JOB = "0123456789abcdef" * 2
 IMAGE = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
@@ -83,7 +85,7 @@ def test_results_survive_the_wire(image, relevance, notes, threshold, evidence, 
     relevance = np.nan_to_num(relevance)
     found = {"suggested_threshold": threshold, "evidence": evidence, "applies": applies}
     results = [
-        messages.RelevanceResult(
+        RelevanceResult(
             relevance=relevance, spread=0.5, magnitude=threshold, notes=tuple(notes), **found
         ),
         EditResult(
@@ -213,7 +215,7 @@ def test_too_many_and_too_large_frames_are_refused(monkeypatch):
 
 def test_numbers_that_are_none_are_refused():
     relevance = np.full((4, 5), np.nan, np.float32)
-    result = messages.RelevanceResult(
+    result = RelevanceResult(
         relevance=relevance,
         spread=0.0,
         magnitude=1.0,
@@ -272,9 +274,7 @@ def test_mask_of_another_size_is_refused():
 
 def test_other_versions_are_named_on_both_sides():
     frames = codec.encode(Follow(job=JOB))
-    with pytest.raises(
-        codec.OtherVersion, match=f"protocol {messages.PROTOCOL_VERSION}.*protocol 7"
-    ):
+    with pytest.raises(codec.OtherVersion, match=f"protocol {PROTOCOL_VERSION}.*protocol 7"):
         codec.decode_client_message([b"wys/7", *frames[1:]])
 
 
@@ -285,7 +285,7 @@ def test_errors_of_any_version_can_be_read():
 
 
 def test_new_job_ids_are_valid_and_differ():
-    ids = {messages.new_job_id() for _ in range(100)}
+    ids = {new_job_id() for _ in range(100)}
     assert len(ids) == 100
     for job in ids:
         assert codec.decode_client_message(codec.encode(Follow(job=job))) == Follow(job=job)

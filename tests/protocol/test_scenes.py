@@ -9,28 +9,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from protocol import codec, messages
+from protocol import codec, requests
 from protocol.messages import (
-    MAX_EDITS,
-    MAX_LISTED_INSTRUCTION,
     Cancelled,
     Done,
-    EditSceneRequest,
-    EditSceneResult,
     EditState,
     FieldState,
     GetScene,
+    SceneState,
+    Submit,
+    UndoSceneEdit,
+)
+from protocol.requests import (
+    EditSceneRequest,
+    EditSceneResult,
     SceneMeshRequest,
     SceneMeshResult,
     ScenePicture,
-    SceneState,
-    Submit,
     TextureRequest,
     TextureResult,
     TrainSceneRequest,
     TrainSceneResult,
-    UndoSceneEdit,
 )
+from protocol.values import MAX_EDITS, MAX_LISTED_INSTRUCTION
 from tests.protocol.test_codec import copied, same
 
 ID = "0123456789abcdef" * 2
@@ -372,8 +373,8 @@ def test_meshes_that_do_not_fit_are_not_returned(wrong, sentence):
 
 def test_every_request_has_its_result():
     """`x_request` is answered by `x_result`: clients rely on it."""
-    requests, answers = (
+    asked, answered = (
         {kind.__struct_config__.tag.removesuffix(ending) for kind in union.__args__}
-        for union, ending in ((messages.Request, "_request"), (messages.Result, "_result"))
+        for union, ending in ((requests.Request, "_request"), (requests.Result, "_result"))
     )
-    assert requests == answers
+    assert asked == answered

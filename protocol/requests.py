@@ -1,0 +1,385 @@
+"""What a client asks a job for, and what the job returns, one struct each.
+
+A struct checks its own values, so a decoded message is a valid message.
+"""
+
+import math
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from .values import (
+    DEFAULT_NORMALISATION,
+    DEFAULT_SEEDS,
+    MAX_IMAGE_SIDE,
+    MAX_PICTURES,
+    MAX_VIEWS,
+    CaptureId,
+    EditName,
+    EditPreset,
+    Guidance,
+    Instruction,
+    Iterations,
+    Normalisation,
+    Preset,
+    Seed,
+    Seeds,
+    Steps,
+    Unit,
+    check_array,
+    check_mesh,
+    check_shape,
+    check_texture,
+)
+
+# ---------------------------------------------------------------- what a client asks for
+
+
+class RelevanceRequest(msgspec.Struct, frozen=True, kw_only=True, tag="relevance_request"):
+    """Where does this instruction apply in this image?"""
+
+    image: NDArray[np.uint8]
+    """uint8 (H, W, 3), sRGB, row 0 at the top."""
+    instruction: Instruction
+    noise_level: Unit = 0.8
+    """Share of the diffusion's steps up to which the image is noised."""
+    seeds: Seeds = DEFAULT_SEEDS
+    """Noise seeds; the raw differences are averaged over them."""
+    normalisation: Normalisation = DEFAULT_NORMALISATION
+
+    def __post_init__(self) -> None:
+        check_array(self.image, "image", "uint8", (3,))
+
+
+class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request"):
+    """Edit the image where the instruction applies, and leave every other byte as it is."""
+
+    image: NDArray[np.uint8]
+    """uint8 (H, W, 3), sRGB, row 0 at the top."""
+    instruction: Instruction
+    threshold: Unit | None = None
+    """Relevance from which a pixel is edited; 0 edits everything, None takes the map's own
+    suggestion."""
+    text_guidance: Guidance = 7.5
+    image_guidance: Guidance = 1.5
+    steps: Steps = 100
+    """Denoising steps; always exactly so many."""
+    strength: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
+    """Noise level that the edit starts from: 1 can change everything inside the mask."""
+    seed: Seed = 0
+    noise_level: Unit = 0.8
+    """Noise level of the relevance map, as in RelevanceRequest."""
+    relevance_seeds: Seeds = DEFAULT_SEEDS
+    """Noise seeds of the relevance map."""
+    normalisation: Normalisation = DEFAULT_NORMALISATION
+    mask: NDArray[np.bool_] | None = None
+    """bool (H, W) to edit inside instead of the thresholded relevance, or None."""
+
+    def __post_init__(self) -> None:
+        check_array(self.image, "image", "uint8", (3,))
+        if self.mask is not None:
+            check_array(self.mask, "mask", "bool", ())
+            if self.mask.shape != self.image.shape[:2]:
+                raise ValueError(
+                    f"mask is {self.mask.shape} but the image is {self.image.shape[:2]}"
+                )
+
+
+class TextureRequest(msgspec.Struct, frozen=True, kw_only=True, tag="texture_request"):
+    """Edit the texture of a mesh where the instruction applies, by editing views of it.
+
+    World coordinates are the scene's own.
+    """
+
+    corners: NDArray[np.floating]
+    """float32 or float64 (F, 3, 3), the triangles' corners in world coordinates, F at least 1."""
+    uvs: NDArray[np.floating]
+    """float32 or float64 (F, 3, 2), their texture coordinates; v = 1 is the texture's first row."""
+    occluders: NDArray[np.floating]
+    """float32 or float64 (G, 3, 3), triangles that hide the mesh and are not painted; none are
+    allowed."""
+    texture: NDArray[np.uint8]
+    """uint8 (T, S, 3 or 4), sRGB, row 0 at the top, with or without alpha."""
+    views: NDArray[np.uint8]
+    """uint8 (V, H, W, 3), sRGB, renders of the mesh, V at least 1."""
+    intrinsics: tuple[float, float, float, float]
+    """Of all views, in pixels: fx, fy, cx, cy, as in PutView."""
+    camera_to_world: NDArray[np.floating]
+    """float32 or float64 (V, 4, 4), rigid, as in PutView."""
+    lit: bool
+    """Whether the views show the mesh in light, or its bare texture."""
+    instruction: Instruction
+    threshold: Unit | None = None
+    """Relevance from which a texel is edited; None parts the relevance of all views together."""
+    noise_level: Unit = 0.8
+    """Of the relevance maps, as in RelevanceRequest."""
+    relevance_seeds: Seeds = DEFAULT_SEEDS
+    """Noise seeds of each view's relevance map."""
+    normalisation: Normalisation = DEFAULT_NORMALISATION
+    text_guidance: Guidance = 7.5
+    image_guidance: Guidance = 1.5
+    steps: Steps = 20
+    """Denoising steps of one view's edit."""
+    rounds: Annotated[int, Meta(ge=1, le=20)] = 3
+    """How often each view is edited at most."""
+    seed: Seed = 0
+    """Fixes the order of the views, noise levels and noise."""
+
+    def __post_init__(self) -> None:
+        check_mesh(self.corners, self.uvs, self.occluders)
+        check_texture(self.texture, "texture")
+        check_shape(self.views, "views", ("uint8",), (None, None, None, 3))
+        if not 1 <= len(self.views) <= MAX_VIEWS:
+            raise ValueError(f"there are {len(self.views)} views; there must be 1 to {MAX_VIEWS}")
+        check_array(self.views[0], "views", "uint8", (3,))
+        real = ("float32", "float64")
+        check_shape(self.camera_to_world, "camera_to_world", real, (len(self.views), 4, 4))
+        fx, fy, *middle = self.intrinsics
+        if not (min(fx, fy) > 0 and all(map(math.isfinite, (fx, fy, *middle)))):
+            raise ValueError("intrinsics must be finite, and focal lengths above 0")
+
+
+class TrainSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="train_scene_request"):
+    """Train the radiance field of a sealed capture, or go on with the one that is there."""
+
+    capture: CaptureId
+    preset: Preset = "preview"
+    iterations: Iterations | None = None
+    """Training steps at most, those of earlier runs included; None for the preset's own."""
+    seed: Seed = 0
+    """Of parameters and rays, where training begins."""
+    anew: bool = False
+    """Delete the field that is there and all its edits first. Without this, a field that has had
+    its steps is returned at once, and one of another preset is refused."""
+
+
+class EditSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scene_request"):
+    """Edit the radiance field of a capture where the instruction applies, or go on with that edit.
+
+    The capture and its own field stay as they are.
+    """
+
+    capture: CaptureId
+    name: EditName
+    """Of the edit. One that is there already goes on if everything else is the same, too."""
+    instruction: Instruction
+    preset: EditPreset = "preview"
+    """All numbers that are not given here."""
+    threshold: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
+    """Relevance from which a place is edited, on the scale that is calibrated to the scene's own
+    relevance; None takes 0.5, where it falls into two parts by itself."""
+    text_guidance: Guidance = 7.5
+    image_guidance: Guidance = 1.5
+    steps: Steps = 20
+    """Denoising steps of one view's edit."""
+    iterations: Iterations | None = None
+    """Training steps with edited views at most; None for the program's own."""
+    seed: Seed = 0
+    relevance: bool = True
+    """Whether a relevance field says where each view is edited, as in the paper; False for each
+    view's own map (the paper's ablation)."""
+    base: EditName | None = None
+    """Name of an earlier edit to go on from; None starts at the capture's own field."""
+
+
+class SceneMeshRequest(msgspec.Struct, frozen=True, kw_only=True, tag="scene_mesh_request"):
+    """Make a textured mesh of a capture's radiance field."""
+
+    capture: CaptureId
+    edit: EditName | None = None
+    """An edit whose colours become a second texture of the mesh."""
+    faces: Annotated[int, Meta(ge=4, le=4_000_000)] | None = None
+    """Triangles at most, as far as the mesh's pieces can be simplified; None keeps all of the
+    field's."""
+    texture_size: Annotated[int, Meta(ge=16, le=MAX_IMAGE_SIDE)] = 1024
+    """Pixels of a side of the textures."""
+
+
+ImageRequest = RelevanceRequest | EditRequest
+SceneRequest = TrainSceneRequest | EditSceneRequest | SceneMeshRequest
+Request = ImageRequest | TextureRequest | SceneRequest
+
+
+# ---------------------------------------------------------------- what a job returns
+
+
+class RelevanceResult(msgspec.Struct, frozen=True, kw_only=True, tag="relevance_result"):
+    """The relevance map of one image and instruction."""
+
+    relevance: NDArray[np.float32]
+    """float32 (H, W), 0..1, at the size of the image that was sent."""
+    spread: Annotated[float, Meta(ge=0.0)]
+    """Mean standard deviation of the raw differences over the seeds, relative to their mean;
+    0 with one seed."""
+    magnitude: Annotated[float, Meta(ge=0.0)]
+    """Highest raw difference (noise units, before clamping): how strongly the text matters."""
+    suggested_threshold: Unit
+    """Where the map falls into two parts by itself: a good start for the slider."""
+    evidence: Unit | None
+    """The prompt check's number: how much of what the instruction would change is the same for
+    every noise. None with one seed."""
+    applies: bool | None
+    """The prompt check: whether `evidence` reaches the model's limit. Where not, a note says so.
+    None with one seed."""
+    notes: tuple[str, ...] = ()
+    """Sentences that the person should read, such as a shortened instruction."""
+
+    def __post_init__(self) -> None:
+        check_array(self.relevance, "relevance", "float32", ())
+
+
+class EditResult(msgspec.Struct, frozen=True, kw_only=True, tag="edit_result"):
+    """An edited image; every pixel outside `mask` has the bytes of the image that was sent."""
+
+    image: NDArray[np.uint8]
+    """uint8 (H, W, 3), sRGB, row 0 at the top."""
+    mask: NDArray[np.bool_]
+    """bool (H, W): where the image was edited."""
+    relevance: NDArray[np.float32] | None
+    """float32 (H, W), 0..1, or None where the request brought its own mask."""
+    threshold: Unit | None
+    """What the map was thresholded at, or None where the request brought its own mask."""
+    suggested_threshold: Unit | None
+    """As in RelevanceResult, or None where the request brought its own mask."""
+    evidence: Unit | None
+    """As in RelevanceResult, or None where the request brought its own mask."""
+    applies: bool | None
+    """As in RelevanceResult, or None where the request brought its own mask."""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_array(self.image, "image", "uint8", (3,))
+        check_array(self.mask, "mask", "bool", ())
+        if self.relevance is not None:
+            check_array(self.relevance, "relevance", "float32", ())
+
+
+class TextureResult(msgspec.Struct, frozen=True, kw_only=True, tag="texture_result"):
+    """An edited texture; every texel outside `region` has the bytes of the texture that was
+    sent, and alpha is the same everywhere.
+    """
+
+    texture: NDArray[np.uint8]
+    """uint8 (T, S, 3 or 4), as the texture that was sent."""
+    relevance: NDArray[np.float32]
+    """float32 (T, S), 0..1, 0 where no view shows the texel."""
+    region: NDArray[np.bool_]
+    """bool (T, S), the texels that were edited, with the margin around the UV islands."""
+    threshold: Unit
+    """What the relevance was thresholded at."""
+    applies: bool | None
+    """The prompt check: whether it passed in any of the views. None with one seed."""
+    edited_share: Unit
+    """Of the texels that lie on the mesh, how much was edited."""
+    rerender_difference: Unit | None
+    """Mean absolute difference between the edited views and the new texture seen from there, over
+    the region; None where nothing was edited."""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_texture(self.texture, "texture")
+        for name, array, dtype in (
+            ("relevance", self.relevance, "float32"),
+            ("region", self.region, "bool"),
+        ):
+            check_shape(array, name, (dtype,), self.texture.shape[:2])
+
+
+class TrainSceneResult(msgspec.Struct, frozen=True, kw_only=True, tag="train_scene_result"):
+    """A trained radiance field. It stays with the capture."""
+
+    steps: Annotated[int, Meta(ge=0)]
+    """That it has had, all runs together."""
+    held_out_psnr: float | None
+    """Decibels, on pixels of views that it was not trained on; None where there are too few views
+    to spare some."""
+    seconds: Annotated[float, Meta(ge=0.0)]
+    """That training took, all runs together."""
+    preview: NDArray[np.uint8]
+    """uint8 (h, w, 3), small: the field from one of the capture's cameras."""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_array(self.preview, "preview", "uint8", (3,))
+
+
+class ScenePicture(msgspec.Struct, frozen=True, kw_only=True):
+    """How an edited scene looks from one of the capture's cameras; large views are scaled down."""
+
+    view: str
+    """The capture's name of the view."""
+    before: NDArray[np.uint8]
+    """uint8 (h, w, 3), sRGB, row 0 at the top: the field that the edit began with."""
+    after: NDArray[np.uint8]
+    """uint8 (h, w, 3): the edited field."""
+    relevance: NDArray[np.float32] | None
+    """float32 (h, w), 0..1, on the scale of the threshold, of what `before` shows; None without a
+    relevance field."""
+
+    def __post_init__(self) -> None:
+        check_array(self.before, "before", "uint8", (3,))
+        check_shape(self.after, "after", ("uint8",), self.before.shape)
+        if self.relevance is not None:
+            check_shape(self.relevance, "relevance", ("float32",), self.before.shape[:2])
+
+
+class EditSceneResult(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scene_result"):
+    """An edited radiance field. It stays with the capture, beside the field that it came from."""
+
+    name: EditName
+    threshold: Unit
+    """What the relevance was thresholded at, on the calibrated scale."""
+    applies: bool | None
+    """The prompt check: whether it passed in any of the views; None where it was not made."""
+    edited_views: Annotated[int, Meta(ge=0)]
+    """How many edits of single views went into it."""
+    pictures: Annotated[tuple[ScenePicture, ...], Meta(max_length=MAX_PICTURES)]
+    edited_share: Unit | None
+    """Of the pictures' pixels, how many are in the region; None without a relevance field."""
+    change_inside: Unit | None
+    """Mean absolute difference between before and after in the pictures' regions, as a share of
+    the range of colours; None without a relevance field, or where no picture shows the region."""
+    change_outside: Unit | None
+    """The same outside the regions."""
+    notes: tuple[str, ...] = ()
+
+
+class SceneMeshResult(msgspec.Struct, frozen=True, kw_only=True, tag="scene_mesh_result"):
+    """A textured mesh of a scene, in the capture's own coordinates."""
+
+    vertices: NDArray[np.float64]
+    """float64 (V, 3)."""
+    faces: NDArray[np.int32]
+    """int32 (F, 3), indices of vertices, counter-clockwise seen from outside."""
+    uvs: NDArray[np.float32]
+    """float32 (F, 3, 2), of each face's corners; v = 1 is the textures' first row."""
+    texture: NDArray[np.uint8]
+    """uint8 (T, T, 3), sRGB, row 0 at the top: the unedited field."""
+    edited_texture: NDArray[np.uint8] | None
+    """uint8 (T, T, 3): the edited field; None without an edit."""
+    relevance_texture: NDArray[np.float32] | None
+    """float32 (T, T), 0..1, on the scale of the threshold; None without a relevance field."""
+    threshold: Unit | None
+    """Of the edit; None without one."""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_shape(self.vertices, "vertices", ("float64",), (None, 3))
+        check_shape(self.faces, "faces", ("int32",), (None, 3))
+        check_shape(self.uvs, "uvs", ("float32",), (len(self.faces), 3, 2))
+        check_array(self.texture, "texture", "uint8", (3,))
+        size = self.texture.shape[:2]
+        if self.edited_texture is not None:
+            check_shape(self.edited_texture, "edited_texture", ("uint8",), (*size, 3))
+        if self.relevance_texture is not None:
+            check_shape(self.relevance_texture, "relevance_texture", ("float32",), size)
+        if not ((self.faces >= 0) & (self.faces < len(self.vertices))).all():
+            raise ValueError(f"faces must name vertices 0 to {len(self.vertices) - 1}")
+
+
+ImageResult = RelevanceResult | EditResult
+SceneResult = TrainSceneResult | EditSceneResult | SceneMeshResult
+Result = ImageResult | TextureResult | SceneResult

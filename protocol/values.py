@@ -1,0 +1,98 @@
+"""Values that several messages hold, their ranges, and the checks of arrays."""
+
+import secrets
+from typing import Annotated, Literal
+
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+PROTOCOL_VERSION = 3
+MAX_IMAGE_SIDE = 8192
+MIN_VIEWS, MAX_VIEWS = 3, 2000
+"""Of one capture."""
+MAX_PICTURES = 4
+"""Of one edited scene."""
+MAX_EDITS = 100
+"""That a scene's state lists."""
+MAX_LISTED_INSTRUCTION = 200
+"""Characters of an instruction in a list of edits."""
+
+JobId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+CaptureId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+EditName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
+"""Of an edit of a scene: it names a folder."""
+Instruction = Annotated[str, Meta(min_length=1, max_length=1000)]
+Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
+Guidance = Annotated[float, Meta(ge=0.0, le=100.0)]
+Steps = Annotated[int, Meta(ge=1, le=1000)]
+Iterations = Annotated[int, Meta(ge=1, le=1_000_000)]
+Preset = Literal["preview", "medium", "full"]
+"""How large a radiance field is and how long it trains: "preview" is for CPUs, "full" is the
+paper's."""
+EditPreset = Literal["preview", "full"]
+"""The same of an edit of a radiance field."""
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Seeds = Annotated[tuple[Seed, ...], Meta(min_length=1, max_length=64)]
+Normalisation = Literal["paper", "full"]
+"""How raw differences become relevance 0..1: "paper" clamps outliers at 1.5 interquartile ranges
+first, as the paper does; "full" keeps them, so that small regions stand out."""
+DEFAULT_NORMALISATION: Normalisation = "full"
+DEFAULT_SEEDS: tuple[int, ...] = (0, 1, 2, 3)
+"""The program's own settings of a relevance map, everywhere."""
+
+
+def new_job_id() -> str:
+    """A random job id: 32 lower-case hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+def new_capture_id() -> str:
+    """A random capture id: 32 lower-case hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+def check_array(
+    array: NDArray[np.generic], name: str, dtype: str, trailing: tuple[int, ...]
+) -> None:
+    """Raise ValueError unless `array` is a `dtype` image of shape (H, W, *trailing)."""
+    expected = "x".join(["H", "W", *map(str, trailing)])
+    if array.dtype != np.dtype(dtype):
+        raise ValueError(f"{name} must be {dtype}, not {array.dtype}")
+    if array.ndim != 2 + len(trailing) or array.shape[2:] != trailing:
+        raise ValueError(f"{name} must have the shape {expected}, not {array.shape}")
+    height, width = array.shape[:2]
+    if not (1 <= height <= MAX_IMAGE_SIDE and 1 <= width <= MAX_IMAGE_SIDE):
+        raise ValueError(
+            f"{name} is {width}x{height}; each side must have 1 to {MAX_IMAGE_SIDE} pixels"
+        )
+
+
+def check_shape(
+    array: NDArray[np.generic], name: str, dtypes: tuple[str, ...], shape: tuple[int | None, ...]
+) -> None:
+    """Raise ValueError unless `array` has one of the dtypes and the shape; None is any length."""
+    if array.dtype.name not in dtypes:
+        raise ValueError(f"{name} must be {' or '.join(dtypes)}, not {array.dtype}")
+    if array.ndim != len(shape) or any(
+        wanted not in (None, length) for wanted, length in zip(shape, array.shape, strict=True)
+    ):
+        expected = "x".join("N" if length is None else str(length) for length in shape)
+        raise ValueError(f"{name} must have the shape {expected}, not {array.shape}")
+
+
+def check_texture(array: NDArray[np.uint8], name: str) -> None:
+    """Raise ValueError unless `array` is a uint8 image with or without alpha."""
+    check_array(array, name, "uint8", (4,) if array.shape[2:] == (4,) else (3,))
+
+
+def check_mesh(
+    corners: NDArray[np.floating], uvs: NDArray[np.floating], occluders: NDArray[np.floating]
+) -> None:
+    """Raise ValueError unless these are triangles, at least one, and their texture coordinates."""
+    real = ("float32", "float64")
+    check_shape(corners, "corners", real, (None, 3, 3))
+    check_shape(uvs, "uvs", real, (len(corners), 3, 2))
+    check_shape(occluders, "occluders", real, (None, 3, 3))
+    if len(corners) == 0:
+        raise ValueError("a mesh needs at least one face")
