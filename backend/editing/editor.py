@@ -304,10 +304,12 @@ class Editor:
             bytes.
 
         Raises:
-            ValueError: a value is out of range, an array has another shape, or the images are not
-                of one size.
+            ValueError: a value is out of range or missing, an array has another shape, or the
+                images are not of one size.
         """
         _check_settings(None, text_guidance, image_guidance, steps, strengths)
+        if any(len(given) != len(images) for given in (masks, starts, strengths, seeds)):
+            raise ValueError("Every image needs a mask, a start, a strength and a seed of its own.")
         if len({image.shape for image in images}) != 1:
             raise ValueError("Images that are edited together must have the same size.")
         encoded = [self._encode(image) for image in images]

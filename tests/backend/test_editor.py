@@ -302,8 +302,10 @@ def test_images_edited_together_are_edited_as_alone(editor, monkeypatch, image_g
         editor.edit_images(
             INSTRUCTION, [images[0], images[1][1:]], masks[:2], starts[:2], (1, 1), (0, 0)
         )
-    with pytest.raises(ValueError, match="strength"):
+    with pytest.raises(ValueError, match="strength must be above 0"):
         editor.edit_images(INSTRUCTION, images, masks, starts, (1.0, 0.5, 0.0), seeds)
+    with pytest.raises(ValueError, match="a seed of its own"):
+        editor.edit_images(INSTRUCTION, images, masks, starts, strengths, seeds[:1])
 
 
 # ------------------------------------------------------------------ relevance
