@@ -4,7 +4,6 @@ Brooks et al., "InstructPix2Pix", 2023. Every size and factor is read from the m
 """
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,12 +146,14 @@ class Backbone:
         room = self.tokenizer.model_max_length - 2
         return str(self.tokenizer.decode(ids[room:])).strip() if len(ids) > room else ""
 
-    def predict_noise(self, latents: Tensor, timestep: int, conditioning: Conditioning) -> Tensor:
+    def predict_noise(
+        self, latents: Tensor, timestep: int | Tensor, conditioning: Conditioning
+    ) -> Tensor:
         """eps(z_t, t, image, text) for B branches in one batch.
 
         Args:
             latents: (B, c, h, w) noised latents, or (1, c, h, w), the same for every branch.
-            timestep: index into `alphas_cumprod`.
+            timestep: index into `alphas_cumprod`, or int64 (B,), each branch's own.
             conditioning: B branches.
 
         Returns:
@@ -161,7 +162,9 @@ class Backbone:
         branches = conditioning.text.shape[0]
         stacked = torch.cat([latents.expand(branches, -1, -1, -1), conditioning.image], dim=1)
         noise: Tensor = self.unet(
-            stacked.to(self.dtype), timestep, encoder_hidden_states=conditioning.text
+            stacked.to(self.dtype),
+            torch.as_tensor(timestep, device=self.device),
+            encoder_hidden_states=conditioning.text,
         ).sample.float()
         return noise
 
@@ -173,10 +176,17 @@ class Backbone:
         noise = torch.randn((1, self.latent_channels, height, width), generator=generator)
         return noise.to(self.device)
 
-    def add_noise(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
-        """Latents noised to `timestep` (paper, section 3: the forward process)."""
-        alpha = float(self.alphas_cumprod[timestep])
-        return math.sqrt(alpha) * latents + math.sqrt(1 - alpha) * noise
+    def signal_and_noise(self, timestep: int | Tensor) -> tuple[Tensor, Tensor]:
+        """sqrt(alpha_t) and sqrt(1 - alpha_t), float32 (B, 1, 1, 1), of one timestep or B, (B,)."""
+        alpha = self.alphas_cumprod[timestep].view(-1, 1, 1, 1)
+        return alpha.sqrt().float().to(self.device), (1 - alpha).sqrt().float().to(self.device)
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timestep: int | Tensor) -> Tensor:
+        """Latents (B, c, h, w) noised to `timestep`, one for all or each its own, (B,) (paper,
+        section 3: the forward process).
+        """
+        signal, sigma = self.signal_and_noise(timestep)
+        return signal * latents + sigma * noise
 
 
 def load_backbone(model: str = "auto", device: str = "auto", dtype: str = "auto") -> Backbone:
@@ -293,6 +303,8 @@ def _resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 
 def stack_branches(branches: Sequence[tuple[Tensor, Tensor]]) -> Conditioning:
-    """Conditioning of B branches from pairs of text (1, n, d) and image latents (1, c, h, w)."""
-    texts, images = zip(*branches, strict=True)
-    return Conditioning(torch.cat(texts), torch.cat(images))
+    """Conditioning of branches for B images, branch by branch, from pairs of a text (1, n, d) and
+    image latents (B, c, h, w).
+    """
+    texts = [text.expand(len(images), -1, -1) for text, images in branches]
+    return Conditioning(torch.cat(texts), torch.cat([images for _, images in branches]))

@@ -1,6 +1,9 @@
-"""Set an image once, then ask where instructions apply and edit there, as often as wanted."""
+"""Set an image once, then ask where instructions apply and edit there, as often as wanted; or ask
+and edit several images together.
+"""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,7 +21,8 @@ from .relevance import (
     NOISE_LEVEL,
     NORMALISATIONS,
     RelevanceMap,
-    relevance_map,
+    images_at_once,
+    relevance_maps,
 )
 
 MAX_CACHED_TEXTS = 64
@@ -61,7 +65,7 @@ class _EncodedImage:
 
 
 class Editor:
-    """Local edits of one image at a time by text instructions ("Watch Your Steps", section 4)."""
+    """Local edits of images by text instructions ("Watch Your Steps", section 4)."""
 
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone
@@ -80,7 +84,6 @@ class Editor:
         """
         return cls(load_backbone(model, device, dtype))
 
-    @torch.inference_mode()
     def set_image(self, image: NDArray[np.uint8], work_size: int | None = None) -> None:
         """Encode an image; `relevance` and `edit` work on it until another is set.
 
@@ -96,29 +99,13 @@ class Editor:
         Raises:
             ValueError: the array is not such an image.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-            raise ValueError(
-                f"An image must be uint8 of shape (H, W, 3), not {image.dtype} {image.shape}."
-            )
-        backbone = self.backbone
-        scale = min(1.0, (work_size or backbone.native_size) / min(image.shape[:2]))
-        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-        known = self._encoded
+        work_shape, known = self._work_shape(image, work_size), self._encoded
         if (
-            known is not None
-            and known.work_shape == (height, width)
-            and np.array_equal(known.image, image)
+            known is None
+            or known.work_shape != work_shape
+            or not np.array_equal(known.image, image)
         ):
-            return
-        work = self._work_image(image, height, width)
-        latents = backbone.encode_image(work)
-        self._encoded = _EncodedImage(
-            image=image.copy(),
-            work_shape=(height, width),
-            latents=latents,
-            extent=(height / backbone.factor, width / backbone.factor),
-            to_rgb=_fit_preview(latents[0] * backbone.scaling, work),
-        )
+            self._encoded = self._encode(image, work_shape)
 
     def relevance(
         self,
@@ -144,27 +131,80 @@ class Editor:
             RuntimeError: no image was set.
             ValueError: a value is out of range or the noise has another shape.
         """
-        if not 0.0 <= noise_level <= 1.0:
-            raise ValueError(f"The noise level must lie in 0..1, not at {noise_level}.")
         if noise is None and not seeds:
             raise ValueError("A relevance map needs at least one seed.")
-        if normalisation not in NORMALISATIONS:
-            raise ValueError(
-                f"There is no normalisation {normalisation!r}: use {' or '.join(NORMALISATIONS)}."
-            )
+        _check_relevance(noise_level, normalisation)
         encoded = self._image()
-        noises = [self._noise(0, noise)] if noise is not None else [self._noise(s) for s in seeds]
-        return relevance_map(
+        noises = self._noises(seeds, encoded) if noise is None else self._given(noise, encoded)
+        (found,) = relevance_maps(
             self.backbone,
             encoded.latents,
             self._text(instruction),
             self._text(""),
-            torch.cat(noises),
+            noises,
             noise_level,
             normalisation,
             encoded.extent,
             on_draw,
         )
+        return found
+
+    def relevance_of_images(
+        self,
+        instruction: str,
+        images: Sequence[NDArray[np.uint8]],
+        noise_level: float = NOISE_LEVEL,
+        seeds: Sequence[int] = DEFAULT_SEEDS,
+        normalisation: Normalisation = DEFAULT_NORMALISATION,
+        wanted: Sequence[int] | None = None,
+        on_draw: Callable[[int, int], None] | None = None,
+    ) -> Iterator[tuple[int, RelevanceMap]]:
+        """The maps that `relevance` finds in several images, neighbours of one size in one batch.
+
+        Args:
+            instruction, noise_level, seeds, normalisation: as in `relevance`.
+            images: uint8 (H, W, 3) each; the image that was set stays.
+            wanted: numbers of the images whose maps are needed, all by default. What is computed in
+                one batch depends on `images` alone, so that a map is the same bit for bit whichever
+                others are wanted with it.
+            on_draw: called as noised images are done, with the number of the last one from 0 and
+                how many there are, those of maps that are not wanted among them; what it raises
+                ends the work.
+
+        Yields:
+            The number of a wanted image and its map, in the images' order, batch by batch.
+
+        Raises:
+            ValueError: a value is out of range, or an array is no such image.
+        """
+        if not seeds:
+            raise ValueError("A relevance map needs at least one seed.")
+        _check_relevance(noise_level, normalisation)
+        total = len(images) * len(seeds)
+        for batch in self._batches(images, len(seeds)):
+            needed = [number for number in batch if wanted is None or number in wanted]
+            if not needed:
+                continue
+            encoded = [self._encode(image) for image in images[batch.start : batch.stop]]
+            before = batch.start * len(seeds)
+
+            def after_batch(draw: int, _: int, before: int = before) -> None:
+                if on_draw is not None:
+                    on_draw(before + draw, total)
+
+            maps = relevance_maps(
+                self.backbone,
+                torch.cat([one.latents for one in encoded]),
+                self._text(instruction),
+                self._text(""),
+                self._noises(seeds, encoded[0]),
+                noise_level,
+                normalisation,
+                encoded[0].extent,
+                after_batch,
+            )
+            for number in needed:
+                yield number, maps[number - batch.start]
 
     def edit(
         self,
@@ -203,35 +243,13 @@ class Editor:
             RuntimeError: no image was set.
             ValueError: a value is out of range, or noise, map, mask or start have another shape.
         """
-        _check_settings(threshold, text_guidance, image_guidance, steps, strength)
+        _check_settings(threshold, text_guidance, image_guidance, steps, (strength,))
         encoded = self._image()
         height, width = encoded.image.shape[:2]
-        start_latents = None
-        if start is not None:
-            if start.dtype != np.uint8 or start.shape != encoded.image.shape:
-                raise ValueError(
-                    f"The start must be uint8 of shape {encoded.image.shape}, not {start.dtype} "
-                    f"{start.shape}."
-                )
-            with torch.inference_mode():
-                start_latents = self.backbone.encode_image(
-                    self._work_image(start, *encoded.work_shape)
-                )
-        rows, columns = encoded.latents.shape[2:]
-        cells = np.zeros((rows, columns), np.bool_)
+        start_latents = None if start is None else self._encode_start(start, encoded)
         if mask is not None:
-            if mask.dtype != np.bool_ or mask.shape != (height, width):
-                raise ValueError(
-                    f"The mask must be bool of shape {(height, width)}, not {mask.dtype} "
-                    f"{mask.shape}."
-                )
             relevance = threshold = None
-            # A cell with any masked pixel is edited; the pixels decide when all is put together.
-            ys, xs = np.nonzero(mask)
-            cells[
-                ((ys + 0.5) / height * encoded.extent[0]).astype(int),
-                ((xs + 0.5) / width * encoded.extent[1]).astype(int),
-            ] = True
+            cells = _cells(mask, encoded)
         else:
             if relevance is None:
                 relevance = self.relevance(instruction)
@@ -241,36 +259,114 @@ class Editor:
                 raise ValueError("The relevance map belongs to an image of another size.")
             mask = relevance.at(height, width) >= threshold
             low = relevance.mask(threshold)
+            cells = np.zeros(encoded.latents.shape[2:], np.bool_)
             cells[: low.shape[0], : low.shape[1]] = low
         if not mask.any():
             return Edit(encoded.image.copy(), mask, relevance, threshold)
+        (edited,) = self._edit_inside(
+            instruction,
+            [encoded],
+            [mask],
+            [cells],
+            self._noises((seed,), encoded) if noise is None else self._given(noise, encoded),
+            start_latents,
+            (strength,),
+            text_guidance,
+            image_guidance,
+            steps,
+            on_step,
+        )
+        return Edit(edited, mask, relevance, threshold)
+
+    def edit_images(
+        self,
+        instruction: str,
+        images: Sequence[NDArray[np.uint8]],
+        masks: Sequence[NDArray[np.bool_]],
+        starts: Sequence[NDArray[np.uint8]],
+        strengths: Sequence[float],
+        seeds: Sequence[int],
+        text_guidance: float = 7.5,
+        image_guidance: float = 1.5,
+        steps: int = 100,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> list[NDArray[np.uint8]]:
+        """What `edit` makes of each of B images of one size, all in one batch.
+
+        Args:
+            instruction, text_guidance, image_guidance, steps: as in `edit`, the same for all.
+            images: uint8 (H, W, 3) each; the image that was set stays.
+            masks, starts, strengths, seeds: as in `edit`, one for each image.
+            on_step: called after every step of the batch; what it raises ends the edits.
+
+        Returns:
+            uint8 (H, W, 3) for each image, the edited one; outside its mask it has the image's
+            bytes.
+
+        Raises:
+            ValueError: a value is out of range or missing, an array has another shape, or the
+                images are not of one size.
+        """
+        _check_settings(None, text_guidance, image_guidance, steps, strengths)
+        if any(len(given) != len(images) for given in (masks, starts, strengths, seeds)):
+            raise ValueError("Every image needs a mask, a start, a strength and a seed of its own.")
+        if len({image.shape for image in images}) != 1:
+            raise ValueError("Images that are edited together must have the same size.")
+        encoded = [self._encode(image) for image in images]
+        return self._edit_inside(
+            instruction,
+            encoded,
+            masks,
+            [_cells(mask, one) for mask, one in zip(masks, encoded, strict=True)],
+            self._noises(seeds, encoded[0]),
+            torch.cat([self._encode_start(s, one) for s, one in zip(starts, encoded, strict=True)]),
+            strengths,
+            text_guidance,
+            image_guidance,
+            steps,
+            on_step,
+        )
+
+    def _edit_inside(
+        self,
+        instruction: str,
+        encoded: Sequence[_EncodedImage],
+        masks: Sequence[NDArray[np.bool_]],
+        cells: Sequence[NDArray[np.bool_]],
+        noises: Tensor,
+        start: Tensor | None,
+        strengths: Sequence[float],
+        text_guidance: float,
+        image_guidance: float,
+        steps: int,
+        on_step: Callable[[Step], None] | None,
+    ) -> list[NDArray[np.uint8]]:
+        """B edited images, uint8 (H, W, 3): denoised in the latents' `cells`, bool (h, w), and put
+        in at the pixels of their masks, bool (H, W). The rest is as in `guided_edit`.
+        """
         latents = guided_edit(
             self.backbone,
-            encoded.latents,
+            torch.cat([one.latents for one in encoded]),
             self._text(instruction),
             self._text(""),
-            torch.from_numpy(cells).to(self.backbone.device)[None, None],
-            self._noise(seed, noise),
+            torch.from_numpy(np.stack(cells)).to(self.backbone.device)[:, None],
+            noises,
             text_guidance=text_guidance,
             image_guidance=image_guidance,
             steps=steps,
-            strength=strength,
-            start=start_latents,
+            strengths=strengths,
+            start=start,
             on_step=on_step,
         )
-        with torch.inference_mode():
-            decoded = self.backbone.decode(latents)
-        decoded = decoded[: encoded.work_shape[0], : encoded.work_shape[1]]
-        edited = resize(decoded, height, width)
-        return Edit(np.where(mask[..., None], edited, encoded.image), mask, relevance, threshold)
+        return [
+            np.where(mask[..., None], self._decode(edited, one), one.image)
+            for edited, mask, one in zip(latents.split(1), masks, encoded, strict=True)
+        ]
 
-    @torch.inference_mode()
     def round_trip(self) -> NDArray[np.uint8]:
         """uint8 (H, W, 3): the image that was set, only encoded and decoded."""
         encoded = self._image()
-        decoded = self.backbone.decode(encoded.latents * self.backbone.scaling)
-        decoded = decoded[: encoded.work_shape[0], : encoded.work_shape[1]]
-        return resize(decoded, *encoded.image.shape[:2])
+        return self._decode(encoded.latents * self.backbone.scaling, encoded)
 
     def preview(self, step: Step) -> NDArray[np.uint8]:
         """A small uint8 (h, w, 3) look at what a step predicts, without decoding it.
@@ -283,6 +379,63 @@ class Editor:
         colours = cells @ encoded.to_rgb[:-1] + encoded.to_rgb[-1]
         preview: NDArray[np.uint8] = (colours.clip(0, 1) * 255).round().astype(np.uint8)
         return preview
+
+    def _work_shape(
+        self, image: NDArray[np.uint8], work_size: int | None = None
+    ) -> tuple[int, int]:
+        """Rows and columns that an image is worked on at; see `set_image`."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            raise ValueError(
+                f"An image must be uint8 of shape (H, W, 3), not {image.dtype} {image.shape}."
+            )
+        scale = min(1.0, (work_size or self.backbone.native_size) / min(image.shape[:2]))
+        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+        return height, width
+
+    @torch.inference_mode()
+    def _encode(
+        self, image: NDArray[np.uint8], work_shape: tuple[int, int] | None = None
+    ) -> _EncodedImage:
+        """An image as the networks see it, by default worked on at `_work_shape`."""
+        height, width = work_shape or self._work_shape(image)
+        work = self._work_image(image, height, width)
+        latents = self.backbone.encode_image(work)
+        return _EncodedImage(
+            image=image.copy(),
+            work_shape=(height, width),
+            latents=latents,
+            extent=(height / self.backbone.factor, width / self.backbone.factor),
+            to_rgb=_fit_preview(latents[0] * self.backbone.scaling, work),
+        )
+
+    @torch.inference_mode()
+    def _encode_start(self, start: NDArray[np.uint8], encoded: _EncodedImage) -> Tensor:
+        """(1, c, h, w) unscaled latents of what an image's edit starts from."""
+        if start.dtype != np.uint8 or start.shape != encoded.image.shape:
+            raise ValueError(
+                f"The start must be uint8 of shape {encoded.image.shape}, not {start.dtype} "
+                f"{start.shape}."
+            )
+        return self.backbone.encode_image(self._work_image(start, *encoded.work_shape))
+
+    @torch.inference_mode()
+    def _decode(self, latents: Tensor, encoded: _EncodedImage) -> NDArray[np.uint8]:
+        """Scaled latents (1, c, h, w) to an image of the size of the one that was encoded."""
+        decoded = self.backbone.decode(latents)
+        decoded = decoded[: encoded.work_shape[0], : encoded.work_shape[1]]
+        return resize(decoded, *encoded.image.shape[:2])
+
+    def _batches(self, images: Sequence[NDArray[np.uint8]], seeds: int) -> Iterator[range]:
+        """Numbers of neighbouring images of one size, as many as are noised in one batch."""
+        first, multiple = 0, self.backbone.multiple
+        while first < len(images):
+            padded = (-(-side // multiple) * multiple for side in self._work_shape(images[first]))
+            cells = math.prod(side // self.backbone.factor for side in padded)
+            last, end = min(first + images_at_once(cells, seeds), len(images)), first + 1
+            while end < last and images[end].shape == images[first].shape:
+                end += 1
+            yield range(first, end)
+            first = end
 
     def _work_image(self, image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
         """The image scaled to (height, width) and padded to whole cells."""
@@ -303,15 +456,44 @@ class Editor:
             self._texts[instruction] = self.backbone.embed_text(instruction)
         return self._texts[instruction]
 
-    def _noise(self, seed: int, noise: NDArray[np.float32] | None = None) -> Tensor:
-        shape = self._image().latents.shape
-        if noise is None:
-            return self.backbone.draw_noise(seed, *shape[2:])
-        if noise.shape != tuple(shape[1:]):
-            raise ValueError(
-                f"The noise must have the shape {tuple(shape[1:])}, not {noise.shape}."
-            )
+    def _noises(self, seeds: Sequence[int], encoded: _EncodedImage) -> Tensor:
+        """(S, c, h, w) standard normal, each seed's own draw at the size of an image's latents."""
+        rows, columns = encoded.latents.shape[2:]
+        return torch.cat([self.backbone.draw_noise(seed, rows, columns) for seed in seeds])
+
+    def _given(self, noise: NDArray[np.float32], encoded: _EncodedImage) -> Tensor:
+        """(1, c, h, w) of a noise that was handed in for an image."""
+        shape = tuple(encoded.latents.shape[1:])
+        if noise.shape != shape:
+            raise ValueError(f"The noise must have the shape {shape}, not {noise.shape}.")
         return torch.from_numpy(noise.astype(np.float32))[None].to(self.backbone.device)
+
+
+def _cells(mask: NDArray[np.bool_], encoded: _EncodedImage) -> NDArray[np.bool_]:
+    """bool (h, w): the latent cells of an image with any pixel of its mask, bool (H, W). The pixels
+    decide when all is put together.
+    """
+    height, width = encoded.image.shape[:2]
+    if mask.dtype != np.bool_ or mask.shape != (height, width):
+        raise ValueError(
+            f"The mask must be bool of shape {(height, width)}, not {mask.dtype} {mask.shape}."
+        )
+    cells = np.zeros(encoded.latents.shape[2:], np.bool_)
+    ys, xs = np.nonzero(mask)
+    cells[
+        ((ys + 0.5) / height * encoded.extent[0]).astype(int),
+        ((xs + 0.5) / width * encoded.extent[1]).astype(int),
+    ] = True
+    return cells
+
+
+def _check_relevance(noise_level: float, normalisation: Normalisation) -> None:
+    if not 0.0 <= noise_level <= 1.0:
+        raise ValueError(f"The noise level must lie in 0..1, not at {noise_level}.")
+    if normalisation not in NORMALISATIONS:
+        raise ValueError(
+            f"There is no normalisation {normalisation!r}: use {' or '.join(NORMALISATIONS)}."
+        )
 
 
 def _check_settings(
@@ -319,7 +501,7 @@ def _check_settings(
     text_guidance: float,
     image_guidance: float,
     steps: int,
-    strength: float,
+    strengths: Sequence[float],
 ) -> None:
     if threshold is not None and not 0.0 <= threshold <= 1.0:
         raise ValueError(f"The threshold must lie in 0..1, not at {threshold}.")
@@ -327,8 +509,9 @@ def _check_settings(
         raise ValueError("Text and image guidance must be 0 or more.")
     if steps < 1:
         raise ValueError(f"An edit needs at least 1 step, not {steps}.")
-    if not 0.0 < strength <= 1.0:
-        raise ValueError(f"The strength must be above 0 and at most 1, not {strength}.")
+    for strength in strengths:
+        if not 0.0 < strength <= 1.0:
+            raise ValueError(f"The strength must be above 0 and at most 1, not {strength}.")
 
 
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

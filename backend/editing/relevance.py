@@ -26,7 +26,7 @@ NOISE_LEVEL = 0.8
 NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
 IQR_FACTOR = 1.5
 CELLS_AT_ONCE = 8192
-"""Latent cells of the noises that go through the U-Net in one batch (each twice)."""
+"""Latent cells of the noised images that go through the U-Net in one batch (each twice)."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,15 @@ def suggest_threshold(values: NDArray[np.float32]) -> float:
     return float((ordered[best] + ordered[best + 1]) / 2)
 
 
+def images_at_once(cells: int, seeds: int) -> int:
+    """How many images of so many latent cells go through the U-Net in one batch, each noised with
+    all seeds; at least one, whose seeds may take several batches.
+    """
+    return max(1, CELLS_AT_ONCE // (cells * seeds))
+
+
 @torch.inference_mode()
-def relevance_map(
+def relevance_maps(
     backbone: Backbone,
     image_latents: Tensor,
     text: Tensor,
@@ -148,27 +155,43 @@ def relevance_map(
     normalisation: Normalisation,
     extent: tuple[float, float],
     on_draw: Callable[[int, int], None] | None = None,
-) -> RelevanceMap:
-    """The relevance map over one or several noises, averaged before it is normalised.
+) -> list[RelevanceMap]:
+    """The relevance maps of V images of one size, each over the same S noises, whose differences
+    are averaged before they are normalised.
 
     Args:
-        image_latents: (1, c, h, w) unscaled latents of the image.
-        text, no_text, noises, noise_level: as in `noise_differences`.
+        image_latents: (V, c, h, w) unscaled latents of the images.
+        text, no_text, noise_level: as in `noise_differences`.
+        noises: (S, c, h, w) standard normal.
         normalisation: as in `normalise`.
-        extent: cells (rows, columns) that the image covers; the others are left out.
-        on_draw: called as noises are done, with the number of the last one from 0 and how many
-            there are; what it raises ends the work.
+        extent: cells (rows, columns) that each image covers; the others are left out.
+        on_draw: called after every batch, with the number of its last noised image from 0 and how
+            many there are (V * S, image by image); what it raises ends the work.
     """
-    cells = noises.shape[2] * noises.shape[3]
-    at_once = max(1, CELLS_AT_ONCE // cells)
+    images, seeds = len(image_latents), len(noises)
     rows, columns = (int(np.ceil(cells)) for cells in extent)
+    at_once = max(1, CELLS_AT_ONCE // (noises.shape[2] * noises.shape[3]))
     draws: list[NDArray[np.float32]] = []
-    for part in noises.split(at_once):
-        found = noise_differences(backbone, image_latents, text, no_text, part, noise_level)
+    for latents, part in zip(
+        image_latents.repeat_interleave(seeds, dim=0).split(at_once),
+        noises.repeat(images, 1, 1, 1).split(at_once),
+        strict=True,
+    ):
+        found = noise_differences(backbone, latents, text, no_text, part, noise_level)
         draws += list(found[..., :rows, :columns].cpu().numpy())
         if on_draw is not None:
-            on_draw(len(draws) - 1, len(noises))
-    differences = np.stack(draws)
+            on_draw(len(draws) - 1, images * seeds)
+    by_image = [np.stack(draws[first : first + seeds]) for first in range(0, len(draws), seeds)]
+    return [_map_of(backbone, found, normalisation, extent) for found in by_image]
+
+
+def _map_of(
+    backbone: Backbone,
+    differences: NDArray[np.float32],
+    normalisation: Normalisation,
+    extent: tuple[float, float],
+) -> RelevanceMap:
+    """The map of one image from its differences, (seeds, c, h, w)."""
     by_seed = np.abs(differences).sum(axis=1)
     raw = by_seed.mean(axis=0)
     values = normalise(raw, normalisation)

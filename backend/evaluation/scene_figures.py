@@ -75,11 +75,10 @@ def maps_of(
 ) -> list[RelevanceMap]:
     """Each image's own map, at the program's default settings."""
     found = []
-    for number, image in enumerate(images, 1):
-        editor.set_image(image)
-        found.append(editor.relevance(instruction))
-        if number % 8 == 0:
-            show(f"{number} of {len(images)} maps")
+    for number, one in editor.relevance_of_images(instruction, images):
+        found.append(one)
+        if (number + 1) % 8 == 0:
+            show(f"{number + 1} of {len(images)} maps")
     return found
 
 

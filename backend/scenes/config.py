@@ -177,6 +177,10 @@ class SceneEditConfig:
     """Training steps of the dataset update at most."""
     edit_every: int = 10
     """Steps between the edits of two views."""
+    views_at_once: int = 1
+    """Views that are edited in one batch, for a GPU that one view does not fill; it takes as many
+    times the memory. Of such a batch all edits are made when the first is due: there are as many
+    edits, but a view's render does not show what the batch's others bring."""
     noise_range: tuple[float, float] = (0.02, 0.98)
     """Levels that a render is noised to, drawn evenly."""
     first_level: float | None = None

@@ -6,11 +6,14 @@ are exchanged one by one for edited ones, until the scene itself is edited.
     2. noise x to a random level and denoise it inside the mask, conditioned on I_i  (Eq. 1, 4, 5)
     3. outside the mask put I_i back, and train on the result from now on
 
+`views_at_once` of them are denoised in one batch, each from its own render, level and noise.
+
 An edit reaches the scene only as far as views agree on it, which is what makes it the same from
 every side.
 """
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +103,29 @@ def edited_views(folder: Path, before: int) -> tuple[EditedView, ...]:
     return tuple(found)
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """An edit of a view that is to be made.
+
+    Attributes:
+        count: how many edits come before it.
+        index: of the view.
+        seed: of its noise.
+        noise_level: 0..1, that the render is noised to.
+        original: uint8 (H, W, 3), the original photo over black.
+        before: uint8 (H, W, 3), the current render.
+        mask: bool (H, W), where it is to be edited.
+    """
+
+    count: int
+    index: int
+    seed: int
+    noise_level: float
+    original: NDArray[np.uint8]
+    before: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+
+
 class DatasetUpdate:
     """A radiance field that is trained on while its views are edited. Satisfies `training.Trainee`.
 
@@ -121,7 +147,7 @@ class DatasetUpdate:
     ) -> None:
         """Args:
         training: of the field; its views' pixels are the originals, and are exchanged here.
-        editor: the model; its image is another one afterwards.
+        editor: the model.
         instruction: such as "turn the bear into a panda".
         region: where each view is edited.
         composite: what renders the relevance (`RelevanceField.composite`), or None.
@@ -140,62 +166,97 @@ class DatasetUpdate:
         self.count = 0
 
     def edit_if_due(self, step: int) -> None:
-        """Edits the next view where `step` steps are done and its turn has come.
+        """Edits the next views where `step` steps are done and the first one's turn has come.
 
-        Its random numbers depend on nothing but the seed and its count, so that an edit which was
-        broken off can be made again as it would have been.
+        The random numbers of an edit depend on nothing but the seed and its count, so that a batch
+        which was broken off can be made again as it would have been.
         """
         if step % self._config.edit_every or self.count > step // self._config.edit_every:
             return
-        if step >= self._config.iterations * (1 - self._config.settling):
-            return
-        index, seed, level = self._next()
-        views = self.training.views
-        name, field = views.names[index], self.training.field
+        counts = self._due()
+        # 1. render; what the instruction does not apply to stays as it is
+        turns = [turn for turn in map(self._turn, counts) if turn.mask.any()]
+        # 2. denoise, views of one size in a batch; until all are done it may be broken off
+        edited: dict[int, NDArray[np.uint8]] = {}
+        for shape in dict.fromkeys(turn.mask.shape for turn in turns):
+            edited |= self._denoise([turn for turn in turns if turn.mask.shape == shape])
+        # 3. train on the results
+        for turn in turns:
+            self._take(turn, edited[turn.count], step)
+        self.count = counts.stop
+
+    def _due(self) -> range:
+        """The counts of the next edits that are made together: of no view twice, and as many in
+        all as if each were made alone before the settling.
+        """
+        config, views = self._config, len(self.training.views.names)
+        end_of_round = (self.count // views + 1) * views
+        all_edits = -(-math.ceil(config.iterations * (1 - config.settling)) // config.edit_every)
+        return range(self.count, min(self.count + config.views_at_once, end_of_round, all_edits))
+
+    def _turn(self, count: int) -> _Turn:
+        """What the edit of a count is made of: the render and its mask (step 1), the original."""
+        index, seed, level = self._draw(count)
+        views, field = self.training.views, self.training.field
+        name = views.names[index]
         seen = field.render(
             field.corrected(views.poses[index], name), views.intrinsics[index], self._composite
         )
         original, opaque = self._original(index)
         mask = self._region(index, seen) & opaque
-        if mask.any():
-            before = (seen.rgb * 255 + 0.5).astype(np.uint8)
-            self._editor.set_image(original)
-            words = f"Editing view {name}"
+        before = (seen.rgb * 255 + 0.5).astype(np.uint8)
+        return _Turn(count, index, seed, level, original, before, mask)
 
-            def after_step(done: Step) -> None:
-                self._on_stage(words, (done.index + 1) / done.count)
+    def _denoise(self, turns: Sequence[_Turn]) -> dict[int, NDArray[np.uint8]]:
+        """The edited views of one size, uint8 (H, W, 3), by their counts."""
+        first = f"view {self.training.views.names[turns[0].index]}"
+        words = f"Editing {first if len(turns) == 1 else f'{len(turns)} views'}"
 
-            edit = self._editor.edit(
-                self._instruction,
-                text_guidance=self._config.text_guidance,
-                image_guidance=self._config.image_guidance,
-                steps=self._config.steps,
-                strength=level,
-                seed=seed,
-                mask=mask,
-                start=before,
-                on_step=after_step,
-            )
-            self._keep(
-                EditedView(name, self.count, step, seed, level, self._folder),
-                {"before": before, "after": edit.image, "mask": mask},
-            )
-            place = views.rays.of_view(index)
-            views.pixels[place] = self.originals[place]
-            chosen = place[torch.from_numpy(mask.reshape(-1)).to(place.device)]
-            after = torch.from_numpy(edit.image[mask]).to(views.pixels.device)
-            views.pixels[chosen, :3] = after
-            self._inside[place] = False
-            self._inside[chosen] = True
-        self.count += 1
+        def after_step(done: Step) -> None:
+            self._on_stage(words, (done.index + 1) / done.count)
 
-    def _next(self) -> tuple[int, int, float]:
-        """Which view is edited next, with which seed and from which noise level."""
+        edited = self._editor.edit_images(
+            self._instruction,
+            images=[turn.original for turn in turns],
+            masks=[turn.mask for turn in turns],
+            starts=[turn.before for turn in turns],
+            strengths=[turn.noise_level for turn in turns],
+            seeds=[turn.seed for turn in turns],
+            text_guidance=self._config.text_guidance,
+            image_guidance=self._config.image_guidance,
+            steps=self._config.steps,
+            on_step=after_step,
+        )
+        return {turn.count: image for turn, image in zip(turns, edited, strict=True)}
+
+    def _take(self, turn: _Turn, edited: NDArray[np.uint8], step: int) -> None:
+        """Keep an edited view, uint8 (H, W, 3), and train on it inside its mask from now on."""
+        views, mask = self.training.views, turn.mask
+        self._keep(
+            EditedView(
+                views.names[turn.index],
+                turn.count,
+                step,
+                turn.seed,
+                turn.noise_level,
+                self._folder,
+            ),
+            {"before": turn.before, "after": edited, "mask": mask},
+        )
+        place = views.rays.of_view(turn.index)
+        views.pixels[place] = self.originals[place]
+        chosen = place[torch.from_numpy(mask.reshape(-1)).to(place.device)]
+        views.pixels[chosen, :3] = torch.from_numpy(edited[mask]).to(views.pixels.device)
+        self._inside[place] = False
+        self._inside[chosen] = True
+
+    def _draw(self, count: int) -> tuple[int, int, float]:
+        """Which view an edit is of, with which seed and from which noise level, by its count."""
         config, views = self._config, len(self.training.views.names)
-        number, place = divmod(self.count, views)
+        number, place = divmod(count, views)
         # every view once a round, in an order drawn anew: none waits for long
         order = np.random.default_rng([config.seed, number, 0]).permutation(views)
-        random = np.random.default_rng([config.seed, self.count, 1])
+        random = np.random.default_rng([config.seed, count, 1])
         low, high = config.noise_range
         level = low + (high - low) * config.anneal**number * random.random()
         if number == 0 and config.first_level is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from backend.scenes.scene_edit import SceneEdit
 
 SHEET_VIEWS = 4
-OVERRIDES = ("iterations", "steps", "text_guidance", "image_guidance", "seed")
+OVERRIDES = ("iterations", "views_at_once", "steps", "text_guidance", "image_guidance", "seed")
 """Options that take a number of the preset's place."""
 
 
@@ -46,6 +46,12 @@ def add_edit_commands(kinds: "argparse._SubParsersAction[argparse.ArgumentParser
         help="0..1, relevance to edit from; 0.5, the default, parts the scene best into two",
     )
     edit.add_argument("--iterations", type=int, metavar="N", help="training steps (the preset's)")
+    edit.add_argument(
+        "--views-at-once",
+        type=int,
+        metavar="N",
+        help="edit so many views in one batch, for a GPU with memory to spare (1)",
+    )
     edit.add_argument("--steps", type=int, metavar="N", help="of one view's edit (the preset's)")
     edit.add_argument("--text-guidance", type=float, help="(7.5; demo model: 2)")
     edit.add_argument("--image-guidance", type=float, help="(1.5)")

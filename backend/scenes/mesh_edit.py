@@ -139,19 +139,24 @@ def edit_mesh(
     _check(views, config)
     per_edit = config.steps + 1
     total = len(views) * (len(config.relevance_seeds) + config.rounds * per_edit) + 1
-    done = 0
     report("Finding what each view shows", 0.0, None)
     prepared = prepare_views(mesh, views, config)
-    maps = []
-    for index, view in enumerate(prepared):
-        report(f"Relevance of view {index + 1} of {len(views)}", done / total, view.image)
-        editor.set_image(view.image)
-        maps.append(
-            editor.relevance(
-                instruction, noise_level=config.noise_level, seeds=config.relevance_seeds
-            )
+    report(f"Relevance of view 1 of {len(views)}", 0.0, prepared[0].image)
+    maps = [
+        found
+        for _, found in editor.relevance_of_images(
+            instruction,
+            [view.image for view in prepared],
+            noise_level=config.noise_level,
+            seeds=config.relevance_seeds,
+            on_draw=lambda draw, draws: report(
+                f"Relevance of view {draw * len(views) // draws + 1} of {len(views)}",
+                (draw + 1) / total,
+                prepared[draw * len(views) // draws].image,
+            ),
         )
-        done += len(config.relevance_seeds)
+    ]
+    done = len(views) * len(config.relevance_seeds)
     together = normalise(np.stack([one.raw for one in maps]), config.normalisation)
     maps = [replace(one, values=values) for one, values in zip(maps, together, strict=True)]
     at_pixels = [one.at(*view.confidence.shape) for one, view in zip(maps, prepared, strict=True)]

@@ -290,7 +290,7 @@ class Scene:
 
         Args:
             instruction: such as "turn the bear into a panda".
-            editor: the model; its image is another one afterwards.
+            editor: the model.
             threshold: above 0, at most 1: relevance on the calibrated scale (see `Calibration`)
                 from which the scene is edited. None for 0.5, which parts the scene best into two;
                 without the relevance field, each map's own suggestion.

@@ -253,8 +253,8 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
         raise ValueError(f"The noise range must be part of 0..1 without 0, not {low} to {high}.")
     if config.first_level is not None and not 0.0 < config.first_level <= 1.0:
         raise ValueError(f"The first noise level must lie in 0..1, not at {config.first_level}.")
-    if min(config.iterations, config.edit_every, config.steps) < 1:
-        raise ValueError("iterations, edit_every and steps must be 1 or more.")
+    if min(config.iterations, config.edit_every, config.views_at_once, config.steps) < 1:
+        raise ValueError("iterations, edit_every, views_at_once and steps must be 1 or more.")
     if not (config.text_guidance >= 0 and config.image_guidance >= 0):
         raise ValueError("Text and image guidance must be 0 or more.")
     if not 0.0 <= config.settling < 1.0:
@@ -329,37 +329,38 @@ def _begin(scene: "Scene", name: str, asked: Asked) -> SceneEdit:
 
 
 def _maps(edit: SceneEdit, editor: Editor, views: Views, report: OnProgress) -> list[RelevanceMap]:
-    """The maps of all views, each kept as soon as it is there.
+    """The maps of all views, each kept as soon as its batch is done.
 
     Raises:
         EditError: they are the same everywhere.
     """
     config = edit.asked.config
-    images = split(views.pixels, [views.rays.shape(index) for index in range(len(views.names))])
+    shapes = [views.rays.shape(index) for index in range(len(views.names))]
+    images = [over_black(image) for image in split(views.pixels, shapes)]
     folder = edit.folder / MAPS_FOLDER
     folder.mkdir(exist_ok=True)
-    maps = []
-    for index, image in enumerate(images):
-        path = folder / f"{index:04d}.npz"
-        if not path.exists():
-            words = f"Relevance of view {index + 1} of {len(images)}"
-            done = index / len(images)
+    paths = [folder / f"{index:04d}.npz" for index in range(len(images))]
+    missing = [index for index, path in enumerate(paths) if not path.exists()]
 
-            def on_draw(draw: int, draws: int, words: str = words, done: float = done) -> None:
-                share = done + (draw + 1) / draws / len(images)
-                report(words, STAGES["maps"] * share, None)
+    def tell(draw: int, draws: int) -> None:
+        view = draw * len(images) // draws + 1
+        words = f"Relevance of view {view} of {len(images)}"
+        report(words, STAGES["maps"] * (draw + 1) / draws, None)
 
-            report(words, STAGES["maps"] * done, None)
-            editor.set_image(over_black(image))
-            found = editor.relevance(
-                edit.instruction,
-                config.noise_level,
-                config.relevance_seeds,
-                normalisation=config.normalisation,
-                on_draw=on_draw,
-            )
-            write_map(path, found)
-        maps.append(read_map(path))
+    if missing:
+        words = f"Relevance of view {missing[0] + 1} of {len(images)}"
+        report(words, STAGES["maps"] * missing[0] / len(images), None)
+    for index, found in editor.relevance_of_images(
+        edit.instruction,
+        images,
+        config.noise_level,
+        config.relevance_seeds,
+        config.normalisation,
+        missing,
+        tell,
+    ):
+        write_map(paths[index], found)
+    maps = [read_map(path) for path in paths]
     if max(one.raw.max() for one in maps) <= min(one.raw.min() for one in maps):
         raise EditError(
             f'"{edit.instruction}" changes nothing in what the model sees: say what should change.'

@@ -141,7 +141,7 @@ def test_guidance_equals_equation_1_written_out(editor):
     with torch.inference_mode():
         image_latents = editor._encoded.latents
         text, empty = backbone.embed_text(INSTRUCTION), backbone.embed_text("")
-        z = backbone.draw_noise(3, 8, 8)
+        z, t = backbone.draw_noise(3, 8, 8), torch.tensor([500])
         no_image = torch.zeros_like(image_latents)
 
         def eps(embedding, condition):
@@ -153,7 +153,7 @@ def test_guidance_equals_equation_1_written_out(editor):
                 + s_image * (eps(empty, image_latents) - eps(empty, no_image))
                 + s_text * (eps(text, image_latents) - eps(empty, image_latents))
             )
-            ours = guided_noise(backbone, z, 500, image_latents, text, empty, s_text, s_image)
+            ours = guided_noise(backbone, z, t, image_latents, text, empty, s_text, s_image)
             torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -237,8 +237,11 @@ def test_latents_outside_the_mask_follow_the_noised_input(editor, monkeypatch):
     noise = backbone.draw_noise(4, 8, 8)
     for latents, timestep, _ in predict.calls:
         expected = backbone.add_noise(clean, noise, timestep)
+        assert len(latents) == 3  # the branches of Eq. 1
         torch.testing.assert_close(latents[..., :4], expected[..., :4])
-    assert [call[1] for call in predict.calls] == [999, 799, 599, 399, 199]
+    assert [call[1].tolist() for call in predict.calls] == [
+        3 * [level] for level in (999, 799, 599, 399, 199)
+    ]
     assert (guided.results[0][..., :4] == clean[..., :4]).all()
 
 
@@ -252,6 +255,57 @@ def test_large_image_is_worked_on_at_native_size(editor):
     assert (edit.image[~edit.mask] == image[~edit.mask]).all()
     editor.set_image(image, work_size=128)
     assert editor.relevance(INSTRUCTION).values.shape == (16, 24)
+
+
+# ------------------------------------------------------------------ several images at once
+
+
+@pytest.mark.parametrize("image_guidance", [1.5, 1.0])
+def test_images_edited_together_are_edited_as_alone(editor, monkeypatch, image_guidance):
+    """Each with its own mask, start, strength and seed: the same latents and nearly all bytes."""
+    rng = np.random.default_rng(0)
+    images = [random_image(60, 84, seed) for seed in range(3)]
+    starts = [random_image(60, 84, seed + 10) for seed in range(3)]
+    masks = [rng.random((60, 84)) < share for share in (0.001, 0.3, 1.0)]
+    strengths, seeds = (0.98, 0.41, 0.07), (7, 1, 2**31 - 1)
+    guided = Spy(editor_module.guided_edit)
+    predict = Spy(editor.backbone.predict_noise)
+    monkeypatch.setattr(editor_module, "guided_edit", guided)
+    monkeypatch.setattr(editor.backbone, "predict_noise", predict)
+    settings = {"image_guidance": image_guidance, "steps": 4}
+    alone = []
+    for image, mask, start, strength, seed in zip(
+        images, masks, starts, strengths, seeds, strict=True
+    ):
+        editor.set_image(image)
+        alone.append(
+            editor.edit(
+                INSTRUCTION, mask=mask, start=start, strength=strength, seed=seed, **settings
+            ).image
+        )
+    assert len(predict.calls) == 12
+    told = []
+    together = editor.edit_images(
+        INSTRUCTION, images, masks, starts, strengths, seeds, on_step=told.append, **settings
+    )
+    assert len(predict.calls) == 16
+    assert [(step.index, step.count) for step in told] == [(k, 4) for k in range(4)]
+    assert told[0].timestep.tolist() == [979, 409, 69]
+    torch.testing.assert_close(
+        guided.results[3], torch.cat(guided.results[:3]), rtol=1e-4, atol=1e-4
+    )
+    for image, mask, one, other in zip(images, masks, together, alone, strict=True):
+        assert (one[~mask] == image[~mask]).all()
+        assert np.abs(one.astype(int) - other).max() <= 1
+        assert (one[mask] != image[mask]).any()
+    with pytest.raises(ValueError, match="same size"):
+        editor.edit_images(
+            INSTRUCTION, [images[0], images[1][1:]], masks[:2], starts[:2], (1, 1), (0, 0)
+        )
+    with pytest.raises(ValueError, match="strength must be above 0"):
+        editor.edit_images(INSTRUCTION, images, masks, starts, (1.0, 0.5, 0.0), seeds)
+    with pytest.raises(ValueError, match="a seed of its own"):
+        editor.edit_images(INSTRUCTION, images, masks, starts, strengths, seeds[:1])
 
 
 # ------------------------------------------------------------------ relevance
@@ -310,6 +364,56 @@ def test_many_seeds_are_drawn_in_batches_and_reported(editor, monkeypatch):
     assert [len(noises) for noises in predict.results] == [4, 4, 2]  # with and without text
     assert told == [(1, 5), (3, 5), (4, 5)]
     np.testing.assert_allclose(relevance.raw, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_maps_of_many_images_are_those_of_each_alone(editor, monkeypatch):
+    """In batches of one size: the same maps from fewer calls, whichever of them are wanted."""
+    sizes = [(64, 64)] * 5 + [(40, 72), (64, 64)]
+    images = [random_image(*size, seed) for seed, size in enumerate(sizes)]
+    seeds = (0, 3)
+    alone = []
+    predict = Spy(editor.backbone.predict_noise)
+    monkeypatch.setattr(editor.backbone, "predict_noise", predict)
+    for image in images:
+        editor.set_image(image)
+        alone.append(editor.relevance(INSTRUCTION, seeds=seeds))
+    assert len(predict.calls) == 7
+    predict.results.clear()
+    monkeypatch.setattr("backend.editing.relevance.CELLS_AT_ONCE", 4 * 8 * 8)
+    told = []
+    found = list(
+        editor.relevance_of_images(
+            INSTRUCTION, images, seeds=seeds, on_draw=lambda *draws: told.append(draws)
+        )
+    )
+    # two images with two noises each, with and without text; the last of the five has no neighbour
+    assert [len(noises) for noises in predict.results] == [8, 8, 4, 4, 4]
+    assert told == [(3, 14), (7, 14), (9, 14), (11, 14), (13, 14)]
+    assert [number for number, _ in found] == list(range(7))
+    for (_, ours), theirs in zip(found, alone, strict=True):
+        for key in ("raw", "spread", "values"):
+            np.testing.assert_allclose(
+                getattr(ours, key), getattr(theirs, key), rtol=1e-3, atol=1e-5
+            )
+        assert (ours.extent, ours.applies) == (theirs.extent, theirs.applies)
+        assert ours.evidence == pytest.approx(theirs.evidence, abs=1e-4)
+    predict.results.clear()
+    some = list(editor.relevance_of_images(INSTRUCTION, images, seeds=seeds, wanted=(3, 5)))
+    assert [len(noises) for noises in predict.results] == [8, 4]
+    assert [number for number, _ in some] == [3, 5]
+    for number, ours in some:
+        np.testing.assert_array_equal(ours.raw, found[number][1].raw)
+
+
+def test_seeds_of_an_image_that_fills_a_batch_are_split(editor, monkeypatch):
+    images = [random_image(64, 64, seed) for seed in (1, 2)]
+    expected = [one.raw for _, one in editor.relevance_of_images(INSTRUCTION, images, seeds=(0, 1))]
+    monkeypatch.setattr("backend.editing.relevance.CELLS_AT_ONCE", 8 * 8)
+    predict = Spy(editor.backbone.predict_noise)
+    monkeypatch.setattr(editor.backbone, "predict_noise", predict)
+    found = [one.raw for _, one in editor.relevance_of_images(INSTRUCTION, images, seeds=(0, 1))]
+    assert [len(noises) for noises in predict.results] == [2, 2, 2, 2]
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
 @given(

@@ -1,5 +1,6 @@
 """Textures edited through views of a known mesh: geometry against formulas, edits against truth."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,11 +134,17 @@ class Painter:
         red, green, blue = np.moveaxis(self.image.astype(np.float32) / 255, -1, 0)
         return (red - np.maximum(green, blue)).clip(0)
 
-    def relevance(
-        self, instruction: str, noise_level: float, seeds: tuple[int, ...]
-    ) -> RelevanceMap:
-        raw = self.redness().reshape(SIZE // 4, 4, SIZE // 4, 4).mean(axis=(1, 3))
-        return RelevanceMap(raw * 0, raw, raw * 0, (SIZE / 4, SIZE / 4), 0.5, None, None)
+    def relevance_of_images(
+        self,
+        instruction: str,
+        images: list[np.ndarray],
+        on_draw: Callable[[int, int], None],
+        **settings: object,
+    ) -> Iterator[tuple[int, RelevanceMap]]:
+        for number, self.image in enumerate(images):
+            raw = self.redness().reshape(SIZE // 4, 4, SIZE // 4, 4).mean(axis=(1, 3))
+            on_draw(number, len(images))
+            yield number, RelevanceMap(raw * 0, raw, raw * 0, (SIZE // 4,) * 2, 0.5, None, None)
 
     def edit(self, instruction: str, **settings: object) -> Edit:
         self.calls.append(settings)
