@@ -363,7 +363,7 @@ def test_depth_puts_the_surfaces_where_they_are(deep: tuple[Capture, Truth]) -> 
         errors.append(np.median(off))
         scores.append(course.scores[-1][1])
     assert errors[1] < 0.5 * errors[0]
-    assert errors[1] < 0.1  # of 4
+    assert errors[1] < 0.2  # of 4
     assert scores[1] > scores[0]
 
 
