@@ -204,6 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     scenes.add_argument(
         "--preset", choices=("preview", "full"), default="preview", help="of field and edit"
     )
+    scenes.add_argument("--depth", action="store_true", help="capture the true depth, too")
     scenes.add_argument("--edits", type=int, default=1, metavar="N", help="edits, of these (1)")
     scenes.add_argument(
         "--ablation", action="store_true", help="edit without the relevance field, too"

@@ -2,13 +2,21 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from .decode import decode_exr
 
 SMALLEST_SIDE = 4  # Blender renders nothing smaller
+DEPTH_PASS = "Depth"
+SKY = 0.99
+"""Share of the clip end from which on a depth is the sky's: EEVEE gives it the clip end, to the
+precision of its depth buffer, where Cycles and Workbench give it 1e10."""
 
 
 class CaptureError(RuntimeError):
@@ -119,3 +127,56 @@ def render_png(scene: bpy.types.Scene, width: int, height: int, alpha: bool = Fa
         if not path.exists():
             raise CaptureError("The render was stopped before it was complete: start it again.")
         return path.read_bytes()
+
+
+@contextmanager
+def with_depth(scene: bpy.types.Scene) -> Iterator[None]:
+    """Within the block renders of the scene have a depth for `rendered_depth`, if their engine
+    gives one. It costs no samples: all engines know it from the first one.
+    """
+    with ExitStack() as stack:
+        for layer in scene.view_layers:
+            stack.enter_context(changed(layer, use_pass_z=True))
+        yield
+
+
+def rendered_depth(scene: bpy.types.Scene, clip_end: float) -> NDArray[np.float32] | None:
+    """The depth of the scene's last render, which was made in a `with_depth` block.
+
+    It is that of what is seen in the pixel's centre, along the viewing axis, not along the ray.
+    Glass is seen as a surface; what is transparent is to Cycles from the view layer's alpha
+    threshold on.
+
+    Args:
+        scene: as it was rendered.
+        clip_end: of the camera, in scene units.
+
+    Returns:
+        float32 (H, W) in scene units, row 0 at the top, 0 where nothing is before the clip end.
+        None where the engine gives no depth, or where several view layers were rendered: only the
+        compositor knows which of them is seen where.
+    """
+    results = [image for image in bpy.data.images if image.type == "RENDER_RESULT"]
+    if not results:
+        return None
+    file = scene.render.image_settings
+    file_values = {
+        "file_format": "OPEN_EXR_MULTILAYER",
+        "color_mode": "RGBA",
+        "color_depth": "32",
+        "exr_codec": "NONE",
+    }
+    if "media_type" in file.bl_rna.properties:  # Blender 5
+        file_values = {"media_type": "MULTI_LAYER_IMAGE", **file_values}
+    with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder:
+        path = Path(folder) / "render.exr"
+        with changed(file, **file_values):
+            results[0].save_render(str(path), scene=scene)
+        channels = decode_exr(path.read_bytes())
+    # Channels are called LAYER.PASS.X, and what X is depends on Blender's version.
+    found = [name for name in channels if name.split(".")[-2:-1] == [DEPTH_PASS]]
+    if len(found) != 1:
+        return None
+    depth = channels[found[0]].astype(np.float32)
+    depth[~(depth < SKY * clip_end)] = 0
+    return depth

@@ -14,7 +14,14 @@ from mathutils import Matrix, Vector
 from numpy.typing import NDArray
 
 from . import pictures
-from .capture import SMALLEST_SIDE, CaptureError, changed, render_png
+from .capture import (
+    SMALLEST_SIDE,
+    CaptureError,
+    changed,
+    render_png,
+    rendered_depth,
+    with_depth,
+)
 from .pinhole import pinhole_of
 from .protocol.messages import PutView
 from .protocol.values import MAX_VIEWS, MIN_VIEWS
@@ -243,7 +250,7 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
     """Render one view of a plan by the scene's own engine and colours, as the message that sends
     it. Depth of field, motion blur, stereo and the render region are left out, as they are no
     pinhole's, and meshes that earlier edits have brought. Where the film is transparent, alpha
-    comes too.
+    comes too, and depth wherever the engine gives it.
 
     Raises:
         CaptureError: the camera is not there any more, or no pinhole, or the render fails.
@@ -275,13 +282,18 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
         stack.enter_context(changed(scene, camera=camera))
         stack.enter_context(changed(camera.data.dof, use_dof=False))
         pinhole = pinhole_of(scene, camera, width, height)
+        stack.enter_context(with_depth(scene))
         pixels = pictures.decode_png(render_png(scene, width, height, alpha))
+        depth = rendered_depth(scene, camera.data.clip_end)
+        if alpha and depth is not None:  # of what is cut out of the film, there is a depth
+            depth[pixels[..., 3] == 0] = 0
     return PutView(
         capture=capture,
         index=index,
         name=shot.name,
         image=np.ascontiguousarray(pixels[..., :3]),
         alpha=np.ascontiguousarray(pixels[..., 3]) if alpha else None,
+        depth=depth,
         fx=pinhole.fx,
         fy=pinhole.fy,
         cx=pinhole.cx,

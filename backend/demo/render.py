@@ -142,31 +142,12 @@ def _render(
 ) -> Rendering:
     grid = (height * supersample, width * supersample)
     origin, rays = camera_rays(camera, *grid) if before is None else _rays_of(before)
-    samples = rays.shape[1]
-    hits = Hits(
-        origin,
-        rays,
-        np.full(samples, np.inf, np.float32),
-        np.full(samples, BACKGROUND, np.uint8),
-        np.zeros((3, samples), np.float32),
-    )
-    if scene.ground is not None:
-        _trace_ground(scene.ground.extent, scene.ground.yaw, hits)
-    traced: dict[tuple[object, ...], _Traced] = {}
-    known = {} if before is None else before._traced
-    for index, thing in enumerate(scene.things):
-        form = form_of(thing)
-        traced[form] = found = known.get(form) or _trace_thing(thing, origin, rays)
-        nearer = found.depth < hits.depth[found.samples]
-        where = found.samples[nearer]
-        hits.depth[where] = found.depth[nearer]
-        hits.ids[where] = FIRST_THING + index
-        hits.normals[:, where] = found.normals[:, nearer]
+    hits, traced = _trace(scene, origin, rays, {} if before is None else before._traced)
     obstructions = Obstructions(hits, None if before is None else before._obstructions)
     diffuse, specular = light(scene, hits, obstructions)
     if scene.look.noise > 0:
         rng = np.random.default_rng(scene.look.noise_seed)
-        draws: Array = rng.standard_normal((samples,), np.float32)
+        draws: Array = rng.standard_normal((rays.shape[1],), np.float32)
         grain = 1 + scene.look.noise * draws
         grain[hits.ids == BACKGROUND] = 1
         diffuse *= np.maximum(grain, 0.1)
@@ -192,6 +173,44 @@ def _render(
         specular,
         display,
     )
+
+
+def depth(scene: Scene, camera: Camera, height: int, width: int) -> Array:
+    """How far along the camera's axis the nearest surface lies in the pixels' centres, in metres;
+    float32 (H, W), 0 where there is none.
+    """
+    origin, rays = camera_rays(camera, height, width)
+    distance = _trace(scene, origin, rays, {})[0].depth
+    ahead = np.subtract(camera.target, camera.position)
+    cosine = (ahead / np.linalg.norm(ahead)) @ rays
+    along = np.where(np.isfinite(distance), distance * cosine, 0)
+    return along.astype(np.float32).reshape(height, width)
+
+
+def _trace(
+    scene: Scene, origin: Array, rays: Array, known: dict[tuple[object, ...], _Traced]
+) -> tuple[Hits, dict[tuple[object, ...], _Traced]]:
+    """What rays hit, and every thing's own hits by its form; those in `known` are taken over."""
+    samples = rays.shape[1]
+    hits = Hits(
+        origin,
+        rays,
+        np.full(samples, np.inf, np.float32),
+        np.full(samples, BACKGROUND, np.uint8),
+        np.zeros((3, samples), np.float32),
+    )
+    if scene.ground is not None:
+        _trace_ground(scene.ground.extent, scene.ground.yaw, hits)
+    traced: dict[tuple[object, ...], _Traced] = {}
+    for index, thing in enumerate(scene.things):
+        form = form_of(thing)
+        traced[form] = found = known.get(form) or _trace_thing(thing, origin, rays)
+        nearer = found.depth < hits.depth[found.samples]
+        where = found.samples[nearer]
+        hits.depth[where] = found.depth[nearer]
+        hits.ids[where] = FIRST_THING + index
+        hits.normals[:, where] = found.normals[:, nearer]
+    return hits, traced
 
 
 def _rays_of(rendering: Rendering) -> tuple[Array, Array]:

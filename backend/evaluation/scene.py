@@ -31,6 +31,7 @@ from backend.scenes.scene import Scene
 from backend.scenes.scene_edit import MIDDLE, SceneEdit
 from backend.scenes.textured_mesh import MeshError
 from backend.scenes.training import Progress
+from backend.scenes.transforms_json import FILE_NAME
 
 GUIDED, ALONE = "with the relevance field", "without the relevance field"
 SHEET_VIEWS = 3
@@ -85,6 +86,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
             "views": options.views,
             "held_out": HELD_OUT,
             "side": options.side,
+            "depth": options.depth,
             "field": dataclasses.asdict(PRESETS[options.preset]),
             "edits": options.edits,
             "edit": dataclasses.asdict(config),
@@ -103,7 +105,8 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
         if world is None:
             break
         folder = options.out / "scenes" / str(world.seed)
-        done = measure(world, folder, editor, options.preset, options.device, report)
+        scene = open_scene(world, folder, options.depth, options.device)
+        done = measure(world, scene, editor, options.preset, report)
         if len(measured) < options.edits:
             edit(done, editor, config, options.ablation, report)
         measured.append(done)
@@ -131,15 +134,29 @@ def _worlds(options: argparse.Namespace) -> Iterator[WorldScene]:
             return
 
 
+def open_scene(world: WorldScene, folder: Path, depth: bool, device: str) -> Scene:
+    """The capture of a world in `folder`, written where it is not there yet.
+
+    Raises:
+        ValueError: there is one with depth where it is asked for without, or the other way round.
+    """
+    if not (folder / FILE_NAME).exists():
+        world.write(folder, depth)
+    scene = Scene.open(folder, device=device)
+    if (scene.capture.views[0].depth is not None) != depth:
+        raise ValueError(
+            f"The captures in {folder.parent} were made {'without' if depth else 'with'} --depth: "
+            "name another --out."
+        )
+    return scene
+
+
 def measure(
-    world: WorldScene, folder: Path, editor: Editor, preset: str, device: str, report: Report
+    world: WorldScene, scene: Scene, editor: Editor, preset: str, report: Report
 ) -> Measured:
-    """Trains both fields of a scene, or takes them from `folder`, and measures them."""
+    """Trains both fields of a scene, or takes them from its folder, and measures them."""
     instruction = world.edit.instruction
     _show(f"{world.seed}: {instruction}")
-    if not (folder / "transforms.json").exists():
-        world.write(folder)
-    scene = Scene.open(folder, device=device)
     with report.stage("radiance fields"):
         course = scene.train(config=preset, on_step=_told("radiance field"))
     trained = [world.captured[scene.capture.names.index(name)].image for name in scene.field.names]

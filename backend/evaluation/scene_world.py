@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.demo import instructions, sampling, world
+from backend.demo import instructions, render, sampling, world
 from backend.demo.cameras import camera_to_world, intrinsics, project, rings
-from backend.demo.render import Rendering, render
 from backend.evaluation.metrics import SMALLEST_THING
 from backend.scenes.lens import Intrinsics
 from backend.scenes.scene import Camera
@@ -35,13 +34,19 @@ class TrueView:
     """
 
     camera: Camera
-    rendering: Rendering
+    rendering: render.Rendering
 
     @property
     def image(self) -> NDArray[np.uint8]:
         """uint8 (H, W, 3)."""
         image: NDArray[np.uint8] = self.rendering.image
         return image
+
+    def depth(self) -> NDArray[np.float32]:
+        """float32 (H, W), along the viewing axis in metres, 0 where there is no surface."""
+        shown = self.rendering
+        found: NDArray[np.float32] = render.depth(shown.scene, shown.camera, *shown.size)
+        return found
 
     def shows(self, target: int) -> NDArray[np.bool_]:
         """bool (H, W), where a thing covers more than half of the pixel."""
@@ -75,8 +80,12 @@ class WorldScene:
         assert isinstance(self.edit.target, int)
         return self.edit.target
 
-    def write(self, folder: Path) -> Path:
+    def write(self, folder: Path, depth: bool = False) -> Path:
         """Writes the captured views as a capture; the path of its transforms.json.
+
+        Args:
+            folder: where to.
+            depth: whether the true depth is written, too.
 
         Raises:
             CaptureError: there is one already.
@@ -86,7 +95,10 @@ class WorldScene:
             folder,
             [
                 NewView(
-                    f"{number:02d}", Pixels(view.image), view.camera.intrinsics, view.camera.pose
+                    f"{number:02d}",
+                    Pixels(view.image, depth=view.depth() if depth else None),
+                    view.camera.intrinsics,
+                    view.camera.pose,
                 )
                 for number, view in enumerate(self.captured)
             ],
@@ -130,7 +142,7 @@ def ball_around(things: Sequence[world.Thing]) -> tuple[world.Vector, float]:
 
 def _view(scene: world.Scene, camera: world.Camera, side: int) -> TrueView:
     lens = Intrinsics(*intrinsics(camera, side, side), width=side, height=side)
-    return TrueView(Camera(camera_to_world(camera), lens), render(scene, camera, side, side))
+    return TrueView(Camera(camera_to_world(camera), lens), render.render(scene, camera, side, side))
 
 
 def _turned_aside(camera: world.Camera, scene: world.Scene, target: int, side: int) -> TrueView:

@@ -161,7 +161,7 @@ class DatasetUpdate:
         self._region, self._composite, self._config = region, composite, config
         self._folder, self._first_step, self._on_stage = folder, first_step, on_stage
         views = training.views
-        self.originals = views.pixels.clone()
+        self.originals, self._distances = views.pixels.clone(), views.distances
         self._inside = torch.zeros(views.rays.total, dtype=torch.bool, device=views.pixels.device)
         self.count = 0
 
@@ -249,6 +249,12 @@ class DatasetUpdate:
         views.pixels[chosen, :3] = torch.from_numpy(edited[mask]).to(views.pixels.device)
         self._inside[place] = False
         self._inside[chosen] = True
+        self._forget_depth()
+
+    def _forget_depth(self) -> None:
+        """An edit may change the shape: what is inside its region has no known depth any more."""
+        if self._distances is not None:
+            self.training.views.distances = torch.where(self._inside, 0, self._distances)
 
     def _draw(self, count: int) -> tuple[int, int, float]:
         """Which view an edit is of, with which seed and from which noise level, by its count."""
@@ -317,18 +323,21 @@ class DatasetUpdate:
 
     def state(self) -> dict[str, Any]:
         """The field's training, the views as they are now, and how many edits were made."""
-        return {
+        views = self.training.views
+        state = {
             "training": self.training.state(),
-            "pixels": self.training.views.pixels.cpu(),
+            "pixels": views.pixels.cpu(),
             "inside": self._inside.cpu(),
             "count": self.count,
         }
+        return state if views.distances is None else state | {"distances": views.distances.cpu()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Takes over what `state` gave."""
         self.training.load_state(state["training"])
         self.training.views.pixels.copy_(state["pixels"])
         self._inside.copy_(state["inside"])
+        self._forget_depth()
         self.count = state["count"]
 
     def facts(self) -> dict[str, Any]:

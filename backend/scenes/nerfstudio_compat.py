@@ -123,6 +123,7 @@ with absent_packages(), warnings.catch_warnings():
     from nerfstudio.fields.nerfacto_field import NerfactoField
     from nerfstudio.model_components.losses import (
         distortion_loss,
+        ds_nerf_depth_loss,
         scale_gradients_by_distance_squared,
     )
     from nerfstudio.models.nerfacto import NerfactoModel, NerfactoModelConfig
@@ -146,6 +147,7 @@ __all__ = [
     "absent_packages",
     "auto_orient_and_center_poses",
     "distortion_loss",
+    "ds_nerf_depth_loss",
     "scale_gradients_by_distance_squared",
     "trunc_exp",
 ]

@@ -28,6 +28,7 @@ from backend.scenes.nerfstudio_compat import (
     SceneBox,
     absent_packages,
     distortion_loss,
+    ds_nerf_depth_loss,
     scale_gradients_by_distance_squared,
 )
 from backend.scenes.rays import ViewRays
@@ -127,6 +128,30 @@ def nerfacto(config: FieldConfig, views: int, implementation: str, alpha: bool) 
         )
 
 
+def depth_loss(march: March, distances: Tensor, sigma: float) -> Tensor:
+    """DS-NeRF's loss (Eq. 7), as nerfstudio's depth-nerfacto takes it: the mean over the field and
+    its proposals.
+
+    Args:
+        march: m rays.
+        distances: float32 (m), as `RadianceField.losses` takes them.
+        sigma: standard deviation of these, in box units.
+    """
+    parts = []
+    for weights, samples in zip(*march.proposed, strict=True):
+        ends, starts = samples.frustums.ends, samples.frustums.starts
+        parts.append(
+            ds_nerf_depth_loss(
+                weights,
+                distances[:, None],
+                (starts + ends) / 2,
+                ends - starts,
+                sigma**2,  # nerfstudio's sigma is a variance
+            )
+        )
+    return torch.stack(parts).mean()
+
+
 class RadianceField:
     """A nerfacto field.
 
@@ -222,12 +247,17 @@ class RadianceField:
         density, _ = model.field.get_density(samples)
         return samples.frustums.get_positions(), samples.get_weights(density)
 
-    def losses(self, march: March, colours: Tensor) -> dict[str, Tensor]:
-        """nerfacto's losses of a march in training, and the one of `FieldConfig.sparsity`.
+    def losses(
+        self, march: March, colours: Tensor, distances: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """nerfacto's losses of a march in training, and those of `FieldConfig.sparsity` and
+        `FieldConfig.depth`.
 
         Args:
             march: m rays.
             colours: float32 (m, 3) or (m, 4) with straight alpha, 0..1: what the views show there.
+            distances: float32 (m), along the rays to the surfaces that they show, in box units, 0
+                where that is not known; None where it is for none.
         """
         weights_list, samples_list = march.proposed
         outputs = {
@@ -241,6 +271,10 @@ class RadianceField:
         if self.config.sparsity > 0:
             empty = torch.log1p(2 * march.density**2).mean()
             losses["sparsity"] = self.config.sparsity * empty
+        if self.config.depth > 0 and distances is not None:
+            losses["depth"] = self.config.depth * depth_loss(
+                march, distances, self.config.depth_sigma
+            )
         return losses
 
     def render(

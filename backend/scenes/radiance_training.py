@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backend.scenes import checkpoint
-from backend.scenes.capture import Capture
+from backend.scenes.capture import Capture, Intrinsics, Pixels
 from backend.scenes.config import FieldConfig, ProposalConfig
 from backend.scenes.radiance_field import RadianceField
 from backend.scenes.rays import ViewRays
@@ -37,6 +37,8 @@ class Views:
         intrinsics: n pinhole cameras.
         rays: the rays through all pixels.
         pixels: uint8 (rays.total, 3 or 4), in the order of `rays`; alpha is straight.
+        distances: float32 (rays.total), how far along its ray the surface is that a pixel shows, in
+            box units, 0 where that is not known; None where no view has a depth.
     """
 
     def __init__(self, capture: Capture, device: torch.device | str = "cpu") -> None:
@@ -57,6 +59,13 @@ class Views:
             images = [np.dstack(pair) for pair in zip(images, alphas, strict=True)]
         flat = [image.reshape(-1, image.shape[2]) for image in images]
         self.pixels = torch.from_numpy(np.concatenate(flat)).to(device)
+        self.distances: Tensor | None = None
+        if any(view.depth is not None for view in read):
+            found = [
+                _distances(view, camera).ravel() * capture.box_scale
+                for view, camera in zip(read, self.intrinsics, strict=True)
+            ]
+            self.distances = torch.from_numpy(np.concatenate(found).astype(np.float32)).to(device)
 
     @property
     def alpha(self) -> bool:
@@ -64,9 +73,10 @@ class Views:
         return self.pixels.shape[1] == 4
 
     def fingerprint(self) -> str:
-        """A text that tells views apart by pixels, poses and cameras."""
+        """A text that tells views apart by pixels, poses, cameras, and depths if they have any."""
         cameras = np.array([dataclasses.astuple(camera) for camera in self.intrinsics])
-        return checkpoint.fingerprint(self.pixels.cpu().numpy(), self.poses, cameras)
+        depths = [] if self.distances is None else [self.distances.cpu().numpy()]
+        return checkpoint.fingerprint(self.pixels.cpu().numpy(), self.poses, cameras, *depths)
 
     def colours(self, pixels: Tensor) -> Tensor:
         """float32 (m, 3 or 4), 0..1, of pixels int64 (m)."""
@@ -77,6 +87,18 @@ class Views:
         self.pixels[self.rays.of_view(view), :3] = torch.from_numpy(image.reshape(-1, 3)).to(
             self.pixels.device
         )
+
+
+def _distances(view: Pixels, camera: Intrinsics) -> NDArray[np.float64]:
+    """float64 (H, W): how far along its ray the surface is that a pixel shows, in capture units; 0
+    where that is not known, or the pixel shows what is behind the surface, too.
+    """
+    if view.depth is None:
+        return np.zeros(view.image.shape[:2])
+    rows, columns = np.mgrid[: camera.height, : camera.width] + 0.5
+    rays = camera.directions(np.stack([columns, rows], axis=-1))  # of length 1 along the axis
+    distances = view.depth * np.linalg.norm(rays, axis=-1)
+    return distances if view.alpha is None else np.where(view.alpha == 255, distances, 0)
 
 
 def held_out(count: int, every: int) -> list[int]:
@@ -154,7 +176,9 @@ class RadianceTraining:
         pixels = self.views.rays.draw(self.field.config.rays)
         self.optimizer.zero_grad()
         march = self.field.march(self.views.rays.bundle(pixels))
-        losses = self.field.losses(march, self.views.colours(pixels))
+        distances = self.views.distances
+        known = None if distances is None else distances[pixels]
+        losses = self.field.losses(march, self.views.colours(pixels), known)
         loss = torch.stack(list(losses.values())).sum()
         loss.backward()
         self.optimizer.step()

@@ -274,13 +274,13 @@ def _start(
                 f"{scene.work} holds no trained field: train one first."
             )
         facts, state = found
-        first_step, pixels = int(facts["step"]), None
+        first_step, seen = int(facts["step"]), None
     else:
         below = scene.edited(base)
         if not below.finished:
             raise EditError(f"The edit {base} is not finished: let it come to its end first.")
-        facts, tensors = below.checkpoint()
-        state, pixels = tensors["training"], tensors["pixels"]
+        facts, seen = below.checkpoint()
+        state = seen["training"]
         first_step = int(facts["first_step"]) + int(facts["step"])
     capture = scene.capture
     missing = [view for view in facts["names"] if view not in capture.names]
@@ -305,8 +305,10 @@ def _start(
         )
     training = RadianceTraining(field, views, None, decay)
     training.load_state(state)
-    if pixels is not None:
-        views.pixels.copy_(pixels)
+    if seen is not None:
+        views.pixels.copy_(seen["pixels"])
+        if views.distances is not None:
+            views.distances.copy_(seen["distances"])
     return training, first_step
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from backend.__main__ import main
-from backend.demo import world
+from backend.demo import render, world
 from backend.demo.cameras import project
-from backend.evaluation import scene_figures, scene_world
+from backend.evaluation import scene_figures, scene_mesh, scene_world
 from backend.evaluation.scene_world import HELD_OUT, WorldScene, ball_around, draw
 from backend.scenes.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
 from backend.scenes.scene import Camera, Scene, View
@@ -91,7 +91,28 @@ def test_the_capture_is_what_was_drawn(drawn: WorldScene, tmp_path: Path) -> Non
     for number, view in enumerate(drawn.captured):
         np.testing.assert_allclose(capture.camera_to_world[number], view.camera.pose)
         assert capture.intrinsics[number] == view.camera.intrinsics
-        np.testing.assert_array_equal(capture.read(number).image, view.image)
+        pixels = capture.read(number)
+        np.testing.assert_array_equal(pixels.image, view.image)
+        assert pixels.depth is None
+
+
+def test_the_depth_is_that_of_the_surfaces(drawn: WorldScene, tmp_path: Path) -> None:
+    """What a pixel's centre shows lies on a thing or on the ground, and the sky has none."""
+    drawn.write(tmp_path, depth=True)
+    capture = Scene.open(tmp_path, device="cpu").capture
+    for number in (0, 3):
+        depth = capture.read(number).depth
+        assert depth is not None
+        camera, shown = capture.intrinsics[number], drawn.captured[number]
+        ids = render.render(drawn.scene, shown.rendering.camera, SIDE, SIDE, supersample=1).ids
+        np.testing.assert_array_equal(depth > 0, ids != render.BACKGROUND)
+        rows, columns = np.nonzero(depth)
+        rays = camera.directions(np.stack([columns, rows], -1) + 0.5)
+        local = rays * depth[rows, columns][:, None]
+        pose = capture.camera_to_world[number]
+        places = local @ pose[:3, :3].T + pose[:3, 3]
+        things, ground = scene_mesh.true_distances(drawn.scene, places)
+        assert np.quantile(np.minimum(things, ground), 0.99) < 0.01
 
 
 def test_scenes_of_one_thing_are_none_and_seeds_fix_the_rest(drawn: WorldScene) -> None:
@@ -239,5 +260,7 @@ def test_command_measures_and_goes_on(
     again = json.loads((out / "report.json").read_text())["figures"]
     assert again == report["figures"]
     capsys.readouterr()
+    assert main([*command, "--depth"]) == 1
+    assert "were made without --depth: name another --out" in capsys.readouterr().err
     assert main([*command, "--model", "./nowhere"]) == 1
     assert "There is no folder ./nowhere" in capsys.readouterr().err

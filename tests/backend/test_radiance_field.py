@@ -49,6 +49,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Capture, Truth]:
     return orbit_capture(tmp_path_factory.mktemp("capture"), 16, 24)
 
 
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Capture, Truth]:
+    """The same with a depth of every other view."""
+    return orbit_capture(tmp_path_factory.mktemp("deep"), 16, 24, depth_every=2)
+
+
 def parameters(field: RadianceField) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in field.model.state_dict().items()}
 
@@ -133,6 +139,56 @@ def test_rays_through_a_point_meet_there(scene: tuple[Capture, Truth]) -> None:
         assert np.abs(off).max() < 1e-5
 
 
+def test_depths_become_distances_along_the_rays(
+    scene: tuple[Capture, Truth], deep: tuple[Capture, Truth]
+) -> None:
+    capture, truth = deep
+    views = Views(capture)
+    assert views.distances is not None
+    for view in (0, 6):
+        found = views.distances[views.rays.of_view(view)].view(24, 24).numpy()
+        known = np.isfinite(truth.distances[view])
+        assert 0 < known.mean() < 1
+        expected = truth.distances[view][known] * capture.box_scale
+        np.testing.assert_allclose(found[known], expected, rtol=1e-6)
+        assert (found[~known] == 0).all()
+    assert (views.distances[views.rays.of_view(7)] == 0).all(), "it has none"
+    assert Views(scene[0]).distances is None
+
+
+def test_depth_counts_only_where_the_surface_covers_the_pixel(
+    tmp_path: Path, deep: tuple[Capture, Truth]
+) -> None:
+    capture, truth = deep
+    alpha = np.full((24, 24), 255, np.uint8)
+    alpha[:, :8], alpha[:, 8:16] = 0, 254
+    views = []
+    for k in range(0, 16, 2):
+        read = capture.read(k)
+        pixels = Pixels(read.image, alpha, read.depth)
+        views.append(NewView(f"{k}", pixels, capture.intrinsics[k], capture.camera_to_world[k]))
+    write_capture(tmp_path, views)
+    distances = Views(open_capture(tmp_path)).distances
+    assert distances is not None
+    first = distances[: 24 * 24].view(24, 24).numpy()
+    assert (first[:, :16] == 0).all()
+    assert ((first[:, 16:] > 0) == np.isfinite(truth.distances[0][:, 16:])).all()
+
+
+def test_a_fingerprint_holds_the_depths_where_there_are_any(
+    scene: tuple[Capture, Truth], deep: tuple[Capture, Truth]
+) -> None:
+    plain, views = Views(scene[0]), Views(deep[0])
+    cameras = np.array([dataclasses.astuple(camera) for camera in plain.intrinsics])
+    as_ever = checkpoint.fingerprint(plain.pixels.numpy(), plain.poses, cameras)
+    assert plain.fingerprint() == as_ever, "of fields that were trained before depths were read"
+    with_depth = views.fingerprint()
+    assert with_depth != as_ever
+    assert views.distances is not None
+    views.distances[np.flatnonzero(views.distances.numpy())[3]] *= 1.001
+    assert views.fingerprint() != with_depth
+
+
 @pytest.mark.parametrize(
     ("count", "every", "expected"),
     [(24, 8, [4, 12, 20]), (16, 8, [4, 12]), (15, 8, []), (24, 0, []), (4, 2, [1, 3])],
@@ -179,6 +235,38 @@ def test_sparsity_is_the_mean_over_all_samples(scene: tuple[Capture, Truth]) -> 
     assert "sparsity" not in without.losses(
         without.march(rays.bundle(torch.arange(40))), torch.rand(40, 3)
     )
+
+
+def test_the_depth_loss_is_eq_7_of_the_field_and_its_proposals(
+    deep: tuple[Capture, Truth],
+) -> None:
+    """sum of -log(w_k) exp(-(t_k - D)^2 / (2 sigma^2)) dt_k, over rays whose depth D is known."""
+    views = Views(deep[0])
+    assert views.distances is not None
+    config = dataclasses.replace(TINY, depth=0.5, depth_sigma=0.2)
+    field = RadianceField(config, views.names)
+    field.model.train()
+    pixels = torch.cat([views.rays.of_view(0)[::9], views.rays.of_view(1)[::9]])
+    distances, colours = views.distances[pixels], views.colours(pixels)
+    assert 0 < (distances > 0).float().mean() < 0.5
+    march = field.march(views.rays.bundle(pixels))
+    parts = []
+    for weights, samples in zip(*march.proposed, strict=True):
+        starts = samples.frustums.starts[..., 0].double().numpy()
+        ends = samples.frustums.ends[..., 0].double().numpy()
+        away = (starts + ends) / 2 - distances.double().numpy()[:, None]
+        likely = np.exp(-(away**2) / (2 * 0.2**2)) * (ends - starts)
+        surprise = -np.log(weights[..., 0].detach().double().numpy() + 1e-7)
+        parts.append(((surprise * likely).sum(1) * (distances.numpy() > 0)).mean())
+    assert len(parts) == 2
+    losses = field.losses(march, colours, distances)
+    assert losses["depth"].item() == pytest.approx(0.5 * np.mean(parts), rel=1e-4)
+    assert field.losses(march, colours, torch.zeros_like(distances))["depth"] == 0
+    assert "depth" not in field.losses(march, colours)
+    without = RadianceField(dataclasses.replace(config, depth=0.0), views.names)
+    without.model.train()
+    march = without.march(views.rays.bundle(pixels))
+    assert "depth" not in without.losses(march, colours, distances)
 
 
 def test_a_seed_fixes_the_field_and_nobody_elses_random_numbers() -> None:
@@ -257,6 +345,28 @@ def test_it_learns_the_scene(scene: tuple[Capture, Truth]) -> None:
     assert np.median(off) < 0.6  # of 4: it is the sphere that is red, not what is behind it
 
 
+@pytest.mark.slow
+def test_depth_puts_the_surfaces_where_they_are(deep: tuple[Capture, Truth]) -> None:
+    """Sooner than without: in a view without a depth of its own that is not trained on."""
+    capture, truth = deep
+    view = held_out(16, 5)[1]
+    assert view % 2 == 1
+    known = np.isfinite(truth.distances[view])
+    errors, scores = [], []
+    for weight in (0.0, PRESETS["preview"].depth):
+        config = dataclasses.replace(
+            PRESETS["preview"], iterations=120, rays=384, hold_out_every=5, depth=weight
+        )
+        field, course = train(capture, config)
+        rendering = field.render(capture.camera_to_box[view], capture.intrinsics[view])
+        off = np.abs(rendering.depth / capture.box_scale - truth.distances[view])[known]
+        errors.append(np.median(off))
+        scores.append(course.scores[-1][1])
+    assert errors[1] < 0.5 * errors[0]
+    assert errors[1] < 0.2  # of 4
+    assert scores[1] > scores[0]
+
+
 def test_progress_scores_and_previews(scene: tuple[Capture, Truth]) -> None:
     seen: list[Progress] = []
     _, course = train(scene[0], TINY, on_step=seen.append)
@@ -305,9 +415,11 @@ class Cancelled(Exception):
     """What a person who cancels raises."""
 
 
+@pytest.mark.parametrize("which", ["scene", "deep"])
 def test_an_interrupted_training_goes_on_bit_for_bit(
-    tmp_path: Path, scene: tuple[Capture, Truth]
+    tmp_path: Path, request: pytest.FixtureRequest, which: str
 ) -> None:
+    scene: tuple[Capture, Truth] = request.getfixturevalue(which)
     config = dataclasses.replace(TINY, optimise_cameras=True, appearance=2)
     straight, course = train(scene[0], config)
     for stops in ((1,), (2, 5)):
@@ -343,13 +455,15 @@ def test_more_iterations_go_on_from_a_finished_training(
 
 
 def test_a_checkpoint_of_another_capture_or_config_is_refused(
-    tmp_path: Path, scene: tuple[Capture, Truth]
+    tmp_path: Path, scene: tuple[Capture, Truth], deep: tuple[Capture, Truth]
 ) -> None:
     train(scene[0], TINY, tmp_path)
     with pytest.raises(checkpoint.CheckpointError, match="another config"):
         train(scene[0], dataclasses.replace(TINY, levels=4), tmp_path)
     with pytest.raises(checkpoint.CheckpointError, match="another names and held_out and capture"):
         train(scene[0].subset(range(15)), TINY, tmp_path)
+    with pytest.raises(checkpoint.CheckpointError, match="another capture:"):
+        train(deep[0], TINY, tmp_path)
 
 
 def test_damaged_checkpoints_are_named(tmp_path: Path, scene: tuple[Capture, Truth]) -> None:

@@ -18,6 +18,7 @@ from backend.scenes import Scene, SceneEdit
 from backend.scenes.checkpoint import CheckpointError
 from backend.scenes.config import EDIT_PRESETS, RelevanceConfig, SceneEditConfig
 from backend.scenes.lens import Intrinsics
+from backend.scenes.radiance_training import Views
 from backend.scenes.relevance_field import normalise_together
 from backend.scenes.scene_edit import EditError, edit_name
 from backend.scenes.transforms_json import NewView, write_capture
@@ -294,6 +295,33 @@ def test_a_stopped_edit_goes_on_bit_for_bit(
     assert stops == STOPS[moment]
     stopped = scene.edited("stopped")
     assert_same(stopped, scene.edit(INSTRUCTION, editor, config=config, name="whole"))
+
+
+def test_depth_is_forgotten_inside_what_was_edited(editor: Editor, tmp_path: Path) -> None:
+    """As an edit may change the shape: also after a stop, and under an edit on top."""
+    capture, _ = orbit_capture(tmp_path / "capture", VIEWS, 24, depth_every=2)
+    scene = Scene.open(capture.folder, device="cpu")
+    scene.train(config=dataclasses.replace(TINY, hold_out_every=4))
+    original = Views(capture.subset([capture.names.index(n) for n in scene.field.names])).distances
+    assert original is not None
+
+    def stop(words: str, share: float, picture: object) -> None:
+        if "Training, step 11 " in words:
+            raise Stop
+
+    with pytest.raises(Stop):
+        scene.edit(INSTRUCTION, editor, config=QUICK, name="low", on_progress=stop)
+    low = scene.edit(INSTRUCTION, editor, config=QUICK, name="low")
+    assert_same(low, scene.edit(INSTRUCTION, editor, config=QUICK, name="whole"))
+    known = low.checkpoint()[1]["distances"]
+    inside = np.zeros(len(known), bool)
+    for view in {view.name: view for view in low.views}.values():
+        at = scene.field.names.index(view.name) * 24 * 24
+        inside[at : at + 24 * 24] = view.mask.ravel()
+    assert (original[inside] > 0).any()
+    np.testing.assert_array_equal(known, np.where(inside, 0, original))
+    high = scene.edit("make the bear blue", editor, config=QUICK, name="high", base="low")
+    assert (high.checkpoint()[1]["distances"][inside] == 0).all()
 
 
 def test_a_finished_edit_is_there_at_once(scene: Scene, editor: Editor) -> None:

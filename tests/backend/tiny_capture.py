@@ -75,8 +75,21 @@ def orbit_pose(azimuth: float, elevation: float, distance: float = 4.0) -> NDArr
     return pose
 
 
-def orbit_capture(folder: Path, count: int = 16, size: int = 40) -> tuple[Capture, Truth]:
-    """A capture of `count` views around the spheres, as it is read from `folder`, and its truth."""
+def planar(distances: NDArray[np.float64], camera: Intrinsics) -> NDArray[np.float32]:
+    """Depth (H, W) along the viewing axis, 0 for the sky, of distances along the rays."""
+    rows, columns = np.mgrid[: camera.height, : camera.width] + 0.5
+    across = (columns - camera.cx) / camera.fx
+    down = (rows - camera.cy) / camera.fy
+    depth = distances / np.sqrt(1 + across**2 + down**2)
+    return np.where(np.isfinite(depth), depth, 0).astype(np.float32)
+
+
+def orbit_capture(
+    folder: Path, count: int = 16, size: int = 40, depth_every: int = 0
+) -> tuple[Capture, Truth]:
+    """A capture of `count` views around the spheres, as it is read from `folder`, and its truth.
+    Every so-manieth view has a depth, none where `depth_every` is 0.
+    """
     camera = Intrinsics(1.3 * size, 1.3 * size, size / 2, size / 2, size, size)
     poses = [orbit_pose(2 * np.pi * k / count, (0.4, 0.7, 0.55)[k % 3]) for k in range(count)]
     seen = [trace(pose, camera) for pose in poses]
@@ -84,8 +97,18 @@ def orbit_capture(folder: Path, count: int = 16, size: int = 40) -> tuple[Captur
     write_capture(
         folder,
         [
-            NewView(f"{k:03d}", Pixels(image), camera, pose)
-            for k, (image, pose) in enumerate(zip(images, poses, strict=True))
+            NewView(
+                f"{k:03d}",
+                Pixels(
+                    images[k],
+                    depth=planar(distances[k], camera)
+                    if depth_every and k % depth_every == 0
+                    else None,
+                ),
+                camera,
+                poses[k],
+            )
+            for k in range(count)
         ],
     )
     return open_capture(folder), Truth(images, masks, distances)

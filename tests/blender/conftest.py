@@ -57,6 +57,7 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
         "capture",
         "frame",
         "encode",
+        "decode",
         "words",
         "link",
         "mesh_texture",

@@ -113,6 +113,7 @@ def state(scene: bpy.types.Scene) -> dict[str, Any]:
         "view": (scene.view_settings, "view_transform look exposure gamma use_curve_mapping"),
         "shading": (scene.display.shading, "light color_type show_cavity show_object_outline"),
         "scene": (scene, "camera world"),
+        "file": (scene.render.image_settings, "file_format color_mode color_depth exr_codec"),
     }
     found = {
         f"{key}.{name}": getattr(owner, name)
@@ -120,6 +121,7 @@ def state(scene: bpy.types.Scene) -> dict[str, Any]:
         for name in names.split()
     }
     found |= {thing.name: thing.hide_render for thing in scene.objects}
+    found |= {f"depth of {layer.name}": layer.use_pass_z for layer in scene.view_layers}
     kinds = ("cameras", "worlds", "images", "meshes", "objects", "materials")
     blocks = {kind: set(getattr(bpy.data, kind).keys()) for kind in kinds}
     blocks["images"].discard("Render Result")

@@ -1,5 +1,6 @@
 """Picture files made here, read by Blender itself."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import bpy
@@ -35,6 +36,44 @@ def test_exr_keeps_every_float(addon: SimpleNamespace, size: tuple[int, int]) ->
     assert np.array_equal(pixels_of(image)[..., 0], values)
     assert np.array_equal(addon.pictures.read_gray(image), values)
     assert image.colorspace_settings.name == "Non-Color"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_exr_is_read_as_it_was_written(addon: SimpleNamespace, size: tuple[int, int]) -> None:
+    values = np.random.default_rng(sum(size)).normal(size=size).astype(np.float32)
+    file = addon.encode.encode_exr(values)
+    channels = addon.decode.decode_exr(file)
+    assert list(channels) == ["Y"]
+    assert np.array_equal(channels["Y"], values)
+    for part in (0, 3, 60, len(file) // 2, len(file) - 1):
+        with pytest.raises(ValueError, match=r"EXR|buffer"):
+            addon.decode.decode_exr(file[:part])
+
+
+@pytest.mark.parametrize("depth", ["16", "32"])
+def test_exr_of_blender_is_read_channel_by_channel(
+    addon: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path, depth: str
+) -> None:
+    """The same pixels that Blender reads from its file itself."""
+    values = np.random.default_rng(3).normal(size=(5, 7, 4)).astype(np.float32)
+    values[..., 3] = 1
+    image = bpy.data.images.new("p", 7, 5, alpha=True, float_buffer=True)
+    image.colorspace_settings.name = "Non-Color"
+    image.pixels.foreach_set(values[::-1].ravel())
+    file = scene.render.image_settings
+    file.file_format, file.color_mode, file.color_depth = "OPEN_EXR", "RGBA", depth
+    for codec in ("NONE", "ZIP"):
+        file.exr_codec = codec
+        image.save_render(str(tmp_path / codec), scene=scene)
+    channels = addon.decode.decode_exr((tmp_path / "NONE").read_bytes())
+    assert sorted(channels) == ["A", "B", "G", "R"]
+    again = bpy.data.images.load(str(tmp_path / "NONE"))
+    again.colorspace_settings.name = "Non-Color"
+    seen = np.stack([channels[name] for name in "RGBA"], axis=2)
+    assert seen.dtype == (np.float16 if depth == "16" else np.float32)
+    assert np.array_equal(seen.astype(np.float32), pixels_of(again))
+    with pytest.raises(ValueError, match="compressed"):
+        addon.decode.decode_exr((tmp_path / "ZIP").read_bytes())
 
 
 def test_exr_may_be_read_only_memory(addon: SimpleNamespace) -> None:

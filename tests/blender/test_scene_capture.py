@@ -171,6 +171,8 @@ def test_taking_changes_nothing(scene_capture: ModuleType, scene: bpy.types.Scen
     scene.camera.keyframe_insert("location", index=2)
     plan = around(scene_capture)
     own = scene_capture.Plan(size=32, shots=(scene_capture.Shot(name="own"),) * 3)
+    file = scene.render.image_settings
+    file.file_format, file.color_depth, file.exr_codec = "OPEN_EXR", "16", "B44"
     before = state(scene)
     views = [scene_capture.take_view(scene, plan, index, CAPTURE) for index in (0, 5)]
     views.append(scene_capture.take_view(scene, own, 0, CAPTURE))
@@ -219,6 +221,90 @@ def test_alpha_and_straight_colours_where_the_film_is_transparent(
     assert (view.alpha[0] == 0).all()
     inner = np.median(view.image[view.alpha > 250], axis=0)
     assert np.abs(view.image[edge] - inner).max() < 25, "not darkened by what is not there"
+
+
+def seen_from_above(scene: bpy.types.Scene, engine: str) -> bpy.types.Object:
+    """A camera 7 above a plane on the left and a cube of height 1 on it, with nothing else."""
+    for thing in ("ball", "ground"):
+        bpy.data.objects.remove(bpy.data.objects[thing])
+    bpy.ops.mesh.primitive_plane_add(size=8, location=(-4, 0, 0))
+    bpy.ops.mesh.primitive_cube_add(size=1, location=(-1, 0, 0.5))
+    scene.camera.location, scene.camera.rotation_euler = (0, 0, 7), (0, 0, 0)
+    scene.render.engine = engine
+    if engine == "CYCLES":
+        scene.cycles.samples, scene.cycles.use_denoising = 4, False
+    return scene.camera
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+@pytest.mark.parametrize("engine", ["CYCLES", "BLENDER_WORKBENCH"])
+def test_depth_is_that_along_the_axis(
+    scene_capture: ModuleType, scene: bpy.types.Scene, engine: str, transparent: bool
+) -> None:
+    seen_from_above(scene, engine)
+    scene.render.film_transparent = transparent
+    scene.camera.data.clip_end = 50
+    plan = scene_capture.Plan(size=48, shots=(scene_capture.Shot(name="own"),) * 3)
+    before = state(scene)
+    view = scene_capture.take_view(scene, plan, 0, CAPTURE)
+    assert state(scene) == before
+    assert view.depth.shape == (48, 64)
+    assert view.depth.dtype == np.float32
+    columns, rows = np.meshgrid(np.arange(64) + 0.5, np.arange(48) + 0.5)
+    across, down = (columns - view.cx) / view.fx, (rows - view.cy) / view.fy
+    on_top = (np.abs(6 * across + 1) < 0.5) & (np.abs(6 * down) < 0.5)
+    # beside the cube's top its right side is seen, whose depth the pixel's centre has too
+    beside = ~on_top & (np.abs(7 * down) < 0.5) & (7 * across < -0.4) & (6 * across > -0.6)
+    true = np.where(on_top, 6, np.where(7 * across < 0, 7, 0)).astype(np.float32)
+    sure = ~beside & (np.abs(np.abs(6 * down) - 0.5) > 0.2)
+    assert np.abs(view.depth - true)[sure].max() < 1e-4
+    assert view.depth[0, 0] == pytest.approx(7, abs=1e-4), "in the corner too, where rays are long"
+    side = view.depth[23, 25]
+    assert side == pytest.approx(-0.5 / across[23, 25], abs=2e-3), "in the pixel's centre"
+
+
+def test_what_is_beyond_the_clip_end_has_no_depth(
+    scene_capture: ModuleType, scene: bpy.types.Scene
+) -> None:
+    seen_from_above(scene, "CYCLES").data.clip_end = 6.5
+    plan = scene_capture.Plan(size=48, shots=(scene_capture.Shot(name="own"),) * 3)
+    depth = scene_capture.take_view(scene, plan, 0, CAPTURE).depth
+    assert set(np.unique(depth.round(2))) <= {0, *np.unique(depth[(depth > 5.9) & (depth < 6.5)])}
+    assert (depth > 0).any()
+
+
+def test_what_is_cut_out_of_the_film_has_no_depth(
+    scene_capture: ModuleType, scene: bpy.types.Scene
+) -> None:
+    seen_from_above(scene, "CYCLES")
+    scene.render.film_transparent = True
+    bpy.data.objects["Plane"].is_holdout = True
+    plan = scene_capture.Plan(size=48, shots=(scene_capture.Shot(name="own"),) * 3)
+    view = scene_capture.take_view(scene, plan, 0, CAPTURE)
+    assert (view.depth[view.alpha == 0] == 0).all()
+    assert view.depth.max() < 7
+    assert (view.depth > 0).any()
+
+
+def test_depth_costs_the_picture_nothing(
+    scene_capture: ModuleType, scene: bpy.types.Scene, addon: SimpleNamespace
+) -> None:
+    seen_from_above(scene, "CYCLES")
+    plan = scene_capture.Plan(size=48, shots=(scene_capture.Shot(name="own"),) * 3)
+    with_it = scene_capture.take_view(scene, plan, 0, CAPTURE).image
+    without = addon.pictures.decode_png(addon.capture.render_png(scene, 64, 48))
+    assert np.array_equal(with_it, without)
+
+
+def test_the_depth_of_several_view_layers_is_nobodys(
+    scene_capture: ModuleType, scene: bpy.types.Scene
+) -> None:
+    layer = scene.view_layers.new("other")
+    plan = scene_capture.Plan(size=48, shots=(scene_capture.Shot(name="own"),) * 3)
+    assert scene_capture.take_view(scene, plan, 0, CAPTURE).depth is None
+    layer.use = False
+    assert scene_capture.take_view(scene, plan, 0, CAPTURE).depth is not None
+    assert not layer.use_pass_z
 
 
 def test_a_plan_is_the_same_after_saving(scene_capture: ModuleType, scene: bpy.types.Scene) -> None:
