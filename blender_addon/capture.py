@@ -155,6 +155,9 @@ def rendered_depth(scene: bpy.types.Scene, clip_end: float) -> NDArray[np.float3
         float32 (H, W) in scene units, row 0 at the top, 0 where nothing is before the clip end.
         None where the engine gives no depth, or where several view layers were rendered: only the
         compositor knows which of them is seen where.
+
+    Raises:
+        CaptureError: it cannot be written to the disk for the moment that it takes to read it.
     """
     results = [image for image in bpy.data.images if image.type == "RENDER_RESULT"]
     if not results:
@@ -170,8 +173,12 @@ def rendered_depth(scene: bpy.types.Scene, clip_end: float) -> NDArray[np.float3
         file_values = {"media_type": "MULTI_LAYER_IMAGE", **file_values}
     with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder:
         path = Path(folder) / "render.exr"
-        with changed(file, **file_values):
-            results[0].save_render(str(path), scene=scene)
+        try:
+            with changed(file, **file_values):
+                results[0].save_render(str(path), scene=scene)
+        except RuntimeError as error:
+            reason = str(error).strip().removeprefix("Error: ")
+            raise CaptureError(f"Blender could not write the render's depth: {reason}") from error
         channels = decode_exr(path.read_bytes())
     # Channels are called LAYER.PASS.X, and what X is depends on Blender's version.
     found = [name for name in channels if name.split(".")[-2:-1] == [DEPTH_PASS]]

@@ -1,6 +1,8 @@
 """Which views a capture consists of, and that taking them leaves the scene as it was."""
 
 import importlib
+from contextlib import nullcontext
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import bpy
@@ -305,6 +307,23 @@ def test_the_depth_of_several_view_layers_is_nobodys(
     layer.use = False
     assert scene_capture.take_view(scene, plan, 0, CAPTURE).depth is not None
     assert not layer.use_pass_z
+
+
+def test_a_full_disk_is_said_when_the_depth_is_written(
+    addon: SimpleNamespace,
+    scene: bpy.types.Scene,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    capture = addon.capture
+    (tmp_path / "no folder").touch()
+    with capture.with_depth(scene):
+        capture.capture(scene, 48)
+        nowhere = nullcontext(str(tmp_path / "no folder"))
+        monkeypatch.setattr(capture.tempfile, "TemporaryDirectory", lambda prefix: nowhere)
+        with pytest.raises(capture.CaptureError, match="could not write the render's depth: "):
+            capture.rendered_depth(scene, 100)
+    assert scene.render.image_settings.file_format == "PNG"
 
 
 def test_a_plan_is_the_same_after_saving(scene_capture: ModuleType, scene: bpy.types.Scene) -> None:
