@@ -161,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
         help="which scenes: test for figures that are published, validation to choose by (test)",
     )
     maps.add_argument(
-        "--text-guidance", type=float, default=7.5, help="of the edits (7.5; demo model: 2)"
+        "--text-guidance", type=float, default=7.5, help="of the edits (7.5; demo model: 1.5)"
     )
     maps.add_argument("--image-guidance", type=float, default=1.5, help="of the edits (1.5)")
     maps.add_argument(
@@ -210,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
         "--ablation", action="store_true", help="edit without the relevance field, too"
     )
     scenes.add_argument(
-        "--text-guidance", type=float, default=7.5, help="of the edits (7.5; demo model: 2)"
+        "--text-guidance", type=float, default=7.5, help="of the edits (7.5; demo model: 1.5)"
     )
     scenes.add_argument("--image-guidance", type=float, default=1.5, help="of the edits (1.5)")
     bench = commands.add_parser("bench", help="how fast this machine is")

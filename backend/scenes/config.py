@@ -186,6 +186,8 @@ class SceneEditConfig:
     """Views that are edited in one batch, for a GPU that one view does not fill; it takes as many
     times the memory. Of such a batch all edits are made when the first is due: there are as many
     edits, but a view's render does not show what the batch's others bring."""
+    rounds: int = 0
+    """Edits of each view at most; 0 for as many as there are steps for."""
     noise_range: tuple[float, float] = (0.02, 0.98)
     """Levels that a render is noised to, drawn evenly."""
     first_level: float | None = None
@@ -227,9 +229,9 @@ class SceneEditConfig:
 
 EDIT_PRESETS = {
     "preview": SceneEditConfig(
-        iterations=700,
+        iterations=600,
+        rounds=1,  # the demo model's edits from low noise levels lose what the first one gained
         first_level=0.98,
-        anneal=0.5,
         learning_rate=5e-3,
         settling=0.15,
         stop_patience=1,

@@ -186,12 +186,14 @@ class DatasetUpdate:
         self.count = counts.stop
 
     def _due(self) -> range:
-        """The counts of the next edits that are made together: of no view twice, and as many in
-        all as if each were made alone before the settling.
+        """The counts of the next edits that are made together, if any are left: of no view twice,
+        and as many in all as if each were made alone before the settling.
         """
         config, views = self._config, len(self.training.views.names)
         end_of_round = (self.count // views + 1) * views
         all_edits = -(-math.ceil(config.iterations * (1 - config.settling)) // config.edit_every)
+        if config.rounds > 0:
+            all_edits = min(all_edits, config.rounds * views)
         return range(self.count, min(self.count + config.views_at_once, end_of_round, all_edits))
 
     def _turn(self, count: int) -> _Turn:

@@ -53,7 +53,7 @@ def add_edit_commands(kinds: "argparse._SubParsersAction[argparse.ArgumentParser
         help="edit so many views in one batch, for a GPU with memory to spare (1)",
     )
     edit.add_argument("--steps", type=int, metavar="N", help="of one view's edit (the preset's)")
-    edit.add_argument("--text-guidance", type=float, help="(7.5; demo model: 2)")
+    edit.add_argument("--text-guidance", type=float, help="(7.5; demo model: 1.5)")
     edit.add_argument("--image-guidance", type=float, help="(1.5)")
     edit.add_argument("--seed", type=int, help="(0)")
     edit.add_argument(

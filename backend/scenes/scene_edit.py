@@ -255,6 +255,8 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
         raise ValueError(f"The first noise level must lie in 0..1, not at {config.first_level}.")
     if min(config.iterations, config.edit_every, config.views_at_once, config.steps) < 1:
         raise ValueError("iterations, edit_every, views_at_once and steps must be 1 or more.")
+    if config.rounds < 0:
+        raise ValueError("rounds must be 0 or more.")
     if not (config.text_guidance >= 0 and config.image_guidance >= 0):
         raise ValueError("Text and image guidance must be 0 or more.")
     if not 0.0 <= config.settling < 1.0:

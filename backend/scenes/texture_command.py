@@ -58,7 +58,7 @@ def add_texture_command(
         "--threshold", type=float, help="relevance to edit from, 0..1 (default: what suits the map)"
     )
     texture.add_argument("--steps", type=int, default=20, help="of one view's edit (20)")
-    texture.add_argument("--text-guidance", type=float, default=7.5, help="(7.5; demo model: 2)")
+    texture.add_argument("--text-guidance", type=float, default=7.5, help="(7.5; demo model: 1.5)")
     texture.add_argument("--image-guidance", type=float, default=1.5, help="(1.5)")
     texture.add_argument(
         "--seeds",

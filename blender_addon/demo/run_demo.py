@@ -36,12 +36,12 @@ SETTINGS = (
 )
 PASSING_IOU = 0.5
 EDIT_STEPS = 50
-TEXT_GUIDANCE = 3.0
+TEXT_GUIDANCE = 2.0
 """Far below the real model's: the demo model's colours glare at 7.5."""
 RENDER_SIZE = 512
 VIEWS = 24
 VIEW_STEPS = 20
-TEXT_GUIDANCE_IN_3D, IMAGE_GUIDANCE_IN_3D = 2.0, 1.0
+TEXT_GUIDANCE_IN_3D, IMAGE_GUIDANCE_IN_3D = 1.5, 1.0
 """Text guidance below that of one picture, as every view is edited several times. At image guidance
 1 a branch cancels, and an edit takes two thirds of the time."""
 WORDS_IN_3D = {

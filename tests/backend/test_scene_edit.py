@@ -431,6 +431,7 @@ def test_what_cannot_be_edited_is_refused(scene: Scene, editor: Editor, tmp_path
     refuse("threshold must lie above 0", threshold=1.5)
     refuse("no preset 'huge': use preview, full", config="huge")
     refuse("noise range", config=dataclasses.replace(QUICK, noise_range=(0.5, 0.2)))
+    refuse("rounds must be", config=dataclasses.replace(QUICK, rounds=-1))
     refuse("first noise level", config=dataclasses.replace(QUICK, first_level=0.0))
     refuse("must be 1 or more", config=dataclasses.replace(QUICK, edit_every=0))
     refuse("must be 1 or more", config=dataclasses.replace(QUICK, views_at_once=0))
@@ -478,6 +479,20 @@ def test_names_are_made_from_instructions() -> None:
     assert edit_name("Turn the bear into a panda!") == "turn-the-bear-into-a-panda"
     assert edit_name("把熊变成熊猫") == "edit"
     assert len(edit_name("a " * 500)) <= 64
+
+
+def test_rounds_limit_the_edits_and_training_goes_on(scene: Scene, editor: Editor) -> None:
+    config = dataclasses.replace(QUICK, iterations=40, relevance=False)
+    for rounds in (1, 2):
+        edit = scene.edit(
+            INSTRUCTION,
+            editor,
+            config=dataclasses.replace(config, rounds=rounds),
+            name=f"rounds-{rounds}",
+        )
+        names = [view.name for view in edit.views]
+        assert sorted(names) == sorted(scene.field.names * rounds)
+        assert edit.checkpoint()[0]["step"] == 40
 
 
 def test_presets_are_named_as_those_of_fields() -> None:
