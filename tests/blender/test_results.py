@@ -105,7 +105,7 @@ def test_threshold_is_faster_than_the_plain_way(addon: SimpleNamespace) -> None:
         scene.watch_your_steps.threshold = threshold
 
     seconds: dict[str, list[float]] = {"own": [], "plain": []}
-    for threshold in np.linspace(0.1, 0.9, 9):
+    for threshold in np.linspace(0.1, 0.9, 25):
         for name, step in (("own", own), ("plain", plain)):
             start = time.perf_counter()
             step(float(threshold))
@@ -114,4 +114,5 @@ def test_threshold_is_faster_than_the_plain_way(addon: SimpleNamespace) -> None:
         np.array(plain_image.pixels[:]),
         np.array(scene.watch_your_steps.mask_image.pixels[:]),
     )
-    assert np.median(seconds["own"]) < np.median(seconds["plain"])
+    # the shortest of each: what else the machine does can only lengthen them
+    assert min(seconds["own"]) < min(seconds["plain"])
