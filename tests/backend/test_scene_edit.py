@@ -17,6 +17,7 @@ from backend.editing import Editor
 from backend.scenes import Scene, SceneEdit
 from backend.scenes.checkpoint import CheckpointError
 from backend.scenes.config import EDIT_PRESETS, RelevanceConfig, SceneEditConfig
+from backend.scenes.dataset_update import EditedView
 from backend.scenes.lens import Intrinsics
 from backend.scenes.radiance_training import Views
 from backend.scenes.relevance_field import normalise_together
@@ -85,13 +86,29 @@ def assert_same(one: SceneEdit, other: SceneEdit) -> None:
         np.testing.assert_array_equal(mine.after, theirs.after)
 
 
+def photo_of(scene: Scene, view: EditedView) -> np.ndarray:
+    return scene.capture.read(scene.capture.names.index(view.name)).image
+
+
+def edited_alone(editor: Editor, photo: np.ndarray, view: EditedView) -> np.ndarray:
+    """What the editor makes of a photo with everything that was kept of its view's edit."""
+    editor.set_image(photo)
+    return editor.edit(
+        INSTRUCTION,
+        steps=2,
+        strength=view.noise_level,
+        seed=view.seed,
+        mask=view.mask,
+        start=view.before,
+    ).image
+
+
 def test_a_view_is_edited_from_its_render_conditioned_on_its_photo(
     scene: Scene, editor: Editor
 ) -> None:
     edit = scene.edit(INSTRUCTION, editor, config=dataclasses.replace(QUICK, iterations=4))
     assert edit.finished
     first = edit.views[0]
-    index = scene.capture.names.index(first.name)
     camera = scene.camera(first.name)
     # the first edit is made before any step: the field is still the scene's
     seen = scene.render(camera, edit.relevance)
@@ -99,17 +116,8 @@ def test_a_view_is_edited_from_its_render_conditioned_on_its_photo(
     np.testing.assert_array_equal(first.before, before)
     assert seen.relevance is not None
     np.testing.assert_array_equal(first.mask, seen.relevance >= 0.5)
-    photo = scene.capture.read(index).image
-    editor.set_image(photo)
-    expected = editor.edit(
-        INSTRUCTION,
-        steps=2,
-        strength=first.noise_level,
-        seed=first.seed,
-        mask=first.mask,
-        start=before,
-    )
-    np.testing.assert_array_equal(first.after, expected.image)
+    photo = photo_of(scene, first)
+    np.testing.assert_array_equal(first.after, edited_alone(editor, photo, first))
     np.testing.assert_array_equal(first.after[~first.mask], photo[~first.mask])
     assert first.mask.any()
     assert not first.mask.all()
@@ -181,16 +189,8 @@ def test_views_are_edited_together_as_alone_but_from_one_moments_renders(
     for view in together.views[:4]:  # all from the field as it was
         before = scene.render(scene.camera(view.name), field=together.original_field)
         np.testing.assert_array_equal(view.before, (before.rgb * 255 + 0.5).astype(np.uint8))
-        editor.set_image(scene.capture.read(scene.capture.names.index(view.name)).image)
-        expected = editor.edit(
-            INSTRUCTION,
-            steps=2,
-            strength=view.noise_level,
-            seed=view.seed,
-            mask=view.mask,
-            start=view.before,
-        )
-        assert np.abs(view.after.astype(int) - expected.image).max() <= 1
+        expected = edited_alone(editor, photo_of(scene, view), view)
+        assert np.abs(view.after.astype(int) - expected).max() <= 1
 
 
 def test_views_of_two_sizes_are_edited_and_mapped_in_batches_of_their_own(
