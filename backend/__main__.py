@@ -161,6 +161,9 @@ def _parser() -> argparse.ArgumentParser:
         help="which scenes: test for figures that are published, validation to choose by (test)",
     )
     maps.add_argument(
+        "--captured", action="store_true", help="the scenes as the views of a capture show them"
+    )
+    maps.add_argument(
         "--text-guidance", type=float, default=7.5, help="of the edits (7.5; demo model: 1.5)"
     )
     maps.add_argument("--image-guidance", type=float, default=1.5, help="of the edits (1.5)")

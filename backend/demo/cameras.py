@@ -7,11 +7,12 @@ world is z up. Pixels are counted from the upper left corner, the first one's ce
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from backend.demo.world import Camera, Vector
+from backend.demo.world import Camera, Thing, Vector
 
 Array = np.ndarray
 
@@ -90,6 +91,16 @@ def rings(middle: Vector, radius: float, count: int, turn: float = 0.0) -> list[
         )
         for number in range(count)
     ]
+
+
+def ball_around(things: Sequence[Thing]) -> tuple[Vector, float]:
+    """Middle and radius of a ball around all things, in metres."""
+    reach = np.array([[thing.size * max(1.0, thing.stretch)] for thing in things])
+    places = np.array([thing.position for thing in things])
+    x, y, z = ((places - reach).min(axis=0) + (places + reach).max(axis=0)) / 2
+    middle = (float(x), float(y), float(z))
+    radius = (np.linalg.norm(places - middle, axis=1) + reach[:, 0]).max()
+    return middle, float(radius)
 
 
 def camera_to_world(camera: Camera) -> Array:

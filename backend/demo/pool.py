@@ -24,6 +24,10 @@ from backend.demo.render import Rendering, id_of, render
 SCENES_PER_SHARD = 64
 EDITS_PER_SCENE = 8
 WORDINGS_PER_EDIT = 6
+CAPTURED_SHARE = 0.4
+"""Share of a shard's scenes that are seen as in a capture, and whose edits are recolourings alone:
+there a wrong shade, which is the same in all views, has nothing to be averaged out by.
+"""
 MAX_THINGS = 4
 MASK_FACTOR = 4
 """Masks are kept at the latents' resolution: a quarter of the picture's."""
@@ -62,12 +66,16 @@ def draw_samples(
     edits: int = EDITS_PER_SCENE,
     things: int | None = None,
     kinds: Sequence[str] | None = world.RECOLOURING,
+    captured: bool = False,
 ) -> list[Sample]:
-    """The scene of this seed and `edits` edits of it, of these kinds (None: of all). What could not
-    be seen to change is left out, so there may be fewer.
+    """The scene of this seed and `edits` edits of it, of these kinds (None: of all), where asked
+    for as one of the views of a capture. What could not be seen to change is left out, so there may
+    be fewer.
     """
     rng = np.random.default_rng(seed)
     scene, camera = sampling.sample_scene(rng, things)
+    if captured:
+        scene, camera = sampling.as_captured(rng, scene)
     picture = render(scene, camera, height, width)
     own = np.stack([picture.coverage(i) for i in range(len(scene.things))])
     visible = visible_shares(scene, picture)
@@ -159,8 +167,10 @@ def render_shard(folder: Path, shard: int) -> Path:
     columns: dict[str, list[Any]] = {k: [] for k in (*_PICTURES, *_NUMBERS, *_TEXTS)}
     for number in range(SCENES_PER_SHARD):
         seed = world.TRAIN_SEEDS[shard * SCENES_PER_SHARD + number]
-        samples = draw_samples(seed, height, width, kinds=None)
         rng = np.random.default_rng([seed, 1])
+        captured = rng.random() < CAPTURED_SHARE
+        kinds = world.RECOLOURING if captured else None
+        samples = draw_samples(seed, height, width, kinds=kinds, captured=captured)
         columns["images"].append(samples[0].image)
         own = np.zeros((MAX_THINGS, height, width), np.float32)
         own[: len(samples[0].things)] = samples[0].things

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from backend.demo.cameras import orbit_camera
+from backend.demo.cameras import RINGS, ball_around, orbit_camera, rings
 from backend.demo.placing import random_rotation, vector
 from backend.demo.shapes import lowest_extent
 from backend.demo.world import (
@@ -67,6 +67,16 @@ def sample_scene(rng: np.random.Generator, things: int | None = None) -> tuple[S
     )
     occlusion = float(rng.uniform(0.0, 1.0))
     return Scene(objects, ground, background, lights, ambient, occlusion, look), camera
+
+
+def as_captured(rng: np.random.Generator, scene: Scene) -> tuple[Scene, Camera]:
+    """The scene as one of the views shows it that captures are made of: from somewhere around all
+    things, and without a path tracer's grain, which no two views share.
+    """
+    middle, radius = ball_around(scene.things)
+    turn = float(rng.uniform(0, len(RINGS)))
+    camera = rings(middle, radius, len(RINGS), turn)[int(rng.integers(len(RINGS)))]
+    return dataclasses.replace(scene, look=dataclasses.replace(scene.look, noise=0.0)), camera
 
 
 def _sample_names(rng: np.random.Generator, count: int) -> list[tuple[str, str]]:

@@ -80,6 +80,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
             "edits": options.edits,
             "kinds": list(kinds),
             "seeds": options.seeds,
+            "captured": options.captured,
             "text_guidance": options.text_guidance,
             "image_guidance": options.image_guidance,
             "relevance_seeds": list(DEFAULT_SEEDS),
@@ -94,7 +95,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
         raise ValueError(f"{backbone.name} is no folder that a limit could be written into.")
     with report.stage("drawing scenes"):
         size = backbone.native_size
-        samples = draw_present(SEEDS[options.seeds], options.samples, size, kinds)
+        samples = draw_present(SEEDS[options.seeds], options.samples, size, kinds, options.captured)
         probe = encode(backbone, samples)
         twins = encode(backbone, absent_twins(probe.samples))
     with report.stage("maps"):

@@ -25,14 +25,21 @@ SEEDS = {"validation": world.VALIDATION_SEEDS, "test": world.TEST_SEEDS}
 
 
 def draw_present(
-    seeds: range, count: int, size: int, kinds: Sequence[str] = world.KINDS
+    seeds: range,
+    count: int,
+    size: int,
+    kinds: Sequence[str] = world.KINDS,
+    captured: bool = False,
 ) -> list[Sample]:
     """The first `count` samples of these scenes that ask for what is there, up to
-    EDITS_OF_ONE_PICTURE of one picture; pictures of `size` pixels a side.
+    EDITS_OF_ONE_PICTURE of one picture; pictures of `size` pixels a side, where asked for as the
+    views of a capture show the scenes.
     """
     found: list[Sample] = []
     for seed in seeds:
-        samples = draw_samples(seed, size, size, EDITS_OF_ONE_PICTURE, kinds=kinds)
+        samples = draw_samples(
+            seed, size, size, EDITS_OF_ONE_PICTURE, kinds=kinds, captured=captured
+        )
         found += [sample for sample in samples if sample.edit.target is not None]
         if len(found) >= count:
             break

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.demo import world
+from backend.demo.cameras import ball_around
 from backend.demo.shapes import distance_function
-from backend.evaluation.scene_world import ball_around
 from backend.scenes.mesh_extraction import TriangleMesh, extract_mesh
 from backend.scenes.scene import Scene
 

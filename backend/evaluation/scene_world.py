@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.demo import instructions, render, sampling, world
-from backend.demo.cameras import camera_to_world, intrinsics, project, rings
+from backend.demo.cameras import ball_around, camera_to_world, intrinsics, project, rings
 from backend.evaluation.metrics import SMALLEST_THING
 from backend.scenes.lens import Intrinsics
 from backend.scenes.scene import Camera
@@ -128,16 +128,6 @@ def draw(seed: int, views: int = 24, side: int = 128) -> WorldScene | None:
     captured = [_view(scene, camera, side) for camera in rings(middle, radius, views)]
     elsewhere = [_turned_aside(view.rendering.camera, scene, target, side) for view in held_out]
     return WorldScene(seed, scene, edit, captured, held_out, elsewhere)
-
-
-def ball_around(things: Sequence[world.Thing]) -> tuple[world.Vector, float]:
-    """Middle and radius of a ball around all things, in metres."""
-    reach = np.array([[thing.size * max(1.0, thing.stretch)] for thing in things])
-    places = np.array([thing.position for thing in things])
-    x, y, z = ((places - reach).min(axis=0) + (places + reach).max(axis=0)) / 2
-    middle = (float(x), float(y), float(z))
-    radius = (np.linalg.norm(places - middle, axis=1) + reach[:, 0]).max()
-    return middle, float(radius)
 
 
 def _view(scene: world.Scene, camera: world.Camera, side: int) -> TrueView:

@@ -133,6 +133,23 @@ def test_a_seed_decides_everything_and_another_seed_differs() -> None:
     assert not np.array_equal(first[0].image, other[0].image)
 
 
+def test_a_sample_of_a_capture_sees_all_things_of_the_same_scene() -> None:
+    """The same world, without grain, from a place that the seed decides."""
+    for seed in SEEDS[:4]:
+        (plain, *_), (first, *_) = (
+            pool.draw_samples(seed, 48, 64, captured=captured) for captured in (False, True)
+        )
+        again = pool.draw_samples(seed, 48, 64, captured=True)[0]
+        assert again.camera == first.camera != plain.camera
+        still = dataclasses.replace(plain.scene.look, noise=0.0)
+        assert first.scene == dataclasses.replace(plain.scene, look=still)
+        for thing in first.scene.things:
+            (x, y), ahead = cameras.project(first.camera, np.array([thing.position]).T, 48, 64)
+            assert ahead[0] > 0
+            assert 0 < x[0] < 64
+            assert 0 < y[0] < 48
+
+
 def test_seed_ranges_do_not_meet() -> None:
     ranges = (world.TRAIN_SEEDS, world.VALIDATION_SEEDS, world.TEST_SEEDS)
     for i, a in enumerate(ranges):
