@@ -9,6 +9,8 @@ figures are shown:
   training never shows it.
 - The empty instruction asks for no change: its target is the picture itself.
 - The loss counts more inside the mask and on every other thing, and more at high noise.
+- The mean of what is inside the mask counts once more, however small it is: its shade, which
+  views of one scene must agree on.
 - Small heads, dropped after training, must find the true mask in the features of the UNet's middle
   and up blocks, and every thing's shape, colour and pattern in those of three blocks: where an
   instruction applies, and what is where, is taught directly, not only by its effect.
@@ -44,6 +46,7 @@ from backend.demo.training import Group
 
 EDITS_OF_ONE_PICTURE = 2
 MASK_WEIGHT = 0.25
+SHADE_WEIGHT = 1.0
 NAME_WEIGHT = 0.5
 NAMING_SHARE = 0.25
 STEPS_APART = 8
@@ -258,17 +261,35 @@ class Diffusion:
         noisy = signal.sqrt() * (target + share * (original - target)) + (1 - signal).sqrt() * noise
         truth = (noisy - signal.sqrt() * target) / (1 - signal).sqrt()
 
-        error = (self.predict(noisy, t, condition, tokens) - truth).square()
-        by_noise = 0.5 + ((1 - signal) / signal).clamp(max=30) / 8
+        off = self.predict(noisy, t, condition, tokens) - truth
+        clean_off = ((1 - signal) / signal).clamp(max=30)  # squared: of clean latents for noise
+        by_noise = 0.5 + clean_off / 8
         things = batch.things.amax(1, keepdim=True)
         attention = torch.maximum(mask, things) * plain[:, None, None, None]
         by_place = 1 + 5 * attention
         by_place = by_place / by_place.mean((2, 3), keepdim=True)
         found = self.heads.find_mask(torch.where(unchanged, 0, mask), batch.things) * ~no_image
         named, right = self.heads.name_things(batch.things, batch.names)
-        loss = (error * by_noise * by_place).mean()
+        shade = mean_square_of_means(off, mask) * plain * clean_off[:, 0, 0, 0]
+        loss = (off.square() * by_noise * by_place).mean() + SHADE_WEIGHT * shade.mean()
         loss = loss + MASK_WEIGHT * found.mean() + NAME_WEIGHT * (named * ~no_image).mean()
         return loss, right
+
+
+def mean_square_of_means(values: Tensor, mask: Tensor) -> Tensor:
+    """How far values are off inside a mask as a whole: the mean square over channels of their means
+    there, which errors of one sign add to and noise does not.
+
+    Args:
+        values: (B, c, h, w).
+        mask: (B, 1, h, w), 0..1.
+
+    Returns:
+        (B,), 0 where the mask holds less than a cell.
+    """
+    area = mask.sum((2, 3))
+    means = (values * mask).sum((2, 3)) / area.clamp(min=1)
+    return means.square().mean(1) * (area[:, 0] >= 1)
 
 
 def _window(step: int, share: float) -> int | None:

@@ -290,6 +290,18 @@ def test_naming_looks_at_what_the_whole_network_sees(tokenizer) -> None:
         torch.testing.assert_close(half, whole)
 
 
+def test_a_shade_off_counts_alike_for_small_and_large_and_noise_hardly() -> None:
+    mask = torch.zeros(4, 1, 16, 16)
+    mask[0, :, :2, :2], mask[1:3, :, 4:] = 1, 1  # and nothing in the last
+    values = torch.full((4, 4, 16, 16), 7.0)
+    values[:2] = torch.where(mask[:2] > 0, 0.3, 50.0)
+    values[2] = 0.3 * torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(0))
+    small, large, noise, nothing = train_unet.mean_square_of_means(values, mask)
+    assert small == large == pytest.approx(0.09)
+    assert noise < 0.002
+    assert nothing == 0
+
+
 def test_a_name_is_right_where_the_heads_say_so_and_every_thing_counts_the_same() -> None:
     reading = heads.Heads(model.build_unet())
     things = torch.zeros(1, 4, 16, 16)
