@@ -197,7 +197,9 @@ def edit(
                 on_progress=_told_of_edit(),
             )
         with report.stage("measuring"):
-            done.edits[way] = scene_figures.edited(done.scene, done.world, made)
+            figures = scene_figures.edited(done.scene, done.world, made)
+            figures |= scene_figures.edited_views(done.scene, done.world, made)
+            done.edits[way] = figures
         if way == GUIDED:
             done.guided = made
 

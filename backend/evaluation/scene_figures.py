@@ -149,23 +149,44 @@ def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
     right, outside, errors = [], [], []
     for view in world.held_out:
         before, after = scene.render(view.camera).rgb, edit.render(view.camera).rgb
-        inside = view.shows(world.target)
-        palette = metrics.palette_of(view.rendering, world.target, inside)
-        nearest = palette.nearest(255 * after)
-        if nearest is not None:
-            right.append(nearest == world.edit.colour)
+        right.append(_in_asked_colour(world, view, 255 * after))
         kept = view.rendering.coverage(world.target) < OUTSIDE
         outside.append(psnr(after, before, kept))
         errors.append(float(((after - before)[kept].astype(np.float64) ** 2).mean()))
-    colour = {"colour": float(np.mean(right))} if right else {}
     return (
-        colour
+        _share("colour", right)
         | {
             "PSNR outside": float(np.mean(outside)),
             "PSNR outside, pooled": metrics.decibels(255**2 * float(np.mean(errors))),
         }
         | consistency(scene, world, edit)
     )
+
+
+def edited_views(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
+    """The share of the captured views' own edits in which the target has the asked colour, counted
+    as "colour" of `edited` is: what the model gave the field to learn from.
+    """
+    right = []
+    for one in edit.views:
+        view = world.captured[scene.capture.names.index(one.name)]
+        right.append(_in_asked_colour(world, view, one.after))
+    return _share("colour of the single edits", right)
+
+
+def _in_asked_colour(world: WorldScene, view: TrueView, image: NDArray[np.generic]) -> bool | None:
+    """Whether the target in an image (H, W, 3), 0..255, of a view is nearest to the asked one of
+    all colours; None where nobody could tell.
+    """
+    palette = metrics.palette_of(view.rendering, world.target, view.shows(world.target))
+    nearest = palette.nearest(image)
+    return None if nearest is None else nearest == world.edit.colour
+
+
+def _share(name: str, right: Sequence[bool | None]) -> Figures:
+    """The share of those that are known; nothing where none is."""
+    known = [one for one in right if one is not None]
+    return {name: float(np.mean(known))} if known else {}
 
 
 def consistency(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,25 @@ def test_the_true_edit_succeeds_and_none_does_not(drawn: WorldScene) -> None:
     assert spilt["PSNR outside, pooled"] == pytest.approx(20, abs=1e-3)
 
 
+def test_single_edits_count_against_the_views_that_they_are_of(drawn: WorldScene) -> None:
+    """Two of three are right, one of them of a view whose place in the capture is not its turn."""
+    target, surface = drawn.target, world.surface_of(drawn.scene, drawn.target)
+    asked = world.painted(surface, drawn.edit.colour)
+
+    class Kept:
+        def __init__(self, number: int, image: np.ndarray) -> None:
+            self.name, self.after = names[number], image
+
+    names = [f"images/{number:02d}.png" for number in range(len(drawn.captured))]
+    pictures = [view.rendering for view in drawn.captured]
+    right = [Kept(number, pictures[number].recoloured(target, asked)) for number in (3, 0)]
+    wrong = Kept(1, pictures[1].image)
+    scene = types.SimpleNamespace(capture=types.SimpleNamespace(names=names))
+    edit = types.SimpleNamespace(views=[*right, wrong])
+    figures = scene_figures.edited_views(scene, drawn, edit)  # type: ignore[arg-type]
+    assert figures == {"colour of the single edits": pytest.approx(2 / 3)}
+
+
 def test_consistency_is_one_for_the_same_change_and_falls_with_flicker(drawn: WorldScene) -> None:
     rng = np.random.default_rng(0)
     base = rng.random((SIDE, SIDE, 3), np.float32)
@@ -249,7 +269,8 @@ def test_command_measures_and_goes_on(
         fields[row]["IoU"] - fields[row]["IoU of single maps"], abs=2e-3
     )
     assert len(edits) == 2
-    assert all(0 <= each["colour"] <= 1 for each in edits.values())
+    for name in ("colour", "colour of the single edits"):
+        assert all(0 <= each[name] <= 1 for each in edits.values())
     assert "| mean |" in (out / "figures.md").read_text()
     assert (out / "contact_sheet.png").stat().st_size > 1000
     assert report["settings"]["field"] == dataclasses.asdict(TINY) | {
