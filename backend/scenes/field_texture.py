@@ -6,24 +6,37 @@ field that was trained on a capture of the mesh. From each view
     what the edit changed  =  render of the edited field - render of the field before it
 
 is painted onto the mesh, inside the region that the relevance field says. Both renders blur alike
-what a field cannot resolve, so that the texture keeps its detail.
+what a field cannot resolve, so that the texture keeps its detail. A field shows the whole scene:
+where something else stands before the mesh there, the view says nothing of it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from backend.scenes.capture import Capture
 from backend.scenes.lens import Intrinsics
 from backend.scenes.mesh_edit import EditedView, MeshEdit, OnProgress, gather_relevance
-from backend.scenes.mesh_painting import PaintConfig, Painting, prepare_views, spread_to_margin
+from backend.scenes.mesh_painting import (
+    PaintConfig,
+    Painting,
+    PreparedView,
+    prepare_views,
+    spread_to_margin,
+)
 from backend.scenes.mesh_texture import Composite
 from backend.scenes.radiance_field import Rendering
 from backend.scenes.scene import Relevance
 from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh
+
+
+HIDING = 0.1
+"""Share of the mesh's extent by which a field must be nearer than the mesh to hide it: as far as a
+trained field's depth may be off."""
 
 
 class RenderedField(Protocol):
@@ -91,7 +104,7 @@ def texture_from_field(
     report("Finding what each view shows", 0.0, None)
     prepared = prepare_views(mesh, views, config)
     scale, shift = edit.capture.box_scale, edit.capture.to_box[:3, 3]
-    seen_relevance, edited = [], []
+    seen_relevance, edited, shown = [], [], []
     for number, view in enumerate(views):
         words = f"Rendering the fields from view {number + 1} of {len(views)}"
         report(words, (1 + number) / total, view.image)
@@ -100,6 +113,11 @@ def texture_from_field(
         before = edit.before.render(pose, view.intrinsics, edit.relevance.field.composite)
         after = edit.after.render(pose, view.intrinsics)
         assert before.relevance is not None
+        hidden = _hidden(prepared[number], view, before.depth / scale, HIDING * mesh.extent)
+        hidden = ndimage.binary_dilation(hidden, iterations=max(1, round(config.border)))
+        confidence = np.where(hidden, np.float32(0), prepared[number].confidence)
+        prepared[number] = replace(prepared[number], confidence=confidence)
+        shown.append(~hidden)
         seen_relevance.append(edit.relevance.calibration.of(before.relevance))
         change = (after.rgb.astype(np.float64) - before.rgb) * 255
         edited.append(np.rint((view.image + change).clip(0, 255)).astype(np.uint8))
@@ -108,7 +126,7 @@ def texture_from_field(
     edits = []
     for number, view in enumerate(views):
         words = f"Painting view {number + 1} of {len(views)}"
-        mask = painting.masks[number]
+        mask = painting.masks[number] & shown[number]
         report(words, (1 + len(views) + number) / total, edited[number])
         if not mask.any():
             continue
@@ -125,6 +143,20 @@ def texture_from_field(
         threshold=edit.threshold,
         applies=edit.applies,
         renders=tuple(painting.render(index) for index in range(len(views))),
-        masks=painting.masks,
+        masks=tuple(mask & seen for mask, seen in zip(painting.masks, shown, strict=True)),
         edits=tuple(edits),
     )
+
+
+def _hidden(
+    prepared: PreparedView, view: MeshView, field_distance: NDArray[np.float32], slack: float
+) -> NDArray[np.bool_]:
+    """bool (H, W): where a field, whose distances (H, W) are along the rays in world units, shows
+    something that is nearer than the mesh by more than `slack`.
+    """
+    samples = prepared.seen.samples
+    mesh_depth = prepared.seen.depth[samples // 2 :: samples, samples // 2 :: samples]
+    rows, columns = np.indices(mesh_depth.shape)
+    rays = view.intrinsics.directions(np.stack([columns, rows], -1) + 0.5)
+    nearer: NDArray[np.bool_] = field_distance / np.linalg.norm(rays, axis=-1) < mesh_depth - slack
+    return nearer

@@ -99,9 +99,10 @@ class SolidField:
         assert self.colours is not None
         positions, weights = self.weigh(bundle)
         colours = torch.from_numpy(self.colours(self.in_capture(positions))).float()
+        along = (positions - bundle.origins[:, None]).norm(dim=-1, keepdim=True)
         channels = [
             (weights * colours.view(positions.shape)).sum(1),
-            torch.zeros(len(bundle), 1),
+            (weights * along).sum(1) / weights.sum(1).clamp(min=1e-6),
             weights.sum(1),
         ]
         if relevance is not None:

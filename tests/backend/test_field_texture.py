@@ -21,7 +21,7 @@ from .solid_field import SolidField
 from .solid_scene import make_solid
 from .test_capture_commands import scene
 from .test_mesh_edit import ball
-from .tiny_capture import SPHERES, orbit_capture
+from .tiny_capture import SPHERES, orbit_capture, orbit_pose
 
 CONFIG = PaintConfig(lit=False, border=1.0, margin=4)
 SIDE = 96
@@ -147,6 +147,45 @@ def test_a_texture_that_stays_is_told_from_one_that_changes(
     none = texture_from_field(mesh, views, replace(change, threshold=1.1), CONFIG)
     assert colour_change(mesh, none) is None
     assert np.array_equal(none.texture, mesh.texture)
+
+
+def test_what_hides_the_mesh_in_the_field_is_not_painted_on_it(
+    mesh: TexturedMesh, capture: Capture
+) -> None:
+    """The second sphere, which the mesh's own renders leave out, stands before it and is edited."""
+
+    def small(points: np.ndarray) -> np.ndarray:
+        centre, radius, _ = SPHERES[1]
+        return np.linalg.norm(points - centre, axis=1)[:, None] < 1.05 * radius
+
+    class SmallRelevance(NorthernRelevance):
+        def composite(self, positions: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+            values = np.where(small(self.solid.in_capture(positions)), 0.7, 0.3)
+            r = torch.from_numpy(values).float().view(*positions.shape[:-1], 1)
+            return (weights * r).sum(-2)
+
+    def recoloured(points: np.ndarray) -> np.ndarray:
+        return np.where(small(points), BLUE, halves(points))
+
+    lens = capture.intrinsics[0]
+    pose = orbit_pose(0.427, 0.1)
+    box = pose.copy()
+    box[:3, 3] = pose[:3, 3] * capture.box_scale + capture.to_box[:3, 3]
+    alone = SolidField(capture, halves, sphere).render(box, lens)
+    hidden = SolidField(capture, halves).render(box, lens).depth < alone.depth - 0.01
+    assert (hidden & (alone.accumulation > 0.5)).sum() > 60, "the view shows the case"
+    change = FieldEdit(
+        capture,
+        SolidField(capture, halves),
+        SolidField(capture, recoloured),
+        Relevance(SmallRelevance(capture), Calibration(0.3, 0.5, 0.7)),  # type: ignore[arg-type]
+        0.5,
+    )
+    image = np.rint(alone.rgb * 255).clip(0, 255).astype(np.uint8)
+    made = texture_from_field(mesh, [MeshView(image, lens, pose)], change, CONFIG)
+    assert not made.region.any()
+    assert np.array_equal(made.texture, mesh.texture)
+    assert made.relevance.max() < 0.3
 
 
 def test_what_it_cannot_do_is_said(
