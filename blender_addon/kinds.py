@@ -11,4 +11,5 @@ KINDS: dict[str, Kind] = {
     "train": scene_jobs.TRAIN,
     "edit_scene": scene_jobs.EDIT_SCENE,
     "mesh": scene_jobs.MESH,
+    "scene_texture": texture_jobs.SCENE_TEXTURE,
 }

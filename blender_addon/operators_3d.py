@@ -10,7 +10,7 @@ from .capture import CaptureError
 from .jobs import NewJob, SessionError
 from .operators import JobOperator, refuse
 from .protocol.messages import DropCapture, UndoSceneEdit
-from .texture_jobs import texture_job
+from .texture_jobs import scene_texture_job, texture_job
 
 SHOWN = (
     ("ORIGINAL", "Original", "Show the texture as it was"),
@@ -193,6 +193,17 @@ class WYS_OT_bring_mesh(_SceneOperator):
         return scene_jobs.bring_mesh(context.scene)
 
 
+class WYS_OT_bring_texture(_SceneOperator):
+    """Bring the chosen 3D edit into the active mesh's own texture, with its own UVs. The mesh must be as it was captured"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.bring_texture"
+    bl_label = "Bring into Texture"
+
+    def job(self, context: bpy.types.Context) -> NewJob:
+        """Render the object from the capture's places, and make it."""
+        return scene_texture_job(context, _native_size(context.scene.watch_your_steps.texture.size))
+
+
 class WYS_OT_all_in_3d(_SceneOperator):
     """Do all four steps one after the other; what is there already is kept. A capture is made anew only where there is none"""  # noqa: E501  # a tooltip
 
@@ -284,6 +295,7 @@ CLASSES = (
     WYS_OT_train_scene,
     WYS_OT_edit_scene,
     WYS_OT_bring_mesh,
+    WYS_OT_bring_texture,
     WYS_OT_all_in_3d,
     WYS_OT_choose_scene_edit,
     WYS_OT_undo_scene_edit,

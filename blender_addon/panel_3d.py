@@ -14,6 +14,9 @@ PREVIEW_SCALE = 6.0
 PICTURES_SCALE = 9.0
 
 
+SCENE_JOBS = {"capture", "train", "edit_scene", "mesh", "scene_texture"}
+
+
 class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
     """The edit of the active object's texture."""
 
@@ -83,7 +86,7 @@ class WYS_PT_scene_in_3d(SidebarPanel, bpy.types.Panel):
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
         """How far it is, also while the panel is closed."""
-        _draw_share(self.layout, context, {"capture", "train", "edit_scene", "mesh"})
+        _draw_share(self.layout, context, SCENE_JOBS)
 
     def draw(self, context: bpy.types.Context) -> None:
         """One box a step, in the order in which an artist works."""
@@ -183,7 +186,7 @@ def _draw_edit(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 def _draw_mesh(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     in_3d = context.scene.watch_your_steps.in_3d
-    _draw_title(box, "4  Bring Mesh", False)
+    _draw_title(box, "4  Bring Back", False)
     column = box.column(align=True)
     column.prop(in_3d, "faces")
     column.prop(in_3d, "texture_size")
@@ -191,6 +194,12 @@ def _draw_mesh(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row.enabled = in_3d.sealed
     row.operator("watch_your_steps.bring_mesh", icon="MESH_MONKEY")
     _draw_job(box, context, {"mesh"})
+    thing = context.active_object
+    row = box.row()
+    row.enabled = bool(in_3d.edit) and thing is not None and thing.type == "MESH"
+    text = f"Bring into {thing.name}'s Texture" if row.enabled else "Bring into Its Own Texture"
+    row.operator("watch_your_steps.bring_texture", text=text, icon="TEXTURE")
+    _draw_job(box, context, {"scene_texture"})
     brought = collection_of(context.scene)
     if brought is not None and brought.objects:
         text = (

@@ -258,21 +258,14 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
     shot = plan.shots[index]
     alpha = scene.render.film_transparent
     with ExitStack() as stack:
-        # Setting the present frame anew would undo what the artist has moved and not keyed.
-        if shot.frame is not None and shot.frame != scene.frame_current:
-            stack.callback(scene.frame_set, scene.frame_current, subframe=scene.frame_subframe)
-            scene.frame_set(shot.frame)
         stack.enter_context(changed(scene.render, use_motion_blur=False))
+        camera = _camera_of(stack, scene, shot)
         if shot.pose is not None:
             width = height = plan.size
             aspect = {"pixel_aspect_x": 1.0, "pixel_aspect_y": 1.0}
             stack.enter_context(changed(scene.render, **aspect))
-            camera = place_camera(stack, scene, shot.pose)
         else:
             width, height = image_size(scene, plan.size)
-            camera = scene.camera if shot.camera is None else scene.objects.get(shot.camera)
-            if camera is None or camera.type != "CAMERA":
-                raise CaptureError(f'The camera of the view "{shot.name}" is not there any more.')
         brought = collection_of(scene)
         if brought is not None:
             stack.enter_context(changed(brought, hide_render=True))
@@ -300,6 +293,41 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
         cy=pinhole.cy,
         camera_to_world=tuple(pinhole.camera_to_world.ravel().tolist()),
     )
+
+
+def places_of(scene: bpy.types.Scene, plan: Plan, count: int) -> NDArray[np.float64]:
+    """Where cameras of a plan stand, at most `count` of them, spread over all: (n, 3), in world
+    space.
+
+    Raises:
+        CaptureError: one of the scene's cameras is not there any more.
+    """
+    count, places = min(count, len(plan.shots)), []
+    for shot in (plan.shots[k * len(plan.shots) // count] for k in range(count)):
+        if shot.pose is not None:
+            places.append(np.reshape(shot.pose, (4, 4))[:3, 3])
+            continue
+        with ExitStack() as stack:
+            places.append(_camera_of(stack, scene, shot).matrix_world.translation[:])
+    return np.array(places, np.float64)
+
+
+def _camera_of(stack: ExitStack, scene: bpy.types.Scene, shot: Shot) -> bpy.types.Object:
+    """The camera that a shot is taken by, for the time that the stack is open, at its frame.
+
+    Raises:
+        CaptureError: it is not there any more.
+    """
+    # Setting the present frame anew would undo what the artist has moved and not keyed.
+    if shot.frame is not None and shot.frame != scene.frame_current:
+        stack.callback(scene.frame_set, scene.frame_current, subframe=scene.frame_subframe)
+        scene.frame_set(shot.frame)
+    if shot.pose is not None:
+        return place_camera(stack, scene, shot.pose)
+    camera = scene.camera if shot.camera is None else scene.objects.get(shot.camera)
+    if camera is None or camera.type != "CAMERA":
+        raise CaptureError(f'The camera of the view "{shot.name}" is not there any more.')
+    return camera
 
 
 def place_camera(

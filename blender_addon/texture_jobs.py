@@ -1,9 +1,10 @@
-"""The job that edits a mesh's texture in its own UVs: views of it, rendered one by one, and then
-one request with the mesh, its texture and the views.
+"""The jobs that edit a mesh's texture in its own UVs, directly or by an edit of the captured scene:
+views of it, rendered one by one, and then one request with the mesh, its texture and the views.
 """
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import bpy
 import numpy as np
@@ -13,9 +14,15 @@ from .jobs import Job, Kind, NewJob, SessionError, artist_is_busy
 from .link import Arrived, Link
 from .mesh_texture import MeshTexture, read_mesh_texture
 from .protocol.messages import CaptureState
-from .protocol.requests import TextureRequest, TextureResult
+from .protocol.requests import (
+    SceneTextureRequest,
+    SceneTextureResult,
+    TextureRequest,
+    TextureResult,
+)
+from .scene_capture import Plan, places_of
 from .texture_edit import install_edited, show
-from .view_cameras import ObjectViews, poses_around, render_around
+from .view_cameras import ObjectViews, poses_around, poses_towards, render_around
 
 FIELD_OF_VIEW = math.radians(40)
 
@@ -32,32 +39,73 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
         SessionError: there is no instruction or no object.
         CaptureError: the object has no texture that can be edited.
     """
-    settings, thing = context.scene.watch_your_steps, context.active_object
+    settings = context.scene.watch_your_steps
     instruction = settings.instruction.strip()
     if not instruction:
         raise SessionError('The instruction is empty: type one, such as "turn the ball red".')
+    thing, read = _read_active(context)
+    texture = settings.texture
+    poses = poses_around(read.corners.reshape(-1, 3), texture.views, FIELD_OF_VIEW)
+    make = partial(
+        TextureRequest,
+        lit=texture.lit,
+        instruction=instruction,
+        threshold=texture.threshold if texture.use_threshold else None,
+        noise_level=settings.noise_level,
+        relevance_seeds=tuple(range(settings.relevance_seeds)),
+        normalisation=settings.normalisation,
+        text_guidance=settings.text_guidance,
+        image_guidance=settings.image_guidance,
+        steps=texture.steps,
+        rounds=texture.rounds,
+        seed=settings.seed,
+    )
+    size = texture.size or native_size
+    views = _Views(thing.name, read, poses, FIELD_OF_VIEW, size, texture.lit, make)
+    return _new_job(context.scene, "texture", instruction, thing, views)
+
+
+def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
+    """Bring the scene's chosen 3D edit into the texture of the active object, seen from where the
+    capture's cameras stand.
+
+    Args:
+        context: with the object and its scene.
+        native_size: as for `texture_job`.
+
+    Raises:
+        SessionError: there is no edit or no object, or no camera sees it.
+        CaptureError: the object has no texture that can be edited, or a camera is gone.
+    """
+    scene = context.scene
+    texture, in_3d = scene.watch_your_steps.texture, scene.watch_your_steps.in_3d
+    if not in_3d.edit:
+        raise SessionError("There is no 3D edit yet: press Edit in 3D first.")
+    thing, read = _read_active(context)
+    places = places_of(scene, Plan.from_json(in_3d.plan), texture.views)
+    poses, field_of_view = poses_towards(places, read.corners.reshape(-1, 3))
+    if not len(poses):
+        raise SessionError(f'None of the capture\'s cameras sees "{thing.name}" as a whole.')
+    make = partial(SceneTextureRequest, lit=texture.lit, capture=in_3d.capture, edit=in_3d.edit)
+    size = texture.size or native_size
+    views = _Views(thing.name, read, poses, field_of_view, size, texture.lit, make)
+    return _new_job(scene, "scene_texture", in_3d.edit_of, thing, views)
+
+
+def _read_active(context: bpy.types.Context) -> tuple[bpy.types.Object, MeshTexture]:
+    """The active object, and its texture as the backend wants it."""
+    thing = context.active_object
     if thing is None:
         raise SessionError("There is no active object: click on the mesh whose texture is meant.")
-    read = read_mesh_texture(context, thing)
-    texture = settings.texture
-    size = texture.size or native_size
-    poses = poses_around(read.corners.reshape(-1, 3), texture.views, FIELD_OF_VIEW)
-    parameters = {
-        "lit": texture.lit,
-        "instruction": instruction,
-        "threshold": texture.threshold if texture.use_threshold else None,
-        "noise_level": settings.noise_level,
-        "relevance_seeds": tuple(range(settings.relevance_seeds)),
-        "normalisation": settings.normalisation,
-        "text_guidance": settings.text_guidance,
-        "image_guidance": settings.image_guidance,
-        "steps": texture.steps,
-        "rounds": texture.rounds,
-        "seed": settings.seed,
-    }
-    settings.job_object, settings.job_image = thing, bpy.data.images[read.image]
-    views = _Views(thing.name, read, poses, size, parameters)
-    return NewJob("texture", instruction, f"{thing.name}\n{read.image}", views)
+    return thing, read_mesh_texture(context, thing)
+
+
+def _new_job(
+    scene: bpy.types.Scene, kind: str, instruction: str, thing: bpy.types.Object, views: "_Views"
+) -> NewJob:
+    settings, image = scene.watch_your_steps, views.read.image
+    settings.job_object, settings.job_image = thing, bpy.data.images[image]
+    return NewJob(kind, instruction, f"{thing.name}\n{image}", views)
 
 
 @dataclass
@@ -68,26 +116,30 @@ class _Views:
     read: MeshTexture
     poses: NDArray[np.float64]
     """(V, 4, 4), camera to world."""
+    field_of_view: float
+    """Of the square views, in radians."""
     size: int
-    parameters: dict[str, object]
+    lit: bool
+    make: "partial[TextureRequest] | partial[SceneTextureRequest]"
+    """The request, of a mesh and its views."""
     _taken: list[ObjectViews] = field(default_factory=list)
 
-    def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> TextureRequest | None:
+    def step(
+        self, scene: bpy.types.Scene, job: Job, link: Link
+    ) -> TextureRequest | SceneTextureRequest | None:
         """Render the next view; the request, once all of them are there."""
         if len(self._taken) < len(self.poses):
             if not artist_is_busy():
                 self._render_next(scene, job)
             return None
-        intrinsics = tuple(self._taken[0].intrinsics.tolist())
-        return TextureRequest(
+        return self.make(
             corners=self.read.corners,
             uvs=self.read.uvs,
             occluders=self.read.occluders,
             texture=self.read.texture,
             views=np.concatenate([one.images for one in self._taken]),
-            intrinsics=intrinsics,
+            intrinsics=tuple(self._taken[0].intrinsics.tolist()),
             camera_to_world=self.poses,
-            **self.parameters,  # type: ignore[arg-type]  # they are those of the request
         )
 
     def _render_next(self, scene: bpy.types.Scene, job: Job) -> None:
@@ -104,8 +156,8 @@ class _Views:
             image,
             self.poses[number : number + 1],
             self.size,
-            FIELD_OF_VIEW,
-            bool(self.parameters["lit"]),
+            self.field_of_view,
+            self.lit,
         )
         job.preview = taken.images[0]
         self._taken.append(taken)
@@ -121,7 +173,8 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
             " ".join(result.notes) or "Nothing was edited: no texel reaches the threshold."
         )
     edited = install_edited(original, end.files["texture"], end.files["relevance"], job.instruction)
-    scene.watch_your_steps.texture.threshold = result.threshold
+    if not isinstance(result, SceneTextureResult):  # whose threshold is on another scale
+        scene.watch_your_steps.texture.threshold = result.threshold
     if thing is None or not show(thing, edited, "EDITED"):
         raise SessionError(
             f'No material of "{job.subject.partition(chr(10))[0]}" shows "{original.name}" any '
@@ -148,3 +201,4 @@ def _attach(scene: bpy.types.Scene, job: Job) -> None:
 
 
 TEXTURE = Kind("Texture edit", True, _install, _attach)
+SCENE_TEXTURE = Kind("Texture of the 3D edit", True, _install, _attach)

@@ -18,6 +18,8 @@ GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 SHAPES = {"MESH", "CURVE", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "CURVES", "EMPTY"}
 """What hides an object or can be mistaken for it; EMPTY for instances of collections."""
 UNLIT_BACKGROUND = (0.2, 0.2, 0.2)
+WIDEST = math.tan(math.radians(50))
+"""Of half a field of view, at most: a nearer camera sees too little of an object."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +80,47 @@ def poses_around(
         poses[number, :3, :3] = axes
         poses[number, :3, 3] = centre + distance * back
     return poses
+
+
+def poses_towards(
+    places: NDArray[np.float64], points: NDArray[np.float32], filled: float = 0.9
+) -> tuple[NDArray[np.float64], float]:
+    """Cameras at given places, turned towards an object, all with the field of view that the
+    nearest of them needs. Places within the object's bounds, or nearly so, are left out.
+
+    Args:
+        places: (N, 3), in world space.
+        points: (M, 3), the object's corners in world space.
+        filled: share of the image's side that the object takes up at most.
+
+    Returns:
+        float64 (n, 4, 4), camera to world, n at most N and maybe 0; x right, y up, looking along
+        -z. And the field of view of square images, in radians.
+    """
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    poses, widest = [], 0.0
+    for place in places:
+        back = place - centre
+        distance = np.linalg.norm(back)
+        if distance == 0:
+            continue
+        back /= distance
+        right = np.cross([0.0, 0.0, 1.0], back)
+        length = np.linalg.norm(right)
+        right = right / length if length > 1e-6 else np.array([1.0, 0.0, 0.0])
+        axes = np.stack([right, np.cross(back, right), back], axis=1)
+        across = (points - place) @ axes
+        ahead = -across[:, 2]
+        if ahead.min() <= 0:
+            continue
+        tangent = float((np.abs(across[:, :2]).max(axis=1) / ahead).max()) / filled
+        if tangent > WIDEST:
+            continue
+        widest = max(widest, tangent)
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = axes, place
+        poses.append(pose)
+    return np.reshape(np.array(poses), (-1, 4, 4)), 2 * math.atan(widest)
 
 
 def render_around(

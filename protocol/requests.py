@@ -88,8 +88,8 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request")
                 )
 
 
-class TextureRequest(msgspec.Struct, frozen=True, kw_only=True, tag="texture_request"):
-    """Edit the texture of a mesh where the instruction applies, by editing views of it.
+class MeshViews(msgspec.Struct, frozen=True, kw_only=True):
+    """A mesh, its texture, and renders of it: what every request about a texture has.
 
     World coordinates are the scene's own.
     """
@@ -111,6 +111,24 @@ class TextureRequest(msgspec.Struct, frozen=True, kw_only=True, tag="texture_req
     """float32 or float64 (V, 4, 4), rigid, as in PutView."""
     lit: bool
     """Whether the views show the mesh in light, or its bare texture."""
+
+    def __post_init__(self) -> None:
+        check_mesh(self.corners, self.uvs, self.occluders)
+        check_texture(self.texture, "texture")
+        check_shape(self.views, "views", ("uint8",), (None, None, None, 3))
+        if not 1 <= len(self.views) <= MAX_VIEWS:
+            raise ValueError(f"there are {len(self.views)} views; there must be 1 to {MAX_VIEWS}")
+        check_array(self.views[0], "views", "uint8", (3,))
+        real = ("float32", "float64")
+        check_shape(self.camera_to_world, "camera_to_world", real, (len(self.views), 4, 4))
+        fx, fy, *middle = self.intrinsics
+        if not (min(fx, fy) > 0 and all(map(math.isfinite, (fx, fy, *middle)))):
+            raise ValueError("intrinsics must be finite, and focal lengths above 0")
+
+
+class TextureRequest(MeshViews, frozen=True, kw_only=True, tag="texture_request"):
+    """Edit the texture of a mesh where the instruction applies, by editing views of it."""
+
     instruction: Instruction
     threshold: Unit | None = None
     """Relevance from which a texel is edited; None parts the relevance of all views together."""
@@ -127,19 +145,6 @@ class TextureRequest(msgspec.Struct, frozen=True, kw_only=True, tag="texture_req
     """How often each view is edited at most."""
     seed: Seed = 0
     """Fixes the order of the views, noise levels and noise."""
-
-    def __post_init__(self) -> None:
-        check_mesh(self.corners, self.uvs, self.occluders)
-        check_texture(self.texture, "texture")
-        check_shape(self.views, "views", ("uint8",), (None, None, None, 3))
-        if not 1 <= len(self.views) <= MAX_VIEWS:
-            raise ValueError(f"there are {len(self.views)} views; there must be 1 to {MAX_VIEWS}")
-        check_array(self.views[0], "views", "uint8", (3,))
-        real = ("float32", "float64")
-        check_shape(self.camera_to_world, "camera_to_world", real, (len(self.views), 4, 4))
-        fx, fy, *middle = self.intrinsics
-        if not (min(fx, fy) > 0 and all(map(math.isfinite, (fx, fy, *middle)))):
-            raise ValueError("intrinsics must be finite, and focal lengths above 0")
 
 
 class TrainSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="train_scene_request"):
@@ -198,8 +203,20 @@ class SceneMeshRequest(msgspec.Struct, frozen=True, kw_only=True, tag="scene_mes
     """Pixels of a side of the textures."""
 
 
+class SceneTextureRequest(MeshViews, frozen=True, kw_only=True, tag="scene_texture_request"):
+    """Bring what an edit of a capture's radiance field has changed into the texture of a mesh that
+    the capture shows. The views look from where the capture's cameras stand, or near there.
+    """
+
+    capture: CaptureId
+    edit: EditName
+    threshold: Unit | None = None
+    """Relevance from which a texel is edited, on the scale that is calibrated to the scene; None
+    takes that of the edit."""
+
+
 ImageRequest = RelevanceRequest | EditRequest
-SceneRequest = TrainSceneRequest | EditSceneRequest | SceneMeshRequest
+SceneRequest = TrainSceneRequest | EditSceneRequest | SceneMeshRequest | SceneTextureRequest
 Request = ImageRequest | TextureRequest | SceneRequest
 
 
@@ -380,6 +397,12 @@ class SceneMeshResult(msgspec.Struct, frozen=True, kw_only=True, tag="scene_mesh
             raise ValueError(f"faces must name vertices 0 to {len(self.vertices) - 1}")
 
 
+class SceneTextureResult(TextureResult, frozen=True, kw_only=True, tag="scene_texture_result"):
+    """The same, of the change that an edited radiance field has brought; `relevance` and
+    `threshold` are on the scale that is calibrated to the scene.
+    """
+
+
 ImageResult = RelevanceResult | EditResult
-SceneResult = TrainSceneResult | EditSceneResult | SceneMeshResult
+SceneResult = TrainSceneResult | EditSceneResult | SceneMeshResult | SceneTextureResult
 Result = ImageResult | TextureResult | SceneResult

@@ -7,7 +7,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 MAX_IMAGE_SIDE = 8192
 MIN_VIEWS, MAX_VIEWS = 3, 2000
 """Of one capture."""

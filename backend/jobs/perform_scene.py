@@ -1,4 +1,6 @@
-"""The jobs of one capture: training its radiance field, editing that, and making a mesh of it."""
+"""The jobs of one capture: training its radiance field, editing that, making a mesh of it, and
+bringing an edit into the texture of a mesh that is known.
+"""
 
 import dataclasses
 import shutil
@@ -7,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.editing import Editor
+from backend.jobs.perform_texture import mesh_and_views, texture_result
 from backend.jobs.scene_state import without_paths
 from backend.jobs.words import OnProgress, notes_on, time_left, with_time_left
 from backend.scenes import checkpoint, radiance_training
 from backend.scenes.config import EDIT_PRESETS, PRESETS, SceneEditConfig
+from backend.scenes.field_texture import field_edit, texture_from_field
+from backend.scenes.mesh_painting import PaintConfig
 from backend.scenes.scene import Camera, Scene
 from backend.scenes.scene_edit import SceneEdit
 from backend.scenes.scene_mesh import mesh_of_scene
@@ -25,6 +30,8 @@ from protocol.requests import (
     ScenePicture,
     SceneRequest,
     SceneResult,
+    SceneTextureRequest,
+    SceneTextureResult,
     TrainSceneRequest,
     TrainSceneResult,
 )
@@ -60,7 +67,9 @@ def perform_scene(
                 return _train(scene, request, on_progress)
             if isinstance(request, EditSceneRequest):
                 return _edit(editor, scene, request, on_progress)
-            return _mesh(scene, request, on_progress)
+            if isinstance(request, SceneMeshRequest):
+                return _mesh(scene, request, on_progress)
+            return _texture(scene, request, on_progress)
     except ValueError as error:
         raise ValueError(without_paths(f"{error}", folder)) from error
 
@@ -237,3 +246,17 @@ def _mesh(scene: Scene, request: SceneMeshRequest, on_progress: OnProgress) -> S
         threshold=None if edit is None else edit.threshold,
         notes=tuple(notes),
     )
+
+
+def _texture(
+    scene: Scene, request: SceneTextureRequest, on_progress: OnProgress
+) -> SceneTextureResult:
+    mesh, views = mesh_and_views(request)
+    made = texture_from_field(
+        mesh,
+        views,
+        field_edit(scene, request.edit, request.threshold),
+        PaintConfig(lit=request.lit),
+        with_time_left(on_progress),
+    )
+    return texture_result(SceneTextureResult, mesh, made, ())

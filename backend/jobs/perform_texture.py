@@ -1,13 +1,23 @@
 """The job of one texture: its edit in the UVs of a mesh that the client knows."""
 
+from typing import TypeVar
+
 import numpy as np
 
 from backend.editing import Editor
 from backend.jobs.words import OnProgress, notes_on, with_time_left
 from backend.scenes.lens import Intrinsics
-from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh, edited_share, rerender_difference
+from backend.scenes.mesh_edit import (
+    MeshEdit,
+    MeshEditConfig,
+    edit_mesh,
+    edited_share,
+    rerender_difference,
+)
 from backend.scenes.textured_mesh import MeshView, TexturedMesh
-from protocol.requests import TextureRequest, TextureResult
+from protocol.requests import MeshViews, TextureRequest, TextureResult
+
+Answer = TypeVar("Answer", bound=TextureResult)
 
 
 def perform_texture(
@@ -20,18 +30,10 @@ def perform_texture(
         FloatingPointError: the networks overflowed.
         torch.OutOfMemoryError: the device's memory does not suffice.
     """
-    mesh = TexturedMesh(
-        request.corners.astype(np.float64),
-        request.uvs.astype(np.float64),
-        request.texture,
-        request.occluders.astype(np.float64),
-    )
-    height, width = request.views.shape[1:3]
-    camera = Intrinsics(*request.intrinsics, width, height)
-    poses = request.camera_to_world.astype(np.float64)
+    mesh, views = mesh_and_views(request)
     edit = edit_mesh(
         mesh,
-        [MeshView(view, camera, pose) for view, pose in zip(request.views, poses, strict=True)],
+        views,
         request.instruction,
         editor,
         MeshEditConfig(
@@ -49,10 +51,36 @@ def perform_texture(
         with_time_left(on_progress),
     )
     notes = notes_on(editor, request.instruction, edit.applies)
+    return texture_result(TextureResult, mesh, edit, notes)
+
+
+def mesh_and_views(request: MeshViews) -> tuple[TexturedMesh, list[MeshView]]:
+    """What a request about a texture brings.
+
+    Raises:
+        ValueError: the mesh, a camera or the texture cannot be worked on; the text says why.
+    """
+    mesh = TexturedMesh(
+        request.corners.astype(np.float64),
+        request.uvs.astype(np.float64),
+        request.texture,
+        request.occluders.astype(np.float64),
+    )
+    height, width = request.views.shape[1:3]
+    camera = Intrinsics(*request.intrinsics, width, height)
+    poses = request.camera_to_world.astype(np.float64)
+    views = [MeshView(view, camera, pose) for view, pose in zip(request.views, poses, strict=True)]
+    return mesh, views
+
+
+def texture_result(
+    kind: type[Answer], mesh: TexturedMesh, edit: MeshEdit, notes: tuple[str, ...]
+) -> Answer:
+    """What is sent back of an edited texture; where nothing was edited, its notes say so."""
     if not edit.region.any():
         notes = (*notes, "Nothing was edited: no texel is that relevant. Lower the threshold.")
     apart = rerender_difference(edit)
-    return TextureResult(
+    return kind(
         texture=edit.texture,
         relevance=edit.relevance,
         region=edit.region,

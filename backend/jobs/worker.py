@@ -32,8 +32,8 @@ from protocol.messages import Cancel, Cancelled, Done, Failed, Progress, Submit
 from protocol.requests import (
     EditSceneRequest,
     ImageRequest,
+    MeshViews,
     Request,
-    TextureRequest,
     TrainSceneRequest,
 )
 
@@ -212,7 +212,7 @@ def _too_large(request: Request) -> str:
     if isinstance(request, ImageRequest):
         height, width = request.image.shape[:2]
         return f"on a {width}x{height} image: send a smaller one"
-    if isinstance(request, TextureRequest):
+    if isinstance(request, MeshViews):
         height, width = request.views.shape[1:3]
         return f"on views of {width}x{height}: render smaller ones"
     return "on this scene: choose a smaller preset, or send smaller views"

@@ -30,9 +30,8 @@ from backend.scenes.mesh_painting import (
 )
 from backend.scenes.mesh_texture import Composite
 from backend.scenes.radiance_field import Rendering
-from backend.scenes.scene import Relevance
+from backend.scenes.scene import Relevance, Scene
 from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh
-
 
 HIDING = 0.1
 """Share of the mesh's extent by which a field must be nearer than the mesh to hide it: as far as a
@@ -69,6 +68,27 @@ class FieldEdit:
     relevance: Relevance | None
     threshold: float
     applies: bool | None = None
+
+
+def field_edit(scene: Scene, name: str, threshold: float | None = None) -> FieldEdit:
+    """An edit of a scene by its name, from its own threshold or another one on.
+
+    Raises:
+        MeshError: it is not finished.
+        EditError: there is no such edit.
+        CheckpointError: it is damaged.
+    """
+    edit = scene.edited(name)
+    if not edit.finished:
+        raise MeshError(f"The edit {name} is not finished: let it come to its end first.")
+    return FieldEdit(
+        scene.capture,
+        edit.original_field,
+        edit.field,
+        edit.relevance,
+        edit.threshold if threshold is None else threshold,
+        edit.applies,
+    )
 
 
 def texture_from_field(
@@ -156,7 +176,7 @@ def _hidden(
     """
     samples = prepared.seen.samples
     mesh_depth = prepared.seen.depth[samples // 2 :: samples, samples // 2 :: samples]
-    rows, columns = np.indices(mesh_depth.shape)
-    rays = view.intrinsics.directions(np.stack([columns, rows], -1) + 0.5)
+    rows, columns = np.indices(mesh_depth.shape, np.float64) + 0.5
+    rays = view.intrinsics.directions(np.stack([columns, rows], -1))
     nearer: NDArray[np.bool_] = field_distance / np.linalg.norm(rays, axis=-1) < mesh_depth - slack
     return nearer

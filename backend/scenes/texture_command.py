@@ -140,23 +140,16 @@ def _from_field(
     options: argparse.Namespace, folder: MeshFolder, report: Report, on_progress: "OnProgress"
 ) -> "MeshEdit":
     """Takes over what an edit of a captured scene has changed."""
-    from backend.scenes.field_texture import FieldEdit, texture_from_field
+    from backend.scenes.field_texture import field_edit, texture_from_field
     from backend.scenes.mesh_painting import PaintConfig
     from backend.scenes.scene import Scene
 
     config = PaintConfig(lit=folder.lit)
     with report.stage("loading the scene"):
         scene = Scene.open(options.from_field, work=options.work, device=options.device)
-        edit = scene.edited(options.edit)
-        change = FieldEdit(
-            scene.capture,
-            edit.original_field,
-            edit.field,
-            edit.relevance,
-            edit.threshold if options.threshold is None else options.threshold,
-            edit.applies,
-        )
-    report.settings |= dataclasses.asdict(config) | {"instruction": edit.instruction}
+        change = field_edit(scene, options.edit, options.threshold)
+        instruction = scene.edited(options.edit).instruction
+    report.settings |= dataclasses.asdict(config) | {"instruction": instruction}
     with report.stage("editing"):
         return texture_from_field(folder.mesh, folder.views, change, config, on_progress)
 

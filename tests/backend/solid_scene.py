@@ -38,6 +38,7 @@ def make_solid(
             relevance=solid_relevance(scene.capture),
             threshold=0.5,
             applies=None,
+            finished=True,
         )
 
     monkeypatch.setattr(Scene, "field", property(lambda scene: SolidField(scene.capture, before)))

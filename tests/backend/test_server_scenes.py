@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from backend.editing import Editor
+from backend.scenes.field_texture import field_edit, texture_from_field
 from backend.scenes.lens import Intrinsics
 from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh
+from backend.scenes.mesh_painting import PaintConfig
+from backend.scenes.scene import Scene
+from backend.scenes.textured_mesh import MeshView, TexturedMesh
 from backend.scenes.work_lock import InUse, alone
 from protocol.client import Client, JobCancelled, ServerError
 from protocol.messages import (
@@ -25,12 +29,18 @@ from protocol.messages import (
     Progress,
     PutView,
 )
-from protocol.requests import EditSceneRequest, SceneMeshRequest, TextureRequest, TrainSceneRequest
+from protocol.requests import (
+    EditSceneRequest,
+    SceneMeshRequest,
+    SceneTextureRequest,
+    TextureRequest,
+    TrainSceneRequest,
+)
 from protocol.values import new_capture_id
 from tests.backend.test_capture_server import ask
 from tests.backend.test_mesh_edit import around, ball_mesh, two_halves, unlit_views
 from tests.backend.test_server import _child_of, running_server
-from tests.backend.tiny_capture import orbit_pose, trace
+from tests.backend.tiny_capture import SPHERES, orbit_pose, trace
 
 VIEWS, STEPS = 16, 150
 CAMERA = Intrinsics(31.2, 31.2, 12, 12, 24, 24)
@@ -319,7 +329,52 @@ def check_meshes(client, capture):
     assert (plain.edited_texture, plain.relevance_texture, plain.threshold) == (None, None, None)
 
 
-def test_an_edit_is_paused_gone_on_with_meshed_stacked_and_undone(client, trained):
+def scene_texture_request(capture):
+    """The large sphere of the scene, by renders of it alone."""
+    mesh = ball_mesh(two_halves(64))
+    (centre, radius, _) = SPHERES[0]
+    corners = mesh.corners * radius + np.array(centre)
+    views = [orbit_pose(2 * np.pi * index / 4, 0.5) for index in range(4)]
+    return SceneTextureRequest(
+        capture=capture,
+        edit="red",
+        corners=corners,
+        uvs=mesh.uvs,
+        occluders=mesh.occluders,
+        texture=mesh.texture,
+        views=np.stack([trace(pose, CAMERA)[0] for pose in views]),
+        intrinsics=(CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy),
+        camera_to_world=np.stack(views),
+        lit=False,
+    )
+
+
+def check_textures(client, folder):
+    """The edit "red" in a mesh's own texture: what the function itself makes of the server's data,
+    at the edit's threshold and at another one.
+    """
+    request = scene_texture_request(folder.name)
+    mesh = TexturedMesh(request.corners, request.uvs, request.texture, request.occluders)
+    pairs = zip(request.views, request.camera_to_world, strict=True)
+    views = [MeshView(image, CAMERA, pose) for image, pose in pairs]
+    change = field_edit(Scene.open(folder, device="cpu"), "red")
+    expected = texture_from_field(mesh, views, change, PaintConfig(lit=False))
+    events = []
+    result = client.run(request, events.append)
+    assert (result.texture == expected.texture).all()
+    assert (result.region == expected.region).all()
+    assert result.threshold == change.threshold
+    assert (result.texture[~result.region] == request.texture[~result.region]).all()
+    assert any(isinstance(event, Progress) and event.preview is not None for event in events)
+    none = client.run(msgspec.structs.replace(request, threshold=1.0))
+    assert none.threshold == 1.0
+    assert (none.relevance == result.relevance).all()
+    assert none.region.sum() < result.region.sum()
+    with pytest.raises(ServerError, match="no edit green"):
+        client.run(msgspec.structs.replace(request, edit="green"))
+
+
+def test_an_edit_is_paused_gone_on_with_meshed_stacked_and_undone(client, server, trained):
     def pause(event):
         if isinstance(event, Progress) and event.fraction > 0.15 / 12:  # one of 14 maps is kept
             client.cancel(event.job)
@@ -328,6 +383,8 @@ def test_an_edit_is_paused_gone_on_with_meshed_stacked_and_undone(client, traine
         client.run(edit_request(trained), pause)
     with pytest.raises(ServerError, match="The edit red is not finished"):
         client.run(SceneMeshRequest(capture=trained, edit="red"))
+    with pytest.raises(ServerError, match="The edit red is not finished"):
+        client.run(scene_texture_request(trained))
     (begun,) = client.scene(trained).edits
     assert (begun.name, begun.finished, begun.instruction) == ("red", False, INSTRUCTION)
     with pytest.raises(ServerError, match="edit red already, of another instruction"):
@@ -354,6 +411,7 @@ def test_an_edit_is_paused_gone_on_with_meshed_stacked_and_undone(client, traine
     assert not any(step_in(event) for event in again)
 
     check_meshes(client, trained)
+    check_textures(client, server[0] / "captures" / trained)
     stacked = edit_request(trained, name="blue", base="red", relevance=False)
     result = client.run(stacked)
     assert (result.edited_share, result.change_inside) == (None, None)  # there is no field for it

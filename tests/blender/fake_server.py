@@ -190,6 +190,9 @@ class FakeServer:
 
     def _done(self, job: str) -> Any:
         m, r, request = self.messages, self.requests, self.jobs[job]
+        if isinstance(request, r.SceneTextureRequest):
+            found = relevance_of(request.texture[..., :3])
+            return m.Done(job=job, result=self._texture(request, found, r.SceneTextureResult))
         if isinstance(request, r.SceneRequest):
             return m.Done(job=job, result=self.scenes.result(request))
         texture = isinstance(request, r.TextureRequest)
@@ -203,7 +206,7 @@ class FakeServer:
             "notes": (self.unseen,) if self.unseen else (),
         }
         if texture:
-            result = self._texture(request, relevance)
+            result = self._texture(request, relevance, r.TextureResult)
         elif isinstance(request, r.RelevanceRequest):
             result = r.RelevanceResult(spread=0.0, magnitude=1.0, **found)
         else:
@@ -213,12 +216,12 @@ class FakeServer:
             result = r.EditResult(image=image, mask=mask, threshold=threshold, **found)
         return m.Done(job=job, result=result)
 
-    def _texture(self, request: Any, relevance: np.ndarray) -> Any:
+    def _texture(self, request: Any, relevance: np.ndarray, kind: Any) -> Any:
         threshold = self.suggestion if request.threshold is None else request.threshold
         region = relevance >= np.float32(threshold)
         image = request.texture.copy()
         image[..., :3] = edited(request.texture[..., :3], region)
-        return self.requests.TextureResult(
+        return kind(
             texture=image,
             relevance=relevance,
             region=region,

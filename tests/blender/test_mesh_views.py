@@ -267,6 +267,33 @@ def test_cameras_see_all_of_it_and_as_large_as_asked(view_cameras: ModuleType, s
     assert apart.min() > 25, "no two look from the same side"
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_cameras_at_given_places_see_all_of_it(view_cameras: ModuleType, seed: int) -> None:
+    """The nearest as large as asked; one in its middle, one too near and one behind a wall of it
+    are left out, and one right above it is not.
+    """
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(-1, 1, (60, 3)).astype(np.float32) * (1, 3, 0.4) + 5
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    directions = rng.normal(size=(6, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    far = centre + directions * rng.uniform(8, 30, (6, 1))
+    above = centre + np.array([0, 0, 9])
+    bad = centre + np.array([[0, 0, 0], [0.1, 2.0, 0.1], [0, 0, 0.6]])
+    poses, field_of_view = view_cameras.poses_towards(np.array([*bad, *far, above]), points, 0.8)
+    np.testing.assert_allclose(poses[:, :3, 3], [*far, above])
+    shares = []
+    for pose in poses:
+        assert np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-9)
+        assert np.linalg.det(pose[:3, :3]) > 0
+        assert pose[2, 1] > -1e-9, "up is up"
+        local = (points - pose[:3, 3]) @ pose[:3, :3]
+        assert (local[:, 2] < 0).all()
+        shares.append(np.abs(local[:, :2] / local[:, 2:]).max() / math.tan(field_of_view / 2))
+    assert max(shares) == pytest.approx(0.8, rel=1e-5)
+    assert len(view_cameras.poses_towards(np.array(bad), points)[0]) == 0
+
+
 def test_unlit_views_show_the_textures_own_colours(
     view_cameras: ModuleType, mesh_texture: ModuleType, thing: bpy.types.Object
 ) -> None:

@@ -253,6 +253,72 @@ def test_nothing_in_the_region(
     assert "paint (edited)" not in bpy.data.images
 
 
+@pytest.mark.parametrize("cameras", ["AROUND", "FRAMES"])
+def test_a_3d_edit_goes_into_a_meshs_own_texture(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    server: FakeServer,
+    installed: str,
+    cameras: str,
+) -> None:
+    """Seen by views from the very places of the capture, however these were chosen."""
+    mesh_texture = importlib.import_module(f"{installed}.mesh_texture")
+    in_3d = scene.watch_your_steps.in_3d
+    in_3d.views, in_3d.size, in_3d.cameras = 5, 16, cameras
+    scene.frame_end = 5
+    camera = scene.camera
+    for frame in range(1, 6):
+        camera.location = (6 * np.cos(frame), 6 * np.sin(frame), 3)
+        camera.keyframe_insert("location", frame=frame)
+    scene.frame_set(2)
+    assert "no 3D edit yet" in refusal("bring_texture")
+    for operator in (OPS.capture_scene, OPS.train_scene, OPS.edit_scene):
+        operator()
+        connected.session.wait_for_job(scene, SECONDS)
+    original = node(thing).image
+    before = {name: value for name, value in state(scene).items() if name != "images"}
+    threshold = scene.watch_your_steps.texture.threshold
+    OPS.bring_texture()
+    connected.session.wait_for_job(scene, SECONDS)
+    after = {name: value for name, value in state(scene).items() if name != "images"}
+    assert after == before, "nothing of the scene has changed but the picture"
+    assert scene.watch_your_steps.texture.threshold == threshold, "it is on another scale"
+
+    request = submits(server)[-1].request
+    assert (request.capture, request.edit, request.threshold) == (in_3d.capture, in_3d.edit, None)
+    assert request.lit is False
+    views = server.scenes.captures[in_3d.capture].views
+    places = np.array([np.reshape(views[k].camera_to_world, (4, 4))[:3, 3] for k in range(5)])
+    np.testing.assert_allclose(request.camera_to_world[:, :3, 3], places[[0, 1, 3]], atol=1e-5)
+    assert request.views.shape == (3, 24, 24, 3)
+    shown_box = (request.views != request.views[:, :1, :1]).any(axis=-1).mean(axis=(1, 2))
+    assert shown_box.min() > 0.1, "each view shows the box, and the background around it"
+    assert np.array_equal(request.texture, noise(24, 32))
+    shown = node(thing).image
+    assert shown.name == "paint (edited)"
+    assert shown.watch_your_steps.instruction == "turn the ball blue"
+    region = relevance_of(noise(24, 32)) >= np.float32(0.4)
+    wanted = noise(24, 32)
+    wanted[..., :3] = edited(wanted[..., :3], region)
+    assert np.array_equal(pixels(mesh_texture, shown), wanted)
+    OPS.revert_texture()
+    assert node(thing).image == original
+
+    thing.scale = (90, 90, 90)  # all cameras are inside of it
+    bpy.context.view_layer.update()
+    assert "None of the capture's cameras sees" in refusal("bring_texture")
+    thing.data.materials.clear()
+    assert "no faces with an image texture" in refusal("bring_texture")
+    assert texture_requests(server) == 1
+
+
+def texture_requests(server: FakeServer) -> int:
+    """How many requests for a 3D edit's texture were sent."""
+    kind = server.requests.SceneTextureRequest
+    return sum(isinstance(one.request, kind) for one in submits(server))
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

@@ -26,6 +26,8 @@ from protocol.requests import (
     SceneMeshRequest,
     SceneMeshResult,
     ScenePicture,
+    SceneTextureRequest,
+    SceneTextureResult,
     TextureRequest,
     TextureResult,
     TrainSceneRequest,
@@ -57,18 +59,25 @@ def relevances(shape):
 
 
 @st.composite
-def texture_requests(draw):
+def mesh_views(draw):
     faces, others, views = draw(counts), draw(st.integers(0, 3)), draw(counts)
     real = draw(st.sampled_from([np.float32, np.float64]))
+    return {
+        "corners": draw(numbers(real, (faces, 3, 3))),
+        "uvs": draw(numbers(real, (faces, 3, 2))),
+        "occluders": draw(numbers(real, (others, 3, 3))),
+        "texture": draw(hnp.arrays(np.uint8, (*draw(sides), draw(st.sampled_from([3, 4]))))),
+        "views": draw(hnp.arrays(np.uint8, (views, *draw(sides), 3))),
+        "intrinsics": (draw(st.floats(0.1, 1e4)), draw(st.floats(0.1, 1e4)), 3.0, -2.5),
+        "camera_to_world": draw(numbers(real, (views, 4, 4))),
+        "lit": draw(st.booleans()),
+    }
+
+
+@st.composite
+def texture_requests(draw):
     return TextureRequest(
-        corners=draw(numbers(real, (faces, 3, 3))),
-        uvs=draw(numbers(real, (faces, 3, 2))),
-        occluders=draw(numbers(real, (others, 3, 3))),
-        texture=draw(hnp.arrays(np.uint8, (*draw(sides), draw(st.sampled_from([3, 4]))))),
-        views=draw(hnp.arrays(np.uint8, (views, *draw(sides), 3))),
-        intrinsics=(draw(st.floats(0.1, 1e4)), draw(st.floats(0.1, 1e4)), 3.0, -2.5),
-        camera_to_world=draw(numbers(real, (views, 4, 4))),
-        lit=draw(st.booleans()),
+        **draw(mesh_views()),
         instruction=draw(words),
         threshold=draw(st.none() | unit),
         relevance_seeds=tuple(draw(st.lists(seeds, min_size=1, max_size=4))),
@@ -80,7 +89,18 @@ def texture_requests(draw):
     )
 
 
+@st.composite
+def scene_texture_requests(draw):
+    return SceneTextureRequest(
+        **draw(mesh_views()),
+        capture=draw(ids),
+        edit=draw(names),
+        threshold=draw(st.none() | unit),
+    )
+
+
 scene_requests = st.one_of(
+    scene_texture_requests(),
     st.builds(
         TrainSceneRequest,
         capture=ids,
@@ -123,7 +143,7 @@ def test_requests_survive_the_wire(request_):
 @st.composite
 def texture_results(draw):
     size = draw(sides)
-    return TextureResult(
+    return draw(st.sampled_from([TextureResult, SceneTextureResult]))(
         texture=draw(hnp.arrays(np.uint8, (*size, draw(st.sampled_from([3, 4]))))),
         relevance=draw(relevances(size)),
         region=draw(hnp.arrays(np.bool_, size)),
@@ -262,17 +282,18 @@ def test_messages_about_scenes_survive_the_wire():
 EDIT = EditSceneRequest(capture=ID, name="red", instruction="make it red")
 TRAIN = TrainSceneRequest(capture=ID)
 MESH = SceneMeshRequest(capture=ID)
-TEXTURE = TextureRequest(
-    corners=np.zeros((2, 3, 3)),
-    uvs=np.zeros((2, 3, 2), np.float32),
-    occluders=np.zeros((0, 3, 3)),
-    texture=np.zeros((4, 4, 4), np.uint8),
-    views=np.zeros((3, 5, 6, 3), np.uint8),
-    intrinsics=(5.0, 5.0, 3.0, 2.5),
-    camera_to_world=np.zeros((3, 4, 4)),
-    lit=True,
-    instruction="make it red",
-)
+MESH_VIEWS = {
+    "corners": np.zeros((2, 3, 3)),
+    "uvs": np.zeros((2, 3, 2), np.float32),
+    "occluders": np.zeros((0, 3, 3)),
+    "texture": np.zeros((4, 4, 4), np.uint8),
+    "views": np.zeros((3, 5, 6, 3), np.uint8),
+    "intrinsics": (5.0, 5.0, 3.0, 2.5),
+    "camera_to_world": np.zeros((3, 4, 4)),
+    "lit": True,
+}
+TEXTURE = TextureRequest(**MESH_VIEWS, instruction="make it red")
+SCENE_TEXTURE = SceneTextureRequest(**MESH_VIEWS, capture=ID, edit="red")
 
 
 @pytest.mark.parametrize(
@@ -303,6 +324,10 @@ TEXTURE = TextureRequest(
         (TEXTURE, {"intrinsics": [5.0, 5.0, 3.0]}),
         (TEXTURE, {"intrinsics": [0.0, 5.0, 3.0, 2.5]}),
         (TEXTURE, {"intrinsics": [5.0, 5.0, math.inf, 2.5]}),
+        (SCENE_TEXTURE, {"intrinsics": [0.0, 5.0, 3.0, 2.5]}),
+        (SCENE_TEXTURE, {"edit": "../red"}),
+        (SCENE_TEXTURE, {"capture": "red"}),
+        (SCENE_TEXTURE, {"threshold": 1.5}),
     ],
 )
 def test_values_out_of_range_are_refused(request_, wrong):
@@ -332,8 +357,9 @@ def test_values_out_of_range_are_refused(request_, wrong):
     ],
 )
 def test_meshes_and_views_that_do_not_fit_are_refused(wrong, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        msgspec.structs.replace(TEXTURE, **wrong)
+    for request_ in (TEXTURE, SCENE_TEXTURE):
+        with pytest.raises(ValueError, match=sentence):
+            msgspec.structs.replace(request_, **wrong)
 
 
 def test_poses_that_are_no_numbers_are_refused():
