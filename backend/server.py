@@ -50,7 +50,7 @@ from protocol.messages import (
     Welcome,
 )
 from protocol.requests import Request, SceneRequest
-from protocol.values import PROTOCOL_VERSION
+from protocol.values import MAX_FRAME_BYTES, PROTOCOL_VERSION
 
 logger = logging.getLogger("backend.server")
 
@@ -193,7 +193,7 @@ class Server:
         self._router.linger = 1000
         self._router.ipv6 = "[" in bind
         self._router.router_mandatory = True  # sending to a client that has gone is an error
-        self._router.setsockopt(zmq.MAXMSGSIZE, codec.MAX_FRAME_BYTES)
+        self._router.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         self._router.setsockopt(zmq.HEARTBEAT_IVL, 5000)
         self._router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 30000)
         self._router.zap_domain = CLIENTS.encode()
@@ -312,7 +312,7 @@ class Server:
             native_size=self.loaded.native_size if self.loaded else 0,
             capabilities=CAPABILITIES,
             limits=Limits(
-                max_frame_bytes=codec.MAX_FRAME_BYTES,
+                max_frame_bytes=MAX_FRAME_BYTES,
                 max_queued_jobs=MAX_QUEUED_JOBS,
             ),
         )

@@ -1,6 +1,6 @@
 """All kinds of jobs by name; the names are saved in files."""
 
-from . import picture_jobs, scene_jobs, texture_jobs
+from . import film_jobs, picture_jobs, scene_jobs, texture_jobs
 from .jobs import Kind
 
 KINDS: dict[str, Kind] = {
@@ -12,4 +12,5 @@ KINDS: dict[str, Kind] = {
     "edit_scene": scene_jobs.EDIT_SCENE,
     "mesh": scene_jobs.MESH,
     "scene_texture": texture_jobs.SCENE_TEXTURE,
+    "scene_render": film_jobs.SCENE_RENDER,
 }

@@ -34,7 +34,13 @@ from .protocol.messages import (
     SceneState,
     Welcome,
 )
-from .protocol.requests import EditSceneResult, Request, Result, ScenePicture
+from .protocol.requests import (
+    EditSceneResult,
+    Request,
+    Result,
+    ScenePicture,
+    SceneRenderResult,
+)
 
 POLL_SECONDS = 0.03
 ANSWER_SECONDS = 3.0
@@ -309,6 +315,8 @@ def prepare(job: str, result: Result) -> Arrived:
             files[name] = encode_exr(value)
     if isinstance(result, EditSceneResult) and result.pictures:
         files["pictures"] = encode_png(side_by_side(result.pictures))
+    if isinstance(result, SceneRenderResult):
+        files |= {f"frame {number}": encode_png(one) for number, one in enumerate(result.frames)}
     return Arrived(job, result, files)
 
 

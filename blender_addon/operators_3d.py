@@ -5,7 +5,7 @@ made one by one by the timer.
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from . import scene_jobs, session, texture_edit
+from . import film_jobs, scene_jobs, session, texture_edit
 from .capture import CaptureError
 from .jobs import NewJob, SessionError
 from .operators import JobOperator, refuse
@@ -204,6 +204,28 @@ class WYS_OT_bring_texture(_SceneOperator):
         return scene_texture_job(context, _native_size(context.scene.watch_your_steps.texture.size))
 
 
+class WYS_OT_render_view(_SceneOperator):
+    """Render the edited scene, or where there is no edit the trained one, as the active camera sees it now, and show it over the camera's view"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.render_view"
+    bl_label = "Render View"
+
+    def job(self, context: bpy.types.Context) -> NewJob:
+        """Render it."""
+        return film_jobs.view_job(context.scene)
+
+
+class WYS_OT_render_frames(_SceneOperator):
+    """Render the edited scene by the active camera at every frame of the scene's range, into the scene's output folder"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.render_frames"
+    bl_label = "Render Frames"
+
+    def job(self, context: bpy.types.Context) -> NewJob:
+        """Render them."""
+        return film_jobs.film_job(context.scene)
+
+
 class WYS_OT_all_in_3d(_SceneOperator):
     """Do all four steps one after the other; what is there already is kept. A capture is made anew only where there is none"""  # noqa: E501  # a tooltip
 
@@ -296,6 +318,8 @@ CLASSES = (
     WYS_OT_edit_scene,
     WYS_OT_bring_mesh,
     WYS_OT_bring_texture,
+    WYS_OT_render_view,
+    WYS_OT_render_frames,
     WYS_OT_all_in_3d,
     WYS_OT_choose_scene_edit,
     WYS_OT_undo_scene_edit,

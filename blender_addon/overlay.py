@@ -23,6 +23,7 @@ NEEDED = {
     "MASK": ("render_image", "relevance_image"),
     "EDIT": ("render_image", "edit_image"),
     "COMPARE": ("render_image", "edit_image"),
+    "IN_3D": ("scene_image",),
 }
 
 VERTEX = """
@@ -143,6 +144,10 @@ class Overlay:
     def _draw_results(
         self, frame: Frame, settings: bpy.types.PropertyGroup, ui_scale: float
     ) -> None:
+        if settings.view == "IN_3D":
+            alone = gpu.texture.from_image(settings.scene_image)
+            self._draw(frame, VIEWS["EDIT"], (alone, alone, alone), settings, line=ui_scale)
+            return
         rendered = gpu.texture.from_image(settings.render_image)
         edited = gpu.texture.from_image(settings.edit_image) if settings.edit_image else rendered
         relevance = rendered

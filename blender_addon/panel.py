@@ -103,7 +103,8 @@ def _draw_hints(
         text = f'A result for the scene "{job.scene_name}" waits until {name} is opened again.'
         words.paragraph(layout, context, text, icon="INFO")
     if has_moved(context.scene):
-        text = "The camera has moved since this render: preview again to take a new one."
+        again = "Render View" if settings.view == "IN_3D" else "preview"
+        text = f"The camera has moved since this render: {again} again to take a new one."
         words.paragraph(layout, context, text, icon="INFO")
     if settings.relevance_image is not None and not results.is_current(context.scene):
         changed = settings.relevance_of != settings.instruction
@@ -114,7 +115,8 @@ def _draw_hints(
 
 def has_moved(scene: bpy.types.Scene) -> bool:
     """Whether the camera, its lens or the frame has changed since the shown render was taken."""
-    image = scene.watch_your_steps.render_image
+    settings = scene.watch_your_steps
+    image = settings.scene_image if settings.view == "IN_3D" else settings.render_image
     if image is None or scene.camera is None or VIEWPOINT not in image:
         return False
     return not np.allclose(image[VIEWPOINT], viewpoint(scene), atol=1e-4)
@@ -139,7 +141,7 @@ class WYS_PT_view(SidebarPanel, bpy.types.Panel):
         if view is not None and view.view_perspective != "CAMERA" and context.scene.camera:
             layout.operator("watch_your_steps.look_through_camera", icon="VIEW_CAMERA")
         column = layout.column(align=True)
-        for identifiers in (("RENDER", "RELEVANCE", "MASK"), ("EDIT", "COMPARE")):
+        for identifiers in (("RENDER", "RELEVANCE", "MASK"), ("EDIT", "COMPARE", "IN_3D")):
             row = column.row(align=True)
             for identifier in identifiers:
                 cell = row.row(align=True)

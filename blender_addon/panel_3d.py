@@ -14,7 +14,7 @@ PREVIEW_SCALE = 6.0
 PICTURES_SCALE = 9.0
 
 
-SCENE_JOBS = {"capture", "train", "edit_scene", "mesh", "scene_texture"}
+SCENE_JOBS = {"capture", "train", "edit_scene", "mesh", "scene_texture", "scene_render"}
 
 
 class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
@@ -98,6 +98,7 @@ class WYS_PT_scene_in_3d(SidebarPanel, bpy.types.Panel):
         _draw_training(layout.box(), context)
         _draw_edit(layout.box(), context)
         _draw_mesh(layout.box(), context)
+        _draw_film(layout.box(), context)
 
 
 def _draw_capture(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -207,6 +208,19 @@ def _draw_mesh(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
             "itself. Click on it: Numpad / shows it alone, and Texture above switches its picture."
         )
         words.paragraph(box, context, text, inset=24)
+
+
+def _draw_film(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    settings, in_3d = context.scene.watch_your_steps, context.scene.watch_your_steps.in_3d
+    _draw_title(box, "5  Look Through the Camera", False)
+    box.prop(settings, "max_side")
+    row = box.row(align=True)
+    row.enabled = bool(in_3d.field)
+    row.operator("watch_your_steps.render_view", icon="RENDER_STILL")
+    row.operator("watch_your_steps.render_frames", icon="RENDER_ANIMATION")
+    _draw_job(box, context, {"scene_render"})
+    if in_3d.film:
+        words.paragraph(box, context, in_3d.film, inset=24)
 
 
 def _draw_title(box: bpy.types.UILayout, text: str, done: bool) -> None:

@@ -43,6 +43,7 @@ VIEWS = (
     ("MASK", "Mask", "What Edit may change at the present threshold"),
     ("EDIT", "Edit", "The edited picture"),
     ("COMPARE", "Compare", "Render on the left, edit on the right"),
+    ("IN_3D", "3D Edit", "The edited scene in 3D, as Render View last saw it"),
 )
 
 
@@ -196,6 +197,7 @@ class SceneSettings(bpy.types.PropertyGroup):
     relevance_image: PointerProperty(name="Relevance", type=bpy.types.Image)
     mask_image: PointerProperty(name="Mask", type=bpy.types.Image)
     edit_image: PointerProperty(name="Edit", type=bpy.types.Image)
+    scene_image: PointerProperty(name="3D Edit", type=bpy.types.Image)
     picture: StringProperty(description="Identity of the render that the results belong to")
     relevance_of: StringProperty(description="Instruction that the relevance belongs to")
     relevance_by: StringProperty(description="Normalisation that the relevance was made with")

@@ -185,6 +185,7 @@ class SceneIn3D(bpy.types.PropertyGroup):
     field: StringProperty(description="What the backend said of the trained field")
     edit: StringProperty(description="The last edit's name at the backend")
     edit_of: StringProperty(description="The last edit's instruction")
+    film: StringProperty(description="Where the frames of the last film are")
     pictures: PointerProperty(
         name="Pictures of the Edit",
         description="One row a view: before, after, relevance",

@@ -69,7 +69,16 @@ def interrupted_capture(scene: bpy.types.Scene) -> NewJob:
 def forget_capture(scene: bpy.types.Scene) -> None:
     """Take a capture, and what the backend has made of it, out of the scene's settings."""
     in_3d = scene.watch_your_steps.in_3d
-    for name in ("capture", "plan", "views_planned", "views_sent", "sealed", "field", "edit"):
+    for name in (
+        "capture",
+        "plan",
+        "views_planned",
+        "views_sent",
+        "sealed",
+        "field",
+        "edit",
+        "film",
+    ):
         in_3d.property_unset(name)
     in_3d.edit_of = ""
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .messages import ClientMessage, Error, ServerMessage
-from .values import PROTOCOL_VERSION
+from .values import MAX_FRAME_BYTES, PROTOCOL_VERSION
 
 VERSION_PREFIX = b"wys/"
 VERSION_FRAME = VERSION_PREFIX + str(PROTOCOL_VERSION).encode()
@@ -26,7 +26,6 @@ DTYPES = {
 }
 MAX_HEADER_BYTES = 256 * 1024
 MAX_ARRAYS = 16
-MAX_FRAME_BYTES = 256 * 1024 * 1024
 
 Frame = bytes | memoryview
 Message = TypeVar("Message")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .values import (
     DEFAULT_NORMALISATION,
     DEFAULT_SEEDS,
+    MAX_FRAME_BYTES,
     MAX_IMAGE_SIDE,
     MAX_PICTURES,
     MAX_VIEWS,
@@ -21,6 +22,7 @@ from .values import (
     EditName,
     EditPreset,
     Guidance,
+    ImageSide,
     Instruction,
     Iterations,
     Normalisation,
@@ -215,8 +217,43 @@ class SceneTextureRequest(MeshViews, frozen=True, kw_only=True, tag="scene_textu
     takes that of the edit."""
 
 
+class SceneRenderRequest(msgspec.Struct, frozen=True, kw_only=True, tag="scene_render_request"):
+    """Render a capture's radiance field from cameras of the client's, as along a camera path."""
+
+    capture: CaptureId
+    edit: EditName | None = None
+    """The edit whose field is rendered; None for the capture's own."""
+    width: ImageSide
+    height: ImageSide
+    """Of every frame, in pixels."""
+    intrinsics: NDArray[np.float64]
+    """float64 (V, 4), of each frame in pixels: fx, fy, cx, cy, as in PutView; V at least 1."""
+    camera_to_world: NDArray[np.float64]
+    """float64 (V, 4, 4), rigid, as in PutView."""
+
+    def __post_init__(self) -> None:
+        check_shape(self.intrinsics, "intrinsics", ("float64",), (None, 4))
+        count = len(self.intrinsics)
+        check_shape(self.camera_to_world, "camera_to_world", ("float64",), (count, 4, 4))
+        if not (np.isfinite(self.intrinsics).all() and (self.intrinsics[:, :2] > 0).all()):
+            raise ValueError("intrinsics must be finite, and focal lengths above 0")
+        size = count * self.width * self.height * 3
+        if not 0 < size <= MAX_FRAME_BYTES:
+            raise ValueError(
+                f"{count} frames of {self.width}x{self.height} are asked for; there must be 1 at "
+                f"least, and at most {MAX_FRAME_BYTES >> 20} MiB of them: render fewer at a time, "
+                "or smaller ones"
+            )
+
+
 ImageRequest = RelevanceRequest | EditRequest
-SceneRequest = TrainSceneRequest | EditSceneRequest | SceneMeshRequest | SceneTextureRequest
+SceneRequest = (
+    TrainSceneRequest
+    | EditSceneRequest
+    | SceneMeshRequest
+    | SceneTextureRequest
+    | SceneRenderRequest
+)
 Request = ImageRequest | TextureRequest | SceneRequest
 
 
@@ -403,6 +440,20 @@ class SceneTextureResult(TextureResult, frozen=True, kw_only=True, tag="scene_te
     """
 
 
+class SceneRenderResult(msgspec.Struct, frozen=True, kw_only=True, tag="scene_render_result"):
+    """What the cameras of a SceneRenderRequest see of the field."""
+
+    frames: NDArray[np.uint8]
+    """uint8 (V, H, W, 3), sRGB, row 0 at the top; over black where the field is see-through and was
+    trained on views with alpha."""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_shape(self.frames, "frames", ("uint8",), (None, None, None, 3))
+
+
 ImageResult = RelevanceResult | EditResult
-SceneResult = TrainSceneResult | EditSceneResult | SceneMeshResult | SceneTextureResult
+SceneResult = (
+    TrainSceneResult | EditSceneResult | SceneMeshResult | SceneTextureResult | SceneRenderResult
+)
 Result = ImageResult | TextureResult | SceneResult

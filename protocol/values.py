@@ -8,6 +8,8 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 PROTOCOL_VERSION = 4
+MAX_FRAME_BYTES = 256 * 1024 * 1024
+"""Of one array in a message."""
 MAX_IMAGE_SIDE = 8192
 MIN_VIEWS, MAX_VIEWS = 3, 2000
 """Of one capture."""
@@ -22,6 +24,8 @@ JobId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 CaptureId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 EditName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
 """Of an edit of a scene: it names a folder."""
+ImageSide = Annotated[int, Meta(ge=1, le=MAX_IMAGE_SIDE)]
+"""Pixels."""
 Instruction = Annotated[str, Meta(min_length=1, max_length=1000)]
 Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
 Guidance = Annotated[float, Meta(ge=0.0, le=100.0)]

@@ -1,5 +1,5 @@
-"""The jobs of one capture: training its radiance field, editing that, making a mesh of it, and
-bringing an edit into the texture of a mesh that is known.
+"""The jobs of one capture: training its radiance field, editing that, making a mesh of it,
+bringing an edit into the texture of a mesh that is known, and rendering it.
 """
 
 import dataclasses
@@ -13,8 +13,10 @@ from backend.jobs.perform_texture import mesh_and_views, texture_result
 from backend.jobs.scene_state import without_paths
 from backend.jobs.words import OnProgress, notes_on, time_left, with_time_left
 from backend.scenes import checkpoint, radiance_training
+from backend.scenes.capture_checks import check_pose
 from backend.scenes.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.scenes.field_texture import field_edit, texture_from_field
+from backend.scenes.lens import Intrinsics
 from backend.scenes.mesh_painting import PaintConfig
 from backend.scenes.scene import Camera, Scene
 from backend.scenes.scene_edit import SceneEdit
@@ -28,6 +30,8 @@ from protocol.requests import (
     SceneMeshRequest,
     SceneMeshResult,
     ScenePicture,
+    SceneRenderRequest,
+    SceneRenderResult,
     SceneRequest,
     SceneResult,
     SceneTextureRequest,
@@ -69,7 +73,9 @@ def perform_scene(
                 return _edit(editor, scene, request, on_progress)
             if isinstance(request, SceneMeshRequest):
                 return _mesh(scene, request, on_progress)
-            return _texture(scene, request, on_progress)
+            if isinstance(request, SceneTextureRequest):
+                return _texture(scene, request, on_progress)
+            return _render(scene, request, on_progress)
     except ValueError as error:
         raise ValueError(without_paths(f"{error}", folder)) from error
 
@@ -218,10 +224,16 @@ def _changes(
     return float(region.mean()), inside, outside
 
 
-def _mesh(scene: Scene, request: SceneMeshRequest, on_progress: OnProgress) -> SceneMeshResult:
-    edit = None if request.edit is None else scene.edited(request.edit)
+def _finished(scene: Scene, name: str | None) -> SceneEdit | None:
+    """The edit of a name, where there is a name. Raises ValueError where it is not finished."""
+    edit = None if name is None else scene.edited(name)
     if edit is not None and not edit.finished:
         raise ValueError(f"The edit {edit.name} is not finished: let it come to its end first.")
+    return edit
+
+
+def _mesh(scene: Scene, request: SceneMeshRequest, on_progress: OnProgress) -> SceneMeshResult:
+    edit = _finished(scene, request.edit)
     report = with_time_left(on_progress)
     made = mesh_of_scene(
         scene,
@@ -260,3 +272,26 @@ def _texture(
         with_time_left(on_progress),
     )
     return texture_result(SceneTextureResult, mesh, made, ())
+
+
+def _render(
+    scene: Scene, request: SceneRenderRequest, on_progress: OnProgress
+) -> SceneRenderResult:
+    for number, pose in enumerate(request.camera_to_world):
+        if wrong := check_pose(pose):
+            raise ValueError(f"The camera pose of frame {number + 1} {wrong}.")
+    edit = _finished(scene, request.edit)
+    field = scene.field if edit is None else edit.field
+    report = with_time_left(on_progress)
+    width, height = request.width, request.height
+    count = len(request.camera_to_world)
+    frames = np.empty((count, height, width, 3), np.uint8)
+    for number, (pose, lens) in enumerate(
+        zip(request.camera_to_world, request.intrinsics, strict=True)
+    ):
+        shown = frames[number - 1] if number else None
+        report(f"Rendering frame {number + 1} of {count}", number / count, shown)
+        fx, fy, cx, cy = lens.tolist()
+        camera = Camera(pose, Intrinsics(fx, fy, cx, cy, width, height))
+        frames[number] = _pixels(scene.render(camera, field=field).rgb)
+    return SceneRenderResult(frames=frames)

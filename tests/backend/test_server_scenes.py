@@ -14,7 +14,7 @@ from backend.scenes.field_texture import field_edit, texture_from_field
 from backend.scenes.lens import Intrinsics
 from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh
 from backend.scenes.mesh_painting import PaintConfig
-from backend.scenes.scene import Scene
+from backend.scenes.scene import Camera, Scene
 from backend.scenes.textured_mesh import MeshView, TexturedMesh
 from backend.scenes.work_lock import InUse, alone
 from protocol.client import Client, JobCancelled, ServerError
@@ -32,6 +32,7 @@ from protocol.messages import (
 from protocol.requests import (
     EditSceneRequest,
     SceneMeshRequest,
+    SceneRenderRequest,
     SceneTextureRequest,
     TextureRequest,
     TrainSceneRequest,
@@ -374,6 +375,39 @@ def check_textures(client, folder):
         client.run(msgspec.structs.replace(request, edit="green"))
 
 
+def check_renders(client, folder):
+    """Frames of the edit and of the field, each by a lens of its own: what the scene itself shows;
+    of the edit "red" another picture than of the field.
+    """
+    poses = [orbit_pose(azimuth, 0.5) for azimuth in (0.3, 2.0)]
+    lenses = [(40.0, 40.0, 20.0, 15.0), (60.0, 58.0, 18.5, 16.0)]
+    request = SceneRenderRequest(
+        capture=folder.name,
+        edit="red",
+        width=40,
+        height=30,
+        intrinsics=np.array(lenses),
+        camera_to_world=np.stack(poses),
+    )
+    events = []
+    edited = client.run(request, events.append).frames
+    plain = client.run(msgspec.structs.replace(request, edit=None)).frames
+    scene = Scene.open(folder, device="cpu")
+    for frames, field in ((edited, scene.edited("red").field), (plain, None)):
+        assert frames.shape == (2, 30, 40, 3)
+        for frame, pose, lens in zip(frames, poses, lenses, strict=True):
+            seen = scene.render(Camera(pose, Intrinsics(*lens, 40, 30)), field=field).rgb
+            assert np.abs(frame - 255 * seen).max() <= 0.51
+    assert (edited != plain).any()
+    assert any(isinstance(event, Progress) and event.preview is not None for event in events)
+    mirrored = request.camera_to_world.copy()
+    mirrored[1, :3, 0] *= -1
+    with pytest.raises(ServerError, match="The camera pose of frame 2 is mirrored"):
+        client.run(msgspec.structs.replace(request, camera_to_world=mirrored))
+    with pytest.raises(ServerError, match="no edit green"):
+        client.run(msgspec.structs.replace(request, edit="green"))
+
+
 def test_an_edit_is_paused_gone_on_with_meshed_stacked_and_undone(client, server, trained):
     def pause(event):
         if isinstance(event, Progress) and event.fraction > 0.15 / 12:  # one of 14 maps is kept
@@ -412,6 +446,7 @@ def test_an_edit_is_paused_gone_on_with_meshed_stacked_and_undone(client, server
 
     check_meshes(client, trained)
     check_textures(client, server[0] / "captures" / trained)
+    check_renders(client, server[0] / "captures" / trained)
     stacked = edit_request(trained, name="blue", base="red", relevance=False)
     result = client.run(stacked)
     assert (result.edited_share, result.change_inside) == (None, None)  # there is no field for it

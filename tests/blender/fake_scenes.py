@@ -110,6 +110,12 @@ class FakeScenes:
                 change_inside=0.3,
                 change_outside=0.01,
             )
+        if isinstance(request, r.SceneRenderRequest):
+            shape = (len(request.intrinsics), request.height, request.width, 3)
+            frames = np.zeros(shape, np.uint8)
+            frames += np.arange(shape[0], dtype=np.uint8)[:, None, None, None] + 1
+            frames[:, 0, 0] = 250  # the picture's first row
+            return r.SceneRenderResult(frames=frames)
         uvs = (CORNERS[FACES][..., :2] + 1) / 2
         edited = request.edit is not None
         return r.SceneMeshResult(

@@ -91,6 +91,18 @@ def test_a_scene_is_captured_trained_and_edited(ready: SimpleNamespace) -> None:
     (edit,) = session.scene_state(scene).edits
     assert (edit.name, edit.finished) == (in_3d.edit, True)
     assert "Mesh failed: " in refused(ready, "bring_mesh"), "so short a training shows nothing yet"
+    settings.max_side = 24
+    OPS.render_view()
+    session.wait_for_job(scene, JOB_SECONDS)
+    assert ready.pictures.read_rgb(settings.scene_image).shape == (18, 24, 3)
+    thing = bpy.data.objects["ball"]
+    image = painted(thing, np.full((32, 32, 4), (200, 25, 25, 255), np.uint8))
+    image.pack()
+    bpy.context.view_layer.objects.active = thing
+    settings.texture.views, settings.texture.size, settings.texture.lit = 2, 24, False
+    words = brought_or_refused(ready, "bring_texture")
+    shown = next(node for node in thing.active_material.node_tree.nodes if node.type == "TEX_IMAGE")
+    assert shown.image == image if "Nothing was edited" in words else shown.image != image
     assert "Watch Your Steps" not in bpy.data.collections
     OPS.undo_scene_edit()
     session.wait(lambda: in_3d.edit == "", JOB_SECONDS)
@@ -119,6 +131,16 @@ def test_a_capture_is_sent_checked_and_kept(ready: SimpleNamespace, demo: Server
     assert "place" in refused(ready, "capture_scene")
     OPS.drop_capture()
     session.wait(lambda: in_3d.capture == "", JOB_SECONDS)
+
+
+def brought_or_refused(addon: SimpleNamespace, operator: str) -> str:
+    """Nothing where the job of an operator ends well, else the sentence that refuses it."""
+    getattr(OPS, operator)()
+    try:
+        addon.session.wait_for_job(bpy.context.scene, JOB_SECONDS)
+    except addon.session.SessionError as error:
+        return str(error)
+    return ""
 
 
 def refused(addon: SimpleNamespace, operator: str) -> str:

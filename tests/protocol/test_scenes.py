@@ -26,6 +26,8 @@ from protocol.requests import (
     SceneMeshRequest,
     SceneMeshResult,
     ScenePicture,
+    SceneRenderRequest,
+    SceneRenderResult,
     SceneTextureRequest,
     SceneTextureResult,
     TextureRequest,
@@ -99,8 +101,23 @@ def scene_texture_requests(draw):
     )
 
 
+@st.composite
+def render_requests(draw):
+    count = draw(counts)
+    lenses = hnp.arrays(np.float64, (count, 4), elements=st.floats(0.1, 1e4))
+    return SceneRenderRequest(
+        capture=draw(ids),
+        edit=draw(st.none() | names),
+        width=draw(st.integers(1, 8192)),
+        height=draw(st.integers(1, 500)),
+        intrinsics=draw(lenses),
+        camera_to_world=draw(numbers(np.float64, (count, 4, 4))),
+    )
+
+
 scene_requests = st.one_of(
     scene_texture_requests(),
+    render_requests(),
     st.builds(
         TrainSceneRequest,
         capture=ids,
@@ -184,6 +201,13 @@ def mesh_results(draw):
 results = st.one_of(
     texture_results(),
     mesh_results(),
+    st.builds(
+        SceneRenderResult,
+        frames=st.tuples(counts, sides).flatmap(
+            lambda size: hnp.arrays(np.uint8, (size[0], *size[1], 3))
+        ),
+        notes=notes,
+    ),
     st.builds(
         TrainSceneResult,
         steps=st.integers(0, 10**6),
@@ -294,6 +318,13 @@ MESH_VIEWS = {
 }
 TEXTURE = TextureRequest(**MESH_VIEWS, instruction="make it red")
 SCENE_TEXTURE = SceneTextureRequest(**MESH_VIEWS, capture=ID, edit="red")
+RENDER = SceneRenderRequest(
+    capture=ID,
+    width=512,
+    height=256,
+    intrinsics=np.ones((2, 4)),
+    camera_to_world=np.zeros((2, 4, 4)),
+)
 
 
 @pytest.mark.parametrize(
@@ -328,6 +359,10 @@ SCENE_TEXTURE = SceneTextureRequest(**MESH_VIEWS, capture=ID, edit="red")
         (SCENE_TEXTURE, {"edit": "../red"}),
         (SCENE_TEXTURE, {"capture": "red"}),
         (SCENE_TEXTURE, {"threshold": 1.5}),
+        (RENDER, {"width": 0}),
+        (RENDER, {"height": 8193}),
+        (RENDER, {"edit": "../red"}),
+        (RENDER, {"capture": "red"}),
     ],
 )
 def test_values_out_of_range_are_refused(request_, wrong):
@@ -360,6 +395,22 @@ def test_meshes_and_views_that_do_not_fit_are_refused(wrong, sentence):
     for request_ in (TEXTURE, SCENE_TEXTURE):
         with pytest.raises(ValueError, match=sentence):
             msgspec.structs.replace(request_, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"intrinsics": np.ones((3, 4))}, "camera_to_world must have the shape 3x4x4"),
+        ({"intrinsics": np.ones((2, 4), np.float32)}, "intrinsics must be float64"),
+        ({"intrinsics": np.array([[1, 1, 0, 0], [0, 1, 0, 0.0]])}, "focal lengths above 0"),
+        ({"intrinsics": np.array([[1, 1, 0, 0], [1, 1, 0, np.inf]])}, "must be finite"),
+        ({"intrinsics": np.ones((0, 4)), "camera_to_world": np.zeros((0, 4, 4))}, "0 frames"),
+        ({"width": 8192, "height": 8192}, "2 frames of 8192x8192 .* at most 256 MiB"),
+    ],
+)
+def test_renders_that_cannot_be_are_refused(wrong, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        msgspec.structs.replace(RENDER, **wrong)
 
 
 def test_poses_that_are_no_numbers_are_refused():
