@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import get_args
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
@@ -60,12 +61,7 @@ POLL_MS = 100
 STOP_SECONDS = 10
 """That the worker has to write its checkpoint when the server is stopped."""
 CAPABILITIES = (
-    "relevance_request",
-    "edit_request",
-    "texture_request",
-    "train_scene_request",
-    "edit_scene_request",
-    "scene_mesh_request",
+    *(str(kind.__struct_config__.tag) for kind in get_args(Request)),
     "captures",
     "scenes",
 )

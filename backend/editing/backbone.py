@@ -105,7 +105,7 @@ class Backbone:
         They are the mode of the posterior, which IP2P was trained on as image condition; times
         `scaling` they are E(I), float32.
         """
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+        pixels = torch.tensor(image).permute(2, 0, 1)[None]
         normalised = pixels.to(self.device, self.vae.dtype) / 127.5 - 1.0
         latents: Tensor = self.vae.encode(normalised).latent_dist.mode().float()
         return latents

@@ -193,9 +193,6 @@ class SceneEditConfig:
     first_level: float | None = None
     """Level of each view's first edit; None draws it as all others are. With few edits of each view
     the highest level is the right one: from a lower one, little of the edit appears."""
-    anneal: float = 1.0
-    """Factor on the upper end of the range after every round of all views: below 1, later edits
-    change less, and the views come to agree."""
     steps: int = 20
     """Denoising steps of one view's edit."""
     text_guidance: float = 7.5

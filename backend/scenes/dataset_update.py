@@ -266,7 +266,7 @@ class DatasetUpdate:
         order = np.random.default_rng([config.seed, number, 0]).permutation(views)
         random = np.random.default_rng([config.seed, count, 1])
         low, high = config.noise_range
-        level = low + (high - low) * config.anneal**number * random.random()
+        level = low + (high - low) * random.random()
         if number == 0 and config.first_level is not None:
             level = config.first_level
         return int(order[place]), int(random.integers(2**31)), float(level)

@@ -33,7 +33,6 @@ QUICK = SceneEditConfig(
     iterations=20,
     edit_every=2,
     first_level=0.9,
-    anneal=0.5,
     steps=2,
     relevance_seeds=(0, 1),
     relevance_field=RelevanceConfig(iterations=30, rays=256, levels=3, log2_table_size=10),
@@ -225,9 +224,7 @@ def test_views_of_two_sizes_are_edited_and_mapped_in_batches_of_their_own(
 
 
 def test_the_papers_levels_are_drawn_from_all_of_the_range(scene: Scene, editor: Editor) -> None:
-    config = dataclasses.replace(
-        QUICK, first_level=None, anneal=1.0, iterations=50, relevance=False
-    )
+    config = dataclasses.replace(QUICK, first_level=None, iterations=50, relevance=False)
     levels = [view.noise_level for view in scene.edit(INSTRUCTION, editor, config=config).views]
     assert len(levels) == 23  # due every 2 of 50 steps, the last tenth left out
     assert 0.02 <= min(levels) < 0.3
@@ -278,9 +275,7 @@ def test_a_stopped_edit_goes_on_bit_for_bit(
     views_at_once: int,
 ) -> None:
     maps_in_batches_of(2, monkeypatch)
-    config = dataclasses.replace(
-        QUICK, noise_range=(0.3, 0.9), anneal=1.0, views_at_once=views_at_once
-    )
+    config = dataclasses.replace(QUICK, noise_range=(0.3, 0.9), views_at_once=views_at_once)
     stops = 0
 
     def stop(words: str, share: float, picture: object) -> None:

@@ -96,6 +96,8 @@ def test_welcome_names_model_device_and_capabilities(server, tiny_model):
         "train_scene_request",
         "edit_scene_request",
         "scene_mesh_request",
+        "scene_texture_request",
+        "scene_render_request",
         "captures",
         "scenes",
     }
