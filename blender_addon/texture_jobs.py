@@ -86,9 +86,10 @@ def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     poses, field_of_view = poses_towards(places, read.corners.reshape(-1, 3))
     if not len(poses):
         raise SessionError(f'None of the capture\'s cameras sees "{thing.name}" as a whole.')
-    make = partial(SceneTextureRequest, lit=texture.lit, capture=in_3d.capture, edit=in_3d.edit)
+    # the capture shows the scene's light, by the scene's view transform: so must the views
+    make = partial(SceneTextureRequest, lit=True, capture=in_3d.capture, edit=in_3d.edit)
     size = texture.size or native_size
-    views = _Views(thing.name, read, poses, field_of_view, size, texture.lit, make)
+    views = _Views(thing.name, read, poses, field_of_view, size, True, make, as_captured=True)
     return _new_job(scene, "scene_texture", in_3d.edit_of, thing, views)
 
 
@@ -122,6 +123,8 @@ class _Views:
     lit: bool
     make: "partial[TextureRequest] | partial[SceneTextureRequest]"
     """The request, of a mesh and its views."""
+    as_captured: bool = False
+    """As for `render_around`."""
     _taken: list[ObjectViews] = field(default_factory=list)
 
     def step(
@@ -158,6 +161,7 @@ class _Views:
             self.size,
             self.field_of_view,
             self.lit,
+            as_captured=self.as_captured,
         )
         job.preview = taken.images[0]
         self._taken.append(taken)

@@ -132,6 +132,7 @@ def render_around(
     field_of_view: float,
     lit: bool,
     on_view: Callable[[int, int], None] | None = None,
+    as_captured: bool = False,
 ) -> ObjectViews:
     """Render an object alone from given cameras. The scene is as before afterwards.
 
@@ -144,6 +145,8 @@ def render_around(
         field_of_view: in radians.
         lit: whether to show it in the scene's light by the scene's engine, through the view
             transform "Standard", or its bare texture.
+        as_captured: whether colours are shown as captures of the scene show them, by its own view
+            transform; otherwise by "Standard", which the backend can undo exactly.
         on_view: called before every render with its number from 0 and how many there are; what it
             raises ends the work.
 
@@ -165,11 +168,11 @@ def render_around(
             for other in scene.objects:
                 if other.type in SHAPES:
                     stack.enter_context(changed(other, hide_render=other != thing))
-            view = scene.view_settings
-            values = {"view_transform": "Standard", "look": "None", "use_curve_mapping": False}
-            plain = {} if lit else {"exposure": 0.0, "gamma": 1.0}
-            stack.enter_context(changed(view, **values, **plain))
-            stack.enter_context(changed(scene.display_settings, display_device="sRGB"))
+            if not as_captured:
+                values = {"view_transform": "Standard", "look": "None", "use_curve_mapping": False}
+                plain = {} if lit else {"exposure": 0.0, "gamma": 1.0}
+                stack.enter_context(changed(scene.view_settings, **values, **plain))
+                stack.enter_context(changed(scene.display_settings, display_device="sRGB"))
             stack.enter_context(
                 changed(
                     render,

@@ -5,9 +5,13 @@ field that was trained on a capture of the mesh. From each view
 
     what the edit changed  =  render of the edited field - render of the field before it
 
-is painted onto the mesh, inside the region that the relevance field says. Both renders blur alike
-what a field cannot resolve, so that the texture keeps its detail. A field shows the whole scene:
-where something else stands before the mesh there, the view says nothing of it.
+is painted onto the mesh. Both renders blur alike what a field cannot resolve, so that the texture
+keeps its detail. They show the mesh in the light of the whole scene, which may be darker than that
+of the mesh's own render: both are brought to the latter's first. Where something else stands before
+the mesh in the field, the view says nothing of it.
+
+The region is what the relevance field says at the mesh's own surface. Rendered relevance would mix,
+along the mesh's outlines, with that of what lies behind.
 """
 
 from collections.abc import Sequence
@@ -15,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -25,14 +30,19 @@ from backend.scenes.mesh_painting import (
     PaintConfig,
     Painting,
     PreparedView,
+    evened_shade,
     prepare_views,
     spread_to_margin,
+    to_linear,
+    to_srgb,
 )
 from backend.scenes.mesh_texture import Composite
 from backend.scenes.radiance_field import Rendering
 from backend.scenes.scene import Relevance, Scene
 from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh
 
+AT_ONCE = 1 << 16
+"""Places whose relevance is asked for at once."""
 HIDING = 0.1
 """Share of the mesh's extent by which a field must be nearer than the mesh to hide it: as far as a
 trained field's depth may be off."""
@@ -40,6 +50,10 @@ trained field's depth may be off."""
 
 class RenderedField(Protocol):
     """What is asked of a field: a `RadianceField` has it. In box coordinates."""
+
+    @property
+    def device(self) -> torch.device:
+        """Of its parameters."""
 
     def render(
         self,
@@ -124,24 +138,26 @@ def texture_from_field(
     report("Finding what each view shows", 0.0, None)
     prepared = prepare_views(mesh, views, config)
     scale, shift = edit.capture.box_scale, edit.capture.to_box[:3, 3]
-    seen_relevance, edited, shown = [], [], []
+    edited, shown = [], []
     for number, view in enumerate(views):
         words = f"Rendering the fields from view {number + 1} of {len(views)}"
         report(words, (1 + number) / total, view.image)
         pose = view.camera_to_world.copy()
         pose[:3, 3] = pose[:3, 3] * scale + shift
-        before = edit.before.render(pose, view.intrinsics, edit.relevance.field.composite)
+        before = edit.before.render(pose, view.intrinsics)
         after = edit.after.render(pose, view.intrinsics)
-        assert before.relevance is not None
         hidden = _hidden(prepared[number], view, before.depth / scale, HIDING * mesh.extent)
         hidden = ndimage.binary_dilation(hidden, iterations=max(1, round(config.border)))
         confidence = np.where(hidden, np.float32(0), prepared[number].confidence)
         prepared[number] = replace(prepared[number], confidence=confidence)
         shown.append(~hidden)
-        seen_relevance.append(edit.relevance.calibration.of(before.relevance))
-        change = (after.rgb.astype(np.float64) - before.rgb) * 255
+        was, now = to_linear(before.rgb), to_linear(after.rgb)
+        own = prepared[number]
+        light = evened_shade(own.original, was, own.seen.coverage * ~hidden, config.shade_blur)
+        change = (to_srgb(light * now) - to_srgb(light * was)) * 255
         edited.append(np.rint((view.image + change).clip(0, 255)).astype(np.uint8))
-    relevance, seen = gather_relevance(mesh, prepared, seen_relevance, config)
+    relevance = relevance_at_surface(mesh, edit)
+    _, seen = gather_relevance(mesh, prepared, [view.confidence for view in prepared], config)
     painting = Painting(mesh, prepared, seen & (relevance >= edit.threshold), config)
     edits = []
     for number, view in enumerate(views):
@@ -168,6 +184,24 @@ def texture_from_field(
     )
 
 
+def relevance_at_surface(mesh: TexturedMesh, edit: FieldEdit) -> NDArray[np.float32]:
+    """What the relevance field of an edit says at each texel's place on the mesh, float32 (T, S) in
+    0..1 on the calibrated scale, 0 for texels that lie on no face.
+    """
+    assert edit.relevance is not None
+    capture, surface = edit.capture, mesh.surface
+    places = surface.position * capture.box_scale + capture.to_box[:3, 3]
+    found = np.zeros(mesh.size, np.float32)
+    device = edit.before.device
+    for part in np.array_split(np.arange(len(places)), -(-len(places) // AT_ONCE)):
+        positions = torch.from_numpy(places[part]).float().to(device)[:, None]
+        with torch.inference_mode():
+            values = edit.relevance.field.composite(positions, torch.ones_like(positions[..., :1]))
+        texels = surface.texel[part]
+        found.reshape(-1)[texels] = edit.relevance.calibration.of(values[:, 0].cpu().numpy())
+    return found
+
+
 def _hidden(
     prepared: PreparedView, view: MeshView, field_distance: NDArray[np.float32], slack: float
 ) -> NDArray[np.bool_]:
@@ -179,4 +213,4 @@ def _hidden(
     rows, columns = np.indices(mesh_depth.shape, np.float64) + 0.5
     rays = view.intrinsics.directions(np.stack([columns, rows], -1))
     nearer: NDArray[np.bool_] = field_distance / np.linalg.norm(rays, axis=-1) < mesh_depth - slack
-    return nearer
+    return nearer & np.isfinite(mesh_depth)

@@ -92,7 +92,7 @@ def prepare_views(
     Raises:
         MeshError: no view shows the mesh.
     """
-    texture = _linear(_floats(mesh.texture[..., :3]))
+    texture = to_linear(_floats(mesh.texture[..., :3]))
     prepared = []
     for view in views:
         seen = see_texture(mesh, view, config.samples, config.border)
@@ -102,7 +102,7 @@ def prepare_views(
         shade = np.ones_like(plain[..., :1])
         confidence = seen.confidence
         if config.lit:
-            shade = _shade(original, plain, seen.coverage, config.shade_blur)
+            shade = evened_shade(original, plain, seen.coverage, config.shade_blur)
             # Little light leaves little colour, and burnt-out pixels none.
             usual = np.median(shade[seen.coverage > 0]) if len(seen.pixel) else 1.0
             bright = shade[..., 0] / usual
@@ -153,7 +153,7 @@ class Painting:
         self.changes = np.zeros((len(self._texels), 3), np.float32)
         # The texture as it is now, linear, and its texels that follow the region's.
         self._original = _floats(mesh.texture[..., :3])
-        self._texture = _linear(self._original)
+        self._texture = to_linear(self._original)
         follows = self._number[self.source.clip(0)]
         self._painted = np.flatnonzero((self.source >= 0) & (follows >= 0))
         self._follows = follows[self._painted]
@@ -169,7 +169,7 @@ class Painting:
         """uint8 (H, W, 3): a view with the texture as it is now; without changes the original."""
         view = self.views[index]
         now = view.seen.render(self._texture) / view.seen.coverage.clip(1e-6, None)[..., None]
-        change = _encoded(now * view.shade) - _encoded(view.plain * view.shade)
+        change = to_srgb(now * view.shade) - to_srgb(view.plain * view.shade)
         image = view.original + change * view.seen.coverage[..., None]
         changed = self.masks[index] | (np.abs(change).max(axis=2) > 1 / 512)
         return np.where(changed[..., None], _bytes(image), view.image)
@@ -177,9 +177,9 @@ class Painting:
     def write(self, index: int, edited: NDArray[np.uint8]) -> None:
         """Take a view's edit, uint8 (H, W, 3), into the texture in place of its earlier one."""
         view, (seen, number) = self.views[index], self._seen[index]
-        lit = _encoded(view.plain * view.shade)
+        lit = to_srgb(view.plain * view.shade)
         edited_lit = (lit + _floats(edited) - view.original).clip(0, 1)
-        change = _encoded(_linear(edited_lit) / view.shade) - _encoded(_linear(lit) / view.shade)
+        change = to_srgb(to_linear(edited_lit) / view.shade) - to_srgb(to_linear(lit) / view.shade)
         counts = (view.confidence * self.masks[index])[..., None]
         taken = sample(np.concatenate([change * counts, counts], axis=-1), view.surface.point[seen])
         taken *= view.surface.weight[seen, None]
@@ -216,7 +216,7 @@ class Painting:
 
     def _set(self, changes: Floats) -> None:
         self.changes = changes
-        self._texture.reshape(-1, 3)[self._painted] = _linear(self._colours().clip(0, 1))
+        self._texture.reshape(-1, 3)[self._painted] = to_linear(self._colours().clip(0, 1))
 
     def _colours(self) -> Floats:
         """(P, 3): what the region's texels and those that follow them are now, sRGB."""
@@ -257,7 +257,7 @@ def nearest_on_mesh(
     return targets[found], sources[nearest[found]]
 
 
-def _shade(
+def evened_shade(
     original: Floats,
     plain: Floats,
     coverage: Floats,
@@ -270,7 +270,7 @@ def _shade(
     width = blur * coverage.shape[0]
     lit, unlit = (
         ndimage.gaussian_filter(inner * (colours @ LUMINANCE), width)
-        for colours in (_linear(original), plain)
+        for colours in (to_linear(original), plain)
     )
     shade = np.where(unlit > 1e-6, lit / unlit.clip(1e-6, None), 1.0)
     return shade.clip(*SHADES)[..., None].astype(np.float32)
@@ -281,14 +281,14 @@ def _floats(image: NDArray[np.uint8]) -> Floats:
     return image.astype(np.float32) * np.float32(1 / 255)
 
 
-def _linear(srgb: Floats) -> Floats:
+def to_linear(srgb: Floats) -> Floats:
     """sRGB 0..1 to linear light (IEC 61966-2-1)."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(
         np.float32
     )
 
 
-def _encoded(linear: Floats) -> Floats:
+def to_srgb(linear: Floats) -> Floats:
     """Linear light to sRGB 0..1; what is brighter than white is white."""
     linear = linear.clip(0, 1)
     return np.where(

@@ -12,12 +12,12 @@ from PIL import Image
 from backend.scenes.capture import Capture
 from backend.scenes.field_texture import FieldEdit, texture_from_field
 from backend.scenes.mesh_edit import MeshEdit, colour_change, rerender_difference
-from backend.scenes.mesh_painting import PaintConfig
+from backend.scenes.mesh_painting import PaintConfig, to_linear, to_srgb
 from backend.scenes.relevance_field import Calibration
 from backend.scenes.scene import Relevance
 from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh
 
-from .solid_field import SolidField
+from .solid_field import Colours, SolidField
 from .solid_scene import make_solid
 from .test_capture_commands import scene
 from .test_mesh_edit import ball
@@ -105,8 +105,8 @@ def test_the_region_is_what_the_relevance_field_says(made: MeshEdit) -> None:
     truth = np.zeros((SIDE, SIDE), bool)
     truth[: SIDE // 2] = True
     assert (made.region & truth).sum() / (made.region | truth).sum() > 0.9
-    assert made.relevance[4:40].min() > 0.7
-    assert made.relevance[60:80].max() < 0.3
+    assert made.relevance[1:47].min() > 0.7, "right up to where the two halves meet"
+    assert made.relevance[50:94].max() < 0.3
     assert made.threshold == 0.5
     assert made.applies is True
 
@@ -122,6 +122,20 @@ def test_the_change_of_the_fields_is_in_the_texture(made: MeshEdit, mesh: Textur
     assert np.abs(np.median(northern_rows, axis=(0, 1)) - np.array(BLUE) * 255).max() < 6
     detail = northern_rows - mesh.texture[6:40, :, :3]
     assert detail.std(axis=(0, 1)).max() < 12, "the same change everywhere: detail is kept"
+
+
+def test_a_field_in_other_light_changes_colours_and_not_how_bright_they_are(
+    mesh: TexturedMesh, views: list[MeshView], change: FieldEdit, capture: Capture
+) -> None:
+    """As where other things shade the mesh, which its own renders leave out."""
+
+    def dimmed(colours: Colours) -> Colours:
+        return lambda points: to_srgb(0.3 * to_linear(colours(points).astype(np.float32)))
+
+    before, after = (SolidField(capture, dimmed(one), sphere) for one in (halves, edited))
+    made = texture_from_field(mesh, views, replace(change, before=before, after=after), CONFIG)
+    shown = np.median(made.texture[6:40, :, :3].astype(float), axis=(0, 1))
+    assert np.abs(shown - np.array(BLUE) * 255).max() < 12
 
 
 def test_it_looks_as_the_edited_views_do(made: MeshEdit, mesh: TexturedMesh) -> None:

@@ -400,3 +400,30 @@ def test_only_the_object_is_shown_and_the_scene_is_as_before(
             scene, thing, image, poses, 48, FIELD_OF_VIEW, lit, lambda number, count: 1 // 0
         )
     assert state(scene) == before
+
+
+def test_colours_are_standards_or_as_captured(
+    view_cameras: ModuleType, thing: bpy.types.Object
+) -> None:
+    """The scene's exposure and view transform show in views as captured, and in no others."""
+    scene = bpy.context.scene
+    scene.render.engine, scene.cycles.samples = "CYCLES", 4
+    scene.world = bpy.data.worlds.new("sky")  # so that it is not dark
+    scene.world.color = (0.5, 0.5, 0.5)
+    corners = np.array([thing.matrix_world @ Vector(c) for c in thing.bound_box], np.float32)
+    poses = view_cameras.poses_around(corners, 1, FIELD_OF_VIEW)
+    image, settings = bpy.data.images["paint"], scene.view_settings
+
+    def seen(transform: str, exposure: float, as_captured: bool) -> float:
+        settings.view_transform, settings.exposure = transform, exposure
+        views = view_cameras.render_around(
+            scene, thing, image, poses, 32, FIELD_OF_VIEW, True, as_captured=as_captured
+        )
+        assert (settings.view_transform, settings.exposure) == (transform, pytest.approx(exposure))
+        return float(views.images.astype(float).mean())
+
+    plain = seen("Standard", 0.0, True)
+    assert plain > 20
+    assert seen("AgX", 0.0, False) == pytest.approx(plain, abs=1)
+    assert abs(seen("AgX", 0.0, True) - plain) > 3
+    assert seen("Standard", -3.0, True) < 0.6 * plain
