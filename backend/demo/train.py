@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -73,6 +73,13 @@ def main(arguments: list[str] | None = None) -> None:
     )
     add("--check-minutes", type=float, default=4.0, help="between checkpoints of the UNet")
     add("--check-samples", type=int, default=96, help="held-out samples of a checkpoint's figures")
+    add(
+        "--blend",
+        type=Path,
+        metavar="MODEL",
+        help="export the means of the checkpoint's parameters and of those of this earlier model, "
+        "whose training it went on with",
+    )
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="of torch")
     add("--processes", type=int, help="default: one a core on a CPU, one on a GPU")
     options = parser.parse_args(arguments)
@@ -200,8 +207,22 @@ def averaged_model(cache: Path) -> tuple[nn.Module, CLIPTextModel, CLIPTokenizer
     return unet.eval(), modules["text_encoder"].eval(), tokenizer
 
 
+def blend(part: nn.Module, other: nn.Module) -> None:
+    """Set a network's parameters to their means with those of another of the same shape: between
+    two points of one training that is often better than either ("Model soups" and "Robust
+    fine-tuning of zero-shot models", both Wortsman et al. 2022).
+    """
+    with torch.no_grad():
+        for own, its in zip(part.parameters(), other.parameters(), strict=True):
+            own.copy_((own + its.to(own.dtype)) / 2)
+
+
 def _export(options: argparse.Namespace) -> None:
     unet, text_encoder, tokenizer = averaged_model(options.cache)
+    if options.blend is not None:
+        blend(unet, UNet2DConditionModel.from_pretrained(options.blend, subfolder="unet"))
+        earlier = CLIPTextModel.from_pretrained(options.blend, subfolder="text_encoder")
+        blend(text_encoder, earlier)
     vae = AutoencoderKL.from_pretrained(options.cache / "vae")
     save_pipeline(options.weights, vae, unet, text_encoder, tokenizer)
     print(f"wrote {options.weights}", flush=True)

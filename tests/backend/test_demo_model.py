@@ -22,6 +22,7 @@ from backend.demo import (
     instructions,
     model,
     pool,
+    train,
     train_unet,
     train_vae,
     training,
@@ -161,6 +162,37 @@ def test_saving_replaces_a_model_whole_and_leaves_the_live_one_alone(pipeline, t
     assert torch.equal(pipeline.unet.conv_in.weight, weight)
     again = model.load_pipeline(folder)
     torch.testing.assert_close(again.unet.conv_in.weight, weight, atol=0, rtol=1e-3)
+
+
+def test_an_export_can_be_the_mean_of_a_checkpoint_and_an_earlier_model(
+    tokenizer, tmp_path
+) -> None:
+    """Of every parameter of UNet and text encoder; the VAE is the cache's own."""
+    torch.manual_seed(1)
+    unet, text_encoder = model.build_unet(), model.build_text_encoder(tokenizer)
+    modules = torch.nn.ModuleDict(
+        {"unet": unet, "text_encoder": text_encoder, "heads": heads.Heads(unet)}
+    )
+    average = [parameter.detach().clone() for parameter in modules.parameters()]
+    training.save_checkpoint(
+        tmp_path / "unet.pt", {"model": modules.state_dict(), "average": average}
+    )
+    vae = model.build_vae()
+    train_vae.replace_folder(vae, tmp_path / "vae")
+    earlier = (model.build_vae(), model.build_unet(), model.build_text_encoder(tokenizer))
+    model.save_pipeline(tmp_path / "earlier", *earlier, tokenizer)
+    out = tmp_path / "out"
+    common = ["--stages", "export", "--cache", str(tmp_path), "--weights", str(out)]
+    train.main([*common, "--blend", str(tmp_path / "earlier")])
+    mixed = model.load_pipeline(out)
+    for now, before, part in (
+        (unet, earlier[1], mixed.unet),
+        (text_encoder, earlier[2], mixed.text_encoder),
+    ):
+        for a, b, c in zip(now.parameters(), before.parameters(), part.parameters(), strict=True):
+            torch.testing.assert_close(c, (a + b) / 2, atol=2e-3, rtol=2e-3)
+    first, *_ = mixed.vae.parameters()
+    torch.testing.assert_close(first, next(vae.parameters()), atol=1e-3, rtol=1e-3)
 
 
 def test_a_folder_without_a_model_is_named(tmp_path) -> None:
