@@ -36,7 +36,6 @@ from backend.scenes.mesh_painting import (
     to_linear,
     to_srgb,
 )
-from backend.scenes.mesh_texture import Composite
 from backend.scenes.radiance_field import Rendering
 from backend.scenes.scene import Relevance, Scene
 from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh
@@ -55,12 +54,7 @@ class RenderedField(Protocol):
     def device(self) -> torch.device:
         """Of its parameters."""
 
-    def render(
-        self,
-        pose: NDArray[np.float64],
-        camera: Intrinsics,
-        relevance: Composite | None = None,
-    ) -> Rendering:
+    def render(self, pose: NDArray[np.float64], camera: Intrinsics) -> Rendering:
         """What a camera sees."""
 
 
