@@ -9,8 +9,8 @@ figures are shown:
   training never shows it.
 - The empty instruction asks for no change: its target is the picture itself.
 - The loss counts more inside the mask and on every other thing, and more at high noise.
-- The mean of what is inside the mask counts once more, however small it is: its shade, which
-  views of one scene must agree on.
+- The means inside the mask, of every other thing and of the rest count once more, however small
+  they are: shades, which views of one scene must agree on, and which elsewhere must stay.
 - Small heads, dropped after training, must find the true mask in the features of the UNet's middle
   and up blocks, and every thing's shape, colour and pattern in those of three blocks: where an
   instruction applies, and what is where, is taught directly, not only by its effect.
@@ -270,26 +270,45 @@ class Diffusion:
         by_place = by_place / by_place.mean((2, 3), keepdim=True)
         found = self.heads.find_mask(torch.where(unchanged, 0, mask), batch.things) * ~no_image
         named, right = self.heads.name_things(batch.things, batch.names)
-        shade = mean_square_of_means(off, mask) * plain * clean_off[:, 0, 0, 0]
+        shade = shade_loss(off, mask, batch.things) * ~no_image * clean_off[:, 0, 0, 0]
         loss = (off.square() * by_noise * by_place).mean() + SHADE_WEIGHT * shade.mean()
         loss = loss + MASK_WEIGHT * found.mean() + NAME_WEIGHT * (named * ~no_image).mean()
         return loss, right
 
 
-def mean_square_of_means(values: Tensor, mask: Tensor) -> Tensor:
-    """How far values are off inside a mask as a whole: the mean square over channels of their means
+def shade_loss(off: Tensor, mask: Tensor, things: Tensor) -> Tensor:
+    """How far shades are off (see `mean_square_of_means`): that of what changes, and, counting the
+    same together, those of every thing elsewhere and of the rest.
+
+    Args:
+        off: (B, c, h, w), the error.
+        mask: (B, 1, h, w), 0..1, what changes; all 0 where nothing does.
+        things: (B, n, h, w), 0..1, every thing's own mask, 0 for those that there are not.
+
+    Returns:
+        (B,)
+    """
+    others = things * (1 - mask)
+    rest = (1 - mask - others.sum(1, keepdim=True)).clamp(min=0)
+    shades, there = mean_square_of_means(off, torch.cat([mask, others, rest], 1))
+    return shades[:, 0] + shades[:, 1:].sum(1) / there[:, 1:].sum(1).clamp(min=1)
+
+
+def mean_square_of_means(values: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """How far values are off inside masks as a whole: the mean square over channels of their means
     there, which errors of one sign add to and noise does not.
 
     Args:
         values: (B, c, h, w).
-        mask: (B, 1, h, w), 0..1.
+        masks: (B, n, h, w), 0..1.
 
     Returns:
-        (B,), 0 where the mask holds less than a cell.
+        (B, n), 0 where the mask holds less than a cell; and bool (B, n), where it holds one.
     """
-    area = mask.sum((2, 3))
-    means = (values * mask).sum((2, 3)) / area.clamp(min=1)
-    return means.square().mean(1) * (area[:, 0] >= 1)
+    area = masks.sum((2, 3))
+    means = torch.einsum("bchw,bnhw->bnc", values, masks) / area[..., None].clamp(min=1)
+    there = area >= 1
+    return means.square().mean(2) * there, there
 
 
 def _window(step: int, share: float) -> int | None:

@@ -323,15 +323,30 @@ def test_naming_looks_at_what_the_whole_network_sees(tokenizer) -> None:
 
 
 def test_a_shade_off_counts_alike_for_small_and_large_and_noise_hardly() -> None:
-    mask = torch.zeros(4, 1, 16, 16)
-    mask[0, :, :2, :2], mask[1:3, :, 4:] = 1, 1  # and nothing in the last
-    values = torch.full((4, 4, 16, 16), 7.0)
-    values[:2] = torch.where(mask[:2] > 0, 0.3, 50.0)
-    values[2] = 0.3 * torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(0))
-    small, large, noise, nothing = train_unet.mean_square_of_means(values, mask)
-    assert small == large == pytest.approx(0.09)
+    masks = torch.zeros(2, 2, 16, 16)
+    masks[0, 0, :2, :2], masks[0, 1, 4:], masks[1, 0, 4:] = 1, 1, 1  # nothing in the last
+    values = torch.full((2, 4, 16, 16), 7.0)
+    values[0] = torch.where(masks[0].amax(0) > 0, 0.3, 50.0)
+    values[1] = 0.3 * torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(0))
+    ((small, large), (noise, nothing)), there = train_unet.mean_square_of_means(values, masks)
+    assert small == pytest.approx(0.09)
+    assert large == pytest.approx(0.09)
     assert noise < 0.002
     assert nothing == 0
+    assert there.tolist() == [[True, True], [True, False]]
+
+
+def test_shades_count_of_what_changes_and_as_much_of_all_else_together() -> None:
+    mask, things = torch.zeros(4, 1, 16, 16), torch.zeros(4, 4, 16, 16)
+    things[:, 0, :4], things[:, 1, 8:12] = 1, 1
+    mask[:3, :, :4] = 1  # the first thing; and nothing changes in the last
+    off = torch.zeros(4, 4, 16, 16)
+    off[0, :, :4], off[1, :, 8:12], off[2, :, 12:], off[3, :, :4] = 1, 1, 1, 1
+    named, other, around, absent = train_unet.shade_loss(off, mask, things)
+    assert named == pytest.approx(1)
+    assert other == pytest.approx(1 / 2)  # of the second thing and the rest
+    assert around == pytest.approx((1 / 2) ** 2 / 2)  # half of the rest is off
+    assert absent == pytest.approx(1 / 3)
 
 
 def test_a_name_is_right_where_the_heads_say_so_and_every_thing_counts_the_same() -> None:

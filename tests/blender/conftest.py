@@ -35,7 +35,7 @@ def install() -> None:
 
 install()  # before the test modules are imported, as those need pyzmq
 
-from driving import connect, make_scene  # noqa: E402
+from driving import SIZE, VIEWS, connect, make_scene  # noqa: E402
 from fake_server import FakeServer  # noqa: E402
 
 
@@ -84,6 +84,14 @@ def protocol(installed: str) -> ModuleType:
 def scene(addon: SimpleNamespace) -> bpy.types.Scene:
     """A red ball on a green ground in Workbench's flat colours, seen by a camera; 64x48 pixels."""
     return make_scene()
+
+
+@pytest.fixture
+def in_3d(scene: bpy.types.Scene) -> bpy.types.PropertyGroup:
+    """The scene's settings in 3D, with few and small views."""
+    in_3d = scene.watch_your_steps.in_3d
+    in_3d.views, in_3d.size = VIEWS, SIZE
+    return in_3d
 
 
 @pytest.fixture

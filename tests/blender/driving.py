@@ -8,6 +8,8 @@ from fake_server import FakeServer
 
 SECONDS = 10.0
 """A generous limit for what takes milliseconds."""
+VIEWS, SIZE = 5, 16
+"""How many views a capture has, and how wide they are."""
 THINGS = (
     ("ball", (0.8, 0.05, 0.05, 1), 1, 1),
     ("ground", (0.1, 0.6, 0.1, 1), 20, -20),
@@ -54,3 +56,21 @@ def start_manual(addon: SimpleNamespace, scene: bpy.types.Scene, server: FakeSer
     job: str = addon.session.job_of(scene).id
     addon.session.wait(lambda: job in server.jobs, SECONDS)
     return job
+
+
+def run(addon: SimpleNamespace, operator: str) -> None:
+    """An operator of this add-on, with all jobs that it starts."""
+    getattr(bpy.ops.watch_your_steps, operator)()
+    addon.session.wait_for_all_jobs(bpy.context.scene, SECONDS)
+
+
+def reopen(addon: SimpleNamespace, path: Path) -> bpy.types.PropertyGroup:
+    """Close Blender, as far as this process can, and open the file again; the scene's settings in
+    3D.
+    """
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    bpy.ops.wm.read_homefile(use_empty=True)
+    addon.session.disconnect()
+    addon.session.state = addon.session.State(loaded=True)
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    return bpy.context.scene.watch_your_steps.in_3d
