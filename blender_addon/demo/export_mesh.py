@@ -6,11 +6,13 @@
 with the Pythons of .venv-blender and .venv-backend. MODEL is an .obj, .glb, .gltf or .blend file.
 FOLDER gets mesh.npz (what `backend.scenes.mesh_folder` reads), texture.png and views/000.png ...
 A .blend file's scene is rendered in its own light by its own engine; other files get a sky, a sun
-and Cycles.
+and Cycles. For `scene texture --from-field CAPTURE` give that capture's folder here, too: the mesh
+is then seen from where the capture's cameras stood, by the scene's own view transform.
 """
 
 import argparse
 import importlib
+import json
 import math
 import sys
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any
 import bpy
 import numpy as np
 from mesh_views import import_mesh
+from numpy.typing import NDArray
 from render_samples import silence
 
 FIELD_OF_VIEW = math.radians(40)
@@ -40,6 +43,12 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=128, help="pixels a side of a view (128)")
     parser.add_argument("--unlit", action="store_true", help="views show the bare texture")
     parser.add_argument("--up", choices=("Y", "Z"), default="Y", help="an .obj's up axis (Y)")
+    parser.add_argument(
+        "--capture",
+        type=Path,
+        metavar="FOLDER",
+        help="a capture of the .blend file's scene, in its coordinates, for --from-field",
+    )
     options = parser.parse_args()
     addon = _addon("capture", "mesh_texture", "view_cameras", "encode")
     try:
@@ -63,15 +72,24 @@ def _addon(*names: str) -> dict[str, ModuleType]:
 def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
     if options.views < 1 or options.size < 16:
         raise ValueError("An export needs at least 1 view of 16 pixels a side.")
+    if options.capture is not None and (options.unlit or options.model.suffix.lower() != ".blend"):
+        raise ValueError("With --capture the model is the captured .blend file, without --unlit.")
+    places = None if options.capture is None else _places(options.capture, options.views)
     with silence():
         scene = _open(options.model, options.up)
     thing = _find(scene, options.object, options.model)
     read = addon["mesh_texture"].read_mesh_texture(bpy.context, thing)
     cameras, size = addon["view_cameras"], options.size
-    poses = cameras.poses_around(read.corners.reshape(-1, 3), options.views, FIELD_OF_VIEW)
+    corners, field_of_view = read.corners.reshape(-1, 3), FIELD_OF_VIEW
+    if places is None:
+        poses = cameras.poses_around(corners, options.views, field_of_view)
+    else:
+        poses, field_of_view = cameras.poses_towards(places, corners)
+        if not len(poses):
+            raise ValueError(f"No camera of {options.capture} sees {thing.name} as a whole.")
     image, images = bpy.data.images[read.image], []
-    for number in range(options.views):
-        print(f"view {number + 1} of {options.views}", flush=True)
+    for number in range(len(poses)):
+        print(f"view {number + 1} of {len(poses)}", flush=True)
         with silence():
             views = cameras.render_around(
                 bpy.context.scene,
@@ -79,8 +97,9 @@ def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
                 image,
                 poses[number : number + 1],
                 size,
-                FIELD_OF_VIEW,
+                field_of_view,
                 not options.unlit,
+                as_captured=places is not None,
             )
         images.append(views.images[0])
     arrays: dict[str, Any] = {
@@ -101,8 +120,26 @@ def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
     rows, columns = read.texture.shape[:2]
     print(
         f"wrote {len(read.corners)} triangles of {thing.name}, its texture {read.image} "
-        f"({columns}x{rows}) and {options.views} views to {options.out}"
+        f"({columns}x{rows}) and {len(poses)} views to {options.out}"
     )
+
+
+def _places(capture: Path, count: int) -> NDArray[np.float64]:
+    """Where cameras of a capture stood, at most `count` of them, spread over all: (n, 3).
+
+    Raises:
+        ValueError: the folder holds no capture.
+    """
+    file = capture / "transforms.json"
+    try:
+        frames = json.loads(file.read_text("utf-8"))["frames"]
+        poses = np.array([frame["transform_matrix"] for frame in frames], np.float64)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} cannot be read as a capture's: {error}") from error
+    if poses.shape[1:] not in ((3, 4), (4, 4)):
+        raise ValueError(f"{file} holds no camera poses.")
+    count = min(count, len(poses))
+    return poses[[k * len(poses) // count for k in range(count)], :3, 3]
 
 
 def _open(model: Path, up_axis: str) -> bpy.types.Scene:

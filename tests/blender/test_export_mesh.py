@@ -3,6 +3,7 @@ the backend's own reader says what it finds in the folder.
 """
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -84,12 +85,50 @@ def test_the_backend_reads_what_was_exported(blend: Path, installed: str, tmp_pa
     assert mirrored > 5 * apart
 
 
+def test_a_capture_says_where_from_and_in_which_colours(
+    blend: Path, installed: str, tmp_path: Path
+) -> None:
+    pictures = importlib.import_module(f"{installed}.pictures")
+    capture = tmp_path / "capture"
+    capture.mkdir()
+    frames = []
+    for turn in range(6):
+        pose = np.eye(4)
+        pose[:3, 3] = 3 * np.cos(turn), 3 * np.sin(turn), 1.5
+        frames.append({"file_path": f"{turn}.png", "transform_matrix": pose.tolist()})
+    (capture / "transforms.json").write_text(json.dumps({"frames": frames}), "utf-8")
+    scene = bpy.context.scene
+    scene.render.engine = "BLENDER_WORKBENCH"
+    scene.display.shading.color_type, scene.display.shading.light = "TEXTURE", "FLAT"
+    scene.view_settings.view_transform = "Raw"
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend))
+    asked = ("--object", "painted", "--views", 3, "--size", 40)
+    brightness = []
+    for out, more in ((tmp_path / "around", ()), (tmp_path / "towards", ("--capture", capture))):
+        done = export(blend, *asked, "--out", out, *more)
+        assert done.returncode == 0, done.stderr
+        shown = np.stack(
+            [pictures.decode_png(one.read_bytes()) for one in (out / "views").iterdir()]
+        )
+        brightness.append(float(shown.max(axis=-1).max()))
+    found = np.load(tmp_path / "towards" / "mesh.npz")
+    stood = np.array([frames[number]["transform_matrix"] for number in (0, 2, 4)])
+    assert np.array_equal(found["camera_to_world"][:, :3, 3], stood[:, :3, 3])
+    assert found["lit"]
+    standard, raw = brightness
+    linear = ((standard / 255 + 0.055) / 1.055) ** 2.4 * 255
+    assert raw == pytest.approx(linear, abs=10), "the scene's own view transform"
+    assert standard > raw + 25
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--object", "ball"], 'no object "ball"; its meshes are: bare, painted'),
         ([], "Say with --object which mesh"),
         (["--object", "bare"], '"bare" has no faces with an image texture'),
+        (["--object", "painted", "--capture", "nowhere"], "transforms.json cannot be read"),
+        (["--object", "painted", "--capture", "nowhere", "--unlit"], "without --unlit"),
     ],
 )
 def test_refused_in_one_sentence(
