@@ -82,6 +82,12 @@ def _evaluate(options: argparse.Namespace, command: list[str]) -> int:
     return relevance.run(options, command)
 
 
+def _add_guidance(command: argparse.ArgumentParser) -> None:
+    own = "(the model's own: {} of InstructPix2Pix, {} of the demo model)"
+    command.add_argument("--text-guidance", type=float, help="of edits " + own.format(7.5, 2))
+    command.add_argument("--image-guidance", type=float, help="of edits " + own.format(1.5, 1))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m backend", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -133,8 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         help="relevance to edit from, 0..1 (default: what the map suggests)",
     )
     edit.add_argument("--mask", type=Path, metavar="IMAGE", help="edit where this image is bright")
-    edit.add_argument("--text-guidance", type=float, default=7.5, help="(7.5)")
-    edit.add_argument("--image-guidance", type=float, default=1.5, help="(1.5)")
+    _add_guidance(edit)
     edit.add_argument("--steps", type=int, default=100, help="(100)")
     edit.add_argument("--strength", type=float, default=1.0, help="noise level to start from (1)")
     edit.add_argument("--seed", type=int, default=0, help="(0)")
@@ -163,10 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     maps.add_argument(
         "--captured", action="store_true", help="the scenes as the views of a capture show them"
     )
-    maps.add_argument(
-        "--text-guidance", type=float, default=7.5, help="of the edits (7.5; demo model: 1.5)"
-    )
-    maps.add_argument("--image-guidance", type=float, default=1.5, help="of the edits (1.5)")
+    _add_guidance(maps)
     maps.add_argument(
         "--ways",
         nargs="+",
@@ -212,10 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     scenes.add_argument(
         "--ablation", action="store_true", help="edit without the relevance field, too"
     )
-    scenes.add_argument(
-        "--text-guidance", type=float, default=7.5, help="of the edits (7.5; demo model: 1.5)"
-    )
-    scenes.add_argument("--image-guidance", type=float, default=1.5, help="of the edits (1.5)")
+    _add_guidance(scenes)
     bench = commands.add_parser("bench", help="how fast this machine is")
     benches = bench.add_subparsers(dest="what", required=True)
     radiance = benches.add_parser(
@@ -312,6 +311,16 @@ def _settings(request: ImageRequest) -> dict[str, object]:
     return plain | shapes
 
 
+def _guidance(request: ImageRequest, text: float, image: float) -> dict[str, float]:
+    """The guidance of an edit for its report, where the model's own is this."""
+    if not isinstance(request, EditRequest):
+        return {}
+    return {
+        "text_guidance": text if request.text_guidance is None else request.text_guidance,
+        "image_guidance": image if request.image_guidance is None else request.image_guidance,
+    }
+
+
 def _run(request: ImageRequest, options: argparse.Namespace, report: Report) -> ImageResult:
     """Do the job here, or on a server where --server asks for one."""
     show = _progress_line()
@@ -324,6 +333,7 @@ def _run(request: ImageRequest, options: argparse.Namespace, report: Report) -> 
         with Client(read_connection(options.server), "watch-your-steps command line") as client:
             welcome = client.connect()
             report.settings |= {"model": welcome.model, "device": welcome.device}
+            report.settings |= _guidance(request, welcome.text_guidance, welcome.image_guidance)
             with report.stage("job on the server"):
                 result = client.run(request, on_event)
         assert isinstance(result, ImageResult)  # as every request of an image
@@ -340,6 +350,8 @@ def _run(request: ImageRequest, options: argparse.Namespace, report: Report) -> 
             "device": editor.backbone.device_name,
             "dtype": str(editor.backbone.dtype),
         }
+        own = editor.backbone.guidance
+        report.settings |= _guidance(request, own.text, own.image)
         print(f"model {editor.backbone.name} on {editor.backbone.device_name}")
         with report.stage("job"):
             return perform_image(editor, request, lambda stage, fraction, _: show(stage, fraction))

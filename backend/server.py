@@ -306,6 +306,8 @@ class Server:
             device=self.loaded.device if self.loaded else device,
             model_state="ready" if self.loaded else "loading",
             native_size=self.loaded.native_size if self.loaded else 0,
+            text_guidance=self.loaded.text_guidance if self.loaded else 0.0,
+            image_guidance=self.loaded.image_guidance if self.loaded else 0.0,
             capabilities=CAPABILITIES,
             limits=Limits(
                 max_frame_bytes=MAX_FRAME_BYTES,

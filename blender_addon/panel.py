@@ -166,8 +166,9 @@ class WYS_PT_edit(SidebarPanel, bpy.types.Panel):
         layout = self.layout
         settings = context.scene.watch_your_steps
         column = layout.column(align=True)
-        for name in ("steps", "text_guidance", "image_guidance", "strength", "seed"):
+        for name in ("steps", "strength", "seed"):
             column.prop(settings, name)
+        words.guidance(layout, session.state.status.welcome, settings)
         if session.state.last_edit:
             words.paragraph(layout, context, session.state.last_edit, icon="INFO")
 

@@ -43,8 +43,8 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
         column = layout.column(align=True)
         for name in ("views", "size", "steps"):
             column.prop(texture, name)
-        column.prop(settings, "text_guidance")
         _draw_size(layout, texture.size)
+        words.guidance(layout, session.state.status.welcome, settings)
         layout.prop(texture, "lit")
         row = layout.row(heading="Threshold")
         row.prop(texture, "use_threshold", text="")
@@ -154,9 +154,9 @@ def _draw_edit(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     box.prop(settings, "instruction", text="", placeholder="turn the ball red")
     column = box.column(align=True)
     column.prop(in_3d, "threshold", slider=True)
-    column.prop(settings, "text_guidance")
     column.prop(in_3d, "steps")
     column.prop(in_3d, "edit_iterations")
+    words.guidance(box, session.state.status.welcome, settings)
     if in_3d.threshold != SUGGESTED:
         box.label(text=f"Suggested threshold: {SUGGESTED}", icon="INFO")
     if in_3d.edit:

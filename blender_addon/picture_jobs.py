@@ -42,12 +42,17 @@ def _parameters(scene: bpy.types.Scene, kind: str) -> dict[str, Any]:
     }
     if kind == "relevance":
         return {**common, "seeds": seeds}
-    names = ("text_guidance", "image_guidance", "steps", "strength", "seed")
-    chosen = {name: getattr(settings, name) for name in names}
+    chosen = {name: getattr(settings, name) for name in ("steps", "strength", "seed")}
     # a threshold of another map would be a number without a meaning: then the new map's own
     meant = results.is_current(scene) or settings.threshold_of == settings.instruction
     threshold = settings.threshold if meant else None
-    return {**common, **chosen, "threshold": threshold, "relevance_seeds": seeds}
+    return {
+        **common,
+        **chosen,
+        **settings.guidance(),
+        "threshold": threshold,
+        "relevance_seeds": seeds,
+    }
 
 
 def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:

@@ -93,6 +93,11 @@ class SceneSettings(bpy.types.PropertyGroup):
         soft_max=200,
         max=1000,
     )
+    own_guidance: BoolProperty(
+        name="Guidance of the Model",
+        description="Use as much guidance by text and image as the model is best used with",
+        default=True,
+    )
     text_guidance: FloatProperty(
         name="Text Guidance",
         description="How strongly the edit follows the instruction",
@@ -223,6 +228,12 @@ class SceneSettings(bpy.types.PropertyGroup):
 
     texture: PointerProperty(type=TextureSettings)
     in_3d: PointerProperty(type=SceneIn3D)
+
+    def guidance(self) -> dict[str, float | None]:
+        """The guidance of a request: None for the model's own."""
+        if self.own_guidance:
+            return {"text_guidance": None, "image_guidance": None}
+        return {"text_guidance": self.text_guidance, "image_guidance": self.image_guidance}
 
 
 def register() -> None:

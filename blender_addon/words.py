@@ -6,6 +6,7 @@ import blf
 import bpy
 
 from .link import LinkState, LinkStatus
+from .protocol.messages import Welcome
 
 ICONS = {
     LinkState.CLOSED: "UNLINKED",
@@ -35,6 +36,20 @@ def status(link: LinkStatus) -> str:
 def status_icon(state: LinkState) -> str:
     """The icon that goes with it."""
     return ICONS[state]
+
+
+def guidance(
+    layout: bpy.types.UILayout, welcome: Welcome | None, settings: bpy.types.PropertyGroup
+) -> None:
+    """The settings of the guidance: the model's own, in numbers where they are known, or two."""
+    text = "Guidance of the Model"
+    if welcome is not None and welcome.model_state == "ready":
+        text += f" ({welcome.text_guidance:g}, {welcome.image_guidance:g})"
+    column = layout.column(align=True)
+    column.prop(settings, "own_guidance", text=text)
+    if not settings.own_guidance:
+        column.prop(settings, "text_guidance")
+        column.prop(settings, "image_guidance")
 
 
 def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:

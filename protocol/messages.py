@@ -164,6 +164,11 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     """"loading" or "ready"."""
     native_size: int
     """Pixels a side that the model was trained at; 0 while it is loading."""
+    text_guidance: float
+    """What the model is best used with, and what None in a request stands for; 0 while it is
+    loading."""
+    image_guidance: float
+    """The same."""
     capabilities: tuple[str, ...]
     """Request types that the server understands, such as "edit_request", and "captures" and
     "scenes" for the messages about these."""

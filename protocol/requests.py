@@ -65,8 +65,8 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request")
     threshold: Unit | None = None
     """Relevance from which a pixel is edited; 0 edits everything, None takes the map's own
     suggestion."""
-    text_guidance: Guidance = 7.5
-    image_guidance: Guidance = 1.5
+    text_guidance: Guidance = None
+    image_guidance: Guidance = None
     steps: Steps = 100
     """Denoising steps; always exactly so many."""
     strength: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
@@ -139,8 +139,8 @@ class TextureRequest(MeshViews, frozen=True, kw_only=True, tag="texture_request"
     relevance_seeds: Seeds = DEFAULT_SEEDS
     """Noise seeds of each view's relevance map."""
     normalisation: Normalisation = DEFAULT_NORMALISATION
-    text_guidance: Guidance = 7.5
-    image_guidance: Guidance = 1.5
+    text_guidance: Guidance = None
+    image_guidance: Guidance = None
     steps: Steps = 20
     """Denoising steps of one view's edit."""
     rounds: Annotated[int, Meta(ge=1, le=20)] = 3
@@ -178,8 +178,8 @@ class EditSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scen
     threshold: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
     """Relevance from which a place is edited, on the scale that is calibrated to the scene's own
     relevance; None takes 0.5, where it falls into two parts by itself."""
-    text_guidance: Guidance = 7.5
-    image_guidance: Guidance = 1.5
+    text_guidance: Guidance = None
+    image_guidance: Guidance = None
     steps: Steps = 20
     """Denoising steps of one view's edit."""
     iterations: Iterations | None = None

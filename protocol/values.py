@@ -7,7 +7,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 """Of one array in a message."""
 MAX_IMAGE_SIDE = 8192
@@ -28,7 +28,8 @@ ImageSide = Annotated[int, Meta(ge=1, le=MAX_IMAGE_SIDE)]
 """Pixels."""
 Instruction = Annotated[str, Meta(min_length=1, max_length=1000)]
 Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
-Guidance = Annotated[float, Meta(ge=0.0, le=100.0)]
+Guidance = Annotated[float, Meta(ge=0.0, le=100.0)] | None
+"""None for what the model is best used with, which `Welcome` tells."""
 Steps = Annotated[int, Meta(ge=1, le=1000)]
 Iterations = Annotated[int, Meta(ge=1, le=1_000_000)]
 Preset = Literal["preview", "medium", "full"]

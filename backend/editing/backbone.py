@@ -17,6 +17,7 @@ from diffusers import StableDiffusionInstructPix2PixPipeline
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .guidance import Guidance, read_guidance
 from .prompt_check import DEFAULT_EVIDENCE_LIMIT, read_evidence_limit
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Backbone:
         latent_channels: c of all latents (B, c, h, w).
         alphas_cumprod: (T,) float64 on the CPU, the schedule's cumulative products.
         evidence_limit: from which evidence an instruction counts as applying (prompt_check.py).
+        guidance: what it is best used with (guidance.py).
     """
 
     def __init__(
@@ -68,9 +70,11 @@ class Backbone:
         device: torch.device,
         dtype: torch.dtype,
         evidence_limit: float = DEFAULT_EVIDENCE_LIMIT,
+        guidance: Guidance | None = None,
     ) -> None:
         self.name = name
         self.evidence_limit = evidence_limit
+        self.guidance = guidance or Guidance()
         self.device = device
         self.dtype = dtype
         self.unet = parts["unet"]
@@ -200,7 +204,7 @@ def load_backbone(model: str = "auto", device: str = "auto", dtype: str = "auto"
 
     Raises:
         ModelNotFound: there is no such model, or it is not of this format.
-        ValueError: no such device or dtype.
+        ValueError: no such device or dtype, or a file beside the model cannot be read.
     """
     torch_device = _resolve_device(device)
     torch_dtype = _resolve_dtype(dtype, torch_device)
@@ -226,8 +230,8 @@ def load_backbone(model: str = "auto", device: str = "auto", dtype: str = "auto"
         ) from error
     for part in ("unet", "text_encoder", "vae"):
         getattr(pipeline, part).to(torch_device).eval().requires_grad_(False)
-    limit = read_evidence_limit(Path(source))
-    return Backbone(pipeline.components, name, torch_device, torch_dtype, limit)
+    limit, guidance = read_evidence_limit(Path(source)), read_guidance(Path(source))
+    return Backbone(pipeline.components, name, torch_device, torch_dtype, limit, guidance)
 
 
 def resolve_model(model: str) -> str:

@@ -210,8 +210,8 @@ class Editor:
         self,
         instruction: str,
         threshold: float | None = None,
-        text_guidance: float = 7.5,
-        image_guidance: float = 1.5,
+        text_guidance: float | None = None,
+        image_guidance: float | None = None,
         steps: int = 100,
         strength: float = 1.0,
         seed: int = 0,
@@ -227,7 +227,8 @@ class Editor:
             instruction: what to change.
             threshold: 0..1, relevance from which a pixel is edited; 0 edits all, as plain IP2P;
                 None takes the map's own suggestion.
-            text_guidance, image_guidance: s_T and s_I of Eq. 1, at least 0.
+            text_guidance, image_guidance: s_T and s_I of Eq. 1, at least 0; None for what the
+                model is best used with.
             steps: denoising steps, at least 1; always exactly so many.
             strength: 0 < strength <= 1, the noise level that the edit starts from.
             seed: fixes the noise and so the result on a given device.
@@ -243,7 +244,8 @@ class Editor:
             RuntimeError: no image was set.
             ValueError: a value is out of range, or noise, map, mask or start have another shape.
         """
-        _check_settings(threshold, text_guidance, image_guidance, steps, (strength,))
+        guidance = self.backbone.guidance.resolved(text_guidance, image_guidance)
+        _check_settings(threshold, guidance, steps, (strength,))
         encoded = self._image()
         height, width = encoded.image.shape[:2]
         start_latents = None if start is None else self._encode_start(start, encoded)
@@ -271,8 +273,7 @@ class Editor:
             self._noises((seed,), encoded) if noise is None else self._given(noise, encoded),
             start_latents,
             (strength,),
-            text_guidance,
-            image_guidance,
+            guidance,
             steps,
             on_step,
         )
@@ -286,8 +287,8 @@ class Editor:
         starts: Sequence[NDArray[np.uint8]],
         strengths: Sequence[float],
         seeds: Sequence[int],
-        text_guidance: float = 7.5,
-        image_guidance: float = 1.5,
+        text_guidance: float | None = None,
+        image_guidance: float | None = None,
         steps: int = 100,
         on_step: Callable[[Step], None] | None = None,
     ) -> list[NDArray[np.uint8]]:
@@ -307,7 +308,8 @@ class Editor:
             ValueError: a value is out of range or missing, an array has another shape, or the
                 images are not of one size.
         """
-        _check_settings(None, text_guidance, image_guidance, steps, strengths)
+        guidance = self.backbone.guidance.resolved(text_guidance, image_guidance)
+        _check_settings(None, guidance, steps, strengths)
         if any(len(given) != len(images) for given in (masks, starts, strengths, seeds)):
             raise ValueError("Every image needs a mask, a start, a strength and a seed of its own.")
         if len({image.shape for image in images}) != 1:
@@ -321,8 +323,7 @@ class Editor:
             self._noises(seeds, encoded[0]),
             torch.cat([self._encode_start(s, one) for s, one in zip(starts, encoded, strict=True)]),
             strengths,
-            text_guidance,
-            image_guidance,
+            guidance,
             steps,
             on_step,
         )
@@ -336,8 +337,7 @@ class Editor:
         noises: Tensor,
         start: Tensor | None,
         strengths: Sequence[float],
-        text_guidance: float,
-        image_guidance: float,
+        guidance: tuple[float, float],
         steps: int,
         on_step: Callable[[Step], None] | None,
     ) -> list[NDArray[np.uint8]]:
@@ -351,8 +351,8 @@ class Editor:
             self._text(""),
             torch.from_numpy(np.stack(cells)).to(self.backbone.device)[:, None],
             noises,
-            text_guidance=text_guidance,
-            image_guidance=image_guidance,
+            text_guidance=guidance[0],
+            image_guidance=guidance[1],
             steps=steps,
             strengths=strengths,
             start=start,
@@ -498,14 +498,13 @@ def _check_relevance(noise_level: float, normalisation: Normalisation) -> None:
 
 def _check_settings(
     threshold: float | None,
-    text_guidance: float,
-    image_guidance: float,
+    guidance: tuple[float, float],
     steps: int,
     strengths: Sequence[float],
 ) -> None:
     if threshold is not None and not 0.0 <= threshold <= 1.0:
         raise ValueError(f"The threshold must lie in 0..1, not at {threshold}.")
-    if not (text_guidance >= 0.0 and image_guidance >= 0.0):
+    if not all(value >= 0.0 for value in guidance):
         raise ValueError("Text and image guidance must be 0 or more.")
     if steps < 1:
         raise ValueError(f"An edit needs at least 1 step, not {steps}.")

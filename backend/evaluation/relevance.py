@@ -81,15 +81,19 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
             "kinds": list(kinds),
             "seeds": options.seeds,
             "captured": options.captured,
-            "text_guidance": options.text_guidance,
-            "image_guidance": options.image_guidance,
             "relevance_seeds": list(DEFAULT_SEEDS),
             "normalisation": DEFAULT_NORMALISATION,
         },
     )
     editor = Editor.from_pretrained(options.model, options.device, options.dtype)
     backbone = editor.backbone
-    report.settings |= {"model": backbone.name, "device": backbone.device_name}
+    guidance = backbone.guidance.resolved(options.text_guidance, options.image_guidance)
+    report.settings |= {
+        "model": backbone.name,
+        "device": backbone.device_name,
+        "text_guidance": guidance[0],
+        "image_guidance": guidance[1],
+    }
     folder = Path(DEMO_WEIGHTS if backbone.name == DEMO_MODEL else backbone.name)
     if options.calibrate and not folder.is_dir():
         raise ValueError(f"{backbone.name} is no folder that a limit could be written into.")
@@ -114,7 +118,6 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
             tables[RENDERS] = renders_table(editor, options.renders, size)
     with report.stage("edits"):
         chosen = probe.samples[: options.edits]
-        guidance = (options.text_guidance, options.image_guidance)
         edited = edit_samples(editor, chosen, *guidance, _show, options.ways)
         tables[EDITS] = edits_table(edited)
     tables = {"Summary": summary(tables)} | tables

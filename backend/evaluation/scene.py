@@ -73,11 +73,7 @@ def run(options: argparse.Namespace, command: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace, command: list[str]) -> int:
-    config = dataclasses.replace(
-        EDIT_PRESETS[options.preset],
-        text_guidance=options.text_guidance,
-        image_guidance=options.image_guidance,
-    )
+    config = EDIT_PRESETS[options.preset]
     report = Report(
         command,
         settings={
@@ -89,11 +85,14 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
             "depth": options.depth,
             "field": dataclasses.asdict(PRESETS[options.preset]),
             "edits": options.edits,
-            "edit": dataclasses.asdict(config),
         },
     )
     editor = Editor.from_pretrained(options.model, options.device, options.dtype)
+    asked = (options.text_guidance, options.image_guidance)
+    guidance = editor.backbone.guidance.resolved(*asked)
+    config = dataclasses.replace(config, text_guidance=guidance[0], image_guidance=guidance[1])
     report.settings |= {
+        "edit": dataclasses.asdict(config),
         "model": editor.backbone.name,
         "device": editor.backbone.device_name,
     }

@@ -59,6 +59,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
     device: str
     dtype: str
     native_size: int
+    text_guidance: float
+    image_guidance: float
 
 
 class NotLoaded(msgspec.Struct, frozen=True, kw_only=True, tag="not_loaded"):
@@ -151,6 +153,8 @@ def main(endpoint: str, model: str, device: str, dtype: str, data_root: str) -> 
             device=backbone.device_name,
             dtype=str(backbone.dtype).removeprefix("torch."),
             native_size=backbone.native_size,
+            text_guidance=backbone.guidance.text,
+            image_guidance=backbone.guidance.image,
         )
     )
     while True:

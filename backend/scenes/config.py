@@ -195,10 +195,10 @@ class SceneEditConfig:
     the highest level is the right one: from a lower one, little of the edit appears."""
     steps: int = 20
     """Denoising steps of one view's edit."""
-    text_guidance: float = 7.5
-    """s_T of Eq. 1."""
-    image_guidance: float = 1.5
-    """s_I of Eq. 1."""
+    text_guidance: float | None = None
+    """s_T of Eq. 1; None for what the model is best used with, 7.5 for InstructPix2Pix."""
+    image_guidance: float | None = None
+    """s_I of Eq. 1; the same, 1.5."""
     relevance: bool = True
     """Whether edits are guided by the relevance field; without it, by each view's own map (the
     paper's ablation)."""

@@ -53,8 +53,8 @@ def add_edit_commands(kinds: "argparse._SubParsersAction[argparse.ArgumentParser
         help="edit so many views in one batch, for a GPU with memory to spare (1)",
     )
     edit.add_argument("--steps", type=int, metavar="N", help="of one view's edit (the preset's)")
-    edit.add_argument("--text-guidance", type=float, help="(7.5; demo model: 1.5)")
-    edit.add_argument("--image-guidance", type=float, help="(1.5)")
+    edit.add_argument("--text-guidance", type=float, help="(the model's own)")
+    edit.add_argument("--image-guidance", type=float, help="(the model's own)")
     edit.add_argument("--seed", type=int, help="(0)")
     edit.add_argument(
         "--relevance",
@@ -107,8 +107,9 @@ def run_edit(
     with report.stage("loading the model"):
         editor = Editor.from_pretrained(options.model, options.device, options.dtype)
     backbone = editor.backbone
+    text, image = backbone.guidance.resolved(config.text_guidance, config.image_guidance)
     report.settings |= {
-        "config": dataclasses.asdict(config),
+        "config": dataclasses.asdict(config) | {"text_guidance": text, "image_guidance": image},
         "model": backbone.name,
         "device": backbone.device_name,
         "dtype": str(backbone.dtype),

@@ -46,10 +46,10 @@ class MeshEditConfig(PaintConfig):
     """Noise seeds of the relevance maps; each view's raw differences are averaged over them."""
     normalisation: Normalisation = DEFAULT_NORMALISATION
     """How the raw differences of all views together become relevance 0..1."""
-    text_guidance: float = 7.5
-    """s_T of Eq. 1."""
-    image_guidance: float = 1.5
-    """s_I of Eq. 1."""
+    text_guidance: float | None = None
+    """s_T of Eq. 1; None for what the model is best used with, 7.5 for InstructPix2Pix."""
+    image_guidance: float | None = None
+    """s_I of Eq. 1; the same, 1.5."""
     steps: int = 20
     """Denoising steps of one view's edit."""
     noise_range: tuple[float, float] = (0.02, 0.98)

@@ -257,7 +257,8 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
         raise ValueError("iterations, edit_every, views_at_once and steps must be 1 or more.")
     if config.rounds < 0:
         raise ValueError("rounds must be 0 or more.")
-    if not (config.text_guidance >= 0 and config.image_guidance >= 0):
+    guidances = (config.text_guidance, config.image_guidance)
+    if not all(one is None or one >= 0 for one in guidances):
         raise ValueError("Text and image guidance must be 0 or more.")
     if not 0.0 <= config.settling < 1.0:
         raise ValueError(f"The share of settling must lie in 0..1, not at {config.settling}.")

@@ -58,8 +58,8 @@ def add_texture_command(
         "--threshold", type=float, help="relevance to edit from, 0..1 (default: what suits the map)"
     )
     texture.add_argument("--steps", type=int, default=20, help="of one view's edit (20)")
-    texture.add_argument("--text-guidance", type=float, default=7.5, help="(7.5; demo model: 1.5)")
-    texture.add_argument("--image-guidance", type=float, default=1.5, help="(1.5)")
+    texture.add_argument("--text-guidance", type=float, help="(the model's own)")
+    texture.add_argument("--image-guidance", type=float, help="(the model's own)")
     texture.add_argument(
         "--seeds",
         type=int,
@@ -88,7 +88,8 @@ def run_texture(
         raise ValueError("With --from-field name an --edit of it, in place of an INSTRUCTION.")
     if options.seeds < 1 or options.steps < 1:
         raise ValueError("--seeds and --steps must be 1 or more.")
-    if not (options.text_guidance >= 0 and options.image_guidance >= 0):
+    guidances = (options.text_guidance, options.image_guidance)
+    if not all(one is None or one >= 0 for one in guidances):
         raise ValueError("--text-guidance and --image-guidance must be 0 or more.")
     with report.stage("reading"):
         folder = read_mesh_folder(options.folder)
@@ -124,7 +125,10 @@ def _from_model(
     with report.stage("loading the model"):
         editor = Editor.from_pretrained(options.model, options.device, options.dtype)
     backbone = editor.backbone
+    text, image = backbone.guidance.resolved(config.text_guidance, config.image_guidance)
     report.settings |= dataclasses.asdict(config) | {
+        "text_guidance": text,
+        "image_guidance": image,
         "model": backbone.name,
         "device": backbone.device_name,
         "dtype": str(backbone.dtype),

@@ -30,15 +30,12 @@ class Effort:
         views: cameras around the objects.
         train_iterations, edit_iterations: steps at most; 0: as many as the preset has.
         steps: denoising steps of one view's edit.
-        text_guidance, image_guidance: of every edit.
     """
 
     views: int
     train_iterations: int
     edit_iterations: int
     steps: int
-    text_guidance: float
-    image_guidance: float
 
 
 def edit_in_3d(
@@ -67,8 +64,6 @@ def edit_in_3d(
     in_3d.views, in_3d.steps = effort.views, effort.steps
     in_3d.train_iterations = effort.train_iterations
     in_3d.edit_iterations = effort.edit_iterations
-    settings.text_guidance = effort.text_guidance
-    settings.image_guidance = effort.image_guidance
     changed = import_module(f"{module}.capture").changed
     # without the sky: where it is seen no ray ends, and a field would paint the ground with it too
     with stage("Capturing the scene from all sides"), changed(scene.render, film_transparent=True):

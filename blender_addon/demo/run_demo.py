@@ -26,8 +26,6 @@ MODULE = "bl_ext.user_default.watch_your_steps"
 DEMO_SEED = 0
 SETTINGS = (
     "steps",
-    "text_guidance",
-    "image_guidance",
     "strength",
     "seed",
     "noise_level",
@@ -36,14 +34,9 @@ SETTINGS = (
 )
 PASSING_IOU = 0.5
 EDIT_STEPS = 50
-TEXT_GUIDANCE = 2.0
-"""Far below the real model's: the demo model's colours glare at 7.5."""
 RENDER_SIZE = 512
 VIEWS = 24
 VIEW_STEPS = 20
-TEXT_GUIDANCE_IN_3D, IMAGE_GUIDANCE_IN_3D = 1.5, 1.0
-"""Text guidance below that of one picture, as every view is edited several times. At image guidance
-1 a branch cancels, and an edit takes two thirds of the time."""
 WORDS_IN_3D = {
     "before": "the scene from three sides",
     "mesh": "the mesh that came back,\nwith its original texture",
@@ -225,7 +218,6 @@ def _one_scene(
     files: dict[str, Any] = {"render": render, "relevance": relevance, "mask": mask}
     if edit_steps is not None:
         settings.steps = edit_steps
-        settings.text_guidance = TEXT_GUIDANCE
         with stages("Editing"):
             bpy.ops.watch_your_steps.edit()
             _wait(demo.scene)
@@ -249,8 +241,6 @@ def _in_3d(options: argparse.Namespace, demo: Any, stages: Stages) -> dict[str, 
         train_iterations=options.train_iterations,
         edit_iterations=options.edit_iterations,
         steps=options.view_steps,
-        text_guidance=TEXT_GUIDANCE_IN_3D,
-        image_guidance=IMAGE_GUIDANCE_IN_3D,
     )
     before = sum(stages.seconds.values())
     found: dict[str, Any] = in_3d.edit_in_3d(MODULE, demo, effort, options.out, stages, _wait)
@@ -334,6 +324,8 @@ def _report(
         "machine": machine,
         "model": welcome.model,
         "device": welcome.device,
+        "text_guidance": welcome.text_guidance,
+        "image_guidance": welcome.image_guidance,
         "install": install,
         "seconds": stages.seconds,
         "demo": demo,

@@ -30,6 +30,7 @@ from backend.demo import (
 )
 from backend.demo.cpu_speed import make_fast_on_cpu
 from backend.editing.backbone import load_backbone
+from backend.editing.guidance import read_guidance
 from backend.evaluation.maps import checkpoint_figures
 from backend.evaluation.samples import encode as encode_samples
 
@@ -162,6 +163,11 @@ def test_saving_replaces_a_model_whole_and_leaves_the_live_one_alone(pipeline, t
     assert torch.equal(pipeline.unet.conv_in.weight, weight)
     again = model.load_pipeline(folder)
     torch.testing.assert_close(again.unet.conv_in.weight, weight, atol=0, rtol=1e-3)
+    assert read_guidance(folder) == model.GUIDANCE
+
+
+def test_the_shipped_model_says_its_guidance() -> None:
+    assert load_backbone("demo", "cpu").guidance == model.GUIDANCE
 
 
 def test_an_export_can_be_the_mean_of_a_checkpoint_and_an_earlier_model(

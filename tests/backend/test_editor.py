@@ -15,6 +15,7 @@ from PIL import Image
 import backend.editing.editor as editor_module
 from backend.editing import Editor, ModelNotFound, Step
 from backend.editing.backbone import load_backbone, resolve_model
+from backend.editing.guidance import GUIDANCE_FILE, Guidance, write_guidance
 from backend.editing.guided_edit import timesteps
 from backend.editing.prompt_check import (
     CALIBRATION_FILE,
@@ -509,6 +510,33 @@ def test_models_own_limit_is_read_from_its_folder(tiny_model, tmp_path):
     (folder / CALIBRATION_FILE).write_text("{}")
     with pytest.raises(ValueError, match="no calibration of the prompt check"):
         load_backbone(str(folder), "cpu")
+
+
+def test_models_own_guidance_is_read_from_its_folder(tiny_model, tmp_path):
+    folder = tmp_path / "guided"
+    shutil.copytree(tiny_model, folder)
+    assert load_backbone(str(folder), "cpu").guidance == Guidance(text=7.5, image=1.5)
+    write_guidance(folder, Guidance(text=3.0, image=1.0))
+    editor = Editor.from_pretrained(str(folder), device="cpu")
+    editor.set_image(random_image(64, 64))
+
+    def edit(**given):
+        return editor.edit(INSTRUCTION, threshold=0.0, steps=2, **given).image
+
+    own = edit()
+    assert np.array_equal(own, edit(text_guidance=3.0, image_guidance=1.0))
+    assert not np.array_equal(own, edit(text_guidance=7.5))
+    assert np.array_equal(edit(text_guidance=7.5), edit(text_guidance=7.5, image_guidance=1.0))
+    mask, image = np.ones((64, 64), np.bool_), random_image(64, 64)
+    together = [
+        editor.edit_images(INSTRUCTION, [image], [mask], [image], [1.0], [0], steps=2, **given)
+        for given in ({}, {"text_guidance": 3.0, "image_guidance": 1.0})
+    ]
+    assert np.array_equal(*together)
+    for damaged in ("{}", '{"text": -1, "image": 1}', '{"text": NaN, "image": 1}'):
+        (folder / GUIDANCE_FILE).write_text(damaged)
+        with pytest.raises(ValueError, match="does not say a model's guidance"):
+            load_backbone(str(folder), "cpu")
 
 
 def test_mask_needs_no_network(editor):

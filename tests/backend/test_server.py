@@ -89,6 +89,7 @@ def test_welcome_names_model_device_and_capabilities(server, tiny_model):
     assert (welcome.model, welcome.device) == (str(tiny_model), "cpu")
     assert welcome.model_state == "ready"
     assert welcome.native_size == 64
+    assert (welcome.text_guidance, welcome.image_guidance) == (7.5, 1.5)  # its folder says nothing
     assert set(welcome.capabilities) == {
         "relevance_request",
         "edit_request",

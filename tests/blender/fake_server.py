@@ -184,6 +184,8 @@ class FakeServer:
             device="cpu",
             model_state=self.model_state,
             native_size=64 if self.model_state == "ready" else 0,
+            text_guidance=2.0,
+            image_guidance=1.0,
             capabilities=("relevance_request", "edit_request", "captures", "scenes"),
             limits=m.Limits(max_frame_bytes=self.codec.MAX_FRAME_BYTES, max_queued_jobs=256),
         )

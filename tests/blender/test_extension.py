@@ -68,8 +68,8 @@ def test_reload_keeps_the_settings_of_the_scene(addon: SimpleNamespace, installe
 def test_every_setting_explains_itself(addon: SimpleNamespace) -> None:
     settings = bpy.context.scene.watch_your_steps
     shown = (
-        "instruction threshold steps text_guidance image_guidance strength seed noise_level "
-        "relevance_seeds max_side show view opacity split"
+        "instruction threshold steps own_guidance text_guidance image_guidance strength seed "
+        "noise_level relevance_seeds max_side show view opacity split"
     )
     for name in shown.split():
         description = settings.bl_rna.properties[name].description

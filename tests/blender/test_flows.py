@@ -58,6 +58,21 @@ def test_preview_threshold_edit(
     assert settings.job == ""
 
 
+def test_the_models_own_guidance_unless_another_is_set(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> None:
+    settings = scene.watch_your_steps
+    asked = []
+    for own in (True, False):
+        settings.own_guidance = own
+        settings.text_guidance, settings.image_guidance = 4.0, 1.25
+        bpy.ops.watch_your_steps.edit()
+        connected.session.wait_for_job(scene, SECONDS)
+        request = submits(server)[-1].request
+        asked.append((request.text_guidance, request.image_guidance))
+    assert asked == [(None, None), (4.0, 1.25)]
+
+
 def test_the_sent_image_is_the_packed_one(
     connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
 ) -> None:

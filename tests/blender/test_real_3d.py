@@ -52,7 +52,7 @@ def test_a_texture_turns_from_red_to_blue(ready: SimpleNamespace) -> None:
     image = painted(thing, red)
     image.pack()
     settings = scene.watch_your_steps
-    settings.instruction, settings.text_guidance = "turn the red ball blue", 2.5
+    settings.instruction = "turn the red ball blue"
     settings.relevance_seeds = 2
     texture = settings.texture
     texture.views, texture.size, texture.steps, texture.rounds = 4, 64, 8, 1

@@ -49,7 +49,8 @@ def test_all_steps_by_one_button(
     in_3d: bpy.types.PropertyGroup,
     server: FakeServer,
 ) -> None:
-    scene.watch_your_steps.text_guidance = 3
+    settings = scene.watch_your_steps
+    settings.own_guidance, settings.text_guidance = False, 3
     run(connected, "all_in_3d")
     requests = [submit.request for submit in submits(server)]
     r = server.requests

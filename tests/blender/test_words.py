@@ -37,6 +37,8 @@ def test_the_connection_in_words(addon: SimpleNamespace, installed: str) -> None
                     device="cpu",
                     model_state=state,
                     native_size=0,
+                    text_guidance=7.5,
+                    image_guidance=1.5,
                     capabilities=(),
                     limits=messages.Limits(max_frame_bytes=1, max_queued_jobs=1),
                 ),

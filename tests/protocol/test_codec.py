@@ -39,8 +39,8 @@ def edit_requests(draw):
         mask=mask,
         instruction=draw(instructions),
         threshold=draw(st.none() | unit),
-        text_guidance=draw(st.floats(0, 100)),
-        image_guidance=draw(st.floats(0, 100)),
+        text_guidance=draw(st.none() | st.floats(0, 100)),
+        image_guidance=draw(st.none() | st.floats(0, 100)),
         steps=draw(st.integers(1, 1000)),
         strength=draw(st.floats(0.001, 1)),
         seed=draw(seeds),
@@ -296,7 +296,7 @@ def test_documented_frames(tmp_path):
     version, header, *arrays = codec.encode(
         Submit(job=JOB, request=RelevanceRequest(image=IMAGE, instruction="x"))
     )
-    assert version == b"wys/4"
+    assert version == b"wys/5"
     plain = msgspec.msgpack.decode(header)
     assert plain["type"] == "submit"
     assert plain["request"]["image"] == {"dtype": "uint8", "shape": [4, 5, 3], "frame": 0}

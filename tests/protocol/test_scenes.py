@@ -47,7 +47,7 @@ names = st.from_regex("[a-z0-9][a-z0-9_-]{0,63}", fullmatch=True)
 ids = st.from_regex("[0-9a-f]{32}", fullmatch=True)
 words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
 notes = st.lists(st.text(st.characters(codec="utf-8"), max_size=20), max_size=2).map(tuple)
-guidances = st.floats(0, 100)
+guidances = st.none() | st.floats(0, 100)
 
 
 def numbers(dtype, shape):

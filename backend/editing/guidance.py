@@ -1,0 +1,47 @@
+"""How much guidance a model is best used with, which belongs to the model: what makes up for one
+that hardly heeds an instruction drives one that does past its colours.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+GUIDANCE_FILE = "guidance.json"
+"""Beside a model's model_index.json: {"text": number, "image": number}."""
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """s_T and s_I of Eq. 1; by default those of InstructPix2Pix (Brooks et al. 2023)."""
+
+    text: float = 7.5
+    image: float = 1.5
+
+    def resolved(self, text: float | None, image: float | None) -> tuple[float, float]:
+        """What was asked for, and where that is None these."""
+        return (self.text if text is None else text, self.image if image is None else image)
+
+
+def read_guidance(folder: Path) -> Guidance:
+    """That of the model in this folder; InstructPix2Pix's own where its folder says nothing.
+
+    Raises:
+        ValueError: the folder's file cannot be read.
+    """
+    path = folder / GUIDANCE_FILE
+    if not path.is_file():
+        return Guidance()
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+        found = Guidance(float(stored["text"]), float(stored["image"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} does not say a model's guidance: {error!r}") from error
+    if not (found.text >= 0 and found.image >= 0):
+        raise ValueError(f"{path} does not say a model's guidance: it must be 0 or more.")
+    return found
+
+
+def write_guidance(folder: Path, guidance: Guidance) -> None:
+    """Write a model's file into its folder."""
+    values = {"text": guidance.text, "image": guidance.image}
+    (folder / GUIDANCE_FILE).write_text(json.dumps(values) + "\n", "utf-8")
