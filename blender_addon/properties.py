@@ -94,7 +94,7 @@ class SceneSettings(bpy.types.PropertyGroup):
         max=1000,
     )
     own_guidance: BoolProperty(
-        name="Guidance of the Model",
+        name="Model's Own Guidance",
         description="Use as much guidance by text and image as the model is best used with",
         default=True,
     )

@@ -42,7 +42,7 @@ def guidance(
     layout: bpy.types.UILayout, welcome: Welcome | None, settings: bpy.types.PropertyGroup
 ) -> None:
     """The settings of the guidance: the model's own, in numbers where they are known, or two."""
-    text = "Guidance of the Model"
+    text = "Model's Own Guidance"
     if welcome is not None and welcome.model_state == "ready":
         text += f" ({welcome.text_guidance:g}, {welcome.image_guidance:g})"
     column = layout.column(align=True)
