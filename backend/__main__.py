@@ -331,11 +331,13 @@ def _run(request: ImageRequest, options: argparse.Namespace, report: Report) -> 
                 show(event.stage, event.fraction)
 
         with Client(read_connection(options.server), "watch-your-steps command line") as client:
-            welcome = client.connect()
-            report.settings |= {"model": welcome.model, "device": welcome.device}
-            report.settings |= _guidance(request, welcome.text_guidance, welcome.image_guidance)
+            client.connect()
             with report.stage("job on the server"):
                 result = client.run(request, on_event)
+            welcome = client.welcome  # at first a server may not have loaded its model yet
+        assert welcome is not None
+        report.settings |= {"model": welcome.model, "device": welcome.device}
+        report.settings |= _guidance(request, welcome.text_guidance, welcome.image_guidance)
         assert isinstance(result, ImageResult)  # as every request of an image
         return result
     # Only now: they take seconds to import, which --server and mistyped options need not pay.

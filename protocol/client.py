@@ -79,13 +79,15 @@ class Client:
 
     `connect` shakes hands (`open` begins it without waiting); `submit`, `follow` and `cancel` only
     send; `poll` returns what has come.
-    The socket reconnects by itself; `connected` says whether the line is up just now.
+    The socket reconnects by itself; `connected` says whether the line is up just now, and `welcome`
+    what the server last said of itself.
     """
 
     def __init__(self, connection: Connection, name: str = "watch-your-steps client") -> None:
         self.connection = connection
         self.name = name
         self.connected = False
+        self.welcome: Welcome | None = None
         self._refused: KeyRefused | None = None
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
@@ -201,7 +203,10 @@ class Client:
                 raise self._refused
             if self._socket in ready:
                 frames = self._socket.recv_multipart(copy=False)
-                messages.append(codec.decode_server_message([frame.buffer for frame in frames]))
+                message = codec.decode_server_message([frame.buffer for frame in frames])
+                if isinstance(message, Welcome):
+                    self.welcome = message
+                messages.append(message)
             elif messages or time.monotonic() >= deadline:
                 return messages
 

@@ -52,7 +52,13 @@ def test_edit_here_and_on_a_server_are_the_same(picture, tmp_path, tiny_model):
     mask = np.asarray(Image.open(tmp_path / "here" / "mask.png"))
     assert (images[0] == images[1]).all()
     assert (images[0][~mask] == pixels[~mask]).all()
-    report = json.loads((tmp_path / "there" / "report.json").read_text())
+    reports = [json.loads((tmp_path / d / "report.json").read_text()) for d in ("here", "there")]
+    for report in reports:  # that server was still loading when it was asked
+        assert (report["settings"]["text_guidance"], report["settings"]["image_guidance"]) == (
+            7.5,
+            1.5,
+        )
+    report = reports[1]
     assert report["figures"]["outside_is_input"] is True
     assert report["settings"]["threshold"] == 0.4
     assert report["settings"]["device"] == "cpu"
