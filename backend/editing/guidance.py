@@ -3,6 +3,7 @@ that hardly heeds an instruction drives one that does past its colours.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def read_guidance(folder: Path) -> Guidance:
         found = Guidance(float(stored["text"]), float(stored["image"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not say a model's guidance: {error!r}") from error
-    if not (found.text >= 0 and found.image >= 0):
+    if not all(0 <= one < math.inf for one in (found.text, found.image)):
         raise ValueError(f"{path} does not say a model's guidance: it must be 0 or more.")
     return found
 

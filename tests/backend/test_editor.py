@@ -533,7 +533,11 @@ def test_models_own_guidance_is_read_from_its_folder(tiny_model, tmp_path):
         for given in ({}, {"text_guidance": 3.0, "image_guidance": 1.0})
     ]
     assert np.array_equal(*together)
-    for damaged in ("{}", '{"text": -1, "image": 1}', '{"text": NaN, "image": 1}'):
+    for damaged in (
+        "",
+        "{}",
+        *(f'{{"text": {bad}, "image": 1}}' for bad in ("-1", "NaN", "Infinity")),
+    ):
         (folder / GUIDANCE_FILE).write_text(damaged)
         with pytest.raises(ValueError, match="does not say a model's guidance"):
             load_backbone(str(folder), "cpu")
