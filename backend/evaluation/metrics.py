@@ -2,6 +2,7 @@
 edit did what was asked.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ SMALLEST_THING = 0.012
 """Share of the picture below which a thing is not counted: some are all but hidden by others."""
 KEPT = 0.08
 """By how much of the range of colours the mean colour of a thing may change that is to be kept."""
+STOPS = (-0.5, -0.25, 0.0, 0.25, 0.5)
+"""Of exposure, at which a colour may be the one that was asked for: as far as every shade that the
+world gives a name is still nearest to that name (with a whole stop, six of 300 are not).
+"""
 
 
 def intersection_over_union(mask: Mask, truth: Mask) -> float:
@@ -98,11 +103,21 @@ class Palette:
         """The colour that the region of an image (H, W, 3), 0..255, is nearest to; None where it
         looks alike in all colours, as in the dark.
         """
-        if not self.weights.any():
-            return None
-        mean = _weighted(image, self.weights)
-        distance = {name: float(np.linalg.norm(mean - own)) for name, own in self.means.items()}
-        return min(distance, key=lambda name: distance[name])
+        return nearest_colour(image, [self])
+
+
+def nearest_colour(image: NDArray[np.generic], palettes: Sequence[Palette]) -> str | None:
+    """The colour that a region of an image (H, W, 3), 0..255, is nearest to by any of the palettes;
+    None where it looks alike in all colours by each.
+    """
+    distance: dict[str, float] = {}
+    for palette in palettes:
+        if not palette.weights.any():
+            continue
+        mean = _weighted(image, palette.weights)
+        for name, own in palette.means.items():
+            distance[name] = min(distance.get(name, math.inf), float(np.linalg.norm(mean - own)))
+    return min(distance, key=lambda name: distance[name]) if distance else None
 
 
 def _weighted(image: NDArray[np.generic], weights: NDArray[np.float64]) -> Means:
@@ -164,6 +179,19 @@ def palette_of(picture: Rendering, target: int | str, inside: Mask) -> Palette:
     spread = np.stack(list(repainted.values())).astype(np.float64).std(axis=0).sum(axis=-1)
     weights = np.where(inside, spread, 0.0)
     return Palette(weights, {name: _weighted(image, weights) for name, image in repainted.items()})
+
+
+def exposed_palettes(picture: Rendering, target: int | str, inside: Mask) -> list[Palette]:
+    """`palette_of` as the picture shows the target with up to half a stop less or more of light
+    (STOPS).
+    """
+    palettes = []
+    for stops in STOPS:
+        look = picture.scene.look
+        look = dataclasses.replace(look, exposure=look.exposure * 2.0**stops)
+        exposed = dataclasses.replace(picture, scene=dataclasses.replace(picture.scene, look=look))
+        palettes.append(palette_of(exposed, target, inside))
+    return palettes
 
 
 def _kept(sample: Sample, edited: NDArray[np.uint8]) -> bool:

@@ -142,20 +142,28 @@ def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
 
     "colour" is the share of views in which the target is nearest to the asked one of all colours,
     as the scene's light shows them there, of the views in which colours can be told apart at all;
-    it is missing where that is none. "PSNR outside" compares the edited field's renders with
+    it is missing where that is none. "colour, to half a stop" lets every colour be shown by up to
+    half a stop less or more of light than the scene has. "direction similarity" is the paper's on
+    pixels where the paper has CLIP embeddings: the mean cosine of what the edit changes in a view
+    and what it truly should change. "PSNR outside" compares the edited field's renders with
     the unedited one's where the target is not, in dB; "pooled" from the squared error of all views
     together.
     """
-    right, outside, errors = [], [], []
+    right, to_half_a_stop, alike, outside, errors = [], [], [], [], []
     for view in world.held_out:
         before, after = scene.render(view.camera).rgb, edit.render(view.camera).rgb
         right.append(_in_asked_colour(world, view, 255 * after))
+        to_half_a_stop.append(_in_asked_colour(world, view, 255 * after, exposed=True))
+        change = world.true_edit(view) - view.image / np.float32(255)
+        alike.append(_mean_cosine([after - before, change]))
         kept = view.rendering.coverage(world.target) < OUTSIDE
         outside.append(psnr(after, before, kept))
         errors.append(float(((after - before)[kept].astype(np.float64) ** 2).mean()))
     return (
         _share("colour", right)
+        | _share("colour, to half a stop", to_half_a_stop)
         | {
+            "direction similarity": float(np.mean(alike)),
             "PSNR outside": float(np.mean(outside)),
             "PSNR outside, pooled": metrics.decibels(255**2 * float(np.mean(errors))),
         }
@@ -174,12 +182,15 @@ def edited_views(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
     return _share("colour of the single edits", right)
 
 
-def _in_asked_colour(world: WorldScene, view: TrueView, image: NDArray[np.generic]) -> bool | None:
+def _in_asked_colour(
+    world: WorldScene, view: TrueView, image: NDArray[np.generic], exposed: bool = False
+) -> bool | None:
     """Whether the target in an image (H, W, 3), 0..255, of a view is nearest to the asked one of
-    all colours; None where nobody could tell.
+    all colours, where asked for in more and less light, too; None where nobody could tell.
     """
-    palette = metrics.palette_of(view.rendering, world.target, view.shows(world.target))
-    nearest = palette.nearest(image)
+    judged = view.rendering, world.target, view.shows(world.target)
+    palettes = metrics.exposed_palettes(*judged) if exposed else [metrics.palette_of(*judged)]
+    nearest = metrics.nearest_colour(image, palettes)
     return None if nearest is None else nearest == world.edit.colour
 
 

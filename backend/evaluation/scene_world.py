@@ -80,6 +80,14 @@ class WorldScene:
         assert isinstance(self.edit.target, int)
         return self.edit.target
 
+    def true_edit(self, view: TrueView) -> NDArray[np.float32]:
+        """What a view truly shows after the edit, (H, W, 3) in 0..1."""
+        assert self.edit.colour is not None
+        surface = world.surface_of(self.scene, self.target)
+        painted = world.painted(surface, self.edit.colour)
+        shown: NDArray[np.uint8] = view.rendering.recoloured(self.target, painted)
+        return shown / np.float32(255)
+
     def write(self, folder: Path, depth: bool = False) -> Path:
         """Writes the captured views as a capture; the path of its transforms.json.
 

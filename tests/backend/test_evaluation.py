@@ -166,6 +166,52 @@ def test_a_recolouring_in_the_dark_is_not_judged():
     assert metrics.palette_of_sample(in_the_dark).nearest(seen) is None
 
 
+def test_every_shade_of_a_name_is_judged_to_be_it_up_to_half_a_stop():
+    """Things of five scenes in a shade of each colour from within what its name means, as their own
+    light shows it. With a stop more of light the judgement with exposure is right more often.
+    """
+    rng = np.random.default_rng(0)
+    right = {"plain": 0, "exposed": 0}
+    for sample in [sample_of("recolour"), *_lone_recolourings(4)]:
+        target = sample.edit.target
+        picture = render(sample.scene, sample.camera, *sample.mask.shape)
+        surface = world.surface_of(sample.scene, target)
+        inside = picture.coverage(target) > 0.5
+        plain = metrics.palette_of(picture, target, inside)
+        exposed = metrics.exposed_palettes(picture, target, inside)
+        assert metrics.nearest_colour(sample.edited, [plain]) == plain.nearest(sample.edited)
+        for colour, (low, high) in world.COLOUR_SPREAD.items():
+            shade = dataclasses.replace(
+                world.painted(surface, colour), albedo=tuple(rng.uniform(low, high))
+            )
+            shown = picture.recoloured(target, shade)
+            assert plain.nearest(shown) == colour
+            assert metrics.nearest_colour(shown, exposed) == colour
+        look = sample.scene.look
+        brighter = dataclasses.replace(look, exposure=look.exposure * 2)
+        scene = dataclasses.replace(sample.scene, look=brighter)
+        for colour in world.COLOURS:
+            shown = dataclasses.replace(picture, scene=scene).recoloured(
+                target, world.painted(surface, colour)
+            )
+            right["plain"] += plain.nearest(shown) == colour
+            right["exposed"] += metrics.nearest_colour(shown, exposed) == colour
+    assert right["exposed"] > right["plain"]
+
+
+def _lone_recolourings(count):
+    """The first samples that recolour a thing large enough to judge."""
+    samples = (
+        sample
+        for seed in world.TEST_SEEDS
+        for sample in draw_samples(seed, 64, 64, 1, kinds=["recolour"])
+        if isinstance(sample.edit.target, int)
+        and sample.mask.mean() > 0.05
+        and sample.scene.look.noise == 0
+    )
+    return [next(samples) for _ in range(count)]
+
+
 # ------------------------------------------------------------------ samples and maps
 
 

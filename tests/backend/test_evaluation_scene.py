@@ -168,13 +168,15 @@ def test_psnr_in_floats(drawn: WorldScene) -> None:
 def test_the_true_edit_succeeds_and_none_does_not(drawn: WorldScene) -> None:
     scene = Oracle(drawn)
     right = scene_figures.edited(scene, drawn, Oracle(drawn, drawn.edit.colour))  # type: ignore[arg-type]
-    assert right["colour"] == 1
+    assert right["colour"] == right["colour, to half a stop"] == 1
+    assert right["direction similarity"] == pytest.approx(1, abs=1e-3)
     assert right["PSNR outside"] == np.inf
     none = scene_figures.edited(scene, drawn, Oracle(drawn))  # type: ignore[arg-type]
-    assert none["colour"] == 0
+    assert none["colour"] == none["colour, to half a stop"] == none["direction similarity"] == 0
     spilt = scene_figures.edited(scene, drawn, Oracle(drawn, drawn.edit.colour, 0.1))  # type: ignore[arg-type]
     assert spilt["PSNR outside"] == pytest.approx(20, abs=1e-3)
     assert spilt["PSNR outside, pooled"] == pytest.approx(20, abs=1e-3)
+    assert 0 < spilt["direction similarity"] < 0.95
 
 
 def test_single_edits_count_against_the_views_that_they_are_of(drawn: WorldScene) -> None:
