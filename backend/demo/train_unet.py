@@ -6,7 +6,8 @@ figures are shown:
 
 - Conflict augmentation: in some samples the noisy latents come from the picture as it was while
   the target stays the edited one, because that is what a relevance map asks of a model, and plain
-  training never shows it.
+  training never shows it. In others they come from between the two, or from beyond the edited one,
+  where guidance leads.
 - The empty instruction asks for no change: its target is the picture itself.
 - The loss counts more inside the mask and on every other thing, and more at high noise.
 - The means inside the mask, of every other thing and of the rest count once more, however small
@@ -254,10 +255,7 @@ class Diffusion:
         signal = self.alphas[t][:, None, None, None]
         noise = torch.randn_like(target)
         mixed = plain & (t >= 400) & (torch.rand(count, device=device) < conflict)
-        share = torch.where(
-            torch.rand(count, device=device) < 0.7, 1.0, torch.rand(count, device=device)
-        )
-        share = (share * mixed)[:, None, None, None]
+        share = (shares_of_original(count, device) * mixed)[:, None, None, None]
         noisy = signal.sqrt() * (target + share * (original - target)) + (1 - signal).sqrt() * noise
         truth = (noisy - signal.sqrt() * target) / (1 - signal).sqrt()
 
@@ -274,6 +272,18 @@ class Diffusion:
         loss = (off.square() * by_noise * by_place).mean() + SHADE_WEIGHT * shade.mean()
         loss = loss + MASK_WEIGHT * found.mean() + NAME_WEIGHT * (named * ~no_image).mean()
         return loss, right
+
+
+def shares_of_original(count: int, device: torch.device) -> Tensor:
+    """How much of the picture as it was the noisy latents hold in conflict augmentation, (count,):
+    half of them all of it, the others anything from 1 down to -1.
+
+    Below 0 they have gone past the edited picture, as guidance goes, which drives an edit on along
+    the line from the input: there a model that trusts what it has denoised so far stays too bright,
+    too dark or too gaudy, and one that has met it comes back.
+    """
+    uniform = 2 * torch.rand(count, device=device) - 1
+    return torch.where(torch.rand(count, device=device) < 0.5, 1.0, uniform)
 
 
 def shade_loss(off: Tensor, mask: Tensor, things: Tensor) -> Tensor:

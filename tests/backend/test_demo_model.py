@@ -328,6 +328,14 @@ def test_naming_looks_at_what_the_whole_network_sees(tokenizer) -> None:
         torch.testing.assert_close(half, whole)
 
 
+def test_noisy_latents_hold_the_original_whole_in_half_and_go_past_the_edit_in_a_quarter():
+    torch.manual_seed(0)
+    shares = train_unet.shares_of_original(4000, torch.device("cpu"))
+    assert (shares == 1).float().mean() == pytest.approx(0.5, abs=0.03)
+    assert (shares < 0).float().mean() == pytest.approx(0.25, abs=0.03)
+    assert -1 <= shares.min() < -0.95
+
+
 def test_a_shade_off_counts_alike_for_small_and_large_and_noise_hardly() -> None:
     masks = torch.zeros(2, 2, 16, 16)
     masks[0, 0, :2, :2], masks[0, 1, 4:], masks[1, 0, 4:] = 1, 1, 1  # nothing in the last
