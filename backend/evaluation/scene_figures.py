@@ -154,7 +154,7 @@ def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
         before, after = scene.render(view.camera).rgb, edit.render(view.camera).rgb
         right.append(_in_asked_colour(world, view, 255 * after))
         to_half_a_stop.append(_in_asked_colour(world, view, 255 * after, exposed=True))
-        change = world.true_edit(view) - view.image / np.float32(255)
+        change = world.true_edit(view) - view.image.astype(np.float32) / np.float32(255)
         alike.append(_mean_cosine([after - before, change]))
         kept = view.rendering.coverage(world.target) < OUTSIDE
         outside.append(psnr(after, before, kept))

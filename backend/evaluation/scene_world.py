@@ -86,7 +86,7 @@ class WorldScene:
         surface = world.surface_of(self.scene, self.target)
         painted = world.painted(surface, self.edit.colour)
         shown: NDArray[np.uint8] = view.rendering.recoloured(self.target, painted)
-        return shown / np.float32(255)
+        return shown.astype(np.float32) / np.float32(255)
 
     def write(self, folder: Path, depth: bool = False) -> Path:
         """Writes the captured views as a capture; the path of its transforms.json.
