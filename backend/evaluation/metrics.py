@@ -26,8 +26,8 @@ SMALLEST_THING = 0.012
 KEPT = 0.08
 """By how much of the range of colours the mean colour of a thing may change that is to be kept."""
 STOPS = (-0.5, -0.25, 0.0, 0.25, 0.5)
-"""Of exposure, at which a colour may be the one that was asked for: as far as every shade that the
-world gives a name is still nearest to that name (with a whole stop, six of 300 are not).
+"""Of exposure, at which a colour may be the one that was asked for: as far as the shades that the
+world gives a name stay nearest to that name (README.md beside this file).
 """
 
 
