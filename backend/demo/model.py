@@ -34,7 +34,7 @@ SCALING_FACTOR = 0.18215
 PICTURE_SIZE = 128
 LATENT_FACTOR = 4
 MAX_TOKENS = 24
-GUIDANCE = Guidance(text=2.0, image=1.0)
+GUIDANCE = Guidance(text=1.5, image=1.0)
 """Chosen on views of captures of validation scenes (README.md): to this model the empty instruction
 means "no change", so that there is little to make up for; and at 1 a branch cancels.
 """
