@@ -152,8 +152,10 @@ def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
     right, to_half_a_stop, alike, outside, errors = [], [], [], [], []
     for view in world.held_out:
         before, after = scene.render(view.camera).rgb, edit.render(view.camera).rgb
-        right.append(_in_asked_colour(world, view, 255 * after))
-        to_half_a_stop.append(_in_asked_colour(world, view, 255 * after, exposed=True))
+        palettes = metrics.exposed_palettes(view.rendering, world.target, view.shows(world.target))
+        right.append(_is_asked_colour(world, palettes[metrics.STOPS.index(0)].nearest(255 * after)))
+        nearest = metrics.nearest_colour(255 * after, palettes)
+        to_half_a_stop.append(_is_asked_colour(world, nearest))
         change = world.true_edit(view) - view.image.astype(np.float32) / np.float32(255)
         alike.append(_mean_cosine([after - before, change]))
         kept = view.rendering.coverage(world.target) < OUTSIDE
@@ -178,19 +180,15 @@ def edited_views(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
     right = []
     for one in edit.views:
         view = world.captured[scene.capture.names.index(one.name)]
-        right.append(_in_asked_colour(world, view, one.after))
+        palette = metrics.palette_of(view.rendering, world.target, view.shows(world.target))
+        right.append(_is_asked_colour(world, palette.nearest(one.after)))
     return _share("colour of the single edits", right)
 
 
-def _in_asked_colour(
-    world: WorldScene, view: TrueView, image: NDArray[np.generic], exposed: bool = False
-) -> bool | None:
-    """Whether the target in an image (H, W, 3), 0..255, of a view is nearest to the asked one of
-    all colours, where asked for in more and less light, too; None where nobody could tell.
+def _is_asked_colour(world: WorldScene, nearest: str | None) -> bool | None:
+    """Whether the colour that the target is nearest to is the asked one; None where nobody could
+    tell.
     """
-    judged = view.rendering, world.target, view.shows(world.target)
-    palettes = metrics.exposed_palettes(*judged) if exposed else [metrics.palette_of(*judged)]
-    nearest = metrics.nearest_colour(image, palettes)
     return None if nearest is None else nearest == world.edit.colour
 
 
