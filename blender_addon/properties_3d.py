@@ -135,7 +135,7 @@ class SceneIn3D(bpy.types.PropertyGroup):
         name="Threshold",
         description=(
             "Relevance from which the scene is edited, on a scale that is calibrated to the scene: "
-            "0.5 is where its relevance falls into two parts by itself. Lower edits more"
+            "at 0.5 the region's outline follows the scene's edges best. Lower edits more"
         ),
         default=0.5,
         min=0.01,

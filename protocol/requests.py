@@ -177,7 +177,7 @@ class EditSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scen
     """All numbers that are not given here."""
     threshold: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
     """Relevance from which a place is edited, on the scale that is calibrated to the scene's own
-    relevance; None takes 0.5, where it falls into two parts by itself."""
+    relevance; None takes 0.5, where the region's outline follows the scene's edges best."""
     text_guidance: Guidance = None
     image_guidance: Guidance = None
     steps: Steps = 20

@@ -43,7 +43,7 @@ def add_edit_commands(kinds: "argparse._SubParsersAction[argparse.ArgumentParser
     edit.add_argument(
         "--threshold",
         type=float,
-        help="0..1, relevance to edit from; 0.5, the default, parts the scene best into two",
+        help="0..1, relevance to edit from; 0.5, the default, fits its edges best",
     )
     edit.add_argument("--iterations", type=int, metavar="N", help="training steps (the preset's)")
     edit.add_argument(

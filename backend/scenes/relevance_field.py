@@ -10,7 +10,6 @@ them, instead of stretched to 0..1.
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backend.editing.relevance import RelevanceMap, normalise, suggest_threshold
+from backend.editing.relevance import RelevanceMap, normalise
 from backend.scenes import checkpoint
+from backend.scenes.calibration import Calibration, calibrate
 from backend.scenes.config import RelevanceConfig
 from backend.scenes.fast_nerfacto import accelerate
 from backend.scenes.nerfstudio_compat import MLPWithHashEncoding, SceneContraction
@@ -32,6 +32,10 @@ from protocol.values import DEFAULT_NORMALISATION, Normalisation
 
 NAME = "relevance"
 """Of the checkpoint."""
+CALIBRATION_VIEWS = 12
+"""Views at most that calibrate a field, spread evenly over all."""
+CALIBRATION_SIDE = 128
+"""Pixels that are enough along the longer side of such a view: of larger ones, every so-manieth."""
 
 
 class RelevanceField(nn.Module):
@@ -110,45 +114,6 @@ def scene_maps(
     values = normalise_together([one.raw for one in maps], normalisation)
     together = [dataclasses.replace(m, values=v) for m, v in zip(maps, values, strict=True)]
     return [m.at(*size) for m, size in zip(together, sizes, strict=True)]
-
-
-# --- the threshold --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What a person's threshold in 0..1 means in values of a trained field.
-
-    A field averages over views that disagree, and its target lies near 0.4 to 0.6 instead of 1.
-    Over the values R that the field renders in all views, 0 stands for the lowest, 1 for the
-    highest, and 0.5 for the value that parts them best into two (Otsu's); between these the scale
-    is linear.
-
-    Attributes:
-        low, middle, high: these three values; low <= middle <= high.
-    """
-
-    low: float
-    middle: float
-    high: float
-
-    def of(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Rendered relevance of any shape on the person's scale: compare it with the threshold."""
-        if self.high <= self.low:
-            return np.zeros_like(values)
-        scale = (self.low, self.middle, self.high)
-        return np.interp(values, scale, (0.0, 0.5, 1.0)).astype(np.float32)
-
-    def field_value(self, threshold: float) -> float:
-        """The field's value at a person's threshold."""
-        return float(np.interp(threshold, (0.0, 0.5, 1.0), (self.low, self.middle, self.high)))
-
-
-def calibrate(values: NDArray[np.float32]) -> Calibration:
-    """The calibration for all values R float32 (any shape) that a field renders in its views."""
-    low, high = float(values.min()), float(values.max())
-    middle = suggest_threshold(values) if high > low else low
-    return Calibration(low, min(max(middle, low), high), high)
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -231,7 +196,7 @@ def train(
     seed: int = 0,
 ) -> tuple[RelevanceField, Calibration, Course]:
     """Trains a relevance field on the maps of some views, or goes on with the one in `folder`, and
-    calibrates it over these views.
+    calibrates it by these views.
 
     Args:
         scene: a trained radiance field.
@@ -261,9 +226,24 @@ def train(
         config.iterations, config.evaluate_every, config.stop_gain, config.stop_patience, seed
     )
     course = fit(training, schedule, folder, NAME, on_step)
-    every = max(1, rays.total // (16 * MEASURED_PIXELS))
-    pixels = torch.arange(0, rays.total, every, device=scene.device)
-    return field, calibrate(training._render(pixels).cpu().numpy()), course
+    return field, calibrate(*_seen(field, scene, rays)), course
+
+
+def _seen(
+    field: RelevanceField, scene: RadianceField, rays: ViewRays
+) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    """R (h, w) and the scene's colours (h, w, 3) in the views that calibrate a field."""
+    views = len(rays.starts) - 1
+    chosen = np.linspace(0, views - 1, min(views, CALIBRATION_VIEWS)).round().astype(int)
+    relevance, pictures = [], []
+    for view in chosen.tolist():
+        every = max(1, max(rays.shape(view)) // CALIBRATION_SIDE)
+        pixels = rays.of_view(view).view(rays.shape(view))[::every, ::every]
+        bundle = rays.bundle(pixels.reshape(-1))
+        shaded = scene.shade(bundle, field.composite).cpu().numpy().reshape(*pixels.shape, -1)
+        pictures.append(shaded[..., :3])
+        relevance.append(shaded[..., 5])
+    return relevance, pictures
 
 
 def load(folder: Path, device: torch.device | str = "cpu") -> RelevanceField:

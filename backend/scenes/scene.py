@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from backend.editing import Editor, RelevanceMap
 from backend.scenes import checkpoint, radiance_training, relevance_field, scene_edit
+from backend.scenes.calibration import Calibration
 from backend.scenes.capture import Capture, CaptureError
 from backend.scenes.config import PRESETS, FieldConfig, RelevanceConfig, SceneEditConfig
 from backend.scenes.lens import Intrinsics
 from backend.scenes.radiance_field import RadianceField
 from backend.scenes.rays import ViewRays
-from backend.scenes.relevance_field import Calibration, RelevanceField, scene_maps
+from backend.scenes.relevance_field import RelevanceField, scene_maps
 from backend.scenes.scene_edit import OnProgress, SceneEdit
 from backend.scenes.training import CHECKPOINT_SECONDS, Course, OnStep
 from backend.scenes.transforms_json import open_capture
@@ -292,7 +293,7 @@ class Scene:
             instruction: such as "turn the bear into a panda".
             editor: the model.
             threshold: above 0, at most 1: relevance on the calibrated scale (see `Calibration`)
-                from which the scene is edited. None for 0.5, which parts the scene best into two;
+                from which the scene is edited. None for 0.5, whose region fits the scene best;
                 without the relevance field, each map's own suggestion.
             config: all numbers, or the name of a preset: "preview", "full".
             name: of the edit: a to z, 0 to 9, - and _; by default made from the instruction.

@@ -52,7 +52,7 @@ NAME = "edited"
 EDIT_FILE = "edit.json"
 MAPS_FOLDER = "maps"
 MIDDLE = 0.5
-"""The threshold on the calibrated scale that parts the scene best into two (see `Calibration`)."""
+"""The threshold on the calibrated scale whose region fits the scene best (see `Calibration`)."""
 STAGES = {"maps": 0.15, "field": 0.15, "update": 0.7}
 """Shares of the time that the parts take, roughly."""
 

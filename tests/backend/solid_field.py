@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.scenes.calibration import Calibration
 from backend.scenes.capture import Capture
 from backend.scenes.lens import Intrinsics
 from backend.scenes.mesh_texture import Composite
 from backend.scenes.nerfstudio_compat import RayBundle
 from backend.scenes.radiance_field import Rendering
 from backend.scenes.rays import ViewRays
-from backend.scenes.relevance_field import Calibration
 from backend.scenes.scene import Relevance
 
 from .tiny_capture import SPHERES

@@ -1,16 +1,14 @@
-"""The relevance field (section 4.3), its maps, its calibration and its training."""
+"""The relevance field (section 4.3), its maps and its training."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from backend.editing.relevance import RelevanceMap, normalise
 from backend.scenes import checkpoint, relevance_field
@@ -20,10 +18,8 @@ from backend.scenes.nerfstudio_compat import RayBundle
 from backend.scenes.radiance_field import RadianceField
 from backend.scenes.rays import ViewRays
 from backend.scenes.relevance_field import (
-    Calibration,
     RelevanceField,
     RelevanceTraining,
-    calibrate,
     normalise_together,
     scene_maps,
     train,
@@ -41,16 +37,20 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Capture, Truth]:
 
 
 class ExactRays(ViewRays):
-    """Rays that know where the surface is: `distances` (total) in box units, inf for none."""
+    """Rays that know where the surface is, `distances` (total, 1) in box units, inf for none, and
+    what they show there, `colours` (total, 3).
+    """
 
     def __init__(self, capture: Capture, views: list[int], truth: Truth) -> None:
         super().__init__(capture.camera_to_box[views], [capture.intrinsics[k] for k in views])
         distances = truth.distances[views].reshape(-1, 1) * capture.box_scale
         self.distances = torch.tensor(distances, dtype=torch.float32)
+        self.colours = torch.tensor(truth.images[views].reshape(-1, 3) / 255).float()
 
     def bundle(self, pixels: torch.Tensor) -> RayBundle:
         bundle = super().bundle(pixels)
         bundle.metadata["distance"] = self.distances[pixels]
+        bundle.metadata["colour"] = self.colours[pixels]
         return bundle
 
 
@@ -65,6 +65,17 @@ class ExactScene(RadianceField):
         at = torch.where(hit, distance, 3.0) * torch.tensor([0.9, 1.0, 1.1])
         positions = bundle.origins[:, None] + at[..., None] * bundle.directions[:, None]
         return positions, (hit * torch.tensor([0.05, 0.9, 0.05]))[..., None]
+
+    def shade(
+        self,
+        bundle: RayBundle,
+        relevance: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        assert relevance is not None
+        nothing = torch.zeros(len(bundle), 2)
+        with torch.no_grad():
+            rendered = relevance(*self.weigh(bundle))
+        return torch.cat([bundle.metadata["colour"], nothing, rendered], -1)
 
 
 # maps
@@ -114,44 +125,6 @@ def test_maps_come_at_the_views_sizes() -> None:
     assert maps[0][-1, 0] == 0
     assert maps[1].max() == 0
     assert all(m.dtype == np.float32 for m in maps)
-
-
-# calibration
-
-VALUES = hnp.arrays(np.float32, st.integers(1, 60), elements=st.floats(0, 1, width=32))
-
-
-@settings(deadline=None)
-@given(VALUES, st.floats(0, 1))
-def test_the_threshold_means_the_same_on_both_scales(values: np.ndarray, threshold: float) -> None:
-    calibration = calibrate(values)
-    assert calibration.low <= calibration.middle <= calibration.high
-    mine = calibration.of(values)
-    assert mine.dtype == np.float32
-    assert ((mine >= 0) & (mine <= 1)).all()
-    order = np.argsort(values)
-    assert (np.diff(mine[order]) >= 0).all()
-    if calibration.low < calibration.middle < calibration.high:
-        clear = np.abs(mine - threshold) > 1e-5
-        above = values >= calibration.field_value(threshold)
-        np.testing.assert_array_equal((mine >= threshold)[clear], above[clear])
-
-
-def test_half_parts_target_and_rest() -> None:
-    rng = np.random.default_rng(0)
-    rest, target = 0.08 + 0.05 * rng.random(5000), 0.4 + 0.2 * rng.random(150)
-    calibration = calibrate(np.concatenate([rest, target]).astype(np.float32))
-    assert 0.13 < calibration.field_value(0.5) < 0.4
-    assert calibration.field_value(0) == calibration.low
-    assert calibration.field_value(1) == calibration.high
-    assert (calibration.of(target.astype(np.float32)) >= 0.5).all()
-    assert (calibration.of(rest.astype(np.float32)) < 0.5).all()
-
-
-def test_a_field_that_is_the_same_everywhere_selects_nothing() -> None:
-    calibration = calibrate(np.full(50, 0.3, np.float32))
-    assert (calibration.of(np.full(5, 0.3, np.float32)) == 0).all()
-    assert Calibration(0.0, 0.5, 1.0).field_value(0.25) == 0.25
 
 
 # the field
