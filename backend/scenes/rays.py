@@ -53,7 +53,7 @@ class ViewRays:
 
     def bundle(self, pixels: Tensor) -> RayBundle:
         """nerfstudio's rays through the centres of pixels int64 (m), of unit length."""
-        view = torch.searchsorted(self.starts, pixels, right=True) - 1
+        view = torch.searchsorted(self.starts, pixels.contiguous(), right=True) - 1
         local, width = pixels - self.starts[view], self._widths[view]
         at = torch.stack([local % width, local // width], -1) + 0.5
         plane = (at - self._centres[view]) / self._focals[view]  # (m, 2)
