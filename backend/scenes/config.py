@@ -82,10 +82,10 @@ class FieldConfig:
     sparsity: float = 0.0
     """Weight of a loss that empties what no view needs: mean of log(1 + 2 density^2) over all
     samples ("Baking Neural Radiance Fields", Hedman et al. 2021; nerfacto has none)."""
-    depth: float = 0.02
+    depth: float = 0.1
     """Weight of the loss that pulls a ray's weights to where its view's depth says that the surface
     is (DS-NeRF, Eq. 7: "Depth-supervised NeRF", Deng et al. 2022); 0 leaves depths out."""
-    depth_sigma: float = 0.03
+    depth_sigma: float = 0.01
     """How far around that the weights may lie, in box units: a standard deviation."""
     hold_out_every: int = 8
     """Every so-manieth view is not trained on and measures the field; 0 for none."""
