@@ -25,7 +25,7 @@ CAMERAS = (
 )
 PRESETS = (
     ("preview", "Preview", "Minutes on a CPU: small pictures, to see whether the edit is right"),
-    ("medium", "Medium", "For a GPU: minutes"),
+    ("medium", "Medium", "More detail, of many views: a quarter of an hour without a GPU"),
     ("full", "Full", "As in the paper: 30,000 steps, for a GPU with time"),
 )
 """The protocol's names, with words for people."""

@@ -133,7 +133,6 @@ PRESETS["medium"] = replace(
     highest_resolution=1024,
     hidden=64,
     far=20.0,
-    learning_rate=1e-2,
     decay_iterations=3000,
     anneal_iterations=300,
     evaluate_every=250,
