@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from backend.errors import BadInput
 from backend.report import Report
 from backend.scenes import commands as scene_commands
 from protocol.client import Client, ConnectionFailed, JobCancelled, ServerError
@@ -28,10 +29,6 @@ from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, MAX_IMAGE_SIDE
 
 HEAT = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
 """Colours of relevance 0 to 1, evenly spaced (dark to bright)."""
-
-
-class BadInput(ValueError):
-    """What the user gave cannot be used; the text says what to do."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,6 +17,8 @@ from diffusers import StableDiffusionInstructPix2PixPipeline
 from numpy.typing import NDArray
 from torch import Tensor
 
+from backend.errors import BadInput
+
 from .guidance import Guidance, read_guidance
 from .prompt_check import DEFAULT_EVIDENCE_LIMIT, read_evidence_limit
 
@@ -27,7 +29,7 @@ DEMO_MODEL = "demo"
 DEMO_WEIGHTS = Path(__file__).parent.parent / "demo" / "weights"
 
 
-class ModelNotFound(ValueError):
+class ModelNotFound(BadInput):
     """A model that is neither a folder nor to be had from the hub; the text says what to do."""
 
 
@@ -82,13 +84,13 @@ class Backbone:
         self.tokenizer = parts["tokenizer"]
         self.vae = parts["vae"]
         if self.unet.config.in_channels != 2 * self.vae.config.latent_channels:
-            raise ValueError(
+            raise BadInput(
                 f"{name} is not an InstructPix2Pix model: its U-Net takes "
                 f"{self.unet.config.in_channels} channels, not "
                 f"{2 * self.vae.config.latent_channels}."
             )
         if parts["scheduler"].config.prediction_type != "epsilon":
-            raise ValueError(f"{name} does not predict noise; Eq. 2 needs a model that does.")
+            raise BadInput(f"{name} does not predict noise; Eq. 2 needs a model that does.")
         self.factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.multiple = self.factor
         self.native_size = self.unet.config.sample_size * self.factor
@@ -204,7 +206,7 @@ def load_backbone(model: str = "auto", device: str = "auto", dtype: str = "auto"
 
     Raises:
         ModelNotFound: there is no such model, or it is not of this format.
-        ValueError: no such device or dtype, or a file beside the model cannot be read.
+        BadInput: no such device or dtype, or a file beside the model cannot be read.
     """
     torch_device = _resolve_device(device)
     torch_dtype = _resolve_dtype(dtype, torch_device)
@@ -291,9 +293,9 @@ def _resolve_device(device: str) -> torch.device:
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(f"There is no device {device!r}: use auto, cpu, cuda or mps.") from error
+        raise BadInput(f"There is no device {device!r}: use auto, cpu, cuda or mps.") from error
     if resolved.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("There is no CUDA device here: use --device cpu, or check the driver.")
+        raise BadInput("There is no CUDA device here: use --device cpu, or check the driver.")
     return resolved
 
 
@@ -302,7 +304,7 @@ def _resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
         return torch.float16 if device.type == "cuda" else torch.float32
     choices = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
     if dtype not in choices:
-        raise ValueError(f"dtype {dtype!r} is not one of auto, {', '.join(choices)}.")
+        raise BadInput(f"dtype {dtype!r} is not one of auto, {', '.join(choices)}.")
     return choices[dtype]
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from backend.errors import BadInput
 from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
 
 from .backbone import Backbone, load_backbone
@@ -132,7 +133,7 @@ class Editor:
             ValueError: a value is out of range or the noise has another shape.
         """
         if noise is None and not seeds:
-            raise ValueError("A relevance map needs at least one seed.")
+            raise BadInput("A relevance map needs at least one seed.")
         _check_relevance(noise_level, normalisation)
         encoded = self._image()
         noises = self._noises(seeds, encoded) if noise is None else self._given(noise, encoded)
@@ -178,7 +179,7 @@ class Editor:
             ValueError: a value is out of range, or an array is no such image.
         """
         if not seeds:
-            raise ValueError("A relevance map needs at least one seed.")
+            raise BadInput("A relevance map needs at least one seed.")
         _check_relevance(noise_level, normalisation)
         total = len(images) * len(seeds)
         for batch in self._batches(images, len(seeds)):
@@ -258,7 +259,7 @@ class Editor:
             if threshold is None:
                 threshold = relevance.suggested_threshold
             if relevance.extent != encoded.extent:
-                raise ValueError("The relevance map belongs to an image of another size.")
+                raise BadInput("The relevance map belongs to an image of another size.")
             mask = relevance.at(height, width) >= threshold
             low = relevance.mask(threshold)
             cells = np.zeros(encoded.latents.shape[2:], np.bool_)
@@ -311,9 +312,9 @@ class Editor:
         guidance = self.backbone.guidance.resolved(text_guidance, image_guidance)
         _check_settings(None, guidance, steps, strengths)
         if any(len(given) != len(images) for given in (masks, starts, strengths, seeds)):
-            raise ValueError("Every image needs a mask, a start, a strength and a seed of its own.")
+            raise BadInput("Every image needs a mask, a start, a strength and a seed of its own.")
         if len({image.shape for image in images}) != 1:
-            raise ValueError("Images that are edited together must have the same size.")
+            raise BadInput("Images that are edited together must have the same size.")
         encoded = [self._encode(image) for image in images]
         return self._edit_inside(
             instruction,
@@ -385,7 +386,7 @@ class Editor:
     ) -> tuple[int, int]:
         """Rows and columns that an image is worked on at; see `set_image`."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-            raise ValueError(
+            raise BadInput(
                 f"An image must be uint8 of shape (H, W, 3), not {image.dtype} {image.shape}."
             )
         scale = min(1.0, (work_size or self.backbone.native_size) / min(image.shape[:2]))
@@ -412,7 +413,7 @@ class Editor:
     def _encode_start(self, start: NDArray[np.uint8], encoded: _EncodedImage) -> Tensor:
         """(1, c, h, w) unscaled latents of what an image's edit starts from."""
         if start.dtype != np.uint8 or start.shape != encoded.image.shape:
-            raise ValueError(
+            raise BadInput(
                 f"The start must be uint8 of shape {encoded.image.shape}, not {start.dtype} "
                 f"{start.shape}."
             )
@@ -465,7 +466,7 @@ class Editor:
         """(1, c, h, w) of a noise that was handed in for an image."""
         shape = tuple(encoded.latents.shape[1:])
         if noise.shape != shape:
-            raise ValueError(f"The noise must have the shape {shape}, not {noise.shape}.")
+            raise BadInput(f"The noise must have the shape {shape}, not {noise.shape}.")
         return torch.from_numpy(noise.astype(np.float32))[None].to(self.backbone.device)
 
 
@@ -475,7 +476,7 @@ def _cells(mask: NDArray[np.bool_], encoded: _EncodedImage) -> NDArray[np.bool_]
     """
     height, width = encoded.image.shape[:2]
     if mask.dtype != np.bool_ or mask.shape != (height, width):
-        raise ValueError(
+        raise BadInput(
             f"The mask must be bool of shape {(height, width)}, not {mask.dtype} {mask.shape}."
         )
     cells = np.zeros(encoded.latents.shape[2:], np.bool_)
@@ -489,9 +490,9 @@ def _cells(mask: NDArray[np.bool_], encoded: _EncodedImage) -> NDArray[np.bool_]
 
 def _check_relevance(noise_level: float, normalisation: Normalisation) -> None:
     if not 0.0 <= noise_level <= 1.0:
-        raise ValueError(f"The noise level must lie in 0..1, not at {noise_level}.")
+        raise BadInput(f"The noise level must lie in 0..1, not at {noise_level}.")
     if normalisation not in NORMALISATIONS:
-        raise ValueError(
+        raise BadInput(
             f"There is no normalisation {normalisation!r}: use {' or '.join(NORMALISATIONS)}."
         )
 
@@ -503,14 +504,14 @@ def _check_settings(
     strengths: Sequence[float],
 ) -> None:
     if threshold is not None and not 0.0 <= threshold <= 1.0:
-        raise ValueError(f"The threshold must lie in 0..1, not at {threshold}.")
+        raise BadInput(f"The threshold must lie in 0..1, not at {threshold}.")
     if not all(value >= 0.0 for value in guidance):
-        raise ValueError("Text and image guidance must be 0 or more.")
+        raise BadInput("Text and image guidance must be 0 or more.")
     if steps < 1:
-        raise ValueError(f"An edit needs at least 1 step, not {steps}.")
+        raise BadInput(f"An edit needs at least 1 step, not {steps}.")
     for strength in strengths:
         if not 0.0 < strength <= 1.0:
-            raise ValueError(f"The strength must be above 0 and at most 1, not {strength}.")
+            raise BadInput(f"The strength must be above 0 and at most 1, not {strength}.")
 
 
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.errors import BadInput
+
 GUIDANCE_FILE = "guidance.json"
 """Beside a model's model_index.json: {"text": number, "image": number}."""
 
@@ -27,7 +29,7 @@ def read_guidance(folder: Path) -> Guidance:
     """That of the model in this folder; InstructPix2Pix's own where its folder says nothing.
 
     Raises:
-        ValueError: the folder's file cannot be read.
+        BadInput: the folder's file cannot be read.
     """
     path = folder / GUIDANCE_FILE
     if not path.is_file():
@@ -36,9 +38,9 @@ def read_guidance(folder: Path) -> Guidance:
         stored = json.loads(path.read_text("utf-8"))
         found = Guidance(float(stored["text"]), float(stored["image"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} does not say a model's guidance: {error!r}") from error
+        raise BadInput(f"{path} does not say a model's guidance: {error!r}") from error
     if not all(0 <= one < math.inf for one in (found.text, found.image)):
-        raise ValueError(f"{path} does not say a model's guidance: it must be 0 or more.")
+        raise BadInput(f"{path} does not say a model's guidance: it must be 0 or more.")
     return found
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.errors import BadInput
+
 CALIBRATION_FILE = "prompt_check.json"
 """Beside a model's model_index.json: {"evidence_limit": number}, from `evaluate relevance`."""
 DEFAULT_EVIDENCE_LIMIT = 0.1
@@ -50,7 +52,7 @@ def read_evidence_limit(folder: Path) -> float:
     """The evidence from which an instruction counts as applying, of the model in this folder.
 
     Raises:
-        ValueError: the folder's calibration file cannot be read.
+        BadInput: the folder's calibration file cannot be read.
     """
     path = folder / CALIBRATION_FILE
     if not path.is_file():
@@ -58,7 +60,7 @@ def read_evidence_limit(folder: Path) -> float:
     try:
         limit = float(json.loads(path.read_text("utf-8"))["evidence_limit"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no calibration of the prompt check: {error!r}") from error
+        raise BadInput(f"{path} is no calibration of the prompt check: {error!r}") from error
     return limit
 
 

@@ -14,6 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from backend.demo import world
 from backend.demo.pool import Sample
 from backend.demo.render import Rendering, render
+from backend.errors import BadInput
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -46,7 +47,7 @@ def auroc(values: Map, truth: Mask) -> float:
     """Chance that a cell inside the truth has a higher value than one outside; 0.5 says nothing.
 
     Raises:
-        ValueError: the truth is empty or everywhere.
+        BadInput: the truth is empty or everywhere.
     """
     return float(roc_auc_score(truth.ravel(), values.ravel()))
 
@@ -143,10 +144,10 @@ def strict_success(
         palette: `palette_of_sample`, where it is known already.
 
     Raises:
-        ValueError: the sample asks for something that is not there.
+        BadInput: the sample asks for something that is not there.
     """
     if sample.edit.target is None:
-        raise ValueError("An edit of what is not there has no success.")
+        raise BadInput("An edit of what is not there has no success.")
     if sample.edit.kind == "recolour":
         palette = palette or palette_of_sample(sample)
         assert palette is not None

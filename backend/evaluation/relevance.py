@@ -19,6 +19,7 @@ from backend.editing import Editor, ModelNotFound
 from backend.editing.backbone import DEMO_MODEL, DEMO_WEIGHTS
 from backend.editing.prompt_check import write_evidence_limit
 from backend.editing.relevance import normalise, suggest_threshold
+from backend.errors import BadInput
 from backend.evaluation import maps, metrics
 from backend.evaluation.edits import GUIDED, PLAIN, Edited, edit_samples, edits_table
 from backend.evaluation.maps import OTHER, OWN, RawMaps, Table
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace, command: list[str]) -> int:
 def _run(options: argparse.Namespace, command: list[str]) -> int:
     kinds = _kinds(options.kinds)
     if options.calibrate and options.seeds != "validation":
-        raise ValueError("A limit must not be chosen on test scenes: add --seeds validation.")
+        raise BadInput("A limit must not be chosen on test scenes: add --seeds validation.")
     report = Report(
         command,
         settings={
@@ -96,7 +97,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
     }
     folder = Path(DEMO_WEIGHTS if backbone.name == DEMO_MODEL else backbone.name)
     if options.calibrate and not folder.is_dir():
-        raise ValueError(f"{backbone.name} is no folder that a limit could be written into.")
+        raise BadInput(f"{backbone.name} is no folder that a limit could be written into.")
     with report.stage("drawing scenes"):
         size = backbone.native_size
         samples = draw_present(SEEDS[options.seeds], options.samples, size, kinds, options.captured)
@@ -138,7 +139,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
 def _kinds(asked: Sequence[str] | None) -> Sequence[str]:
     unknown = set(asked or ()) - set(world.KINDS)
     if unknown:
-        raise ValueError(
+        raise BadInput(
             f"There is no kind of edit {sorted(unknown)[0]!r}: use {', '.join(world.KINDS)}."
         )
     return asked or world.KINDS
@@ -152,7 +153,7 @@ def renders_table(editor: Editor, folder: Path, size: int) -> Table:
     """The same scenes and instructions in Blender's pictures and in the world's own.
 
     Raises:
-        ValueError: the folder holds no renders, or of another format or size.
+        BadInput: the folder holds no renders, or of another format or size.
     """
     table: Table = {}
     for engine, samples in read_renders(folder).items():

@@ -21,6 +21,7 @@ from backend.demo import world
 from backend.demo.lighting import FIRST_THING
 from backend.demo.pool import Sample, draw_samples, edited_picture
 from backend.demo.render import id_of, render
+from backend.errors import BadInput
 
 FORMAT = 1
 WORLD_SIZE = 128
@@ -68,16 +69,16 @@ def read_renders(folder: Path) -> dict[str, list[Sample]]:
     own renderer draws them.
 
     Raises:
-        ValueError: the folder holds no renders, or of another format.
+        BadInput: the folder holds no renders, or of another format.
     """
     try:
         index = json.loads((folder / "index.json").read_text("utf-8"))
     except FileNotFoundError as error:
-        raise ValueError(
+        raise BadInput(
             f"{folder} has no index.json: make it with blender_addon/demo/render_samples.py."
         ) from error
     if index.get("format") != FORMAT:
-        raise ValueError(
+        raise BadInput(
             f"{folder / 'index.json'} has format {index.get('format')!r}, not {FORMAT}: "
             "render again."
         )

@@ -17,6 +17,7 @@ from backend.demo.pool import Sample, draw_samples
 from backend.editing.backbone import Backbone
 from backend.editing.editor import resize
 from backend.editing.relevance import CELLS_AT_ONCE, NOISE_LEVEL, noise_differences
+from backend.errors import BadInput
 from backend.evaluation.metrics import Map
 
 EDITS_OF_ONE_PICTURE = 3
@@ -87,14 +88,14 @@ def encode(backbone: Backbone, samples: Sequence[Sample]) -> Probe:
     anything about them.
 
     Raises:
-        ValueError: the pictures are not of one size, or not of whole latent cells.
+        BadInput: the pictures are not of one size, or not of whole latent cells.
     """
     shape = samples[0].image.shape[:2]
     scale = min(1.0, backbone.native_size / min(shape))
     height, width = (round(side * scale) for side in shape)
     cells = (height // backbone.factor, width // backbone.factor)
     if any(side % count for side, count in zip((*shape, height, width), cells * 2, strict=True)):
-        raise ValueError(
+        raise BadInput(
             f"Pictures of {shape[1]}x{shape[0]} cannot be measured with {backbone.name}: each side "
             f"must be a multiple of {backbone.native_size} pixels."
         )
@@ -102,7 +103,7 @@ def encode(backbone: Backbone, samples: Sequence[Sample]) -> Probe:
     kept, truths = [], []
     for sample in samples:
         if sample.image.shape[:2] != shape:
-            raise ValueError("All pictures must have one size.")
+            raise BadInput("All pictures must have one size.")
         truth = _at_cells(sample.mask, cells) > 0.5
         if not (0 < truth.sum() < truth.size or sample.edit.target is None):
             continue
@@ -112,7 +113,7 @@ def encode(backbone: Backbone, samples: Sequence[Sample]) -> Probe:
             work = resize(sample.image, height, width)
             latents[id(sample.image)] = backbone.encode_image(work)
     if not kept:
-        raise ValueError("No sample has a mask that could be measured: ask for more samples.")
+        raise BadInput("No sample has a mask that could be measured: ask for more samples.")
     return Probe(
         kept,
         torch.cat([latents[id(sample.image)] for sample in kept]),

@@ -19,6 +19,7 @@ from PIL import Image
 
 from backend.contact_sheet import Tile, contact_sheet
 from backend.editing import Editor, ModelNotFound
+from backend.errors import BadInput
 from backend.evaluation import scene_figures, scene_mesh
 from backend.evaluation.maps import Table
 from backend.evaluation.relevance import markdown
@@ -137,13 +138,13 @@ def open_scene(world: WorldScene, folder: Path, depth: bool, device: str) -> Sce
     """The capture of a world in `folder`, written where it is not there yet.
 
     Raises:
-        ValueError: there is one with depth where it is asked for without, or the other way round.
+        BadInput: there is one with depth where it is asked for without, or the other way round.
     """
     if not (folder / FILE_NAME).exists():
         world.write(folder, depth)
     scene = Scene.open(folder, device=device)
     if (scene.capture.views[0].depth is not None) != depth:
-        raise ValueError(
+        raise BadInput(
             f"The captures in {folder.parent} were made {'without' if depth else 'with'} --depth: "
             "name another --out."
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from backend.demo import instructions, render, sampling, world
 from backend.demo.cameras import ball_around, camera_to_world, intrinsics, project, rings
+from backend.errors import BadInput
 from backend.evaluation.metrics import SMALLEST_THING
 from backend.scenes.lens import Intrinsics
 from backend.scenes.scene import Camera
@@ -160,4 +161,4 @@ def _turned_aside(camera: world.Camera, scene: world.Scene, target: int, side: i
             view = _view(scene, turned, side)
             if not view.rendering.coverage(target).any():
                 return view
-    raise ValueError(f"The {thing.shape} is in sight whatever way the camera looks.")
+    raise BadInput(f"The {thing.shape} is in sight whatever way the camera looks.")

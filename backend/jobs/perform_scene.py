@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.editing import Editor
+from backend.errors import BadInput
 from backend.jobs.perform_texture import mesh_and_views, texture_result
 from backend.jobs.scene_state import without_paths
 from backend.jobs.words import OnProgress, notes_on, time_left, with_time_left
@@ -52,7 +53,7 @@ def perform_scene(
     checkpoint.
 
     Raises:
-        ValueError: the capture, what was made of it, or a setting cannot be used; the text says
+        BadInput: the capture, what was made of it, or a setting cannot be used; the text says
             why.
         FloatingPointError: the networks or the training overflowed.
         InUse: another process works on the capture.
@@ -62,7 +63,7 @@ def perform_scene(
     try:
         folder = captures.folder(request.capture)
     except UnknownCapture:
-        raise ValueError("The backend does not have this capture any more: send it anew.") from None
+        raise BadInput("The backend does not have this capture any more: send it anew.") from None
     on_progress("Reading the capture", 0.0, None)
     try:
         with alone(folder):
@@ -77,7 +78,7 @@ def perform_scene(
                 return _texture(scene, request, on_progress)
             return _render(scene, request, on_progress)
     except ValueError as error:
-        raise ValueError(without_paths(f"{error}", folder)) from error
+        raise BadInput(without_paths(f"{error}", folder)) from error
 
 
 def _device(editor: Editor) -> str:
@@ -125,7 +126,7 @@ def _check_preset(scene: Scene, preset: str) -> None:
     try:
         checkpoint.check_same(scene.work, name, config, free)
     except checkpoint.CheckpointError as error:
-        raise ValueError(
+        raise BadInput(
             f"The capture has a field of another preset than {preset}: use that one, or train "
             "anew, which deletes the field and its edits."
         ) from error
@@ -228,7 +229,7 @@ def _finished(scene: Scene, name: str | None) -> SceneEdit | None:
     """The edit of a name, where there is a name. Raises ValueError where it is not finished."""
     edit = None if name is None else scene.edited(name)
     if edit is not None and not edit.finished:
-        raise ValueError(f"The edit {edit.name} is not finished: let it come to its end first.")
+        raise BadInput(f"The edit {edit.name} is not finished: let it come to its end first.")
     return edit
 
 
@@ -279,7 +280,7 @@ def _render(
 ) -> SceneRenderResult:
     for number, pose in enumerate(request.camera_to_world):
         if wrong := check_pose(pose):
-            raise ValueError(f"The camera pose of frame {number + 1} {wrong}.")
+            raise BadInput(f"The camera pose of frame {number + 1} {wrong}.")
     edit = _finished(scene, request.edit)
     field = scene.field if edit is None else edit.field
     report = with_time_left(on_progress)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.errors import BadInput
+
 COLLINEAR = 1e-6
 """Share of the largest spread below which the second largest counts as none."""
 
@@ -44,18 +46,18 @@ def fit_similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> 
         target: float64 (n, 3), the same points elsewhere.
 
     Raises:
-        ValueError: the points lie on one line or are fewer than 3, so that a turn about it is free.
+        BadInput: the points lie on one line or are fewer than 3, so that a turn about it is free.
     """
     if source.shape != target.shape or source.ndim != 2 or source.shape[1] != 3:
-        raise ValueError(f"points must be two arrays (n, 3), not {source.shape}, {target.shape}")
+        raise BadInput(f"points must be two arrays (n, 3), not {source.shape}, {target.shape}")
     if len(source) < 3:
-        raise ValueError(f"{len(source)} points do not fix a similarity: at least 3 are needed")
+        raise BadInput(f"{len(source)} points do not fix a similarity: at least 3 are needed")
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
     centred, target_centred = source - source_mean, target - target_mean
     for points in (centred, target_centred):
         spread = np.linalg.svd(points, compute_uv=False)
         if spread[1] <= COLLINEAR * spread[0]:
-            raise ValueError("the points lie on one line, which does not fix a similarity")
+            raise BadInput("the points lie on one line, which does not fix a similarity")
     u, singular, vt = np.linalg.svd(target_centred.T @ centred / len(source))
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
     rotation = (u * signs) @ vt
@@ -89,7 +91,7 @@ def pose_errors(poses: NDArray[np.float64], reference: NDArray[np.float64]) -> P
         reference: float64 (n, 4, 4), the same cameras.
 
     Raises:
-        ValueError: fewer than 3 cameras, or all on one line.
+        BadInput: fewer than 3 cameras, or all on one line.
     """
     places = reference[:, :3, 3]
     alignment = fit_similarity(poses[:, :3, 3], places)

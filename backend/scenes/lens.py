@@ -11,6 +11,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.errors import BadInput
+
 NEWTON_STEPS = 50
 BORDER_SAMPLES = 65
 CANNOT_BE_UNDONE = "its lens distortion cannot be undone over the whole image"
@@ -111,7 +113,7 @@ class Lens:
                 along = np.stack([d * miss[:, 0] - b * miss[:, 1], a * miss[:, 1] - c * miss[:, 0]])
                 found = found - (along / (a * d - b * c)).T
             if not np.abs(self.distort(found) - points).max(initial=0) < 1e-9:
-                raise ValueError(CANNOT_BE_UNDONE)
+                raise BadInput(CANNOT_BE_UNDONE)
         return found
 
     def _jacobian(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -130,7 +132,7 @@ def undistorted(intrinsics: Intrinsics, lens: Lens) -> Intrinsics:
     image covers without gaps.
 
     Raises:
-        ValueError: the distortion cannot be undone over the whole image.
+        BadInput: the distortion cannot be undone over the whole image.
     """
     if lens.is_pinhole:
         return intrinsics
@@ -146,13 +148,13 @@ def undistorted(intrinsics: Intrinsics, lens: Lens) -> Intrinsics:
     left, right = side(0, down, 0).max(), side(intrinsics.width, down, 0).min()
     top, bottom = side(across, 0, 1).max(), side(across, intrinsics.height, 1).min()
     if not (left < right and top < bottom):
-        raise ValueError(CANNOT_BE_UNDONE)
+        raise BadInput(CANNOT_BE_UNDONE)
     fx = float(intrinsics.width / (right - left))
     fy = float(intrinsics.height / (bottom - top))
     straight = replace(intrinsics, fx=fx, fy=fy, cx=float(-left * fx), cy=float(-top * fy))
     grid = np.stack(np.meshgrid(across, down), axis=-1)
     if not (np.linalg.det(lens._jacobian(straight.normalise(grid))) > 0).all():
-        raise ValueError(CANNOT_BE_UNDONE)
+        raise BadInput(CANNOT_BE_UNDONE)
     return straight
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.contact_sheet import Tile, contact_sheet
+from backend.errors import BadInput
 from backend.report import Report
 from backend.scenes.mesh_files import WRITERS, MeshToWrite
 from backend.scenes.new_folder import appearing, check_new
@@ -75,7 +76,7 @@ def run_mesh(
     """
     out = check_new(options.out)
     if not SMALLEST_TEXTURE <= options.texture_size <= LARGEST_TEXTURE:
-        raise ValueError(f"--texture-size must be {SMALLEST_TEXTURE} to {LARGEST_TEXTURE}.")
+        raise BadInput(f"--texture-size must be {SMALLEST_TEXTURE} to {LARGEST_TEXTURE}.")
     # Only now: torch and nerfstudio take seconds to load.
     from backend.scenes.mesh_extraction import RESOLUTION
     from backend.scenes.scene import Scene

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from backend.editing import Editor, Step
 from backend.editing.relevance import NOISE_LEVEL, normalise, suggest_threshold
+from backend.errors import BadInput
 from backend.scenes.mesh_painting import (
     PaintConfig,
     Painting,
@@ -132,7 +133,7 @@ def edit_mesh(
 
     Raises:
         MeshError: no view shows the mesh, or the views are not of one size.
-        ValueError: a setting is out of range.
+        BadInput: a setting is out of range.
     """
     config = config or MeshEditConfig()
     report = on_progress or (lambda words, fraction, preview: None)
@@ -304,9 +305,9 @@ def _check(views: Sequence[MeshView], config: MeshEditConfig) -> None:
     if len({view.image.shape for view in views}) > 1:
         raise MeshError("All views of a mesh must have the same size.")
     if config.threshold is not None and not 0 <= config.threshold <= 1:
-        raise ValueError(f"The threshold must lie in 0..1, not at {config.threshold}.")
+        raise BadInput(f"The threshold must lie in 0..1, not at {config.threshold}.")
     low, high = config.noise_range
     if not 0 < low <= high <= 1:
-        raise ValueError(f"The noise range must rise within 0..1, unlike {config.noise_range}.")
+        raise BadInput(f"The noise range must rise within 0..1, unlike {config.noise_range}.")
     if config.rounds < 1 or config.samples < 1:
-        raise ValueError("A texture edit needs at least 1 round and 1 sample a pixel.")
+        raise BadInput("A texture edit needs at least 1 round and 1 sample a pixel.")

@@ -5,16 +5,18 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from backend.errors import BadInput
+
 
 def check_new(out: Path) -> Path:
     """The folder's full path.
 
     Raises:
-        ValueError: there is something at this place already.
+        BadInput: there is something at this place already.
     """
     out = out.resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is not empty: name a new folder with --out.")
+        raise BadInput(f"{out} is not empty: name a new folder with --out.")
     return out
 
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from backend.errors import BadInput
 from backend.scenes.config import FieldConfig
 from backend.scenes.coverage import Coverage
 from backend.scenes.fast_nerfacto import accelerate
@@ -181,7 +182,7 @@ class RadianceField:
         can_tcnn = TCNN_EXISTS and device.type == "cuda"
         self.implementation = implementation or ("tcnn" if can_tcnn else "torch")
         if self.implementation == "tcnn" and not can_tcnn:
-            raise ValueError(
+            raise BadInput(
                 "This field was trained with tiny-cuda-nn: open it on a CUDA device where that is "
                 "installed, or train it anew."
             )

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from backend.errors import BadInput
 from backend.scenes import checkpoint
 from backend.scenes.capture import Capture, Intrinsics, Pixels
 from backend.scenes.config import FieldConfig, ProposalConfig
@@ -256,12 +257,12 @@ def train(
         checkpoint_seconds: between two checkpoints; 0 writes one after every step.
 
     Raises:
-        ValueError: there are fewer than 3 views, or the checkpoint is of another capture or config.
+        BadInput: there are fewer than 3 views, or the checkpoint is of another capture or config.
         CaptureError: an image cannot be read.
         CheckpointError, FloatingPointError, OSError: as `training.fit`.
     """
     if len(capture) < FEWEST_VIEWS:
-        raise ValueError(
+        raise BadInput(
             f"{capture.folder} has {len(capture)} views: a field needs {FEWEST_VIEWS} at least."
         )
     out = held_out(len(capture), config.hold_out_every)
@@ -289,7 +290,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> RadianceField:
 
     Raises:
         CheckpointError: there is none, or it is damaged.
-        ValueError: it was trained with tiny-cuda-nn, which is not there.
+        BadInput: it was trained with tiny-cuda-nn, which is not there.
     """
     found = checkpoint.load(folder, NAME)
     if found is None:
@@ -303,7 +304,7 @@ def from_checkpoint(
     """The field of a checkpoint's facts and of `RadianceTraining.state`.
 
     Raises:
-        ValueError: it was trained with tiny-cuda-nn, which is not there.
+        BadInput: it was trained with tiny-cuda-nn, which is not there.
     """
     numbers = facts["config"] | {
         "proposals": tuple(ProposalConfig(**p) for p in facts["config"]["proposals"])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.errors import BadInput
 from backend.report import Report
 from backend.scenes.new_folder import appearing, check_new
 
@@ -67,11 +68,11 @@ def run_render(
     """
     out = check_new(options.out)
     if options.frames is not None and options.frames < 2:
-        raise ValueError("--frames must be 2 or more.")
+        raise BadInput("--frames must be 2 or more.")
     if options.fps is not None and not 0 < options.fps <= 100:
-        raise ValueError("--fps must be above 0, and 100 at most.")
+        raise BadInput("--fps must be above 0, and 100 at most.")
     if options.width is not None and not 1 <= options.width <= LARGEST_WIDTH:
-        raise ValueError(f"--width must be 1 to {LARGEST_WIDTH}.")
+        raise BadInput(f"--width must be 1 to {LARGEST_WIDTH}.")
     # Only now: torch and nerfstudio take seconds to load.
     from backend.scenes.scene import Scene
 

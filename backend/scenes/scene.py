@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from backend.editing import Editor, RelevanceMap
+from backend.errors import BadInput
 from backend.scenes import checkpoint, radiance_training, relevance_field, scene_edit
 from backend.scenes.calibration import Calibration
 from backend.scenes.capture import Capture, CaptureError
@@ -139,7 +140,7 @@ class Scene:
         """
         if isinstance(config, str):
             if config not in PRESETS:
-                raise ValueError(f"There is no preset {config!r}: use {', '.join(PRESETS)}.")
+                raise BadInput(f"There is no preset {config!r}: use {', '.join(PRESETS)}.")
             config = PRESETS[config]
         if iterations is not None:
             config = dataclasses.replace(config, iterations=iterations)
@@ -226,7 +227,7 @@ class Scene:
         names = geometry.names if views is None else tuple(views)
         cameras = [self.camera(view) for view in names]
         if len(maps) != len(cameras):
-            raise ValueError(f"There are {len(maps)} maps for {len(cameras)} views.")
+            raise BadInput(f"There are {len(maps)} maps for {len(cameras)} views.")
         sizes = [(c.intrinsics.height, c.intrinsics.width) for c in cameras]
         poses = np.array([self._to_box(c.pose) for c in cameras])
         rays = ViewRays(poses, [c.intrinsics for c in cameras], self.device)
@@ -267,7 +268,7 @@ class Scene:
             ValueError: the name is none.
         """
         if not EDIT_NAME.fullmatch(name):
-            raise ValueError(f"An edit's name has letters a to z, digits, - and _, not {name!r}.")
+            raise BadInput(f"An edit's name has letters a to z, digits, - and _, not {name!r}.")
         return self.edits_folder / name
 
     @property

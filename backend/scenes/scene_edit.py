@@ -30,6 +30,7 @@ import torch
 from numpy.typing import NDArray
 
 from backend.editing import Editor, RelevanceMap
+from backend.errors import BadInput
 from backend.scenes import checkpoint, radiance_training
 from backend.scenes.config import EDIT_PRESETS, SceneEditConfig
 from backend.scenes.dataset_update import (
@@ -61,7 +62,7 @@ OnProgress = Callable[[str, float, NDArray[np.uint8] | None], None]
 it raises pauses the edit: the same call goes on."""
 
 
-class EditError(ValueError):
+class EditError(BadInput):
     """A scene edit that cannot be made or used; the text is one sentence."""
 
 
@@ -221,7 +222,7 @@ def edit_scene(
     """Edit a scene where an instruction applies, or go on with an edit. See `Scene.edit`."""
     if isinstance(config, str):
         if config not in EDIT_PRESETS:
-            raise ValueError(f"There is no preset {config!r}: use {', '.join(EDIT_PRESETS)}.")
+            raise BadInput(f"There is no preset {config!r}: use {', '.join(EDIT_PRESETS)}.")
         config = EDIT_PRESETS[config]
     _check(instruction, threshold, config)
     name = edit_name(instruction) if name is None else name
@@ -245,23 +246,23 @@ def edit_name(instruction: str) -> str:
 
 def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -> None:
     if not instruction.strip():
-        raise ValueError("The instruction is empty: say what should change.")
+        raise BadInput("The instruction is empty: say what should change.")
     if threshold is not None and not 0.0 < threshold <= 1.0:
-        raise ValueError(f"The threshold must lie above 0 and be at most 1, not {threshold}.")
+        raise BadInput(f"The threshold must lie above 0 and be at most 1, not {threshold}.")
     low, high = config.noise_range
     if not 0.0 < low <= high <= 1.0:
-        raise ValueError(f"The noise range must be part of 0..1 without 0, not {low} to {high}.")
+        raise BadInput(f"The noise range must be part of 0..1 without 0, not {low} to {high}.")
     if config.first_level is not None and not 0.0 < config.first_level <= 1.0:
-        raise ValueError(f"The first noise level must lie in 0..1, not at {config.first_level}.")
+        raise BadInput(f"The first noise level must lie in 0..1, not at {config.first_level}.")
     if min(config.iterations, config.edit_every, config.views_at_once, config.steps) < 1:
-        raise ValueError("iterations, edit_every, views_at_once and steps must be 1 or more.")
+        raise BadInput("iterations, edit_every, views_at_once and steps must be 1 or more.")
     if config.rounds < 0:
-        raise ValueError("rounds must be 0 or more.")
+        raise BadInput("rounds must be 0 or more.")
     guidances = (config.text_guidance, config.image_guidance)
     if not all(one is None or one >= 0 for one in guidances):
-        raise ValueError("Text and image guidance must be 0 or more.")
+        raise BadInput("Text and image guidance must be 0 or more.")
     if not 0.0 <= config.settling < 1.0:
-        raise ValueError(f"The share of settling must lie in 0..1, not at {config.settling}.")
+        raise BadInput(f"The share of settling must lie in 0..1, not at {config.settling}.")
 
 
 def _start(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.contact_sheet import Tile, contact_sheet
+from backend.errors import BadInput
 from backend.report import Report
 from backend.scenes.mesh_folder import MeshFolder, read_mesh_folder
 from backend.scenes.new_folder import appearing, check_new
@@ -83,14 +84,14 @@ def run_texture(
     """
     out = check_new(options.out)
     if options.from_field is None and options.instruction is None:
-        raise ValueError("Say what to change, or name an edited capture with --from-field.")
+        raise BadInput("Say what to change, or name an edited capture with --from-field.")
     if options.from_field is not None and (options.instruction or options.edit is None):
-        raise ValueError("With --from-field name an --edit of it, in place of an INSTRUCTION.")
+        raise BadInput("With --from-field name an --edit of it, in place of an INSTRUCTION.")
     if options.seeds < 1 or options.steps < 1:
-        raise ValueError("--seeds and --steps must be 1 or more.")
+        raise BadInput("--seeds and --steps must be 1 or more.")
     guidances = (options.text_guidance, options.image_guidance)
     if not all(one is None or one >= 0 for one in guidances):
-        raise ValueError("--text-guidance and --image-guidance must be 0 or more.")
+        raise BadInput("--text-guidance and --image-guidance must be 0 or more.")
     with report.stage("reading"):
         folder = read_mesh_folder(options.folder)
     change = _from_model if options.from_field is None else _from_field

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from backend.errors import BadInput
 from backend.scenes.lens import Intrinsics
 from backend.scenes.rasterise import fragments, nearest
 
@@ -23,7 +24,7 @@ DEPTH_BIAS = 2e-3
 """Share of the mesh's extent that a texel may lie behind what its pixel shows."""
 
 
-class MeshError(ValueError):
+class MeshError(BadInput):
     """A mesh, a texture or a view that cannot be used; the text is one sentence."""
 
 

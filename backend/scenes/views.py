@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 from scipy import ndimage
 
+from backend.errors import BadInput
 from backend.scenes.lens import Intrinsics, Lens, undistorted, undistortion_map
 
 DEPTH_PNG_UNIT = 1e-3
@@ -15,7 +16,7 @@ DEPTH_PNG_UNIT = 1e-3
 EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 
 
-class CaptureError(ValueError):
+class CaptureError(BadInput):
     """A capture that cannot be used; the text is one sentence that names the file."""
 
     def __init__(self, sentence: str) -> None:
@@ -100,11 +101,11 @@ class StoredView:
             if path.suffix.lower() == ".npy":
                 depth = np.load(path, allow_pickle=False)
                 if depth.dtype != np.float32:
-                    raise ValueError(f"it holds {depth.dtype}, not float32")
+                    raise BadInput(f"it holds {depth.dtype}, not float32")
             else:
                 with Image.open(path) as file:
                     if not file.mode.startswith("I"):
-                        raise ValueError("it does not have 16 bits a pixel")
+                        raise BadInput("it does not have 16 bits a pixel")
                     depth = np.asarray(file).astype(np.float32) * np.float32(DEPTH_PNG_UNIT)
         except FileNotFoundError:
             raise CaptureError(f"The depth image {path} does not exist.") from None
