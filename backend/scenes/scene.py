@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from backend.editing import Editor, RelevanceMap
 from backend.errors import BadInput
-from backend.scenes import checkpoint, radiance_training, relevance_field, scene_edit
+from backend.scenes import checkpoint, radiance_training, relevance_field, scene_edit, scene_editing
 from backend.scenes.calibration import Calibration
 from backend.scenes.capture import Capture, CaptureError
 from backend.scenes.config import PRESETS, FieldConfig, RelevanceConfig, SceneEditConfig
@@ -29,7 +29,8 @@ from backend.scenes.lens import Intrinsics
 from backend.scenes.radiance_field import RadianceField
 from backend.scenes.rays import ViewRays
 from backend.scenes.relevance_field import RelevanceField, scene_maps
-from backend.scenes.scene_edit import OnProgress, SceneEdit
+from backend.scenes.scene_edit import SceneEdit
+from backend.scenes.scene_editing import OnProgress
 from backend.scenes.training import CHECKPOINT_SECONDS, Course, OnStep
 from backend.scenes.transforms_json import open_capture
 from protocol.values import DEFAULT_NORMALISATION, Normalisation
@@ -309,7 +310,7 @@ class Scene:
                 the capture has changed, or the instruction makes no difference to the model.
             CheckpointError, CaptureError, FloatingPointError, OSError: as `train`.
         """
-        return scene_edit.edit_scene(
+        return scene_editing.edit_scene(
             self,
             instruction,
             editor,

@@ -1,49 +1,28 @@
-"""An edit of a scene, from an instruction to an edited radiance field, and where it is kept.
+"""An edit of a scene, as it is kept on the disk. scene_editing.py makes it.
 
-    1. relevance maps of all training views (Eq. 2, 3), not yet normalised
-    2. the relevance field on all of them together (section 4.3), and its calibration
-    3. the dataset update
-
-Each part is kept as soon as it is there, so that the same call goes on where it was stopped:
-
-    edits/NAME/edit.json              what was asked for
-    edits/NAME/maps/0000.npz          the views' raw maps
-    edits/NAME/relevance.json, relevance-STEP.pt, calibration.json
-    edits/NAME/edited.json, edited-STEP.pt
-                                      the edited field, and the views as it is trained on them
-    edits/NAME/views/00000.json, ...  every view that was edited: before, after, mask
+edits/NAME/edit.json              what was asked for
+edits/NAME/maps/0000.npz          the views' raw maps
+edits/NAME/relevance.json, relevance-STEP.pt, calibration.json
+edits/NAME/edited.json, edited-STEP.pt
+                                  the edited field, and the views as it is trained on them
+edits/NAME/views/00000.json, ...  every view that was edited: before, after, mask
 """
 
-import dataclasses
-import re
 import shutil
-import zipfile
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from backend.editing import Editor, RelevanceMap
+from backend.editing import RelevanceMap
 from backend.errors import BadInput
 from backend.scenes import checkpoint, radiance_training
-from backend.scenes.config import EDIT_PRESETS, SceneEditConfig
-from backend.scenes.dataset_update import (
-    VIEWS_FOLDER,
-    DatasetUpdate,
-    EditedView,
-    Region,
-    edited_views,
-    split,
-)
-from backend.scenes.radiance_field import RadianceField, Rendering
-from backend.scenes.radiance_training import Decay, RadianceTraining, Views
-from backend.scenes.training import CHECKPOINT_SECONDS, Progress, Schedule, fit
+from backend.scenes.config import SceneEditConfig
+from backend.scenes.dataset_update import VIEWS_FOLDER, EditedView, edited_views
+from backend.scenes.radiance_field import RadianceField
+from backend.scenes.view_maps import read_map
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Camera, Relevance, Scene, View
@@ -54,12 +33,6 @@ EDIT_FILE = "edit.json"
 MAPS_FOLDER = "maps"
 MIDDLE = 0.5
 """The threshold on the calibrated scale whose region fits the scene best (see `Calibration`)."""
-STAGES = {"maps": 0.15, "field": 0.15, "update": 0.7}
-"""Shares of the time that the parts take, roughly."""
-
-OnProgress = Callable[[str, float, NDArray[np.uint8] | None], None]
-"""Called with what is being done in words, the share 0..1 that is done, and a picture or None. What
-it raises pauses the edit: the same call goes on."""
 
 
 class EditError(BadInput):
@@ -203,331 +176,6 @@ class SceneEdit:
 def _known(scene: "Scene") -> str:
     names = scene.edits()
     return f"it has {', '.join(names)}" if names else "it has none"
-
-
-# --- making one -----------------------------------------------------------------------------------
-
-
-def edit_scene(
-    scene: "Scene",
-    instruction: str,
-    editor: Editor,
-    threshold: float | None = None,
-    config: SceneEditConfig | str = "preview",
-    name: str | None = None,
-    base: str | None = None,
-    on_progress: OnProgress | None = None,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
-) -> SceneEdit:
-    """Edit a scene where an instruction applies, or go on with an edit. See `Scene.edit`."""
-    if isinstance(config, str):
-        if config not in EDIT_PRESETS:
-            raise BadInput(f"There is no preset {config!r}: use {', '.join(EDIT_PRESETS)}.")
-        config = EDIT_PRESETS[config]
-    _check(instruction, threshold, config)
-    name = edit_name(instruction) if name is None else name
-    report = on_progress or (lambda words, fraction, picture: None)
-    training, first_step = _start(scene, base, config)
-    asked = Asked(instruction, base, threshold, editor.backbone.name, config)
-    edit = _begin(scene, name, asked)
-    if edit.finished:
-        return edit
-    maps = _maps(edit, editor, training.views, report)
-    region, composite = _region(scene, edit, training, maps, report)
-    _update(edit, editor, training, first_step, region, composite, report, checkpoint_seconds)
-    return SceneEdit(scene, name)
-
-
-def edit_name(instruction: str) -> str:
-    """A name for an edit, made from what it asks for."""
-    words = re.sub(r"[^a-z0-9]+", "-", instruction.lower()).strip("-")
-    return words[:64].strip("-") or "edit"
-
-
-def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -> None:
-    if not instruction.strip():
-        raise BadInput("The instruction is empty: say what should change.")
-    if threshold is not None and not 0.0 < threshold <= 1.0:
-        raise BadInput(f"The threshold must lie above 0 and be at most 1, not {threshold}.")
-    low, high = config.noise_range
-    if not 0.0 < low <= high <= 1.0:
-        raise BadInput(f"The noise range must be part of 0..1 without 0, not {low} to {high}.")
-    if config.first_level is not None and not 0.0 < config.first_level <= 1.0:
-        raise BadInput(f"The first noise level must lie in 0..1, not at {config.first_level}.")
-    if min(config.iterations, config.edit_every, config.views_at_once, config.steps) < 1:
-        raise BadInput("iterations, edit_every, views_at_once and steps must be 1 or more.")
-    if config.rounds < 0:
-        raise BadInput("rounds must be 0 or more.")
-    guidances = (config.text_guidance, config.image_guidance)
-    if not all(one is None or one >= 0 for one in guidances):
-        raise BadInput("Text and image guidance must be 0 or more.")
-    if not 0.0 <= config.settling < 1.0:
-        raise BadInput(f"The share of settling must lie in 0..1, not at {config.settling}.")
-
-
-def _start(
-    scene: "Scene", base: str | None, config: SceneEditConfig
-) -> tuple[RadianceTraining, int]:
-    """The training of the field that is to be edited as it was left, with its optimizer's state,
-    on views as they are now; and how many steps it has had.
-    """
-    if base is None:
-        found = checkpoint.load(scene.work, radiance_training.NAME)
-        if found is None:
-            raise checkpoint.CheckpointError(
-                f"{scene.work} holds no trained field: train one first."
-            )
-        facts, state = found
-        first_step, seen = int(facts["step"]), None
-    else:
-        below = scene.edited(base)
-        if not below.finished:
-            raise EditError(f"The edit {base} is not finished: let it come to its end first.")
-        facts, seen = below.checkpoint()
-        state = seen["training"]
-        first_step = int(facts["first_step"]) + int(facts["step"])
-    capture = scene.capture
-    missing = [view for view in facts["names"] if view not in capture.names]
-    if missing:
-        raise EditError(
-            f"The field was trained on a view {missing[0]} that {capture.folder} does not have any "
-            "more: put it back, or train the field anew."
-        )
-    field = radiance_training.from_checkpoint(facts, state, scene.device)
-    views = Views(
-        capture.subset([capture.names.index(view) for view in facts["names"]]), scene.device
-    )
-    if views.fingerprint() != facts["capture"]:
-        raise EditError(
-            "The capture has changed since its field was trained, or is read at another size: open "
-            "it as it was, or train the field anew."
-        )
-    decay = None
-    if config.learning_rate is not None:
-        decay = Decay(
-            config.learning_rate, config.final_learning_rate, config.iterations, first_step
-        )
-    training = RadianceTraining(field, views, None, decay)
-    training.load_state(state)
-    if seen is not None:
-        views.pixels.copy_(seen["pixels"])
-        if views.distances is not None:
-            views.distances.copy_(seen["distances"])
-    return training, first_step
-
-
-def _begin(scene: "Scene", name: str, asked: Asked) -> SceneEdit:
-    """Notes what is asked for, or finds the same noted already."""
-    folder = scene.edit_folder(name)
-    path = folder / EDIT_FILE
-    if path.exists():
-        edit = SceneEdit(scene, name)
-        begun = checkpoint.load_facts(edit.folder, NAME) is not None
-        old = edit.asked if begun else dataclasses.replace(edit.asked, threshold=asked.threshold)
-        if old != asked:
-            raise EditError(
-                f"There is an edit {name} already, of another instruction, model or setting: give "
-                "this one another name, or undo that one."
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_json(path, msgspec.to_builtins(asked))
-    return SceneEdit(scene, name)
-
-
-def _maps(edit: SceneEdit, editor: Editor, views: Views, report: OnProgress) -> list[RelevanceMap]:
-    """The maps of all views, each kept as soon as its batch is done.
-
-    Raises:
-        EditError: they are the same everywhere.
-    """
-    config = edit.asked.config
-    shapes = [views.rays.shape(index) for index in range(len(views.names))]
-    images = [over_black(image) for image in split(views.pixels, shapes)]
-    folder = edit.folder / MAPS_FOLDER
-    folder.mkdir(exist_ok=True)
-    paths = [folder / f"{index:04d}.npz" for index in range(len(images))]
-    missing = [index for index, path in enumerate(paths) if not path.exists()]
-
-    def tell(draw: int, draws: int) -> None:
-        view = draw * len(images) // draws + 1
-        words = f"Relevance of view {view} of {len(images)}"
-        report(words, STAGES["maps"] * (draw + 1) / draws, None)
-
-    if missing:
-        words = f"Relevance of view {missing[0] + 1} of {len(images)}"
-        report(words, STAGES["maps"] * missing[0] / len(images), None)
-    for index, found in editor.relevance_of_images(
-        edit.instruction,
-        images,
-        config.noise_level,
-        config.relevance_seeds,
-        config.normalisation,
-        missing,
-        tell,
-    ):
-        write_map(paths[index], found)
-    maps = [read_map(path) for path in paths]
-    if max(one.raw.max() for one in maps) <= min(one.raw.min() for one in maps):
-        raise EditError(
-            f'"{edit.instruction}" changes nothing in what the model sees: say what should change.'
-        )
-    return maps
-
-
-def over_black(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) of an image (H, W, 3 or 4) with straight alpha."""
-    if image.shape[2] == 3:
-        return image
-    blended = image[..., :3].astype(np.uint16) * image[..., 3:] // 255
-    return blended.astype(np.uint8)
-
-
-def write_map(path: Path, found: RelevanceMap) -> None:
-    """Keeps a map; the file appears in one step."""
-    unfinished = path.with_suffix(".unfinished")
-    with unfinished.open("wb") as file:
-        np.savez(file, allow_pickle=False, **_map_arrays(found))
-    unfinished.replace(path)
-
-
-def _map_arrays(found: RelevanceMap) -> dict[str, NDArray[Any]]:
-    unknown = found.evidence is None
-    return {
-        "values": found.values,
-        "raw": found.raw,
-        "spread": found.spread,
-        "extent": np.array(found.extent, np.float64),
-        "suggested_threshold": np.array(found.suggested_threshold, np.float64),
-        "check": np.array([] if unknown else [found.evidence, bool(found.applies)], np.float64),
-    }
-
-
-def read_map(path: Path) -> RelevanceMap:
-    """A map that `write_map` wrote.
-
-    Raises:
-        CheckpointError: it is damaged.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            check = file["check"]
-            rows, columns = file["extent"].tolist()
-            return RelevanceMap(
-                values=file["values"],
-                raw=file["raw"],
-                spread=file["spread"],
-                extent=(rows, columns),
-                suggested_threshold=float(file["suggested_threshold"]),
-                evidence=float(check[0]) if len(check) else None,
-                applies=bool(check[1]) if len(check) else None,
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise checkpoint.CheckpointError(
-            f"{path} is damaged: delete it, and the same edit makes it anew."
-        ) from error
-
-
-def _region(
-    scene: "Scene",
-    edit: SceneEdit,
-    training: RadianceTraining,
-    maps: Sequence[RelevanceMap],
-    report: OnProgress,
-) -> tuple[Region, Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None]:
-    """Where views are edited, and what renders the relevance for it."""
-    views = training.views
-    if not edit.asked.config.relevance:
-        threshold = edit.asked.threshold
-        limits = [one.suggested_threshold if threshold is None else threshold for one in maps]
-
-        def own_map(view: int, seen: Rendering) -> NDArray[np.bool_]:
-            return maps[view].at(*views.rays.shape(view)) >= limits[view]
-
-        return own_map, None
-
-    def tell(progress: Progress) -> None:
-        share = progress.step / progress.iterations
-        report(
-            f"Relevance field, step {progress.step} of {progress.iterations}",
-            STAGES["maps"] + STAGES["field"] * share,
-            progress.preview,
-        )
-
-    relevance = scene.train_relevance(
-        edit.name,
-        maps,
-        views.names,
-        edit.asked.config.normalisation,
-        edit.asked.config.relevance_field,
-        on_step=tell,
-        seed=edit.asked.config.seed,
-        field=training.field,
-    )
-
-    def rendered(view: int, seen: Rendering) -> NDArray[np.bool_]:
-        assert seen.relevance is not None  # rendered with `composite`
-        return relevance.calibration.of(seen.relevance) >= edit.threshold
-
-    return rendered, relevance.field.composite
-
-
-def _update(
-    edit: SceneEdit,
-    editor: Editor,
-    training: RadianceTraining,
-    first_step: int,
-    region: Region,
-    composite: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None,
-    report: OnProgress,
-    checkpoint_seconds: float,
-) -> None:
-    """The dataset update, from where it was stopped."""
-    config = edit.asked.config
-    before = STAGES["maps"] + STAGES["field"]
-    now = Progress(0, config.iterations, 0.0, None, 0.0, None)
-
-    def share() -> float:
-        return before + STAGES["update"] * now.step / now.iterations
-
-    def editing(words: str, part: float) -> None:
-        report(f"{words}, {part:.0%}{_left(now)}", share(), None)
-
-    update = DatasetUpdate(
-        training,
-        editor,
-        edit.instruction,
-        region,
-        composite,
-        config,
-        edit.folder / VIEWS_FOLDER,
-        first_step,
-        editing,
-    )
-
-    def tell(progress: Progress) -> None:
-        nonlocal now
-        now = progress
-        report(
-            f"Training, step {progress.step} of {progress.iterations}{_left(progress)}",
-            share(),
-            progress.preview,
-        )
-        # here and not within the step, so that what stops an edit comes after a checkpoint
-        update.edit_if_due(progress.step)
-
-    schedule = Schedule(
-        config.iterations,
-        config.edit_every * len(training.views.names),
-        config.stop_gain,
-        config.stop_patience,
-        config.seed,
-        checkpoint_seconds,
-    )
-    fit(update, schedule, edit.folder, NAME, tell)
-
-
-def _left(progress: Progress) -> str:
-    return "" if progress.remaining is None else f", {progress.remaining:.0f} s left at most"
 
 
 # --- the edits of a scene -------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from backend.scenes.dataset_update import EditedView
 from backend.scenes.lens import Intrinsics
 from backend.scenes.radiance_training import Views
 from backend.scenes.relevance_field import normalise_together
-from backend.scenes.scene_edit import EditError, edit_name
+from backend.scenes.scene_edit import EditError
+from backend.scenes.scene_editing import edit_name
 from backend.scenes.transforms_json import NewView, write_capture
 from backend.scenes.views import Pixels
 
