@@ -1,13 +1,12 @@
-"""What runs: the link to the backend, and the jobs of all scenes, also of files that are closed.
+"""What runs: how the link to the backend and the jobs of all scenes go on, from being started to
+their results being in the scenes.
 
-The truth about running jobs is here, in memory; a scene carries a copy of its job's id, so that a
-saved file can attach to the job again. Everything here belongs to the main thread and returns at
-once, but for the `wait` functions, which are for scripts that run without Blender's event loop.
+Everything here belongs to the main thread and returns at once, but for the `wait` functions, which
+are for scripts that run without Blender's event loop.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
@@ -32,34 +31,22 @@ from .protocol.messages import (
     SceneState,
 )
 from .protocol.values import new_job_id
+from .running import (
+    OFF,
+    find_scene,
+    job_of,
+    message_of,
+    say,
+    start_anew,
+    state,
+    waiting_elsewhere,
+    write_job,
+)
 from .upload import Upload
 
+__all__ = ["job_of", "message_of", "say", "start_anew", "state", "waiting_elsewhere"]
+"""What panels and operators ask of what runs."""
 DRAIN_SECONDS = 0.02
-OFF = LinkStatus(LinkState.CLOSED)
-
-
-@dataclass
-class State:
-    """All that the add-on holds in memory."""
-
-    link: Link | None = None
-    status: LinkStatus = OFF
-    jobs: dict[str, Job] = field(default_factory=dict)
-    scenes: dict[str, SceneState] = field(default_factory=dict)
-    """What the backend has made of captures, by their ids, as it said last."""
-    messages: dict[int, str] = field(default_factory=dict)
-    """The sentence in the panel, by Scene.session_uid."""
-    last_edit: str = ""
-    """What the last edit cost, in words."""
-    undo_steps: list[str] = field(default_factory=list)
-    """Names of undo steps that are to be pushed as soon as it is safe."""
-    loaded: bool = False
-    """The open file's jobs are attached."""
-    changed: bool = False
-    """Something that is drawn has changed since the last redraw."""
-
-
-state = State()
 
 
 # ---------------------------------------------------------------- the connection
@@ -147,7 +134,7 @@ def submit(scene: bpy.types.Scene, new: NewJob, then: tuple[str, ...] = ()) -> J
         file=bpy.data.filepath,
     )
     state.jobs[job.id] = job
-    _write_job(scene, job)
+    write_job(scene, job)
     say(scene, "")
     state.changed = True
     return job
@@ -188,56 +175,6 @@ def cancel(scene: bpy.types.Scene) -> None:
         state.link.cancel(job.id)
         job.stage = "cancelling"
     state.changed = True
-
-
-def job_of(scene: bpy.types.Scene) -> Job | None:
-    """The scene's job that has not ended yet, or None."""
-    for job in state.jobs.values():
-        if find_scene(job) == scene:
-            return job
-    return None
-
-
-def waiting_elsewhere() -> list[Job]:
-    """Jobs that have ended but whose scene is in a file that is not open."""
-    return [job for job in state.jobs.values() if job.outcome and find_scene(job) is None]
-
-
-def find_scene(job: Job) -> bpy.types.Scene | None:
-    """The scene that a job belongs to, or None while its file is not open.
-
-    The scene that names the job, or the very scene that started it (an undo may have taken the
-    name away), or after opening the file anew the scene of that name if no other job is its own.
-    """
-    scenes = bpy.data.scenes
-    for scene in scenes:
-        if scene.watch_your_steps.job == job.id:
-            return scene
-    for scene in scenes:
-        if scene.session_uid == job.scene_uid:
-            return scene
-    if job.file and job.file == bpy.data.filepath:
-        scene = scenes.get(job.scene_name)
-        if scene is not None and scene.watch_your_steps.job not in state.jobs:
-            return scene
-    return None
-
-
-def _write_job(scene: bpy.types.Scene, job: Job | None) -> None:
-    """The copy in the scene, which is saved with the file."""
-    settings = scene.watch_your_steps
-    settings.job = job.id if job else ""
-    settings.job_kind = job.kind if job else ""
-    settings.job_subject = job.subject if job else ""
-    settings.job_instruction = job.instruction if job else ""
-    settings.job_then = " ".join(job.then) if job else ""
-    if job is None:
-        settings.job_object = settings.job_image = None
-    picture = job.picture if job else None
-    if picture is None or settings.picture == picture.identity:
-        results.drop_pending(scene)
-    elif settings.pending_image is None:
-        results.install_pending(scene, picture)
 
 
 # ---------------------------------------------------------------- what the timer calls
@@ -350,7 +287,7 @@ def _finish(
             kind.install(scene, job, outcome)
         except SessionError as error:
             outcome = job.outcome = Failed(job=job.id, code="bad_input", message=str(error))
-    _write_job(scene, None)
+    write_job(scene, None)
     if isinstance(outcome, Failed):
         say(scene, f"{kind.title} failed: {outcome.message}")
         if outcome.code == "unknown_capture":
@@ -411,7 +348,7 @@ def after_load() -> None:
         known = job_of(scene)
         if known is not None:
             known.scene_uid = scene.session_uid
-            _write_job(scene, known)
+            write_job(scene, known)
         elif settings.job:
             _attach(scene)
         if settings.mask_image is None or settings.mask_image.packed_file is None:
@@ -439,7 +376,7 @@ def _attach(scene: bpy.types.Scene) -> None:
             raise SessionError("The job of this file is of another version: start it again.")
         KINDS[job.kind].attach(scene, job)
     except SessionError as error:
-        _write_job(scene, None)
+        write_job(scene, None)
         say(scene, str(error))
         return
     state.jobs[job.id] = job
@@ -460,23 +397,9 @@ def after_undo() -> None:
     for scene in bpy.data.scenes:
         running = job_of(scene)
         if scene.watch_your_steps.job != (running.id if running else ""):
-            _write_job(scene, running)
+            write_job(scene, running)
         results.refresh_mask(scene)
     state.changed = True
-
-
-# ---------------------------------------------------------------- words
-
-
-def say(scene: bpy.types.Scene, sentence: str) -> None:
-    """Put a sentence into the scene's panel; "" takes it away."""
-    state.messages[scene.session_uid] = sentence
-    state.changed = True
-
-
-def message_of(scene: bpy.types.Scene) -> str:
-    """The sentence in the scene's panel, or ""."""
-    return state.messages.get(scene.session_uid, "")
 
 
 # ---------------------------------------------------------------- for scripts without event loop

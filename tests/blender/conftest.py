@@ -69,7 +69,7 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
     yield SimpleNamespace(preferences=preferences, **modules)
     session = modules["session"]
     session.disconnect()
-    session.state = session.State()
+    session.start_anew()
 
 
 @pytest.fixture

@@ -71,6 +71,6 @@ def reopen(addon: SimpleNamespace, path: Path) -> bpy.types.PropertyGroup:
     bpy.ops.wm.save_as_mainfile(filepath=str(path))
     bpy.ops.wm.read_homefile(use_empty=True)
     addon.session.disconnect()
-    addon.session.state = addon.session.State(loaded=True)
+    addon.session.start_anew(loaded=True)
     bpy.ops.wm.open_mainfile(filepath=str(path))
     return bpy.context.scene.watch_your_steps.in_3d

@@ -109,7 +109,7 @@ def test_blender_closed_in_the_middle_of_a_job(
     save(tmp_path / "a.blend")
     bpy.ops.wm.read_homefile(use_empty=True)
     connected.session.disconnect()
-    connected.session.state = connected.session.State(loaded=True)
+    connected.session.start_anew(loaded=True)
     server.finish(job)
 
     open_file(tmp_path / "a.blend")
@@ -130,7 +130,7 @@ def test_the_backend_has_forgotten_the_job(
     save(tmp_path / "a.blend")
     bpy.ops.wm.read_homefile(use_empty=True)
     connected.session.disconnect()
-    connected.session.state = connected.session.State(loaded=True)
+    connected.session.start_anew(loaded=True)
     server.forget()
     open_file(tmp_path / "a.blend")
     connect(connected, server.file)

@@ -174,7 +174,7 @@ def test_file_closed_and_reopened_in_the_middle_of_an_edit(
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
     bpy.ops.wm.read_homefile(use_empty=True)
     ready.session.disconnect()
-    ready.session.state = ready.session.State(loaded=True)
+    ready.session.start_anew(loaded=True)
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
     connect(ready, real.file)
     scene = bpy.context.scene

@@ -170,7 +170,7 @@ def test_blender_closed_in_the_middle_of_it(
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
     bpy.ops.wm.read_homefile(use_empty=True)
     session.disconnect()
-    session.state = session.State(loaded=True)
+    session.start_anew(loaded=True)
     server.finish(job)
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
     OPS.connect()
