@@ -1,7 +1,6 @@
 """report.json, which every command that makes something writes beside it."""
 
 import importlib.metadata
-import json
 import platform
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from backend import __version__
+from protocol import files
 
 PACKAGES = (
     "torch",
@@ -57,7 +57,7 @@ class Report:
         Raises:
             OSError: the folder cannot be made or written.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         content = {
             "command": self.command,
             "versions": versions(),
@@ -67,11 +67,7 @@ class Report:
             "seconds": self.seconds,
             "peak_memory_mib": peak_memory_mib(),
         }
-        path = folder / "report.json"
-        unfinished = path.with_suffix(".json.unfinished")
-        unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        unfinished.replace(path)
-        return path
+        return files.write_json(folder / "report.json", content)
 
 
 def versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ from .capture import CaptureError, render_size, viewpoint
 from .jobs import Job, Kind, NewJob, SessionError, artist_is_busy
 from .link import Arrived, Link
 from .pinhole import Pinhole, pinhole_of
+from .protocol.files import write_bytes
 from .protocol.messages import CaptureState
 from .protocol.requests import SceneRenderRequest, SceneRenderResult
 from .results import VIEWPOINT
@@ -154,12 +155,9 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
         return
     for frame, png in zip(film.frames, files, strict=True):
         path = film.file(frame)
-        unfinished = path.with_suffix(".unfinished")
         try:
-            unfinished.write_bytes(png)
-            unfinished.replace(path)
+            write_bytes(path, png)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
             raise SessionError(_not_written(path.parent, error)) from error
     first, last = (film.file(frame).name for frame in (film.frames[0], film.frames[-1]))
     settings.in_3d.film = f"{first} to {last} are in {film.file(0).parent}."

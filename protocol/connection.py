@@ -4,12 +4,12 @@ import json
 import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 
 import msgspec
 import zmq
 
+from .files import write_bytes
 from .values import PROTOCOL_VERSION
 
 KEY_PATTERN = re.compile(r"[!-~]{40}")  # a CURVE key in Z85: 40 printable characters
@@ -88,21 +88,10 @@ def default_connection_file() -> Path:
     return data_folder() / "connection.json"
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Replace `path` in one step by a file that only its owner can read.
-
-    Raises:
-        OSError: the folder cannot be made or written.
-    """
+def _write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, and its folder where that is missing."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_bytes(path, content, private=True)
 
 
 def write_connection(path: Path, connection: Connection) -> None:
@@ -111,7 +100,7 @@ def write_connection(path: Path, connection: Connection) -> None:
     Raises:
         OSError: the folder cannot be made or written.
     """
-    write_private(path, msgspec.json.format(msgspec.json.encode(connection)) + b"\n")
+    _write_private(path, msgspec.json.format(msgspec.json.encode(connection)) + b"\n")
 
 
 def read_connection(path: Path) -> Connection:
@@ -163,5 +152,5 @@ def load_or_make_keys(path: Path, renew: bool = False) -> ServerKeys:
                 "copy the new connection file to every client."
             ) from error
     keys = new_server_keys()
-    write_private(path, msgspec.json.encode(keys))
+    _write_private(path, msgspec.json.encode(keys))
     return keys

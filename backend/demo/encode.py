@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from diffusers import AutoencoderKL
 
 from backend.demo.model import to_tensor
 from backend.demo.training import Group, mixed_precision
+from protocol import files
 
 Array = np.ndarray
 
@@ -58,7 +58,6 @@ def _latents(vae: AutoencoderKL, pictures: Array) -> Array:
 
 
 def _write(path: Path, arrays: dict[str, Array]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.stem}.{os.getpid()}.part.npz")
-    np.savez(beside, allow_pickle=False, **arrays)
-    beside.replace(path)
+    files.make_folder(path.parent)
+    with files.replacing(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)

@@ -28,6 +28,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from backend.demo import instructions
 from backend.editing.guidance import Guidance, write_guidance
+from protocol import files
 
 WEIGHTS = Path(__file__).parent / "weights"
 SCALING_FACTOR = 0.18215
@@ -195,12 +196,8 @@ def save_pipeline(
         write_guidance(beside, GUIDANCE)
         beside.chmod(0o755)
         if folder.exists():
-            old = beside.with_name(beside.name + "-old")
-            folder.replace(old)
-            beside.replace(folder)
-            shutil.rmtree(old)
-        else:
-            beside.replace(folder)
+            files.delete_folder(folder, f"{beside.name}-old")
+        files.move_folder(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from backend.demo import instructions, naming, sampling, world
 from backend.demo.cameras import project
 from backend.demo.render import Rendering, id_of, render
+from protocol import files
 
 SCENES_PER_SHARD = 64
 EDITS_PER_SCENE = 8
@@ -184,13 +184,12 @@ def render_shard(folder: Path, shard: int) -> Path:
             columns["masks"].append(_small(sample.mask))
             columns["texts"].append(balanced_wordings(rng, sample))
             columns["captions"].append(sample.captions)
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     arrays = {k: np.stack(columns[k]) for k in _PICTURES}
     arrays |= {k: np.array(columns[k], t) for k, t in _NUMBERS.items()}
     arrays |= {k: np.frombuffer(json.dumps(columns[k]).encode(), np.uint8) for k in _TEXTS}
-    beside = path.with_name(f"{path.stem}.{os.getpid()}.part.npz")
-    np.savez(beside, allow_pickle=False, **arrays)
-    beside.replace(path)
+    with files.replacing(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
     return path
 
 

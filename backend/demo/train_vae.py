@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from backend.demo import pool, training, world
 from backend.demo.cpu_speed import make_fast_on_cpu
 from backend.demo.model import SCALING_FACTOR, build_vae, to_tensor
 from backend.demo.training import Group
+from protocol import files
 
 KL_WEIGHT = 3e-6
 THING_WEIGHT = 4.0
@@ -153,12 +153,12 @@ def train_decoder(
 
 def replace_folder(vae: AutoencoderKL, folder: Path) -> None:
     """Saves a VAE where `folder` is, whole or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder.parent)
     beside = Path(tempfile.mkdtemp(prefix=".vae-", dir=folder.parent))
     vae.save_pretrained(beside)
     if folder.exists():
-        shutil.rmtree(folder)
-    beside.replace(folder)
+        files.delete_folder(folder, f"{beside.name}-old")
+    files.move_folder(beside, folder)
 
 
 def _loss(x: Tensor, y: Tensor, weight: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:

@@ -19,6 +19,8 @@ import torch.distributed
 import torch.multiprocessing
 from torch import Tensor, nn
 
+from protocol import files
+
 
 @dataclass(frozen=True)
 class Group:
@@ -152,11 +154,10 @@ class Average:
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Writes beside and renames: a run killed while it saves leaves the checkpoint before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + f".{os.getpid()}.part")
-    torch.save(content, beside)
-    beside.replace(path)
+    """Writes in one step: a run killed while it saves leaves the checkpoint before."""
+    files.make_folder(path.parent)
+    with files.replacing(path) as file:
+        torch.save(content, file)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:

@@ -3,7 +3,6 @@ bringing an edit into the texture of a mesh that is known, and rendering it.
 """
 
 import dataclasses
-import shutil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from backend.scenes.scene_mesh import mesh_of_scene
 from backend.scenes.training import Progress
 from backend.scenes.uploads import CaptureStore, UnknownCapture
 from backend.scenes.work_lock import alone
+from protocol import files
 from protocol.requests import (
     EditSceneRequest,
     EditSceneResult,
@@ -89,10 +89,7 @@ def _device(editor: Editor) -> str:
 
 def _train(scene: Scene, request: TrainSceneRequest, on_progress: OnProgress) -> TrainSceneResult:
     if request.anew and scene.work.exists():
-        doomed = scene.work.with_name(f"{scene.work.name}.deleted")
-        if doomed.exists():
-            shutil.rmtree(doomed)
-        shutil.rmtree(scene.work.replace(doomed))
+        files.delete_folder(scene.work, f"{scene.work.name}.deleted")
     before = checkpoint.load_facts(scene.work, radiance_training.NAME)
     if before is not None:
         _check_preset(scene, request.preset)

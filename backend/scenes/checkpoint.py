@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from backend.errors import BadInput
+from protocol import files
 
 FORMAT = 1
 
@@ -36,16 +36,12 @@ def save(folder: Path, name: str, facts: dict[str, Any], tensors: dict[str, Any]
     Raises:
         OSError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     target = folder / f"{name}-{facts['step']:06d}.pt"
     old = {path for path in folder.glob(f"{name}-*.pt*") if path != target}
-    unfinished = target.with_name(target.name + ".unfinished")
-    with unfinished.open("wb") as file:
+    with files.replacing(target) as file:
         torch.save(tensors, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(target)
-    write_json(folder / f"{name}.json", {"format": FORMAT, "tensors": target.name} | facts)
+    files.write_json(folder / f"{name}.json", {"format": FORMAT, "tensors": target.name} | facts)
     for path in old:
         path.unlink(missing_ok=True)
 
@@ -121,13 +117,3 @@ def fingerprint(*arrays: NDArray[Any]) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:32]
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Replaces a JSON file in one step."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)

@@ -29,6 +29,7 @@ from backend.scenes import checkpoint
 from backend.scenes.config import SceneEditConfig
 from backend.scenes.radiance_field import Rendering
 from backend.scenes.radiance_training import MEASURED_PIXELS, RadianceTraining, psnr
+from protocol import files
 
 VIEWS_FOLDER = "views"
 
@@ -282,12 +283,10 @@ class DatasetUpdate:
         return (pixels[..., :3] * alpha // 255).astype(np.uint8), alpha[..., 0] > 127
 
     def _keep(self, view: EditedView, pictures: dict[str, NDArray[Any]]) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(self._folder)
         for kind, picture in pictures.items():
-            path = self._folder / f"{view.count:05d}_{kind}.png"
-            unfinished = path.with_suffix(".unfinished")
-            Image.fromarray(picture).save(unfinished, "PNG")
-            unfinished.replace(path)
+            with files.replacing(self._folder / f"{view.count:05d}_{kind}.png") as file:
+                Image.fromarray(picture).save(file, "PNG")
         record = {
             "name": view.name,
             "count": view.count,
@@ -295,7 +294,7 @@ class DatasetUpdate:
             "seed": view.seed,
             "noise_level": view.noise_level,
         }
-        checkpoint.write_json(self._folder / f"{view.count:05d}.json", record)
+        files.write_json(self._folder / f"{view.count:05d}.json", record)
 
     # ------------------------------------------------------------ training.Trainee
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from backend.errors import BadInput
+from protocol import files
 
 
 def check_new(out: Path) -> Path:
@@ -28,12 +29,10 @@ def appearing(out: Path) -> Iterator[Path]:
     unfinished = out.with_name(f".{out.name}.unfinished")
     if unfinished.exists():
         shutil.rmtree(unfinished)  # of a process that was killed
-    unfinished.mkdir(parents=True)
+    files.make_folder(unfinished)
     try:
         yield unfinished
-        if out.exists():
-            out.rmdir()  # empty; Windows replaces no folder
-        unfinished.replace(out)
+        files.move_folder(unfinished, out)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise

@@ -33,6 +33,7 @@ from backend.scenes.scene_edit import SceneEdit
 from backend.scenes.scene_editing import OnProgress
 from backend.scenes.training import CHECKPOINT_SECONDS, Course, OnStep
 from backend.scenes.transforms_json import open_capture
+from protocol import files
 from protocol.values import DEFAULT_NORMALISATION, Normalisation
 
 WORK_FOLDER = ".wys"
@@ -241,7 +242,7 @@ class Scene:
             on_step,
             seed,
         )
-        checkpoint.write_json(folder / CALIBRATION_FILE, dataclasses.asdict(calibration))
+        files.write_json(folder / CALIBRATION_FILE, dataclasses.asdict(calibration))
         return Relevance(found, calibration)
 
     def relevance(self, name: str) -> Relevance:

@@ -8,7 +8,6 @@ edits/NAME/edited.json, edited-STEP.pt
 edits/NAME/views/00000.json, ...  every view that was edited: before, after, mask
 """
 
-import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +22,7 @@ from backend.scenes.config import SceneEditConfig
 from backend.scenes.dataset_update import VIEWS_FOLDER, EditedView, edited_views
 from backend.scenes.radiance_field import RadianceField
 from backend.scenes.view_maps import read_map
+from protocol import files
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Camera, Relevance, Scene, View
@@ -206,8 +206,4 @@ def undo(scene: "Scene", name: str) -> None:
     above = [other for other in edit_names(scene) if SceneEdit(scene, other).base == name]
     if above:
         raise EditError(f"The edit {above[0]} is stacked on {name}: undo that one first.")
-    # renamed first: what is left of a deletion that is interrupted is no edit
-    doomed = edit.folder.with_name(f".{name}.deleted")
-    if doomed.exists():
-        shutil.rmtree(doomed)
-    shutil.rmtree(edit.folder.replace(doomed))
+    files.delete_folder(edit.folder, f".{name}.deleted")

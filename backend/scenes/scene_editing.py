@@ -28,6 +28,7 @@ from backend.scenes.radiance_training import Decay, RadianceTraining, Views
 from backend.scenes.scene_edit import EDIT_FILE, MAPS_FOLDER, NAME, Asked, EditError, SceneEdit
 from backend.scenes.training import CHECKPOINT_SECONDS, Progress, Schedule, fit
 from backend.scenes.view_maps import read_map, write_map
+from protocol import files
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Scene
@@ -161,8 +162,8 @@ def _begin(scene: "Scene", name: str, asked: Asked) -> SceneEdit:
                 f"There is an edit {name} already, of another instruction, model or setting: give "
                 "this one another name, or undo that one."
             )
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_json(path, msgspec.to_builtins(asked))
+    files.make_folder(folder)
+    files.write_json(path, msgspec.to_builtins(asked))
     return SceneEdit(scene, name)
 
 
@@ -176,7 +177,7 @@ def _maps(edit: SceneEdit, editor: Editor, views: Views, report: OnProgress) -> 
     shapes = [views.rays.shape(index) for index in range(len(views.names))]
     images = [over_black(image) for image in split(views.pixels, shapes)]
     folder = edit.folder / MAPS_FOLDER
-    folder.mkdir(exist_ok=True)
+    files.make_folder(folder)
     paths = [folder / f"{index:04d}.npz" for index in range(len(images))]
     missing = [index for index, path in enumerate(paths) if not path.exists()]
 

@@ -28,6 +28,7 @@ from backend.scenes.views import (
     image_size,
     pinhole,
 )
+from protocol import files
 
 FILE_NAME = "transforms.json"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -332,19 +333,16 @@ def write_view(folder: Path, view: NewView) -> StoredView:
     """
     pixels = view.pixels
     image = folder / "images" / f"{view.name}.png"
-    image.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(image.parent)
     channels = [pixels.image] if pixels.alpha is None else [pixels.image, pixels.alpha[..., None]]
-    unfinished = image.with_suffix(".png.unfinished")
-    Image.fromarray(np.concatenate(channels, axis=2)).save(unfinished, "PNG", compress_level=1)
-    unfinished.replace(image)
+    with files.replacing(image) as file:
+        Image.fromarray(np.concatenate(channels, axis=2)).save(file, "PNG", compress_level=1)
     depth = None
     if pixels.depth is not None:
         depth = folder / "depth" / f"{view.name}.npy"
-        depth.parent.mkdir(exist_ok=True)
-        unfinished = depth.with_suffix(".npy.unfinished")
-        with unfinished.open("wb") as file:
+        files.make_folder(depth.parent)
+        with files.replacing(depth) as file:
             np.save(file, pixels.depth)
-        unfinished.replace(depth)
     name = image.relative_to(folder).as_posix()
     return StoredView(name, image, depth, view.intrinsics, Lens())
 
@@ -374,19 +372,7 @@ def write_transforms(
             frame["depth_file_path"] = _relative(view.depth, path.parent)
         frames.append(frame | ({} if same else camera) | {"transform_matrix": pose.tolist()})
     content = (cameras[0] if same and cameras else {}) | {"frames": frames}
-    return write_text(path, json.dumps(content, indent=1) + "\n")
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a file in one step, replacing an older one.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(text, "utf-8")
-    unfinished.replace(path)
-    return path
+    return files.write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def _camera_fields(view: StoredView) -> dict[str, Any]:

@@ -10,7 +10,6 @@ So an upload goes on after the server was killed, and nothing is ever half a cap
 import json
 import logging
 import re
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,11 +21,11 @@ from backend.scenes.transforms_json import (
     FILE_NAME,
     NewView,
     open_capture,
-    write_text,
     write_transforms,
     write_view,
 )
 from backend.scenes.views import CaptureError, Pixels, StoredView
+from protocol import files
 from protocol.messages import CaptureMessage, CaptureState, Error, OpenCapture, PutView, SealCapture
 from protocol.values import MAX_VIEWS, MIN_VIEWS
 
@@ -65,8 +64,8 @@ class CaptureStore:
             state = self.state(capture)
         except UnknownCapture:
             folder = self._unfinished(capture)
-            (folder / "views").mkdir(parents=True, exist_ok=True)
-            write_text(folder / "upload.json", json.dumps({"views": views}))
+            files.make_folder(folder / "views")
+            files.write_text(folder / "upload.json", json.dumps({"views": views}))
             return self.state(capture)
         if state.views != views:
             raise CaptureError(f"Capture {capture} has {state.views} views already, not {views}.")
@@ -110,7 +109,7 @@ class CaptureStore:
             "intrinsics": asdict(view.intrinsics),
             "camera_to_world": view.camera_to_world.tolist(),
         }
-        write_text(written, json.dumps(record))
+        files.write_text(written, json.dumps(record))
         return self.state(capture)
 
     def seal(self, capture: str) -> CaptureState:
@@ -144,7 +143,7 @@ class CaptureStore:
         except CaptureError as error:
             path.unlink()
             raise CaptureError(str(error).replace(f"{folder}", "The capture")) from error
-        folder.replace(self._sealed(capture))
+        files.move_folder(folder, self._sealed(capture))
         return self.state(capture)
 
     def state(self, capture: str) -> CaptureState:
@@ -179,11 +178,7 @@ class CaptureStore:
         self._check_id(capture)
         for folder in (self._sealed(capture), self._unfinished(capture)):
             if folder.exists():
-                # Renamed first: what is left of a deletion that is interrupted is no capture.
-                doomed = folder.with_name(f"{capture}.deleted")
-                if doomed.exists():
-                    shutil.rmtree(doomed)
-                shutil.rmtree(folder.replace(doomed))
+                files.delete_folder(folder, f"{capture}.deleted")
 
     def _check_id(self, capture: str) -> None:
         if not ID.fullmatch(capture):

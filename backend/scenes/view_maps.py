@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 
 from backend.editing import RelevanceMap
 from backend.scenes import checkpoint
+from protocol import files
 
 
 def write_map(path: Path, found: RelevanceMap) -> None:
     """Keeps a map; the file appears in one step."""
-    unfinished = path.with_suffix(".unfinished")
-    with unfinished.open("wb") as file:
+    with files.replacing(path) as file:
         np.savez(file, allow_pickle=False, **_map_arrays(found))
-    unfinished.replace(path)
 
 
 def _map_arrays(found: RelevanceMap) -> dict[str, NDArray[Any]]:

@@ -475,7 +475,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(small_cache) -> None:
     assert after["seen"] > before["seen"]
     last = json.loads(curve.read_text().splitlines()[-1])
     assert last["step"] == after["step"]
-    assert not list(small_cache.glob("*.part"))
+    assert not list(small_cache.glob("*.unfinished"))
 
 
 def test_a_vae_learns_and_its_decoder_can_be_trained_alone(small_cache) -> None:
