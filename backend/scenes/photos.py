@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 
 from backend.scenes.lens import Intrinsics, Lens
 from backend.scenes.transforms_json import FILE_NAME, SUFFIXES, write_transforms
-from backend.scenes.views import CaptureError, StoredView, is_marked_turned, read_image
+from backend.scenes.views import (
+    CaptureError,
+    StoredView,
+    note_on_turned,
+    read_image,
+    turned_images,
+)
 from protocol.values import MIN_VIEWS
 
 OnProgress = Callable[[str, float], None]
@@ -66,12 +72,7 @@ class ImportedPhotos:
                 f"{len(self.unregistered)} of {count} photos could not be placed and are left out: "
                 f"{', '.join(self.unregistered)}."
             )
-        if self.turned:
-            notes.append(
-                f"{len(self.turned)} photos, such as {self.turned[0]}, are only marked to be shown "
-                "turned: edits see them lying on their side unless they are saved upright first."
-            )
-        return tuple(notes)
+        return (*notes, *note_on_turned(self.turned))
 
 
 def import_photos(
@@ -114,7 +115,7 @@ def import_photos(
         path=path,
         registered=tuple(name for name in names if name in placed),
         unregistered=tuple(name for name in names if name not in placed),
-        turned=tuple(name for name in names if is_marked_turned(photos / name)),
+        turned=turned_images([photos / name for name in names]),
         points=model.num_points3D(),
         reprojection_error=model.compute_mean_reprojection_error(),
     )

@@ -1,19 +1,21 @@
 """The files of one view of a capture, and reading their pixels."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 from scipy import ndimage
 
 from backend.errors import BadInput
+from backend.pictures import PictureError, asks_for_turning, read_picture, size_of
 from backend.scenes.lens import Intrinsics, Lens, undistorted, undistortion_map
 
 DEPTH_PNG_UNIT = 1e-3
 """Capture units of one step of a 16-bit depth image, as in nerfstudio."""
-EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 
 
 class CaptureError(BadInput):
@@ -46,7 +48,7 @@ class StoredView:
 
     Attributes:
         name: what transforms.json calls the image.
-        image: an image file with 8 bits a channel, with or without alpha.
+        image: an image file, with or without alpha.
         depth: float32 `.npy` (H, W) in capture units, or 16-bit PNG in thousandths; or None.
         intrinsics: the camera of the stored image, before undistortion and downscaling.
         lens: its distortion.
@@ -123,53 +125,56 @@ def image_size(path: Path) -> tuple[int, int]:
     """Width and height of an image file, read from its header.
 
     Raises:
-        CaptureError: it is missing, not an image, or has more than 8 bits a channel.
+        CaptureError: it is missing, not an image, or has 32-bit or floating-point values.
     """
-    with _opened(path) as file:
-        return file.size
+    with _as_capture_error():
+        return size_of(path)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read an image file whole: uint8 (H, W, 3), or (H, W, 4) where it has an alpha. The
+    """Read an image file whole, in sRGB: uint8 (H, W, 3), or (H, W, 4) where it has an alpha. The
     orientation that a camera may have noted beside the pixels is left out, as COLMAP does.
 
     Raises:
-        CaptureError: it is missing, damaged, not an image, or has more than 8 bits a channel.
+        CaptureError: as `image_size`, or it is damaged.
     """
-    with _opened(path) as file:
-        try:
-            transparent = file.mode in ("LA", "PA", "RGBA") or "transparency" in file.info
-            return np.asarray(file.convert("RGBA" if transparent else "RGB"))
-        except (OSError, ValueError, SyntaxError, EOFError) as error:
-            raise CaptureError(f"{path} is damaged and cannot be read: {error}.") from error
+    with _as_capture_error():
+        picture = read_picture(path, upright=False)
+    colours = picture.in_srgb()
+    return colours if picture.alpha is None else np.dstack([colours, picture.alpha])
 
 
-def is_marked_turned(path: Path) -> bool:
-    """Whether a photo's EXIF data ask for it to be shown turned or mirrored.
+def turned_images(images: Sequence[Path]) -> tuple[str, ...]:
+    """Names of those whose EXIF data ask for them to be shown turned or mirrored.
 
     Raises:
         CaptureError: as `image_size`.
     """
-    with _opened(path) as file:
-        return file.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    with _as_capture_error():
+        return tuple(image.name for image in images if asks_for_turning(image))
 
 
-def _opened(path: Path) -> Image.Image:
+def note_on_turned(names: Sequence[str]) -> tuple[str, ...]:
+    """What a person should know about the photos of `turned_images`; nothing where none is."""
+    if not names:
+        return ()
+    which = (
+        f"{len(names)} photos, such as {names[0]}, are"
+        if len(names) > 1
+        else f"The photo {names[0]} is"
+    )
+    return (
+        f"{which} only marked to be shown turned: edits see what is stored, lying on its side "
+        "unless it is saved upright first.",
+    )
+
+
+@contextmanager
+def _as_capture_error() -> Iterator[None]:
     try:
-        file = Image.open(path)
-    except FileNotFoundError:
-        raise CaptureError(f"The image {path} does not exist.") from None
-    except UnidentifiedImageError:
-        raise CaptureError(f"{path} is not an image that can be read.") from None
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise CaptureError(f"{path} cannot be read as an image: {error}.") from error
-    if file.mode not in EIGHT_BIT_MODES:
-        file.close()
-        raise CaptureError(
-            f"{path} does not have 8 bits a channel (it is of the kind {file.mode}): save it as an "
-            "8-bit PNG or JPEG."
-        )
-    return file
+        yield
+    except PictureError as error:
+        raise CaptureError(str(error)) from error
 
 
 def pinhole(view: StoredView) -> Intrinsics:

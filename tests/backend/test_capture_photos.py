@@ -85,7 +85,7 @@ def test_a_photo_of_something_else_is_named(imported):
 def test_a_photo_that_is_marked_to_be_turned_is_used_as_stored_and_named(imported):
     made, _ = imported
     assert made.turned == ("photo (04).jpg",)
-    assert "1 photos, such as photo (04).jpg, are only marked" in made.notes[1]
+    assert "The photo photo (04).jpg is only marked" in made.notes[1]
     capture = open_capture(made.path)
     assert (capture.intrinsics[4].width, capture.intrinsics[4].height) == (256, 192)
 

@@ -129,8 +129,10 @@ def test_an_image_that_is_none_and_one_that_ends_early(folder):
     assert f"{image} is not an image" in refusal(folder)
 
 
-def test_an_image_with_sixteen_bits(folder):
-    Image.fromarray(np.zeros((16, 24), np.uint16)).save(folder / "images/0001.png")
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_an_image_with_wide_values(folder, dtype):
+    Image.fromarray(np.zeros((16, 24), dtype)).save(folder / "images/0001.tif")
+    (folder / "images/0001.tif").replace(folder / "images/0001.png")
     assert f"{folder / 'images/0001.png'} does not have 8 bits" in refusal(folder)
 
 

@@ -1,0 +1,19 @@
+"""Image files that people bring: read in one way everywhere, and written back as they were."""
+
+from backend.pictures.reading import (
+    Picture,
+    PictureError,
+    asks_for_turning,
+    read_picture,
+    size_of,
+    write_png,
+)
+
+__all__ = [
+    "Picture",
+    "PictureError",
+    "asks_for_turning",
+    "read_picture",
+    "size_of",
+    "write_png",
+]
