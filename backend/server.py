@@ -7,10 +7,8 @@ their own (backend.jobs.worker), which is started anew if it dies.
 import argparse
 import contextlib
 import logging
-import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -20,9 +18,10 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from backend import __version__
-from backend.jobs import worker
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
 from backend.jobs.scene_state import answer_scene
+from backend.jobs.supervision import WORKER, AllowedKey, Worker
+from backend.jobs.worker_messages import Loaded, NotLoaded, decode_worker_message
 from backend.scenes.uploads import NO_CAPTURE, CaptureStore, UnknownCapture, answer
 from protocol import codec
 from protocol.connection import (
@@ -31,12 +30,10 @@ from protocol.connection import (
     data_folder,
     default_connection_file,
     load_or_make_keys,
-    new_server_keys,
     read_connection,
     write_connection,
 )
 from protocol.messages import (
-    Cancel,
     CaptureMessage,
     DropCapture,
     Error,
@@ -55,17 +52,14 @@ from protocol.values import MAX_FRAME_BYTES, PROTOCOL_VERSION
 
 logger = logging.getLogger("backend.server")
 
-CLIENTS, WORKER = "clients", "worker"
-"""ZAP domains: who may connect to which socket."""
+CLIENTS = "clients"
+"""ZAP domain of the socket to the clients."""
 POLL_MS = 100
-STOP_SECONDS = 10
-"""That the worker has to write its checkpoint when the server is stopped."""
 CAPABILITIES = (
     *(str(kind.__struct_config__.tag) for kind in get_args(Request)),
     "captures",
     "scenes",
 )
-ROOT = Path(__file__).parent.parent
 
 
 class CannotStart(RuntimeError):
@@ -78,63 +72,6 @@ class _Refused(RuntimeError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-
-
-class _AllowedKey:
-    """Lets in whoever holds one key."""
-
-    def __init__(self, public_key: str) -> None:
-        self._public_key = public_key.encode()
-
-    def callback(self, domain: str, key: bytes) -> bool:
-        if key != self._public_key:
-            logger.warning("refused a client with a wrong key")
-        return key == self._public_key
-
-
-class Worker:
-    """The worker process and the encrypted loopback socket to it."""
-
-    def __init__(
-        self,
-        context: zmq.Context[zmq.Socket[bytes]],
-        model: str,
-        device: str,
-        dtype: str,
-        data_root: Path,
-    ) -> None:
-        keys = new_server_keys()
-        self.allowed = _AllowedKey(keys.client_public_key)
-        self.socket = context.socket(zmq.DEALER)
-        self.socket.linger = 0
-        self.socket.zap_domain = WORKER.encode()
-        self.socket.curve_server = True
-        self.socket.curve_secretkey = keys.server_secret_key.encode()
-        port = self.socket.bind_to_random_port("tcp://127.0.0.1")
-        arguments = [f"tcp://127.0.0.1:{port}", model, device, dtype, f"{data_root}"]
-        secrets = (keys.server_public_key, keys.client_public_key, keys.client_secret_key)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "backend.jobs.worker", *arguments],
-            cwd=ROOT,
-            env=os.environ | {worker.KEYS_VARIABLE: " ".join(secrets)},
-            stdin=subprocess.PIPE,
-        )
-
-    def send(self, message: Submit | Cancel) -> None:
-        """Hand the process a job, or stop the one that it does."""
-        self.socket.send_multipart(codec.encode(message), copy=False)
-
-    def stop(self) -> None:
-        """End the process, first kindly."""
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        self.socket.close()
 
 
 class Server:
@@ -170,7 +107,7 @@ class Server:
         self._data_root = (data_folder() / "data" if data_root is None else data_root).resolve()
         self.captures = CaptureStore(self._data_root)
         self.queue = JobQueue()
-        self.loaded: worker.Loaded | None = None
+        self.loaded: Loaded | None = None
         self._settings = (model, device, dtype)
         self._clients: set[bytes] = set()
         try:
@@ -183,7 +120,7 @@ class Server:
         self._authenticator = ThreadAuthenticator(self._context)
         self._authenticator.start()
         self._authenticator.configure_curve_callback(
-            CLIENTS, credentials_provider=_AllowedKey(keys.client_public_key)
+            CLIENTS, credentials_provider=AllowedKey(keys.client_public_key)
         )
         self._router = self._context.socket(zmq.ROUTER)
         self._router.linger = 1000
@@ -350,12 +287,12 @@ class Server:
             self._worker.send(Submit(job=job.id, request=job.request))
 
     def _hear_worker(self) -> None:
-        message = worker.decode_worker_message(self._worker.socket.recv_multipart())
-        if isinstance(message, worker.Loaded):
+        message = decode_worker_message(self._worker.socket.recv_multipart())
+        if isinstance(message, Loaded):
             self.loaded = message
             logger.info("ready: model %s on %s in %s", message.model, message.device, message.dtype)
             self._greet_again()
-        elif isinstance(message, worker.NotLoaded):
+        elif isinstance(message, NotLoaded):
             raise CannotStart(message.message)
         else:
             self._publish(self.queue.record(message))

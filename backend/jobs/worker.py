@@ -16,7 +16,6 @@ import threading
 import time
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
 import zmq
@@ -25,6 +24,7 @@ from PIL import Image
 
 from backend.editing import Editor, ModelNotFound
 from backend.jobs.perform import perform
+from backend.jobs.worker_messages import KEYS_VARIABLE, Loaded, NotLoaded, WorkerMessage
 from backend.scenes.uploads import CaptureStore, out_of_room
 from backend.scenes.work_lock import InUse
 from protocol import codec
@@ -39,9 +39,6 @@ from protocol.requests import (
 
 logger = logging.getLogger("backend.worker")
 
-KEYS_VARIABLE = "WATCH_YOUR_STEPS_WORKER_KEYS"
-"""Environment variable with server public, own public and own secret key, separated by spaces."""
-
 SHORTEST_PAUSE = 0.1
 """Seconds between two words of progress; those that come sooner are left out, unless they bring a
 picture."""
@@ -50,28 +47,6 @@ LARGEST_PREVIEW = 256
 KEEPS = TrainSceneRequest | EditSceneRequest
 KEPT = "What was done is kept: start it again, and it goes on from there."
 """Of the jobs above, when they are cancelled."""
-
-
-class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
-    """The worker's models are in place."""
-
-    model: str
-    device: str
-    dtype: str
-    native_size: int
-    text_guidance: float
-    image_guidance: float
-
-
-class NotLoaded(msgspec.Struct, frozen=True, kw_only=True, tag="not_loaded"):
-    """The worker's models cannot be loaded; it has ended."""
-
-    message: str
-
-
-WorkerMessage = Loaded | NotLoaded | Progress | Done | Failed | Cancelled
-decode_worker_message = codec.Decoder[WorkerMessage](WorkerMessage)
-"""Frames to a WorkerMessage (used by the server)."""
 
 
 class _Stopped(Exception):

@@ -1,0 +1,31 @@
+"""What the worker says to the server, beside the events of its jobs."""
+
+import msgspec
+
+from protocol import codec
+from protocol.messages import Cancelled, Done, Failed, Progress
+
+KEYS_VARIABLE = "WATCH_YOUR_STEPS_WORKER_KEYS"
+"""Environment variable with server public, own public and own secret key, separated by spaces."""
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
+    """The worker's models are in place."""
+
+    model: str
+    device: str
+    dtype: str
+    native_size: int
+    text_guidance: float
+    image_guidance: float
+
+
+class NotLoaded(msgspec.Struct, frozen=True, kw_only=True, tag="not_loaded"):
+    """The worker's models cannot be loaded; it has ended."""
+
+    message: str
+
+
+WorkerMessage = Loaded | NotLoaded | Progress | Done | Failed | Cancelled
+decode_worker_message = codec.Decoder[WorkerMessage](WorkerMessage)
+"""Frames to a WorkerMessage (used by the server)."""
