@@ -160,7 +160,7 @@ def edit_scene(scene: bpy.types.Scene) -> NewJob:
         capture=capture,
         name="unnamed",
         instruction=instruction,
-        preset="preview" if in_3d.preset == "preview" else "full",
+        preset=in_3d.preset,
         threshold=in_3d.threshold,
         **settings.guidance(),
         steps=in_3d.steps,

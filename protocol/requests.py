@@ -20,7 +20,6 @@ from .values import (
     MAX_VIEWS,
     CaptureId,
     EditName,
-    EditPreset,
     Guidance,
     ImageSide,
     Instruction,
@@ -173,8 +172,8 @@ class EditSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scen
     name: EditName
     """Of the edit. One that is there already goes on if everything else is the same, too."""
     instruction: Instruction
-    preset: EditPreset = "preview"
-    """All numbers that are not given here."""
+    preset: Preset = "preview"
+    """All numbers that are not given here; each preset is meant for the field of its name."""
     threshold: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
     """Relevance from which a place is edited, on the scale that is calibrated to the scene's own
     relevance; None takes 0.5, where the region's outline follows the scene's edges best."""
@@ -384,8 +383,9 @@ class EditSceneResult(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scene
     """An edited radiance field. It stays with the capture, beside the field that it came from."""
 
     name: EditName
-    threshold: Unit
-    """What the relevance was thresholded at, on the calibrated scale."""
+    threshold: Unit | None
+    """What the relevance was thresholded at, on the calibrated scale. Without a relevance field it
+    is what each view's own map was thresholded at, None where each had its own suggestion."""
     applies: bool | None
     """The prompt check: whether it passed in any of the views; None where it was not made."""
     edited_views: Annotated[int, Meta(ge=0)]

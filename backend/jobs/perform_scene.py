@@ -178,13 +178,13 @@ def _pictures(scene: Scene, edit: SceneEdit, on_progress: OnProgress) -> tuple[S
     pictures = []
     for name in (names[k * len(names) // count] for k in range(count)):
         on_progress("Rendering before and after", 1.0, None)
-        camera = _smaller(scene.camera(name))
-        before = scene.render(camera, edit.relevance, original)
+        before = scene.render(_smaller(scene.camera(name, original)), edit.relevance, original)
+        after = scene.render(_smaller(edit.camera(name)), field=edit.field)
         pictures.append(
             ScenePicture(
                 view=name,
                 before=_pixels(before.rgb),
-                after=_pixels(scene.render(camera, field=edit.field).rgb),
+                after=_pixels(after.rgb),
                 relevance=before.relevance,
             )
         )
@@ -204,14 +204,14 @@ def _pixels(rgb: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _changes(
-    pictures: tuple[ScenePicture, ...], threshold: float
+    pictures: tuple[ScenePicture, ...], threshold: float | None
 ) -> tuple[float | None, float | None, float | None]:
     """Over all pixels: the share of the region, and the mean absolute difference inside and outside
     of it as a share of the range of colours; None where there are no such pixels.
     """
     regions, changes = [], []
     for one in pictures:
-        if one.relevance is not None:
+        if one.relevance is not None and threshold is not None:
             regions.append((one.relevance >= np.float32(threshold)).reshape(-1))
             apart = np.abs(one.after.astype(np.float64) - one.before) / 255
             changes.append(apart.mean(axis=2).reshape(-1))

@@ -5,8 +5,9 @@ import json
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from backend.errors import BadInput
 from protocol import files
 
 FORMAT = 1
+Config = TypeVar("Config")
 
 
 class CheckpointError(BadInput):
@@ -109,6 +111,47 @@ def check_same(folder: Path, name: str, facts: dict[str, Any], free: Sequence[st
             f"{folder} holds a {name} field that was trained with another "
             f"{' and '.join(different)}: name another folder, or delete it to train anew."
         )
+
+
+def config_of(kind: type[Config], numbers: Any, name: str) -> Config:
+    """A config from what a checkpoint's facts hold of it. Keys that are missing take their
+    defaults.
+
+    Args:
+        kind: a dataclass.
+        numbers: its fields by name, as JSON gives them.
+        name: of the field that was trained with it, for the message.
+
+    Raises:
+        CheckpointError: keys or values are not those of this version of the program.
+    """
+    try:
+        config = msgspec.convert(numbers, kind)
+    except msgspec.ValidationError as error:
+        what = f"{error}"
+    else:
+        known = msgspec.json.decode(msgspec.json.encode(config))
+        unknown = _unknown_keys(numbers, known)
+        if not unknown:
+            return config
+        what = f"it does not know {' and '.join(unknown)}"
+    raise CheckpointError(
+        f"The {name} field was trained by another version of this program, whose settings this one "
+        f"cannot read ({what}): train it anew, or use that version."
+    )
+
+
+def _unknown_keys(numbers: Any, known: Any) -> list[str]:
+    """The keys in `numbers`, nested too, that `known` does not have in the same place."""
+    if isinstance(numbers, dict) and isinstance(known, dict):
+        unknown = [key for key in numbers if key not in known]
+        for key in numbers.keys() & known.keys():
+            unknown += _unknown_keys(numbers[key], known[key])
+        return unknown
+    if isinstance(numbers, list) and isinstance(known, list):
+        pairs = zip(numbers, known, strict=False)
+        return [key for pair in pairs for key in _unknown_keys(*pair)]
+    return []
 
 
 def fingerprint(*arrays: NDArray[Any]) -> str:

@@ -235,3 +235,5 @@ EDIT_PRESETS = {
     "full": SceneEditConfig(),
 }
 """By the names of the radiance field's presets that they are meant for."""
+# as preview, for a field that is larger and takes longer to follow
+EDIT_PRESETS["medium"] = replace(EDIT_PRESETS["preview"], iterations=1500)

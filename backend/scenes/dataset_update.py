@@ -28,7 +28,12 @@ from backend.editing import Editor, Step
 from backend.scenes import checkpoint
 from backend.scenes.config import SceneEditConfig
 from backend.scenes.radiance_field import Rendering
-from backend.scenes.radiance_training import MEASURED_PIXELS, RadianceTraining, psnr
+from backend.scenes.radiance_training import (
+    MEASURED_PIXELS,
+    RadianceTraining,
+    corrected_rays,
+    psnr,
+)
 from protocol import files
 
 VIEWS_FOLDER = "views"
@@ -314,7 +319,7 @@ class DatasetUpdate:
         every = -(-len(inside) // MEASURED_PIXELS)
         pixels = inside[::every]
         field = self.training.field
-        shown = field.shade(views.rays.bundle(pixels))[:, :3]
+        shown = field.shade(corrected_rays(field, views).bundle(pixels))[:, :3]
         true = field.model.renderer_rgb.blend_background(views.colours(pixels))
         return psnr(shown, true)
 

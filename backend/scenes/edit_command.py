@@ -39,7 +39,7 @@ def add_edit_commands(kinds: "argparse._SubParsersAction[argparse.ArgumentParser
     edit.add_argument("instruction", metavar="INSTRUCTION", help='"turn the bear into a panda"')
     edit.add_argument("--name", help="of the edit (made from the instruction)")
     edit.add_argument("--base", metavar="NAME", help="stack it on this edit")
-    edit.add_argument("--preset", choices=tuple(EDIT_PRESETS), default="preview", help="(preview)")
+    edit.add_argument("--preset", choices=tuple(EDIT_PRESETS), help="(that of the field)")
     edit.add_argument(
         "--threshold",
         type=float,
@@ -95,12 +95,13 @@ def run_edit(
     # Only now: torch and nerfstudio take seconds to load.
     from backend.editing import Editor
     from backend.scenes.scene import Scene
+    from backend.scenes.scene_editing import edit_preset
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     scene = Scene.open(options.folder, options.downscale, options.work, options.device)
     given = {name: getattr(options, name) for name in OVERRIDES}
     config = dataclasses.replace(
-        EDIT_PRESETS[options.preset],
+        EDIT_PRESETS[options.preset or edit_preset(scene.field.config)],
         relevance=options.relevance == "field",
         **{name: value for name, value in given.items() if value is not None},
     )
@@ -159,16 +160,16 @@ def _pictures(scene: "Scene", edit: "SceneEdit") -> dict[str, Any]:
     capture, rows = scene.capture, []
     out = [name for name in capture.names if name not in edit.field.names] or capture.names
     for name in [out[k * len(out) // SHEET_VIEWS] for k in range(min(SHEET_VIEWS, len(out)))]:
-        camera = scene.camera(name)
-        after = edit.render(camera)
-        before = scene.render(camera, field=edit.original_field)
+        after = edit.render(edit.camera(name))
+        original = edit.original_field
+        before = scene.render(scene.camera(name, original), edit.relevance, original)
         tiles: list[Tile] = [
             (Image.fromarray(capture.read(capture.names.index(name)).image), f"view {name}"),
             (_picture(before.rgb), "the field before"),
         ]
-        if after.relevance is not None:
+        if before.relevance is not None:
             words = f"relevance, edited from {edit.threshold:.2f}"
-            tiles.append((_picture(np.repeat(after.relevance[..., None], 3, axis=2)), words))
+            tiles.append((_picture(np.repeat(before.relevance[..., None], 3, axis=2)), words))
         tiles.append((_picture(after.rgb), f'after "{edit.instruction}"'))
         rows.append(tiles)
     contact_sheet(rows).save(edit.folder / "before_and_after.png")

@@ -66,7 +66,8 @@ class FieldEdit:
         capture: whose box the fields live in; its coordinates are those of the mesh.
         before, after: the field before and after it.
         relevance: where it applies.
-        threshold: 0..1 on the calibrated scale, from which the scene was edited.
+        threshold: 0..1 on the calibrated scale, from which the scene was edited; not None where
+            there is a relevance field.
         applies: what the prompt check said; None where it did not ask.
     """
 
@@ -74,7 +75,7 @@ class FieldEdit:
     before: RenderedField
     after: RenderedField
     relevance: Relevance | None
-    threshold: float
+    threshold: float | None
     applies: bool | None = None
 
 
@@ -121,7 +122,8 @@ def texture_from_field(
     """
     config = config or PaintConfig()
     report = on_progress or (lambda words, share, preview: None)
-    if edit.relevance is None:
+    threshold = edit.threshold
+    if edit.relevance is None or threshold is None:
         raise MeshError(
             "This edit was made without a relevance field, which says where a texture is edited: "
             "edit the scene with one."
@@ -152,7 +154,7 @@ def texture_from_field(
         edited.append(np.rint((view.image + change).clip(0, 255)).astype(np.uint8))
     relevance = relevance_at_surface(mesh, edit)
     _, seen = gather_relevance(mesh, prepared, [view.confidence for view in prepared], config)
-    painting = Painting(mesh, prepared, seen & (relevance >= edit.threshold), config)
+    painting = Painting(mesh, prepared, seen & (relevance >= threshold), config)
     edits = []
     for number, view in enumerate(views):
         words = f"Painting view {number + 1} of {len(views)}"
@@ -170,7 +172,7 @@ def texture_from_field(
         texture=texture,
         relevance=spread_to_margin(relevance, painting.source),
         region=region,
-        threshold=edit.threshold,
+        threshold=threshold,
         applies=edit.applies,
         renders=tuple(painting.render(index) for index in range(len(views))),
         masks=tuple(mask & seen for mask, seen in zip(painting.masks, shown, strict=True)),

@@ -72,12 +72,13 @@ class EditToBake:
         field: after the edit.
         relevance: where it applies, and what it means on a person's scale; None where the edit did
             without: then all of the mesh is the region.
-        threshold: 0..1 on that scale, from which the scene was edited.
+        threshold: 0..1 on that scale, from which the scene was edited; not None where there is a
+            relevance field.
     """
 
     field: ShadedField
     relevance: Relevance | None
-    threshold: float
+    threshold: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +140,7 @@ def texture_mesh(
     covered[surface.texel] = True
     source = margin_source(covered.reshape(size, size), MARGIN)
     relevance = edit.relevance if edit is not None else None
+    threshold = None if edit is None else edit.threshold
     composite = None if relevance is None else relevance.field.composite
     steps = 1 if edit is None else 2
     teller = _teller(report, "Baking the texture", 0.3, 0.7 / steps)
@@ -151,12 +153,13 @@ def texture_mesh(
     edited = _picture(_colours(shaded_after, edit.field), surface, source, size)
     values, region = None, np.ones((size, size), np.bool_)
     if relevance is not None:
+        assert threshold is not None
         # A full ray through the scene is opaque, and so the calibration is for such rays.
         light = shaded[:, 4].clip(LEAST_LIGHT, None)
         flat = np.zeros(size * size, np.float32)
         flat[surface.texel] = relevance.calibration.of(shaded[:, 5] / light)
         values = spread_to_margin(flat.reshape(size, size), source)
-        region = values >= edit.threshold
+        region = values >= threshold
     edited = np.where(region[..., None], edited, texture)
     return TexturedScene(mesh.vertices, mesh.faces, uvs, texture, edited, values, region)
 

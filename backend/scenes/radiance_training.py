@@ -14,7 +14,7 @@ from torch import Tensor
 from backend.errors import BadInput
 from backend.scenes import checkpoint
 from backend.scenes.capture import Capture, Intrinsics, Pixels
-from backend.scenes.config import FieldConfig, ProposalConfig
+from backend.scenes.config import FieldConfig
 from backend.scenes.radiance_field import RadianceField
 from backend.scenes.rays import ViewRays
 from backend.scenes.training import CHECKPOINT_SECONDS, Course, OnStep, Schedule, fit
@@ -194,12 +194,12 @@ class RadianceTraining:
     def preview(self) -> NDArray[np.uint8]:
         """The first held-out view, else the first view, at most 96 pixels a side."""
         views = self._measured or self.views
-        camera = views.intrinsics[0]
+        camera, pose = views.intrinsics[0], self.field.corrected(views.poses[0], views.names[0])
         factor = min(1.0, PREVIEW_SIDE / max(camera.width, camera.height))
         small = camera.resized(
             max(1, round(camera.width * factor)), max(1, round(camera.height * factor))
         )
-        rgb = self.field.render(views.poses[0], small).rgb
+        rgb = self.field.render(pose, small).rgb
         return (rgb * 255 + 0.5).astype(np.uint8)
 
     def state(self) -> dict[str, Any]:
@@ -222,14 +222,19 @@ def psnr(shown: Tensor, true: Tensor) -> float:
     return -10 * math.log10(max(float(((shown - true) ** 2).mean()), 1e-12))
 
 
+def corrected_rays(field: RadianceField, views: Views) -> ViewRays:
+    """The rays through all pixels of views, from their poses as training has corrected them."""
+    poses = [
+        field.corrected(pose, name) for pose, name in zip(views.poses, views.names, strict=True)
+    ]
+    return ViewRays(np.array(poses), views.intrinsics, field.device)
+
+
 def psnr_of_views(field: RadianceField, views: Views) -> float:
     """PSNR in decibels of a field on pixels spread evenly over views, in eval mode, from their
     poses as training has corrected them.
     """
-    poses = [
-        field.corrected(pose, name) for pose, name in zip(views.poses, views.names, strict=True)
-    ]
-    rays = ViewRays(np.array(poses), views.intrinsics, field.device)
+    rays = corrected_rays(field, views)
     count = min(MEASURED_PIXELS, rays.total)
     pixels = torch.linspace(0, rays.total - 1, count, device=field.device).long()
     shown = field.shade(rays.bundle(pixels))[:, :3]
@@ -304,13 +309,11 @@ def from_checkpoint(
     """The field of a checkpoint's facts and of `RadianceTraining.state`.
 
     Raises:
+        CheckpointError: its config has other keys or values than this version's.
         BadInput: it was trained with tiny-cuda-nn, which is not there.
     """
-    numbers = facts["config"] | {
-        "proposals": tuple(ProposalConfig(**p) for p in facts["config"]["proposals"])
-    }
     field = RadianceField(
-        FieldConfig(**numbers),
+        checkpoint.config_of(FieldConfig, facts["config"], NAME),
         facts["names"],
         facts["alpha"],
         device,

@@ -257,6 +257,6 @@ def load(folder: Path, device: torch.device | str = "cpu") -> RelevanceField:
     if found is None:
         raise checkpoint.CheckpointError(f"{folder} holds no relevance field: train one first.")
     facts, tensors = found
-    field = RelevanceField(RelevanceConfig(**facts["config"]))
+    field = RelevanceField(checkpoint.config_of(RelevanceConfig, facts["config"], NAME))
     field.load_state_dict(tensors["field"])
     return field.to(device)

@@ -162,8 +162,13 @@ class Scene:
             self._field = radiance_training.load(self.work, self.device)
         return self._field
 
-    def camera(self, name: str) -> Camera:
+    def camera(self, name: str, field: RadianceField | None = None) -> Camera:
         """The camera of a view, as training has corrected it where the config asks for that.
+
+        Args:
+            name: of the view.
+            field: an edited radiance field in place of the scene's own: its cameras were corrected
+                further while it was edited, and its colours lie where these see them.
 
         Raises:
             CaptureError: there is no such view.
@@ -171,7 +176,8 @@ class Scene:
         if name not in self.capture.names:
             raise CaptureError(f"{self.capture.folder} has no view {name}.")
         index = self.capture.names.index(name)
-        pose = self.field.corrected(self.capture.camera_to_box[index], name)
+        seen_by = self.field if field is None else field
+        pose = seen_by.corrected(self.capture.camera_to_box[index], name)
         return Camera(self._from_box(pose), self.capture.intrinsics[index])
 
     def render(
@@ -227,7 +233,7 @@ class Scene:
         folder = self.edit_folder(name)
         geometry = self.field if field is None else field
         names = geometry.names if views is None else tuple(views)
-        cameras = [self.camera(view) for view in names]
+        cameras = [self.camera(view, geometry) for view in names]
         if len(maps) != len(cameras):
             raise BadInput(f"There are {len(maps)} maps for {len(cameras)} views.")
         sizes = [(c.intrinsics.height, c.intrinsics.width) for c in cameras]
@@ -283,7 +289,7 @@ class Scene:
         instruction: str,
         editor: Editor,
         threshold: float | None = None,
-        config: SceneEditConfig | str = "preview",
+        config: SceneEditConfig | str | None = None,
         name: str | None = None,
         base: str | None = None,
         on_progress: OnProgress | None = None,
@@ -298,7 +304,8 @@ class Scene:
             threshold: above 0, at most 1: relevance on the calibrated scale (see `Calibration`)
                 from which the scene is edited. None for 0.5, whose region fits the scene best;
                 without the relevance field, each map's own suggestion.
-            config: all numbers, or the name of a preset: "preview", "full".
+            config: all numbers, or the name of a preset: "preview", "medium", "full"; by default
+                the preset that is meant for the field (see `scene_editing.edit_preset`).
             name: of the edit: a to z, 0 to 9, - and _; by default made from the instruction.
             base: an edit to go on from in place of the unedited scene.
             on_progress: told what is being done; what it raises pauses the edit, and the same call

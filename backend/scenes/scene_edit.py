@@ -98,9 +98,13 @@ class SceneEdit:
         return self.asked.base
 
     @property
-    def threshold(self) -> float:
-        """0..1, relevance on the calibrated scale from which the scene was edited."""
-        return MIDDLE if self.asked.threshold is None else self.asked.threshold
+    def threshold(self) -> float | None:
+        """0..1, relevance from which the scene was edited: on the calibrated scale, or of each
+        view's own map without the relevance field; None where each map had its own threshold.
+        """
+        if self.asked.threshold is None and self.asked.config.relevance:
+            return MIDDLE
+        return self.asked.threshold
 
     @property
     def finished(self) -> bool:
@@ -147,6 +151,15 @@ class SceneEdit:
             CheckpointError: it is not trained to its end yet, or damaged.
         """
         return self._scene.relevance(self.name) if self.asked.config.relevance else None
+
+    def camera(self, name: str) -> "Camera":
+        """The camera of a view, as training has corrected it up to the end of the edit.
+
+        Raises:
+            CaptureError: there is no such view.
+            CheckpointError: there is no edited field yet, or it is damaged.
+        """
+        return self._scene.camera(name, self.field)
 
     def render(self, camera: "Camera") -> "View":
         """What a camera sees of the edited scene, and the relevance there."""

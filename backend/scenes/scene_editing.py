@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from backend.editing import Editor, RelevanceMap
 from backend.errors import BadInput
 from backend.scenes import checkpoint, radiance_training
-from backend.scenes.config import EDIT_PRESETS, SceneEditConfig
+from backend.scenes.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
 from backend.scenes.dataset_update import VIEWS_FOLDER, DatasetUpdate, Region, split
 from backend.scenes.radiance_field import Rendering
 from backend.scenes.radiance_training import Decay, RadianceTraining, Views
@@ -46,13 +46,15 @@ def edit_scene(
     instruction: str,
     editor: Editor,
     threshold: float | None = None,
-    config: SceneEditConfig | str = "preview",
+    config: SceneEditConfig | str | None = None,
     name: str | None = None,
     base: str | None = None,
     on_progress: OnProgress | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> SceneEdit:
     """Edit a scene where an instruction applies, or go on with an edit. See `Scene.edit`."""
+    if config is None:
+        config = edit_preset(scene.field.config)
     if isinstance(config, str):
         if config not in EDIT_PRESETS:
             raise BadInput(f"There is no preset {config!r}: use {', '.join(EDIT_PRESETS)}.")
@@ -69,6 +71,18 @@ def edit_scene(
     region, composite = _region(scene, edit, training, maps, report)
     _update(edit, editor, training, first_step, region, composite, report, checkpoint_seconds)
     return SceneEdit(scene, name)
+
+
+def edit_preset(field: FieldConfig) -> str:
+    """The name of the edit's preset that is meant for a field of this config: that of the field's
+    own preset, and "preview" for a field of none.
+    """
+
+    def kept(config: FieldConfig) -> FieldConfig:
+        free = {name: getattr(field, name) for name in radiance_training.FREE}
+        return dataclasses.replace(config, **free)
+
+    return next((name for name in EDIT_PRESETS if kept(PRESETS[name]) == field), "preview")
 
 
 def edit_name(instruction: str) -> str:
@@ -252,9 +266,12 @@ def _region(
         field=training.field,
     )
 
+    threshold = edit.threshold
+    assert threshold is not None  # as there is a relevance field
+
     def rendered(view: int, seen: Rendering) -> NDArray[np.bool_]:
         assert seen.relevance is not None  # rendered with `composite`
-        return relevance.calibration.of(seen.relevance) >= edit.threshold
+        return relevance.calibration.of(seen.relevance) >= threshold
 
     return rendered, relevance.field.composite
 

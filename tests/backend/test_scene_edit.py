@@ -16,7 +16,7 @@ from backend.__main__ import main
 from backend.editing import Editor
 from backend.scenes import Scene, SceneEdit
 from backend.scenes.checkpoint import CheckpointError
-from backend.scenes.config import EDIT_PRESETS, RelevanceConfig, SceneEditConfig
+from backend.scenes.config import EDIT_PRESETS, SceneEditConfig
 from backend.scenes.dataset_update import EditedView
 from backend.scenes.lens import Intrinsics
 from backend.scenes.radiance_training import Views
@@ -26,21 +26,9 @@ from backend.scenes.scene_editing import edit_name
 from backend.scenes.transforms_json import NewView, write_capture
 from backend.scenes.views import Pixels
 
+from .quick_edit import INSTRUCTION, QUICK, VIEWS, scene_of, train_a_little
 from .test_radiance_field import TINY
 from .tiny_capture import orbit_capture, orbit_pose, trace
-
-INSTRUCTION = "make the sphere red"
-QUICK = SceneEditConfig(
-    iterations=20,
-    edit_every=2,
-    first_level=0.9,
-    steps=2,
-    relevance_seeds=(0, 1),
-    relevance_field=RelevanceConfig(iterations=30, rays=256, levels=3, log2_table_size=10),
-    learning_rate=5e-3,
-    settling=0.1,
-)
-VIEWS = 8
 
 
 class Stop(Exception):
@@ -55,21 +43,13 @@ def editor(tiny_model: Path) -> Editor:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A capture with a field that is trained a little, in `.wys`."""
-    folder = tmp_path_factory.mktemp("capture")
-    orbit_capture(folder, VIEWS, 24)
-    Scene.open(folder, device="cpu").train(config=dataclasses.replace(TINY, hold_out_every=4))
-    return folder
+    return train_a_little(tmp_path_factory.mktemp("capture"))
 
 
 @pytest.fixture
 def scene(trained: Path, tmp_path: Path) -> Scene:
     """The scene with a work folder of its own."""
-    work = tmp_path / "work"
-    work.mkdir()
-    for path in (trained / ".wys").iterdir():
-        if path.is_file():
-            (work / path.name).write_bytes(path.read_bytes())
-    return Scene.open(trained, work=work, device="cpu")
+    return scene_of(trained, tmp_path / "work")
 
 
 def parameters(edit: SceneEdit) -> dict[str, torch.Tensor]:
@@ -368,6 +348,7 @@ def assert_same_parameters(one: object, other: object) -> None:
 def test_without_the_field_each_views_own_map_counts(scene: Scene, editor: Editor) -> None:
     edit = scene.edit(INSTRUCTION, editor, config=dataclasses.replace(QUICK, relevance=False))
     assert edit.relevance is None
+    assert edit.threshold is None  # each map had its own
     assert not (edit.folder / "relevance.json").exists()
     maps = dict(zip(scene.field.names, edit.maps(), strict=True))
     for view in edit.views:
@@ -425,7 +406,7 @@ def test_what_cannot_be_edited_is_refused(scene: Scene, editor: Editor, tmp_path
     refuse("instruction is empty", " ")
     refuse("threshold must lie above 0", threshold=0.0)
     refuse("threshold must lie above 0", threshold=1.5)
-    refuse("no preset 'huge': use preview, full", config="huge")
+    refuse("no preset 'huge': use preview, full, medium", config="huge")
     refuse("noise range", config=dataclasses.replace(QUICK, noise_range=(0.5, 0.2)))
     refuse("rounds must be", config=dataclasses.replace(QUICK, rounds=-1))
     refuse("first noise level", config=dataclasses.replace(QUICK, first_level=0.0))

@@ -450,6 +450,7 @@ def test_an_edit_is_paused_gone_on_with_meshed_stacked_and_undone(client, server
     stacked = edit_request(trained, name="blue", base="red", relevance=False)
     result = client.run(stacked)
     assert (result.edited_share, result.change_inside) == (None, None)  # there is no field for it
+    assert result.threshold is None  # each view had its own
     assert all(picture.relevance is None for picture in result.pictures)
     assert [(edit.name, edit.base, edit.finished) for edit in client.scene(trained).edits] == [
         ("red", None, True),
