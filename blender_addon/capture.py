@@ -171,6 +171,8 @@ def rendered_depth(scene: bpy.types.Scene, clip_end: float) -> NDArray[np.float3
     }
     if "media_type" in file.bl_rna.properties:  # Blender 5
         file_values = {"media_type": "MULTI_LAYER_IMAGE", **file_values}
+    if "use_exr_interleave" in file.bl_rna.properties:  # Blender 5 writes a part for each pass
+        file_values["use_exr_interleave"] = True
     with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder:
         path = Path(folder) / "render.exr"
         try:
