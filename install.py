@@ -2,19 +2,19 @@
 """Makes the environments, builds the Blender extension, runs the demo and the tests.
 
 Standard library only. It needs Python 3.11; started by another Python (3.8 or newer) it looks for
-one and starts itself again there. The work is done in installer/, which only 3.11 imports.
+one and starts itself again there. The work is done in installer/, of which only pythons.py is for
+older Pythons too.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+from installer import pythons
 
 DESCRIPTION = """\
 Installs Watch Your Steps for Blender, builds its extension, runs its demo and its tests.
@@ -22,75 +22,11 @@ Installs Watch Your Steps for Blender, builds its extension, runs its demo and i
 Everything is made below the project's folder:
   .venv-backend   torch, diffusers, transformers: what the server runs in
   .venv-blender   Blender 4.5 LTS as a Python module, which stands in for Blender here
+  .venv-blender50, .venv-blender52   Blender 5.0, and 5.2 LTS where a Python 3.13 is found, which
+                  the add-on's tests run in as well
   dist            the Blender extension, one zip for each platform
 What is there already and right is used again: run any command as often as you like.
 """
-
-PROBE = (
-    "import sys, importlib.util as u; print(sys.version_info[:2] == (3, 11),"
-    " bool(u.find_spec('venv') and u.find_spec('ensurepip')), sys.executable)"
-)
-
-
-class PythonMissingError(Exception):
-    """No Python 3.11 that can make environments; the message says in one sentence what to do."""
-
-
-def python_candidates(home: Path) -> Iterator[list[str]]:
-    """Commands that may start a Python 3.11, the likeliest first; uv, which may fetch one, last."""
-    yield [sys.executable]
-    yield ["python3.11"]
-    if os.name == "nt":
-        yield ["py", "-3.11"]
-    pyenv = Path(os.environ.get("PYENV_ROOT", home / ".pyenv"))
-    uv = home / ".local/share/uv"
-    if os.name == "nt":
-        uv = Path(os.environ.get("APPDATA", home)) / "uv"
-    for folder, pattern in (
-        (pyenv, "versions/3.11.*/bin/python"),
-        (pyenv, "pyenv-win/versions/3.11.*/python.exe"),
-        (uv, "python/cpython-3.11*/bin/python3.11"),
-        (uv, "python/cpython-3.11*/python.exe"),
-        (Path("/opt/homebrew/bin"), "python3.11"),
-        (Path("/usr/local/bin"), "python3.11"),
-        (Path("/Library/Frameworks/Python.framework/Versions/3.11/bin"), "python3.11"),
-    ):
-        for path in sorted(folder.glob(pattern), reverse=True):
-            yield [str(path)]
-    if shutil.which("uv"):
-        print("No Python 3.11 found: asking uv for one.", flush=True)
-        subprocess.run(["uv", "python", "install", "3.11"], check=False)
-        found = subprocess.run(["uv", "python", "find", "3.11"], capture_output=True, text=True)
-        if found.returncode == 0:
-            yield [found.stdout.strip()]
-
-
-def find_python(candidates: Iterable[Sequence[str]]) -> str:
-    """Returns the path of the first candidate that is a Python 3.11 with venv and ensurepip.
-
-    Raises PythonMissingError where none is; a 3.11 without venv (Debian splits it off) is named.
-    """
-    incomplete = ""
-    for command in candidates:
-        try:
-            probe = subprocess.run(
-                [*command, "-c", PROBE], capture_output=True, text=True, timeout=30
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        answer = probe.stdout.strip().split(" ", 2)
-        if answer[:2] == ["True", "True"]:
-            return answer[2]
-        if answer[:2] == ["True", "False"]:
-            incomplete = answer[2]
-    if incomplete:
-        raise PythonMissingError(
-            f"{incomplete} cannot make virtual environments: install the package python3.11-venv."
-        )
-    raise PythonMissingError(
-        f"Python 3.11 is needed and was not found (this is {platform.python_version()}): get it"
-        " from python.org, your package manager, or with `uv python install 3.11`."
-    )
 
 
 def restart(python: str) -> int:
@@ -170,8 +106,8 @@ def main() -> int:
     options, extra = parse_arguments(sys.argv[1:])
     if sys.version_info[:2] != (3, 11):
         try:
-            python = find_python(python_candidates(Path.home()))
-        except PythonMissingError as error:
+            python = pythons.find("3.11", pythons.candidates("3.11", Path.home(), fetch=True))
+        except pythons.PythonMissingError as error:
             print(f"install.py: {error}", file=sys.stderr)
             return 1
         print(f"Going on with {python}", flush=True)

@@ -163,7 +163,7 @@ def rendered_depth(scene: bpy.types.Scene, clip_end: float) -> NDArray[np.float3
     if not results:
         return None
     file = scene.render.image_settings
-    file_values = {
+    file_values: dict[str, str | bool] = {
         "file_format": "OPEN_EXR_MULTILAYER",
         "color_mode": "RGBA",
         "color_depth": "32",

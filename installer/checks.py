@@ -2,79 +2,65 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from xml.etree import ElementTree
 
-from . import extension
+from . import extension, pythons
 from .commands import DIST, build_addon
-from .environments import BACKEND, BLENDER, ensure
-from .processes import CACHE, ROOT, InstallError, run
+from .environments import BACKEND, BLENDER, BLENDER_50, BLENDER_52, Environment, ensure
+from .processes import ROOT, InstallError, run
+from .pytest_runs import Run, Step, by_file, side_by_side, split_arguments, total
 
 BACKEND_TESTS = ("tests/protocol", "tests/backend")
 BLENDER_TESTS = ("tests/blender",)
-NOTHING_SELECTED = 5  # pytest's exit code
+BLENDER_TOOLS = "tests/requirements-blender.txt"
 MYPY_CACHE = ROOT / ".mypy_cache"
 TYPED = ("install.py", "installer", "protocol", "backend")
+MOST_AT_ONCE = 4
+"""Test processes, however many cores there are: each may take more than a gigabyte of memory."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """How one step went: the counts of its tests; a step that is not pytest's counts as one."""
+class Tested:
+    """A Blender that the add-on's tests run in; `environment` is None where it cannot be had,
+    which `reason` explains.
+    """
 
     name: str
-    seconds: float
-    passed: int
-    failed: int
-    skipped: int = 0
+    environment: Environment | None
+    reason: str = ""
 
 
-def junit_counts(path: Path) -> tuple[int, int, int]:
-    """Passed, failed (errors too) and skipped tests in a report that pytest has written."""
-    passed = failed = skipped = 0
-    for suite in ElementTree.parse(path).getroot().iter("testsuite"):
-        bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-        left_out = int(suite.get("skipped", 0))
-        passed += int(suite.get("tests", 0)) - bad - left_out
-        failed += bad
-        skipped += left_out
-    return passed, failed, skipped
+def bpy_version(environment: Environment) -> str:
+    """The version of Blender that an environment's requirements pin."""
+    text = "\n".join((ROOT / n).read_text(encoding="utf-8") for n in environment.requirements)
+    found = re.search(r"^bpy==(\S+)", text, re.MULTILINE)
+    assert found is not None
+    return found[1]
 
 
-def split_arguments(
-    extra: Sequence[str], folders: Sequence[str]
-) -> tuple[list[str], list[str]] | None:
-    """Splits pytest's arguments into options and the tests to run, out of those below `folders`.
-
-    Without named tests all folders are run. None where tests are named and none of them is below
-    `folders`.
+def blenders(home: Path) -> list[Tested]:
+    """All Blenders that the tests are for, with the Python for the environment of each, as far as
+    this machine has it.
     """
-    named = [a for a in extra if not a.startswith("-") and (ROOT / a.partition("::")[0]).exists()]
-    options = [a for a in extra if a not in named]
-    if not named:
-        return options, list(folders)
-    chosen = []
-    for argument in named:
-        path = (ROOT / argument.partition("::")[0]).resolve()
-        if any(path.is_relative_to(ROOT / folder) for folder in folders):
-            chosen.append(argument)
-        chosen += [folder for folder in folders if path in (ROOT / folder).parents]
-    return (options, chosen) if chosen else None
-
-
-def by_file(tests: Sequence[str]) -> list[list[str]]:
-    """The same tests, those of each file in a list of their own; a folder stands for its files."""
-    files: dict[str, list[str]] = {}
-    for test in tests:
-        path = ROOT / test.partition("::")[0]
-        found = sorted(path.glob("test_*.py")) if path.is_dir() else [path]
-        for file in found:
-            named = str(file.relative_to(ROOT)) if path.is_dir() else test
-            files.setdefault(str(file), []).append(named)
-    return list(files.values())
+    found = []
+    for environment in (BLENDER, BLENDER_50, BLENDER_52):
+        name, version = f"Blender {bpy_version(environment)}", environment.version
+        environment = environment.plus(BLENDER_TOOLS)
+        if environment.version != BLENDER.version:  # install.py itself runs under the other
+            try:
+                base = pythons.find(version, pythons.candidates(version, home, fetch=False))
+            except pythons.PythonMissingError as error:
+                found.append(Tested(name, None, str(error)))
+                continue
+            environment = replace(environment, base=base)
+        found.append(Tested(name, environment))
+    return found
 
 
 def check(name: str, action: Callable[[], int]) -> Step:
@@ -85,31 +71,62 @@ def check(name: str, action: Callable[[], int]) -> Step:
     return Step(name, time.monotonic() - start, int(not failed), int(failed))
 
 
-def pytest(
-    name: str, command: list[str | Path], environ: Mapping[str, str | Path], nothing_is_fine: bool
-) -> Step:
-    """Runs pytest. A run that breaks off, or selects nothing, counts as one failure."""
-    print(f"\n== {name}", flush=True)
-    start = time.monotonic()
-    report = CACHE / "pytest.xml"
-    report.unlink(missing_ok=True)
-    code = run([*command, f"--junitxml={report}"], environ=environ)
-    passed, failed, skipped = junit_counts(report) if report.exists() else (0, 0, 0)
-    if code != 0 and failed == 0 and not (code == NOTHING_SELECTED and nothing_is_fine):
-        failed = 1
-    return Step(name, time.monotonic() - start, passed, failed, skipped)
+def pytest_run(
+    name: str, python: Path, left_out: Sequence[str], options: Sequence[str], tests: Sequence[str]
+) -> Run:
+    """The run of some tests but those with the marks in `left_out`; pytest's own `options`."""
+    marks = " and ".join(f"not {mark}" for mark in left_out)
+    chosen = [*(("-m", marks) if marks else ()), *options]
+    return Run(name, [python, "-m", "pytest", *chosen, *tests], nothing_is_fine=bool(chosen))
+
+
+def backend_runs(left_out: Sequence[str], extra: Sequence[str]) -> list[Run]:
+    """The run of the backend's tests, if the arguments for pytest name any of them."""
+    selected = split_arguments(extra, BACKEND_TESTS)
+    return [pytest_run("backend", BACKEND.python, left_out, *selected)] if selected else []
+
+
+def blender_runs(
+    tested: Sequence[Tested], left_out: Sequence[str], extra: Sequence[str]
+) -> list[Run]:
+    """The runs of the add-on's tests, file by file, so that a crash of Blender costs the tests of
+    one file only. What has little to do with Blender's version runs in the first one.
+    """
+    selected = split_arguments(extra, BLENDER_TESTS)
+    if selected is None:
+        return []
+    options, tests = selected
+    runs = []
+    for files in by_file(tests):
+        file = Path(files[0].partition("::")[0]).stem
+        for number, blender in enumerate(tested):
+            if blender.environment is not None:
+                marks = [*left_out, *(["one_blender"] if number > 0 else [])]
+                python = blender.environment.python
+                runs.append(pytest_run(f"{blender.name} {file}", python, marks, options, files))
+    return runs
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def test(fast: bool, torch: str | None, extra: list[str]) -> int:
     """Makes everything, runs every step whatever the others did, and sums up."""
+    left_out = ["slow"] if fast else []
+    with_blender = split_arguments(extra, BLENDER_TESTS) is not None
+    tested = blenders(Path.home()) if with_blender else []
+    made = [blender.environment for blender in tested if blender.environment is not None]
     ensure(
         BACKEND.plus("tests/requirements.txt"),
-        BLENDER.plus("tests/requirements-blender.txt"),
+        *(made or [BLENDER]),  # which builds the extension, too
         torch=torch,
     )
-    backend, blender = BACKEND.python, BLENDER.python
     environ: dict[str, str | Path] = {
-        "WATCH_YOUR_STEPS_BACKEND_PYTHON": backend,
+        "WATCH_YOUR_STEPS_BACKEND_PYTHON": BACKEND.python,
         "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait would else take the cores from each other
     }
 
@@ -123,6 +140,7 @@ def test(fast: bool, torch: str | None, extra: list[str]) -> int:
 
     # from its staged folder, as only there protocol/ lies where the extension imports it
     mypy_options = [f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={MYPY_CACHE}"]
+    backend = BACKEND.python
     steps = [
         check("extension", build),
         check("ruff check", lambda: run([backend, "-m", "ruff", "check", "."])),
@@ -132,27 +150,25 @@ def test(fast: bool, torch: str | None, extra: list[str]) -> int:
     for folder in sorted(extension.STAGE.glob("*")):
         mypy: list[str | Path] = [backend, "-m", "mypy", *mypy_options, "-p", folder.name]
         steps.append(check(f"mypy {folder.name}", partial(run, mypy, cwd=extension.STAGE)))
-    arguments = [*(("-m", "not slow") if fast else ()), *extra]
-    for name, python, folders in (
-        ("pytest backend", backend, BACKEND_TESTS),
-        ("pytest blender", blender, BLENDER_TESTS),
-    ):
-        if selected := split_arguments(arguments, folders):
-            options, tests = selected
-            # so that a crash of Blender costs the tests of one file
-            runs = by_file(tests) if folders == BLENDER_TESTS else [tests]
-            for run_of in runs:
-                title = name if len(runs) == 1 else f"{name} {Path(run_of[0]).stem}"
-                command: list[str | Path] = [python, "-m", "pytest", *options, *run_of]
-                steps.append(pytest(title, command, environ, nothing_is_fine=bool(arguments)))
+    runs = [*backend_runs(left_out, extra), *blender_runs(tested, left_out, extra)]
+    print()
+    steps += side_by_side(runs, environ, min(cores(), MOST_AT_ONCE))
+    sum_up(steps, tested)
+    return int(any(step.failed for step in steps))
 
+
+def sum_up(steps: Sequence[Step], tested: Sequence[Tested]) -> None:
+    """Prints a line for each step, one for each Blender, and last of all the counts."""
     print(f"\n{'step':<40}{'seconds':>9}{'passed':>8}{'failed':>8}{'skipped':>9}")
     for step in steps:
         print(
             f"{step.name:<40}{step.seconds:>9.1f}{step.passed:>8}{step.failed:>8}{step.skipped:>9}"
         )
-    passed, failed, skipped = (
-        sum(getattr(s, key) for s in steps) for key in ("passed", "failed", "skipped")
-    )
-    print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
-    return int(failed > 0)
+    print()
+    for blender in tested:
+        if blender.environment is None:
+            print(f"{blender.name}: not tested. {blender.reason}")
+            continue
+        own = [step for step in steps if step.name.startswith(f"{blender.name} ")]
+        print(f"{blender.name}: {total(own)}")
+    print(total(steps))

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,11 +31,17 @@ CUDA_BYTES = 12 * GIGABYTE
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment. `needed_bytes` is what its making may take on the disk, at most."""
+    """A virtual environment.
+
+    `needed_bytes` is what its making may take on the disk, at most; `base` is the Python that makes
+    it, and `version` that Python's.
+    """
 
     folder: Path
     requirements: tuple[str, ...]
     needed_bytes: int
+    version: str = "3.11"
+    base: str = sys.executable
 
     @property
     def python(self) -> Path:
@@ -44,14 +50,23 @@ class Environment:
 
     def plus(self, *requirements: str) -> Environment:
         """The same environment with more requirement files."""
-        return Environment(self.folder, (*self.requirements, *requirements), self.needed_bytes)
+        return replace(self, requirements=(*self.requirements, *requirements))
 
 
-BPY_REQUIREMENTS = "blender_addon/requirements.txt"
 BACKEND = Environment(
     ROOT / ".venv-backend", ("backend/requirements.txt", torch_build.REQUIREMENTS), 3 * GIGABYTE
 )
-BLENDER = Environment(ROOT / ".venv-blender", (BPY_REQUIREMENTS,), 2 * GIGABYTE)
+BLENDER = Environment(ROOT / ".venv-blender", ("blender_addon/requirements.txt",), 2 * GIGABYTE)
+BLENDER_50 = Environment(ROOT / ".venv-blender50", ("tests/requirements-bpy50.txt",), 2 * GIGABYTE)
+BLENDER_52 = Environment(
+    ROOT / ".venv-blender52",
+    ("tests/requirements-bpy52.txt",),
+    2 * GIGABYTE,
+    version="3.13",
+)
+BPY_REQUIREMENTS = {
+    name for blender in (BLENDER, BLENDER_50, BLENDER_52) for name in blender.requirements
+}
 WITHOUT_DEPS = "nerfstudio "
 """How `pip check` begins a line on the package that is used without most of what it asks for."""
 DOWNLOADER = Environment(CACHE / "venv-downloader", (), GIGABYTE // 10)  # pip and nothing else
@@ -106,10 +121,11 @@ def plan(environment: Environment, torch: str | None = None) -> Plan:
     if not state.get("complete") or (torch and state.get("torch", torch) != torch):
         return from_nothing
     try:
-        _, version = capture([environment.python, "-c", "import sys; print(sys.version_info[:2])"])
+        ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+        _, version = capture([environment.python, "-c", ask])
     except OSError:
         return from_nothing
-    if version.strip() != "(3, 11)":
+    if version.strip() != environment.version:
         return from_nothing
     changed = tuple(
         name
@@ -209,9 +225,9 @@ def apply(environment: Environment, todo: Plan, build: str | None) -> None:
     write_state(folder, {"complete": False, "torch": build or old.get("torch")})
     try:
         if todo.action == "make":
-            print(f"{folder.name}: making it ({sys.executable})", flush=True)
+            print(f"{folder.name}: making it ({environment.base})", flush=True)
             empty(folder)
-            code, output = capture([sys.executable, "-m", "venv", folder])
+            code, output = capture([environment.base, "-m", "venv", folder])
             if code != 0:
                 raise InstallError(
                     f"Python could not make {folder}: {output.strip().splitlines()[-1]}"
@@ -257,7 +273,7 @@ def install(environment: Environment, todo: Plan, build: str | None) -> None:
         run_pip(python, ["install", "--no-deps", *files], packages)
     if build is not None:
         torch_build.install(python, build)
-    if BPY_REQUIREMENTS in todo.files:
+    if BPY_REQUIREMENTS.intersection(todo.files):
         check_bpy(python)
     _, output = capture([python, "-m", "pip", "check"])
     if problems := misfits(output):

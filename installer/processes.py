@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,13 +42,26 @@ def child_environ(extra: Mapping[str, str | Path] | None = None) -> dict[str, st
 
 
 def run(
-    command: Sequence[str | Path], cwd: Path = ROOT, environ: Mapping[str, str | Path] | None = None
+    command: Sequence[str | Path],
+    cwd: Path = ROOT,
+    environ: Mapping[str, str | Path] | None = None,
+    output: Path | None = None,
 ) -> int:
-    """Runs a command that writes to the screen itself. Returns its exit code.
+    """Runs a command that writes to the screen itself, or where `output` is given to that file.
+    Returns its exit code.
 
     At Ctrl-C the terminal interrupts the child too: it gets the time to tidy up.
     """
-    with subprocess.Popen([str(c) for c in command], cwd=cwd, env=child_environ(environ)) as child:
+    with (
+        nullcontext() if output is None else output.open("wb") as file,
+        subprocess.Popen(
+            [str(c) for c in command],
+            cwd=cwd,
+            env=child_environ(environ),
+            stdout=file,
+            stderr=None if file is None else subprocess.STDOUT,
+        ) as child,
+    ):
         try:
             return child.wait()
         except KeyboardInterrupt:
@@ -178,7 +192,7 @@ def explain_failure(output: str) -> str:
     if missing := re.search(r"No matching distribution found for (\S+)", output):
         machine = f"{platform.system()} {platform.machine()}"
         return (
-            f"The package index has no {missing[1]} for Python 3.11 on {machine}: {PIP_LOG} says"
+            f"The package index has no {missing[1]} for this Python on {machine}: {PIP_LOG} says"
             " more."
         )
     errors = re.findall(r"^ERROR: (.+)", output, re.MULTILINE)

@@ -14,7 +14,16 @@ from pathlib import Path
 import pytest
 
 import install
-from installer import checks, environments, extension, processes, system_libraries, torch_build
+from installer import (
+    checks,
+    environments,
+    extension,
+    processes,
+    pytest_runs,
+    pythons,
+    system_libraries,
+    torch_build,
+)
 from installer.environments import Environment, Plan, plan
 from installer.processes import InstallError
 
@@ -35,28 +44,32 @@ def program(path: Path, body: str) -> str:
 
 @posix_only
 def test_find_python_takes_the_first_311_that_can_make_environments(tmp_path: Path) -> None:
-    old = program(tmp_path / "old", "echo False True /old")
+    old = program(tmp_path / "old", "echo 3.8 True /old")
     broken = program(tmp_path / "broken", "exit 3")
-    bare = program(tmp_path / "bare", "echo True False /bare")
-    good = program(tmp_path / "good", "echo True True '/a folder/python'")
+    bare = program(tmp_path / "bare", "echo 3.11 False /bare")
+    good = program(tmp_path / "good", "echo 3.11 True '/a folder/python'")
     commands = [[old], [str(tmp_path / "absent")], [broken], [bare], [good, "-3.11"], [old]]
-    assert install.find_python(commands) == "/a folder/python"
+    assert pythons.find("3.11", commands) == "/a folder/python"
+    free_threaded = program(tmp_path / "free", "echo 3.13t True /free")
+    newer = program(tmp_path / "newer", "echo 3.13 True /newer")
+    assert pythons.find("3.13", [*commands, [free_threaded], [newer]]) == "/newer"
 
 
 @posix_only
 def test_find_python_says_what_to_install(tmp_path: Path) -> None:
-    old = program(tmp_path / "old", "echo False True /old")
-    bare = program(tmp_path / "bare", "echo True False /usr/bin/python3.11")
-    with pytest.raises(install.PythonMissingError, match=r"Python 3\.11 is needed"):
-        install.find_python([[old]])
+    old = program(tmp_path / "old", "echo 3.8 True /old")
+    bare = program(tmp_path / "bare", "echo 3.11 False /usr/bin/python3.11")
+    with pytest.raises(pythons.PythonMissingError, match=r"Python 3\.11 is needed"):
+        pythons.find("3.11", [[old]])
     with pytest.raises(
-        install.PythonMissingError, match=r"/usr/bin/python3\.11 .*python3\.11-venv"
+        pythons.PythonMissingError, match=r"/usr/bin/python3\.11 .*python3\.11-venv"
     ):
-        install.find_python([[bare], [old]])
+        pythons.find("3.11", [[bare], [old]])
 
 
 def test_find_python_knows_this_interpreter() -> None:
-    assert Path(install.find_python([[sys.executable]])).samefile(sys.executable)
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert Path(pythons.find(version, [[sys.executable]])).samefile(sys.executable)
 
 
 @posix_only
@@ -65,20 +78,27 @@ def test_candidates_come_from_the_usual_folders_and_uv_is_asked_last(
 ) -> None:
     monkeypatch.delenv("PYENV_ROOT", raising=False)
     pyenv = program(tmp_path / ".pyenv/versions/3.11.9/bin/python", "")
+    newer = program(tmp_path / ".pyenv/versions/3.13.0/bin/python", "")
     uv_python = program(tmp_path / ".local/share/uv/python/cpython-3.11.8-linux/bin/python3.11", "")
     asked = tmp_path / "asked"
     program(tmp_path / "bin/uv", f'echo "$@" >> {asked}; [ "$2" = install ] || echo /from/uv')
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin:/usr/bin")
-    candidates = install.python_candidates(tmp_path)
     seen = []
-    for command in candidates:
+    for command in pythons.candidates("3.11", tmp_path, fetch=True):
         seen.append(command)
         assert asked.exists() == (command == ["/from/uv"])
     assert seen[0] == [sys.executable]
     assert [pyenv] in seen
+    assert [newer] not in seen
     assert [uv_python] in seen
     assert seen[-1] == ["/from/uv"]
     assert asked.read_text().splitlines() == ["python install 3.11", "python find 3.11"]
+    asked.unlink()
+    seen = list(pythons.candidates("3.13", tmp_path, fetch=False))
+    assert [newer] in seen
+    assert ["python3.13"] in seen
+    assert [pyenv] not in seen
+    assert asked.read_text().splitlines() == ["python find 3.13"]
 
 
 # the command line
@@ -128,6 +148,7 @@ def test_another_python_says_in_one_sentence_what_is_missing(tmp_path: Path) -> 
     starter = tmp_path / "starter.py"
     starter.write_text(
         "import sys, runpy\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
         "sys.version_info = (3, 8, 18, 'final', 0)\n"
         f"sys.executable = {str(tmp_path / 'absent')!r}\n"
         "sys.argv = ['install.py', 'backend']\n"
@@ -317,7 +338,7 @@ def test_too_little_disk_is_said_before_anything_is_touched(project: Path) -> No
          "name resolution\")'\nERROR: No matching distribution found for numpy==2.4.6",
          "index cannot be reached"),
         ("ERROR: Could not find a version that satisfies the requirement bpy==9\n"
-         "ERROR: No matching distribution found for bpy==9", "no bpy==9 for Python 3.11"),
+         "ERROR: No matching distribution found for bpy==9", "no bpy==9 for this Python"),
         ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory",
          "C compiler"),
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "hash"),
@@ -340,7 +361,7 @@ def test_run_pip_reports_a_real_failure(tmp_path: Path, monkeypatch: pytest.Monk
         tmp_path,
         "a-package-that-is-not-there==1",
     ]
-    with pytest.raises(InstallError, match="no a-package-that-is-not-there==1 for Python"):
+    with pytest.raises(InstallError, match="no a-package-that-is-not-there==1 for this Python"):
         processes.run_pip(Path(sys.executable), ["install", *options])
     assert "No matching distribution" in (tmp_path / "pip.log").read_text()
 
@@ -549,40 +570,125 @@ def test_counts_of_a_real_pytest_run(tmp_path: Path) -> None:
         tmp_path,
     ]
     assert processes.capture(command, cwd=tmp_path)[0] == 1
-    assert checks.junit_counts(report) == (1, 2, 1)
+    assert pytest_runs.junit_counts(report) == (1, 2, 1)
 
 
 def test_named_tests_run_only_in_the_environment_they_belong_to() -> None:
     here = "tests/backend/test_install.py"
     everything = (["-k", "x"], ["tests/protocol", "tests/backend"])
-    assert checks.split_arguments(["-k", "x"], checks.BACKEND_TESTS) == everything
-    assert checks.split_arguments(["-x", here], checks.BACKEND_TESTS) == (["-x"], [here])
-    assert checks.split_arguments([f"{here}::test_a"], checks.BLENDER_TESTS) is None
-    assert checks.split_arguments(["tests"], checks.BLENDER_TESTS) == ([], ["tests/blender"])
+    assert pytest_runs.split_arguments(["-k", "x"], checks.BACKEND_TESTS) == everything
+    assert pytest_runs.split_arguments(["-x", here], checks.BACKEND_TESTS) == (["-x"], [here])
+    assert pytest_runs.split_arguments([f"{here}::test_a"], checks.BLENDER_TESTS) is None
+    assert pytest_runs.split_arguments(["tests"], checks.BLENDER_TESTS) == ([], ["tests/blender"])
 
 
 def test_each_file_of_blenders_tests_runs_alone():
-    runs = checks.by_file(["tests/blender"])
+    runs = pytest_runs.by_file(["tests/blender"])
     assert ["tests/blender/test_words.py"] in runs
     assert len(runs) == len(list((checks.ROOT / "tests/blender").glob("test_*.py")))
     one, other = "tests/blender/test_words.py::test_a", "tests/blender/test_words.py::test_b"
-    assert checks.by_file([one, "tests/blender/test_frame.py", other]) == [
+    assert pytest_runs.by_file([one, "tests/blender/test_frame.py", other]) == [
         [one, other],
         ["tests/blender/test_frame.py"],
     ]
 
 
-def test_a_run_that_breaks_off_counts_as_a_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checks, "CACHE", tmp_path)
+def test_a_run_that_breaks_off_counts_as_a_failure(tmp_path: Path) -> None:
     command: list[str | Path] = [sys.executable, "-m", "pytest", "-q", tmp_path]
-    assert checks.pytest("nothing", command, {}, nothing_is_fine=True).failed == 0
-    assert checks.pytest("nothing", command, {}, nothing_is_fine=False).failed == 1
     crash: list[str | Path] = [sys.executable, "-c", "raise SystemExit(3)"]
-    assert checks.pytest("crash", crash, {}, nothing_is_fine=True).failed == 1
+
+    def failed(command: list[str | Path], nothing_is_fine: bool) -> int:
+        return pytest_runs.pytest(pytest_runs.Run("a run", command, nothing_is_fine), {}).failed
+
+    assert failed(command, nothing_is_fine=True) == 0
+    assert failed(command, nothing_is_fine=False) == 1
+    assert failed(crash, nothing_is_fine=True) == 1
     assert checks.check("good", lambda: 0).passed == 1
     assert checks.check("bad", lambda: 2).failed == 1
+
+
+def test_runs_side_by_side_keep_their_outputs_apart_and_a_crash_costs_its_own_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both wait for each other, so that they can only pass at the same time."""
+    (tmp_path / "test_sample.py").write_text(
+        "import os, pathlib, time\n"
+        "def test_meets_the_other():\n"
+        "    here = pathlib.Path(__file__).parent\n"
+        "    (here / os.environ['OWN']).touch()\n"
+        "    while len(list(here.glob('here-*'))) < 2:\n"
+        "        time.sleep(0.01)\n"
+        "    for _ in range(50):\n"
+        "        print('line of', os.environ['OWN'], flush=True)\n"
+        "        time.sleep(0.001)\n"
+    )
+
+    def run_of(name: str) -> pytest_runs.Run:
+        start = f"import os, sys, pytest; os.environ['OWN'] = {name!r}; sys.exit(pytest.main())"
+        options = ["-sq", "-p", "no:cacheprovider", tmp_path]
+        return pytest_runs.Run(name, [sys.executable, "-c", start, *options], False)
+
+    kill = "import os, signal; print('last words', flush=True); os.kill(os.getpid(), 9)"
+    runs = [
+        run_of("here-1"),
+        run_of("here-2"),
+        pytest_runs.Run("crash", [sys.executable, "-c", kill], True),
+    ]
+    steps = pytest_runs.side_by_side(runs, {}, 2)
+    assert [(step.name, step.passed, step.failed) for step in steps] == [
+        ("here-1", 1, 0),
+        ("here-2", 1, 0),
+        ("crash", 0, 1),
+    ]
+    said = capsys.readouterr().out
+    for name in ("here-1", "here-2"):
+        part = said.partition(f"== {name} ")[2].partition("\n== ")[0]
+        assert part.count(f"line of {name}\n") == 50
+        assert said.count(f"line of {name}\n") == 50
+    assert "last words" in said.partition("== crash ")[2]
+    assert pytest_runs.total(steps) == "2 passed, 1 failed, 0 skipped"
+
+
+def test_the_last_lines_say_which_blenders_were_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent = pythons.PythonMissingError("Python 3.13 is needed and was not found.")
+
+    def find(version: str, _: object) -> str:
+        raise absent
+
+    monkeypatch.setattr(pythons, "find", find)
+    without = checks.blenders(tmp_path)
+    monkeypatch.setattr(pythons, "find", lambda version, _: f"/usr/bin/python{version}")
+    complete = checks.blenders(tmp_path)
+    names = [blender.name for blender in complete]
+    assert [name.rpartition(".")[0] for name in names] == [
+        "Blender 4.5",
+        "Blender 5.0",
+        "Blender 5.2",
+    ]
+    assert [blender.environment is None for blender in without] == [False, False, True]
+    newest = complete[-1].environment
+    assert newest is not None
+    assert (newest.base, newest.version) == ("/usr/bin/python3.13", "3.13")
+
+    runs = checks.blender_runs(without, ["slow"], ["-x", "tests/blender/test_words.py"])
+    assert [run.name for run in runs] == [f"{name} test_words" for name in names[:2]]
+    first, second = (" ".join(map(str, run.command)) for run in runs)
+    assert first.endswith("-m not slow -x tests/blender/test_words.py")
+    assert second.endswith("-m not slow and not one_blender -x tests/blender/test_words.py")
+    steps = [
+        pytest_runs.Step("backend", 1.0, 5, 0),
+        pytest_runs.Step(runs[0].name, 1.0, 3, 0),
+        pytest_runs.Step(runs[1].name, 1.0, 1, 1, 1),
+    ]
+    checks.sum_up(steps, without)
+    assert capsys.readouterr().out.splitlines()[-4:] == [
+        f"{names[0]}: 3 passed, 0 failed, 0 skipped",
+        f"{names[1]}: 1 passed, 1 failed, 1 skipped",
+        f"{names[2]}: not tested. {absent}",
+        "9 passed, 1 failed, 1 skipped",
+    ]
 
 
 def test_no_pinned_package_brings_torch_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

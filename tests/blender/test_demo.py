@@ -86,6 +86,7 @@ def colourfulness_correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.one_blender
 def test_demo_from_end_to_end(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "blender_addon" / "demo" / "run_demo.py")]
     options = {
