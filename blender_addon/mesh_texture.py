@@ -3,15 +3,29 @@
 Nothing of the scene is changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
 from .capture import CaptureError, changed
+from .material_images import colour_nodes, holds_data, image_nodes, name_share, tree_of
+from .texture_uvs import check_inside, laying_of, read_uvs
+
+Block = TypeVar("Block", bound=bpy.types.ID)
+MOVING = {
+    "TILED": "made of UDIM tiles",
+    "SEQUENCE": "an image sequence",
+    "MOVIE": "a movie",
+    "VIEWER": "a render result",
+}
+"""Sources of images that are not one picture, in words."""
+MAX_IMAGE_SIDE = 8192
+"""As `protocol.values` has it, which the scripts of the add-on do without."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,19 +33,68 @@ class MeshTexture:
     """What is painted, and on what.
 
     Attributes:
-        corners: float32 (F, 3, 3), corners of the triangles with this texture, in world space and
-            as they render: with modifiers.
-        uvs: float32 (F, 3, 2), their texture coordinates.
-        occluders: float32 (G, 3, 3), the object's other triangles.
+        corners: float64 (F, 3, 3), corners of the triangles with this texture, in world space and
+            as they render: with modifiers. Far from the origin, float32 would not hold them.
+        uvs: float32 (F, 3, 2), their coordinates in the texture.
+        occluders: float64 (G, 3, 3), the object's other triangles.
         texture: uint8 (T, S, 4), sRGB and alpha, row 0 at the top.
-        image: name of the texture's Image data-block.
+        image: full name of the texture's Image data-block: with the library's, where it is linked.
     """
 
-    corners: NDArray[np.float32]
+    corners: NDArray[np.float64]
     uvs: NDArray[np.float32]
-    occluders: NDArray[np.float32]
+    occluders: NDArray[np.float64]
     texture: NDArray[np.uint8]
     image: str
+
+
+def colour_images(
+    thing: bpy.types.Object, engine: str, mesh: bpy.types.Mesh | None = None
+) -> list[bpy.types.Image]:
+    """The images that colour an object and can be chosen to be painted, the one that colours most
+    of it first.
+
+    Args:
+        thing: a mesh object.
+        engine: the scene's.
+        mesh: as it renders; by default as it was modelled.
+    """
+    mesh = mesh or thing.data
+    materials = materials_of(thing, mesh)
+    faces = np.zeros(len(mesh.polygons), np.int32)
+    if len(materials) > 1:  # panels ask at every redraw
+        mesh.polygons.foreach_get("material_index", faces)
+    counts = np.bincount(faces.clip(0, max(0, len(materials) - 1)), minlength=len(materials))
+    total: dict[bpy.types.Image, float] = {}
+    for material, count in zip(materials, counts[: len(materials)], strict=True):
+        for one, share in colour_nodes(material, engine).items() if count else ():
+            if not holds_data(one.image):
+                share *= name_share(one.image) * int(count)
+                total[one.image] = total.get(one.image, 0.0) + share
+    return sorted(total, key=lambda image: -total[image])
+
+
+def with_full_name(blocks: Iterable[Block], name: str) -> Block | None:
+    """The data-block with this full name: a linked one may be called as a local one is."""
+    return next((block for block in blocks if block.name_full == name), None)
+
+
+def left_alone(thing: bpy.types.Object, image: bpy.types.Image) -> list[bpy.types.Image]:
+    """The other images that an object's materials have, by name, whatever they are for."""
+    trees = [tree_of(slot.material) for slot in thing.material_slots]
+    images = {node.image for tree in trees for node in image_nodes(tree)}
+    return sorted(images - {image}, key=lambda one: one.name)
+
+
+def materials_of(thing: bpy.types.Object, mesh: bpy.types.Mesh) -> list[bpy.types.Material | None]:
+    """The material of each index of a mesh's faces: a slot's, where the object has its own."""
+    materials = [None if one is None else one.original for one in mesh.materials]
+    for number, slot in enumerate(thing.material_slots):
+        if number >= len(materials):
+            materials.append(slot.material)
+        elif slot.link == "OBJECT":
+            materials[number] = slot.material
+    return materials
 
 
 def read_mesh_texture(
@@ -42,13 +105,15 @@ def read_mesh_texture(
     Args:
         context: its scene is the one that the object is in.
         thing: a mesh object.
-        image: which texture, where the object has several; by default that on most faces.
+        image: which texture, where the object has several; by default the first of
+            `colour_images`.
 
     Raises:
         CaptureError: the object has no texture that can be painted; the text says what to do.
     """
     if thing.type != "MESH":
         raise CaptureError(f'"{thing.name}" is not a mesh: convert it (Object > Convert > Mesh).')
+    engine = context.scene.render.engine
     with _as_rendered(context, thing) as (mesh, to_world):
         mesh.calc_loop_triangles()
         triangles = mesh.loop_triangles
@@ -61,51 +126,54 @@ def read_mesh_texture(
         places = np.empty(len(mesh.vertices) * 3, np.float32)
         mesh.vertices.foreach_get("co", places)
         places = places.reshape(-1, 3) @ to_world[:3, :3].T + to_world[:3, 3]
-        corners = places[vertex].reshape(-1, 3, 3).astype(np.float32)
-        materials = list(mesh.materials)
+        corners = places[vertex].reshape(-1, 3, 3)
+        materials = materials_of(thing, mesh)
         slot = slot.clip(0, max(0, len(materials) - 1))  # as Blender draws them
-        found = {
-            number: node
-            for number, material in enumerate(materials)
-            if (node := colour_texture(material)) is not None
-        }
-        if image is None:
-            faces: dict[bpy.types.Image, int] = {}
-            for number, node in found.items():
-                faces[node.image] = faces.get(node.image, 0) + int((slot == number).sum())
-            image = max(faces, key=lambda one: faces[one], default=None)
-        wanted = [number for number, node in found.items() if node.image == image]
-        painted = np.isin(slot, wanted)
-        if image is None or not painted.any():
-            raise CaptureError(
-                f'"{thing.name}" has no faces with an image texture as their base color: give its '
-                "material one, and unwrap the mesh (U in Edit Mode)."
-            )
-        layers = {_uv_map(mesh, found[number], thing) for number in wanted}
-        if len(layers) > 1:
-            raise CaptureError(
-                f'"{thing.name}" lays "{image.name}" on with several UV maps: use one of them.'
-            )
-        coordinates = np.empty(len(mesh.loops) * 2, np.float32)
-        mesh.uv_layers[layers.pop()].uv.foreach_get("vector", coordinates)
-        uvs = coordinates.reshape(-1, 2)[loop].reshape(-1, 3, 2)
-    return MeshTexture(
-        corners[painted], uvs[painted], corners[~painted], read_texture(image), image.name
+        candidates = colour_images(thing, engine, mesh)
+        if not candidates:
+            raise _no_texture(thing, materials, engine)
+        image = candidates[0] if image is None else image
+        if image not in candidates:
+            names = ", ".join(f'"{one.name}"' for one in candidates)
+            raise CaptureError(f'"{image.name}" does not colour "{thing.name}": {names} can.')
+        uvs = np.zeros((count, 3, 2), np.float32)
+        painted = np.zeros(count, np.bool_)
+        for number, material in enumerate(materials):
+            faces = np.flatnonzero(slot == number)
+            nodes = [one for one in colour_nodes(material, engine) if one.image == image]
+            if not len(faces) or not nodes:
+                continue
+            layings = [laying_of(one) for one in nodes]
+            if any(one != layings[0] for one in layings):
+                raise CaptureError(
+                    f'The material "{material.name}" lays "{image.name}" on in several ways: use '
+                    "one of them."
+                )
+            there = read_uvs(mesh, layings[0], image)[loop.reshape(-1, 3)[faces]]
+            check_inside(there, layings[0], image)
+            uvs[faces], painted[faces] = there, True
+    texture = read_texture(image)
+    return MeshTexture(corners[painted], uvs[painted], corners[~painted], texture, image.name_full)
+
+
+def _no_texture(
+    thing: bpy.types.Object, materials: list[bpy.types.Material | None], engine: str
+) -> CaptureError:
+    """What to say where nothing can be painted."""
+    colours = {one.image for part in materials for one in colour_nodes(part, engine)}
+    data = ", ".join(sorted(f'"{image.name}"' for image in colours))
+    if data:
+        return CaptureError(
+            f'The color of "{thing.name}" comes from {data}, whose color space is for data: set it '
+            "to sRGB in the image's settings, if it holds colors."
+        )
+    nodes = [node for one in materials for node in image_nodes(tree_of(one))]
+    others = ", ".join(sorted({f'"{node.image.name}"' for node in nodes}))
+    unused = f" ({others} would be something else than its color)" if others else ""
+    return CaptureError(
+        f'"{thing.name}" has no faces with an image texture as their base color{unused}: give its '
+        "material one, and unwrap the mesh (U in Edit Mode)."
     )
-
-
-def colour_texture(material: bpy.types.Material | None) -> bpy.types.ShaderNodeTexImage | None:
-    """The image texture node behind a material's base color, or its only image texture node."""
-    if material is None or material.node_tree is None:
-        return None
-    nodes = material.node_tree.nodes
-    images = [node for node in nodes if node.type == "TEX_IMAGE" and node.image is not None]
-    for node in nodes:
-        for name in ("Base Color", "Color"):
-            entry = node.inputs.get(name)
-            if entry is not None and entry.is_linked and entry.links[0].from_node in images:
-                return entry.links[0].from_node
-    return images[0] if len(images) == 1 else None
 
 
 def read_texture(image: bpy.types.Image) -> NDArray[np.uint8]:
@@ -114,11 +182,19 @@ def read_texture(image: bpy.types.Image) -> NDArray[np.uint8]:
     Raises:
         CaptureError: it has more than 8 bits a channel, is tiled, or its file is missing.
     """
-    if image.source == "TILED":
-        raise CaptureError(f'"{image.name}" has UDIM tiles, which cannot be painted yet.')
+    if image.source in MOVING:
+        raise CaptureError(
+            f'The texture "{image.name}" is {MOVING[image.source]}, which cannot be painted: use a '
+            "single image."
+        )
     width, height = image.size
     if width == 0 or height == 0:
         raise CaptureError(f'The texture "{image.name}" has no pixels: its file is missing.')
+    if max(width, height) > MAX_IMAGE_SIDE:
+        raise CaptureError(
+            f'The texture "{image.name}" is {width}x{height}, and at most {MAX_IMAGE_SIDE} pixels '
+            "a side can be painted: scale a copy down and use that."
+        )
     if image.is_float:
         raise CaptureError(
             f'The texture "{image.name}" has more than 8 bits a channel: save a copy as an 8-bit '
@@ -134,32 +210,10 @@ def read_texture(image: bpy.types.Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
-def _uv_map(
-    mesh: bpy.types.Mesh, node: bpy.types.ShaderNodeTexImage, thing: bpy.types.Object
-) -> str:
-    """Name of the UV map that a texture is laid on with."""
-    usual = next((layer.name for layer in mesh.uv_layers if layer.active_render), "")
-    entry = node.inputs["Vector"]
-    source = entry.links[0].from_node if entry.is_linked else None
-    name = usual
-    if source is not None and source.type == "UVMAP":
-        name = source.uv_map or usual
-    elif source is not None and not (
-        source.type == "TEX_COORD" and entry.links[0].from_socket.name == "UV"
-    ):
-        raise CaptureError(
-            f'The texture "{node.image.name}" is not laid on by a UV map alone: connect a UV Map '
-            "node to its Vector, or nothing."
-        )
-    if name not in mesh.uv_layers:
-        raise CaptureError(f'"{thing.name}" has no UV map: unwrap the mesh (U in Edit Mode).')
-    return name
-
-
 @contextmanager
 def _as_rendered(
     context: bpy.types.Context, thing: bpy.types.Object
-) -> Iterator[tuple[bpy.types.Mesh, NDArray[np.float32]]]:
+) -> Iterator[tuple[bpy.types.Mesh, NDArray[np.float64]]]:
     """The object's mesh with the modifiers of a render, and its object-to-world matrix (4, 4)."""
     with ExitStack() as stack:
         for modifier in thing.modifiers:
@@ -169,6 +223,6 @@ def _as_rendered(
             stack.enter_context(changed(modifier, **values))
         evaluated = thing.evaluated_get(context.evaluated_depsgraph_get())
         try:
-            yield evaluated.to_mesh(), np.array(evaluated.matrix_world, np.float32)
+            yield evaluated.to_mesh(), np.array(evaluated.matrix_world, np.float64)
         finally:
             evaluated.to_mesh_clear()

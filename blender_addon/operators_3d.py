@@ -8,6 +8,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from . import film_jobs, scene_jobs, session, texture_edit
 from .capture import CaptureError
 from .jobs import NewJob, SessionError
+from .mesh_texture import left_alone, with_full_name
 from .operators import JobOperator, refuse
 from .protocol.messages import DropCapture, UndoSceneEdit
 from .texture_jobs import scene_texture_job, texture_job
@@ -50,7 +51,36 @@ class WYS_OT_edit_texture(JobOperator):
             session.submit(scene, texture_job(context, size))
         except (CaptureError, SessionError) as error:
             return refuse(self, context, error)
+        thing = context.active_object
+        image = scene.watch_your_steps.job_image
+        others = ", ".join(f'"{other.name}"' for other in left_alone(thing, image))
+        alone = f"; left alone: {others}" if others else ""
+        self.report({"INFO"}, f'Editing "{image.name}" of "{thing.name}"{alone}')
         return {"FINISHED"}
+
+
+class WYS_OT_choose_texture(bpy.types.Operator):
+    """Choose this image to be edited. The others of the object are left alone"""
+
+    bl_idname = "watch_your_steps.choose_texture"
+    bl_label = "Choose Texture"
+    bl_options = {"UNDO"}
+
+    image: StringProperty()  # type: ignore[valid-type]  # Blender reads the annotation
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Keep it with the scene."""
+        image = with_full_name(bpy.data.images, self.image)
+        if image is None:
+            return refuse(self, context, SessionError("There is no such image any more."))
+        context.scene.watch_your_steps.texture.image = image
+        return {"FINISHED"}
+
+
+def _edited(context: bpy.types.Context) -> bpy.types.Image | None:
+    """The last edit of the active object's texture."""
+    chosen = context.scene.watch_your_steps.texture.image
+    return texture_edit.texture_of(context.active_object, chosen)
 
 
 class _TextureOperator(bpy.types.Operator):
@@ -61,7 +91,7 @@ class _TextureOperator(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Only where the active object has an edited texture."""
-        return texture_edit.texture_of(context.active_object) is not None
+        return _edited(context) is not None
 
 
 class WYS_OT_show_texture(_TextureOperator):
@@ -79,8 +109,9 @@ class WYS_OT_show_texture(_TextureOperator):
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Point the material's nodes to it."""
-        edited = texture_edit.texture_of(context.active_object)
-        if edited is None or not texture_edit.show(context.active_object, edited, self.what):
+        edited, engine = _edited(context), context.scene.render.engine
+        thing = context.active_object
+        if edited is None or not texture_edit.show(thing, edited, self.what, engine):
             return refuse(self, context, SessionError("There is no such picture any more."))
         return {"FINISHED"}
 
@@ -93,7 +124,7 @@ class WYS_OT_revert_texture(_TextureOperator):
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Remove it."""
-        edited = texture_edit.texture_of(context.active_object)
+        edited = _edited(context)
         assert edited is not None  # poll has found it
         texture_edit.revert(edited)
         return {"FINISHED"}
@@ -310,6 +341,7 @@ class WYS_OT_drop_capture(bpy.types.Operator):
 
 CLASSES = (
     WYS_OT_edit_texture,
+    WYS_OT_choose_texture,
     WYS_OT_show_texture,
     WYS_OT_revert_texture,
     WYS_OT_capture_scene,

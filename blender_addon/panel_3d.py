@@ -39,6 +39,7 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
             row.enabled = False
         else:
             row.label(text=thing.name, icon="MESH_DATA")
+            _draw_images(layout, context, thing)
         texture = settings.texture
         column = layout.column(align=True)
         for name in ("views", "size", "steps"):
@@ -55,9 +56,31 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
         row.scale_y = 1.4
         row.operator("watch_your_steps.edit_texture", icon="TEXTURE")
         _draw_job(layout, context, {"texture"})
-        edited = texture_edit.texture_of(thing)
+        edited = texture_edit.texture_of(thing, texture.image)
         if thing is not None and edited is not None:
             _draw_switch(layout, context, thing, edited)
+
+
+def _draw_images(
+    layout: bpy.types.UILayout, context: bpy.types.Context, thing: bpy.types.Object
+) -> None:
+    """Which image will be edited: a choice, where several colour the object."""
+    engine = context.scene.render.engine
+    if texture_edit.shows_relevance(thing, engine):
+        return
+    images, chosen = texture_edit.to_paint(
+        thing, context.scene.watch_your_steps.texture.image, engine
+    )
+    if len(images) == 1:
+        layout.label(text=f'Edits "{images[0].name}"', icon="IMAGE_DATA")
+    elif images:
+        layout.label(text="Edits only the chosen one of these", icon="IMAGE_DATA")
+        column = layout.column(align=True)
+        for image in images:
+            button = column.operator(
+                "watch_your_steps.choose_texture", text=image.name, depress=image == chosen
+            )
+            button.image = image.name_full
 
 
 def _draw_switch(
@@ -66,7 +89,7 @@ def _draw_switch(
     thing: bpy.types.Object,
     edited: bpy.types.Image,
 ) -> None:
-    now = texture_edit.shown(thing, edited)
+    now = texture_edit.shown(thing, edited, context.scene.render.engine)
     row = layout.row(align=True)
     for what, label, _ in SHOWN:
         cell = row.row(align=True)

@@ -45,6 +45,9 @@ class ImageSettings(bpy.types.PropertyGroup):
 class TextureSettings(bpy.types.PropertyGroup):
     """How the texture of an object is edited."""
 
+    image: PointerProperty(
+        name="Texture", description="Which image is edited, where several can", type=bpy.types.Image
+    )
     views: IntProperty(
         name="Views",
         description="From how many sides the object is rendered; every view is edited",

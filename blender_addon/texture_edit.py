@@ -7,7 +7,9 @@ stays in the file, and each image knows the other.
 import bpy
 
 from . import pictures
-from .mesh_texture import colour_texture
+from .capture import CaptureError
+from .material_images import colour_nodes, image_nodes, tree_of
+from .mesh_texture import colour_images
 
 SHOWN = ("ORIGINAL", "EDITED", "RELEVANCE")
 
@@ -21,8 +23,7 @@ def install_edited(
     """Keep an edited texture and its relevance beside the original; the edited one.
 
     Args:
-        original: what was edited; an earlier edit that is kept beside it stays in the file only as
-            long as something else uses it.
+        original: what was edited; an earlier edit of it stays in the file, too.
         png: the edited texture's file, of the original's size.
         relevance_exr: the file of its relevance, or None.
         instruction: what was asked for.
@@ -30,6 +31,7 @@ def install_edited(
     edited = pictures.new_packed_image(f"{original.name} (edited)", png)
     edited.colorspace_settings.name = original.colorspace_settings.name
     edited.alpha_mode = original.alpha_mode
+    edited.use_fake_user = True  # no material shows it while it shows the original
     mine = edited.watch_your_steps
     mine.original, mine.instruction = original, instruction
     if relevance_exr is not None:
@@ -38,25 +40,90 @@ def install_edited(
     return edited
 
 
-def nodes_with(thing: bpy.types.Object, image: bpy.types.Image) -> list[bpy.types.ShaderNode]:
-    """The image texture nodes of an object's materials that show `image`."""
+def nodes_with(
+    thing: bpy.types.Object, image: bpy.types.Image, engine: str
+) -> list[bpy.types.ShaderNode]:
+    """The image texture nodes of an object's materials that show `image` as a colour, or at all
+    where none does.
+    """
     found = []
     for slot in thing.material_slots:
-        if slot.material is not None and slot.material.node_tree is not None:
-            nodes = slot.material.node_tree.nodes
-            found += [node for node in nodes if node.type == "TEX_IMAGE" and node.image == image]
+        colours = [one.node for one in colour_nodes(slot.material, engine) if one.image == image]
+        nodes = image_nodes(tree_of(slot.material))
+        found += colours or [node for node in nodes if node.image == image]
     return found
 
 
-def texture_of(thing: bpy.types.Object | None) -> bpy.types.Image | None:
-    """The last edit of the texture that an object shows, or None where there is none."""
+def texture_of(
+    thing: bpy.types.Object | None, chosen: bpy.types.Image | None = None
+) -> bpy.types.Image | None:
+    """The last edit of a texture that an object shows: of the chosen one, where it has several;
+    None where there is none.
+    """
     if thing is None or thing.type != "MESH":
         return None
+    wanted = None if chosen is None else original_of(chosen)
+    found = []
     for slot in thing.material_slots:
-        node = colour_texture(slot.material)
-        if node is not None and (edited := last_edit_of(node.image)) is not None:
-            return edited
-    return None
+        for node in image_nodes(tree_of(slot.material)):
+            edited = last_edit_of(node.image)
+            if edited is not None:
+                found.append(edited)
+    of_chosen = (edited for edited in found if original_of(edited) == wanted)
+    return next(of_chosen, found[0] if found else None)
+
+
+def to_paint(
+    thing: bpy.types.Object, chosen: bpy.types.Image | None, engine: str
+) -> tuple[list[bpy.types.Image], bpy.types.Image | None]:
+    """The images of an object that can be painted, the main one first, and which of them will be:
+    the version that is shown of the chosen one, else the main one. None where there is none.
+    """
+    images = colour_images(thing, engine)
+    wanted = None if chosen is None else original_of(chosen)
+    shown = (image for image in images if original_of(image) == wanted)
+    return images, next(shown, images[0] if images else None)
+
+
+def shows_relevance(thing: bpy.types.Object, engine: str) -> bool:
+    """Whether a relevance is to be seen on an object, in place of its texture."""
+    maps = {image.watch_your_steps.relevance for image in bpy.data.images} - {None}
+    nodes = (one for slot in thing.material_slots for one in colour_nodes(slot.material, engine))
+    return any(one.image in maps for one in nodes)
+
+
+def check_lasts(thing: bpy.types.Object, image: bpy.types.Image, engine: str) -> None:
+    """Refuse an object whose material could show an edited texture only until the file is closed.
+
+    Raises:
+        CaptureError: something between the object and the texture's node is linked from another
+            file.
+    """
+    for slot in thing.material_slots:
+        for one in colour_nodes(slot.material, engine):
+            if one.image != image:
+                continue
+            data = [thing.data] if slot.link == "DATA" else []
+            for block in (thing, *data, slot.material):
+                if block.library is not None:
+                    raise CaptureError(
+                        f'"{block.name}" is linked from {_file_of(block)}, where an edit of "'
+                        f'{image.name}" cannot be saved: make it local (Object > Relations > Make '
+                        "Local > Selected Objects, Data and Materials), and edit it then."
+                    )
+            for group in one.groups:
+                if group.node_tree.library is not None:
+                    raise CaptureError(
+                        f'The node group "{group.node_tree.name}" is linked from '
+                        f'{_file_of(group.node_tree)}, where an edit of "{image.name}" cannot be '
+                        "saved: make it local (in the Outliner's Blender File view, right-click > "
+                        "ID Data > Make Local), and edit it then."
+                    )
+
+
+def _file_of(block: bpy.types.ID) -> str:
+    """Name of the file that a linked data-block comes from."""
+    return bpy.path.basename(block.library.filepath)
 
 
 def last_edit_of(image: bpy.types.Image) -> bpy.types.Image | None:
@@ -64,9 +131,21 @@ def last_edit_of(image: bpy.types.Image) -> bpy.types.Image | None:
     for other in bpy.data.images:
         if other.watch_your_steps.relevance == image:
             image = other
-    while image.watch_your_steps.edited is not None:
-        image = image.watch_your_steps.edited
+    while (later := _later(image)) is not None:
+        image = later
     return image if image.watch_your_steps.original is not None else None
+
+
+def _later(image: bpy.types.Image) -> bpy.types.Image | None:
+    """The last of an image's edits. An image that is linked from another file forgets it."""
+    made = (other for other in bpy.data.images if other.watch_your_steps.original == image)
+    return image.watch_your_steps.edited or next(made, None)
+
+
+def original_of(image: bpy.types.Image) -> bpy.types.Image:
+    """What an edit or a relevance goes back to; an image without edits is its own original."""
+    edited = last_edit_of(image)
+    return image if edited is None else _versions(edited)[-1]
 
 
 def _versions(edited: bpy.types.Image) -> list[bpy.types.Image]:
@@ -84,16 +163,16 @@ def image_for(edited: bpy.types.Image, what: str) -> bpy.types.Image | None:
     return edited if what == "EDITED" else _versions(edited)[-1]
 
 
-def shown(thing: bpy.types.Object, edited: bpy.types.Image) -> str:
+def shown(thing: bpy.types.Object, edited: bpy.types.Image, engine: str) -> str:
     """Which of SHOWN an object's material shows; "" where it shows something else."""
     for what in SHOWN:
         image = image_for(edited, what)
-        if image is not None and nodes_with(thing, image):
+        if image is not None and nodes_with(thing, image, engine):
             return what
     return ""
 
 
-def show(thing: bpy.types.Object, edited: bpy.types.Image, what: str) -> bool:
+def show(thing: bpy.types.Object, edited: bpy.types.Image, what: str, engine: str) -> bool:
     """Let an object's materials show one of SHOWN; whether there was a node to do it."""
     wanted = image_for(edited, what)
     if wanted is None:
@@ -101,7 +180,7 @@ def show(thing: bpy.types.Object, edited: bpy.types.Image, what: str) -> bool:
     versions = _versions(edited)
     relevance = [one.watch_your_steps.relevance for one in versions]
     images = [one for one in (*versions, *relevance) if one is not None]
-    nodes = [node for image in images for node in nodes_with(thing, image)]
+    nodes = [node for image in images for node in nodes_with(thing, image, engine)]
     for node in nodes:
         node.image = wanted
     return bool(nodes)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .jobs import Job, Kind, NewJob, SessionError, artist_is_busy
 from .link import Arrived, Link
-from .mesh_texture import MeshTexture, read_mesh_texture
+from .mesh_texture import MeshTexture, read_mesh_texture, with_full_name
 from .protocol.messages import CaptureState
 from .protocol.requests import (
     SceneTextureRequest,
@@ -21,7 +21,7 @@ from .protocol.requests import (
     TextureResult,
 )
 from .scene_capture import Plan, places_of
-from .texture_edit import install_edited, show
+from .texture_edit import check_lasts, install_edited, show, shows_relevance, to_paint
 from .view_cameras import ObjectViews, poses_around, poses_towards, render_around
 
 FIELD_OF_VIEW = math.radians(40)
@@ -60,7 +60,7 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
         seed=settings.seed,
     )
     size = texture.size or native_size
-    views = _Views(thing.name, read, poses, FIELD_OF_VIEW, size, texture.lit, make)
+    views = _Views(thing.name_full, read, poses, FIELD_OF_VIEW, size, texture.lit, make)
     return _new_job(context.scene, "texture", instruction, thing, views)
 
 
@@ -88,7 +88,7 @@ def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     # the capture shows the scene's light, by the scene's view transform: so must the views
     make = partial(SceneTextureRequest, lit=True, capture=in_3d.capture, edit=in_3d.edit)
     size = texture.size or native_size
-    views = _Views(thing.name, read, poses, field_of_view, size, True, make, as_captured=True)
+    views = _Views(thing.name_full, read, poses, field_of_view, size, True, make, as_captured=True)
     return _new_job(scene, "scene_texture", in_3d.edit_of, thing, views)
 
 
@@ -97,15 +97,26 @@ def _read_active(context: bpy.types.Context) -> tuple[bpy.types.Object, MeshText
     thing = context.active_object
     if thing is None:
         raise SessionError("There is no active object: click on the mesh whose texture is meant.")
-    return thing, read_mesh_texture(context, thing)
+    scene = context.scene
+    engine, image = scene.render.engine, None
+    if thing.type == "MESH":
+        if shows_relevance(thing, engine):
+            raise SessionError(
+                f'"{thing.name}" shows its relevance: press Original or Edited, and edit that.'
+            )
+        _, image = to_paint(thing, scene.watch_your_steps.texture.image, engine)
+    read = read_mesh_texture(context, thing, image)
+    check_lasts(thing, with_full_name(bpy.data.images, read.image), engine)
+    return thing, read
 
 
 def _new_job(
     scene: bpy.types.Scene, kind: str, instruction: str, thing: bpy.types.Object, views: "_Views"
 ) -> NewJob:
     settings, image = scene.watch_your_steps, views.read.image
-    settings.job_object, settings.job_image = thing, bpy.data.images[image]
-    return NewJob(kind, instruction, f"{thing.name}\n{image}", views)
+    settings.job_object = thing
+    settings.job_image = with_full_name(bpy.data.images, image)
+    return NewJob(kind, instruction, f"{thing.name_full}\n{image}", views)
 
 
 @dataclass
@@ -145,7 +156,8 @@ class _Views:
         )
 
     def _render_next(self, scene: bpy.types.Scene, job: Job) -> None:
-        thing, image = scene.objects.get(self.thing), bpy.data.images.get(self.read.image)
+        thing = with_full_name(scene.objects, self.thing)
+        image = with_full_name(bpy.data.images, self.read.image)
         if thing is None or image is None:
             raise SessionError(
                 f'"{self.thing}" or its texture "{self.read.image}" is not there any more.'
@@ -178,7 +190,7 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
     edited = install_edited(original, end.files["texture"], end.files["relevance"], job.instruction)
     if not isinstance(result, SceneTextureResult):  # whose threshold is on another scale
         scene.watch_your_steps.texture.threshold = result.threshold
-    if thing is None or not show(thing, edited, "EDITED"):
+    if thing is None or not show(thing, edited, "EDITED", scene.render.engine):
         raise SessionError(
             f'No material of "{job.subject.partition(chr(10))[0]}" shows "{original.name}" any '
             f'more: the edited texture is the image "{edited.name}".'
@@ -192,10 +204,10 @@ def _found(scene: bpy.types.Scene, job: Job) -> tuple[bpy.types.Image, bpy.types
     mine = settings.job == job.id
     thing = settings.job_object if mine else None
     image = settings.job_image if mine else None
-    image = image or bpy.data.images.get(image_name)
+    image = image or with_full_name(bpy.data.images, image_name)
     if image is None:
         raise SessionError(f'The texture "{image_name}" is not in the file any more.')
-    return image, thing or scene.objects.get(object_name)
+    return image, thing or with_full_name(scene.objects, object_name)
 
 
 def _attach(scene: bpy.types.Scene, job: Job) -> None:

@@ -1,18 +1,19 @@
 """Cameras around an object, and renders of it from them."""
 
 import math
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import bpy
 import numpy as np
-from mathutils import Matrix, Vector
+from mathutils import Matrix
 from numpy.typing import NDArray
 
 from . import pictures
 from .capture import CaptureError, capture, changed
-from .mesh_texture import colour_texture
+from .material_images import colour_nodes, image_nodes, tree_of
+from .texture_uvs import laying_of
 
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 SHAPES = {"MESH", "CURVE", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "CURVES", "EMPTY"}
@@ -20,6 +21,9 @@ SHAPES = {"MESH", "CURVE", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "C
 UNLIT_BACKGROUND = (0.2, 0.2, 0.2)
 WIDEST = math.tan(math.radians(50))
 """Of half a field of view, at most: a nearer camera sees too little of an object."""
+FAR = 1000.0
+"""Distance from the origin, in sizes of an object, from which on Blender's float32 is too coarse to
+render it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +42,7 @@ class ObjectViews:
 
 
 def poses_around(
-    points: NDArray[np.float32],
+    points: NDArray[np.floating],
     count: int,
     field_of_view: float,
     lowest: float = math.radians(-35),
@@ -62,8 +66,9 @@ def poses_around(
     Returns:
         float64 (count, 4, 4), camera to world; x right, y up, looking along -z.
     """
+    points = points.astype(np.float64)
     centre = (points.min(axis=0) + points.max(axis=0)) / 2
-    relative = (points - centre).astype(np.float64)
+    relative = points - centre
     tangent = math.tan(field_of_view / 2) * filled
     poses = np.tile(np.eye(4), (count, 1, 1))
     for number in range(count):
@@ -83,7 +88,7 @@ def poses_around(
 
 
 def poses_towards(
-    places: NDArray[np.float64], points: NDArray[np.float32], filled: float = 0.9
+    places: NDArray[np.float64], points: NDArray[np.floating], filled: float = 0.9
 ) -> tuple[NDArray[np.float64], float]:
     """Cameras at given places, turned towards an object, all with the field of view that the
     nearest of them needs. Places within the object's bounds, or nearly so, are left out.
@@ -97,6 +102,7 @@ def poses_towards(
         float64 (n, 4, 4), camera to world, n at most N and maybe 0; x right, y up, looking along
         -z. And the field of view of square images, in radians.
     """
+    points = points.astype(np.float64)
     centre = (points.min(axis=0) + points.max(axis=0)) / 2
     poses, widest = [], 0.0
     for place in places:
@@ -186,13 +192,18 @@ def render_around(
                 )
             )
             if not lit:
-                _show_bare_texture(stack, scene, thing, image, world)
+                _show_image(stack, scene, thing, image)
+                _show_bare_texture(stack, scene, world)
+            bounds = _bounds(thing)
             stack.enter_context(changed(scene, camera=camera))
+            origin = stack.enter_context(_near_origin(scene, thing, bounds))
             for number, pose in enumerate(poses):
                 if on_view is not None:
                     on_view(number, len(poses))
-                camera.matrix_world = Matrix(pose.tolist())
-                _set_clipping(lens, thing, pose)
+                there = pose.copy()
+                there[:3, 3] -= origin
+                camera.matrix_world = Matrix(there.tolist())
+                _set_clipping(lens, bounds - origin, there)
                 images.append(pictures.decode_png(capture(scene, size)))
     finally:
         bpy.data.objects.remove(camera)
@@ -207,11 +218,9 @@ def render_around(
 def _show_bare_texture(
     stack: ExitStack,
     scene: bpy.types.Scene,
-    thing: bpy.types.Object,
-    image: bpy.types.Image,
     world: bpy.types.World,
 ) -> None:
-    """Let Workbench draw the texture without any light."""
+    """Let Workbench draw textures without any light."""
     stack.enter_context(changed(scene.render, engine="BLENDER_WORKBENCH"))
     stack.enter_context(changed(scene, world=world))
     stack.enter_context(
@@ -226,19 +235,104 @@ def _show_bare_texture(
             use_dof=False,
         )
     )
+
+
+def _show_image(
+    stack: ExitStack, scene: bpy.types.Scene, thing: bpy.types.Object, image: bpy.types.Image
+) -> None:
+    """Make an image the active texture of an object's materials, and its UV map the active one:
+    that is what Workbench draws.
+
+    Raises:
+        CaptureError: Workbench cannot lay it on as the material does.
+    """
+    layers = set()
     for slot in thing.material_slots:
-        wanted = colour_texture(slot.material)
-        if wanted is not None and wanted.image == image:
-            for node in slot.material.node_tree.nodes:
-                if node.type == "TEX_IMAGE":
-                    stack.enter_context(changed(node, show_texture=node == wanted))
+        shown = [
+            one for one in colour_nodes(slot.material, scene.render.engine) if one.image == image
+        ]
+        if not shown:
+            continue
+        laying = laying_of(shown[0])
+        layers.add(laying.layer)
+        if laying.moved != Matrix.Identity(4):
+            raise CaptureError(
+                f'A Mapping node moves "{image.name}", which only shows in the scene\'s light: '
+                "have it rendered lit."
+            )
+        wanted = {shown[0].node, *shown[0].groups}
+        for node in image_nodes(tree_of(slot.material)):
+            stack.enter_context(changed(node, show_texture=node in wanted))
+    maps = thing.data.uv_layers
+    usual = next((layer.name for layer in maps if layer.active_render), "")
+    names = {layer or usual for layer in layers}
+    if len(names) != 1 or not names <= set(maps.keys()):
+        raise CaptureError(
+            f'"{image.name}" is laid on by UV maps that only show in the scene\'s light: have it '
+            "rendered lit."
+        )
+    name = names.pop()
+    if name != maps.active.name:
+        stack.callback(setattr, maps, "active_index", maps.active_index)
+        maps.active = maps[name]
+
+
+def _bounds(thing: bpy.types.Object) -> NDArray[np.float64]:
+    """The corners of an object's box in world space, (8, 3)."""
+    matrix = np.array(thing.matrix_world, np.float64)
+    corners = np.array([tuple(corner) for corner in thing.bound_box], np.float64)
+    return corners @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+@contextmanager
+def _near_origin(
+    scene: bpy.types.Scene, thing: bpy.types.Object, bounds: NDArray[np.float64]
+) -> Iterator[NDArray[np.float64]]:
+    """Move the whole scene so that a far object lies at the origin: matrices and renders are of
+    float32, which at the coordinates of maps leaves out half a metre.
+
+    Returns:
+        What has become the origin, (3,): zeros where the scene may stay where it is.
+
+    Raises:
+        CaptureError: the object is held where it is.
+    """
+    low, high = bounds.min(axis=0), bounds.max(axis=0)
+    centre = ((low + high) / 2).astype(np.float32).astype(np.float64)
+    if np.abs(centre).max() <= FAR * (high - low).max():
+        yield np.zeros(3)
+        return
+    roots = set()
+    for root in scene.objects:
+        while root.parent is not None:
+            root = root.parent
+        roots.add(root)
+    roots.discard(scene.camera)
+    with ExitStack() as stack:
+        stack.callback(_update, scene)
+        for root in roots:
+            before = tuple(root.delta_location)
+            stack.callback(setattr, root, "delta_location", before)
+            root.delta_location = [a - b for a, b in zip(before, centre, strict=True)]
+        _update(scene)
+        evaluated = thing.evaluated_get(scene.view_layers[0].depsgraph)
+        if np.abs(_bounds(evaluated)).max() > 2 * (high - low).max():
+            raise CaptureError(
+                f'"{thing.name}" lies so far from the origin that it cannot be rendered exactly, '
+                "and a constraint holds it there: move it nearer."
+            )
+        yield centre
+
+
+def _update(scene: bpy.types.Scene) -> None:
+    for layer in scene.view_layers:
+        layer.update()
 
 
 def _set_clipping(
-    lens: bpy.types.Camera, thing: bpy.types.Object, pose: NDArray[np.float64]
+    lens: bpy.types.Camera, bounds: NDArray[np.float64], pose: NDArray[np.float64]
 ) -> None:
-    """Clip as near to the object as its bounds allow: depth is then as exact as can be."""
-    corners = np.array([thing.matrix_world @ Vector(corner) for corner in thing.bound_box])
-    depths = (pose[:3, 3] - corners) @ pose[:3, 2]
+    """Clip as near to a box with these corners as it allows: depth is then as exact as can be."""
+    depths = (pose[:3, 3] - bounds) @ pose[:3, 2]
     lens.clip_start = max(depths.min() * 0.5, depths.max() * 1e-3)
     lens.clip_end = depths.max() * 2.0

@@ -38,6 +38,9 @@ def main() -> int:
     )
     parser.add_argument("model", type=Path, metavar="MODEL")
     parser.add_argument("--object", metavar="NAME", help="which mesh (the only one there is)")
+    parser.add_argument(
+        "--texture", metavar="NAME", help="which image, where several colour it (the main one)"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--views", type=int, default=12, metavar="N", help="(12)")
     parser.add_argument("--size", type=int, default=128, help="pixels a side of a view (128)")
@@ -78,7 +81,10 @@ def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
     with silence():
         scene = _open(options.model, options.up)
     thing = _find(scene, options.object, options.model)
-    read = addon["mesh_texture"].read_mesh_texture(bpy.context, thing)
+    chosen = _texture(thing, options.texture, addon["mesh_texture"])
+    read = addon["mesh_texture"].read_mesh_texture(bpy.context, thing, chosen)
+    image = addon["mesh_texture"].with_full_name(bpy.data.images, read.image)
+    _announce(thing, image, addon["mesh_texture"])
     cameras, size = addon["view_cameras"], options.size
     corners, field_of_view = read.corners.reshape(-1, 3), FIELD_OF_VIEW
     if places is None:
@@ -87,7 +93,7 @@ def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
         poses, field_of_view = cameras.poses_towards(places, corners)
         if not len(poses):
             raise ValueError(f"No camera of {options.capture} sees {thing.name} as a whole.")
-    image, images = bpy.data.images[read.image], []
+    images = []
     for number in range(len(poses)):
         print(f"view {number + 1} of {len(poses)}", flush=True)
         with silence():
@@ -122,6 +128,37 @@ def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
         f"wrote {len(read.corners)} triangles of {thing.name}, its texture {read.image} "
         f"({columns}x{rows}) and {len(poses)} views to {options.out}"
     )
+
+
+def _texture(
+    thing: bpy.types.Object, name: str | None, mesh_texture: ModuleType
+) -> bpy.types.Image | None:
+    """The image of an object's colours with this name or file name; None for the main one.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name is None or thing.type != "MESH":
+        return None
+    images = mesh_texture.colour_images(thing, bpy.context.scene.render.engine)
+    for image in images:
+        if name in (image.name, bpy.path.basename(image.filepath)):
+            return image
+    names = ", ".join(image.name for image in images) or "none"
+    raise ValueError(f'No image "{name}" colours {thing.name}; those that do: {names}.')
+
+
+def _announce(thing: bpy.types.Object, image: bpy.types.Image, mesh_texture: ModuleType) -> None:
+    """Say which image is edited, and which others the object has."""
+    others = mesh_texture.left_alone(thing, image)
+    colours = mesh_texture.colour_images(thing, bpy.context.scene.render.engine)
+    words = [f"the texture {image.name} of {thing.name} is the one to edit"]
+    if others:
+        words.append("left alone: " + ", ".join(other.name for other in others))
+    choices = [other.name for other in others if other in colours]
+    if choices:
+        words.append(f"--texture chooses another one: {', '.join(choices)}")
+    print("; ".join(words), flush=True)
 
 
 def _places(capture: Path, count: int) -> NDArray[np.float64]:

@@ -148,7 +148,7 @@ def test_original_and_edit_are_in_the_saved_file(
     thing = bpy.data.objects["box"]
     shown = texture_edit.texture_of(thing)
     assert shown.name == "paint (edited)"
-    assert texture_edit.show(thing, shown, "ORIGINAL")
+    assert texture_edit.show(thing, shown, "ORIGINAL", "CYCLES")
     kept = pixels(connected.mesh_texture, node(thing).image)
     assert np.array_equal(kept[..., :3], noise(24, 32)[..., :3])
 
@@ -353,3 +353,206 @@ def test_refused_in_one_sentence(
     assert words in refusal("edit_texture")
     assert submits(server) == []
     assert connected.session.job_of(scene) is None
+
+
+# ---------------------------------------------------------------- which of several
+
+
+@pytest.fixture
+def second(thing: bpy.types.Object) -> bpy.types.Image:
+    """A second image that colours the same material: multiplied with the first one."""
+    image = bpy.data.images.new("second", 32, 24)
+    image.pixels.foreach_set((noise(24, 32, 5)[::-1].astype(np.float32) / 255).ravel())
+    image.pack()
+    tree = thing.active_material.node_tree
+    first, other = node(thing), tree.nodes.new("ShaderNodeTexImage")
+    other.image = image
+    mix = tree.nodes.new("ShaderNodeMix")
+    mix.data_type, mix.blend_type = "RGBA", "MULTIPLY"
+    _, one, two = (entry for entry in mix.inputs if entry.enabled)
+    tree.links.new(first.outputs[0], one)
+    tree.links.new(other.outputs[0], two)
+    result = next(socket for socket in mix.outputs if socket.enabled)
+    tree.links.new(result, tree.nodes["Principled BSDF"].inputs["Base Color"])
+    return image
+
+
+def test_one_of_several_images_is_chosen_and_stays_chosen(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    second: bpy.types.Image,
+    server: FakeServer,
+    texture_edit: ModuleType,
+) -> None:
+    """Also while its edit is shown in its place; the other image is left alone."""
+    engine = scene.render.engine
+    other = thing.active_material.node_tree.nodes["Image Texture.001"]
+
+    def offered() -> tuple[list[str], str]:
+        images, chosen = texture_edit.to_paint(thing, scene.watch_your_steps.texture.image, engine)
+        return [image.name for image in images], chosen.name
+
+    assert offered() == (["paint", "second"], "paint")
+    OPS.choose_texture(image="second")
+    assert offered() == (["paint", "second"], "second")
+    edit(connected, scene)
+    assert np.array_equal(submits(server)[-1].request.texture, noise(24, 32, 5))
+    assert other.image.name == "second (edited)"
+    assert node(thing).image.name == "paint"
+    assert offered() == (["paint", "second (edited)"], "second (edited)")
+    OPS.show_texture(what="RELEVANCE")
+    assert other.image.name == "second relevance"
+    assert "press Original or Edited" in refusal("edit_texture")
+    OPS.show_texture(what="EDITED")
+    OPS.choose_texture(image="paint")
+    assert texture_edit.texture_of(thing, second) == other.image
+    edit(connected, scene)
+    assert (node(thing).image.name, other.image.name) == ("paint (edited)", "second (edited)")
+    OPS.revert_texture()
+    assert (node(thing).image.name, other.image.name) == ("paint", "second (edited)")
+
+
+def test_where_it_is_used_as_something_else_an_image_stays(
+    connected: SimpleNamespace, scene: bpy.types.Scene, thing: bpy.types.Object
+) -> None:
+    """The same image as a height: only the node that colours shows the edit."""
+    tree = thing.active_material.node_tree
+    first, again = node(thing), tree.nodes.new("ShaderNodeTexImage")
+    again.image = first.image
+    tree.links.new(again.outputs[0], tree.nodes["Principled BSDF"].inputs["Roughness"])
+    edit(connected, scene)
+    assert (first.image.name, again.image.name) == ("paint (edited)", "paint")
+
+
+def test_an_image_in_a_node_group_is_edited_there(
+    connected: SimpleNamespace, scene: bpy.types.Scene, thing: bpy.types.Object
+) -> None:
+    tree = thing.active_material.node_tree
+    group = bpy.data.node_groups.new("inside", "ShaderNodeTree")
+    group.interface.new_socket("Color", in_out="OUTPUT", socket_type="NodeSocketColor")
+    end, image = group.nodes.new("NodeGroupOutput"), group.nodes.new("ShaderNodeTexImage")
+    image.image = node(thing).image
+    group.links.new(image.outputs[0], end.inputs[0])
+    shown = tree.nodes.new("ShaderNodeGroup")
+    shown.node_tree = group
+    tree.links.new(shown.outputs[0], tree.nodes["Principled BSDF"].inputs["Base Color"])
+    tree.nodes.remove(node(thing))
+    edit(connected, scene)
+    assert image.image.name == "paint (edited)"
+    OPS.revert_texture()
+    assert image.image.name == "paint"
+
+
+# ---------------------------------------------------------------- linked from another file
+
+
+def linked(thing: bpy.types.Object, folder: Path, way: str) -> bpy.types.Object:
+    """The object in a file of its own, and in this file in the given way; the one here."""
+    library = folder / "library.blend"
+    bpy.data.libraries.write(str(library), {thing})
+    scene = bpy.context.scene
+    if way == "group":
+        tree = thing.active_material.node_tree
+        group = bpy.data.node_groups.new("inside", "ShaderNodeTree")
+        group.interface.new_socket("Color", in_out="OUTPUT", socket_type="NodeSocketColor")
+        end, image = group.nodes.new("NodeGroupOutput"), group.nodes.new("ShaderNodeTexImage")
+        image.image = node(thing).image
+        group.links.new(image.outputs[0], end.inputs[0])
+        bpy.data.libraries.write(str(library), {group})
+        bpy.data.node_groups.remove(group)
+        with bpy.data.libraries.load(str(library), link=True) as (_, there):
+            there.node_groups = ["inside"]
+        shown = tree.nodes.new("ShaderNodeGroup")
+        shown.node_tree = bpy.data.node_groups["inside"]
+        tree.links.new(shown.outputs[0], tree.nodes["Principled BSDF"].inputs["Base Color"])
+        tree.nodes.remove(node(thing))
+        return thing
+    if way in ("material", "image"):
+        kind = "materials" if way == "material" else "images"
+        with bpy.data.libraries.load(str(library), link=True) as (_, there):
+            setattr(there, kind, ["paint"])
+        block = next(one for one in getattr(bpy.data, kind) if one.library is not None)
+        if way == "material":
+            thing.data.materials[0] = block
+        else:
+            node(thing).image = block
+        return thing
+    bpy.data.objects.remove(thing)
+    with bpy.data.libraries.load(str(library), link=True) as (_, there):
+        there.objects = ["box"]
+    thing = next(one for one in bpy.data.objects if one.library is not None)
+    scene.collection.objects.link(thing)
+    if way == "override":
+        thing = thing.override_create(remap_local_usages=True)
+    bpy.context.view_layer.objects.active = thing
+    thing.select_set(True)
+    return thing
+
+
+@pytest.mark.parametrize("way", ["object", "override", "material", "group"])
+def test_what_is_linked_from_another_file_is_refused_until_it_is_local(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    server: FakeServer,
+    texture_edit: ModuleType,
+    tmp_path: Path,
+    way: str,
+) -> None:
+    """An edit would be gone with the next start of Blender; made local as it says, it stays."""
+    thing = linked(thing, tmp_path, way)
+    said = refusal("edit_texture")
+    assert "linked from library.blend" in said
+    assert "Make Local" in said
+    assert submits(server) == []
+    if way == "group":
+        bpy.data.node_groups["inside"].make_local()
+    else:
+        thing.select_set(True)
+        bpy.ops.object.make_local(type="SELECT_OBDATA_MATERIAL")
+    thing = bpy.context.view_layer.objects.active
+    edit(connected, scene)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    thing = bpy.data.objects["box"]
+    shown = texture_edit.texture_of(thing)
+    assert shown.name == "paint (edited)"
+    assert texture_edit.shown(thing, shown, "CYCLES") == "EDITED"
+
+
+def test_the_edit_of_a_linked_image_stays(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    texture_edit: ModuleType,
+    tmp_path: Path,
+) -> None:
+    """Its material is local; the image itself forgets its edits, which are found all the same, also
+    where the original was shown when the file was saved.
+    """
+    thing = linked(thing, tmp_path, "image")
+    edit(connected, scene)
+    OPS.show_texture(what="ORIGINAL")
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    thing = bpy.data.objects["box"]
+    shown = texture_edit.texture_of(thing)
+    assert shown is not None
+    assert texture_edit.shown(thing, shown, "CYCLES") == "ORIGINAL"
+    assert texture_edit.show(thing, shown, "EDITED", "CYCLES")
+    bpy.context.view_layer.objects.active = thing
+    OPS.revert_texture()
+    assert node(thing).image.library is not None
+
+
+def test_an_earlier_edit_of_a_texture_stays_in_the_file(
+    connected: SimpleNamespace, scene: bpy.types.Scene, thing: bpy.types.Object, tmp_path: Path
+) -> None:
+    edit(connected, scene)
+    OPS.show_texture(what="ORIGINAL")
+    edit(connected, scene)
+    assert node(thing).image.name == "paint (edited).001"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    assert "paint (edited)" in bpy.data.images
