@@ -9,9 +9,10 @@ from typing import get_args
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from backend.errors import BadInput
+from backend.pictures import Picture, read_mask, read_picture, unchanged, write_png
 from backend.report import Report
 from backend.scenes import commands as scene_commands
 from protocol.client import Client, ConnectionFailed, JobCancelled, ServerError
@@ -44,10 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "scene":
         return scene_commands.run(options, command, _progress_line())
     try:
-        request = _request(options)
+        picture = read_picture(options.image, MAX_IMAGE_SIDE)
+        request, notes = _request(options, picture)
         report = Report(command, settings=_settings(request))
         result = _run(request, options, report)
-        written = _write(request, result, options.out, report)
+        edited = _edited(picture, request, result)
+        report.notes = [*_notes(edited, request, result), *notes]
+        written = _write(picture, edited, request, result, options.out, report)
     except (BadInput, BadConnectionFile, ConnectionFailed, ServerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -57,13 +61,16 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, JobCancelled):
         print("cancelled; nothing was written", file=sys.stderr)
         return 130
+    told = list(report.notes)
+    if told and told[0].startswith("Unchanged"):
+        print(told.pop(0))
     if result.evidence is not None and result.suggested_threshold is not None:
         seen = "applies" if result.applies else "does not apply"
         print(
             f"prompt check: {seen} (evidence {result.evidence:.2f}); "
             f"suggested threshold {result.suggested_threshold:.2f}"
         )
-    for note in result.notes:
+    for note in told:
         print(f"note: {note}")
     print(f"wrote {', '.join(written)} to {options.out}")
     return 0
@@ -226,13 +233,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _request(options: argparse.Namespace) -> ImageRequest:
-    """The typed request that the options ask for.
+def _request(options: argparse.Namespace, picture: Picture) -> tuple[ImageRequest, tuple[str, ...]]:
+    """The typed request that the options ask for, and what to say about the files it is made of.
 
     Raises:
         BadInput: a file cannot be read or a value is out of range.
     """
-    image = _read_image(options.image)
+    image, notes = picture.seen(), picture.notes
     seeds = tuple(range(options.seeds))
     if options.command == "relevance":
         request: ImageRequest = RelevanceRequest(
@@ -243,10 +250,17 @@ def _request(options: argparse.Namespace) -> ImageRequest:
             normalisation=options.normalisation,
         )
     else:
+        mask, threshold = None, options.threshold
+        if options.mask is not None:
+            mask, notes_on_mask = read_mask(options.mask, image.shape[:2])
+            notes = (*notes, *notes_on_mask)
+            if threshold is not None:
+                threshold = None
+                notes = (*notes, "The threshold is not used: the mask says where to edit.")
         request = EditRequest(
             image=image,
             instruction=options.instruction,
-            threshold=options.threshold,
+            threshold=threshold,
             text_guidance=options.text_guidance,
             image_guidance=options.image_guidance,
             steps=options.steps,
@@ -255,9 +269,9 @@ def _request(options: argparse.Namespace) -> ImageRequest:
             noise_level=options.noise_level,
             relevance_seeds=seeds,
             normalisation=options.normalisation,
-            mask=None if options.mask is None else _read_mask(options.mask, image.shape[:2]),
+            mask=mask,
         )
-    return _checked(request)
+    return _checked(request), notes
 
 
 def _checked(request: ImageRequest) -> ImageRequest:
@@ -272,33 +286,6 @@ def _checked(request: ImageRequest) -> ImageRequest:
     except msgspec.ValidationError as error:
         raise BadInput(f"One setting is not allowed: {error}.") from error
     return request
-
-
-def _read_image(path: Path) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) of an image file.
-
-    Raises:
-        BadInput: there is none, or it cannot be read.
-    """
-    try:
-        with Image.open(path) as file:
-            if max(file.size) > MAX_IMAGE_SIDE:
-                raise BadInput(
-                    f"{path} is {file.width}x{file.height}: scale it to at most "
-                    f"{MAX_IMAGE_SIDE} pixels a side."
-                )
-            return np.asarray(file.convert("RGB"))
-    except FileNotFoundError:
-        raise BadInput(f"There is no image {path}.") from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise BadInput(f"{path} cannot be read as an image: {error}") from error
-
-
-def _read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    mask = _read_image(path).mean(axis=2) >= 128
-    if mask.shape != shape:
-        raise BadInput(f"The mask {path} is {mask.shape[1]}x{mask.shape[0]}, unlike the image.")
-    return mask
 
 
 def _settings(request: ImageRequest) -> dict[str, object]:
@@ -351,7 +338,8 @@ def _run(request: ImageRequest, options: argparse.Namespace, report: Report) -> 
         }
         own = editor.backbone.guidance
         report.settings |= _guidance(request, own.text, own.image)
-        print(f"model {editor.backbone.name} on {editor.backbone.device_name}")
+        words = f"model {editor.backbone.name} on {editor.backbone.device_name}"
+        print(words, file=sys.stderr)
         with report.stage("job"):
             return perform_image(editor, request, lambda stage, fraction, _: show(stage, fraction))
     except (ModelNotFound, ValueError, FloatingPointError) as error:
@@ -375,30 +363,57 @@ def _progress_line() -> Callable[[str, float], None]:
     return show
 
 
-def _write(request: ImageRequest, result: ImageResult, folder: Path, report: Report) -> list[str]:
+def _edited(picture: Picture, request: ImageRequest, result: ImageResult) -> Picture | None:
+    """The picture with the edit in it, or None where a map was asked for."""
+    if not isinstance(result, EditResult):
+        return None
+    return picture.edited(request.image, result.image)
+
+
+def _notes(edited: Picture | None, request: ImageRequest, result: ImageResult) -> tuple[str, ...]:
+    """The result's, and a first one where the edit changed only what is transparent."""
+    if not isinstance(result, EditResult) or edited is None or edited.alpha is None:
+        return result.notes
+    if result.notes and result.notes[0].startswith("Unchanged"):
+        return result.notes
+    found = unchanged(request.image, edited.seen(), result.mask, result.threshold)
+    return result.notes if found is None else (found, *result.notes)
+
+
+def _write(
+    picture: Picture,
+    edited: Picture | None,
+    request: ImageRequest,
+    result: ImageResult,
+    folder: Path,
+    report: Report,
+) -> list[str]:
     """Write pictures and report into `folder`; returns the names of the files."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, NDArray[np.uint8] | NDArray[np.bool_]] = {}
+    written = []
     if result.relevance is not None:
         pictures["relevance.png"] = heat_map(result.relevance)
         for name in ("suggested_threshold", "evidence", "applies"):
             report.figures[name] = getattr(result, name)
-    if isinstance(result, EditResult):
-        pictures |= {"edit.png": result.image, "mask.png": result.mask}
-        kept = (result.image == request.image).all(axis=2) | result.mask
+    if isinstance(result, EditResult) and edited is not None:
+        pictures["mask.png"] = result.mask
+        write_png(folder / "edit.png", edited)
+        written.append("edit.png")
+        kept = (edited.own == picture.own).all(axis=2) | result.mask
         report.figures["threshold"] = result.threshold
         report.figures["edited_share"] = float(result.mask.mean())
         report.figures["outside_is_input"] = bool(kept.all())
-    else:
+    if isinstance(result, RelevanceResult):
         overlay = request.image * 0.4 + heat_map(result.relevance) * 0.6
         pictures["overlay.png"] = overlay.astype(np.uint8)
         np.save(folder / "relevance.npy", result.relevance)
+        written.append("relevance.npy")
         report.figures |= {"spread": result.spread, "magnitude": result.magnitude}
-    for name, picture in pictures.items():
-        Image.fromarray(picture).save(folder / name)
+    for name, pixels in pictures.items():
+        Image.fromarray(pixels).save(folder / name)
     report.write(folder)
-    arrays = ["relevance.npy"] if isinstance(result, RelevanceResult) else []
-    return [*pictures, *arrays, "report.json"]
+    return [*pictures, *written, "report.json"]
 
 
 def heat_map(relevance: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -32,12 +32,14 @@ class Report:
     Attributes:
         command: the command line, as typed.
         settings: every setting and seed of the run.
+        notes: what a person should read, the most important first.
         figures: what was measured, by name.
         seconds: wall-clock seconds by stage, in order.
     """
 
     command: list[str]
     settings: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -63,6 +65,7 @@ class Report:
             "versions": versions(),
             "machine": machine(),
             "settings": self.settings,
+            "notes": self.notes,
             "figures": self.figures,
             "seconds": self.seconds,
             "peak_memory_mib": peak_memory_mib(),

@@ -105,29 +105,41 @@ class Backbone:
             return f"cuda ({torch.cuda.get_device_name(self.device)})"
         return self.device.type
 
+    def check_numbers(self, computed: Tensor) -> None:
+        """Refuse what a network has computed where it is not numbers (float16 can overflow).
+
+        Raises:
+            FloatingPointError: it is not; the text says what to do.
+        """
+        if not computed.isfinite().all():
+            raise FloatingPointError(
+                f"{self.name} computed values that are no numbers in {self.dtype}: choose "
+                "float32 (--dtype float32)."
+            )
+
     def encode_image(self, image: NDArray[np.uint8]) -> Tensor:
         """uint8 (H, W, 3), sides multiples of `multiple`, to unscaled latents (1, c, h, w).
 
         They are the mode of the posterior, which IP2P was trained on as image condition; times
         `scaling` they are E(I), float32.
+
+        Raises:
+            FloatingPointError: as `check_numbers`.
         """
         pixels = torch.tensor(image).permute(2, 0, 1)[None]
         normalised = pixels.to(self.device, self.vae.dtype) / 127.5 - 1.0
         latents: Tensor = self.vae.encode(normalised).latent_dist.mode().float()
+        self.check_numbers(latents)
         return latents
 
     def decode(self, latents: Tensor) -> NDArray[np.uint8]:
         """Scaled latents (1, c, h, w) to a uint8 (H, W, 3) image.
 
         Raises:
-            FloatingPointError: the networks' results are not numbers (float16 can overflow).
+            FloatingPointError: as `check_numbers`.
         """
         decoded = self.vae.decode((latents / self.scaling).to(self.vae.dtype)).sample[0]
-        if not decoded.isfinite().all():
-            raise FloatingPointError(
-                f"{self.name} computed values that are no numbers in {self.dtype}: choose "
-                "float32 (--dtype float32)."
-            )
+        self.check_numbers(decoded)
         pixels = ((decoded.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
         image: NDArray[np.uint8] = pixels.permute(1, 2, 0).cpu().numpy()
         return image

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from backend.errors import BadInput
+from backend.pictures import unchanged
 from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
 
 from .backbone import Backbone, load_backbone
@@ -38,12 +39,15 @@ class Edit:
         mask: bool (H, W), where the image was edited.
         relevance: the map that was thresholded to the mask, or None where the mask was given.
         threshold: what it was thresholded at, or None where the mask was given.
+        unchanged: a sentence that begins with "Unchanged" where nothing that can be seen was
+            changed, or None.
     """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     relevance: RelevanceMap | None
     threshold: float | None
+    unchanged: str | None
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ class Editor:
         Raises:
             RuntimeError: no image was set.
             ValueError: a value is out of range or the noise has another shape.
+            FloatingPointError: the networks overflowed.
         """
         if noise is None and not seeds:
             raise BadInput("A relevance map needs at least one seed.")
@@ -234,9 +239,10 @@ class Editor:
             strength: 0 < strength <= 1, the noise level that the edit starts from.
             seed: fixes the noise and so the result on a given device.
             noise: float32 (c, h, w) at the size of the latents, in place of the seed's own draw.
-            relevance: a map from `relevance`, in place of the default one (noise level
-                0.8, seed 0).
-            mask: bool (H, W) to edit inside, in place of the thresholded map.
+            relevance: a map from `relevance`, in place of the one with its defaults.
+            mask: bool (H, W) to edit inside, in place of the thresholded map, which is
+                `relevance.at(H, W) >= threshold`: one and the same mask, from wherever it comes,
+                gives one and the same edit.
             start: uint8 (H, W, 3), what is noised to `strength` in place of the image that was
                 set, which stays the condition and what is outside the mask (dataset update).
             on_step: called after every step; what it raises ends the edit and nothing is changed.
@@ -244,6 +250,7 @@ class Editor:
         Raises:
             RuntimeError: no image was set.
             ValueError: a value is out of range, or noise, map, mask or start have another shape.
+            FloatingPointError: the networks overflowed.
         """
         guidance = self.backbone.guidance.resolved(text_guidance, image_guidance)
         _check_settings(threshold, guidance, steps, (strength,))
@@ -252,7 +259,6 @@ class Editor:
         start_latents = None if start is None else self._encode_start(start, encoded)
         if mask is not None:
             relevance = threshold = None
-            cells = _cells(mask, encoded)
         else:
             if relevance is None:
                 relevance = self.relevance(instruction)
@@ -261,16 +267,10 @@ class Editor:
             if relevance.extent != encoded.extent:
                 raise BadInput("The relevance map belongs to an image of another size.")
             mask = relevance.at(height, width) >= threshold
-            low = relevance.mask(threshold)
-            cells = np.zeros(encoded.latents.shape[2:], np.bool_)
-            cells[: low.shape[0], : low.shape[1]] = low
-        if not mask.any():
-            return Edit(encoded.image.copy(), mask, relevance, threshold)
         (edited,) = self._edit_inside(
             instruction,
             [encoded],
             [mask],
-            [cells],
             self._noises((seed,), encoded) if noise is None else self._given(noise, encoded),
             start_latents,
             (strength,),
@@ -278,7 +278,8 @@ class Editor:
             steps,
             on_step,
         )
-        return Edit(edited, mask, relevance, threshold)
+        sentence = unchanged(encoded.image, edited, mask, threshold)
+        return Edit(edited, mask, relevance, threshold, sentence)
 
     def edit_images(
         self,
@@ -320,7 +321,6 @@ class Editor:
             instruction,
             encoded,
             masks,
-            [_cells(mask, one) for mask, one in zip(masks, encoded, strict=True)],
             self._noises(seeds, encoded[0]),
             torch.cat([self._encode_start(s, one) for s, one in zip(starts, encoded, strict=True)]),
             strengths,
@@ -334,7 +334,6 @@ class Editor:
         instruction: str,
         encoded: Sequence[_EncodedImage],
         masks: Sequence[NDArray[np.bool_]],
-        cells: Sequence[NDArray[np.bool_]],
         noises: Tensor,
         start: Tensor | None,
         strengths: Sequence[float],
@@ -342,9 +341,12 @@ class Editor:
         steps: int,
         on_step: Callable[[Step], None] | None,
     ) -> list[NDArray[np.uint8]]:
-        """B edited images, uint8 (H, W, 3): denoised in the latents' `cells`, bool (h, w), and put
-        in at the pixels of their masks, bool (H, W). The rest is as in `guided_edit`.
+        """B edited images, uint8 (H, W, 3): denoised in the latents' cells with any pixel of their
+        masks, bool (H, W), and put in at these pixels. The rest is as in `guided_edit`.
         """
+        cells = [_cells(mask, one) for mask, one in zip(masks, encoded, strict=True)]
+        if not any(mask.any() for mask in masks):
+            return [one.image.copy() for one in encoded]
         latents = guided_edit(
             self.backbone,
             torch.cat([one.latents for one in encoded]),

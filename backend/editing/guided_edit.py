@@ -57,7 +57,11 @@ def guided_noise(
     text_guidance: float,
     image_guidance: float,
 ) -> Tensor:
-    """Eq. 1: the guided noise prediction (B, c, h, w), from only the branches that count."""
+    """Eq. 1: the guided noise prediction (B, c, h, w), from only the branches that count.
+
+    Raises:
+        FloatingPointError: as `Backbone.check_numbers`.
+    """
     no_image = torch.zeros_like(image_latents)
     weighted = [
         (text_guidance, (text, image_latents)),
@@ -71,6 +75,7 @@ def guided_noise(
         timestep.repeat(count),
         stack_branches([branch for _, branch in counting]),
     ).unflatten(0, (count, -1))
+    backbone.check_numbers(predictions)
     weights = torch.tensor([weight for weight, _ in counting], device=latents.device)
     return (weights.view(-1, 1, 1, 1, 1) * predictions).sum(dim=0)
 

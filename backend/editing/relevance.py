@@ -86,6 +86,9 @@ def noise_differences(
 
     Returns:
         (N, c, h, w) float32.
+
+    Raises:
+        FloatingPointError: as `Backbone.check_numbers`.
     """
     steps = len(backbone.alphas_cumprod)
     timestep = min(round(noise_level * steps), steps - 1)
@@ -97,6 +100,7 @@ def noise_differences(
     predicted = backbone.predict_noise(noised.repeat(2, 1, 1, 1), timestep, branches)
     with_text, without_text = predicted.chunk(2)
     difference: Tensor = with_text - without_text
+    backbone.check_numbers(difference)
     return difference
 
 

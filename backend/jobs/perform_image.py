@@ -83,8 +83,8 @@ def _edit(editor: Editor, request: EditRequest, on_progress: OnProgress) -> Edit
     )
     applies = None if relevance is None else relevance.applies
     notes = notes_on(editor, request.instruction, applies)
-    if not edit.mask.any():
-        notes = (*notes, "Nothing was edited: no pixel is in the mask. Lower the threshold.")
+    if edit.unchanged is not None:
+        notes = (edit.unchanged, *notes)
     if relevance is None:
         return EditResult(
             image=edit.image,

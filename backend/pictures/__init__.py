@@ -1,5 +1,7 @@
 """Image files that people bring: read in one way everywhere, and written back as they were."""
 
+from backend.pictures.changes import unchanged
+from backend.pictures.masks import read_mask
 from backend.pictures.reading import (
     Picture,
     PictureError,
@@ -13,7 +15,9 @@ __all__ = [
     "Picture",
     "PictureError",
     "asks_for_turning",
+    "read_mask",
     "read_picture",
     "size_of",
+    "unchanged",
     "write_png",
 ]

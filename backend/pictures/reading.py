@@ -1,5 +1,6 @@
 """Reading image files that people bring, whatever they are, and writing edits of them back."""
 
+import logging
 import stat
 import struct
 import warnings
@@ -46,8 +47,9 @@ DAMAGED = (
 )
 """What Pillow's decoders raise about files that are not as they should be."""
 
-# What Pillow warns about (large images, odd metadata) is either refused or of no consequence here.
+# What Pillow warns about (large images, odd metadata) is refused here, or does not matter.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 class PictureError(BadInput):
@@ -92,16 +94,13 @@ class Picture:
         front, mask = Image.fromarray(colours), Image.fromarray(self.alpha)
         return np.asarray(Image.composite(front, behind, mask))
 
-    def edited(self, seen: NDArray[np.uint8], edit: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture with what an edit has changed: its own bytes where `edit` is as `seen`, and
-        its alpha everywhere.
+    def edited(self, seen: NDArray[np.uint8], edit: NDArray[np.uint8]) -> "Picture":
+        """The picture with what an edit has changed: with its own bytes where `edit` is as `seen`,
+        and its alpha everywhere.
 
         Args:
             seen: uint8 (H, W, 3), what `seen` returned.
             edit: uint8 (H, W, 3), what was made of it.
-
-        Returns:
-            uint8 (H, W, 3), or (H, W, 4) where the picture has an alpha, in its own profile.
         """
         changed = (edit != seen).any(axis=2)
         if self.alpha is not None:
@@ -113,9 +112,9 @@ class Picture:
             colours = np.rint(straight.clip(0, 255)).astype(np.uint8)
         if len(colours) and not self.is_srgb and self.profile is not None:
             colours = profiles.from_srgb(colours[None], self.profile)[0]
-        result = self.own.copy()
-        result[changed] = colours
-        return result if self.alpha is None else np.dstack([result, self.alpha])
+        own = self.own.copy()
+        own[changed] = colours
+        return replace(self, own=own)
 
 
 def read_picture(path: Path, longest: int | None = None, upright: bool = True) -> Picture:
@@ -166,13 +165,15 @@ def asks_for_turning(path: Path) -> bool:
         return _orientation(file) != 1
 
 
-def write_png(path: Path, pixels: NDArray[np.uint8], profile: bytes | None) -> None:
-    """Write pixels (H, W, 3 or 4) in the colours of an ICC profile, or in sRGB.
+def write_png(path: Path, picture: Picture) -> None:
+    """Write a picture's own colours, its alpha and its profile.
 
     Raises:
         OSError: it cannot be written.
     """
-    Image.fromarray(pixels).save(path, "PNG", icc_profile=profile)
+    own, alpha = picture.own, picture.alpha
+    pixels = own if alpha is None else np.dstack([own, alpha])
+    Image.fromarray(pixels).save(path, "PNG", icc_profile=picture.profile)
 
 
 @contextmanager

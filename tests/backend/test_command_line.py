@@ -10,6 +10,7 @@ from backend.__main__ import heat_map, main
 from backend.contact_sheet import contact_sheet
 from backend.contact_sheet import main as sheet_main
 from backend.editing import Editor
+from tests.backend.colour_profiles import ADOBE_RGB
 from tests.backend.test_server import running_server
 
 
@@ -79,11 +80,102 @@ def test_given_mask_is_used(picture, tmp_path, tiny_model):
     assert main([*arguments, *out, "--mask", str(tmp_path / "mask.png")]) == 1
 
 
+def edited(tmp_path, model, path, *options, out="out"):
+    """What an edit of a file leaves: the exit code, the PNG as it was written, and the report."""
+    arguments = ["edit", str(path), "make the sphere red", "--steps", "2", "--device", "cpu"]
+    where = ["--out", str(tmp_path / out), "--model", str(model)]
+    code = main([*arguments, *where, *options])
+    with Image.open(tmp_path / out / "edit.png") as file:
+        file.load()
+    return code, file, json.loads((tmp_path / out / "report.json").read_text())
+
+
+def test_a_turned_photo_comes_back_upright(picture, tmp_path, tiny_model):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(picture[1]).save(tmp_path / "turned.png", exif=exif)
+    mask = np.zeros((64, 48), np.uint8)
+    mask[:20] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    options = ["--mask", str(tmp_path / "mask.png")]
+    _, result, report = edited(tmp_path, tiny_model, tmp_path / "turned.png", *options)
+    upright = np.rot90(picture[1], -1)
+    assert (np.asarray(result)[20:] == upright[20:]).all()
+    assert (np.asarray(result)[:20] != upright[:20]).any()
+    assert result.getexif().get(274, 1) == 1
+    assert report["figures"]["outside_is_input"] is True
+
+
+def test_alpha_and_profile_come_back_with_the_edit(picture, tmp_path, tiny_model):
+    alpha = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
+    given = np.dstack([picture[1], alpha])
+    Image.fromarray(given).save(tmp_path / "cut.png", icc_profile=ADOBE_RGB)
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:20] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    options = ["--mask", str(tmp_path / "mask.png")]
+    code, result, report = edited(tmp_path, tiny_model, tmp_path / "cut.png", *options)
+    written = np.asarray(result)
+    assert code == 0
+    assert result.info["icc_profile"] == ADOBE_RGB
+    assert (written[..., 3] == alpha).all()
+    assert (written[20:] == given[20:]).all()
+    assert (written[:20, 1:, :3] != given[:20, 1:, :3]).any()
+    assert report["notes"] == []
+
+
+def test_notes_name_what_was_read_otherwise(picture, tmp_path, tiny_model, capsys):
+    Image.fromarray(picture[1][..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    Image.new("RGBA", (64, 48), (255, 255, 255, 255)).save(tmp_path / "mask.png")
+    options = ["--mask", str(tmp_path / "mask.png"), "--threshold", "0.7"]
+    _, _, report = edited(tmp_path, tiny_model, tmp_path / "deep.png", *options)
+    deep, everything, unused = report["notes"][-3:]
+    assert "16 bits a channel" in deep
+    assert "marks everything" in everything
+    assert "threshold is not used" in unused
+    assert report["settings"]["threshold"] is None
+    assert report["figures"]["threshold"] is None
+    said = capsys.readouterr().out
+    assert all(f"note: {note}\n" in said for note in report["notes"])
+
+
+@pytest.mark.parametrize("why", ["threshold", "empty mask", "transparent", "same"])
+def test_an_edit_that_changes_nothing_says_unchanged_first(
+    picture, tmp_path, tiny_model, capsys, monkeypatch, why
+):
+    path, pixels = picture
+    options = ["--seeds", "2"]
+    if why == "threshold":
+        options = ["--threshold", "1"]
+    elif why == "empty mask":
+        Image.new("L", (64, 48), 90).save(tmp_path / "mask.png")
+        options = ["--mask", str(tmp_path / "mask.png")]
+    elif why == "transparent":
+        Image.fromarray(np.dstack([pixels, 0 * pixels[..., 0]])).save(path)
+        options = ["--threshold", "0"]
+    else:
+        monkeypatch.setattr(Editor, "_decode", lambda self, latents, encoded: encoded.image)
+    code, result, report = edited(tmp_path, tiny_model, path, *options)
+    assert code == 0
+    assert (np.asarray(result)[..., :3] == pixels).all()
+    assert capsys.readouterr().out.startswith("Unchanged: ")
+    assert report["notes"][0].startswith("Unchanged: ")
+    assert not any(note.startswith("Unchanged") for note in report["notes"][1:])
+
+
+def test_a_server_says_unchanged_first_too(picture, tmp_path, tiny_model, capsys):
+    common = ["edit", str(picture[0]), "make the sphere red", "--steps", "2", "--threshold", "1"]
+    with running_server(tiny_model, tmp_path):
+        there = [*common, "--out", str(tmp_path / "there")]
+        assert main([*there, "--server", str(tmp_path / "connection.json")]) == 0
+    assert capsys.readouterr().out.startswith("Unchanged: no pixel reaches the threshold of 1.00")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"image": "nowhere.png"}, "There is no image nowhere.png"),
-        ({"image": __file__}, "cannot be read as an image"),
+        ({"image": __file__}, "is not an image that can be read"),
         ({"instruction": ""}, "length >= 1"),
         ({"--threshold": "1.5"}, "threshold"),
         ({"--steps": "0"}, "steps"),

@@ -210,6 +210,61 @@ def test_empty_mask_returns_the_input(editor):
     assert not edit.mask.any()
 
 
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (37, 61), (200, 150)])
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.6])
+def test_a_thresholded_map_and_the_same_mask_given_make_the_same_edit(
+    editor, monkeypatch, height, width, threshold
+):
+    """One rule: the pixels decide; a cell is denoised where any of its pixels is in the mask."""
+    editor.set_image(random_image(height, width))
+    guided = Spy(editor_module.guided_edit)
+    monkeypatch.setattr(editor_module, "guided_edit", guided)
+    relevance = editor.relevance(INSTRUCTION)
+    mask = relevance.at(height, width) >= threshold
+    by_map = editor.edit(INSTRUCTION, threshold=threshold, relevance=relevance, steps=2)
+    by_mask = editor.edit(INSTRUCTION, mask=mask, steps=2)
+    assert (by_map.mask == mask).all()
+    assert (by_map.image == by_mask.image).all()
+    assert (guided.calls[0][4] == guided.calls[1][4]).all()
+    assert by_map.threshold == threshold
+    assert (by_mask.threshold, by_mask.relevance) == (None, None)
+
+
+def test_an_edit_that_changes_nothing_says_so(editor, monkeypatch):
+    image = random_image(37, 61)
+    editor.set_image(image)
+    none = editor.edit(INSTRUCTION, mask=np.zeros((37, 61), bool))
+    assert none.unchanged == "Unchanged: the mask marks no pixel."
+    assert editor.edit(INSTRUCTION, threshold=0.0, steps=1).unchanged is None
+    monkeypatch.setattr(Editor, "_decode", lambda self, latents, encoded: encoded.image ^ 1)
+    same = editor.edit(INSTRUCTION, threshold=0.0, steps=1)
+    assert same.unchanged.startswith("Unchanged: no pixel of the region differs by more than 3")
+
+
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+@pytest.mark.parametrize("place", ["unet", "vae"])
+def test_values_that_are_no_numbers_are_refused_where_they_arise(editor, monkeypatch, bad, place):
+    """As float16 overflows: never a map or a mask of NaN."""
+    image, other = random_image(64, 64, 1), random_image(64, 64, 2)
+    editor.set_image(image)
+    network = getattr(editor.backbone, place)
+    layer = network.conv_out if place == "unet" else network.quant_conv
+    monkeypatch.setattr(layer.bias, "data", torch.full_like(layer.bias.data, bad))
+    words = "no numbers in torch.float32: choose float32"
+    if place == "vae":
+        with pytest.raises(FloatingPointError, match=words):
+            editor.set_image(other)
+        return
+    with pytest.raises(FloatingPointError, match=words):
+        editor.relevance(INSTRUCTION)
+    with pytest.raises(FloatingPointError, match=words):
+        list(editor.relevance_of_images(INSTRUCTION, [image, other]))
+    steps = []
+    with pytest.raises(FloatingPointError, match=words):
+        editor.edit(INSTRUCTION, mask=np.ones((64, 64), bool), steps=3, on_step=steps.append)
+    assert not steps
+
+
 def test_seed_fixes_the_bytes(editor, tiny_model):
     image = random_image(64, 64)
     other = Editor.from_pretrained(str(tiny_model), device="cpu")

@@ -152,7 +152,7 @@ class Painter:
         light = self.image.max(axis=2, keepdims=True) / 212
         painted = np.where(mask[..., None], BLUE * light, self.image)
         image = np.rint(painted).clip(0, 255).astype(np.uint8)
-        return Edit(image=image, mask=mask, relevance=None, threshold=None)
+        return Edit(image=image, mask=mask, relevance=None, threshold=None, unchanged=None)
 
 
 CONFIG = MeshEditConfig(lit=False, threshold=0.5, rounds=2, border=1.0, margin=4)

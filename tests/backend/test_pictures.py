@@ -1,0 +1,457 @@
+"""Image files as people bring them: one reader, and edits written back as the files were."""
+
+import io
+import os
+import random
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, PngImagePlugin
+
+from backend.pictures import PictureError, read_mask, read_picture, size_of, unchanged, write_png
+from tests.backend.colour_profiles import ADOBE_RGB, DISPLAY_P3, grey_profile, rgb_profile
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # as our own filter, of pytest
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+GREY_16 = np.linspace(0, 65535, 12 * 16).round().astype(np.uint16).reshape(12, 16)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def saved(folder, image, name="picture.png", **options):
+    """A file with an image (or an array) in it."""
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    image.save(folder / name, **options)
+    return folder / name
+
+
+def png(folder, width, height, depth, kind, rows, *chunks):
+    """A PNG written by hand: chunks are (type, data) between header and pixels."""
+
+    def chunk(name, data):
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+    (folder / "by_hand.png").write_bytes(data)
+    return folder / "by_hand.png"
+
+
+def refusal(path, longest=8192):
+    """The one sentence that a file is refused with."""
+    with pytest.raises(PictureError) as refused:
+        read_picture(path, longest)
+    sentence = str(refused.value)
+    assert str(path) in sentence
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+    return sentence
+
+
+# ---------------------------------------------------------------- turns
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
+def test_exif_turns_are_shown_upright(tmp_path, orientation, name):
+    """The stored pixels are the upright ones turned back, so that all come out alike."""
+    shown = Image.new("RGB", (32, 16), (0, 0, 255))
+    shown.paste((255, 0, 0), (0, 0, 8, 8))  # at the top left
+    back = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = shown.transpose(back[orientation]) if orientation > 1 else shown
+    exif = Image.Exif()
+    exif[274] = orientation
+    picture = read_picture(saved(tmp_path, stored, name, exif=exif))
+    assert picture.own.shape == (16, 32, 3)
+    assert np.abs(picture.own.astype(int) - np.asarray(shown)).mean() < 8
+
+
+def test_exif_that_makes_no_sense_is_no_turn(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 99
+    assert (read_picture(saved(tmp_path, COLOURS, exif=exif)).own == COLOURS).all()
+    broken = saved(tmp_path, COLOURS, "broken.png", exif=b"Exif\0\0II*\0nothing of the sort")
+    assert (read_picture(broken).own == COLOURS).all()
+
+
+def test_captures_take_pixels_as_they_are_stored(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    path = saved(tmp_path, COLOURS, exif=exif)
+    assert (read_picture(path, upright=False).own == COLOURS).all()
+    assert size_of(path) == (16, 12)
+
+
+# ---------------------------------------------------------------- kinds of pixels
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "big_endian.tif", "a.pgm"])
+def test_sixteen_bit_grey_is_scaled(tmp_path, name):
+    image = Image.fromarray(GREY_16)
+    if name == "big_endian.tif":
+        image = Image.fromarray(GREY_16.astype(">u2"))
+    picture = read_picture(saved(tmp_path, image, name))
+    assert (picture.own == np.rint(GREY_16 / 257).astype(np.uint8)[..., None]).all()
+    assert "16 bits a channel" in picture.notes[0]
+
+
+def test_sixteen_bit_colours_and_alpha_are_scaled(tmp_path):
+    wide = COLOURS.astype(">u2") * 257
+    rows = b"".join(b"\0" + row.tobytes() for row in wide)
+    picture = read_picture(png(tmp_path, 16, 12, 16, 2, rows))
+    assert (picture.own == COLOURS).all()
+    assert "16 bits a channel" in picture.notes[0]
+    alpha = np.full((12, 16, 1), 128 * 257, ">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in np.concatenate([wide, alpha], axis=2))
+    picture = read_picture(png(tmp_path, 16, 12, 16, 6, rows))
+    assert (picture.own == COLOURS).all()
+    assert (picture.alpha == 128).all()
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_wide_values_are_refused_in_words(tmp_path, dtype):
+    path = saved(tmp_path, np.ones((4, 4), dtype), "a.tif")
+    assert "32-bit or floating-point values" in refusal(path)
+    assert "8-bit PNG" in refusal(path)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
+def test_opaque_modes_keep_their_colours(tmp_path, mode):
+    image = Image.fromarray(COLOURS).convert(mode)
+    name = "a.tif" if mode in ("CMYK", "YCbCr") else "a.png"
+    picture = read_picture(saved(tmp_path, image, name))
+    assert picture.alpha is None
+    assert (picture.own == np.asarray(image.convert("RGB"))).all()
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_alpha_is_kept_and_seen_over_grey(tmp_path, mode):
+    image = Image.fromarray(COLOURS).convert(mode)
+    alpha = np.tile(np.arange(16, dtype=np.uint8) * 17, (12, 1))
+    image.putalpha(Image.fromarray(alpha))
+    picture = read_picture(saved(tmp_path, image))
+    assert (picture.alpha == alpha).all()
+    straight = np.asarray(image.convert("RGBA"))[..., :3]
+    assert (picture.own == straight).all()
+    share = alpha[..., None] / 255
+    assert np.abs(picture.seen() - (straight * share + 128 * (1 - share))).max() <= 1
+
+
+def test_transparency_of_palettes_and_keys_is_alpha(tmp_path):
+    indexed = Image.fromarray(np.arange(4, dtype=np.uint8).reshape(2, 2), "P")
+    indexed.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9])
+    for given, expected in (
+        (b"\0\x80\xff\xff", [[0, 128], [255, 255]]),  # of each entry
+        (2, [[255, 255], [0, 255]]),  # of one entry
+    ):
+        picture = read_picture(saved(tmp_path, indexed, transparency=given))
+        assert picture.alpha.tolist() == expected
+        assert picture.own[0, 1].tolist() == [0, 255, 0]
+    colours = np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8)
+    picture = read_picture(saved(tmp_path, colours, transparency=(4, 5, 6)))
+    assert picture.alpha.tolist() == [[255, 0]]
+    animation = saved(tmp_path, indexed, "a.gif", transparency=1)
+    assert read_picture(animation).alpha.tolist() == [[255, 0], [255, 255]]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_a_transparent_grey_is_alpha_at_every_depth(tmp_path, depth):
+    """A PNG says its transparent grey with its own number of bits."""
+    largest = 2**depth - 1
+    values = [0, largest] if depth < 16 else [255, 256]  # alike in their upper byte, or nearly
+    bits = "".join(f"{value:0{depth}b}" for value in values)
+    row = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+    path = png(tmp_path, 2, 1, depth, 0, b"\0" + row, (b"tRNS", struct.pack(">H", values[1])))
+    assert read_picture(path).alpha.tolist() == [[255, 0]]
+
+
+def test_the_first_frame_is_taken_with_a_note(tmp_path):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    for name in ("a.gif", "a.png", "a.webp", "a.tif"):
+        path = saved(tmp_path, frames[0], name, save_all=True, append_images=frames[1:])
+        picture = read_picture(path)
+        assert picture.own[4, 4].argmax() == 0
+        assert picture.own[4, 4].max() > 240
+        assert picture.notes == (f"{path} has several frames or pages: the first one is taken.",)
+    assert read_picture(saved(tmp_path, frames[0], "one.gif")).notes == ()
+
+
+# ---------------------------------------------------------------- what cannot be used
+
+
+def test_what_is_no_image_is_refused_in_one_sentence(tmp_path):
+    (tmp_path / "empty.png").touch()
+    assert "empty file" in refusal(tmp_path / "empty.png")
+    (tmp_path / "text.jpg").write_text("no image")
+    assert "not an image" in refusal(tmp_path / "text.jpg")
+    assert "a folder" in refusal(tmp_path)
+    assert "does not exist" in refusal(tmp_path / "nowhere.png")
+    assert "does not exist" in refusal(tmp_path / "text.jpg/inside.png")
+    (tmp_path / "broken link.png").symlink_to("nowhere.png")
+    assert "does not exist" in refusal(tmp_path / "broken link.png")
+    (tmp_path / "circle.png").symlink_to("circle.png")
+    refusal(tmp_path / "circle.png")
+    os.mkfifo(tmp_path / "pipe.png")  # opening it would wait for ever
+    assert "no file" in refusal(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to(saved(tmp_path, COLOURS))
+    assert (read_picture(tmp_path / "link.png").own == COLOURS).all()
+
+
+FORMATS = ["png", "jpg", "webp", "tif", "bmp", "gif", "ppm", "tga", "jp2", "avif"]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_truncated_and_damaged_files_are_refused_or_read(tmp_path, suffix, capfd):
+    """Nothing but a picture or a sentence, and no word on the terminal."""
+    smooth = Image.fromarray(COLOURS).resize((64, 48))
+    whole = saved(tmp_path, smooth, f"a.{suffix}").read_bytes()
+    assert read_picture(tmp_path / f"a.{suffix}").own.shape == (48, 64, 3)
+    path = tmp_path / f"damaged.{suffix}"
+    rng = random.Random(suffix)
+    path.write_bytes(whole[: len(whole) // 2])
+    refusal(path)
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(rng.choice([1, 3, 20])):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        path.write_bytes(damaged[: rng.choice([len(damaged), rng.randrange(len(damaged))])])
+        try:
+            read_picture(path, 8192).seen()
+        except PictureError as error:
+            assert str(error).count("\n") == 0  # noqa: PT017
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_damaged_chunk_is_refused(tmp_path):
+    data = bytearray(saved(tmp_path, COLOURS).read_bytes())
+    data[data.index(b"IDAT") + 20] ^= 255
+    (tmp_path / "picture.png").write_bytes(data)
+    assert "is damaged" in refusal(tmp_path / "picture.png")
+
+
+READ_ALONE = """
+import resource, sys
+from pathlib import Path
+from backend.pictures import read_picture
+try:
+    read_picture(Path(sys.argv[1]), 8192)
+except ValueError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def read_alone(path):
+    """The sentence that a process of its own refuses a file with, which says nothing else, and the
+    most memory that it took, in MiB.
+    """
+    command = [sys.executable, "-c", READ_ALONE, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    sentence, peak = done.stdout.splitlines()
+    return sentence, int(peak) / 1024
+
+
+@pytest.mark.parametrize("size", [(20000, 12000), (16000, 10000), (8193, 1), (1, 200_000_000)])
+def test_images_with_too_many_pixels_are_refused_by_their_header(tmp_path, size):
+    sentence, peak = read_alone(png(tmp_path, *size, 8, 2, b""))
+    assert "at most 8192 pixels a side" in sentence
+    assert peak < 200
+
+
+def test_what_pillow_logs_about_a_damaged_file_is_not_shown(tmp_path):
+    path = saved(tmp_path, COLOURS, "a.tif")
+    samples = struct.pack("<HHI", 277, 3, 1)
+    path.write_bytes(path.read_bytes().replace(samples + b"\3\0", samples + b"\3\xc9"))
+    sentence, _ = read_alone(path)
+    assert str(path) in sentence
+
+
+def test_texts_of_megabytes_do_not_keep_a_png_from_being_read(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("workflow", "x" * 80_000_000, zip=True)
+    info.add_itxt("prompt", "y" * 5_000_000, zip=True)
+    path = saved(tmp_path, COLOURS, pnginfo=info)
+    assert (read_picture(path).own == COLOURS).all()
+    after = path.read_bytes().replace(b"IEND", b"zTXt")  # behind the pixels, cut off, bad checksum
+    path.write_bytes(after + b"workflow\0\0" + zlib.compress(bytes(5_000_000)))
+    assert (read_picture(path).own == COLOURS).all()
+
+
+# ---------------------------------------------------------------- colour profiles
+
+
+def as_seen(path):
+    """What a viewer with colour management shows of a file: float (H, W, 3) in sRGB."""
+    with Image.open(path) as file:
+        image = file.convert("RGB") if file.mode in ("RGBA", "P") else file.copy()
+        profile = file.info.get("icc_profile")
+    if profile is None:
+        return np.asarray(image.convert("RGB")).astype(float)
+    opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    return np.asarray(ImageCms.profileToProfile(image, opened, SRGB, outputMode="RGB")).astype(
+        float
+    )
+
+
+@pytest.mark.parametrize("profile", [ADOBE_RGB, DISPLAY_P3, SRGB.tobytes()])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.webp"])
+def test_a_profile_is_converted_for_the_model_and_written_back(tmp_path, profile, name):
+    path = saved(tmp_path, COLOURS, name, icc_profile=profile)
+    picture = read_picture(path)
+    with Image.open(path) as file:
+        stored = np.asarray(file.convert("RGB"))
+    seen = picture.seen()
+    assert np.abs(seen - as_seen(path)).max() <= 1
+    edit = seen.copy()
+    edit[:4] = (200, 40, 60)  # within all of these
+    write_png(tmp_path / "edit.png", picture.edited(seen, edit))
+    with Image.open(tmp_path / "edit.png") as file:
+        assert file.info["icc_profile"] == profile
+        assert (np.asarray(file)[4:] == stored[4:]).all()
+    result = as_seen(tmp_path / "edit.png")
+    assert np.abs(result[:4] - (200, 40, 60)).max() <= 2
+    assert np.abs(result[4:] - as_seen(path)[4:]).max() == 0
+
+
+def test_grey_with_a_profile_and_lab_become_srgb_and_look_the_same(tmp_path):
+    ramp = np.tile(np.arange(0, 256, 16, dtype=np.uint8), (12, 1))
+    grey = saved(tmp_path, ramp, icc_profile=grey_profile(1.0))  # linear: far from sRGB
+    picture = read_picture(grey)
+    assert np.abs(picture.seen() - as_seen(grey)).max() <= 1
+    assert np.abs(picture.seen()[0, 4].astype(int) - 137).max() <= 2  # 64/255, linear, as sRGB
+    assert "sRGB" in picture.notes[0]
+    write_png(tmp_path / "edit.png", picture.edited(picture.seen(), picture.seen()))
+    assert np.abs(as_seen(tmp_path / "edit.png") - as_seen(grey)).max() <= 1
+    lab = ImageCms.profileToProfile(
+        Image.fromarray(COLOURS), SRGB, ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    found = read_picture(saved(tmp_path, lab, "lab.tif"))
+    assert np.abs(found.seen().astype(int) - COLOURS).mean() < 4  # 8 bits of L, a and b are few
+
+
+def test_grey_with_a_profile_for_colours_is_read_by_it(tmp_path):
+    ramp = np.tile(np.arange(0, 256, 16, dtype=np.uint8), (12, 1))
+    path = saved(tmp_path, ramp, icc_profile=rgb_profile(1.0, *_primaries_of_srgb()))
+    assert np.abs(read_picture(path).seen()[0, 4].astype(int) - 137).max() <= 2
+
+
+def _primaries_of_srgb():
+    return (0.64, 0.33), (0.30, 0.60), (0.15, 0.06)
+
+
+@pytest.mark.parametrize("broken", [b"no profile at all", ADOBE_RGB[:200], grey_profile(2.2)])
+def test_a_profile_that_cannot_be_used_is_named_and_left_out(tmp_path, broken):
+    path = saved(tmp_path, COLOURS, icc_profile=broken)
+    picture = read_picture(path)
+    assert (picture.own == COLOURS).all()
+    assert (picture.seen() == COLOURS).all()
+    assert picture.profile is None
+    assert picture.notes == (
+        f"The colour profile of {path} cannot be used: its colours are taken as sRGB.",
+    )
+
+
+def test_a_packed_profile_that_is_broken_or_a_bomb_is_left_out(tmp_path):
+    rows = b"".join(b"\0" + row.tobytes() for row in COLOURS)
+    for packed in (b"nonsense", zlib.compress(bytes(60_000_000)), zlib.compress(ADOBE_RGB)[:-20]):
+        path = png(tmp_path, 16, 12, 8, 2, rows, (b"iCCP", b"name\0\0" + packed))
+        picture = read_picture(path)
+        assert (picture.own == COLOURS).all()
+        assert "colour profile" in picture.notes[0]
+
+
+def test_alpha_and_profile_together_keep_every_byte_that_is_not_edited(tmp_path):
+    alpha = np.tile(np.arange(16, dtype=np.uint8) * 17, (12, 1))
+    path = saved(tmp_path, np.dstack([COLOURS, alpha]), icc_profile=DISPLAY_P3)
+    picture = read_picture(path)
+    seen = picture.seen()
+    edit = seen.copy()
+    edit[6:] = (120, 140, 110)
+    edited = picture.edited(seen, edit)
+    write_png(tmp_path / "edit.png", edited)
+    with Image.open(tmp_path / "edit.png") as file:
+        written = np.asarray(file)
+        assert file.info["icc_profile"] == DISPLAY_P3
+    assert (written[..., 3] == alpha).all()
+    assert (written[:6, :, :3] == COLOURS[:6]).all()
+    assert (written[:, 0, :3] == COLOURS[:, 0]).all()  # cannot be seen
+    opaque = edited.seen()[6:, 4:]
+    assert np.abs(opaque.astype(int) - (120, 140, 110)).max() <= 3
+
+
+# ---------------------------------------------------------------- masks
+
+
+def test_a_mask_is_brightness_times_alpha(tmp_path):
+    white = np.full((12, 16, 4), 255, np.uint8)
+    white[:, :8, 3] = 0
+    mask, notes = read_mask(saved(tmp_path, white), (12, 16))
+    assert mask[:, 8:].all()
+    assert not mask[:, :8].any()
+    assert notes == ()
+    dim = np.full((12, 16, 4), 180, np.uint8)
+    dim[..., 3] = 180  # together 127
+    mask, notes = read_mask(saved(tmp_path, dim), (12, 16))
+    assert not mask.any()
+    assert "marks nothing: its brightest pixel has 127 of 255" in notes[0]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "I;16", "P", "RGB", "LA", "RGBA"])
+def test_masks_of_every_kind(tmp_path, mode):
+    expected = np.zeros((12, 16), bool)
+    expected[3:7, 5:11] = True
+    drawn = Image.fromarray(expected.astype(np.uint8) * 255)
+    if mode == "I;16":
+        drawn = Image.fromarray(expected.astype(np.uint16) * 65535)
+    else:
+        drawn = drawn.convert(mode)
+    mask, _ = read_mask(saved(tmp_path, drawn), (12, 16))
+    assert (mask == expected).all()
+
+
+def test_masks_of_everything_turned_and_of_another_size(tmp_path):
+    mask, notes = read_mask(saved(tmp_path, Image.new("L", (16, 12), 255)), (12, 16))
+    assert mask.all()
+    assert "marks everything" in notes[0]
+    exif = Image.Exif()
+    exif[274] = 6
+    half = np.zeros((16, 12), np.uint8)
+    half[:8] = 255  # the upper half as it is stored: shown, the right one
+    mask, _ = read_mask(saved(tmp_path, half, exif=exif), (12, 16))
+    assert mask[:, 8:].all()
+    assert not mask[:, :8].any()
+    with pytest.raises(PictureError, match="is 16x12, unlike the image, which is 12x16: save it"):
+        read_mask(saved(tmp_path, Image.new("L", (16, 12))), (16, 12))
+    with pytest.raises(PictureError, match="is 8x6, unlike"):
+        read_mask(saved(tmp_path, Image.new("L", (8, 6))), (12, 16))
+
+
+# ---------------------------------------------------------------- edits that did nothing
+
+
+def test_unchanged_is_said_where_nothing_can_be_seen():
+    region = np.ones((12, 16), bool)
+    assert unchanged(COLOURS, COLOURS, ~region, 0.9).startswith("Unchanged: no pixel reaches")
+    assert unchanged(COLOURS, COLOURS, ~region, None).startswith("Unchanged: the mask marks no")
+    assert unchanged(COLOURS, COLOURS ^ 1, region, None).startswith("Unchanged: no pixel of the")
+    other = COLOURS.copy()
+    other[5, 5, 1] ^= 128
+    assert unchanged(COLOURS, other, region, None) is None
+    assert unchanged(other, COLOURS, region, None) is None
