@@ -5,7 +5,7 @@ import traceback
 import bpy
 from bpy.app.handlers import persistent
 
-from . import preferences, results, session
+from . import copies, preferences, results, session
 
 BUSY_SECONDS = 0.05
 IDLE_SECONDS = 0.25
@@ -42,6 +42,7 @@ def _load_post(*_: object) -> None:
 
 @persistent
 def _save_pre(*_: object) -> None:
+    copies.settle_all()
     results.pack_masks()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .link import Arrived, Link
-from .protocol.messages import Cancelled, CaptureState, Failed
+from .protocol.messages import Cancelled, CaptureState, Failed, Welcome
 from .protocol.requests import Request
 from .results import Picture
 
@@ -49,6 +49,8 @@ class Job:
     """Until the request was sent; None after a restart of Blender: the backend has the request."""
     picture: Picture | None = None
     """The render that a relevance map or an edit belongs to."""
+    asked: str = ""
+    """The settings that it was started with, in the words of the kind; saved with the scene."""
     then: tuple[str, ...] = ()
     """Kinds of the jobs that follow when this one ends well."""
     started: float = field(default_factory=time.monotonic)
@@ -60,6 +62,8 @@ class Job:
     """uint8 (h, w, 3): a small look at the result so far."""
     outcome: Arrived | CaptureState | Failed | Cancelled | None = None
     """How it ended, while that is not yet in its scene. A capture ends with being sealed."""
+    server: Welcome | None = None
+    """What the backend said of itself when the result came."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class NewJob:
     subject: str
     preparation: Preparation
     picture: Picture | None = None
+    asked: str = ""
     id: str | None = None
     """None: a new one."""
 

@@ -4,7 +4,7 @@ import hashlib
 
 import bpy
 
-from . import preferences, results, session
+from . import copies, preferences, results, session
 from .capture import CaptureError, capture, viewpoint
 from .jobs import SessionError
 from .picture_jobs import picture_job
@@ -12,10 +12,34 @@ from .results import Picture
 
 
 def refuse(operator: bpy.types.Operator, context: bpy.types.Context, error: Exception) -> set[str]:
-    """Say why something does not work, in the panel and where Blender reports."""
-    session.say(context.scene, str(error))
-    operator.report({"ERROR"}, str(error))
+    """Say why something does not work: in the panel, and where it was not started by the panel's
+    button also where Blender reports.
+    """
+    session.say(context.scene, str(error), refusal=True)
+    if context.region is None or context.region.type != "UI":
+        operator.report({"ERROR"}, str(error))
     return {"CANCELLED"}
+
+
+class ExplainedOperator(bpy.types.Operator):
+    """An operator whose button says why it is greyed."""
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Why it cannot be done now, without a full stop (Blender's tooltip adds it); "" where it
+        can.
+        """
+        if not context.scene.is_editable:
+            return "This scene is linked from another file: make it local first"
+        return ""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Blender asks this before it draws the button."""
+        reason = cls.why_not(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
 
 
 class WYS_OT_connect(bpy.types.Operator):
@@ -36,22 +60,28 @@ class WYS_OT_disconnect(bpy.types.Operator):
     bl_idname = "watch_your_steps.disconnect"
     bl_label = "Disconnect"
 
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only where there is one to leave."""
+        if session.state.link is None:
+            cls.poll_message_set("There is no connection")
+        return session.state.link is not None
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Stop the worker thread."""
         session.disconnect()
         return {"FINISHED"}
 
 
-class JobOperator(bpy.types.Operator):
+class JobOperator(ExplainedOperator):
     """What all operators that start a job have in common."""
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def why_not(cls, context: bpy.types.Context) -> str:
         """Only one job of a scene at a time."""
         if session.job_of(context.scene) is not None:
-            cls.poll_message_set("A job of this scene runs: wait for it, or cancel it")
-            return False
-        return True
+            return "A job of this scene runs: wait for it, or cancel it"
+        return super().why_not(context)
 
 
 class WYS_OT_preview_relevance(JobOperator):
@@ -96,13 +126,16 @@ def _start(context: bpy.types.Context, kind: str, *, new_render: bool) -> None:
         SessionError, CaptureError: one sentence for the panel.
     """
     scene = context.scene
+    copies.settle(scene)
     settings = scene.watch_your_steps
     if not settings.instruction.strip():
         raise SessionError('The instruction is empty: type one, such as "turn the ball red".')
     session.check_connection()
     if new_render:
         png = capture(context.scene, settings.max_side)
-        picture = Picture(hashlib.sha256(png).hexdigest(), png, viewpoint(scene))
+        identity = hashlib.sha256(png).hexdigest()
+        view = viewpoint(scene)
+        picture = Picture(identity, png, view, scene.camera.name, scene.frame_current)
         results.install_pending(scene, picture)
     else:
         image = settings.render_image
@@ -126,16 +159,16 @@ def _check_mask(scene: bpy.types.Scene) -> None:
             )
 
 
-class WYS_OT_cancel(bpy.types.Operator):
+class WYS_OT_cancel(ExplainedOperator):
     """Stop the running job of this scene"""
 
     bl_idname = "watch_your_steps.cancel"
     bl_label = "Cancel"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def why_not(cls, context: bpy.types.Context) -> str:
         """Only while a job runs."""
-        return session.job_of(context.scene) is not None
+        return "" if session.job_of(context.scene) is not None else "No job of this scene runs"
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Ask the backend; the answer comes through the timer."""
@@ -143,7 +176,7 @@ class WYS_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class WYS_OT_use_suggestion(bpy.types.Operator):
+class WYS_OT_use_suggestion(ExplainedOperator):
     """Set the threshold to the value at which this map falls into two parts by itself. From then on it follows the suggestion of every new map, until you move it"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.use_suggestion"
@@ -151,11 +184,14 @@ class WYS_OT_use_suggestion(bpy.types.Operator):
     bl_options = {"UNDO"}
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def why_not(cls, context: bpy.types.Context) -> str:
         """Only where the threshold is somewhere else."""
         settings = context.scene.watch_your_steps
-        has_map = settings.relevance_image is not None and settings.suggested_threshold >= 0
-        return has_map and settings.threshold != settings.suggested_threshold
+        if settings.relevance_image is None or settings.suggested_threshold < 0:
+            return "There is no relevance map yet: press Preview Relevance first"
+        if settings.threshold == settings.suggested_threshold:
+            return "The threshold is at the suggestion already"
+        return super().why_not(context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Move the slider."""
@@ -175,17 +211,19 @@ class WYS_OT_dismiss(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class WYS_OT_look_through_camera(bpy.types.Operator):
+class WYS_OT_look_through_camera(ExplainedOperator):
     """Look through the active camera in this view, where the pictures are shown"""
 
     bl_idname = "watch_your_steps.look_through_camera"
     bl_label = "Look Through Camera"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def why_not(cls, context: bpy.types.Context) -> str:
         """Only in a 3D view of a scene with a camera."""
-        space = context.space_data
-        return context.scene.camera is not None and getattr(space, "type", "") == "VIEW_3D"
+        if context.scene.camera is None:
+            return "The scene has no active camera"
+        in_3d_view = getattr(context.space_data, "type", "") == "VIEW_3D"
+        return "" if in_3d_view else "This is not a 3D view"
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Switch the view."""

@@ -5,11 +5,11 @@ made one by one by the timer.
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from . import film_jobs, scene_jobs, session, texture_edit
+from . import copies, film_jobs, scene_jobs, session, texture_edit
 from .capture import CaptureError
 from .jobs import NewJob, SessionError
 from .mesh_texture import left_alone, with_full_name
-from .operators import JobOperator, refuse
+from .operators import ExplainedOperator, JobOperator, refuse
 from .protocol.messages import DropCapture, UndoSceneEdit
 from .texture_jobs import scene_texture_job, texture_job
 
@@ -19,6 +19,14 @@ SHOWN = (
     ("RELEVANCE", "Relevance", "Show where the instruction applies, from dark to bright"),
 )
 Outcome = set[str]
+
+
+def _no_mesh(context: bpy.types.Context) -> str:
+    """Why the active object has no texture that could be edited, as `why_not` says it."""
+    thing = context.active_object
+    if thing is None:
+        return "There is no active object: click on the mesh whose texture is meant"
+    return "" if thing.type == "MESH" else f'"{thing.name}" is not a mesh'
 
 
 def _native_size(own: int) -> int:
@@ -42,6 +50,11 @@ class WYS_OT_edit_texture(JobOperator):
     bl_idname = "watch_your_steps.edit_texture"
     bl_label = "Edit Texture"
 
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where a mesh is active."""
+        return super().why_not(context) or _no_mesh(context)
+
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Read the mesh, return; views, sending and the result come through the timer."""
         scene = context.scene
@@ -59,7 +72,7 @@ class WYS_OT_edit_texture(JobOperator):
         return {"FINISHED"}
 
 
-class WYS_OT_choose_texture(bpy.types.Operator):
+class WYS_OT_choose_texture(ExplainedOperator):
     """Choose this image to be edited. The others of the object are left alone"""
 
     bl_idname = "watch_your_steps.choose_texture"
@@ -83,15 +96,17 @@ def _edited(context: bpy.types.Context) -> bpy.types.Image | None:
     return texture_edit.texture_of(context.active_object, chosen)
 
 
-class _TextureOperator(bpy.types.Operator):
+class _TextureOperator(ExplainedOperator):
     """What all operators on an edited texture have in common."""
 
     bl_options = {"UNDO"}
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def why_not(cls, context: bpy.types.Context) -> str:
         """Only where the active object has an edited texture."""
-        return _edited(context) is not None
+        if _edited(context) is None:
+            return "The active object has no edited texture"
+        return super().why_not(context)
 
 
 class WYS_OT_show_texture(_TextureOperator):
@@ -136,6 +151,16 @@ class WYS_OT_revert_texture(_TextureOperator):
 class _SceneOperator(JobOperator):
     """What all operators that start a job of the scene in 3D have in common."""
 
+    needs_capture = False
+    """Whether it works on a complete capture."""
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where there is what it needs."""
+        if cls.needs_capture and not context.scene.watch_your_steps.in_3d.sealed:
+            return scene_jobs.NOT_CAPTURED
+        return super().why_not(context)
+
     def job(self, context: bpy.types.Context) -> NewJob:
         """The job to start. Raises SessionError or CaptureError."""
         raise NotImplementedError
@@ -146,6 +171,7 @@ class _SceneOperator(JobOperator):
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Start it, return; everything else comes through the timer."""
+        copies.settle(context.scene)
         try:
             session.check_connection()
             session.submit(context.scene, self.job(context), self.then(context))
@@ -173,9 +199,11 @@ class WYS_OT_resume_capture(_SceneOperator):
     bl_label = "Go On with Capture"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def why_not(cls, context: bpy.types.Context) -> str:
         """Only where one was begun."""
-        return super().poll(context) and scene_jobs.is_interrupted(context.scene)
+        if not scene_jobs.is_interrupted(context.scene):
+            return "No capture of this scene was interrupted"
+        return super().why_not(context)
 
     def job(self, context: bpy.types.Context) -> NewJob:
         """The capture of the same id."""
@@ -187,6 +215,7 @@ class WYS_OT_train_scene(_SceneOperator):
 
     bl_idname = "watch_your_steps.train_scene"
     bl_label = "Train"
+    needs_capture = True
 
     anew: BoolProperty(options={"SKIP_SAVE"})  # type: ignore[valid-type]  # Blender reads it
 
@@ -207,6 +236,7 @@ class WYS_OT_edit_scene(_SceneOperator):
 
     bl_idname = "watch_your_steps.edit_scene"
     bl_label = "Edit in 3D"
+    needs_capture = True
 
     def job(self, context: bpy.types.Context) -> NewJob:
         """Edit, or go on."""
@@ -218,6 +248,7 @@ class WYS_OT_bring_mesh(_SceneOperator):
 
     bl_idname = "watch_your_steps.bring_mesh"
     bl_label = "Bring Mesh"
+    needs_capture = True
 
     def job(self, context: bpy.types.Context) -> NewJob:
         """Make it."""
@@ -230,12 +261,30 @@ class WYS_OT_bring_texture(_SceneOperator):
     bl_idname = "watch_your_steps.bring_texture"
     bl_label = "Bring into Texture"
 
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where there is an edit, and a mesh is active."""
+        if not context.scene.watch_your_steps.in_3d.edit:
+            return "There is no 3D edit yet: press Edit in 3D first"
+        return super().why_not(context) or _no_mesh(context)
+
     def job(self, context: bpy.types.Context) -> NewJob:
         """Render the object from the capture's places, and make it."""
         return scene_texture_job(context, _native_size(context.scene.watch_your_steps.texture.size))
 
 
-class WYS_OT_render_view(_SceneOperator):
+class _FilmOperator(_SceneOperator):
+    """What both operators that render the trained scene have in common."""
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where there is a field."""
+        if not context.scene.watch_your_steps.in_3d.field:
+            return "The scene is not trained yet: press Train first"
+        return super().why_not(context)
+
+
+class WYS_OT_render_view(_FilmOperator):
     """Render the edited scene, or where there is no edit the trained one, as the active camera sees it now, and show it over the camera's view"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.render_view"
@@ -246,7 +295,7 @@ class WYS_OT_render_view(_SceneOperator):
         return film_jobs.view_job(context.scene)
 
 
-class WYS_OT_render_frames(_SceneOperator):
+class WYS_OT_render_frames(_FilmOperator):
     """Render the edited scene by the active camera at every frame of the scene's range, into the scene's output folder"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.render_frames"
@@ -278,7 +327,7 @@ class WYS_OT_all_in_3d(_SceneOperator):
         return scene_jobs.ALL_STEPS[1 if context.scene.watch_your_steps.in_3d.sealed else 0 :]
 
 
-class WYS_OT_choose_scene_edit(bpy.types.Operator):
+class WYS_OT_choose_scene_edit(ExplainedOperator):
     """Bring Mesh brings this edit, and the next edit can be stacked on it"""
 
     bl_idname = "watch_your_steps.choose_scene_edit"
@@ -293,19 +342,29 @@ class WYS_OT_choose_scene_edit(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class WYS_OT_undo_scene_edit(bpy.types.Operator):
+class WYS_OT_undo_scene_edit(ExplainedOperator):
     """Delete this edit at the backend; meshes that were brought of it stay"""
 
     bl_idname = "watch_your_steps.undo_scene_edit"
     bl_label = "Undo 3D Edit"
 
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only an edit of the scene's own."""
+        if context.scene.watch_your_steps.in_3d.borrowed:
+            return f"{scene_jobs.BORROWED}, and so do its edits: delete them there"
+        return super().why_not(context)
+
     name: StringProperty()  # type: ignore[valid-type]  # Blender reads the annotation
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Ask the backend; the answer comes through the timer."""
+        copies.settle(context.scene)
         in_3d = context.scene.watch_your_steps.in_3d
         name = self.name or in_3d.edit
         try:
+            if in_3d.borrowed:
+                raise SessionError(f"{self.why_not(context)}.")
             if not name:
                 raise SessionError("There is no edit to undo.")
             session.tell(UndoSceneEdit(capture=in_3d.capture, edit=name))
@@ -314,17 +373,20 @@ class WYS_OT_undo_scene_edit(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class WYS_OT_drop_capture(bpy.types.Operator):
-    """Delete this scene's capture at the backend, with its field and all its edits. Meshes that were brought stay"""  # noqa: E501  # a tooltip
+class WYS_OT_drop_capture(ExplainedOperator):
+    """Delete this scene's capture at the backend, with its field and all its edits. Meshes that were brought stay. A capture that belongs to another scene, of which this one is a copy, is only taken out of this scene"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.drop_capture"
     bl_label = "Delete Capture"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def why_not(cls, context: bpy.types.Context) -> str:
         """Only where there is one, and no job uses it."""
-        has_one = bool(context.scene.watch_your_steps.in_3d.capture)
-        return has_one and session.job_of(context.scene) is None
+        if not context.scene.watch_your_steps.in_3d.capture:
+            return scene_jobs.NOT_CAPTURED
+        if session.job_of(context.scene) is not None:
+            return "A job of this scene runs: wait for it, or cancel it"
+        return super().why_not(context)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
         """Ask the artist first."""
@@ -332,8 +394,14 @@ class WYS_OT_drop_capture(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Ask the backend; the answer comes through the timer."""
+        copies.settle(context.scene)
+        in_3d = context.scene.watch_your_steps.in_3d
+        if in_3d.borrowed or not in_3d.capture:  # a copy has left an unfinished one to its original
+            in_3d.forget_capture()
+            session.say(context.scene, f"{scene_jobs.BORROWED}: only this scene has forgotten it.")
+            return {"FINISHED"}
         try:
-            session.tell(DropCapture(capture=context.scene.watch_your_steps.in_3d.capture))
+            session.tell(DropCapture(capture=in_3d.capture))
         except SessionError as error:
             return refuse(self, context, error)
         return {"FINISHED"}

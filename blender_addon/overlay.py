@@ -11,7 +11,7 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 from numpy.typing import NDArray
 
-from . import pictures, session
+from . import edits, pictures, session
 from .frame import Frame, camera_frame
 from .kinds import KINDS
 
@@ -148,7 +148,9 @@ class Overlay:
             alone = gpu.texture.from_image(settings.scene_image)
             self._draw(frame, VIEWS["EDIT"], (alone, alone, alone), settings, line=ui_scale)
             return
-        rendered = gpu.texture.from_image(settings.render_image)
+        of_edit = settings.view in ("EDIT", "COMPARE")
+        render = edits.render_of_shown(settings) if of_edit else settings.render_image
+        rendered = gpu.texture.from_image(render)
         edited = gpu.texture.from_image(settings.edit_image) if settings.edit_image else rendered
         relevance = rendered
         if settings.relevance_image is not None:

@@ -9,6 +9,7 @@ from .jobs import Job
 from .kinds import KINDS
 from .link import LinkState
 from .overlay import NEEDED
+from .picture_jobs import UNCHANGED
 from .results import VIEWPOINT
 
 PROMPT_ADVICE = "Edit works all the same, but at a guess."
@@ -33,6 +34,10 @@ class WYS_PT_main(SidebarPanel, bpy.types.Panel):
         layout = self.layout
         settings = context.scene.watch_your_steps
         job = session.job_of(context.scene)
+        message = _message(context)
+        unchanged = message.startswith(UNCHANGED)
+        if unchanged:
+            _draw_message(layout, context, message)
         _draw_connection(layout, context)
 
         column = layout.column(align=True)
@@ -57,6 +62,8 @@ class WYS_PT_main(SidebarPanel, bpy.types.Panel):
         row.operator("watch_your_steps.edit", icon="BRUSH_DATA")
         if job is not None and KINDS[job.kind].over_camera:
             _draw_job(layout, job)
+        if message and not unchanged:
+            _draw_message(layout, context, message)
         _draw_hints(layout, context, settings)
 
 
@@ -74,7 +81,8 @@ def _draw_connection(layout: bpy.types.UILayout, context: bpy.types.Context) -> 
 
 def _draw_job(layout: bpy.types.UILayout, job: Job) -> None:
     row = layout.row(align=True)
-    row.progress(factor=job.fraction, text=f"{job.stage.capitalize()}  {job.fraction:.0%}")
+    share = f"  {job.fraction:.0%}" if job.fraction else ""
+    row.progress(factor=job.fraction, text=f"{job.stage[:1].upper()}{job.stage[1:]}{share}")
     row.operator("watch_your_steps.cancel", text="", icon="CANCEL")
 
 
@@ -89,15 +97,27 @@ def _draw_prompt_check(
     words.paragraph(box, context, PROMPT_ADVICE, icon="INFO", inset=24)
 
 
+def _message(context: bpy.types.Context) -> str:
+    """What is to be said, without what the panel says in another place already."""
+    message = session.message_of(context.scene)
+    if message == session.state.status.text:
+        return ""
+    settings = context.scene.watch_your_steps
+    if settings.prompt_check and results.is_current(context.scene):
+        message = message.replace(settings.prompt_check, "")
+    return message.strip()
+
+
+def _draw_message(layout: bpy.types.UILayout, context: bpy.types.Context, message: str) -> None:
+    row = layout.box().row()
+    words.paragraph(row.column(), context, message, icon="ERROR", inset=24)
+    row.operator("watch_your_steps.dismiss", text="", icon="X", emboss=False)
+
+
 def _draw_hints(
     layout: bpy.types.UILayout, context: bpy.types.Context, settings: bpy.types.PropertyGroup
 ) -> None:
-    """What went wrong, and what the artist should know."""
-    message = session.message_of(context.scene)
-    if message and message not in (session.state.status.text, settings.prompt_check):
-        row = layout.box().row()
-        words.paragraph(row.column(), context, message, icon="ERROR", inset=24)
-        row.operator("watch_your_steps.dismiss", text="", icon="X", emboss=False)
+    """What the artist should know."""
     for job in session.waiting_elsewhere():
         name = bpy.path.basename(job.file) or "a file that was never saved"
         text = f'A result for the scene "{job.scene_name}" waits until {name} is opened again.'
@@ -127,6 +147,7 @@ class WYS_PT_view(SidebarPanel, bpy.types.Panel):
 
     bl_parent_id = "WYS_PT_main"
     bl_label = "Show in Camera View"
+    bl_order = 0
 
     def draw_header(self, context: bpy.types.Context) -> None:
         """The switch that hides the pictures."""
@@ -150,8 +171,6 @@ class WYS_PT_view(SidebarPanel, bpy.types.Panel):
         if settings.view == "COMPARE":
             layout.prop(settings, "split", slider=True)
         layout.prop(settings, "opacity", slider=True)
-        if settings.edit_image is not None:
-            layout.template_ID(settings, "edit_image")
 
 
 class WYS_PT_edit(SidebarPanel, bpy.types.Panel):
@@ -159,6 +178,7 @@ class WYS_PT_edit(SidebarPanel, bpy.types.Panel):
 
     bl_parent_id = "WYS_PT_main"
     bl_label = "Edit Settings"
+    bl_order = 2
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -178,6 +198,7 @@ class WYS_PT_relevance(SidebarPanel, bpy.types.Panel):
 
     bl_parent_id = "WYS_PT_main"
     bl_label = "Preview Settings"
+    bl_order = 3
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:

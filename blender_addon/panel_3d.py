@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import pictures, session, texture_edit, thumbnails, words
+from . import pictures, scene_jobs, session, texture_edit, thumbnails, words
 from .jobs import Job
 from .operators_3d import SHOWN
 from .panel import SidebarPanel, WYS_PT_main
@@ -22,6 +22,7 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
 
     bl_parent_id = WYS_PT_main.bl_idname
     bl_label = "Texture"
+    bl_order = 4
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
@@ -35,8 +36,6 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
         row = layout.row()
         if thing is None or thing.type != "MESH":
             row.label(text="Click on a mesh with a texture", icon="INFO")
-            row = layout.row()
-            row.enabled = False
         else:
             row.label(text=thing.name, icon="MESH_DATA")
             _draw_images(layout, context, thing)
@@ -105,6 +104,7 @@ class WYS_PT_scene_in_3d(SidebarPanel, bpy.types.Panel):
 
     bl_parent_id = WYS_PT_main.bl_idname
     bl_label = "Scene in 3D"
+    bl_order = 5
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
@@ -146,6 +146,8 @@ def _draw_capture(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     _draw_job(box, context, {"capture"})
     if in_3d.sealed:
         box.label(text=f"{in_3d.views_planned} views are at the backend.")
+        if in_3d.borrowed:
+            words.paragraph(box, context, f"{scene_jobs.BORROWED}.", icon="INFO", inset=24)
     elif begun:
         box.label(text=f"{in_3d.views_sent} of {in_3d.views_planned} views were sent.")
 
@@ -162,7 +164,6 @@ def _draw_training(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     box.row().prop(in_3d, "preset", expand=True)
     box.prop(in_3d, "train_iterations")
     row = box.row(align=True)
-    row.enabled = in_3d.sealed
     row.operator("watch_your_steps.train_scene", icon="RENDER_ANIMATION")
     if in_3d.field:
         row.operator("watch_your_steps.train_scene", text="", icon="FILE_REFRESH").anew = True
@@ -184,9 +185,7 @@ def _draw_edit(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
         box.label(text=f"Suggested threshold: {SUGGESTED}", icon="INFO")
     if in_3d.edit:
         box.prop(in_3d, "stack")
-    row = box.row()
-    row.enabled = in_3d.sealed
-    row.operator("watch_your_steps.edit_scene", icon="BRUSH_DATA")
+    box.operator("watch_your_steps.edit_scene", icon="BRUSH_DATA")
     _draw_job(box, context, {"edit_scene"})
     known = session.scene_state(context.scene)
     for edit in known.edits if known is not None else ():
@@ -214,15 +213,12 @@ def _draw_mesh(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     column = box.column(align=True)
     column.prop(in_3d, "faces")
     column.prop(in_3d, "texture_size")
-    row = box.row()
-    row.enabled = in_3d.sealed
-    row.operator("watch_your_steps.bring_mesh", icon="MESH_MONKEY")
+    box.operator("watch_your_steps.bring_mesh", icon="MESH_MONKEY")
     _draw_job(box, context, {"mesh"})
     thing = context.active_object
-    row = box.row()
-    row.enabled = bool(in_3d.edit) and thing is not None and thing.type == "MESH"
-    text = f"Bring into {thing.name}'s Texture" if row.enabled else "Bring into Its Own Texture"
-    row.operator("watch_your_steps.bring_texture", text=text, icon="TEXTURE")
+    ready = bool(in_3d.edit) and thing is not None and thing.type == "MESH"
+    text = f"Bring into {thing.name}'s Texture" if ready else "Bring into Its Own Texture"
+    box.operator("watch_your_steps.bring_texture", text=text, icon="TEXTURE")
     _draw_job(box, context, {"scene_texture"})
     brought = collection_of(context.scene)
     if brought is not None and brought.objects:
@@ -238,7 +234,6 @@ def _draw_film(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     _draw_title(box, "5  Look Through the Camera", False)
     box.prop(settings, "max_side")
     row = box.row(align=True)
-    row.enabled = bool(in_3d.field)
     row.operator("watch_your_steps.render_view", icon="RENDER_STILL")
     row.operator("watch_your_steps.render_frames", icon="RENDER_ANIMATION")
     _draw_job(box, context, {"scene_render"})

@@ -6,13 +6,15 @@ from typing import Any
 
 import bpy
 
-from . import pictures, results
+from . import edits, pictures, results
 from .jobs import Job, Kind, NewJob, Sending, SessionError
 from .link import Arrived
 from .protocol.messages import CaptureState
 from .protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult, Request
 from .results import Picture
 
+UNCHANGED = "Unchanged"
+"""A note that begins so says that an edit changed nothing that can be seen."""
 REQUESTS: dict[str, type[RelevanceRequest | EditRequest]] = {
     "relevance": RelevanceRequest,
     "edit": EditRequest,
@@ -25,7 +27,8 @@ def picture_job(scene: bpy.types.Scene, picture: Picture, kind: str) -> NewJob:
     """
     make = partial(_request, kind, _parameters(scene, kind))
     instruction = scene.watch_your_steps.instruction
-    return NewJob(kind, instruction, picture.identity, Sending(make), picture)
+    asked = edits.asked(scene) if kind == "edit" else ""
+    return NewJob(kind, instruction, picture.identity, Sending(make), picture, asked)
 
 
 def _request(kind: str, parameters: dict[str, Any], scene: bpy.types.Scene) -> Request:
@@ -76,11 +79,12 @@ def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) 
             result.suggested_threshold,
         )
         unseen = result.applies is False
-        settings.prompt_check = " ".join(result.notes) if unseen else ""
+        about_prompt = [note for note in result.notes if not note.startswith(UNCHANGED)]
+        settings.prompt_check = " ".join(about_prompt) if unseen else ""
         settings.view = "RELEVANCE"
     if isinstance(result, EditResult):
-        results.install_edit(scene, result.image, arrived.files["image"], job.instruction)
-        settings.view = "EDIT"
+        png = arrived.files["image"]
+        edits.keep(scene, job.instruction, result, png, job.asked, job.server)
 
 
 def what_it_cost(job: Job) -> str:

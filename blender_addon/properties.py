@@ -6,6 +6,7 @@
 import bpy
 from bpy.props import (
     BoolProperty,
+    CollectionProperty,
     EnumProperty,
     FloatProperty,
     IntProperty,
@@ -13,8 +14,9 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import results
-from .properties_3d import CLASSES, ImageSettings, SceneIn3D, TextureSettings
+from . import edits, properties_3d, properties_edits, results
+from .properties_3d import ImageSettings, SceneIn3D, TextureSettings
+from .properties_edits import KeptEdit
 from .protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS
 
 NORMALISATIONS = (
@@ -57,6 +59,11 @@ def _threshold_moved(changed: "SceneSettings", _: bpy.types.Context) -> None:
 def _normalisation_changed(changed: "SceneSettings", _: bpy.types.Context) -> None:
     """A threshold for maps of the other kind means nothing for the next one."""
     changed.threshold_of = ""
+
+
+def _edit_chosen(changed: "SceneSettings", _: bpy.types.Context) -> None:
+    """Blender calls this when an edit is clicked on in the list."""
+    edits.show(changed.id_data)
 
 
 class SceneSettings(bpy.types.PropertyGroup):
@@ -216,6 +223,13 @@ class SceneSettings(bpy.types.PropertyGroup):
         description="What the model says where it does not see where the instruction applies"
     )
     edit_of: StringProperty(description="Instruction that the edit belongs to")
+    edits: CollectionProperty(type=KeptEdit, description="All edits, the latest first")
+    edit_index: IntProperty(
+        name="Edit", description="The edit that is shown and restored", update=_edit_chosen
+    )
+    owner: StringProperty(
+        description="Mark of the scene that all this was written for; of a copy it is another one"
+    )
 
     pending_image: PointerProperty(name="Sent Render", type=bpy.types.Image)
     job: StringProperty(description="Id of the job that runs for this scene, to attach to it again")
@@ -223,6 +237,7 @@ class SceneSettings(bpy.types.PropertyGroup):
     job_subject: StringProperty(description="What the job's result belongs to, as its kind says")
     job_instruction: StringProperty(description="The job's instruction")
     job_then: StringProperty(description="Kinds of the jobs that follow it")
+    job_asked: StringProperty(description="The settings that the job was started with, as JSON")
     job_object: PointerProperty(name="Painted Object", type=bpy.types.Object)
     job_image: PointerProperty(name="Painted Texture", type=bpy.types.Image)
 
@@ -236,9 +251,12 @@ class SceneSettings(bpy.types.PropertyGroup):
         return {"text_guidance": self.text_guidance, "image_guidance": self.image_guidance}
 
 
+CLASSES = (*properties_3d.CLASSES, *properties_edits.CLASSES, SceneSettings)
+
+
 def register() -> None:
     """Give every scene the settings, and every image what it knows of its edits."""
-    for cls in (*CLASSES, SceneSettings):
+    for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.watch_your_steps = PointerProperty(type=SceneSettings)
     bpy.types.Image.watch_your_steps = PointerProperty(type=ImageSettings)
@@ -248,5 +266,5 @@ def unregister() -> None:
     """Take the settings off again; what is saved in files stays there."""
     del bpy.types.Image.watch_your_steps
     del bpy.types.Scene.watch_your_steps
-    for cls in reversed((*CLASSES, SceneSettings)):
+    for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

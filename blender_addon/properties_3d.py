@@ -185,6 +185,9 @@ class SceneIn3D(bpy.types.PropertyGroup):
     views_planned: IntProperty(description="How many views the capture has")
     views_sent: IntProperty(description="How many of them the backend has")
     sealed: BoolProperty(description="Whether the capture is complete")
+    borrowed: BoolProperty(
+        description="Whether the capture belongs to the scene that this one was copied from"
+    )
     field: StringProperty(description="What the backend said of the trained field")
     edit: StringProperty(description="The last edit's name at the backend")
     edit_of: StringProperty(description="The last edit's instruction")
@@ -194,6 +197,28 @@ class SceneIn3D(bpy.types.PropertyGroup):
         description="One row a view: before, after, relevance",
         type=bpy.types.Image,
     )
+
+    borrowed_collection: PointerProperty(
+        name="Results of Another Scene",
+        description="What was brought into the scene that this one was copied from",
+        type=bpy.types.Collection,
+    )
+
+    def forget_capture(self) -> None:
+        """Take a capture, and what the backend has made of it, out of the settings."""
+        for name in (
+            "capture",
+            "plan",
+            "views_planned",
+            "views_sent",
+            "sealed",
+            "borrowed",
+            "field",
+            "edit",
+            "edit_of",
+            "film",
+        ):
+            self.property_unset(name)
 
 
 CLASSES = (ImageSettings, TextureSettings, SceneIn3D)

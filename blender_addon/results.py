@@ -2,20 +2,24 @@
 
 A new picture is always a new data-block, never new pixels in an old one, so that undo brings the
 old picture back. Render, relevance and mask take their predecessor's name and place (also in Image
-Editors and materials) and the predecessor goes. An edit leaves the earlier edits alone: they stay
-in the file as long as something uses them, as any image does in Blender.
+Editors and materials) and the predecessor goes, unless an edit that is kept was made of it (edits).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from . import pictures
+from . import copies, pictures
 
 VIEWPOINT = "watch_your_steps_viewpoint"
 """Custom property of a render's Image data-block."""
+CAMERA, FRAME = "watch_your_steps_camera", "watch_your_steps_frame"
+"""The same: what it was taken by, in words for people."""
+KEPT_PICTURES = ("image", "render", "relevance")
+"""What an edit that is kept points to."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,10 @@ class Picture:
     """Its file, 8-bit RGB."""
     viewpoint: tuple[float, ...]
     """Where it was taken from (capture.viewpoint)."""
+    camera: str = ""
+    """Name of the camera that took it."""
+    frame: int = 0
+    """Of the scene."""
 
 
 def install_pending(scene: bpy.types.Scene, picture: Picture) -> None:
@@ -45,9 +53,10 @@ def drop_pending(scene: bpy.types.Scene) -> None:
 
 
 def install_picture(scene: bpy.types.Scene, picture: Picture) -> None:
-    """Make `picture` the render that the scene shows. An edit of another render is put aside; its
-    relevance and mask are about to be replaced by the result that came with `picture`.
+    """Make `picture` the render that the scene shows. Its relevance and mask are about to be
+    replaced by the result that came with `picture`; the shown edit stays, with its own render.
     """
+    copies.settle(scene)
     settings = scene.watch_your_steps
     if settings.picture == picture.identity and settings.render_image is not None:
         drop_pending(scene)
@@ -58,8 +67,19 @@ def install_picture(scene: bpy.types.Scene, picture: Picture) -> None:
         image = _render(scene, picture)
     _replace(scene, "render_image", image)
     settings.picture = picture.identity
-    settings.edit_image = None
-    settings.edit_of = ""
+
+
+def put_back(scene: bpy.types.Scene, kept: bpy.types.PropertyGroup) -> None:
+    """Show the render and the relevance map again that an edit was made of, at its threshold."""
+    settings = scene.watch_your_steps
+    copies.settle(scene)
+    _replace(scene, "render_image", kept.render)
+    _replace(scene, "relevance_image", kept.relevance)
+    settings.picture, settings.relevance_of = kept.picture, kept.instruction
+    settings.relevance_by = kept.normalisation or settings.normalisation
+    settings.suggested_threshold = kept.suggested_threshold
+    settings.prompt_check = kept.prompt_check
+    settings.threshold = kept.threshold  # refreshes the mask
 
 
 def install_relevance(
@@ -73,6 +93,7 @@ def install_relevance(
     """Show a relevance map, float32 (H, W) in 0..1, and its mask: at the map's own suggestion, or
     where the artist has put the threshold for this instruction.
     """
+    copies.settle(scene)
     settings = scene.watch_your_steps
     image = pictures.new_packed_image(f"{scene.name} relevance", exr, relevance)
     _replace(scene, "relevance_image", image)
@@ -102,15 +123,6 @@ def is_current(scene: bpy.types.Scene) -> bool:
     )
 
 
-def install_edit(
-    scene: bpy.types.Scene, edit: NDArray[np.uint8], png: bytes, instruction: str
-) -> None:
-    """Show an edited picture, uint8 (H, W, 3)."""
-    settings = scene.watch_your_steps
-    settings.edit_image = pictures.new_packed_image(f"{scene.name} edit", png, edit)
-    settings.edit_of = instruction
-
-
 def mask(scene: bpy.types.Scene) -> NDArray[np.bool_] | None:
     """The mask at the scene's threshold, bool (H, W): the very one that the backend uses, or None
     where there is no relevance map.
@@ -127,6 +139,7 @@ def refresh_mask(scene: bpy.types.Scene) -> None:
 
     The only picture that is rewritten in place: at every step of the threshold's slider.
     """
+    copies.settle_all()  # a copy that has no mask of its own yet would see this one change
     settings = scene.watch_your_steps
     values = mask(scene)
     if values is None:
@@ -141,7 +154,7 @@ def refresh_mask(scene: bpy.types.Scene) -> None:
 
 def pack_masks() -> None:
     """Put the masks' present pixels into the file that is about to be saved."""
-    for scene in bpy.data.scenes:
+    for scene in copies.editable():
         image = scene.watch_your_steps.mask_image
         if image is not None and image.is_dirty:
             image.pack()
@@ -150,6 +163,7 @@ def pack_masks() -> None:
 def _render(scene: bpy.types.Scene, picture: Picture) -> bpy.types.Image:
     image = pictures.new_packed_image(f"{scene.name} render", picture.png)
     image[VIEWPOINT] = picture.viewpoint
+    image[CAMERA], image[FRAME] = picture.camera, picture.frame
     return image
 
 
@@ -157,16 +171,38 @@ def picture_of(image: bpy.types.Image, identity: str) -> Picture | None:
     """The render in an Image data-block, or None where the artist has unpacked or replaced it."""
     if image.packed_file is None or VIEWPOINT not in image:
         return None
-    return Picture(identity, image.packed_file.data, tuple(image[VIEWPOINT]))
+    return Picture(identity, image.packed_file.data, tuple(image[VIEWPOINT]), *taken_by(image))
+
+
+def taken_by(render: bpy.types.Image) -> tuple[str, int]:
+    """The name of the camera that took a render, "" where it is not known, and the frame."""
+    return render.get(CAMERA, ""), render.get(FRAME, 0)
 
 
 def _replace(scene: bpy.types.Scene, name: str, image: bpy.types.Image) -> None:
-    """Point a setting to a new image, which takes over the old one's users and its name."""
+    """Point a setting to an image, which takes over the present one's users and its name; but not
+    the edits that are kept, of which the present one goes on being a part.
+    """
+    copies.settle_all()  # a copy that has no pictures of its own yet would be a user, too
     settings = scene.watch_your_steps
     old = getattr(settings, name)
-    if old is not None:
-        title = old.name
+    if old is not None and old != image:
+        title, kept = old.name, list(_kept(old))
         old.user_remap(image)  # the setting itself among them
-        bpy.data.images.remove(old)
+        for entry, field in kept:
+            setattr(entry, field, old)
+        if kept:
+            old.name = f"{title} (earlier)"
+        else:
+            bpy.data.images.remove(old)
         image.name = title
     setattr(settings, name, image)
+
+
+def _kept(image: bpy.types.Image) -> Iterator[tuple[bpy.types.PropertyGroup, str]]:
+    """The places in the kept edits of all scenes that point to an image."""
+    for scene in copies.editable():
+        for entry in scene.watch_your_steps.edits:
+            for field in KEPT_PICTURES:
+                if getattr(entry, field) == image:
+                    yield entry, field

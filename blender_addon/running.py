@@ -9,12 +9,22 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from . import results
+from . import copies, results
 from .jobs import Job
 from .link import Link, LinkState, LinkStatus
 from .protocol.messages import SceneState
 
 OFF = LinkStatus(LinkState.CLOSED)
+
+
+@dataclass(frozen=True)
+class Message:
+    """A sentence in a scene's panel."""
+
+    sentence: str
+    asked: tuple[object, ...] | None = None
+    """What the scene asked for when it was said (`_asked`): once it asks for something else, the
+    sentence goes. None: it stays until something else is said, or it is dismissed."""
 
 
 @dataclass
@@ -26,8 +36,8 @@ class State:
     jobs: dict[str, Job] = field(default_factory=dict)
     scenes: dict[str, SceneState] = field(default_factory=dict)
     """What the backend has made of captures, by their ids, as it said last."""
-    messages: dict[int, str] = field(default_factory=dict)
-    """The sentence in the panel, by Scene.session_uid."""
+    messages: dict[int, Message] = field(default_factory=dict)
+    """What is said in the panel, by Scene.session_uid."""
     last_edit: str = ""
     """What the last edit cost, in words."""
     undo_steps: list[str] = field(default_factory=list)
@@ -66,19 +76,20 @@ def waiting_elsewhere() -> list[Job]:
 def find_scene(job: Job) -> bpy.types.Scene | None:
     """The scene that a job belongs to, or None while its file is not open.
 
-    The scene that names the job, or the very scene that started it (an undo may have taken the
-    name away), or after opening the file anew the scene of that name if no other job is its own.
+    The very scene that started it (an undo may have taken the job's name away from it), or after
+    opening the file anew the scene that names the job, or the scene of that name if no other job
+    is its own.
     """
-    scenes = bpy.data.scenes
-    for scene in scenes:
-        if scene.watch_your_steps.job == job.id:
-            return scene
+    scenes = copies.editable()
     for scene in scenes:
         if scene.session_uid == job.scene_uid:
             return scene
+    for scene in scenes:
+        if scene.watch_your_steps.job == job.id:
+            return scene
     if job.file and job.file == bpy.data.filepath:
-        scene = scenes.get(job.scene_name)
-        if scene is not None and scene.watch_your_steps.job not in state.jobs:
+        scene = bpy.data.scenes.get(job.scene_name)
+        if scene in scenes and scene.watch_your_steps.job not in state.jobs:
             return scene
     return None
 
@@ -91,6 +102,7 @@ def write_job(scene: bpy.types.Scene, job: Job | None) -> None:
     settings.job_subject = job.subject if job else ""
     settings.job_instruction = job.instruction if job else ""
     settings.job_then = " ".join(job.then) if job else ""
+    settings.job_asked = job.asked if job else ""
     if job is None:
         settings.job_object = settings.job_image = None
     picture = job.picture if job else None
@@ -100,12 +112,39 @@ def write_job(scene: bpy.types.Scene, job: Job | None) -> None:
         results.install_pending(scene, picture)
 
 
-def say(scene: bpy.types.Scene, sentence: str) -> None:
-    """Put a sentence into the scene's panel; "" takes it away."""
-    state.messages[scene.session_uid] = sentence
+def say(scene: bpy.types.Scene, sentence: str, refusal: bool = False) -> None:
+    """Put a sentence into the scene's panel; "" takes it away.
+
+    Args:
+        scene: whose panel.
+        sentence: for the artist.
+        refusal: whether it says why what was asked for cannot be done; then it goes by itself as
+            soon as something else is asked for.
+    """
+    state.messages[scene.session_uid] = Message(sentence, _asked(scene) if refusal else None)
     state.changed = True
 
 
 def message_of(scene: bpy.types.Scene) -> str:
     """The sentence in the scene's panel, or ""."""
-    return state.messages.get(scene.session_uid, "")
+    message = state.messages.get(scene.session_uid)
+    if message is None or message.asked not in (None, _asked(scene)):
+        return ""
+    return message.sentence
+
+
+def _asked(scene: bpy.types.Scene) -> tuple[object, ...]:
+    """What a refusal may be about."""
+    settings, camera = scene.watch_your_steps, scene.camera
+    in_3d = ("cameras", "views", "size", "capture", "edit")
+    return (
+        settings.instruction.strip(),
+        *(getattr(settings, name) for name in ("threshold", "max_side", "normalisation")),
+        *(getattr(settings.texture, name) for name in ("views", "size")),
+        *(getattr(settings.in_3d, name) for name in in_3d),
+        (camera.name, camera.type, camera.data and camera.data.name) if camera else None,
+        (scene.frame_start, scene.frame_end, scene.frame_step, scene.render.filepath),
+        len(scene.objects),
+        bpy.data.filepath,
+        state.status.state,
+    )

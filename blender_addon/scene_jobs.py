@@ -24,6 +24,8 @@ from .scene_mesh import install_mesh
 from .upload import Upload
 
 SLUG_LENGTH = 40
+NOT_CAPTURED = "The scene is not captured yet: press Capture first"
+BORROWED = "The capture belongs to the scene that this one was copied from"
 
 
 # ---------------------------------------------------------------- capture
@@ -49,7 +51,7 @@ def new_capture(context: bpy.types.Context, native_size: int) -> NewJob:
         plan = plan_cameras(scene, size)
     else:
         plan = plan_frames(scene, size)
-    forget_capture(scene)
+    in_3d.forget_capture()
     in_3d.capture, in_3d.plan = new_capture_id(), plan.to_json()
     in_3d.views_planned = len(plan.shots)
     return interrupted_capture(scene)
@@ -64,23 +66,6 @@ def interrupted_capture(scene: bpy.types.Scene) -> NewJob:
     in_3d = scene.watch_your_steps.in_3d
     upload = Upload(in_3d.capture, Plan.from_json(in_3d.plan))
     return NewJob("capture", "", in_3d.capture, upload, id=in_3d.capture)
-
-
-def forget_capture(scene: bpy.types.Scene) -> None:
-    """Take a capture, and what the backend has made of it, out of the scene's settings."""
-    in_3d = scene.watch_your_steps.in_3d
-    for name in (
-        "capture",
-        "plan",
-        "views_planned",
-        "views_sent",
-        "sealed",
-        "field",
-        "edit",
-        "film",
-    ):
-        in_3d.property_unset(name)
-    in_3d.edit_of = ""
 
 
 def is_interrupted(scene: bpy.types.Scene) -> bool:
@@ -108,7 +93,7 @@ def _attach_capture(scene: bpy.types.Scene, job: Job) -> None:
 def _sealed_capture(scene: bpy.types.Scene) -> str:
     in_3d = scene.watch_your_steps.in_3d
     if not in_3d.capture or not in_3d.sealed:
-        raise SessionError("The scene is not captured yet: press Capture first.")
+        raise SessionError(f"{NOT_CAPTURED}.")
     capture: str = in_3d.capture
     return capture
 
@@ -118,9 +103,11 @@ def train(scene: bpy.types.Scene, anew: bool = False) -> NewJob:
     for, delete it and its edits first.
 
     Raises:
-        SessionError: there is no complete capture.
+        SessionError: there is no complete capture, or what is to be deleted is another scene's.
     """
     in_3d = scene.watch_your_steps.in_3d
+    if anew and in_3d.borrowed:
+        raise SessionError(f"{BORROWED}: train it anew there, or press Capture Anew here.")
     request = TrainSceneRequest(
         capture=_sealed_capture(scene),
         preset=in_3d.preset,
@@ -209,9 +196,9 @@ def take_answer(scene: bpy.types.Scene, answer: SceneState | CaptureState | Erro
             choose_edit(scene, answer, finished[-1] if finished else "")
     elif isinstance(answer, Error):
         if answer.code == "unknown_capture":
-            forget_capture(scene)
+            in_3d.forget_capture()
     elif answer.views == 0:  # deleted
-        forget_capture(scene)
+        in_3d.forget_capture()
 
 
 def bring_mesh(scene: bpy.types.Scene) -> NewJob:

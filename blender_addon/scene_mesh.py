@@ -19,8 +19,11 @@ MARK = "watch_your_steps"
 
 
 def collection_of(scene: bpy.types.Scene) -> bpy.types.Collection | None:
-    """The collection that the scene's results in 3D are in, whatever its name is by now."""
-    found = (child for child in scene.collection.children if MARK in child)
+    """The collection that the scene's results in 3D are in, whatever its name is by now. One that a
+    copy of a scene shares with its original is the original's.
+    """
+    borrowed = scene.watch_your_steps.in_3d.borrowed_collection
+    found = (one for one in scene.collection.children if MARK in one and one != borrowed)
     return next(found, None)
 
 

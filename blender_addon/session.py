@@ -11,7 +11,7 @@ from pathlib import Path
 
 import bpy
 
-from . import pictures, results, scene_jobs
+from . import copies, pictures, results, scene_jobs
 from .capture import CaptureError
 from .jobs import Job, NewJob, SessionError
 from .kinds import KINDS
@@ -78,6 +78,7 @@ def disconnect() -> None:
         _take_events()  # what came before the end is not lost
         state.link = None
     state.status = OFF
+    _stop_clocks()
     state.changed = True
 
 
@@ -119,6 +120,7 @@ def submit(scene: bpy.types.Scene, new: NewJob, then: tuple[str, ...] = ()) -> J
         SessionError: there is no connection, or a job of this scene runs already.
     """
     check_connection()
+    copies.settle(scene)
     if job_of(scene) is not None:
         raise SessionError("A job of this scene runs already: wait for it, or cancel it.")
     job = Job(
@@ -128,6 +130,7 @@ def submit(scene: bpy.types.Scene, new: NewJob, then: tuple[str, ...] = ()) -> J
         subject=new.subject,
         picture=new.picture,
         preparation=new.preparation,
+        asked=new.asked,
         then=then,
         scene_uid=scene.session_uid,
         scene_name=scene.name,
@@ -188,6 +191,7 @@ def drain() -> None:
     """
     if not state.loaded:  # the add-on was switched on while a file is open
         after_load()
+    copies.settle_all()
     _take_events()
     began = time.perf_counter()
     for job in list(state.jobs.values()):
@@ -228,7 +232,7 @@ def _take(event: LinkEvent) -> None:
         if event.preview is not None:
             job.preview = event.preview
     elif isinstance(event, Arrived | Failed | Cancelled):
-        job.outcome = event
+        job.outcome, job.server = event, state.status.welcome
 
 
 def _take_status(status: LinkStatus) -> None:
@@ -242,6 +246,15 @@ def _take_status(status: LinkStatus) -> None:
             job.preparation.lost()
     if is_connected:
         _ask_scenes()
+    else:
+        _stop_clocks()
+
+
+def _stop_clocks() -> None:
+    """Without a backend that says so, nobody knows how far its jobs are."""
+    for job in state.jobs.values():
+        if job.outcome is None and (job.request is not None or job.preparation is None):
+            job.stage, job.fraction = "waiting for the backend", 0.0
 
 
 def _take_answer(answer: SceneState | CaptureState | Error) -> None:
@@ -251,7 +264,7 @@ def _take_answer(answer: SceneState | CaptureState | Error) -> None:
         state.scenes[answer.capture] = answer
     job = state.jobs.get(capture or "")
     if job is None:
-        for scene in bpy.data.scenes:
+        for scene in copies.editable():
             if capture and scene.watch_your_steps.in_3d.capture == capture:
                 scene_jobs.take_answer(scene, answer)
                 if isinstance(answer, Error):
@@ -269,7 +282,7 @@ def scene_state(scene: bpy.types.Scene) -> SceneState | None:
 
 def _ask_scenes() -> None:
     """Ask the backend what it has made of the open file's captures."""
-    for scene in bpy.data.scenes:
+    for scene in copies.editable():
         in_3d = scene.watch_your_steps.in_3d
         if in_3d.sealed and state.link is not None:
             state.link.tell(GetScene(capture=in_3d.capture))
@@ -291,7 +304,7 @@ def _finish(
     if isinstance(outcome, Failed):
         say(scene, f"{kind.title} failed: {outcome.message}")
         if outcome.code == "unknown_capture":
-            scene_jobs.forget_capture(scene)
+            scene.watch_your_steps.in_3d.forget_capture()
     elif isinstance(outcome, Cancelled):
         say(scene, f"{kind.title} was cancelled. {outcome.message}".rstrip())
     else:
@@ -343,7 +356,8 @@ def after_load() -> None:
     state.messages.clear()
     state.undo_steps.clear()
     state.changed = True
-    for scene in bpy.data.scenes:
+    copies.claim_all()
+    for scene in copies.editable():
         settings = scene.watch_your_steps
         known = job_of(scene)
         if known is not None:
@@ -365,6 +379,7 @@ def _attach(scene: bpy.types.Scene) -> None:
         instruction=settings.job_instruction,
         subject=settings.job_subject,
         preparation=None,
+        asked=settings.job_asked,
         then=tuple(settings.job_then.split()),
         scene_uid=scene.session_uid,
         scene_name=scene.name,
@@ -394,7 +409,8 @@ def after_save() -> None:
 
 def after_undo() -> None:
     """Undo and redo have put back older settings: the running jobs stay what they are."""
-    for scene in bpy.data.scenes:
+    copies.settle_all()
+    for scene in copies.editable():
         running = job_of(scene)
         if scene.watch_your_steps.job != (running.id if running else ""):
             write_job(scene, running)

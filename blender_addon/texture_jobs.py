@@ -184,9 +184,9 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
     assert isinstance(result, TextureResult)
     original, thing = _found(scene, job)
     if not result.region.any():
-        raise SessionError(
-            " ".join(result.notes) or "Nothing was edited: no texel reaches the threshold."
-        )
+        if not result.notes:
+            raise SessionError("Nothing was edited: no texel reaches the threshold.")
+        return  # the notes say why
     edited = install_edited(original, end.files["texture"], end.files["relevance"], job.instruction)
     if not isinstance(result, SceneTextureResult):  # whose threshold is on another scale
         scene.watch_your_steps.texture.threshold = result.threshold

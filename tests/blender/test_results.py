@@ -77,17 +77,6 @@ def test_a_new_map_takes_the_place_of_the_old_one(addon: SimpleNamespace) -> Non
     assert len(bpy.data.images) == 2
 
 
-def test_a_new_edit_leaves_the_old_one(addon: SimpleNamespace) -> None:
-    scene = bpy.context.scene
-    for value in (10, 200):
-        edit = np.full((4, 6, 3), value, np.uint8)
-        addon.results.install_edit(scene, edit, addon.encode.encode_png(edit), "an instruction")
-    names = sorted(image.name for image in bpy.data.images)
-    assert names == ["Scene edit", "Scene edit.001"]
-    assert (addon.pictures.read_rgb(bpy.data.images["Scene edit"]) == 10).all()
-    assert scene.watch_your_steps.edit_image == bpy.data.images["Scene edit.001"]
-
-
 def test_threshold_is_faster_than_the_plain_way(addon: SimpleNamespace) -> None:
     """Side by side in one run: the slider's whole step against the obvious way to write a mask."""
     scene = bpy.context.scene

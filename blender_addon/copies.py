@@ -1,0 +1,100 @@
+"""Whose a scene's results are.
+
+Blender copies a scene with all its settings, so that a copy (or a scene that was appended from
+another file) begins with pointers to its original's pictures, the id of its original's job and that
+of its capture. Each scene therefore carries the mark of the scene that its settings were written
+for; where that is another one, the scene gets pictures of its own, leaves the job to its original,
+and knows that the capture is only borrowed.
+"""
+
+import secrets
+
+import bpy
+
+from .scene_mesh import collection_of
+
+OWN_PICTURES = ("render_image", "relevance_image", "mask_image")
+"""What a new picture takes the place of, everywhere where it is used. Other pictures are never
+changed, nor removed while something uses them: scenes may share those."""
+JOB = (
+    "job",
+    "job_kind",
+    "job_subject",
+    "job_instruction",
+    "job_then",
+    "job_asked",
+    "job_object",
+    "job_image",
+    "pending_image",
+)
+_claimed = False
+"""Whether the scenes of the open file were claimed."""
+_process = secrets.token_hex(8)
+"""Session uids of Blender mean nothing in another process, from which a scene may be appended."""
+
+
+def settle(scene: bpy.types.Scene) -> None:
+    """Make a scene's results its own, if they are not yet. Call this before they are changed."""
+    if not _claimed:  # the add-on was switched on while a file is open
+        claim_all()
+    settings = scene.watch_your_steps
+    if settings.owner == _mark(scene) or not scene.is_editable:
+        return
+    _make_own(scene)
+    settings.owner = _mark(scene)
+
+
+def settle_all() -> None:
+    """The same for every scene of the file."""
+    for scene in bpy.data.scenes:
+        settle(scene)
+
+
+def claim_all() -> None:
+    """A file was opened: its scenes are what they were when it was saved. Of scenes that share
+    what cannot be shared, because the file was saved without this add-on, the first by name has it.
+    """
+    global _claimed
+    _claimed = True
+    taken: set[object] = set()
+    for scene in editable():
+        settings = scene.watch_your_steps
+        capture = settings.in_3d.capture if not settings.in_3d.borrowed else ""
+        mine = {getattr(settings, name) for name in OWN_PICTURES} | {capture, settings.job}
+        mine -= {None, ""}
+        if mine & taken:
+            settle(scene)
+        else:
+            settings.owner = _mark(scene)
+        taken |= mine
+
+
+def editable() -> list[bpy.types.Scene]:
+    """The scenes of this file, without those that are linked from another one."""
+    return [scene for scene in bpy.data.scenes if scene.is_editable]
+
+
+def _mark(scene: bpy.types.Scene) -> str:
+    return f"{_process} {scene.session_uid}"
+
+
+def _make_own(scene: bpy.types.Scene) -> None:
+    settings = scene.watch_your_steps
+    for name in JOB:
+        settings.property_unset(name)
+    others = [other for other in bpy.data.scenes if other != scene]
+    for name in OWN_PICTURES:
+        image = getattr(settings, name)
+        if image is not None and any(
+            getattr(other.watch_your_steps, name) == image for other in others
+        ):
+            if image.is_dirty:
+                image.pack()  # only what is packed is copied
+            setattr(settings, name, image.copy())
+    in_3d = settings.in_3d
+    shared = collection_of(scene)
+    if shared is not None and any(shared in other.collection.children.values() for other in others):
+        in_3d.borrowed_collection = shared
+    if in_3d.capture and not in_3d.sealed:
+        in_3d.forget_capture()  # its original goes on with it
+    in_3d.borrowed = bool(in_3d.capture)

@@ -1,0 +1,213 @@
+"""The edits of a scene's renders: all of them are kept in the .blend file, with what they were made
+of and with, until the artist deletes them.
+"""
+
+import time
+
+import bpy
+import msgspec
+
+from . import copies, pictures, results
+from .protocol.messages import Welcome
+from .protocol.requests import EditResult
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What an edit was asked to be made with; as JSON it is saved with the scene while its job
+    runs.
+    """
+
+    seed: int
+    steps: int
+    strength: float
+    noise_level: float
+    relevance_seeds: int
+    normalisation: str
+    text_guidance: float | None
+    """None for the model's own."""
+    image_guidance: float | None
+
+
+def asked(scene: bpy.types.Scene) -> str:
+    """The JSON of an edit that the scene's settings ask for now."""
+    settings = scene.watch_your_steps
+    chosen = Asked(
+        **{name: getattr(settings, name) for name in ("seed", "steps", "strength", "noise_level")},
+        relevance_seeds=settings.relevance_seeds,
+        normalisation=settings.normalisation,
+        **settings.guidance(),
+    )
+    return msgspec.json.encode(chosen).decode()
+
+
+def keep(
+    scene: bpy.types.Scene,
+    instruction: str,
+    result: EditResult,
+    png: bytes,
+    asked_for: str = "",
+    server: Welcome | None = None,
+) -> None:
+    """Keep an edit of the render that the scene shows, and show it.
+
+    Args:
+        scene: whose render and relevance map are those of the edit.
+        instruction: what was asked for.
+        result: what the backend has made.
+        png: the file of its picture.
+        asked_for: what `asked` said when the edit began; "" where that is not known.
+        server: what the backend says of itself, which has the model's name and guidance.
+    """
+    settings = scene.watch_your_steps
+    copies.settle(scene)
+    _adopt(scene)
+    entry = _new_entry(settings, instruction)
+    entry.image = pictures.new_packed_image(f"{scene.name} edit", png, result.image)
+    entry.render, entry.relevance = settings.render_image, settings.relevance_image
+    entry.picture = settings.picture
+    entry.camera, entry.frame = results.taken_by(settings.render_image)
+    if result.threshold is not None:
+        entry.threshold = result.threshold
+    entry.suggested_threshold = settings.suggested_threshold
+    entry.prompt_check = settings.prompt_check
+    entry.notes = " ".join(result.notes)
+    entry.date = time.strftime("%Y-%m-%d %H:%M")
+    if server is not None:
+        entry.model = server.model
+    _write_asked(entry, asked_for, server)
+    settings.edit_index = 0  # shows it
+
+
+def _write_asked(entry: bpy.types.PropertyGroup, asked_for: str, server: Welcome | None) -> None:
+    try:
+        chosen = msgspec.json.decode(asked_for, type=Asked)
+    except msgspec.DecodeError:
+        return  # the edit began in another version of the add-on: the entry says that it is unknown
+    entry.known = True
+    entry.own_guidance = chosen.text_guidance is None
+    own = (server.text_guidance, server.image_guidance) if server is not None else (0.0, 0.0)
+    for name, model in zip(("text_guidance", "image_guidance"), own, strict=True):
+        value = getattr(chosen, name)
+        setattr(entry, name, model if value is None else value)
+    for name in (
+        "seed",
+        "steps",
+        "strength",
+        "noise_level",
+        "relevance_seeds",
+        "normalisation",
+    ):
+        setattr(entry, name, getattr(chosen, name))
+
+
+def _new_entry(settings: bpy.types.PropertyGroup, instruction: str) -> bpy.types.PropertyGroup:
+    """At the top of the list."""
+    settings.edits.add()
+    settings.edits.move(len(settings.edits) - 1, 0)
+    entry = settings.edits[0]
+    entry.name = entry.instruction = instruction
+    return entry
+
+
+def _adopt(scene: bpy.types.Scene) -> None:
+    """Keep an edit from before edits were kept, of which only the instruction is known."""
+    settings = scene.watch_your_steps
+    if settings.edit_image is None or _shown(settings) is not None:
+        return
+    entry = _new_entry(settings, settings.edit_of)
+    entry.image = settings.edit_image
+
+
+def _shown(settings: bpy.types.PropertyGroup) -> bpy.types.PropertyGroup | None:
+    """The entry of the edit that is shown."""
+    image = settings.edit_image
+    return next((one for one in settings.edits if image is not None and one.image == image), None)
+
+
+def chosen(scene: bpy.types.Scene) -> bpy.types.PropertyGroup | None:
+    """The entry that is chosen in the list, or None where there is none."""
+    settings = scene.watch_your_steps
+    count = len(settings.edits)
+    return settings.edits[settings.edit_index] if 0 <= settings.edit_index < count else None
+
+
+def render_of_shown(settings: bpy.types.PropertyGroup) -> bpy.types.Image | None:
+    """The render that the shown edit was made of: not the last one, where there was another preview
+    since.
+    """
+    entry = _shown(settings)
+    render = entry.render if entry is not None else None
+    return render if render is not None else settings.render_image
+
+
+def show(scene: bpy.types.Scene) -> None:
+    """Show the edit that is chosen in the list."""
+    settings, entry = scene.watch_your_steps, chosen(scene)
+    if entry is None or entry.image is None:
+        return
+    settings.edit_image, settings.edit_of = entry.image, entry.instruction
+    settings.view = "EDIT"
+
+
+def restore(scene: bpy.types.Scene) -> None:
+    """Put the render, the map, the threshold and the settings back with which the chosen edit was
+    made, and show it. What is not known of it stays as it is.
+    """
+    settings, entry = scene.watch_your_steps, chosen(scene)
+    assert entry is not None  # the operator's poll has found it
+    copies.settle(scene)
+    if entry.known:
+        for name in ("seed", "steps", "strength", "noise_level", "relevance_seeds"):
+            setattr(settings, name, getattr(entry, name))
+        settings.normalisation = entry.normalisation
+        settings.own_guidance = entry.own_guidance
+        if not entry.own_guidance:
+            settings.text_guidance = entry.text_guidance
+            settings.image_guidance = entry.image_guidance
+    settings.instruction = entry.instruction
+    if entry.render is not None and entry.relevance is not None:
+        results.put_back(scene, entry)
+    show(scene)
+
+
+def delete(scene: bpy.types.Scene) -> None:
+    """Delete the chosen edit, and its pictures where nothing else uses them."""
+    settings, entry = scene.watch_your_steps, chosen(scene)
+    assert entry is not None  # the operator's poll has found it
+    images = [getattr(entry, name) for name in results.KEPT_PICTURES]
+    was_shown = settings.edit_image is not None and settings.edit_image == entry.image
+    settings.edits.remove(settings.edit_index)
+    if was_shown:
+        settings.edit_image, settings.edit_of = None, ""
+        if settings.view in ("EDIT", "COMPARE"):
+            settings.view = "RELEVANCE" if settings.relevance_image is not None else "RENDER"
+    settings.edit_index = min(settings.edit_index, len(settings.edits) - 1)  # shows the next one
+    for image in images:
+        if image is not None and image.users == 0:
+            bpy.data.images.remove(image)
+
+
+def describe(entry: bpy.types.PropertyGroup) -> str:
+    """How an edit was made, in words."""
+    parts = [entry.date] if entry.date else []
+    if entry.model:
+        parts.append(entry.model.replace("\\", "/").rstrip("/").rpartition("/")[2])
+    if entry.known:
+        guidance = f"guidance {entry.text_guidance:g} and {entry.image_guidance:g}"
+        if entry.own_guidance:
+            guidance = (
+                f"{guidance} (the model's own)" if entry.model else "the model's own guidance"
+            )
+        parts += [
+            f"seed {entry.seed}",
+            f"threshold {entry.threshold:.3f}",
+            f"{entry.steps} steps",
+            f"strength {entry.strength:g}",
+            guidance,
+        ]
+    else:
+        parts.append("its settings are not known")
+    if entry.camera:
+        parts.append(f'camera "{entry.camera}", frame {entry.frame}')
+    text = ", ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."

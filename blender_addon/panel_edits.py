@@ -1,0 +1,80 @@
+"""The list of all edits that are kept with the scene."""
+
+import bpy
+
+from . import edits, words
+from .panel import SidebarPanel, WYS_PT_main
+
+ROWS = 3
+
+
+class WYS_UL_edits(bpy.types.UIList):
+    """One row an edit: the instruction, and when it was made."""
+
+    bl_idname = "WYS_UL_edits"
+
+    def draw_item(
+        self,
+        _context: bpy.types.Context,
+        layout: bpy.types.UILayout,
+        _data: object,
+        item: bpy.types.PropertyGroup,
+        _icon: int,
+        _active_data: object,
+        _active_property: str,
+    ) -> None:
+        """Blender calls this for every row that is to be seen."""
+        row = layout.row()
+        row.label(text=item.instruction, icon="ERROR" if item.image is None else "NONE")
+        time = row.row()
+        time.alignment = "RIGHT"
+        time.label(text=item.date.rpartition(" ")[2])
+
+
+class WYS_PT_edits(SidebarPanel, bpy.types.Panel):
+    """Every edit of the scene's renders, to look at, go back to or delete."""
+
+    bl_parent_id = WYS_PT_main.bl_idname
+    bl_label = "Edits"
+    bl_order = 1  # after the view, before the settings
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only once there is one."""
+        return len(context.scene.watch_your_steps.edits) > 0
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The list, and what is known of the one that is chosen."""
+        layout = self.layout
+        settings = context.scene.watch_your_steps
+        row = layout.row()
+        row.template_list(
+            WYS_UL_edits.bl_idname, "", settings, "edits", settings, "edit_index", rows=ROWS
+        )
+        buttons = row.column(align=True)
+        buttons.operator("watch_your_steps.restore_edit", text="", icon="LOOP_BACK")
+        buttons.operator("watch_your_steps.delete_edit", text="", icon="TRASH")
+        entry = edits.chosen(context.scene)
+        if entry is None:
+            return
+        if entry.image is None:
+            text = "The picture of this edit was deleted from the file."
+            words.paragraph(layout, context, text, icon="ERROR")
+        words.paragraph(layout, context, edits.describe(entry))
+        if entry.notes:
+            words.paragraph(layout, context, entry.notes, icon="INFO")
+
+
+CLASSES = (WYS_UL_edits, WYS_PT_edits)
+
+
+def register() -> None:
+    """Show the list."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    """Take it away."""
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,43 @@
+"""What is kept of every edit of a render, saved with the scene."""
+
+# mypy: disable-error-code="valid-type"
+# Blender reads properties from annotations, which are calls and not types.
+
+import bpy
+from bpy.props import BoolProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+
+
+class KeptEdit(bpy.types.PropertyGroup):
+    """One edit: its picture, what it was made of, and all that makes it again. The pointers keep
+    the pictures in the file. Its `name`, which Blender's lists search, is the instruction.
+    """
+
+    image: PointerProperty(name="Edit", type=bpy.types.Image)
+    render: PointerProperty(name="Render", type=bpy.types.Image)
+    relevance: PointerProperty(name="Relevance", type=bpy.types.Image)
+    picture: StringProperty(description="Identity of the render")
+    instruction: StringProperty(description="What was asked for")
+    threshold: FloatProperty(
+        description="Relevance from which it was edited: the mask is where the relevance reaches it"
+    )
+    suggested_threshold: FloatProperty(description="The map's own suggestion", default=-1.0)
+    prompt_check: StringProperty(description="What the model said of the instruction")
+    notes: StringProperty(description="What the backend said of the edit")
+    model: StringProperty(description="Hub id or folder of the model; empty: not known")
+    date: StringProperty(description="When it was made: year-month-day hour:minute, local time")
+
+    known: BoolProperty(description="Whether the settings that follow are known")
+    seed: IntProperty()
+    steps: IntProperty()
+    strength: FloatProperty()
+    own_guidance: BoolProperty(description="Whether the guidance was the model's own")
+    text_guidance: FloatProperty()
+    image_guidance: FloatProperty()
+    noise_level: FloatProperty()
+    relevance_seeds: IntProperty()
+    normalisation: StringProperty()
+    camera: StringProperty(description="Name of the camera that was rendered")
+    frame: IntProperty(description="Frame of the scene that was rendered")
+
+
+CLASSES = (KeptEdit,)
