@@ -3,9 +3,10 @@
 import hashlib
 import json
 import pickle
+import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
 import numpy as np
@@ -13,14 +14,64 @@ import torch
 from numpy.typing import NDArray
 
 from backend.errors import BadInput
+from backend.records import DamagedRecord, read_record
 from protocol import files
 
 FORMAT = 1
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    struct.error,
+    pickle.UnpicklingError,
+)
+"""What torch says of a file with tensors that is damaged."""
+
 Config = TypeVar("Config")
 
 
 class CheckpointError(BadInput):
     """A checkpoint that cannot be used; the text says which and what to do."""
+
+
+class Facts(dict[str, Any]):
+    """What the JSON of a checkpoint says. A fact that it lacks makes it a damaged one."""
+
+    def __init__(self, path: Path, facts: dict[str, Any]) -> None:
+        super().__init__(facts)
+        self._path = path
+
+    def __missing__(self, fact: str) -> NoReturn:
+        """Raises CheckpointError."""
+        raise CheckpointError(
+            f"{self._path} is damaged, it does not say {fact}: delete it to train anew."
+        )
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0)] | msgspec.UnsetType
+_Text = str | msgspec.UnsetType
+
+
+class _Known(msgspec.Struct):
+    """What the facts that there are must be."""
+
+    step: _Count = msgspec.UNSET
+    iterations: _Count = msgspec.UNSET
+    seconds: float | msgspec.UnsetType = msgspec.UNSET
+    finished: bool | msgspec.UnsetType = msgspec.UNSET
+    scores: list[tuple[int, float]] | msgspec.UnsetType = msgspec.UNSET
+    tensors: _Text = msgspec.UNSET
+    config: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    names: list[str] | msgspec.UnsetType = msgspec.UNSET
+    alpha: bool | msgspec.UnsetType = msgspec.UNSET
+    implementation: _Text = msgspec.UNSET
+    capture: _Text = msgspec.UNSET
+    edits: _Count = msgspec.UNSET
+    first_step: _Count = msgspec.UNSET
 
 
 def save(folder: Path, name: str, facts: dict[str, Any], tensors: dict[str, Any]) -> None:
@@ -48,7 +99,7 @@ def save(folder: Path, name: str, facts: dict[str, Any], tensors: dict[str, Any]
         path.unlink(missing_ok=True)
 
 
-def load_facts(folder: Path, name: str) -> dict[str, Any] | None:
+def load_facts(folder: Path, name: str) -> Facts | None:
     """The facts of the checkpoint that `save` wrote; None where there is none.
 
     Raises:
@@ -56,11 +107,13 @@ def load_facts(folder: Path, name: str) -> dict[str, Any] | None:
     """
     path = folder / f"{name}.json"
     try:
-        facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        facts = Facts(path, read_record(path, dict[str, Any]))
         known = facts["format"] == FORMAT
+        if known:
+            msgspec.convert(facts, _Known)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (DamagedRecord, msgspec.ValidationError, OSError) as error:
         raise CheckpointError(f"{path} is damaged: delete it to train anew.") from error
     if not known:
         raise CheckpointError(
@@ -69,7 +122,7 @@ def load_facts(folder: Path, name: str) -> dict[str, Any] | None:
     return facts
 
 
-def load(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def load(folder: Path, name: str) -> tuple[Facts, dict[str, Any]] | None:
     """What `save` wrote, (facts, tensors), on the CPU; None where there is no checkpoint.
 
     Raises:
@@ -78,10 +131,10 @@ def load(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]] | Non
     facts = load_facts(folder, name)
     if facts is None:
         return None
-    path = folder / str(facts.get("tensors"))
+    path = folder / facts["tensors"]
     try:
-        return facts, torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        return facts, dict(torch.load(path, map_location="cpu", weights_only=True))
+    except UNREADABLE as error:
         raise CheckpointError(
             f"{path} is missing or damaged: delete {name}.json beside it to train anew."
         ) from error

@@ -12,19 +12,20 @@ An edit reaches the scene only as far as views agree on it, which is what makes 
 every side.
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from backend.editing import Editor, Step
+from backend.records import DamagedRecord, read_record
 from backend.scenes import checkpoint
 from backend.scenes.config import SceneEditConfig
 from backend.scenes.radiance_field import Rendering
@@ -90,6 +91,16 @@ class EditedView:
             ) from error
 
 
+class _Record(msgspec.Struct):
+    """What is noted of an edited view; see `EditedView`."""
+
+    name: str
+    count: int
+    step: int
+    seed: int
+    noise_level: float
+
+
 def edited_views(folder: Path, before: int) -> tuple[EditedView, ...]:
     """The edits that lie in a folder and were made before a number of them, in their order.
 
@@ -99,13 +110,13 @@ def edited_views(folder: Path, before: int) -> tuple[EditedView, ...]:
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
-            record = EditedView(folder=folder, **json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            record = read_record(path, _Record)
+        except (OSError, DamagedRecord) as error:
             raise checkpoint.CheckpointError(
                 f"{path} is damaged: undo the edit and make it anew."
             ) from error
         if record.count < before:
-            found.append(record)
+            found.append(EditedView(**msgspec.structs.asdict(record), folder=folder))
     return tuple(found)
 
 
@@ -292,14 +303,8 @@ class DatasetUpdate:
         for kind, picture in pictures.items():
             with files.replacing(self._folder / f"{view.count:05d}_{kind}.png") as file:
                 Image.fromarray(picture).save(file, "PNG")
-        record = {
-            "name": view.name,
-            "count": view.count,
-            "step": view.step,
-            "seed": view.seed,
-            "noise_level": view.noise_level,
-        }
-        files.write_json(self._folder / f"{view.count:05d}.json", record)
+        record = _Record(view.name, view.count, view.step, view.seed, view.noise_level)
+        files.write_json(self._folder / f"{view.count:05d}.json", msgspec.structs.asdict(record))
 
     # ------------------------------------------------------------ training.Trainee
 

@@ -8,7 +8,6 @@ capture's own folder unless told otherwise:
 """
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from backend.editing import Editor, RelevanceMap
 from backend.errors import BadInput
+from backend.records import DamagedRecord, read_record
 from backend.scenes import checkpoint, radiance_training, relevance_field, scene_edit, scene_editing
 from backend.scenes.calibration import Calibration
 from backend.scenes.capture import Capture, CaptureError
@@ -262,8 +262,8 @@ class Scene:
         field = relevance_field.load(folder, self.device)
         path = folder / CALIBRATION_FILE
         try:
-            calibration = Calibration(**json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            calibration = read_record(path, Calibration)
+        except (OSError, DamagedRecord) as error:
             raise checkpoint.CheckpointError(
                 f"{path} is missing or damaged: train the relevance field to its end."
             ) from error

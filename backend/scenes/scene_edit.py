@@ -13,10 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from backend.editing import RelevanceMap
 from backend.errors import BadInput
+from backend.records import DamagedRecord, read_record
 from backend.scenes import checkpoint, radiance_training
 from backend.scenes.config import SceneEditConfig
 from backend.scenes.dataset_update import VIEWS_FOLDER, EditedView, edited_views
@@ -81,8 +80,8 @@ class SceneEdit:
         if not path.exists():
             raise EditError(f"The scene has no edit {name}: {_known(scene)}.")
         try:
-            self.asked = msgspec.json.decode(path.read_bytes(), type=Asked)
-        except (OSError, msgspec.DecodeError) as error:
+            self.asked = read_record(path, Asked)
+        except (OSError, DamagedRecord) as error:
             raise checkpoint.CheckpointError(
                 f"{path} is damaged: delete {self.folder} to edit anew."
             ) from error
