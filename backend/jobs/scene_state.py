@@ -5,10 +5,12 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+from backend.errors import BadInput
 from backend.scenes import checkpoint, radiance_training
 from backend.scenes.scene import WORK_FOLDER, Scene
 from backend.scenes.scene_edit import EDIT_FILE
 from backend.scenes.uploads import NO_CAPTURE, CaptureStore, UnknownCapture, out_of_room
+from backend.scenes.work_lock import InUse, alone
 from protocol.messages import EditState, Error, FieldState, SceneMessage, SceneState, UndoSceneEdit
 from protocol.values import MAX_EDITS, MAX_LISTED_INSTRUCTION
 
@@ -30,8 +32,9 @@ def answer_scene(
         state = captures.state(capture)
         scene = _open(captures.folder(capture)) if state.sealed else None
         undone = message.edit if isinstance(message, UndoSceneEdit) else None
-        if scene is not None and undone is not None and undone in scene.edits():
-            scene.undo(undone)
+        if scene is not None and undone is not None and scene.keeps(undone):
+            with alone(scene.capture.folder):
+                scene.undo(undone)
         return SceneState(
             capture=capture,
             views=state.views,
@@ -42,8 +45,10 @@ def answer_scene(
         )
     except UnknownCapture:
         code, words = "unknown_capture", NO_CAPTURE
-    except ValueError as error:  # CaptureError, CheckpointError, EditError
-        code, words = "bad_capture", without_paths(f"{error}", captures.folder(capture))
+    except BadInput as error:  # CaptureError, CheckpointError, EditError
+        code, words = "bad_capture", without_paths(f"{error}", captures.place(capture))
+    except InUse as error:
+        code, words = "in_use", str(error)
     except OSError as error:
         logger.exception("capture %s", capture)
         code, words = "storage", out_of_room(error)

@@ -8,7 +8,6 @@ capture's own folder unless told otherwise:
 """
 
 import dataclasses
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +37,6 @@ from protocol.values import DEFAULT_NORMALISATION, Normalisation
 
 WORK_FOLDER = ".wys"
 CALIBRATION_FILE = "calibration.json"
-EDIT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -275,7 +273,7 @@ class Scene:
         Raises:
             ValueError: the name is none.
         """
-        if not EDIT_NAME.fullmatch(name):
+        if not scene_edit.EDIT_NAME.fullmatch(name):
             raise BadInput(f"An edit's name has letters a to z, digits, - and _, not {name!r}.")
         return self.edits_folder / name
 
@@ -333,6 +331,14 @@ class Scene:
     def edits(self) -> tuple[str, ...]:
         """The names of all edits, finished or not, each after the one that it is stacked on."""
         return scene_edit.edit_names(self)
+
+    def keeps(self, name: str) -> bool:
+        """Whether there is an edit of this name, be it damaged.
+
+        Raises:
+            BadInput: the name is none.
+        """
+        return (self.edit_folder(name) / scene_edit.EDIT_FILE).exists()
 
     def edited(self, name: str) -> SceneEdit:
         """An edit.

@@ -8,6 +8,7 @@ edits/NAME/edited.json, edited-STEP.pt
 edits/NAME/views/00000.json, ...  every view that was edited: before, after, mask
 """
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 NAME = "edited"
 """Of the edited field's checkpoint."""
+EDIT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 EDIT_FILE = "edit.json"
 MAPS_FOLDER = "maps"
 MIDDLE = 0.5
@@ -164,7 +166,7 @@ class SceneEdit:
         """What a camera sees of the edited scene, and the relevance there."""
         return self._scene.render(camera, self.relevance, self.field)
 
-    def checkpoint(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def checkpoint(self) -> tuple[checkpoint.Facts, dict[str, Any]]:
         """Facts and tensors of the edited field.
 
         Raises:
@@ -194,9 +196,12 @@ def _known(scene: "Scene") -> str:
 
 
 def edit_names(scene: "Scene") -> tuple[str, ...]:
-    """The names of a scene's edits, each after the one that it is stacked on."""
-    folders = sorted(path.parent for path in scene.edits_folder.glob(f"*/{EDIT_FILE}"))
-    left = {folder.name: SceneEdit(scene, folder.name).base for folder in folders}
+    """The names of a scene's edits, each after the one that it is stacked on.
+
+    Raises:
+        CheckpointError: one is damaged.
+    """
+    left = {name: SceneEdit(scene, name).base for name in _folder_names(scene)}
     found: list[str] = []
     while left:
         # what is stacked on an edit that was deleted by hand comes last
@@ -207,15 +212,28 @@ def edit_names(scene: "Scene") -> tuple[str, ...]:
     return tuple(found)
 
 
+def _folder_names(scene: "Scene") -> list[str]:
+    """The names of a scene's edits, damaged ones too. What else lies there is none, such as what is
+    left of a deletion.
+    """
+    names = (path.parent.name for path in scene.edits_folder.glob(f"*/{EDIT_FILE}"))
+    return sorted(name for name in names if EDIT_NAME.fullmatch(name))
+
+
 def undo(scene: "Scene", name: str) -> None:
-    """Delete an edit. The scene and other edits stay as they are.
+    """Delete an edit, be it damaged. The scene and other edits stay as they are.
 
     Raises:
         EditError: there is no such edit, or another one is stacked on it.
         OSError: it cannot be deleted.
     """
-    edit = SceneEdit(scene, name)
-    above = [other for other in edit_names(scene) if SceneEdit(scene, other).base == name]
-    if above:
-        raise EditError(f"The edit {above[0]} is stacked on {name}: undo that one first.")
-    files.delete_folder(edit.folder, f".{name}.deleted")
+    if not scene.keeps(name):
+        raise EditError(f"The scene has no edit {name}: {_known(scene)}.")
+    for other in _folder_names(scene):
+        try:
+            base = SceneEdit(scene, other).base
+        except checkpoint.CheckpointError:
+            continue  # it cannot be used, whatever lies under it
+        if base == name:
+            raise EditError(f"The edit {other} is stacked on {name}: undo that one first.")
+    files.delete_folder(scene.edit_folder(name), f".{name}.deleted")

@@ -7,14 +7,18 @@ What has arrived is what lies there: a view counts once its .json file does, whi
 So an upload goes on after the server was killed, and nothing is ever half a capture.
 """
 
-import json
+import contextlib
 import logging
 import re
-from dataclasses import asdict
+import shutil
+import sys
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import numpy as np
 
+from backend.records import DamagedRecord, read_record
 from backend.scenes.capture_checks import check_pose
 from backend.scenes.lens import Intrinsics, Lens
 from backend.scenes.transforms_json import (
@@ -24,7 +28,8 @@ from backend.scenes.transforms_json import (
     write_transforms,
     write_view,
 )
-from backend.scenes.views import CaptureError, Pixels, StoredView
+from backend.scenes.views import CaptureError, Pixels, StoredView, image_size
+from backend.scenes.work_lock import LOCK_FILE, InUse, alone
 from protocol import files
 from protocol.messages import CaptureMessage, CaptureState, Error, OpenCapture, PutView, SealCapture
 from protocol.values import MAX_VIEWS, MIN_VIEWS
@@ -33,7 +38,27 @@ logger = logging.getLogger("backend.captures")
 
 MAX_LABEL = 40
 NO_CAPTURE = "The backend does not have this capture: send it anew."
+DAMAGED = "The backend's files of this capture are damaged: delete the capture, and send it anew."
+UPLOAD_FILE = "upload.json"
 ID = re.compile("[0-9a-f]{32}")
+
+
+class _Upload(msgspec.Struct):
+    """What was said when the upload began."""
+
+    views: Annotated[int, msgspec.Meta(ge=MIN_VIEWS, le=MAX_VIEWS)]
+
+
+_Row = Annotated[list[float], msgspec.Meta(min_length=4, max_length=4)]
+
+
+class _Record(msgspec.Struct):
+    """A view that has come: names of its files, and its camera."""
+
+    image: str
+    depth: str | None
+    intrinsics: Intrinsics
+    camera_to_world: Annotated[list[_Row], msgspec.Meta(min_length=4, max_length=4)]
 
 
 class UnknownCapture(KeyError):
@@ -64,8 +89,9 @@ class CaptureStore:
             state = self.state(capture)
         except UnknownCapture:
             folder = self._unfinished(capture)
+            self._make_root()
             files.make_folder(folder / "views")
-            files.write_text(folder / "upload.json", json.dumps({"views": views}))
+            files.write_bytes(folder / UPLOAD_FILE, msgspec.json.encode(_Upload(views)))
             return self.state(capture)
         if state.views != views:
             raise CaptureError(f"Capture {capture} has {state.views} views already, not {views}.")
@@ -94,22 +120,22 @@ class CaptureStore:
             raise CaptureError(f"The camera pose of the view {label} {wrong}.")
         folder = self._unfinished(capture)
         written = folder / "views" / f"{index:04}.json"
-        written.unlink(missing_ok=True)  # from here on the view is missing until it is whole
+        _remove(written)  # from here on the view is missing until it is whole
         for kind in ("images", "depth"):
             for older in (folder / kind).glob(f"{index:04}_*"):
-                older.unlink()
+                _remove(older)
         safe = re.sub(r"[^A-Za-z0-9._-]+", "_", label)[:MAX_LABEL]
         stored = write_view(
             folder,
             NewView(f"{index:04}_{safe}", view.pixels, view.intrinsics, view.camera_to_world),
         )
-        record = {
-            "image": stored.image.name,
-            "depth": None if stored.depth is None else stored.depth.name,
-            "intrinsics": asdict(view.intrinsics),
-            "camera_to_world": view.camera_to_world.tolist(),
-        }
-        files.write_text(written, json.dumps(record))
+        record = _Record(
+            stored.image.name,
+            None if stored.depth is None else stored.depth.name,
+            view.intrinsics,
+            view.camera_to_world.tolist(),
+        )
+        files.write_bytes(written, msgspec.json.encode(record))
         return self.state(capture)
 
     def seal(self, capture: str) -> CaptureState:
@@ -129,21 +155,25 @@ class CaptureStore:
                 f"those of index {some}: send them before it is sealed."
             )
         folder = self._unfinished(capture)
-        views, poses = [], []
-        for index in range(state.views):
-            record = json.loads((folder / "views" / f"{index:04}.json").read_text("utf-8"))
-            image = folder / "images" / record["image"]
-            depth = None if record["depth"] is None else folder / "depth" / record["depth"]
-            intrinsics = Intrinsics(**record["intrinsics"])
-            views.append(StoredView(f"images/{image.name}", image, depth, intrinsics, Lens()))
-            poses.append(record["camera_to_world"])
+        found = [_stored(folder, index) for index in range(state.views)]
+        damaged = [index for index, view in enumerate(found) if view is None]
+        if damaged:
+            for index in damaged:
+                _remove(folder / "views" / f"{index:04}.json")  # from here on they are missing
+            some = ", ".join(map(str, damaged[:10]))
+            raise CaptureError(
+                f"{len(damaged)} of the capture's views lie damaged on the backend's disk, such as "
+                f"those of index {some}: send them again."
+            )
+        views = [view for view, _ in filter(None, found)]
+        poses = [pose for _, pose in filter(None, found)]
         path = write_transforms(folder / FILE_NAME, views, np.array(poses, dtype=np.float64))
         try:
             open_capture(folder)
         except CaptureError as error:
             path.unlink()
             raise CaptureError(str(error).replace(f"{folder}", "The capture")) from error
-        files.move_folder(folder, self._sealed(capture))
+        files.move_folder(folder, self.place(capture))
         return self.state(capture)
 
     def state(self, capture: str) -> CaptureState:
@@ -151,13 +181,18 @@ class CaptureStore:
 
         Raises:
             UnknownCapture: it was not begun.
+            CaptureError: what says so is damaged.
         """
         self._check_id(capture)
-        for folder, sealed in ((self._sealed(capture), True), (self._unfinished(capture), False)):
+        for folder, sealed in ((self.place(capture), True), (self._unfinished(capture), False)):
             try:
-                views = int(json.loads((folder / "upload.json").read_text("utf-8"))["views"])
+                views = read_record(folder / UPLOAD_FILE, _Upload).views
             except FileNotFoundError:
+                if sealed and folder.is_dir():
+                    raise CaptureError(DAMAGED) from None
                 continue
+            except DamagedRecord as error:
+                raise CaptureError(DAMAGED) from error
             arrived = {file.stem for file in (folder / "views").glob("*.json")}
             missing = tuple(index for index in range(views) if f"{index:04}" not in arrived)
             return CaptureState(capture=capture, views=views, missing=missing, sealed=sealed)
@@ -171,24 +206,82 @@ class CaptureStore:
         """
         if not self.state(capture).sealed:
             raise UnknownCapture(capture)
-        return self._sealed(capture)
+        return self.place(capture)
+
+    def place(self, capture: str) -> Path:
+        """Where a sealed capture lies, if there is one of this id."""
+        return self.root / capture
 
     def drop(self, capture: str) -> None:
-        """Delete a capture, sealed or not; one that is not there is deleted already."""
+        """Delete a capture, sealed or not, damaged or not; one that is not there is deleted
+        already.
+
+        Raises:
+            UnknownCapture: that is no id.
+            InUse: another process works on it.
+        """
         self._check_id(capture)
-        for folder in (self._sealed(capture), self._unfinished(capture)):
-            if folder.exists():
+        for folder in (self.place(capture), self._unfinished(capture)):
+            if not folder.is_dir():
+                _remove(folder)
+                continue
+            with contextlib.ExitStack() as lock:
+                # A lock that nobody has made nobody holds, and a full disk has no room for it.
+                if (folder / LOCK_FILE).exists():
+                    lock.enter_context(alone(folder))
+                if sys.platform == "win32":
+                    lock.close()  # it renames no folder with an open file, and refuses by that
                 files.delete_folder(folder, f"{capture}.deleted")
+
+    def make_private(self) -> None:
+        """Shut other people of this machine out of the folder, if it is there, as far as it holds
+        nothing but captures.
+        """
+        above = self.root.parent
+        own = above.is_dir() and all(place == self.root for place in above.iterdir())
+        for folder in (above, self.root) if own else (self.root,):
+            if not folder.is_dir() or not folder.stat().st_mode & 0o077:
+                continue
+            try:
+                folder.chmod(0o700)
+            except PermissionError:
+                logger.warning("other people of this machine may read %s: it is not ours", folder)
+
+    def _make_root(self) -> None:
+        files.make_folder(self.root.parent.parent)
+        for folder in (self.root.parent, self.root):
+            folder.mkdir(0o700, exist_ok=True)
+        self.make_private()
 
     def _check_id(self, capture: str) -> None:
         if not ID.fullmatch(capture):
             raise UnknownCapture(capture)
 
-    def _sealed(self, capture: str) -> Path:
-        return self.root / capture
-
     def _unfinished(self, capture: str) -> Path:
         return self.root / f"{capture}.unfinished"
+
+
+def _remove(path: Path) -> None:
+    """Remove what is at this place, if anything is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _stored(folder: Path, index: int) -> tuple[StoredView, list[list[float]]] | None:
+    """A view of an upload and its pose as they lie on the disk; None where they are damaged."""
+    try:
+        record = read_record(folder / "views" / f"{index:04}.json", _Record)
+        image = folder / "images" / Path(record.image).name
+        image_size(image)
+    except (DamagedRecord, CaptureError):
+        return None
+    depth = None if record.depth is None else folder / "depth" / Path(record.depth).name
+    if depth is not None and not (depth.is_file() and depth.stat().st_size):
+        return None
+    view = StoredView(f"images/{image.name}", image, depth, record.intrinsics, Lens())
+    return view, record.camera_to_world
 
 
 def answer(store: CaptureStore, message: CaptureMessage) -> CaptureState | Error:
@@ -206,6 +299,8 @@ def answer(store: CaptureStore, message: CaptureMessage) -> CaptureState | Error
         code, words = "unknown_capture", NO_CAPTURE
     except CaptureError as error:
         code, words = "bad_capture", str(error)
+    except InUse as error:
+        code, words = "in_use", str(error)
     except OSError as error:
         logger.exception("capture %s", message.capture)
         code, words = "storage", out_of_room(error)
