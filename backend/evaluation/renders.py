@@ -15,13 +15,13 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from backend.demo import world
 from backend.demo.lighting import FIRST_THING
 from backend.demo.pool import Sample, draw_samples, edited_picture
 from backend.demo.render import id_of, render
 from backend.errors import BadInput
+from backend.pictures import read_picture
 
 FORMAT = 1
 WORLD_SIZE = 128
@@ -93,7 +93,7 @@ def read_renders(folder: Path) -> dict[str, list[Sample]]:
 
 def _rendered(folder: Path, entry: dict[str, Any], file: str) -> list[Sample]:
     """The samples of one picture by Blender."""
-    image = np.asarray(Image.open(folder / file).convert("RGB"))
+    image = read_picture(folder / file).in_srgb()
     ids, side = _ids(folder, entry["ids"]), entry["samples_per_side"]
     scene, camera = _scene_and_camera(entry)
     things = np.stack([_share(ids == id_of(n), side) for n in range(len(scene.things))])
@@ -130,7 +130,7 @@ def _scene_and_camera(entry: dict[str, Any]) -> tuple[world.Scene, world.Camera]
 
 
 def _ids(folder: Path, file: str) -> Ids:
-    return np.asarray(Image.open(folder / file).convert("RGB"))[..., 0]
+    return read_picture(folder / file).own[..., 0]
 
 
 def _changed(edit: world.Edit, before: Ids, after: Ids | None, things: int) -> NDArray[np.bool_]:

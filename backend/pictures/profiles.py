@@ -35,7 +35,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if profile is None and image.mode != "LAB":
         return image.convert("RGB")
     known = _lab() if profile is None else _opened(profile)
-    space = known.profile.xcolor_space.strip()
+    space = _space(known)
     if image.mode == "L" and space == "RGB":
         image = image.convert("RGB")
     if space != SPACES[image.mode]:
@@ -83,7 +83,7 @@ def is_for_rgb(profile: bytes) -> bool:
     Raises:
         BadProfile: it is damaged.
     """
-    return _opened(profile).profile.xcolor_space.strip() == "RGB"
+    return _space(_opened(profile)) == "RGB"
 
 
 @cache
@@ -99,6 +99,14 @@ def _srgb() -> ImageCms.ImageCmsProfile:
 
 def _lab() -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+
+
+def _space(profile: ImageCms.ImageCmsProfile) -> str:
+    """What kind of colours a profile is for, in ICC's words."""
+    try:
+        return str(profile.profile.xcolor_space).strip()
+    except UnicodeDecodeError as error:
+        raise BadProfile(str(error)) from error
 
 
 def _opened(profile: bytes) -> ImageCms.ImageCmsProfile:

@@ -1,12 +1,14 @@
 """Reading image files that people bring, whatever they are, and writing edits of them back."""
 
 import logging
+import os
 import stat
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -46,6 +48,8 @@ DAMAGED = (
     Image.DecompressionBombError,
 )
 """What Pillow's decoders raise about files that are not as they should be."""
+STANDARD_ERROR = 2
+_SILENCED = threading.Lock()
 
 # What Pillow warns about (large images, odd metadata) is refused here, or does not matter.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -212,7 +216,8 @@ def _opened(
             if whole:
                 if file.format not in STILL and getattr(file, "is_animated", False):
                     facts = replace(facts, animated=True)
-                file.load()
+                with _libtiff_silenced() if file.format == "TIFF" else nullcontext():
+                    file.load()
         except PictureError:
             raise
         except PermissionError as error:
@@ -229,6 +234,27 @@ def _opened(
                 "again."
             ) from error
         yield file, facts
+
+
+@contextmanager
+def _libtiff_silenced() -> Iterator[None]:
+    """Without the lines that libtiff writes about damage to the process's own error stream; the
+    damage is raised as well.
+    """
+    with _SILENCED:
+        try:
+            kept = os.dup(STANDARD_ERROR)
+        except OSError:  # there is no such stream
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, STANDARD_ERROR)
+        os.close(nowhere)
+        try:
+            yield
+        finally:
+            os.dup2(kept, STANDARD_ERROR)
+            os.close(kept)
 
 
 def _reason(error: BaseException) -> str:

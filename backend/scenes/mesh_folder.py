@@ -3,7 +3,7 @@
     mesh.npz        corners (F, 3, 3), uvs (F, 3, 2) and occluders (G, 3, 3) as in `TexturedMesh`;
                     intrinsics (4,): fx, fy, cx, cy of all views in pixels; size (2,): width and
                     height of all views; camera_to_world (V, 4, 4); lit (): whether they are lit
-    texture.png     8 bits a channel, with or without alpha
+    texture.png     sRGB, with or without alpha
     views/000.png   ... as many as there are cameras
 
 `blender_addon/demo/export_mesh.py` writes it.
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from backend.pictures import PictureError, read_picture
 from backend.scenes.lens import Intrinsics
 from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh
 
@@ -33,17 +33,15 @@ NUMBERS = {
 }
 """The arrays of mesh.npz and their shapes; None is any length."""
 UNREADABLE = (
-    OSError,  # UnidentifiedImageError too
+    OSError,
     ValueError,
     TypeError,
     EOFError,
-    SyntaxError,
     struct.error,
     zlib.error,
     zipfile.BadZipFile,
-    Image.DecompressionBombError,
 )
-"""What numpy and Pillow raise for damaged files."""
+"""What numpy raises for damaged files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,17 +118,13 @@ def _read_arrays(path: Path) -> dict[str, NDArray[np.float64]]:
 
 
 def _read_image(path: Path) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3 or 4)."""
+    """uint8 (H, W, 3 or 4), sRGB."""
     try:
-        with Image.open(path) as file:
-            mode, pixels = file.mode, np.asarray(file)
-    except FileNotFoundError:
-        raise MeshError(f"There is no image {path}: write the folder again.") from None
-    except UNREADABLE as error:
-        raise MeshError(f"{path} cannot be read as an image: {error}.") from error
-    if mode not in ("RGB", "RGBA"):
+        picture = read_picture(path, upright=False)
+    except PictureError as error:
+        raise MeshError(f"{str(error)[:-1]}; or write the folder again.") from error
+    if not picture.is_srgb:
         raise MeshError(
-            f"{path} must be RGB or RGBA with 8 bits a channel, not of the kind {mode}: save it "
-            "again as such a PNG."
+            f"{path} has a colour profile that is not sRGB: save it again in sRGB, without one."
         )
-    return pixels
+    return picture.own if picture.alpha is None else np.dstack([picture.own, picture.alpha])

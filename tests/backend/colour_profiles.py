@@ -32,6 +32,20 @@ def grey_profile(gamma):
     return _profile(b"GRAY", {b"wtpt": _xyz_tag(D50), b"kTRC": _gamma_tag(gamma)})
 
 
+def cmyk_profile():
+    """A profile of inks by a table of two steps of each, far from the naive meaning of inks."""
+    corners = np.stack(np.meshgrid(*[[0.0, 1.0]] * 4, indexing="ij"), axis=-1).reshape(-1, 4)
+    light = (1 - corners[:, :3]) * (1 - corners[:, 3:])
+    lightness = 20 + 80 * light @ (0.3, 0.6, 0.1)
+    red_green, yellow_blue = 60 * (light[:, 0] - light[:, 1]), 60 * (light[:, 1] - light[:, 2])
+    table = np.stack([lightness * 2.55, 128 + red_green, 128 + yellow_blue], axis=1)
+    straight = bytes(range(256))
+    lut = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0])
+    lut += struct.pack(">9i", *(65536, 0, 0, 0, 65536, 0, 0, 0, 65536))
+    lut += straight * 4 + table.round().clip(0, 255).astype(np.uint8).tobytes() + straight * 3
+    return _profile(b"CMYK", {b"wtpt": _xyz_tag(D50), b"A2B0": lut}, kind=b"prtr", between=b"Lab ")
+
+
 def _xyz(x, y):
     return np.array([x / y, 1.0, (1 - x - y) / y])
 
@@ -44,7 +58,7 @@ def _gamma_tag(gamma):
     return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
 
 
-def _profile(space, tags):
+def _profile(space, tags, kind=b"mntr", between=b"XYZ "):
     tags = {b"desc": b"desc\0\0\0\0" + struct.pack(">I", 5) + b"made\0" + bytes(79)} | tags
     table, body = struct.pack(">I", len(tags)), b""
     first = 128 + 4 + 12 * len(tags)
@@ -53,7 +67,7 @@ def _profile(space, tags):
         table += name + struct.pack(">II", first + len(body), len(data))
         body += data
     size = first + len(body)
-    head = struct.pack(">I4sI4s4s4s", size, b"\0\0\0\0", 0x02400000, b"mntr", space, b"XYZ ")
+    head = struct.pack(">I4sI4s4s4s", size, b"\0\0\0\0", 0x02400000, kind, space, between)
     head += struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + b"acsp"
     head += bytes(28) + struct.pack(">3i", *(round(value * 65536) for value in D50))
     return head.ljust(128, b"\0") + table + body

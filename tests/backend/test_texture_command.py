@@ -12,6 +12,7 @@ from backend.editing import Editor
 from backend.scenes import texture_command
 from backend.scenes.mesh_folder import read_mesh_folder
 from backend.scenes.textured_mesh import MeshError, TexturedMesh
+from tests.backend.colour_profiles import ADOBE_RGB
 from tests.backend.test_capture_commands import scene
 from tests.backend.test_mesh_edit import (
     SIZE,
@@ -171,10 +172,12 @@ def _cut(path: Path) -> None:
         (lambda folder: _cut(folder / "mesh.npz"), "mesh.npz cannot be read"),
         (lambda folder: (folder / "mesh.npz").write_bytes(b"no"), "mesh.npz cannot be read"),
         (lambda folder: (folder / "texture.png").unlink(), "no image .*texture.png"),
-        (lambda folder: _cut(folder / "texture.png"), "texture.png cannot be read"),
+        (lambda folder: _cut(folder / "texture.png"), "texture.png is damaged"),
         (
-            lambda folder: Image.new("L", (8, 8)).save(folder / "texture.png"),
-            "texture.png must be RGB",
+            lambda folder: Image.new("RGB", (8, 8)).save(
+                folder / "texture.png", icc_profile=ADOBE_RGB
+            ),
+            "texture.png has a colour profile that is not sRGB",
         ),
         (lambda folder: (folder / "views/001.png").unlink(), "no image .*001.png"),
         (
