@@ -20,6 +20,7 @@ from backend.scenes.lens import Intrinsics
 from backend.scenes.mesh_painting import PaintConfig
 from backend.scenes.scene import Camera, Scene
 from backend.scenes.scene_edit import SceneEdit
+from backend.scenes.scene_editing import with_overrides
 from backend.scenes.scene_mesh import mesh_of_scene
 from backend.scenes.training import Progress
 from backend.scenes.uploads import CaptureStore, UnknownCapture
@@ -157,10 +158,9 @@ def _edit(
 
 
 def _edit_config(request: EditSceneRequest) -> SceneEditConfig:
-    config = EDIT_PRESETS[request.preset]
-    return dataclasses.replace(
-        config,
-        iterations=request.iterations or config.iterations,
+    return with_overrides(
+        EDIT_PRESETS[request.preset],
+        request.iterations,
         steps=request.steps,
         text_guidance=request.text_guidance,
         image_guidance=request.image_guidance,

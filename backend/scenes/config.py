@@ -1,5 +1,6 @@
 """All numbers of fields, their training and the edit of a scene, and the presets of them."""
 
+import math
 from dataclasses import dataclass, replace
 
 from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
@@ -178,7 +179,10 @@ class SceneEditConfig:
     """
 
     iterations: int = 4000
-    """Training steps of the dataset update at most."""
+    """Training steps of the dataset update at most, of up to `views` views."""
+    views: int = 100
+    """Training views that the numbers are meant for. With more of them, steps grow as their number
+    does, and rays as its root; 0 for as many steps and rays whatever their number."""
     edit_every: int = 10
     """Steps between the edits of two views."""
     views_at_once: int = 1
@@ -222,10 +226,25 @@ class SceneEditConfig:
     seed: int = 0
     """Fixes the order of views, noise levels, noise, and the rays."""
 
+    def growth(self, views: int) -> float:
+        """How many times the views there are that the numbers are meant for, at least 1."""
+        return max(1.0, views / self.views) if self.views > 0 else 1.0
+
+    def for_views(self, views: int) -> "SceneEditConfig":
+        """The same with the steps and the relevance field's rays that so many views take."""
+        growth = self.growth(views)
+        field = self.relevance_field
+        return replace(
+            self,
+            iterations=math.ceil(self.iterations * growth),
+            relevance_field=replace(field, rays=round(field.rays * math.sqrt(growth))),
+        )
+
 
 EDIT_PRESETS = {
     "preview": SceneEditConfig(
         iterations=600,
+        views=24,
         rounds=1,  # the demo model's edits from low noise levels lose what the first one gained
         first_level=0.98,
         learning_rate=5e-3,
@@ -236,4 +255,4 @@ EDIT_PRESETS = {
 }
 """By the names of the radiance field's presets that they are meant for."""
 # as preview, for a field that is larger and takes longer to follow
-EDIT_PRESETS["medium"] = replace(EDIT_PRESETS["preview"], iterations=1500)
+EDIT_PRESETS["medium"] = replace(EDIT_PRESETS["preview"], iterations=1500, views=60)

@@ -12,7 +12,6 @@ An edit reaches the scene only as far as views agree on it, which is what makes 
 every side.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +34,7 @@ from backend.scenes.radiance_training import (
     corrected_rays,
     psnr,
 )
+from backend.scenes.update_plan import UpdatePlan
 from protocol import files
 
 VIEWS_FOLDER = "views"
@@ -148,6 +148,7 @@ class DatasetUpdate:
 
     Attributes:
         count: edits of views made so far, those of views without a region among them.
+        plan: when which of them is made.
     """
 
     def __init__(
@@ -168,7 +169,7 @@ class DatasetUpdate:
         instruction: such as "turn the bear into a panda".
         region: where each view is edited.
         composite: what renders the relevance (`RelevanceField.composite`), or None.
-        config: all numbers.
+        config: all numbers, for as many views (`SceneEditConfig.for_views`).
         folder: where every edited view is kept.
         first_step: steps that the field was trained for before.
         on_stage: told of every denoising step; what it raises ends the edit before anything of it
@@ -180,38 +181,28 @@ class DatasetUpdate:
         views = training.views
         self.originals, self._distances = views.pixels.clone(), views.distances
         self._inside = torch.zeros(views.rays.total, dtype=torch.bool, device=views.pixels.device)
-        self.count = 0
+        self.count, self._edited = 0, False
+        self.plan = UpdatePlan.of(config, len(views.names))
 
     def edit_if_due(self, step: int) -> None:
-        """Edits the next views where `step` steps are done and the first one's turn has come.
+        """Edits the next views whose turn has come when `step` steps are done.
 
         The random numbers of an edit depend on nothing but the seed and its count, so that a batch
         which was broken off can be made again as it would have been.
         """
-        if step % self._config.edit_every or self.count > step // self._config.edit_every:
-            return
-        counts = self._due()
-        # 1. render; what the instruction does not apply to stays as it is
-        turns = [turn for turn in map(self._turn, counts) if turn.mask.any()]
-        # 2. denoise, views of one size in a batch; until all are done it may be broken off
-        edited: dict[int, NDArray[np.uint8]] = {}
-        for shape in dict.fromkeys(turn.mask.shape for turn in turns):
-            edited |= self._denoise([turn for turn in turns if turn.mask.shape == shape])
-        # 3. train on the results
-        for turn in turns:
-            self._take(turn, edited[turn.count], step)
-        self.count = counts.stop
-
-    def _due(self) -> range:
-        """The counts of the next edits that are made together, if any are left: of no view twice,
-        and as many in all as if each were made alone before the settling.
-        """
-        config, views = self._config, len(self.training.views.names)
-        end_of_round = (self.count // views + 1) * views
-        all_edits = -(-math.ceil(config.iterations * (1 - config.settling)) // config.edit_every)
-        if config.rounds > 0:
-            all_edits = min(all_edits, config.rounds * views)
-        return range(self.count, min(self.count + config.views_at_once, end_of_round, all_edits))
+        at_once = self._config.views_at_once
+        while self.count < self.plan.edits and self.plan.due(self.count) <= step:
+            counts = self.plan.together(self.count, at_once)
+            # 1. render; what the instruction does not apply to stays as it is
+            turns = [turn for turn in map(self._turn, counts) if turn.mask.any()]
+            # 2. denoise, views of one size in a batch; until all are done it may be broken off
+            edited: dict[int, NDArray[np.uint8]] = {}
+            for shape in dict.fromkeys(turn.mask.shape for turn in turns):
+                edited |= self._denoise([turn for turn in turns if turn.mask.shape == shape])
+            # 3. train on the results
+            for turn in turns:
+                self._take(turn, edited[turn.count], step)
+            self.count = counts.stop
 
     def _turn(self, count: int) -> _Turn:
         """What the edit of a count is made of: the render and its mask (step 1), the original."""
@@ -267,7 +258,7 @@ class DatasetUpdate:
         chosen = place[torch.from_numpy(mask.reshape(-1)).to(place.device)]
         views.pixels[chosen, :3] = torch.from_numpy(edited[mask]).to(views.pixels.device)
         self._inside[place] = False
-        self._inside[chosen] = True
+        self._inside[chosen] = self._edited = True
         self._forget_depth()
 
     def _forget_depth(self) -> None:
@@ -309,8 +300,12 @@ class DatasetUpdate:
     # ------------------------------------------------------------ training.Trainee
 
     def advance(self, step: int) -> float:
-        """One step of the field's training on the views as they are now; the loss."""
+        """One step of the field's training on the views as they are now; the loss. As long as no
+        view has been edited there is nothing to learn, and the field stays as it is.
+        """
         self.edit_if_due(step)
+        if not self._edited:
+            return 0.0
         return self.training.advance(self._first_step + step)
 
     def measure(self) -> float | None:
@@ -348,6 +343,7 @@ class DatasetUpdate:
         self.training.load_state(state["training"])
         self.training.views.pixels.copy_(state["pixels"])
         self._inside.copy_(state["inside"])
+        self._edited = bool(self._inside.any())
         self._forget_depth()
         self.count = state["count"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from backend.scenes.scene_edit import SceneEdit
 
 SHEET_VIEWS = 4
-OVERRIDES = ("iterations", "views_at_once", "steps", "text_guidance", "image_guidance", "seed")
+OVERRIDES = ("views_at_once", "steps", "text_guidance", "image_guidance", "seed")
 """Options that take a number of the preset's place."""
 
 
@@ -95,13 +95,14 @@ def run_edit(
     # Only now: torch and nerfstudio take seconds to load.
     from backend.editing import Editor
     from backend.scenes.scene import Scene
-    from backend.scenes.scene_editing import edit_preset
+    from backend.scenes.scene_editing import edit_preset, with_overrides
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     scene = Scene.open(options.folder, options.downscale, options.work, options.device)
     given = {name: getattr(options, name) for name in OVERRIDES}
-    config = dataclasses.replace(
+    config = with_overrides(
         EDIT_PRESETS[options.preset or edit_preset(scene.field.config)],
+        options.iterations,
         relevance=options.relevance == "field",
         **{name: value for name, value in given.items() if value is not None},
     )

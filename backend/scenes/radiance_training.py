@@ -131,7 +131,13 @@ class Decay:
 
 
 class RadianceTraining:
-    """A radiance field and what it takes to train it. Satisfies `training.Trainee`."""
+    """A radiance field and what it takes to train it. Satisfies `training.Trainee`.
+
+    Attributes:
+        field: the field.
+        views: that it is trained on.
+        rays: in a step.
+    """
 
     def __init__(
         self,
@@ -139,14 +145,17 @@ class RadianceTraining:
         views: Views,
         measured: Views | None,
         decay: Decay | None = None,
+        rays: int | None = None,
     ) -> None:
         """Args:
         field: whose `names` are the views'.
         views: to train on.
         measured: held-out views, None where there are none.
         decay: of the field's learning rate, in place of the config's.
+        rays: in a step, in place of the config's.
         """
         self.field, self.views, self._measured = field, views, measured
+        self.rays = field.config.rays if rays is None else rays
         groups = field.model.get_param_groups()
         config = field.config
         usual = Decay(config.learning_rate, config.final_learning_rate, config.decay_iterations)
@@ -174,7 +183,7 @@ class RadianceTraining:
             group["lr"] = self._rates[group["name"]].at(step)
         before, after = self._callbacks
         before.func(step)
-        pixels = self.views.rays.draw(self.field.config.rays)
+        pixels = self.views.rays.draw(self.rays)
         self.optimizer.zero_grad()
         march = self.field.march(self.views.rays.bundle(pixels))
         distances = self.views.distances

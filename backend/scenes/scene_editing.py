@@ -9,9 +9,10 @@ was stopped.
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -68,8 +69,11 @@ def edit_scene(
     if edit.finished:
         return edit
     maps = _maps(edit, editor, training.views, report)
-    region, composite = _region(scene, edit, training, maps, report)
-    _update(edit, editor, training, first_step, region, composite, report, checkpoint_seconds)
+    config = config.for_views(len(training.views.names))
+    region, composite = _region(scene, edit, training, config, maps, report)
+    _update(
+        edit, editor, training, config, first_step, region, composite, report, checkpoint_seconds
+    )
     return SceneEdit(scene, name)
 
 
@@ -83,6 +87,25 @@ def edit_preset(field: FieldConfig) -> str:
         return dataclasses.replace(config, **free)
 
     return next((name for name in EDIT_PRESETS if kept(PRESETS[name]) == field), "preview")
+
+
+def with_overrides(
+    config: SceneEditConfig, iterations: int | None, **given: Any
+) -> SceneEditConfig:
+    """The config with other numbers in place of its own: what was asked for is not grown with the
+    number of views.
+
+    Args:
+        config: of a preset.
+        iterations: training steps; None for the config's own.
+        **given: by the config's own names.
+    """
+    config = dataclasses.replace(config, **given)
+    return (
+        config
+        if iterations is None
+        else dataclasses.replace(config, iterations=iterations, views=0)
+    )
 
 
 def edit_name(instruction: str) -> str:
@@ -103,8 +126,8 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
         raise BadInput(f"The first noise level must lie in 0..1, not at {config.first_level}.")
     if min(config.iterations, config.edit_every, config.views_at_once, config.steps) < 1:
         raise BadInput("iterations, edit_every, views_at_once and steps must be 1 or more.")
-    if config.rounds < 0:
-        raise BadInput("rounds must be 0 or more.")
+    if min(config.rounds, config.views) < 0:
+        raise BadInput("rounds and views must be 0 or more.")
     guidances = (config.text_guidance, config.image_guidance)
     if not all(one is None or one >= 0 for one in guidances):
         raise BadInput("Text and image guidance must be 0 or more.")
@@ -151,10 +174,10 @@ def _start(
         )
     decay = None
     if config.learning_rate is not None:
-        decay = Decay(
-            config.learning_rate, config.final_learning_rate, config.iterations, first_step
-        )
-    training = RadianceTraining(field, views, None, decay)
+        steps = config.for_views(len(views.names)).iterations
+        decay = Decay(config.learning_rate, config.final_learning_rate, steps, first_step)
+    rays = round(field.config.rays * math.sqrt(config.growth(len(views.names))))
+    training = RadianceTraining(field, views, None, decay, rays)
     training.load_state(state)
     if seen is not None:
         views.pixels.copy_(seen["pixels"])
@@ -233,12 +256,13 @@ def _region(
     scene: "Scene",
     edit: SceneEdit,
     training: RadianceTraining,
+    config: SceneEditConfig,
     maps: Sequence[RelevanceMap],
     report: OnProgress,
 ) -> tuple[Region, Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None]:
     """Where views are edited, and what renders the relevance for it."""
     views = training.views
-    if not edit.asked.config.relevance:
+    if not config.relevance:
         threshold = edit.asked.threshold
         limits = [one.suggested_threshold if threshold is None else threshold for one in maps]
 
@@ -259,10 +283,10 @@ def _region(
         edit.name,
         maps,
         views.names,
-        edit.asked.config.normalisation,
-        edit.asked.config.relevance_field,
+        config.normalisation,
+        config.relevance_field,
         on_step=tell,
-        seed=edit.asked.config.seed,
+        seed=config.seed,
         field=training.field,
     )
 
@@ -280,6 +304,7 @@ def _update(
     edit: SceneEdit,
     editor: Editor,
     training: RadianceTraining,
+    config: SceneEditConfig,
     first_step: int,
     region: Region,
     composite: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None,
@@ -287,7 +312,6 @@ def _update(
     checkpoint_seconds: float,
 ) -> None:
     """The dataset update, from where it was stopped."""
-    config = edit.asked.config
     before = STAGES["maps"] + STAGES["field"]
     now = Progress(0, config.iterations, 0.0, None, 0.0, None)
 
@@ -322,7 +346,7 @@ def _update(
 
     schedule = Schedule(
         config.iterations,
-        config.edit_every * len(training.views.names),
+        update.plan.round_steps,
         config.stop_gain,
         config.stop_patience,
         config.seed,
