@@ -2,10 +2,12 @@
 
 import bpy
 import numpy as np
+from numpy.typing import NDArray
 
 from . import pictures
 from .protocol.requests import SceneMeshResult
 from .texture_edit import install_edited
+from .view_cameras import FAR
 
 COLOUR_SPACES = {
     "AgX": "AgX Base sRGB",
@@ -40,7 +42,12 @@ def install_mesh(
         instruction: what was asked for, or "" for the unedited scene; it names the object.
     """
     name = instruction or f"{scene.name} in 3D"
-    mesh = _mesh(name, result)
+    vertices = result.vertices
+    # Blender's numbers have 32 bits: the shape is kept exactly wherever the mesh lies.
+    origin = ((vertices.min(axis=0) + vertices.max(axis=0)) / 2).astype(np.float32)
+    if np.abs(origin).max() <= FAR * np.ptp(vertices, axis=0).max():
+        origin[:] = 0
+    mesh = _mesh(name, result, origin.astype(np.float64))
     image = pictures.new_packed_image(f"{name} texture", files["texture"])
     image.colorspace_settings.name = _colour_space(scene, image)
     shown = image
@@ -49,6 +56,7 @@ def install_mesh(
         shown = install_edited(image, files["edited_texture"], relevance, instruction)
     mesh.materials.append(_material(name, shown, scene.view_settings.exposure))
     thing = bpy.data.objects.new(name, mesh)
+    thing.location = origin
     collection = collection_of(scene)
     if collection is None:
         collection = bpy.data.collections.new(COLLECTION)
@@ -58,11 +66,11 @@ def install_mesh(
     return thing
 
 
-def _mesh(name: str, result: SceneMeshResult) -> bpy.types.Mesh:
+def _mesh(name: str, result: SceneMeshResult, origin: NDArray[np.float64]) -> bpy.types.Mesh:
     mesh = bpy.data.meshes.new(name)
     count = len(result.faces)
     mesh.vertices.add(len(result.vertices))
-    mesh.vertices.foreach_set("co", result.vertices.astype(np.float32).ravel())
+    mesh.vertices.foreach_set("co", (result.vertices - origin).astype(np.float32).ravel())
     mesh.loops.add(3 * count)
     mesh.loops.foreach_set("vertex_index", result.faces.ravel())
     mesh.polygons.add(count)

@@ -68,6 +68,11 @@ class Capture:
         poses[:, :3, 3] = poses[:, :3, 3] * self.box_scale + self.to_box[:3, 3]
         return poses
 
+    def in_box(self, place: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A place (3,) in capture coordinates in those of the box."""
+        found: NDArray[np.float64] = place * self.box_scale + self.to_box[:3, 3]
+        return found
+
     def read(self, index: int) -> Pixels:
         """The pixels of one view, undistorted and at the size of `intrinsics[index]`.
 

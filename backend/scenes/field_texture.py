@@ -133,13 +133,13 @@ def texture_from_field(
     total = 2 * len(views) + 2
     report("Finding what each view shows", 0.0, None)
     prepared = prepare_views(mesh, views, config)
-    scale, shift = edit.capture.box_scale, edit.capture.to_box[:3, 3]
+    scale = edit.capture.box_scale
     edited, shown = [], []
     for number, view in enumerate(views):
         words = f"Rendering the fields from view {number + 1} of {len(views)}"
         report(words, (1 + number) / total, view.image)
         pose = view.camera_to_world.copy()
-        pose[:3, 3] = pose[:3, 3] * scale + shift
+        pose[:3, 3] = edit.capture.in_box(pose[:3, 3])
         before = edit.before.render(pose, view.intrinsics)
         after = edit.after.render(pose, view.intrinsics)
         hidden = _hidden(prepared[number], view, before.depth / scale, HIDING * mesh.extent)
@@ -186,7 +186,8 @@ def relevance_at_surface(mesh: TexturedMesh, edit: FieldEdit) -> NDArray[np.floa
     """
     assert edit.relevance is not None
     capture, surface = edit.capture, mesh.surface
-    places = surface.position * capture.box_scale + capture.to_box[:3, 3]
+    # Relative to the box before float32: the mesh may lie far from the origin.
+    places = surface.position * capture.box_scale + capture.in_box(mesh.centre)
     found = np.zeros(mesh.size, np.float32)
     device = edit.before.device
     for part in np.array_split(np.arange(len(places)), -(-len(places) // AT_ONCE)):

@@ -21,6 +21,8 @@ from PIL import Image
 GLB_MAGIC, GLB_VERSION, JSON_CHUNK, BINARY_CHUNK = 0x46546C67, 2, 0x4E4F534A, 0x004E4942
 FLOAT, UNSIGNED_INT = 5126, 5125
 VERTICES, INDICES = 34962, 34963
+FAR = 1000.0
+"""Distance from the origin, in sizes of a mesh, from which on float32 is too coarse for it."""
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 
 
@@ -45,7 +47,8 @@ class MeshToWrite:
 
 
 def write_glb(path: Path, mesh: MeshToWrite) -> None:
-    """Write one .glb file with the texture inside.
+    """Write one .glb file with the texture inside. Its numbers have 32 bits: far from the origin
+    they are relative to the mesh's middle, where its node lies.
 
     Raises:
         OSError: it cannot be written.
@@ -59,7 +62,9 @@ def write_glb(path: Path, mesh: MeshToWrite) -> None:
     uvs = np.empty((len(pairs), 2), np.float32)
     uvs[corner.ravel()] = mesh.uvs.reshape(-1, 2)
     uvs[:, 1] = 1 - uvs[:, 1]  # glTF counts v from row 0
-    positions = y_up(mesh.vertices)[pairs[:, 0]].astype("<f4")
+    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    middle = (low + high) / 2 if _is_far(low, high) else np.zeros(3)
+    positions = y_up(mesh.vertices - middle)[pairs[:, 0]].astype("<f4")
     normals = y_up(vertex_normals(mesh.vertices, mesh.faces))[pairs[:, 0]].astype("<f4")
     parts = [
         positions.tobytes(),
@@ -77,11 +82,12 @@ def write_glb(path: Path, mesh: MeshToWrite) -> None:
     for view, target in zip(views, (VERTICES, VERTICES, VERTICES, INDICES), strict=False):
         view["target"] = target
     count = len(pairs)
+    placed = {"translation": y_up(middle[None])[0].tolist()} if middle.any() else {}
     content = {
         "asset": {"version": "2.0", "generator": "Watch Your Steps"},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0, "name": mesh.name}],
+        "nodes": [{"mesh": 0, "name": mesh.name, **placed}],
         "meshes": [
             {
                 "name": mesh.name,
@@ -160,7 +166,9 @@ def write_obj(path: Path, mesh: MeshToWrite) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(f"# y up; Blender's importer turns it back\nmtllib {material.name}\n")
         file.write(f"o {mesh.name}\n")
-        np.savetxt(file, y_up(mesh.vertices), "v %.9g %.9g %.9g")
+        far = _is_far(mesh.vertices.min(axis=0), mesh.vertices.max(axis=0))
+        digits = "%.15g" if far else "%.9g"
+        np.savetxt(file, y_up(mesh.vertices), f"v {digits} {digits} {digits}")
         np.savetxt(file, uvs, "vt %.7g %.7g")
         np.savetxt(file, y_up(vertex_normals(mesh.vertices, mesh.faces)), "vn %.5f %.5f %.5f")
         file.write(f"usemtl {mesh.name}\ns 1\n")
@@ -173,6 +181,11 @@ def write_obj(path: Path, mesh: MeshToWrite) -> None:
 
 WRITERS: dict[str, Callable[[Path, MeshToWrite], None]] = {"glb": write_glb, "obj": write_obj}
 """By the file name's ending."""
+
+
+def _is_far(low: NDArray[np.float64], high: NDArray[np.float64]) -> bool:
+    """Whether a box, from (3,) to (3,), lies so far from the origin that float32 shows in it."""
+    return bool(np.abs(low + high).max() / 2 > FAR * (high - low).max())
 
 
 def y_up(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

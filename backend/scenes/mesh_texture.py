@@ -200,7 +200,7 @@ def _directions(mesh: TexturedMesh, field: ShadedField, capture: Capture) -> NDA
         view = MeshView(np.zeros((small.height, small.width, 3), np.uint8), small, pose)
         depth = see_texture(mesh, view, 1, 1.0).depth
         seen = see_surface(mesh, view, depth, LEAST_COSINE, ANGLE_POWER)
-        away = surface.position[seen.index] - pose[:3, 3].astype(np.float32)
+        away = surface.position[seen.index] - (pose[:3, 3] - mesh.centre).astype(np.float32)
         away /= np.linalg.norm(away, axis=1, keepdims=True).clip(1e-12, None)
         total[seen.index] += away * seen.weight[:, None]
     length = np.linalg.norm(total, axis=1, keepdims=True)
@@ -246,7 +246,7 @@ def _short_rays(
     device: torch.device,
 ) -> ShortRays:
     reach = REACH * mesh.extent * capture.box_scale
-    middle = mesh.surface.position * capture.box_scale + capture.to_box[:3, 3]
+    middle = mesh.surface.position * capture.box_scale + capture.in_box(mesh.centre)
     origins, along = (
         torch.from_numpy(a.astype(np.float32)).to(device)
         for a in (middle - reach * directions, directions)

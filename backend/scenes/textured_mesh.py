@@ -1,8 +1,10 @@
 """A mesh with a texture, and cameras that look at it: which texel is seen in which pixel.
 
-Everything is in world coordinates. Cameras follow OpenGL: x right, y up, looking along -z. Image
-coordinates count pixels from the top left corner, so that the centre of the first pixel is
-(0.5, 0.5). Textures have row 0 at the top, which is v = 1; they repeat outside 0..1.
+Everything is in world coordinates, but for the places of texels: these are relative to the middle
+of the mesh, as float32 would not hold them far from the origin. Cameras follow OpenGL: x right, y
+up, looking along -z. Image coordinates count pixels from the top left corner, so that the centre of
+the first pixel is (0.5, 0.5). Textures have row 0 at the top, which is v = 1; they repeat outside
+0..1.
 """
 
 from dataclasses import dataclass
@@ -86,18 +88,25 @@ class TexturedMesh:
         return float(np.ptp(points, axis=0).max())
 
     @cached_property
+    def centre(self) -> NDArray[np.float64]:
+        """The middle of the box around the mesh, (3,), in world coordinates."""
+        points = self.corners.reshape(-1, 3)
+        middle: NDArray[np.float64] = (points.min(axis=0) + points.max(axis=0)) / 2
+        return middle
+
+    @cached_property
     def surface(self) -> "Surface":
-        """The place in the world of every texel."""
+        """The place of every texel."""
         return bake_surface(self)
 
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """Where the texels lie in the world; a texel that several faces share comes several times.
+    """Where the texels lie; a texel that several faces share comes several times.
 
     Attributes:
         texel: int64 (N,), row * columns + column of the texture.
-        position: float32 (N, 3), world coordinates of the texel's centre.
+        position: float32 (N, 3), the texel's centre, relative to the mesh's `centre`.
         normal: float32 (N, 3), the triangle's, of length 1; which of its two sides is open.
     """
 
@@ -118,6 +127,7 @@ def bake_surface(mesh: TexturedMesh) -> Surface:
         )
         normals = np.nan_to_num(normals / np.linalg.norm(normals, axis=1, keepdims=True))
     texel, position, normal = [], [], []
+    corners = mesh.corners - mesh.centre
     for across, down in np.ndindex(*tiles.max(axis=0)):
         chosen = np.flatnonzero((tiles > (across, down)).all(axis=1))
         x = (uvs[chosen, :, 0] - across) * columns
@@ -125,9 +135,7 @@ def bake_surface(mesh: TexturedMesh) -> Surface:
         for some in fragments(np.stack([x, y, np.ones_like(x)], axis=-1), rows, columns):
             face = chosen[some.face]
             texel.append(some.pixel)
-            position.append(
-                np.einsum("nk,nkd->nd", some.weights, mesh.corners[face]).astype(np.float32)
-            )
+            position.append(np.einsum("nk,nkd->nd", some.weights, corners[face]).astype(np.float32))
             normal.append(normals[face].astype(np.float32))
     if not texel or not sum(map(len, texel)):
         raise MeshError(
@@ -188,8 +196,7 @@ def project(
             [0.0, 0.0, -1.0],
         ]
     )
-    matrix = to_pixels @ turn.T
-    projected: NDArray[np.float64] = points @ matrix.T - matrix @ place
+    projected: NDArray[np.float64] = (points - place) @ (to_pixels @ turn.T).T
     return projected
 
 
@@ -294,14 +301,16 @@ def see_surface(
         angle_power: its weight is the cosine to this power.
     """
     surface, camera = mesh.surface, view.intrinsics
-    to_camera = view.camera_to_world[:3, 3].astype(np.float32) - surface.position
+    pose = view.camera_to_world.copy()
+    pose[:3, 3] -= mesh.centre
+    to_camera = pose[:3, 3].astype(np.float32) - surface.position
     distance = np.linalg.norm(to_camera, axis=1).clip(1e-12, None)
     cosine = np.einsum("nd,nd->n", surface.normal, to_camera) / distance
     # Normals of scans may point either way: what is turned away is hidden by its own mesh.
     cosine = np.abs(cosine)
     index = np.flatnonzero(cosine > least_cosine)
     cosine = cosine[index]
-    projected = project(surface.position[index], camera, view.camera_to_world)
+    projected = project(surface.position[index], camera, pose)
     w = projected[:, 2]
     ahead = w > 1e-4 * mesh.extent
     point = projected[:, :2] / np.where(ahead, w, 1.0)[:, None]

@@ -7,6 +7,7 @@ from typing import Any
 
 import bpy
 from described import FIRST_THING_INDEX, build
+from far_obj import import_obj
 from mathutils import Matrix, Vector
 
 HEIGHT = 2.0
@@ -101,7 +102,7 @@ def import_mesh(scene: bpy.types.Scene, mesh: Path, up_axis: str) -> list[bpy.ty
     before = set(scene.objects)
     if mesh.suffix.lower() == ".obj":
         forward = {"Y": "NEGATIVE_Z", "Z": "Y"}[up_axis]
-        bpy.ops.wm.obj_import(filepath=str(mesh), up_axis=up_axis, forward_axis=forward)
+        import_obj(scene, mesh, up_axis, forward)
     elif mesh.suffix.lower() in (".glb", ".gltf"):
         bpy.ops.import_scene.gltf(filepath=str(mesh))
     else:

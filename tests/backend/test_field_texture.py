@@ -111,6 +111,29 @@ def test_the_region_is_what_the_relevance_field_says(made: MeshEdit) -> None:
     assert made.applies is True
 
 
+def test_far_from_the_origin_it_is_as_at_the_origin(
+    made: MeshEdit,
+    mesh: TexturedMesh,
+    views: list[MeshView],
+    change: FieldEdit,
+) -> None:
+    shift = np.array([512345.25, 5412345.5, -120.75])
+    poses = change.capture.camera_to_world.copy()
+    poses[:, :3, 3] += shift
+    to_box = change.capture.to_box.copy()
+    to_box[:3, 3] -= to_box[0, 0] * shift
+    capture = replace(change.capture, camera_to_world=poses, to_box=to_box)
+    far = texture_from_field(
+        replace(mesh, corners=mesh.corners + shift),
+        [replace(view, camera_to_world=pose) for view, pose in zip(views, poses, strict=True)],
+        replace(change, capture=capture),
+        CONFIG,
+    )
+    assert (far.region != made.region).mean() < 0.001
+    assert np.abs(far.texture.astype(int) - made.texture).mean() < 0.05
+    assert np.abs(far.relevance - made.relevance).mean() < 1e-3
+
+
 def test_texels_outside_keep_their_bytes(made: MeshEdit, mesh: TexturedMesh) -> None:
     assert np.array_equal(made.texture[~made.region], mesh.texture[~made.region])
     assert np.array_equal(made.texture[..., 3], mesh.texture[..., 3])

@@ -380,6 +380,32 @@ def test_the_named_half_is_painted_and_the_rest_keeps_its_bytes(lit: bool) -> No
     assert all(call["start"] is not None for call in painter.calls)
 
 
+FAR = np.array([512345.25, 5412345.5, -120.75])
+"""Where a map's coordinates (UTM) put a mesh: float32 is half a metre there."""
+
+
+@pytest.mark.parametrize("lit", [False, True])
+def test_far_from_the_origin_a_texture_is_edited_as_at_the_origin(lit: bool) -> None:
+    mesh = ball_mesh(two_halves())
+    views = unlit_views(mesh, around(6), lit)
+    far_mesh = replace(mesh, corners=mesh.corners + FAR)
+    far_views = []
+    for view in views:
+        pose = view.camera_to_world.copy()
+        pose[:3, 3] += FAR
+        far_views.append(replace(view, camera_to_world=pose))
+    near, far = (
+        edit_mesh(one, seen, "make the red half blue", Painter(), replace(CONFIG, lit=lit))  # type: ignore[arg-type]
+        for one, seen in ((mesh, views), (far_mesh, far_views))
+    )
+    assert near.region.mean() > 0.3
+    assert (near.region != far.region).mean() < 0.001
+    apart = np.abs(near.texture.astype(int) - far.texture)
+    assert apart.mean() < 0.05
+    for number, render in enumerate(near.renders):
+        assert np.abs(render.astype(int) - far.renders[number]).mean() < 0.1
+
+
 def test_texels_keep_detail_finer_than_a_views_pixels() -> None:
     texture = np.full((256, 256, 3), (180, 30, 30), np.uint8)
     texture[::2] += 12  # two texels make far less than a pixel

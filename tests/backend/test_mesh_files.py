@@ -1,5 +1,6 @@
 """Mesh files, byte by byte; that other programs open them is shown in tests/blender."""
 
+import dataclasses
 import io
 import json
 import struct
@@ -77,6 +78,27 @@ def test_an_obj_names_its_material_and_texture(tmp_path: Path) -> None:
     numbers = np.array([[corner.split("/") for corner in face] for face in corners], int) - 1
     assert np.array_equal(numbers[..., 0], mesh.faces)
     np.testing.assert_allclose(rows["vt"][numbers[..., 1]], mesh.uvs, atol=1e-6)
+
+
+def test_far_from_the_origin_a_mesh_keeps_its_shape(tmp_path: Path) -> None:
+    """To the last digits, where float32 alone would leave half metres."""
+    mesh = square()
+    rng = np.random.default_rng(1)
+    vertices = rng.normal(size=(4, 3)) + np.array([512345.25, 5412345.5, -120.75])
+    mesh = dataclasses.replace(mesh, vertices=vertices)
+    write_glb(tmp_path / "far.glb", mesh)
+    content = (tmp_path / "far.glb").read_bytes()
+    length = struct.unpack_from("<I", content, 12)[0]
+    header = json.loads(content[20 : 20 + length])
+    view = header["bufferViews"][0]
+    binary = content[28 + length + view["byteOffset"] :][: view["byteLength"]]
+    position = np.frombuffer(binary, "<f4").reshape(-1, 3) + header["nodes"][0]["translation"]
+    apart = np.linalg.norm(position[:, None] - y_up(vertices), axis=-1).min(axis=1)
+    assert apart.max() < 1e-6
+    write_obj(tmp_path / "far.obj", mesh)
+    lines = (tmp_path / "far.obj").read_text().splitlines()
+    places = np.array([line.split()[1:] for line in lines if line.startswith("v ")], float)
+    np.testing.assert_allclose(places, y_up(vertices), atol=1e-8, rtol=0)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -41,8 +41,8 @@ def baked(mesh: TriangleMesh, capture: Capture) -> TexturedScene:
 def surface(scene: TexturedScene) -> tuple[np.ndarray, np.ndarray]:
     """Texels that faces cover, and their places."""
     corners, none = scene.vertices[scene.faces], np.zeros((0, 3, 3))
-    found = TexturedMesh(corners, scene.uvs.astype(float), scene.texture, none).surface
-    return found.texel, found.position
+    mesh = TexturedMesh(corners, scene.uvs.astype(float), scene.texture, none)
+    return mesh.surface.texel, mesh.surface.position + mesh.centre
 
 
 def test_no_two_faces_share_a_texel(mesh: TriangleMesh, baked: TexturedScene) -> None:
@@ -63,6 +63,22 @@ def test_texels_have_the_fields_colours(baked: TexturedScene) -> None:
     apart = np.abs(shown - ramps(position)).max(axis=1)
     assert np.median(apart) < 0.01
     assert np.quantile(apart, 0.98) < 0.05
+
+
+def test_far_from_the_origin_textures_are_as_at_the_origin(
+    mesh: TriangleMesh, capture: Capture
+) -> None:
+    shift = np.array([512345.25, 5412345.5, -120.75])
+    poses, to_box = capture.camera_to_world.copy(), capture.to_box.copy()
+    poses[:, :3, 3] += shift
+    to_box[:3, 3] -= to_box[0, 0] * shift
+    far = dataclasses.replace(capture, camera_to_world=poses, to_box=to_box)
+    field = SolidField(capture, ramps)
+    near = texture_mesh(mesh, field, capture, 96)
+    moved = texture_mesh(TriangleMesh(mesh.vertices + shift, mesh.faces), field, far, 96)
+    assert np.abs(near.uvs - moved.uvs).max() < 0.01
+    assert np.median(np.abs(near.texture.astype(int) - moved.texture)) == 0
+    assert np.abs(near.texture.astype(int) - moved.texture).mean() < 0.5
 
 
 def test_a_soft_surface_is_no_darker(mesh: TriangleMesh, capture: Capture) -> None:

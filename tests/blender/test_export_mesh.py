@@ -139,3 +139,44 @@ def test_refused_in_one_sentence(
     assert words in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("up", ["Y", "Z"])
+def test_an_obj_in_a_maps_coordinates_keeps_its_shape_and_its_views(
+    installed: str, tmp_path: Path, up: str
+) -> None:
+    """One of 1 m at 5.4 million metres, where Blender's own numbers leave out half a metre."""
+    encode = importlib.import_module(f"{installed}.encode").encode_png
+    pixels = np.full((32, 48, 3), 120, np.uint8)
+    pixels[..., 0] = np.linspace(40, 220, 48)
+    pixels[..., 1] = np.linspace(220, 40, 32)[:, None]
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * (1, 0.7, 0.3)
+    faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    middle = np.array([512345.37, 5412345.21, 118.3])
+    found = {}
+    for name, place in (("near", np.zeros(3)), ("far", middle)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "paint it.png").write_bytes(encode(pixels))
+        (folder / "thing.mtl").write_text("newmtl a\nmap_Kd paint it.png\n")
+        lines = [
+            "mtllib thing.mtl",
+            *("v {:.4f} {:.4f} {:.4f}".format(*v) for v in corners + place),
+        ]
+        lines += [f"vt {u} {v}" for u, v in ((0, 0), (1, 0), (1, 1), (0, 1))]
+        lines += ["usemtl a"]
+        lines += ["f " + " ".join(f"{v + 1}/{k + 1}" for k, v in enumerate(f)) for f in faces]
+        (folder / "thing.obj").write_text("\n".join(lines) + "\n")
+        asked = (folder / "thing.obj", "--views", 2, "--size", 40, "--unlit", "--up", up)
+        done = export(*asked, "--out", folder / "out")
+        assert done.returncode == 0, done.stderr
+        decode = importlib.import_module(f"{installed}.pictures").decode_png
+        views = [decode((folder / "out" / "views" / f"{k:03d}.png").read_bytes()) for k in range(2)]
+        found[name] = (np.load(folder / "out" / "mesh.npz"), np.stack(views))
+    (near, seen), (far, seen_far) = found["near"], found["far"]
+    shift = middle if up == "Z" else middle[[0, 2, 1]] * (1, -1, 1)
+    moved = far["corners"] - near["corners"]
+    assert np.abs(moved - shift).max() < 0.3, "where the file says, as exactly as Blender can"
+    assert np.ptp(moved, axis=(0, 1)).max() < 1e-5, "all of it alike"
+    assert seen.std() > 20
+    assert np.abs(seen.astype(int) - seen_far).mean() < 1

@@ -33,7 +33,7 @@ for image, pose in zip(given["images"], given["camera_to_world"]):
     renders.append(seen.render(texture))
     coverage.append(seen.coverage)
 np.savez(
-    sys.argv[2], texel=mesh.surface.texel, position=mesh.surface.position,
+    sys.argv[2], texel=mesh.surface.texel, position=mesh.surface.position + mesh.centre,
     renders=renders, coverage=coverage,
 )
 """
@@ -427,3 +427,69 @@ def test_colours_are_standards_or_as_captured(
     assert seen("AgX", 0.0, False) == pytest.approx(plain, abs=1)
     assert abs(seen("AgX", 0.0, True) - plain) > 3
     assert seen("Standard", -3.0, True) < 0.6 * plain
+
+
+# ---------------------------------------------------------------- far from the origin
+
+FAR = np.array([512345.0, 5412345.0, -120.0])
+"""Where a map's coordinates (UTM) put a mesh: float32 is half a metre there."""
+
+
+def moved_far(scene: bpy.types.Scene) -> None:
+    """Everything that hangs on nothing else; where float32 can say it exactly."""
+    for one in scene.objects:
+        if one.parent is None:
+            one.location = np.round(np.array(one.location) * 2) / 2 + FAR
+    bpy.context.view_layer.update()
+
+
+@pytest.mark.parametrize("lit", [False, True])
+def test_far_from_the_origin_views_and_corners_are_as_at_the_origin(
+    mesh_texture: ModuleType, view_cameras: ModuleType, thing: bpy.types.Object, lit: bool
+) -> None:
+    """With a lamp that hangs on the thing, and one that follows it."""
+    scene = bpy.context.scene
+    for number in range(2):
+        lamp = bpy.data.objects.new("lamp", bpy.data.lights.new("lamp", "POINT"))
+        lamp.data.energy = 200
+        scene.collection.objects.link(lamp)
+        if number:
+            lamp.parent, lamp.location = thing, (0, -2, 1)
+        else:
+            lamp.location = (6, -2, 3)
+            lamp.constraints.new("TRACK_TO").target = thing
+    scene.cycles.samples, scene.cycles.seed = 8, 1
+    found = []
+    for _ in range(2):
+        read = mesh_texture.read_mesh_texture(bpy.context, thing)
+        poses = view_cameras.poses_around(read.corners.reshape(-1, 3), 2, FIELD_OF_VIEW)
+        before = [tuple(one.location) + tuple(one.delta_location) for one in scene.objects]
+        image = bpy.data.images["paint"]
+        views = view_cameras.render_around(scene, thing, image, poses, 48, FIELD_OF_VIEW, lit)
+        after = [tuple(one.location) + tuple(one.delta_location) for one in scene.objects]
+        assert before == after
+        assert np.array_equal(views.camera_to_world, poses)
+        found.append((read.corners, poses, views.images))
+        moved_far(scene)
+    near, far = found
+    np.testing.assert_allclose(far[0] - FAR, near[0], atol=1e-5)
+    np.testing.assert_allclose(far[1][:, :3, 3] - FAR, near[1][:, :3, 3], atol=1e-4)
+    assert near[2].std() > 10
+    assert np.abs(far[2].astype(int) - near[2]).mean() < 1
+
+
+def test_what_is_held_far_from_the_origin_is_refused(
+    addon: SimpleNamespace, view_cameras: ModuleType, thing: bpy.types.Object
+) -> None:
+    """A constraint holds it where it is, so that it cannot be brought to the origin."""
+    held = thing.constraints.new("LIMIT_LOCATION")
+    for axis in "xyz":
+        setattr(held, f"use_min_{axis}", True)
+        setattr(held, f"min_{axis}", 5e6)
+    bpy.context.view_layer.update()
+    poses = view_cameras.poses_around(np.full((1, 3), 5e6) + np.eye(3), 1, FIELD_OF_VIEW)
+    image = bpy.data.images["paint"]
+    with pytest.raises(addon.capture.CaptureError, match="a constraint holds it"):
+        view_cameras.render_around(
+            bpy.context.scene, thing, image, poses, 16, FIELD_OF_VIEW, lit=False
+        )

@@ -127,6 +127,27 @@ def test_a_mesh_looks_as_its_views_did(
     assert render[:4].max() < 20
 
 
+def test_a_mesh_far_from_the_origin_keeps_its_shape(
+    addon: SimpleNamespace, scene: bpy.types.Scene, protocol: ModuleType, installed: str
+) -> None:
+    """At a map's coordinates, where Blender's own numbers leave out half a metre."""
+    far = np.array([512345.3, 5412345.2, -120.7])
+    corners = CORNERS * 0.37
+    result = protocol.requests.SceneMeshResult(
+        vertices=corners + far,
+        faces=FACES,
+        uvs=np.zeros((len(FACES), 3, 2), np.float32),
+        texture=np.zeros((16, 16, 3), np.uint8),
+        edited_texture=None,
+        relevance_texture=None,
+        threshold=None,
+    )
+    scene_mesh = importlib.import_module(f"{installed}.scene_mesh")
+    thing = scene_mesh.install_mesh(scene, result, addon.link.prepare("", result).files, "")
+    places = np.array([tuple(vertex.co) for vertex in thing.data.vertices])
+    np.testing.assert_allclose(places + np.array(thing.location), corners + far, atol=1e-6)
+
+
 def test_step_by_step_and_an_undo(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
