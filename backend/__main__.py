@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.errors import BadInput
+from backend.errors import BadInput, check_instruction
 from backend.pictures import Picture, read_mask, read_picture, unchanged, write_png
 from backend.report import Report
 from backend.scenes import commands as scene_commands
@@ -239,6 +239,7 @@ def _request(options: argparse.Namespace, picture: Picture) -> tuple[ImageReques
     Raises:
         BadInput: a file cannot be read or a value is out of range.
     """
+    check_instruction(options.instruction)
     image, notes = picture.seen(), picture.notes
     seeds = tuple(range(options.seeds))
     if options.command == "relevance":

@@ -1,8 +1,16 @@
 """What tells a person's mistake from a defect of the program."""
 
+from protocol.text import wrong_instruction
+
 
 class BadInput(ValueError):
     """What a person gave cannot be used; the text is one sentence that says what to do.
 
     Everything else that is raised is a defect, and keeps its traceback.
     """
+
+
+def check_instruction(text: str) -> None:
+    """Raise BadInput, with what to do, where `text` cannot be an instruction."""
+    if wrong := wrong_instruction(text):
+        raise BadInput(wrong)

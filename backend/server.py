@@ -7,8 +7,8 @@ their own (backend.jobs.worker), which is started anew if it dies.
 import argparse
 import contextlib
 import logging
+import math
 import signal
-import socket
 import sys
 import threading
 from pathlib import Path
@@ -20,21 +20,23 @@ from zmq.auth.thread import ThreadAuthenticator
 from backend import __version__
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
 from backend.jobs.scene_state import answer_scene
-from backend.jobs.supervision import WORKER, AllowedKey, Worker
-from backend.jobs.worker_messages import Loaded, NotLoaded, decode_worker_message
+from backend.jobs.supervision import WORKER, AllowedKey, Supervisor, Worker
+from backend.jobs.worker_messages import Loaded, NotLoaded
 from backend.scenes.uploads import NO_CAPTURE, CaptureStore, UnknownCapture, answer
 from protocol import codec
 from protocol.connection import (
-    ENDPOINT_PATTERN,
     BadConnectionFile,
     data_folder,
     default_connection_file,
     load_or_make_keys,
+    reachable,
     read_connection,
     write_connection,
 )
 from protocol.messages import (
+    Cancel,
     CaptureMessage,
+    ClientMessage,
     DropCapture,
     Error,
     Failed,
@@ -48,7 +50,8 @@ from protocol.messages import (
     Welcome,
 )
 from protocol.requests import Request, SceneRequest
-from protocol.values import MAX_FRAME_BYTES, PROTOCOL_VERSION
+from protocol.text import readable
+from protocol.values import MAX_FRAME_BYTES, MAX_WIRE_BYTES, PROTOCOL_VERSION
 
 logger = logging.getLogger("backend.server")
 
@@ -108,6 +111,8 @@ class Server:
         self.captures = CaptureStore(self._data_root)
         self.queue = JobQueue()
         self.loaded: Loaded | None = None
+        self._ever_loaded = False
+        self._notice = ""
         self._settings = (model, device, dtype)
         self._clients: set[bytes] = set()
         try:
@@ -126,7 +131,7 @@ class Server:
         self._router.linger = 1000
         self._router.ipv6 = "[" in bind
         self._router.router_mandatory = True  # sending to a client that has gone is an error
-        self._router.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+        self._router.setsockopt(zmq.MAXMSGSIZE, MAX_WIRE_BYTES)
         self._router.setsockopt(zmq.HEARTBEAT_IVL, 5000)
         self._router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 30000)
         self._router.zap_domain = CLIENTS.encode()
@@ -135,7 +140,7 @@ class Server:
         try:
             self._router.bind(bind)
             bound = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
-            self.connection = keys.connection(_reachable(bound, advertise))
+            self.connection = keys.connection(reachable(bound, advertise))
             write_connection(connection_file, self.connection)
         except (zmq.ZMQError, OSError, ValueError) as error:
             self._authenticator.stop()
@@ -144,7 +149,10 @@ class Server:
                 f"Cannot listen on {bind} or write {connection_file}: {error}. Is another server "
                 "running there? Choose another place with --bind and --connection-file."
             ) from error
-        self._worker = self._start_worker()
+        try:
+            self._workers = Supervisor(self._start_worker)
+        except OSError as error:
+            raise CannotStart(f"The worker process cannot be started: {error}.") from error
 
     def serve(self, stop: threading.Event) -> None:
         """Work until `stop` is set.
@@ -152,18 +160,18 @@ class Server:
         Raises:
             CannotStart: the models cannot be loaded.
         """
-        poller = zmq.Poller()
-        poller.register(self._router, zmq.POLLIN)
-        poller.register(self._worker.socket, zmq.POLLIN)
         try:
             while not stop.is_set():
+                poller = zmq.Poller()  # made anew, as another worker has another socket
+                poller.register(self._router, zmq.POLLIN)
+                worker = self._workers.worker
+                if worker is not None:
+                    poller.register(worker.socket, zmq.POLLIN)
                 ready = dict(poller.poll(POLL_MS))
-                if self._worker.socket in ready:
-                    self._hear_worker()
-                elif self._worker.process.poll() is not None:
-                    poller.unregister(self._worker.socket)
-                    self._replace_worker()
-                    poller.register(self._worker.socket, zmq.POLLIN)
+                if worker is not None and worker.socket in ready:
+                    self._hear_worker(worker)
+                elif (trouble := self._workers.tend()) is not None:
+                    self._worker_lost(trouble)
                 if self._router in ready:
                     self._hear_client()
                 self._feed_worker()
@@ -173,14 +181,24 @@ class Server:
     # ------------------------------------------------------------ clients
 
     def _hear_client(self) -> None:
+        """Serve one message. Whatever goes wrong with it is told to whoever sent it, and the server
+        goes on.
+        """
         identity, *frames = self._router.recv_multipart()
+        about = None
         try:
             message = codec.decode_client_message(frames)
+            about = codec.about(message)
+            self._serve_message(identity, message)
         except codec.BadMessage as error:
             logger.warning("refused a message: %s", error)
             code = "protocol_version" if isinstance(error, codec.OtherVersion) else "bad_message"
-            self._send(identity, Error(code=code, message=str(error)))
-            return
+            self._send(identity, Error(code=code, message=str(error), job=error.about))
+        except Exception as error:  # a defect must not cost the others their jobs
+            logger.exception("a message could not be served")
+            self._send(identity, _defect(error, about))
+
+    def _serve_message(self, identity: bytes, message: ClientMessage) -> None:
         if isinstance(message, Hello):
             logger.info("%s connected", message.client)
             self._clients.add(identity)
@@ -201,7 +219,8 @@ class Server:
                 self._publish(self.queue.cancel(message.job))
                 running = self.queue.running
                 if running is not None and running.id == message.job:
-                    self._worker.send(message)
+                    assert self._workers.worker is not None  # as it works
+                    self._workers.worker.send(message)
         except QueueFull as error:
             self._send(identity, Error(code="busy", message=str(error), job=message.job))
         except _Refused as error:
@@ -250,6 +269,7 @@ class Server:
                 max_frame_bytes=MAX_FRAME_BYTES,
                 max_queued_jobs=MAX_QUEUED_JOBS,
             ),
+            notice=readable(self._notice),
         )
 
     def _greet_again(self) -> None:
@@ -259,7 +279,12 @@ class Server:
 
     def _send(self, identity: bytes, message: ServerMessage) -> None:
         try:
-            self._router.send_multipart([identity, *codec.encode(message)], zmq.NOBLOCK, copy=False)
+            frames = codec.encode(message)
+        except Exception as error:  # as in _hear_client
+            logger.exception("an answer could not be sent")
+            frames = codec.encode(_defect(error, codec.about(message)))
+        try:
+            self._router.send_multipart([identity, *frames], zmq.NOBLOCK, copy=False)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise
@@ -280,52 +305,77 @@ class Server:
         return started
 
     def _feed_worker(self) -> None:
-        if self.loaded is None:
+        worker = self._workers.worker
+        if self.loaded is None or worker is None:
             return
         job = self.queue.start_next()
-        if job is not None and job.request is not None:
-            self._worker.send(Submit(job=job.id, request=job.request))
+        if job is None or job.request is None:
+            return
+        try:
+            worker.send(Submit(job=job.id, request=job.request))
+        except Exception as error:  # as in _hear_client
+            logger.exception("a job could not be handed to the worker")
+            self._fail(job, "internal", f"The backend failed on this job ({error}); see its log.")
 
-    def _hear_worker(self) -> None:
-        message = decode_worker_message(self._worker.socket.recv_multipart())
+    def _hear_worker(self, worker: Worker) -> None:
+        try:
+            message = worker.receive()
+        except codec.BadMessage as error:
+            logger.exception("the worker sent something that cannot be read")
+            if (job := self.queue.running) is not None:
+                worker.send(Cancel(job=job.id))
+                self._fail(
+                    job, "internal", f"What the worker made of this cannot be read: {error}."
+                )
+            return
         if isinstance(message, Loaded):
-            self.loaded = message
+            self.loaded, self._ever_loaded = message, True
+            self._notice = ""
             logger.info("ready: model %s on %s in %s", message.model, message.device, message.dtype)
             self._greet_again()
         elif isinstance(message, NotLoaded):
-            raise CannotStart(message.message)
+            if not self._ever_loaded:
+                raise CannotStart(message.message)
+            self._workers.give_up()
+            self._worker_lost(f"could not load its model: {message.message.rstrip('.')}")
         else:
             self._publish(self.queue.record(message))
 
-    def _replace_worker(self) -> None:
-        code = self._worker.process.returncode
-        if self.loaded is None:
-            raise CannotStart(f"The worker process ended (exit code {code}) while loading a model.")
-        logger.error("the worker process ended (exit code %s); starting another", code)
-        running = self.queue.running
-        if running is not None:
+    def _fail(self, job: Job, code: str, words: str) -> None:
+        """End the job that runs, in words."""
+        failed = Failed(job=job.id, code=code, message=readable(words))
+        self._publish(self.queue.record(failed))
+
+    def _worker_lost(self, trouble: str) -> None:
+        """Fail the job that runs, and tell everybody; the supervisor starts another worker."""
+        if not self._ever_loaded:
+            raise CannotStart(f"The worker process {trouble} while it was loading a model.")
+        pause = math.ceil(self._workers.pause)
+        when = f"another is started in {pause} s" if pause else "another is being started"
+        self._notice = f"The worker process {trouble}; {when}."
+        logger.error("%s", self._notice)
+        job = self.queue.running
+        if job is not None:
             advice = (
                 "send it again, and it goes on from its last checkpoint."
-                if isinstance(running.request, SceneRequest)
+                if isinstance(job.request, SceneRequest)
                 else "try a smaller image."
             )
+            maybe = ", perhaps for want of memory" if trouble.startswith("ended") else ""
             words = (
-                f"The worker process ended in the middle of this job (exit code {code}), perhaps "
-                f"for want of memory. It is being started anew: {advice}"
+                f"The worker process {trouble} in the middle of this job{maybe}. It is being "
+                f"started anew: {advice}"
             )
-            failed = Failed(job=running.id, code="worker_died", message=words)
-            self._publish(self.queue.record(failed))
+            self._fail(job, "worker_died", words)
         self.loaded = None
         self._greet_again()
-        self._worker.stop()
-        self._worker = self._start_worker()
 
     def _close(self) -> None:
         words = "The backend was stopped before this job had ended."
         for job in self.queue.unfinished():
-            for follower in job.followers:
+            for follower in list(job.followers):
                 self._send(follower, Failed(job=job.id, code="server_stopped", message=words))
-        self._worker.stop()
+        self._workers.stop()
         with contextlib.suppress(BadConnectionFile):  # ours to remove only while it is ours
             if read_connection(self.connection_file) == self.connection:
                 self.connection_file.unlink()
@@ -334,21 +384,11 @@ class Server:
         self._context.term()
 
 
-def _reachable(bound: str, advertise: str | None) -> str:
-    """The endpoint that clients should use for a socket bound at `bound`.
-
-    Raises:
-        ValueError: it is not a TCP endpoint.
-    """
-    match = ENDPOINT_PATTERN.fullmatch(bound)
-    if match is None:
-        raise ValueError(f"{bound} is not of the form tcp://HOST:PORT")
-    host = match["host"]
-    if advertise is not None:
-        host = advertise
-    elif host in ("0.0.0.0", "[::]"):
-        host = socket.gethostname()
-    return f"tcp://{host}:{match['port']}"
+def _defect(error: Exception, about: str | None) -> Error:
+    """What a client is told of a defect of this program."""
+    kind = type(error).__name__
+    words = readable(f"The backend failed on this message ({kind}: {error}); see its log.")
+    return Error(code="internal", message=words, job=about)
 
 
 def main(arguments: list[str] | None = None) -> int:

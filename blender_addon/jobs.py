@@ -12,11 +12,19 @@ from numpy.typing import NDArray
 from .link import Arrived, Link
 from .protocol.messages import Cancelled, CaptureState, Failed, Welcome
 from .protocol.requests import Request
+from .protocol.text import wrong_instruction
 from .results import Picture
 
 
 class SessionError(RuntimeError):
     """Something does not work; the text is the sentence that the panel shows."""
+
+
+def check_instruction(text: str) -> str:
+    """The instruction without spaces around it. Raises SessionError where it cannot be one."""
+    if wrong := wrong_instruction(text):
+        raise SessionError(wrong)
+    return text.strip()
 
 
 class Preparation(Protocol):

@@ -6,7 +6,7 @@ import bpy
 
 from . import copies, preferences, results, session
 from .capture import CaptureError, capture, viewpoint
-from .jobs import SessionError
+from .jobs import SessionError, check_instruction
 from .picture_jobs import picture_job
 from .results import Picture
 
@@ -128,8 +128,7 @@ def _start(context: bpy.types.Context, kind: str, *, new_render: bool) -> None:
     scene = context.scene
     copies.settle(scene)
     settings = scene.watch_your_steps
-    if not settings.instruction.strip():
-        raise SessionError('The instruction is empty: type one, such as "turn the ball red".')
+    check_instruction(settings.instruction)
     session.check_connection()
     if new_render:
         png = capture(context.scene, settings.max_side)

@@ -7,7 +7,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from . import copies, film_jobs, scene_jobs, session, texture_edit
 from .capture import CaptureError
-from .jobs import NewJob, SessionError
+from .jobs import NewJob, SessionError, check_instruction
 from .mesh_texture import left_alone, with_full_name
 from .operators import ExplainedOperator, JobOperator, refuse
 from .protocol.messages import DropCapture, UndoSceneEdit
@@ -315,7 +315,7 @@ class WYS_OT_all_in_3d(_SceneOperator):
     def job(self, context: bpy.types.Context) -> NewJob:
         """The first step that is not done."""
         scene = context.scene
-        scene_jobs.check_instruction(scene)
+        check_instruction(scene.watch_your_steps.instruction)
         if scene.watch_your_steps.in_3d.sealed:
             return scene_jobs.train(scene)
         if scene_jobs.is_interrupted(scene):

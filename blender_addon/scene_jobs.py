@@ -7,7 +7,7 @@ import bpy
 import msgspec
 
 from . import pictures
-from .jobs import Job, Kind, NewJob, Sending, SessionError
+from .jobs import Job, Kind, NewJob, Sending, SessionError, check_instruction
 from .link import Arrived
 from .protocol.messages import CaptureState, Error, SceneState
 from .protocol.requests import (
@@ -125,14 +125,6 @@ def _install_field(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState
     scene.watch_your_steps.in_3d.field = f"Trained for {end.result.steps} steps{quality}."
 
 
-def check_instruction(scene: bpy.types.Scene) -> str:
-    """The scene's instruction. Raises SessionError where there is none."""
-    instruction: str = scene.watch_your_steps.instruction.strip()
-    if not instruction:
-        raise SessionError('The instruction is empty: type one, such as "turn the ball red".')
-    return instruction
-
-
 def edit_scene(scene: bpy.types.Scene) -> NewJob:
     """Edit the radiance field of the scene's capture by the instruction, or go on with that edit:
     its name follows from all that it is made with.
@@ -142,7 +134,7 @@ def edit_scene(scene: bpy.types.Scene) -> NewJob:
     """
     settings, in_3d = scene.watch_your_steps, scene.watch_your_steps.in_3d
     capture = _sealed_capture(scene)
-    instruction = check_instruction(scene)
+    instruction = check_instruction(scene.watch_your_steps.instruction)
     unnamed = EditSceneRequest(
         capture=capture,
         name="unnamed",

@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .jobs import Job, Kind, NewJob, SessionError, artist_is_busy
+from .jobs import Job, Kind, NewJob, SessionError, artist_is_busy, check_instruction
 from .link import Arrived, Link
 from .mesh_texture import MeshTexture, read_mesh_texture, with_full_name
 from .protocol.messages import CaptureState
@@ -40,9 +40,7 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
         CaptureError: the object has no texture that can be edited.
     """
     settings = context.scene.watch_your_steps
-    instruction = settings.instruction.strip()
-    if not instruction:
-        raise SessionError('The instruction is empty: type one, such as "turn the ball red".')
+    instruction = check_instruction(settings.instruction)
     thing, read = _read_active(context)
     texture = settings.texture
     poses = poses_around(read.corners.reshape(-1, 3), texture.views, FIELD_OF_VIEW)

@@ -39,7 +39,7 @@ from .messages import (
     Welcome,
 )
 from .requests import Request, Result
-from .values import MAX_FRAME_BYTES, new_job_id
+from .values import MAX_WIRE_BYTES, new_job_id
 
 HANDSHAKE_TIMEOUT = 3.0
 HEARTBEAT_INTERVAL_MS = 2000
@@ -92,7 +92,7 @@ class Client:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = 0
-        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_WIRE_BYTES)
         self._socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_INTERVAL_MS)
         self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
         self._socket.setsockopt(zmq.RECONNECT_IVL, 200)

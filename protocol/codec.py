@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .messages import ClientMessage, Error, ServerMessage
-from .values import MAX_FRAME_BYTES, PROTOCOL_VERSION
+from .text import readable
+from .values import MAX_FRAME_BYTES, PROTOCOL_VERSION, CaptureId, JobId
 
 VERSION_PREFIX = b"wys/"
 VERSION_FRAME = VERSION_PREFIX + str(PROTOCOL_VERSION).encode()
@@ -26,23 +27,46 @@ DTYPES = {
 }
 MAX_HEADER_BYTES = 256 * 1024
 MAX_ARRAYS = 16
+MAX_DIMENSIONS = 4
+NOT_FINITE = "an array holds values that are not finite numbers"
+UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
+"""What reading a header can raise, whatever it holds: wrong types and values, texts that are not
+UTF-8, numbers too large for numpy, nesting without end."""
 
 Frame = bytes | memoryview
 Message = TypeVar("Message")
+Part = TypeVar("Part")
 
 
 class BadMessage(ValueError):
-    """Frames that are not a message of this protocol; the text says what is wrong with them."""
+    """Frames that are not a message of this protocol; the text says what is wrong with them, and
+    quotes them so briefly that it can be sent itself.
+
+    Attributes:
+        about: id of the job, or of the capture, that the message is about, where that can be read.
+    """
+
+    def __init__(self, text: str, about: str | None = None) -> None:
+        super().__init__(readable(text))
+        self.about = about
 
 
 class OtherVersion(BadMessage):
     """A message of another protocol version."""
 
-    def __init__(self, theirs: str) -> None:
+    def __init__(self, theirs: str, about: str | None = None) -> None:
         super().__init__(
             f"one side speaks protocol {PROTOCOL_VERSION} and the other protocol {theirs}; "
-            "install the add-on and the backend of the same release"
+            "install the add-on and the backend of the same release",
+            about,
         )
+
+
+class _About(msgspec.Struct):
+    """What can be read of a message that is refused: which job or capture it is about."""
+
+    job: JobId | None = None
+    capture: CaptureId | None = None
 
 
 class _ArrayRef(msgspec.Struct):
@@ -57,7 +81,8 @@ def encode(message: msgspec.Struct) -> list[Frame]:
     """Turn any struct of messages.py into frames. Array frames share the arrays' memory.
 
     Raises:
-        BadMessage: an array's dtype is not allowed, or the message is larger than the limits.
+        BadMessage: an array's dtype is not allowed or it holds numbers that are not finite, a text
+            is not Unicode, a number has more than 64 bits, or the message is over a limit.
     """
     arrays: list[Frame] = []
 
@@ -66,13 +91,22 @@ def encode(message: msgspec.Struct) -> list[Frame]:
             raise NotImplementedError(f"{type(value).__name__} cannot be sent")
         if value.dtype.name not in DTYPES:
             raise BadMessage(f"arrays of dtype {value.dtype} cannot be sent")
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise BadMessage(NOT_FINITE)
         little_endian = np.ascontiguousarray(value, DTYPES[value.dtype.name])
         arrays.append(little_endian.reshape(-1).view(np.uint8).data)
         return _ArrayRef(value.dtype.name, list(value.shape), len(arrays) - 1)
 
-    header = msgspec.msgpack.encode(message, enc_hook=array_to_reference)
+    try:
+        header = msgspec.msgpack.encode(message, enc_hook=array_to_reference)
+    except UnicodeEncodeError as error:
+        raise BadMessage("a text in the message is not Unicode") from error
+    except OverflowError as error:
+        raise BadMessage(f"a number in the message has more than 64 bits: {error}") from error
     if len(header) > MAX_HEADER_BYTES:
         raise BadMessage(f"the header has {len(header)} bytes, more than {MAX_HEADER_BYTES}")
+    if len(arrays) > MAX_ARRAYS:
+        raise BadMessage(f"the message has {len(arrays)} arrays, more than {MAX_ARRAYS}")
     for array in arrays:
         if len(array) > MAX_FRAME_BYTES:
             raise BadMessage(f"an array has {len(array)} bytes, more than {MAX_FRAME_BYTES}")
@@ -91,6 +125,12 @@ def array_bytes(message: msgspec.Struct) -> int:
     return total
 
 
+def about(message: ClientMessage | ServerMessage) -> str | None:
+    """Id of the job or the capture that a message is about, where it is about one."""
+    name: str | None = getattr(message, "job", None) or getattr(message, "capture", None)
+    return name
+
+
 class Decoder(Generic[Message]):
     """Frames to one of the structs of a union."""
 
@@ -106,10 +146,11 @@ class Decoder(Generic[Message]):
         """
         version, header, arrays = _split(frames)
         if version != VERSION_FRAME:
-            error = _decode_error(header)
+            error = _decode_only(header, Error)
             if error is not None and self._union == ServerMessage:
                 return error  # type: ignore[return-value]  # Error is a member of the union
-            raise OtherVersion(version.removeprefix(VERSION_PREFIX).decode("ascii", "replace"))
+            theirs = version.removeprefix(VERSION_PREFIX).decode("ascii", "replace")
+            raise OtherVersion(theirs, _about(header))
         unused = set(range(len(arrays)))
 
         def reference_to_array(expected: type, value: Any) -> Any:
@@ -123,10 +164,11 @@ class Decoder(Generic[Message]):
             message: Message = msgspec.msgpack.decode(
                 header, type=self._union, dec_hook=reference_to_array
             )
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise BadMessage(f"the message cannot be read: {error}") from error
+        except UNREADABLE as error:
+            raise BadMessage(f"the message cannot be read: {error}", _about(header)) from error
         if unused:
-            raise BadMessage(f"{len(unused)} array frame(s) belong to nothing in the message")
+            text = f"{len(unused)} array frame(s) belong to nothing in the message"
+            raise BadMessage(text, _about(header))
         return message
 
 
@@ -141,20 +183,26 @@ def _split(frames: Sequence[Frame]) -> tuple[bytes, Frame, Sequence[Frame]]:
     return bytes(frames[0]), frames[1], frames[2:]
 
 
-def _decode_error(header: Frame) -> Error | None:
-    """The Error in a header of any protocol version, or None where it is something else."""
+def _decode_only(header: Frame, kind: type[Part]) -> Part | None:
+    """The struct of one kind in a header of any protocol version, or None where it is not there."""
     try:
-        return msgspec.msgpack.decode(header, type=Error)
-    except msgspec.MsgspecError:
+        return msgspec.msgpack.decode(header, type=kind)
+    except UNREADABLE:
         return None
+
+
+def _about(header: Frame) -> str | None:
+    """Id of the job or the capture that the message of this header is about, where it has one."""
+    found = _decode_only(header, _About)
+    return None if found is None else found.job or found.capture
 
 
 def _read_array(reference: _ArrayRef, frame: Frame) -> NDArray[np.generic]:
     if reference.dtype not in DTYPES:
-        raise ValueError(f"dtype {reference.dtype!r} is not allowed")
+        raise ValueError(f"dtype {readable(reference.dtype, 40)!r} is not allowed")
     dtype = DTYPES[reference.dtype]
-    if len(reference.shape) > 4 or any(n < 0 for n in reference.shape):
-        raise ValueError(f"shape {reference.shape} is not allowed")
+    if len(reference.shape) > MAX_DIMENSIONS or any(n < 0 for n in reference.shape):
+        raise ValueError(f"shape {readable(str(reference.shape), 80)} is not allowed")
     if len(frame) > MAX_FRAME_BYTES:
         raise ValueError(f"an array has {len(frame)} bytes, more than {MAX_FRAME_BYTES}")
     expected = math.prod(reference.shape) * dtype.itemsize
@@ -168,7 +216,7 @@ def _read_array(reference: _ArrayRef, frame: Frame) -> NDArray[np.generic]:
         raise ValueError("a bool array may only hold the bytes 0 and 1")
     array = raw.view(dtype).reshape(reference.shape)
     if dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError("an array holds values that are not finite numbers")
+        raise ValueError(NOT_FINITE)
     return array
 
 

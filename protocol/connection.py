@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -40,6 +41,23 @@ class Connection(
                 raise ValueError(f"{name} is not a CURVE key of 40 characters")
         if not ENDPOINT_PATTERN.fullmatch(self.endpoint):
             raise ValueError(f"endpoint {self.endpoint!r} is not of the form tcp://HOST:PORT")
+
+
+def reachable(bound: str, advertise: str | None) -> str:
+    """The endpoint that clients should use for a socket bound at `bound`.
+
+    Raises:
+        ValueError: it is not a TCP endpoint.
+    """
+    match = ENDPOINT_PATTERN.fullmatch(bound)
+    if match is None:
+        raise ValueError(f"{bound} is not of the form tcp://HOST:PORT")
+    host = match["host"]
+    if advertise is not None:
+        host = advertise
+    elif host in ("0.0.0.0", "[::]"):
+        host = socket.gethostname()
+    return f"tcp://{host}:{match['port']}"
 
 
 class ServerKeys(msgspec.Struct, frozen=True, kw_only=True):

@@ -173,6 +173,9 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     """Request types that the server understands, such as "edit_request", and "captures" and
     "scenes" for the messages about these."""
     limits: Limits
+    notice: str = ""
+    """One sentence for a person where something is amiss, such as that the worker process is being
+    started anew, else ""."""
 
 
 class Queued(msgspec.Struct, frozen=True, kw_only=True, tag="queued"):

@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from .text import check_instruction
 from .values import (
     DEFAULT_NORMALISATION,
     DEFAULT_SEEDS,
@@ -22,7 +23,6 @@ from .values import (
     EditName,
     Guidance,
     ImageSide,
-    Instruction,
     Iterations,
     Normalisation,
     Preset,
@@ -44,7 +44,8 @@ class RelevanceRequest(msgspec.Struct, frozen=True, kw_only=True, tag="relevance
 
     image: NDArray[np.uint8]
     """uint8 (H, W, 3), sRGB, row 0 at the top."""
-    instruction: Instruction
+    instruction: str
+    """As `text.wrong_instruction` allows it."""
     noise_level: Unit = 0.8
     """Share of the diffusion's steps up to which the image is noised."""
     seeds: Seeds = DEFAULT_SEEDS
@@ -53,6 +54,7 @@ class RelevanceRequest(msgspec.Struct, frozen=True, kw_only=True, tag="relevance
 
     def __post_init__(self) -> None:
         check_array(self.image, "image", "uint8", (3,))
+        check_instruction(self.instruction)
 
 
 class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request"):
@@ -60,7 +62,8 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request")
 
     image: NDArray[np.uint8]
     """uint8 (H, W, 3), sRGB, row 0 at the top."""
-    instruction: Instruction
+    instruction: str
+    """As `text.wrong_instruction` allows it."""
     threshold: Unit | None = None
     """Relevance from which a pixel is edited; 0 edits everything, None takes the map's own
     suggestion."""
@@ -81,6 +84,7 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request")
 
     def __post_init__(self) -> None:
         check_array(self.image, "image", "uint8", (3,))
+        check_instruction(self.instruction)
         if self.mask is not None:
             check_array(self.mask, "mask", "bool", ())
             if self.mask.shape != self.image.shape[:2]:
@@ -130,7 +134,8 @@ class MeshViews(msgspec.Struct, frozen=True, kw_only=True):
 class TextureRequest(MeshViews, frozen=True, kw_only=True, tag="texture_request"):
     """Edit the texture of a mesh where the instruction applies, by editing views of it."""
 
-    instruction: Instruction
+    instruction: str
+    """As `text.wrong_instruction` allows it."""
     threshold: Unit | None = None
     """Relevance from which a texel is edited; None parts the relevance of all views together."""
     noise_level: Unit = 0.8
@@ -146,6 +151,10 @@ class TextureRequest(MeshViews, frozen=True, kw_only=True, tag="texture_request"
     """How often each view is edited at most."""
     seed: Seed = 0
     """Fixes the order of the views, noise levels and noise."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_instruction(self.instruction)
 
 
 class TrainSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="train_scene_request"):
@@ -171,7 +180,8 @@ class EditSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scen
     capture: CaptureId
     name: EditName
     """Of the edit. One that is there already goes on if everything else is the same, too."""
-    instruction: Instruction
+    instruction: str
+    """As `text.wrong_instruction` allows it."""
     preset: Preset = "preview"
     """All numbers that are not given here; each preset is meant for the field of its name."""
     threshold: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
@@ -189,6 +199,9 @@ class EditSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scen
     view's own map (the paper's ablation)."""
     base: EditName | None = None
     """Name of an earlier edit to go on from; None starts at the capture's own field."""
+
+    def __post_init__(self) -> None:
+        check_instruction(self.instruction)
 
 
 class SceneMeshRequest(msgspec.Struct, frozen=True, kw_only=True, tag="scene_mesh_request"):

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 PROTOCOL_VERSION = 5
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 """Of one array in a message."""
+MAX_WIRE_BYTES = MAX_FRAME_BYTES + 1024
+"""Of one frame on the wire, with what CURVE adds to it (33 bytes at present)."""
 MAX_IMAGE_SIDE = 8192
 MIN_VIEWS, MAX_VIEWS = 3, 2000
 """Of one capture."""
@@ -26,7 +28,6 @@ EditName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
 """Of an edit of a scene: it names a folder."""
 ImageSide = Annotated[int, Meta(ge=1, le=MAX_IMAGE_SIDE)]
 """Pixels."""
-Instruction = Annotated[str, Meta(min_length=1, max_length=1000)]
 Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
 Guidance = Annotated[float, Meta(ge=0.0, le=100.0)] | None
 """None for what the model is best used with, which `Welcome` tells."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from backend.errors import BadInput
+from backend.errors import BadInput, check_instruction
 from backend.pictures import unchanged
 from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
 
@@ -137,6 +137,7 @@ class Editor:
             ValueError: a value is out of range or the noise has another shape.
             FloatingPointError: the networks overflowed.
         """
+        check_instruction(instruction)
         if noise is None and not seeds:
             raise BadInput("A relevance map needs at least one seed.")
         _check_relevance(noise_level, normalisation)
@@ -183,6 +184,7 @@ class Editor:
         Raises:
             ValueError: a value is out of range, or an array is no such image.
         """
+        check_instruction(instruction)
         if not seeds:
             raise BadInput("A relevance map needs at least one seed.")
         _check_relevance(noise_level, normalisation)
@@ -252,6 +254,7 @@ class Editor:
             ValueError: a value is out of range, or noise, map, mask or start have another shape.
             FloatingPointError: the networks overflowed.
         """
+        check_instruction(instruction)
         guidance = self.backbone.guidance.resolved(text_guidance, image_guidance)
         _check_settings(threshold, guidance, steps, (strength,))
         encoded = self._image()
@@ -310,6 +313,7 @@ class Editor:
             ValueError: a value is out of range or missing, an array has another shape, or the
                 images are not of one size.
         """
+        check_instruction(instruction)
         guidance = self.backbone.guidance.resolved(text_guidance, image_guidance)
         _check_settings(None, guidance, steps, strengths)
         if any(len(given) != len(images) for given in (masks, starts, strengths, seeds)):

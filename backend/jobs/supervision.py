@@ -1,25 +1,53 @@
-"""The server's side of the worker: its process, and the socket to it."""
+"""The server's side of the worker: its process, the socket to it, and what becomes of both.
+
+Whether the process still runs is found by ZeroMQ's own heartbeats: they are answered by a thread
+without Python in it, so that neither loading a large model nor a call that holds the interpreter
+counts as silence, and a process that was stopped does. Whether its work goes on is seen from the
+words about it.
+"""
 
 import logging
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import zmq
 
-from backend.jobs.worker_messages import KEYS_VARIABLE
+from backend.jobs.worker_messages import (
+    KEYS_VARIABLE,
+    Loaded,
+    WorkerMessage,
+    decode_worker_message,
+)
 from protocol import codec
 from protocol.connection import new_server_keys
-from protocol.messages import Cancel, Submit
+from protocol.messages import Cancel, FinalEvent, Progress, Submit
 
 logger = logging.getLogger("backend.server")
 
 WORKER = "worker"
 """ZAP domain of the socket to the worker."""
+ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 10
 """That the worker has to write its checkpoint when the server is stopped."""
-ROOT = Path(__file__).parents[2]
+HEARTBEAT_MS, SILENCE_MS = 3000, 15000
+"""Between two heartbeats, and without an answer to one."""
+CONNECT_SECONDS = 300.0
+"""Until a new process has imported torch, from a slow disk too, and says that it is there."""
+WORDLESS_SECONDS = 1800.0
+"""Without a word about a job that runs. The longest calls in between, such as unwrapping a mesh of
+millions of faces, take minutes."""
+CANCEL_SECONDS = 120.0
+"""Until a job that was cancelled has stopped, after the step that it is in."""
+DYING_SECONDS = 1.0
+"""Between the end of a process's connection and that of the process."""
+STEADY_SECONDS = 60.0
+"""After which a worker that was ready is not counted among those that do not come to work."""
+LONGEST_PAUSE = 60.0
+"""Before a worker is started anew, however many have failed."""
 
 
 class AllowedKey:
@@ -36,7 +64,11 @@ class AllowedKey:
 
 
 class Worker:
-    """The worker process and the encrypted loopback socket to it."""
+    """The worker process and the encrypted loopback socket to it.
+
+    Attributes:
+        ready_since: time.monotonic() when its models were loaded, or None.
+    """
 
     def __init__(
         self,
@@ -48,24 +80,80 @@ class Worker:
     ) -> None:
         keys = new_server_keys()
         self.allowed = AllowedKey(keys.client_public_key)
+        self.ready_since: float | None = None
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.zap_domain = WORKER.encode()
         self.socket.curve_server = True
         self.socket.curve_secretkey = keys.server_secret_key.encode()
+        self.socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+        self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE_MS)
         port = self.socket.bind_to_random_port("tcp://127.0.0.1")
         arguments = [f"tcp://127.0.0.1:{port}", model, device, dtype, f"{data_root}"]
         secrets = (keys.server_public_key, keys.client_public_key, keys.client_secret_key)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "backend.jobs.worker", *arguments],
-            cwd=ROOT,
-            env=os.environ | {KEYS_VARIABLE: " ".join(secrets)},
-            stdin=subprocess.PIPE,
-        )
+        self._started = time.monotonic()
+        self._connected = False
+        self._lost_since: float | None = None
+        self._last_word: float | None = None  # about the job that it does
+        self._cancelled: float | None = None
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "backend.jobs.worker", *arguments],
+                cwd=ROOT,
+                env=os.environ | {KEYS_VARIABLE: " ".join(secrets)},
+                stdin=subprocess.PIPE,
+            )
+        except OSError:
+            self._hang_up()
+            raise
 
     def send(self, message: Submit | Cancel) -> None:
         """Hand the process a job, or stop the one that it does."""
         self.socket.send_multipart(codec.encode(message), copy=False)
+        if isinstance(message, Submit):
+            self._last_word, self._cancelled = time.monotonic(), None
+        elif self._cancelled is None:
+            self._cancelled = time.monotonic()
+
+    def receive(self) -> WorkerMessage:
+        """The next message that has come.
+
+        Raises:
+            BadMessage: it cannot be read.
+        """
+        message = decode_worker_message(self.socket.recv_multipart())
+        now = time.monotonic()
+        if isinstance(message, Loaded):
+            self.ready_since = now
+        elif isinstance(message, Progress):
+            self._last_word = now
+        elif isinstance(message, FinalEvent):
+            self._last_word = self._cancelled = None
+        return message
+
+    def trouble(self) -> str | None:
+        """Why this worker is to be replaced, as the end of a sentence that begins with its name;
+        None where it is well.
+        """
+        code = self.process.poll()
+        if code is not None:
+            return f"ended (exit code {code})"
+        now = time.monotonic()
+        if self.socket.poll(0, zmq.POLLOUT):  # there is somebody to send to
+            self._connected, self._lost_since = True, None
+        elif self._connected and self._lost_since is None:
+            self._lost_since = now
+        if self._lost_since is not None and now - self._lost_since > DYING_SECONDS:
+            return f"has not answered for {SILENCE_MS // 1000} seconds"
+        if not self._connected and now - self._started > CONNECT_SECONDS:
+            return f"has not come to life within {CONNECT_SECONDS:.0f} seconds"
+        if self._last_word is None:
+            return None
+        if now - self._last_word > WORDLESS_SECONDS:
+            return f"has not got on with its job for {WORDLESS_SECONDS / 60:.0f} minutes"
+        if self._cancelled is not None and now - self._cancelled > CANCEL_SECONDS:
+            return f"has not stopped {CANCEL_SECONDS:.0f} seconds after its job was cancelled"
+        return None
 
     def stop(self) -> None:
         """End the process, first kindly."""
@@ -73,8 +161,83 @@ class Worker:
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+            self.kill()
+            return
+        self._hang_up()
+
+    def kill(self) -> None:
+        """End the process without waiting for it: a driver that hangs may hold it for long."""
+        self.process.kill()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        process = getattr(self, "process", None)
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
         self.socket.close()
+
+
+class Supervisor:
+    """Keeps one worker running: replaces one that has ended or does not answer, at once for the
+    first time, and after longer and longer pauses where the next ones do not come to work either.
+
+    Attributes:
+        worker: the one that runs, or None during a pause.
+    """
+
+    def __init__(self, start: Callable[[], Worker]) -> None:
+        """`start` starts a worker.
+
+        Raises:
+            OSError: the first process cannot be started.
+        """
+        self._start = start
+        self._losses = 0
+        self._again = 0.0
+        self._dying: list[Worker] = []
+        self.worker: Worker | None = start()
+
+    def tend(self) -> str | None:
+        """Start a worker where its time has come, and see to the one that runs. Where that one is
+        lost: what became of it, as `Worker.trouble` says it.
+        """
+        self._dying = [one for one in self._dying if one.process.poll() is None]
+        if self.worker is not None:
+            trouble = self.worker.trouble()
+            if trouble is not None:
+                self.give_up()
+            return trouble
+        if time.monotonic() >= self._again:
+            try:
+                self.worker = self._start()
+            except OSError as error:
+                self._count_loss()
+                return f"could not be started ({error})"
+        return None
+
+    def give_up(self) -> None:
+        """End the worker that runs, without waiting for it; `tend` starts another."""
+        assert self.worker is not None
+        since = self.worker.ready_since
+        if since is not None and time.monotonic() - since > STEADY_SECONDS:
+            self._losses = 0
+        self.worker.kill()
+        self._dying.append(self.worker)
+        self.worker = None
+        self._count_loss()
+
+    def _count_loss(self) -> None:
+        self._losses += 1
+        pause = 0.0 if self._losses == 1 else min(LONGEST_PAUSE, 2.0 ** (self._losses - 2))
+        self._again = time.monotonic() + pause
+
+    @property
+    def pause(self) -> float:
+        """Seconds until a worker is started anew; 0 where one runs or starts at once."""
+        return 0.0 if self.worker is not None else max(0.0, self._again - time.monotonic())
+
+    def stop(self) -> None:
+        """End the worker that runs, first kindly."""
+        if self.worker is not None:
+            self.worker.stop()
+            self.worker = None

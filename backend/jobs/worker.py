@@ -16,6 +16,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 import zmq
@@ -24,7 +25,12 @@ from PIL import Image
 
 from backend.editing import Editor, ModelNotFound
 from backend.jobs.perform import perform
-from backend.jobs.worker_messages import KEYS_VARIABLE, Loaded, NotLoaded, WorkerMessage
+from backend.jobs.worker_messages import (
+    KEYS_VARIABLE,
+    Loaded,
+    NotLoaded,
+    decode_worker_message,
+)
 from backend.scenes.uploads import CaptureStore, out_of_room
 from backend.scenes.work_lock import InUse
 from protocol import codec
@@ -36,6 +42,7 @@ from protocol.requests import (
     Request,
     TrainSceneRequest,
 )
+from protocol.text import readable
 
 logger = logging.getLogger("backend.worker")
 
@@ -76,8 +83,11 @@ class _Line:
         if not self._works:
             os._exit(0)  # at once: there is nothing to tidy up, and the server waits
 
-    def send(self, message: WorkerMessage) -> None:
+    def send(self, message: Loaded | NotLoaded | Progress) -> None:
         self._socket.send_multipart(codec.encode(message), copy=False)
+
+    def send_end(self, end: Done | Failed | Cancelled) -> None:
+        self._socket.send_multipart(frames_of_end(end), copy=False)
 
     def close(self) -> None:
         """Let what was sent arrive, then hang up."""
@@ -134,7 +144,7 @@ def main(endpoint: str, model: str, device: str, dtype: str, data_root: str) -> 
     )
     while True:
         submitted = line.next_job()
-        line.send(_do(editor, captures, line, submitted.job, submitted.request))
+        line.send_end(_do(editor, captures, line, submitted.job, submitted.request))
 
 
 def _do(
@@ -174,6 +184,29 @@ def _do(
         logger.exception("job %s failed", job)
         words = f"The backend failed on this job ({type(error).__name__}: {error}); see its log."
         return Failed(job=job, code="internal", message=words)
+
+
+def frames_of_end(end: Done | Failed | Cancelled) -> list[codec.Frame]:
+    """What is sent of a job's end. A result that could not be read becomes a failure in words."""
+    if isinstance(end, Failed):  # whatever an error had to say
+        end = msgspec.structs.replace(end, message=readable(end.message))
+    try:
+        frames = codec.encode(end)
+        decode_worker_message(frames)
+    except codec.BadMessage as error:
+        logger.error("the result of job %s cannot be sent: %s", end.job, error)
+        return codec.encode(Failed(job=end.job, code="bad_result", message=_unsent(error)))
+    return frames
+
+
+def _unsent(error: codec.BadMessage) -> str:
+    """What the client is told of a result that cannot be sent."""
+    if codec.NOT_FINITE in str(error):
+        return (
+            "The result holds values that are not finite numbers, as float16 can overflow: start "
+            "the backend with --dtype float32."
+        )
+    return f"The result cannot be sent ({error}): ask for a smaller one."
 
 
 def smaller(preview: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.contact_sheet import Tile, contact_sheet
+from backend.errors import check_instruction
 from backend.report import Report
 from backend.scenes.config import EDIT_PRESETS
 
@@ -92,6 +93,7 @@ def run_edit(
         EditError, CaptureError, CheckpointError, ModelNotFound, FloatingPointError, ValueError,
             OSError: as `Scene.edit`.
     """
+    check_instruction(options.instruction)
     # Only now: torch and nerfstudio take seconds to load.
     from backend.editing import Editor
     from backend.scenes.scene import Scene

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from backend.editing import Editor, Step
 from backend.editing.relevance import NOISE_LEVEL, normalise, suggest_threshold
-from backend.errors import BadInput
+from backend.errors import BadInput, check_instruction
 from backend.scenes.mesh_painting import (
     PaintConfig,
     Painting,
@@ -137,6 +137,7 @@ def edit_mesh(
     """
     config = config or MeshEditConfig()
     report = on_progress or (lambda words, fraction, preview: None)
+    check_instruction(instruction)
     _check(views, config)
     per_edit = config.steps + 1
     total = len(views) * (len(config.relevance_seeds) + config.rounds * per_edit) + 1

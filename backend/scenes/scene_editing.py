@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from backend.editing import Editor, RelevanceMap
-from backend.errors import BadInput
+from backend.errors import BadInput, check_instruction
 from backend.scenes import checkpoint, radiance_training
 from backend.scenes.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
 from backend.scenes.dataset_update import VIEWS_FOLDER, DatasetUpdate, Region, split
@@ -115,8 +115,7 @@ def edit_name(instruction: str) -> str:
 
 
 def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -> None:
-    if not instruction.strip():
-        raise BadInput("The instruction is empty: say what should change.")
+    check_instruction(instruction)
     if threshold is not None and not 0.0 < threshold <= 1.0:
         raise BadInput(f"The threshold must lie above 0 and be at most 1, not {threshold}.")
     low, high = config.noise_range

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.contact_sheet import Tile, contact_sheet
-from backend.errors import BadInput
+from backend.errors import BadInput, check_instruction
 from backend.report import Report
 from backend.scenes.mesh_folder import MeshFolder, read_mesh_folder
 from backend.scenes.new_folder import appearing, check_new
@@ -87,6 +87,8 @@ def run_texture(
         raise BadInput("Say what to change, or name an edited capture with --from-field.")
     if options.from_field is not None and (options.instruction or options.edit is None):
         raise BadInput("With --from-field name an --edit of it, in place of an INSTRUCTION.")
+    if options.from_field is None:
+        check_instruction(options.instruction)
     if options.seeds < 1 or options.steps < 1:
         raise BadInput("--seeds and --steps must be 1 or more.")
     guidances = (options.text_guidance, options.image_guidance)

@@ -447,7 +447,11 @@ def test_an_instruction_that_changes_nothing_is_refused(scene: Scene, editor: Ed
             return getattr(editor, name)
 
         def relevance_of_images(self, instruction: str, *arguments: object) -> object:
-            return editor.relevance_of_images("", *arguments)  # type: ignore[arg-type]
+            with pytest.MonkeyPatch.context() as patch:
+                nothing = editor.backbone.embed_text("")
+                patch.setattr(editor.backbone, "embed_text", lambda _: nothing)
+                patch.setattr(editor, "_texts", {})
+                yield from editor.relevance_of_images(instruction, *arguments)  # type: ignore[arg-type]
 
     with pytest.raises(EditError, match="changes nothing in what the model sees"):
         scene.edit(INSTRUCTION, Deaf(), config=QUICK)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as npst
 from protocol import codec, messages
 from protocol.messages import Follow, Progress, Submit
 from protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult
+from protocol.text import wrong_instruction
 from protocol.values import PROTOCOL_VERSION, new_job_id
 
 JOB = "0123456789abcdef" * 2
@@ -25,9 +26,7 @@ def arrays(dtype, *trailing):
 
 
 images = arrays(np.uint8, 3)
-instructions = st.text(min_size=1, max_size=40).filter(
-    lambda text: text.isprintable()  # surrogates cannot be written as UTF-8
-)
+instructions = st.text(min_size=1, max_size=40).filter(lambda text: not wrong_instruction(text))
 
 
 @st.composite
@@ -213,7 +212,7 @@ def test_too_many_and_too_large_frames_are_refused(monkeypatch):
         codec.decode_client_message([codec.VERSION_FRAME, header_with(), IMAGE.tobytes()])
 
 
-def test_numbers_that_are_none_are_refused():
+def done_with_nan():
     relevance = np.full((4, 5), np.nan, np.float32)
     result = RelevanceResult(
         relevance=relevance,
@@ -223,8 +222,17 @@ def test_numbers_that_are_none_are_refused():
         evidence=1.0,
         applies=True,
     )
+    return messages.Done(job=JOB, result=result)
+
+
+def test_numbers_that_are_none_are_refused_on_both_sides(monkeypatch):
     with pytest.raises(codec.BadMessage, match="finite"):
-        codec.decode_server_message(codec.encode(messages.Done(job=JOB, result=result)))
+        codec.encode(done_with_nan())
+    with monkeypatch.context() as patch:
+        patch.setattr(codec.np, "isfinite", lambda array: np.ones_like(array, bool))
+        frames = codec.encode(done_with_nan())
+    with pytest.raises(codec.BadMessage, match="finite"):
+        codec.decode_server_message(frames)
 
 
 def test_bytes_that_are_no_bools_are_refused():
@@ -244,8 +252,6 @@ def test_bytes_that_are_no_bools_are_refused():
         {"strength": 0.0},
         {"seed": -1},
         {"relevance_seeds": ()},
-        {"instruction": ""},
-        {"instruction": "x" * 1001},
         {"text_guidance": -0.1},
         {"image_guidance": float("inf")},
     ],
@@ -262,6 +268,83 @@ def test_values_out_of_range_are_refused(wrong):
 def test_job_ids_are_checked(job):
     with pytest.raises(codec.BadMessage):
         codec.decode_client_message(codec.encode(Follow(job=job)))
+
+
+def request_with(**changes):
+    """The header of a relevance request in which some fields are what they should not be."""
+    reference = {"dtype": "uint8", "shape": [4, 5, 3], "frame": 0}
+    request = {"type": "relevance_request", "image": reference, "instruction": "x"} | changes
+    return msgspec.msgpack.encode({"type": "submit", "job": JOB, "request": request})
+
+
+NESTED = b"\x91" * 200_000
+"""A list in a list in a list..., as msgpack."""
+
+
+@pytest.mark.parametrize(
+    "frames",
+    {
+        "long dtype": [codec.VERSION_FRAME, header_with(dtype="x" * 70_000), bytes(60)],
+        "long shape": [codec.VERSION_FRAME, header_with(shape=list(range(25_000))), bytes(60)],
+        "huge sides": [codec.VERSION_FRAME, header_with(shape=[2**63, 0, 3]), b""],
+        "long type": [codec.VERSION_FRAME, msgspec.msgpack.encode({"type": "x" * 200_000})],
+        "long key": [codec.VERSION_FRAME, msgspec.msgpack.encode({"x" * 200_000: 1})],
+        "long choice": [codec.VERSION_FRAME, request_with(normalisation="x" * 200_000), bytes(60)],
+        "long number": [codec.VERSION_FRAME, request_with(seeds=[2**64 - 1]), bytes(60)],
+        "nested": [codec.VERSION_FRAME, NESTED],
+        "nested inside": [codec.VERSION_FRAME, b"\x81\xa7request" + NESTED],
+        "no text": [codec.VERSION_FRAME, request_with(instruction="")],
+        "text of no encoding": [codec.VERSION_FRAME, b"\x81\xa4type\xa2\xff\xff"],
+        "other version, nested": [b"wys/9", NESTED],
+        "other version, nested error": [b"wys/9", b"\x82\xa4type\xa5error\xa4code" + NESTED],
+        "other version, no encoding": [b"wys/9", b"\x82\xa4type\xa5error\xa4code\xa2\xff\xff"],
+        "other version, no version": [b"wys/\xff\x00\x1b[2J", b"\xc0"],
+        "other version, no header": [b"wys/9", b""],
+    }.items(),
+    ids=lambda one: one[0],
+)
+def test_whatever_comes_is_refused_by_words_that_can_be_sent(frames):
+    for decode in (codec.decode_client_message, codec.decode_server_message):
+        with pytest.raises(codec.BadMessage) as refused:
+            decode(frames[1])
+        words = str(refused.value)
+        assert len(words) <= 1000
+        assert words.isprintable()
+        codec.encode(messages.Error(code="bad_message", message=words, job=refused.value.about))
+
+
+def test_a_refusal_knows_the_job_and_the_capture():
+    for header in (header_with(dtype="object"), request_with(noise_level=7.0)):
+        with pytest.raises(codec.BadMessage) as refused:
+            codec.decode_client_message([codec.VERSION_FRAME, header, bytes(60)])
+        assert refused.value.about == JOB
+    header = msgspec.msgpack.encode({"type": "put_view", "capture": JOB, "index": -1})
+    for version, kind in ((codec.VERSION_FRAME, codec.BadMessage), (b"wys/9", codec.OtherVersion)):
+        with pytest.raises(kind) as refused:
+            codec.decode_client_message([version, header])
+        assert refused.value.about == JOB
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (messages.Hello(client="\ud800"), "not Unicode"),
+        (messages.Error(code="x", message="a\udcffb"), "not Unicode"),
+        (messages.GetScene(capture=2**70), "64 bits"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_cannot_be_written_is_a_bad_message_too(message, words):
+    with pytest.raises(codec.BadMessage, match=words):
+        codec.encode(message)
+
+
+def test_the_largest_array_passes_and_one_byte_more_does_not(monkeypatch):
+    monkeypatch.setattr(codec, "MAX_FRAME_BYTES", IMAGE.nbytes)
+    message = Submit(job=JOB, request=RelevanceRequest(image=IMAGE, instruction="x"))
+    assert same(codec.decode_client_message(copied(codec.encode(message))), message)
+    monkeypatch.setattr(codec, "MAX_FRAME_BYTES", IMAGE.nbytes - 1)
+    with pytest.raises(codec.BadMessage, match="more than 59"):
+        codec.encode(message)
 
 
 def test_mask_of_another_size_is_refused():

@@ -36,7 +36,7 @@ from protocol.requests import (
     TrainSceneResult,
 )
 from protocol.values import MAX_EDITS, MAX_LISTED_INSTRUCTION
-from tests.protocol.test_codec import copied, same
+from tests.protocol.test_codec import copied, instructions, same
 
 ID = "0123456789abcdef" * 2
 unit = st.floats(0, 1)
@@ -45,7 +45,7 @@ sides = st.tuples(st.integers(1, 7), st.integers(1, 7))
 seeds = st.integers(0, 2**63 - 1)
 names = st.from_regex("[a-z0-9][a-z0-9_-]{0,63}", fullmatch=True)
 ids = st.from_regex("[0-9a-f]{32}", fullmatch=True)
-words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
+words = instructions
 notes = st.lists(st.text(st.characters(codec="utf-8"), max_size=20), max_size=2).map(tuple)
 guidances = st.none() | st.floats(0, 100)
 
@@ -337,7 +337,6 @@ RENDER = SceneRenderRequest(
         (EDIT, {"base": ""}),
         (EDIT, {"capture": ID + "\n"}),
         (EDIT, {"capture": "../../etc"}),
-        (EDIT, {"instruction": ""}),
         (EDIT, {"threshold": 0.0}),
         (EDIT, {"preset": "huge"}),
         (EDIT, {"steps": 0}),

@@ -1,0 +1,236 @@
+"""What the server does about a worker that dies, hangs, or makes what cannot be sent."""
+
+import contextlib
+import logging
+import subprocess
+import sys
+import threading
+import time
+
+import msgspec
+import numpy as np
+import psutil
+import pytest
+
+from backend.jobs import supervision
+from backend.jobs.supervision import Supervisor, Worker
+from backend.jobs.worker import frames_of_end
+from backend.jobs.worker_messages import decode_worker_message
+from backend.server import Server
+from protocol import codec
+from protocol.client import Client, ServerError
+from protocol.messages import Cancelled, Done, Failed, Progress, Welcome
+from protocol.requests import EditRequest, RelevanceResult
+
+JOB = "0123456789abcdef" * 2
+IMAGE = np.random.default_rng(0).integers(0, 256, (64, 72, 3), dtype=np.uint8)
+EDIT = EditRequest(image=IMAGE, instruction="make the sphere red", steps=2, threshold=0.3)
+LONG_EDIT = msgspec.structs.replace(EDIT, steps=1000)
+
+
+# ------------------------------------------------------------------ what the worker sends
+
+
+def relevance_result(**changes):
+    values = {
+        "relevance": np.zeros((2, 2), np.float32),
+        "spread": 0.0,
+        "magnitude": 1.0,
+        "suggested_threshold": 0.5,
+        "evidence": None,
+        "applies": None,
+    }
+    return RelevanceResult(**values | changes)
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (relevance_result(relevance=np.full((2, 2), np.nan, np.float32)), "--dtype float32"),
+        (relevance_result(relevance=np.full((2, 2), np.inf, np.float32)), "--dtype float32"),
+        (relevance_result(magnitude=float("nan")), "cannot be sent"),
+        (relevance_result(suggested_threshold=2.0), "cannot be sent"),
+        (relevance_result(notes=("x" * 1000,) * 1000), "ask for a smaller one"),
+        (relevance_result(notes=("\ud800",)), "not Unicode"),
+    ],
+)
+def test_a_result_that_cannot_be_sent_becomes_a_failure_in_words(result, words):
+    said = decode_worker_message(frames_of_end(Done(job=JOB, result=result)))
+    assert isinstance(said, Failed)
+    assert (said.job, said.code) == (JOB, "bad_result")
+    assert words in said.message
+
+
+def test_other_ends_are_sent_as_they_are():
+    done = Done(job=JOB, result=relevance_result())
+    assert decode_worker_message(frames_of_end(done)).result.magnitude == 1.0
+    cancelled = Cancelled(job=JOB, message="kept")
+    assert decode_worker_message(frames_of_end(cancelled)) == cancelled
+
+
+def test_whatever_an_error_says_can_be_sent():
+    for words in ("\ud800", "x" * 10**6, "a\x00b\n"):
+        said = decode_worker_message(frames_of_end(Failed(job=JOB, code="x", message=words)))
+        assert said.message.isprintable()
+        assert len(said.message) <= 1000
+
+
+# ------------------------------------------------------------------ the supervisor
+
+
+class Fake:
+    """A worker in name only."""
+
+    def __init__(self):
+        self.ready_since = None
+        self.process = subprocess.Popen([sys.executable, "-c", ""])
+        self.words = None
+
+    def trouble(self):
+        return self.words
+
+    def kill(self):
+        self.process.kill()
+
+
+def test_workers_that_do_not_come_to_work_are_started_after_longer_and_longer_pauses(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(supervision.time, "monotonic", lambda: now)
+    started = []
+
+    def start():
+        if len(started) == 3:
+            started.append(None)
+            raise OSError("no more processes")
+        started.append(Fake())
+        return started[-1]
+
+    workers = Supervisor(start)
+    pauses = []
+    for _ in range(10):
+        if workers.worker is not None:
+            assert workers.tend() is None
+            workers.worker.words = "ended (exit code 1)"
+        assert workers.tend() is not None
+        pauses.append(workers.pause)
+        now += workers.pause / 2
+        count = len(started)
+        if workers.pause:
+            assert workers.tend() is None  # not yet
+            assert len(started) == count
+        now += workers.pause
+        if len(started) != 3:
+            assert workers.tend() is None
+            assert workers.worker is started[-1]
+    assert pauses == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+    workers.worker.ready_since = now
+    now += supervision.STEADY_SECONDS + 1
+    workers.worker.words = "ended (exit code -9)"
+    workers.tend()
+    assert workers.pause == 0
+
+
+# ------------------------------------------------------------------ a real one
+
+
+@pytest.fixture
+def server(tiny_model, tmp_path, monkeypatch):
+    """A server in this process, with a real worker that counts as silent after two seconds."""
+    monkeypatch.setattr(supervision, "HEARTBEAT_MS", 500)
+    monkeypatch.setattr(supervision, "SILENCE_MS", 2000)
+    with running(tiny_model, tmp_path) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running(model, folder):
+    server = Server(
+        "tcp://127.0.0.1:*",
+        folder / "connection.json",
+        f"{model}",
+        "cpu",
+        data_root=folder / "data",
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=server.serve, args=(stop,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        stop.set()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def the_worker(server):
+    """The process that works at present, once there is one."""
+    deadline = time.monotonic() + 60
+    while server._workers.worker is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return psutil.Process(server._workers.worker.process.pid)
+
+
+def welcome_with(client, wanted):
+    """The next Welcome that `wanted` is true of."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for message in client.poll(1):
+            if isinstance(message, Welcome) and wanted(message):
+                return message
+    raise AssertionError("no such Welcome came")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="stops a process by a signal")
+def test_silent_workers_and_those_that_die_while_loading_anew_are_replaced(server, caplog):
+    with Client(server.connection) as client:
+        client.connect()
+        client.run(EDIT)
+        job = client.submit(LONG_EDIT)
+        stopped = None
+        for event in client.events(job):
+            if isinstance(event, Progress) and stopped is None:
+                stopped = the_worker(server)
+                stopped.suspend()
+        assert isinstance(event, Failed)
+        assert event.code == "worker_died"
+        assert "has not answered" in event.message
+        said = welcome_with(client, lambda welcome: welcome.notice)
+        assert said.model_state == "loading"
+        assert not stopped.is_running() or stopped.status() == psutil.STATUS_ZOMBIE
+        waiting = client.submit(EDIT)  # meanwhile others die while they load
+        for _ in range(2):
+            died = the_worker(server)
+            died.kill()
+            said = welcome_with(client, lambda welcome: "exit code -9" in welcome.notice)
+        assert "another is started in 2 s" in said.notice
+        loading = the_worker(server)
+        while loading.pid == died.pid:
+            time.sleep(0.05)
+            loading = the_worker(server)
+        assert isinstance(list(client.events(waiting))[-1], Done)
+        assert client.welcome.model_state == "ready"
+        assert client.welcome.notice == ""
+        assert "The worker process ended (exit code -9)" in caplog.text
+
+
+def test_a_message_that_breaks_something_costs_nobody_else_anything(server, monkeypatch, caplog):
+    receive = Worker.receive
+
+    def broken(worker):
+        monkeypatch.setattr(Worker, "receive", receive)
+        worker.socket.recv_multipart()
+        raise codec.BadMessage("the header holds nonsense")
+
+    with Client(server.connection) as client, caplog.at_level(logging.ERROR):
+        client.connect()
+        client.run(EDIT)
+        monkeypatch.setattr(Worker, "receive", broken)
+        with pytest.raises(ServerError, match="cannot be read: the header holds nonsense"):
+            client.run(LONG_EDIT)
+        monkeypatch.setattr(server, "_check", lambda request: 1 / 0)
+        with pytest.raises(ServerError, match="ZeroDivisionError") as refused:
+            client.run(EDIT)
+        assert refused.value.code == "internal"
+        monkeypatch.undo()
+        assert client.run(EDIT).image.shape == IMAGE.shape
+        assert "ZeroDivisionError" in caplog.text
