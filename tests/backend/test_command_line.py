@@ -176,7 +176,10 @@ def test_a_server_says_unchanged_first_too(picture, tmp_path, tiny_model, capsys
     [
         ({"image": "nowhere.png"}, "There is no image nowhere.png"),
         ({"image": __file__}, "is not an image that can be read"),
-        ({"instruction": ""}, "length >= 1"),
+        ({"instruction": ""}, "The instruction is empty"),
+        ({"instruction": "\u2003"}, "The instruction is empty"),
+        ({"instruction": "x" * 1001}, "has 1001 characters"),
+        ({"instruction": "a\udcff"}, "character 2 is not text"),
         ({"--threshold": "1.5"}, "threshold"),
         ({"--steps": "0"}, "steps"),
         ({"--seeds": "0"}, "seeds"),
