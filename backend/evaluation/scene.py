@@ -27,12 +27,12 @@ from backend.evaluation.samples import SEEDS
 from backend.evaluation.scene_figures import Figures, Located
 from backend.evaluation.scene_world import HELD_OUT, WorldScene, draw
 from backend.report import Report
+from backend.scenes.capture_files import FILE_NAME
 from backend.scenes.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.scenes.scene import Scene
 from backend.scenes.scene_edit import MIDDLE, SceneEdit
 from backend.scenes.textured_mesh import MeshError
 from backend.scenes.training import Progress
-from backend.scenes.transforms_json import FILE_NAME
 
 GUIDED, ALONE = "with the relevance field", "without the relevance field"
 SHEET_VIEWS = 3

@@ -29,18 +29,20 @@ class PngFacts:
         depth: bits a channel.
         animated: whether it has more frames than one.
         profile: its ICC profile; b"" where it has one that cannot be read; None where it has none.
+        exif: whether it has EXIF data, before its pixels or behind them.
     """
 
     depth: int
     animated: bool
     profile: bytes | None
+    exif: bool = False
 
 
 def split_png(stream: BinaryIO) -> tuple[PngFacts, io.BufferedReader]:
     """What a PNG file says beside its pixels, and the file with only what the pixels need. Nothing
     of the pixels is read; a file that breaks off or makes no sense is left so from there on.
     """
-    depth, frames, profile = 8, 1, None
+    depth, frames, profile, exif = 8, 1, None, False
     kept = [(0, len(SIGNATURE))]
     place = len(SIGNATURE)
     while True:
@@ -57,13 +59,14 @@ def split_png(stream: BinaryIO) -> tuple[PngFacts, io.BufferedReader]:
             (frames,) = struct.unpack(">I", (stream.read(4) + bytes(4))[:4])
         elif kind == b"iCCP":
             profile = _profile(stream.read(min(length, LARGEST_PROFILE)))
+        exif |= kind == b"eXIf"
         pixels = kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND")
         if kind in NEEDED and (pixels or length <= LARGEST_SIDE_CHUNK):
             kept.append((place, end))
         if kind == b"IEND":
             break
         place = end
-    return PngFacts(depth, frames > 1, profile), io.BufferedReader(_Ranges(stream, kept))
+    return PngFacts(depth, frames > 1, profile, exif), io.BufferedReader(_Ranges(stream, kept))
 
 
 def _profile(chunk: bytes) -> bytes:

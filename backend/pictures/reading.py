@@ -165,7 +165,9 @@ def asks_for_turning(path: Path) -> bool:
     Raises:
         PictureError: as `size_of`.
     """
-    with _opened(path) as (file, _):
+    with _opened(path) as (file, facts):
+        if file.format == "PNG" and not facts.exif:
+            return False  # Pillow would decode all pixels to look for it behind them
         return _orientation(file) != 1
 
 

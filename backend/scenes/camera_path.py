@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, RotationSpline
 
-from backend.scenes.capture import Capture, CaptureError, focus_point
+from backend.scenes.capture import Capture, CaptureError
+from backend.scenes.capture_box import focus_point
 from backend.scenes.lens import Intrinsics
 from backend.scenes.nerfstudio_compat import auto_orient_and_center_poses
 from backend.scenes.scene import Camera

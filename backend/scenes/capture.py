@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.scenes.capture_error import CaptureError
 from backend.scenes.lens import Intrinsics
-from backend.scenes.views import CaptureError, Pixels, StoredView
+from backend.scenes.views import Pixels, StoredView
 
 __all__ = ["Capture", "CaptureError", "Intrinsics", "Pixels", "StoredView"]
 
@@ -90,47 +91,3 @@ class Capture:
             intrinsics=tuple(self.intrinsics[i] for i in indices),
             camera_to_world=self.camera_to_world[list(indices)],
         )
-
-
-def focus_point(camera_to_world: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """The point that is nearest to the optical axes of all cameras, in the least-squares sense.
-
-    Args:
-        camera_to_world: float64 (n, 4, 4).
-
-    Returns:
-        float64 (3,); None where the axes are nearly parallel, or where the point lies behind more
-        than a quarter of the cameras (they look outwards).
-    """
-    positions, forward = camera_to_world[:, :3, 3], -camera_to_world[:, :3, 2]
-    across = np.eye(3) - forward[:, :, None] * forward[:, None, :]  # (n, 3, 3) projections
-    total = across.sum(axis=0)
-    if np.linalg.eigvalsh(total)[0] < 1e-4 * len(across):
-        return None
-    centre = positions.mean(axis=0)  # near the cameras: better conditioned than the origin
-    offsets = (across @ (positions - centre)[:, :, None]).sum(axis=0)[:, 0]
-    point = centre + np.linalg.solve(total, offsets)
-    ahead = ((point - positions) * forward).sum(axis=1) > 0
-    return point if ahead.mean() >= 0.75 else None
-
-
-def box_around(camera_to_world: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The shift and scale that put what the cameras look at into the middle of [-1, 1]^3 and the
-    cameras inside it.
-
-    The middle is the cameras' focus point, or their mean position where they have none.
-
-    Args:
-        camera_to_world: float64 (n, 4, 4), at two different places at least.
-
-    Returns:
-        float64 (4, 4): capture to box coordinates.
-    """
-    positions = camera_to_world[:, :3, 3]
-    middle = focus_point(camera_to_world)
-    if middle is None:
-        middle = positions.mean(axis=0)
-    scale = 1 / np.abs(positions - middle).max()
-    to_box = np.diag([scale, scale, scale, 1.0])
-    to_box[:3, 3] = -scale * middle
-    return to_box

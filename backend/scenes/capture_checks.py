@@ -1,14 +1,16 @@
-"""What the cameras of a capture must be like, each refused in one sentence that names the file."""
+"""What the cameras of a capture must be like, each refused in one sentence that names the file, and
+the notes on what is left out of one.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.scenes.capture import focus_point
+from backend.scenes.capture_box import Standing, focus_point
+from backend.scenes.capture_error import CaptureError
 from backend.scenes.lens import Intrinsics
-from backend.scenes.views import CaptureError
 from protocol.values import MIN_VIEWS
 
 RIGID_TOLERANCE = 1e-3
@@ -17,15 +19,17 @@ MAX_COORDINATE = 1e9
 FAR = 1000.0
 """How far views are taken to reach, in multiples of the distance over which the cameras spread."""
 NEAREST = 32
+NAMED = 5
+"""So many of what is wrong are named in a note."""
 
 
 def check_poses(file: Path, names: Sequence[str], camera_to_world: NDArray[np.float64]) -> None:
-    """Poses must be rigid and finite, of three views at least, and not all in one place.
+    """Poses must be rigid and finite, of three views at least.
 
     Args:
         file: whose poses they are, for the sentence.
         names: of the n images.
-        camera_to_world: float64 (n, 4, 4).
+        camera_to_world: float64 (n, 4, 4), or world to camera.
 
     Raises:
         CaptureError: they are not.
@@ -38,6 +42,17 @@ def check_poses(file: Path, names: Sequence[str], camera_to_world: NDArray[np.fl
     for name, pose in zip(names, camera_to_world, strict=True):
         if wrong := check_pose(pose):
             raise CaptureError(f"{file}: the camera pose of {name} {wrong}.")
+
+
+def check_places(file: Path, camera_to_world: NDArray[np.float64]) -> None:
+    """Cameras must not be all in one place.
+
+    Args:
+        camera_to_world: float64 (n, 4, 4).
+
+    Raises:
+        CaptureError: they are.
+    """
     positions = camera_to_world[:, :3, 3]
     if _spread(positions) <= 1e-6 * max(1.0, float(np.abs(positions).max())):
         raise CaptureError(
@@ -169,3 +184,60 @@ def _normals(edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """Normals (n, 5, 3) of the four sides and the base."""
     rays, base = edges[:, :4], np.cross(edges[:, 4], edges[:, 5])
     return np.concatenate([np.cross(rays, np.roll(rays, -1, axis=1)), base[:, None]], axis=1)
+
+
+# ---------------------------------------------------------------- notes
+
+
+def left_out_note(kind: str, total: int, reasons: Sequence[str]) -> str:
+    """That some files of a capture are left out.
+
+    Args:
+        kind: what they are, in the plural.
+        total: how many there are.
+        reasons: a sentence for each that is left out.
+    """
+    more = f" And {len(reasons) - NAMED} more." if len(reasons) > NAMED else ""
+    count = "is" if len(reasons) == 1 else "are"
+    return f"{len(reasons)} of {total} {kind} {count} left out: {' '.join(reasons[:NAMED])}{more}"
+
+
+def standing_notes(names: Sequence[str], where: Standing, kept: NDArray[np.intp]) -> Iterator[str]:
+    """Which cameras stand far out, and what is done about it.
+
+    Args:
+        names: of the n images.
+        where: they stand.
+        kept: indices of those that stay in the capture.
+    """
+    stay = np.isin(np.arange(len(names)), kept)
+    for chosen, one, several in (
+        (
+            ~stay,
+            "is left out, as its pose can hardly be right",
+            "are left out, as their poses can hardly be right",
+        ),
+        (
+            stay & where.outside,
+            "does not count for the size of the box that the scene is trained in",
+            "do not count for the size of the box that the scene is trained in",
+        ),
+    ):
+        some = np.flatnonzero(chosen)
+        if len(some) == 0:
+            continue
+        least, most = (_times(out) for out in (where.out[some].min(), where.out[some].max()))
+        times = least if least == most else f"{least} to {most}"
+        named = ", ".join(names[index] for index in some[:NAMED])
+        more = f" and {len(some) - NAMED} more" if len(some) > NAMED else ""
+        if len(some) == 1:
+            yield f"The camera of {named} stands {times} times as far out as most, and {one}."
+        else:
+            yield (
+                f"{len(some)} of {len(names)} cameras stand {times} times as far out as most, and "
+                f"{several}: {named}{more}."
+            )
+
+
+def _times(number: float) -> str:
+    return f"{number:.1f}" if number < 10 else f"{min(number, MAX_COORDINATE):.0f}"

@@ -9,13 +9,16 @@ import numpy as np
 
 from backend.report import Report
 from backend.scenes.alignment import pose_errors
-from backend.scenes.capture import Capture, CaptureError
+from backend.scenes.capture import Capture
+from backend.scenes.capture_error import CaptureError
+from backend.scenes.capture_files import description_of
 from backend.scenes.edit_command import add_edit_commands
 from backend.scenes.mesh_command import add_mesh_command
 from backend.scenes.render_command import add_render_command
+from backend.scenes.scene_options import add_axes_option
 from backend.scenes.texture_command import add_texture_command
 from backend.scenes.train_command import add_train_command
-from backend.scenes.transforms_json import check_images, open_capture
+from backend.scenes.transforms_json import open_capture, readable
 
 OnProgress = Callable[[str, float], None]
 
@@ -54,6 +57,7 @@ def add_scene_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPa
     importing.add_argument(
         "--threads", type=int, default=-1, metavar="N", help="CPU threads (all cores)"
     )
+    add_axes_option(importing)
     importing.set_defaults(run_scene=_import, cancelled="cancelled; nothing was written")
     add_train_command(kinds)
     add_edit_commands(kinds)
@@ -90,7 +94,8 @@ def _import(options: argparse.Namespace, report: Report, on_progress: OnProgress
     folder, out = options.folder, options.out
     if out is not None and out.suffix != ".json":
         raise CaptureError(f"{out} is no .json file: name the file that --out should write.")
-    path = folder if folder.suffix == ".json" else folder / "transforms.json"
+    path = description_of(folder)
+    notes: list[str] = []
     photos_alone = out is not None or (folder.is_dir() and not path.exists())
     if photos_alone:
         # Only now: COLMAP's library takes a second to load.
@@ -106,15 +111,17 @@ def _import(options: argparse.Namespace, report: Report, on_progress: OnProgress
             "points": imported.points,
             "reprojection_error_pixels": round(imported.reprojection_error, 4),
         }
-        for note in imported.notes:
-            print(f"note: {note}")
+        notes += imported.losses
         print(f"wrote {path} with {len(imported.registered)} views")
     with report.stage("checking"):
-        capture = open_capture(path)
-        for done in check_images(capture):
-            on_progress(f"Checking view {done} of {len(capture)}", done / len(capture))
+        capture = open_capture(path, axes=options.axes)
+        count = len(capture)
+        capture = readable(
+            capture,
+            lambda done: on_progress(f"Checking view {done} of {count}", done / count),
+        )
     report.figures |= {"views": len(capture)}
-    for note in capture.notes:
+    for note in (*notes, *capture.notes):
         print(f"note: {note}")
     print(f"{path}: {len(capture)} views can be used")
     if options.compare is not None:

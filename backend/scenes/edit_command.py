@@ -15,6 +15,7 @@ from backend.contact_sheet import Tile, contact_sheet
 from backend.errors import check_instruction
 from backend.report import Report
 from backend.scenes.config import EDIT_PRESETS
+from backend.scenes.scene_options import add_scene_options, open_scene
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Scene
@@ -65,7 +66,7 @@ def add_edit_commands(kinds: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     edit.add_argument("--model", default="auto", help="hub id, folder, demo or auto (auto)")
     edit.add_argument("--dtype", default="auto", help="auto, float32, float16, bfloat16")
-    _add_scene_options(edit)
+    add_scene_options(edit)
     edit.set_defaults(
         run_scene=run_edit, cancelled="paused: the same command goes on from the last checkpoint"
     )
@@ -74,14 +75,8 @@ def add_edit_commands(kinds: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     undo.add_argument("folder", type=Path, metavar="FOLDER")
     undo.add_argument("name", metavar="NAME", help="of the edit")
-    _add_scene_options(undo)
+    add_scene_options(undo)
     undo.set_defaults(run_scene=run_undo, cancelled="cancelled; the edit is still there")
-
-
-def _add_scene_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--downscale", type=float, default=1.0, help="as it was trained with (1)")
-    command.add_argument("--work", type=Path, metavar="DIR", help="work folder (FOLDER/.wys)")
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
 
 
 def run_edit(
@@ -96,11 +91,10 @@ def run_edit(
     check_instruction(options.instruction)
     # Only now: torch and nerfstudio take seconds to load.
     from backend.editing import Editor
-    from backend.scenes.scene import Scene
     from backend.scenes.scene_editing import edit_preset, with_overrides
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    scene = Scene.open(options.folder, options.downscale, options.work, options.device)
+    scene = open_scene(options)
     given = {name: getattr(options, name) for name in OVERRIDES}
     config = with_overrides(
         EDIT_PRESETS[options.preset or edit_preset(scene.field.config)],
@@ -150,9 +144,7 @@ def run_undo(
     Raises:
         EditError, CaptureError, OSError: as `Scene.undo`.
     """
-    from backend.scenes.scene import Scene
-
-    scene = Scene.open(options.folder, options.downscale, options.work, options.device)
+    scene = open_scene(options)
     scene.undo(options.name)
     left = scene.edits()
     print(f"undone; the scene has {', '.join(left) if left else 'no edits now'}")

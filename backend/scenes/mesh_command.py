@@ -15,6 +15,7 @@ from backend.errors import BadInput
 from backend.report import Report
 from backend.scenes.mesh_files import WRITERS, MeshToWrite
 from backend.scenes.new_folder import appearing, check_new
+from backend.scenes.scene_options import add_scene_options, open_scene
 from backend.scenes.textured_mesh import MeshView, SeenTexture, TexturedMesh, see_texture
 
 if TYPE_CHECKING:
@@ -59,9 +60,7 @@ def add_mesh_command(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="grid cells along the longest side of what the views see (160)",
     )
     mesh.add_argument("--format", choices=tuple(WRITERS), default="glb", help="(glb)")
-    mesh.add_argument("--downscale", type=float, default=1.0, help="as it was trained with (1)")
-    mesh.add_argument("--work", type=Path, metavar="DIR", help="work folder (FOLDER/.wys)")
-    mesh.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+    add_scene_options(mesh)
     mesh.set_defaults(run_scene=run_mesh, cancelled="cancelled; nothing was written")
 
 
@@ -79,11 +78,10 @@ def run_mesh(
         raise BadInput(f"--texture-size must be {SMALLEST_TEXTURE} to {LARGEST_TEXTURE}.")
     # Only now: torch and nerfstudio take seconds to load.
     from backend.scenes.mesh_extraction import RESOLUTION
-    from backend.scenes.scene import Scene
     from backend.scenes.scene_mesh import mesh_of_scene
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    scene = Scene.open(options.folder, options.downscale, options.work, options.device)
+    scene = open_scene(options)
     edit = None if options.edit is None else scene.edited(options.edit)
     report.settings["resolution"] = options.resolution or RESOLUTION
     with appearing(out) as unfinished:

@@ -14,16 +14,14 @@ from typing import Literal, TypeVar
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
+from PIL import Image
 
+from backend.scenes.capture_checks import left_out_note
+from backend.scenes.capture_error import CaptureError
+from backend.scenes.capture_files import FILE_NAME, SUFFIXES, photos_in
 from backend.scenes.lens import Intrinsics, Lens
-from backend.scenes.transforms_json import FILE_NAME, SUFFIXES, write_transforms
-from backend.scenes.views import (
-    CaptureError,
-    StoredView,
-    note_on_turned,
-    read_image,
-    turned_images,
-)
+from backend.scenes.transforms_json import write_transforms
+from backend.scenes.views import StoredView, image_size, note_on_turned, read_image, turned_images
 from protocol.values import MIN_VIEWS
 
 OnProgress = Callable[[str, float], None]
@@ -37,6 +35,12 @@ REFINE_PRINCIPAL_POINT = 20
 """Registered photos of one camera from which its principal point is refined too."""
 MIN_FOR_OPENCV = 10
 """Photos of one size from which four distortion parameters are estimated instead of one."""
+READ_BY_COLMAP: dict[tuple[str | None, str], str] = {
+    (kind, mode): suffix
+    for kind, suffix in (("JPEG", ".jpg"), ("PNG", ".png"))
+    for mode in ("RGB", "L")
+}
+"""Suffixes by Pillow's format and mode of the photos that COLMAP is given as they are."""
 FEATURE_BATCH, MATCH_BATCH = 8, 64
 SEED = 0
 
@@ -49,7 +53,8 @@ class ImportedPhotos:
         path: of the transforms.json.
         registered: names of the photos whose cameras were found, in order.
         unregistered: names of the others; they are not part of the capture.
-        turned: names of the photos that a camera has marked to be turned for showing; like
+        unreadable: a sentence for each photo that could not be read.
+        turned: names of the registered photos that are marked to be turned for showing; like
             COLMAP, captures take the pixels as they are stored.
         points: how many 3D points the cameras agree on.
         reprojection_error: mean, in pixels.
@@ -58,13 +63,14 @@ class ImportedPhotos:
     path: Path
     registered: tuple[str, ...]
     unregistered: tuple[str, ...]
+    unreadable: tuple[str, ...]
     turned: tuple[str, ...]
     points: int
     reprojection_error: float
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences that the person should read."""
+    def losses(self) -> tuple[str, ...]:
+        """Sentences on the photos that are not part of the capture."""
         notes = []
         if self.unregistered:
             count = len(self.registered) + len(self.unregistered)
@@ -72,7 +78,15 @@ class ImportedPhotos:
                 f"{len(self.unregistered)} of {count} photos could not be placed and are left out: "
                 f"{', '.join(self.unregistered)}."
             )
-        return (*notes, *note_on_turned(self.turned))
+        if self.unreadable:
+            photos = len(self.registered) + len(self.unregistered) + len(self.unreadable)
+            notes.append(left_out_note("photos", photos, self.unreadable))
+        return tuple(notes)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that the person should read."""
+        return (*self.losses, *note_on_turned(self.turned))
 
 
 def import_photos(
@@ -92,7 +106,7 @@ def import_photos(
         threads: CPU threads, -1 for one per core.
 
     Raises:
-        CaptureError: a photo cannot be read, the photos do not fit together, or there is a
+        CaptureError: fewer than three photos can be read, they do not fit together, or there is a
             transforms.json already.
         OSError: the file cannot be written.
     """
@@ -102,6 +116,7 @@ def import_photos(
             f"{path} exists already and is not overwritten: give another with --out."
         )
     photos, names = find_photos(folder)
+    names, unreadable = _readable(photos, names, on_progress)
     with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as scratch:
         reconstruction = _Reconstruction(Path(scratch), threads, on_progress)
         reconstruction.add_photos([photos / name for name in names])
@@ -115,7 +130,8 @@ def import_photos(
         path=path,
         registered=tuple(name for name in names if name in placed),
         unregistered=tuple(name for name in names if name not in placed),
-        turned=turned_images([photos / name for name in names]),
+        unreadable=tuple(unreadable),
+        turned=turned_images([view.image for view in found]),
         points=model.num_points3D(),
         reprojection_error=model.compute_mean_reprojection_error(),
     )
@@ -130,13 +146,38 @@ def find_photos(folder: Path) -> tuple[Path, list[str]]:
     if not folder.is_dir():
         raise CaptureError(f"There is no folder {folder}.")
     photos = folder / "images" if (folder / "images").is_dir() else folder
-    names = sorted(p.name for p in photos.iterdir() if p.suffix.lower() in SUFFIXES)
+    names = photos_in(photos)
     if len(names) < 3:
         raise CaptureError(
             f"{photos} holds {len(names)} photos ({', '.join(s[1:] for s in SUFFIXES)}): at least "
             "3 are needed, and 20 or more are better."
         )
     return photos, names
+
+
+def _readable(
+    photos: Path, names: Sequence[str], on_progress: OnProgress
+) -> tuple[list[str], list[str]]:
+    """The names of the photos that can be read, and a sentence for each of the others.
+
+    Raises:
+        CaptureError: fewer than three can be.
+    """
+    good, unreadable = [], []
+    for index, name in enumerate(names):
+        on_progress(f"Reading photo {index + 1} of {len(names)}", 0.0)
+        try:
+            read_image(photos / name)
+        except CaptureError as error:
+            unreadable.append(str(error))
+        else:
+            good.append(name)
+    if len(good) < MIN_VIEWS:
+        raise CaptureError(
+            f"{photos} has {len(good)} photos that can be read, and at least {MIN_VIEWS} are "
+            f"needed: {unreadable[0]}"
+        )
+    return good, unreadable
 
 
 class _Reconstruction:
@@ -158,15 +199,12 @@ class _Reconstruction:
         self._names: list[str] = []
 
     def add_photos(self, photos: Sequence[Path]) -> None:
-        """Read all photos and find their features. Photos of one size share one camera."""
+        """Find the features of all photos. Photos of one size share one camera."""
         sizes: dict[tuple[int, int], list[str]] = {}
         for index, photo in enumerate(photos):
-            self._on_progress(f"Reading photo {index + 1} of {len(photos)}", 0.0)
-            height, width = read_image(photo).shape[:2]
-            name = f"{index:04}{photo.suffix.lower()}"
-            _lend(photo, self._images / name)
-            self._names.append(name)
-            sizes.setdefault((width, height), []).append(name)
+            lent = _lend(photo, self._images / f"{index:04}")
+            self._names.append(lent.name)
+            sizes.setdefault(image_size(lent), []).append(lent.name)
         options = pycolmap.FeatureExtractionOptions()
         options.num_threads = self._threads
         done = 0
@@ -283,12 +321,29 @@ def _batches(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
         yield list(items[start : start + size])
 
 
-def _lend(photo: Path, place: Path) -> None:
-    """Show a photo under another name; a copy where the system allows no link."""
+def _lend(photo: Path, place: Path) -> Path:
+    """Show a photo to COLMAP under another name: itself (a copy where the system allows no link),
+    or as a PNG where it is not of a kind that COLMAP surely reads, whatever its suffix says.
+
+    Args:
+        place: where to, without suffix.
+
+    Returns:
+        `place` with its suffix.
+    """
+    with Image.open(photo) as file:
+        kind, mode = file.format, file.mode
+    suffix = READ_BY_COLMAP.get((kind, mode))
+    if suffix is None:
+        place = place.with_suffix(".png")
+        Image.fromarray(read_image(photo)[..., :3]).save(place, compress_level=1)
+        return place
+    place = place.with_suffix(suffix)
     try:
         place.symlink_to(photo.resolve())
     except OSError:
         shutil.copyfile(photo, place)
+    return place
 
 
 def _views_and_poses(

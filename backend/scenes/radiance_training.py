@@ -104,9 +104,10 @@ def _distances(view: Pixels, camera: Intrinsics) -> NDArray[np.float64]:
 
 def held_out(count: int, every: int) -> list[int]:
     """Indices of the views that are not trained on: every so-manieth, from the middle of the first
-    such run; none where there are fewer than two such runs or `every` is 0.
+    such run, or of all views where they are fewer; one at least, however few there are, as only it
+    says what the field shows from elsewhere. None where `every` is 0.
     """
-    return list(range(every // 2, count, every)) if 0 < 2 * every <= count else []
+    return list(range(min(every, count) // 2, count, every)) if every > 0 else []
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from PIL import Image
 from backend.errors import BadInput
 from backend.report import Report
 from backend.scenes.new_folder import appearing, check_new
+from backend.scenes.scene_options import add_scene_options, open_scene
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Camera, Scene
@@ -51,9 +52,7 @@ def add_render_command(kinds: "argparse._SubParsersAction[argparse.ArgumentParse
     render.add_argument(
         "--format", choices=("gif", "webp"), default="gif", help="of the animation (gif)"
     )
-    render.add_argument("--downscale", type=float, default=1.0, help="as it was trained with (1)")
-    render.add_argument("--work", type=Path, metavar="DIR", help="work folder (FOLDER/.wys)")
-    render.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+    add_scene_options(render)
     render.set_defaults(run_scene=run_render, cancelled="cancelled; nothing was written")
 
 
@@ -74,10 +73,9 @@ def run_render(
     if options.width is not None and not 1 <= options.width <= LARGEST_WIDTH:
         raise BadInput(f"--width must be 1 to {LARGEST_WIDTH}.")
     # Only now: torch and nerfstudio take seconds to load.
-    from backend.scenes.scene import Scene
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    scene = Scene.open(options.folder, options.downscale, options.work, options.device)
+    scene = open_scene(options)
     edit = None if options.edit is None else scene.edited(options.edit)
     cameras, fps = _path(options, scene)
     lens = cameras[0].intrinsics

@@ -21,6 +21,7 @@ from backend.editing import Editor, RelevanceMap
 from backend.errors import BadInput
 from backend.records import DamagedRecord, read_record
 from backend.scenes import checkpoint, radiance_training, relevance_field, scene_edit, scene_editing
+from backend.scenes.axes import Axes
 from backend.scenes.calibration import Calibration
 from backend.scenes.capture import Capture, CaptureError
 from backend.scenes.config import PRESETS, FieldConfig, RelevanceConfig, SceneEditConfig
@@ -31,7 +32,7 @@ from backend.scenes.relevance_field import RelevanceField, scene_maps
 from backend.scenes.scene_edit import SceneEdit
 from backend.scenes.scene_editing import OnProgress
 from backend.scenes.training import CHECKPOINT_SECONDS, Course, OnStep
-from backend.scenes.transforms_json import open_capture
+from backend.scenes.transforms_json import open_capture, readable
 from protocol import files
 from protocol.values import DEFAULT_NORMALISATION, Normalisation
 
@@ -101,6 +102,7 @@ class Scene:
         downscale: float = 1.0,
         work: Path | None = None,
         device: str = "auto",
+        axes: Axes | None = None,
     ) -> Self:
         """Opens a capture: a folder with transforms.json and images.
 
@@ -109,11 +111,13 @@ class Scene:
             downscale: images are read smaller by this factor.
             work: where fields and edits are kept; by default `.wys` in the capture's folder.
             device: "auto", "cpu", "cuda", "cuda:1".
+            axes: what the file's poses are; None for OpenGL's camera-to-world, with a note where
+                they look as if they were others.
 
         Raises:
             CaptureError: the capture cannot be used.
         """
-        capture = open_capture(Path(folder), downscale)
+        capture = open_capture(Path(folder), downscale, axes)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         return cls(capture, work or capture.folder / WORK_FOLDER, torch.device(device))
@@ -144,6 +148,7 @@ class Scene:
             config = PRESETS[config]
         if iterations is not None:
             config = dataclasses.replace(config, iterations=iterations)
+        self.capture = readable(self.capture)
         self._field, course = radiance_training.train(
             self.capture, config, self.work, on_step, self.device, seed
         )

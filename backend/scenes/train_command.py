@@ -12,6 +12,7 @@ from PIL import Image
 
 from backend.report import Report
 from backend.scenes.config import PRESETS
+from backend.scenes.scene_options import add_scene_options, open_scene
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Scene
@@ -32,9 +33,7 @@ def add_train_command(
     train.add_argument("folder", type=Path, metavar="FOLDER")
     train.add_argument("--preset", choices=tuple(PRESETS), default="preview", help="(preview)")
     train.add_argument("--iterations", type=int, metavar="N", help="steps at most (the preset's)")
-    train.add_argument("--downscale", type=float, default=1.0, help="read images smaller (1)")
-    train.add_argument("--work", type=Path, metavar="DIR", help="work folder (FOLDER/.wys)")
-    train.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+    add_scene_options(train, "read images smaller (1)")
     train.add_argument("--seed", type=int, default=0, help="(0)")
     train.set_defaults(
         run_scene=run_train,
@@ -52,11 +51,10 @@ def run_train(
     """
     # Only now: torch and nerfstudio take seconds to load.
     from backend.scenes.radiance_training import Views, psnr_of_views
-    from backend.scenes.scene import Scene
     from backend.scenes.training import Progress
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    scene = Scene.open(options.folder, options.downscale, options.work, options.device)
+    scene = open_scene(options)
 
     def show(progress: Progress) -> None:
         score = "" if progress.score is None else f", {progress.score:.1f} dB"
@@ -69,11 +67,14 @@ def run_train(
     with report.stage("training"):
         course = scene.train(options.iterations, show, options.preset, options.seed)
     report.settings |= {"config": dataclasses.asdict(scene.field.config)}
+    outside = [name for name in scene.capture.names if name not in scene.field.names]
     report.figures |= {
+        "held_out_psnr": [[step, round(score, 2)] for step, score in course.scores],
+        "held_out_views": outside,
         "views": len(scene.capture),
         "steps": course.step,
         "training_seconds_of_all_runs": round(course.seconds, 1),
-        "held_out_psnr": [[step, round(score, 2)] for step, score in course.scores],
+        "notes": list(scene.capture.notes),
     }
     trained = [scene.capture.names.index(name) for name in scene.field.names]
     with report.stage("measuring"):
@@ -82,9 +83,14 @@ def run_train(
     with report.stage("pictures"):
         _write_sheet(scene.work / "held_out.png", scene)
     report.write(scene.work)
-    score = f" and {course.scores[-1][1]:.1f} dB on held-out views" if course.scores else ""
+    for note in scene.capture.notes:
+        print(f"note: {note}")
+    score = ""
+    if course.scores:
+        held_out = f"{len(outside)} held-out view{'s' * (len(outside) != 1)}"
+        score = f"{course.scores[-1][1]:.1f} dB on {held_out}, "
     print(
-        f"{course.step} steps: {fit:.1f} dB on the views that it was trained on{score}; "
+        f"{course.step} steps: {score}{fit:.1f} dB on the {len(trained)} that it was trained on; "
         f"the field is in {scene.work}"
     )
 

@@ -2,15 +2,15 @@
 
 Both dialects are read: nerfstudio's (docs.nerf.studio, "Data conventions") and instant-ngp's
 (docs/nerf_dataset_tips.md). Lens values stand in the frame or, for all frames, at the top; poses
-are camera-to-world with OpenGL cameras in both.
+are camera-to-world with OpenGL cameras in both. Other programs' poses are taken where one says so.
 """
 
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,94 +18,114 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.scenes.capture import Capture, box_around
-from backend.scenes.capture_checks import check_focus, check_overlap, check_poses
+from backend.scenes.axes import NAMES, Axes, suspected, to_opengl
+from backend.scenes.camera_fields import CameraFields, camera_of
+from backend.scenes.capture import Capture
+from backend.scenes.capture_box import box_around, standing
+from backend.scenes.capture_checks import (
+    check_focus,
+    check_overlap,
+    check_places,
+    check_poses,
+    left_out_note,
+    standing_notes,
+)
+from backend.scenes.capture_error import CaptureError
+from backend.scenes.capture_files import (
+    DEPTH_SUFFIXES,
+    FILE_NAME,
+    TRAIN_FILE_NAME,
+    NamedFiles,
+    description_of,
+)
+from backend.scenes.depth_images import INTEGER_UNIT, times_too_large
 from backend.scenes.lens import Intrinsics, Lens
 from backend.scenes.views import (
-    CaptureError,
     Pixels,
     StoredView,
     image_size,
+    note_on_turned,
     pinhole,
+    turned_images,
 )
 from protocol import files
+from protocol.values import MIN_VIEWS
 
-FILE_NAME = "transforms.json"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-"""Tried in this order, small and capital, where a file_path has no suffix."""
-PERSPECTIVE = {"OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE"}
-FISHEYE = {"OPENCV_FISHEYE", "FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE"}
 NGP_SCALE, NGP_OFFSET = 0.33, 0.5
 """How instant-ngp puts a capture into its unit cube where the file does not say otherwise."""
+SAMPLED_DEPTHS = 3
+"""Depth images of a capture that are compared with its cameras when it is opened."""
 
 
-class _Camera(msgspec.Struct):
-    """What may stand in a frame or at the top."""
-
-    w: float | None = None
-    h: float | None = None
-    fl_x: float | None = None
-    fl_y: float | None = None
-    camera_angle_x: float | None = None
-    camera_angle_y: float | None = None
-    x_fov: float | None = None
-    y_fov: float | None = None
-    cx: float | None = None
-    cy: float | None = None
-    k1: float | None = None
-    k2: float | None = None
-    k3: float | None = None
-    k4: float | None = None
-    p1: float | None = None
-    p2: float | None = None
-    camera_model: str | None = None
-    is_fisheye: bool | None = None
-
-
-class _Frame(_Camera, kw_only=True):
+class _Frame(CameraFields, kw_only=True):
     file_path: str
     transform_matrix: list[list[float]]
     depth_file_path: str | None = None
+    depth_path: str | None = None
     mask_path: str | None = None
 
+    @property
+    def depth(self) -> str | None:
+        """The depth image, as nerfstudio or instant-ngp names it."""
+        return self.depth_file_path or self.depth_path
 
-class _Transforms(_Camera, kw_only=True):
+
+class _Transforms(CameraFields, kw_only=True):
     frames: list[_Frame]
     aabb_scale: float | None = None
     scale: float | None = None
     offset: list[float] | None = None
+    integer_depth_scale: float | None = None
 
 
 # ---------------------------------------------------------------- reading
 
 
-def open_capture(folder: Path, downscale: float = 1.0) -> Capture:
-    """Open a folder with transforms.json and images, and check all of it but the pixels
-    themselves (`check_images` reads those).
+def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None) -> Capture:
+    """Open a folder with transforms.json (or transforms_train.json) and images, and check all of
+    it but the pixels themselves (`readable` reads those). What cannot be used is left out with a
+    note while enough remains.
 
     Args:
         folder: the folder, or the .json file in it.
         downscale: how many times smaller the images are read, 1 or more; sizes are rounded down.
+        axes: what the poses are; None for OpenGL's camera-to-world, with a note where they look as
+            if they were others.
 
     Raises:
         CaptureError: it cannot be used; one sentence that names the file.
     """
     if not (math.isfinite(downscale) and downscale >= 1):
         raise CaptureError(f"{folder} cannot be scaled down {downscale:g} times: give 1 or more.")
-    path = folder if folder.suffix == ".json" else folder / FILE_NAME
+    path = description_of(folder)
     transforms = _parse(path)
-    views = tuple(_stored_view(path, transforms, frame) for frame in transforms.frames)
-    _check_names(path, views)
-    poses = _poses(path, transforms.frames)
-    check_poses(path, [view.name for view in views], poses)
-    intrinsics = tuple(_scaled_down(pinhole(view), downscale) for view in views)
-    check_overlap(path, [view.name for view in views], intrinsics, poses)
-    if transforms.aabb_scale is not None:
-        check_focus(path, *_ngp_box(path, transforms), poses)
-    notes: tuple[str, ...] = ()
-    if any(frame.mask_path for frame in transforms.frames):
-        notes = ("The masks that transforms.json names (mask_path) are not used.",)
-    return Capture(path.parent, views, intrinsics, poses, box_around(poses), notes)
+    frames, views, notes = _stored_views(path, transforms)
+    matrices = _matrices(path, frames)
+    names = [view.name for view in views]
+    check_poses(path, names, matrices)
+    suspicion = _suspicion(matrices) if axes is None else None
+    poses = to_opengl(matrices, axes or "opengl")
+    try:
+        check_places(path, poses)
+        where = standing(poses)
+        kept = np.flatnonzero(~where.stray)
+        if len(kept) < MIN_VIEWS:
+            kept = np.arange(len(views))
+        notes += standing_notes(names, where, kept)
+        views, poses = [views[index] for index in kept], poses[kept]
+        intrinsics = tuple(_scaled_down(pinhole(view), downscale) for view in views)
+        check_overlap(path, [view.name for view in views], intrinsics, poses)
+        if transforms.aabb_scale is not None:
+            check_focus(path, *_ngp_box(path, transforms), poses)
+    except CaptureError as error:
+        if suspicion is None:
+            raise
+        raise CaptureError(f"{str(error).removesuffix('.')}; {suspicion}.") from error
+    if suspicion is not None:
+        notes.append(f"The cameras look away from each other: {suspicion}.")
+    views, depth_notes = _with_depths_that_fit(path, views, poses)
+    notes += depth_notes
+    return Capture(path.parent, tuple(views), intrinsics, poses, box_around(poses), tuple(notes))
 
 
 def _parse(path: Path) -> _Transforms:
@@ -132,110 +152,80 @@ def _parse(path: Path) -> _Transforms:
         raise CaptureError(f"{path} is not a capture's description: {error}.") from error
 
 
-def _stored_view(path: Path, transforms: _Transforms, frame: _Frame) -> StoredView:
-    """The files and the camera of one frame, checked against the image's header."""
-    image = _find_image(path, frame.file_path)
+def _stored_views(
+    path: Path, transforms: _Transforms
+) -> tuple[list[_Frame], list[StoredView], list[str]]:
+    """The frames whose images can be used, their views, and notes on the others.
+
+    Raises:
+        CaptureError: too few can be used, or the description makes no sense.
+    """
+    files = NamedFiles(path.parent)
+    frames: list[_Frame] = []
+    views: list[StoredView] = []
+    missing, without_depth, turned = [], [], []
+    for frame in transforms.frames:
+        try:
+            image = files.find(frame.file_path)
+            if image is None:
+                named = frame.file_path
+                raise CaptureError(f"{path} names the image {named}, which does not exist.")
+            size = image_size(image)
+            turned += turned_images([image])
+        except CaptureError as error:
+            missing.append(str(error))
+            continue
+        view = _stored_view(path, transforms, frame, image, size)
+        if frame.depth is not None:
+            depth = files.find(frame.depth, DEPTH_SUFFIXES)
+            view = replace(view, depth=depth)
+            if depth is None:
+                without_depth.append(view.name)
+        frames.append(frame)
+        views.append(view)
+    if missing and len(views) < MIN_VIEWS:
+        raise CaptureError(
+            f"{path} names {len(transforms.frames)} images, of which {len(views)} can be used, and "
+            f"a scene needs {MIN_VIEWS}: {missing[0]}"
+        )
+    _check_names(path, views)
+    notes = []
+    if missing:
+        notes.append(left_out_note("images", len(transforms.frames), missing))
+    if files.elsewhere is not None:
+        notes.append(
+            f"{path.name} names files by paths that do not exist here, such as {files.elsewhere}: "
+            "those of the same names in the capture's folder are used."
+        )
+    if without_depth:
+        notes.append(
+            f"{len(without_depth)} of {len(transforms.frames)} depth images are missing, such as "
+            f"that of {without_depth[0]}: these views go without."
+        )
+    notes += note_on_turned(turned)
+    if any(frame.mask_path for frame in transforms.frames):
+        notes.append(f"The masks that {path.name} names (mask_path) are not used.")
+    others = sorted(other.name for other in path.parent.glob("transforms_*.json") if other != path)
+    if path.name == TRAIN_FILE_NAME and others:
+        notes.append(f"Only the views of {path.name} are used, not those of {', '.join(others)}.")
+    return frames, views, notes
+
+
+def _stored_view(
+    path: Path, transforms: _Transforms, frame: _Frame, image: Path, size: tuple[int, int]
+) -> StoredView:
+    """The camera of one frame, checked against its image's size."""
     try:
         name = image.relative_to(path.parent).as_posix()
     except ValueError:
         name = image.as_posix()
-    width, height = image_size(image)
-    depth = None
-    if frame.depth_file_path is not None:
-        depth = path.parent / _portable(frame.depth_file_path)
-        if not depth.is_file():
-            raise CaptureError(f"{path} names the depth image {depth}, which does not exist.")
-
-    def value(field: str, otherwise: float) -> float:
-        for place in (frame, transforms):
-            if (found := getattr(place, field)) is not None:
-                return float(found)
-        return otherwise
-
-    fx, fy = _focal_lengths(transforms, frame, width, height)
-    numbers = {
-        "w": value("w", width),
-        "h": value("h", height),
-        "fl_x": fx,
-        "fl_y": fy,
-        "cx": value("cx", width / 2),
-        "cy": value("cy", height / 2),
-        **{field: value(field, 0.0) for field in ("k1", "k2", "k3", "k4", "p1", "p2")},
-    }
-    for field, number in numbers.items():
-        if not abs(number) < 1e9:
-            raise CaptureError(f"{path} gives {name} the {field} {number:g}, which is no camera's.")
-    if not (fx > 0 and fy > 0):
-        raise CaptureError(
-            f"{path} does not say the focal length of {name} (fl_x, camera_angle_x)."
-        )
-    intrinsics = Intrinsics(fx, fy, numbers["cx"], numbers["cy"], width, height)
-    if (numbers["w"], numbers["h"]) != (width, height):
-        said = f"{numbers['w']:g}x{numbers['h']:g}"
-        raise CaptureError(f"{image} is {width}x{height}, but {path} says {said}.")
-    lens = Lens(
-        **{field: numbers[field] for field in ("k1", "k2", "k3", "k4", "p1", "p2")},
-        fisheye=_is_fisheye(path, name, frame, transforms),
-    )
-    return StoredView(name, image, depth, intrinsics, lens)
-
-
-def _find_image(path: Path, file_path: str) -> Path:
-    """The image that a frame names, with or without its suffix."""
-    if "\0" in file_path or not file_path.strip():
-        raise CaptureError(f"{path} has a frame whose file_path names no file.")
-    named = Path(os.path.normpath(path.parent / _portable(file_path)))
-    try:
-        if named.is_file():
-            return named
-        for suffix in SUFFIXES:
-            for written in (suffix, suffix.upper()):
-                if (candidate := named.with_name(named.name + written)).is_file():
-                    return candidate
-    except (OSError, ValueError) as error:  # a name that no file can have
-        raise CaptureError(f"{path} names an image that cannot be read: {error}.") from error
-    raise CaptureError(f"{path} names the image {named}, which does not exist.")
-
-
-def _portable(written: str) -> PurePosixPath | PureWindowsPath:
-    """A path as it stands in the file; some programs write backslashes."""
-    return PureWindowsPath(written) if "\\" in written else PurePosixPath(written)
-
-
-def _focal_lengths(
-    transforms: _Transforms, frame: _Frame, width: int, height: int
-) -> tuple[float, float]:
-    """Focal lengths in pixels; 0 where nothing says them, NaN where it makes no sense."""
-    for place in (frame, transforms):
-        fx = _focal_length(place.fl_x, place.camera_angle_x, place.x_fov, width)
-        fy = _focal_length(place.fl_y, place.camera_angle_y, place.y_fov, height)
-        if fx is not None or fy is not None:
-            return fx or fy or 0.0, fy or fx or 0.0
-    return 0.0, 0.0
-
-
-def _focal_length(
-    focal: float | None, radians: float | None, degrees: float | None, pixels: int
-) -> float | None:
-    if focal is not None:
-        return focal
-    if degrees is not None:
-        radians = math.radians(degrees)
-    if radians is None:
-        return None
-    return pixels / 2 / math.tan(radians / 2) if 0 < radians < math.pi else math.nan
-
-
-def _is_fisheye(path: Path, name: str, frame: _Frame, transforms: _Transforms) -> bool:
-    model = frame.camera_model or transforms.camera_model
-    if model is not None and model not in PERSPECTIVE | FISHEYE:
-        raise CaptureError(
-            f"{path} gives {name} the camera model {model}, which is not supported: undistort the "
-            "images to a perspective camera."
-        )
-    if model is not None:
-        return model in FISHEYE
-    return bool(frame.is_fisheye if frame.is_fisheye is not None else transforms.is_fisheye)
+    intrinsics, lens = camera_of(path, name, frame, transforms, size)
+    unit = INTEGER_UNIT
+    if transforms.integer_depth_scale is not None:
+        unit = transforms.integer_depth_scale
+        if not 0 < unit < math.inf:
+            raise CaptureError(f"{path} says that integer_depth_scale is {unit:g}.")
+    return StoredView(name, image, None, intrinsics, lens, unit)
 
 
 def _check_names(path: Path, views: Sequence[StoredView]) -> None:
@@ -246,14 +236,42 @@ def _check_names(path: Path, views: Sequence[StoredView]) -> None:
         seen.add(view.image)
 
 
-def _poses(path: Path, frames: Sequence[_Frame]) -> NDArray[np.float64]:
-    poses = np.tile(np.eye(4), (len(frames), 1, 1))
-    for pose, frame in zip(poses, frames, strict=True):
+def _matrices(path: Path, frames: Sequence[_Frame]) -> NDArray[np.float64]:
+    matrices = np.tile(np.eye(4), (len(frames), 1, 1))
+    for matrix, frame in zip(matrices, frames, strict=True):
         rows = frame.transform_matrix
         if len(rows) not in (3, 4) or any(len(row) != 4 for row in rows):
             raise CaptureError(f"{path}: the transform_matrix of {frame.file_path} is not 4x4.")
-        pose[: len(rows)] = rows
-    return poses
+        matrix[: len(rows)] = rows
+    return matrices
+
+
+def _suspicion(matrices: NDArray[np.float64]) -> str | None:
+    """What else poses could be, to follow what is wrong with them."""
+    other = suspected(matrices)
+    if other is None:
+        return None
+    return f"read as {NAMES[other]}, they look at one thing: if they should, give --axes {other}"
+
+
+def _with_depths_that_fit(
+    path: Path, views: Sequence[StoredView], poses: NDArray[np.float64]
+) -> tuple[list[StoredView], list[str]]:
+    """The views, without their depths where those are in another unit than the cameras."""
+    with_depth = [index for index, view in enumerate(views) if view.depth is not None]
+    step = max(1, len(with_depth) // SAMPLED_DEPTHS)
+    sampled = with_depth[step // 2 :: step][:SAMPLED_DEPTHS]
+    depths = [view.read_depth() if i in sampled else None for i, view in enumerate(views)]
+    times = times_too_large(depths, poses)
+    if times is None:
+        return list(views), []
+    what = f"{times:.3g} times too large" if times > 1 else f"{1 / times:.3g} times too small"
+    note = (
+        f"The depths that {path.name} names, such as that of {views[sampled[0]].name}, are about "
+        f"{what} for the distances of the cameras, and are not used: store them in the cameras' "
+        "unit (whole numbers count in thousandths of it, or in integer_depth_scale)."
+    )
+    return [replace(view, depth=None) for view in views], [note]
 
 
 def _scaled_down(camera: Intrinsics, downscale: float) -> Intrinsics:
@@ -276,15 +294,36 @@ def _ngp_box(path: Path, transforms: _Transforms) -> tuple[NDArray[np.float64], 
     return (0.5 - np.array(offset)) / scale, size / 2 / scale
 
 
-def check_images(capture: Capture) -> Iterable[int]:
-    """Read every image and depth image whole; yields after each view how many are done.
+def readable(capture: Capture, on_view: Callable[[int], None] = lambda done: None) -> Capture:
+    """Read every image and depth image whole; the capture without the views whose image is damaged,
+    in the same box, with a note on them.
+
+    Args:
+        on_view: told after each view how many are done.
 
     Raises:
-        CaptureError: one is damaged; the sentence names it.
+        CaptureError: too few images can be read, or a depth image is damaged; the sentence names
+            it.
     """
-    for done, view in enumerate(capture.views, start=1):
-        view.read_stored()
-        yield done
+    kept, damaged = [], []
+    for index, view in enumerate(capture.views):
+        try:
+            view.read_image()
+        except CaptureError as error:
+            damaged.append(str(error))
+        else:
+            kept.append(index)
+            view.read_depth()
+        on_view(index + 1)
+    if not damaged:
+        return capture
+    if len(kept) < MIN_VIEWS:
+        raise CaptureError(
+            f"{capture.folder} has {len(kept)} images that can be read, and a scene needs "
+            f"{MIN_VIEWS}: {damaged[0]}"
+        )
+    note = left_out_note("images", len(capture), damaged)
+    return replace(capture.subset(kept), notes=(*capture.notes, note))
 
 
 # ---------------------------------------------------------------- writing
@@ -367,9 +406,9 @@ def write_transforms(
     same = all(camera == cameras[0] for camera in cameras)
     frames = []
     for view, camera, pose in zip(views, cameras, camera_to_world, strict=True):
-        frame: dict[str, Any] = {"file_path": _relative(view.image, path.parent)}
+        frame: dict[str, Any] = {"file_path": relative_name(view.image, path.parent)}
         if view.depth is not None:
-            frame["depth_file_path"] = _relative(view.depth, path.parent)
+            frame["depth_file_path"] = relative_name(view.depth, path.parent)
         frames.append(frame | ({} if same else camera) | {"transform_matrix": pose.tolist()})
     content = (cameras[0] if same and cameras else {}) | {"frames": frames}
     return files.write_text(path, json.dumps(content, indent=1) + "\n")
@@ -389,7 +428,7 @@ def _camera_fields(view: StoredView) -> dict[str, Any]:
     return fields | {"camera_model": "OPENCV_FISHEYE" if lens.fisheye else "OPENCV"}
 
 
-def _relative(file: Path, folder: Path) -> str:
+def relative_name(file: Path, folder: Path) -> str:
     """How transforms.json in `folder` names a file."""
     try:
         return Path(os.path.relpath(file, folder)).as_posix()

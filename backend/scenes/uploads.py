@@ -20,15 +20,16 @@ import numpy as np
 
 from backend.records import DamagedRecord, read_record
 from backend.scenes.capture_checks import check_pose
+from backend.scenes.capture_error import CaptureError
+from backend.scenes.capture_files import FILE_NAME
 from backend.scenes.lens import Intrinsics, Lens
 from backend.scenes.transforms_json import (
-    FILE_NAME,
     NewView,
     open_capture,
     write_transforms,
     write_view,
 )
-from backend.scenes.views import CaptureError, Pixels, StoredView, image_size
+from backend.scenes.views import Pixels, StoredView, image_size
 from backend.scenes.work_lock import LOCK_FILE, InUse, alone
 from protocol import files
 from protocol.messages import CaptureMessage, CaptureState, Error, OpenCapture, PutView, SealCapture

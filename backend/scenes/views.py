@@ -10,20 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from backend.errors import BadInput
 from backend.pictures import PictureError, asks_for_turning, read_picture, size_of
+from backend.scenes.capture_error import CaptureError
+from backend.scenes.depth_images import INTEGER_UNIT, read_depth
 from backend.scenes.lens import Intrinsics, Lens, undistorted, undistortion_map
-
-DEPTH_PNG_UNIT = 1e-3
-"""Capture units of one step of a 16-bit depth image, as in nerfstudio."""
-
-
-class CaptureError(BadInput):
-    """A capture that cannot be used; the text is one sentence that names the file."""
-
-    def __init__(self, sentence: str) -> None:
-        # What files call each other can hold anything: kept to one line that can be printed.
-        super().__init__(" ".join(sentence.encode("utf-8", "replace").decode().split()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +39,10 @@ class StoredView:
     Attributes:
         name: what transforms.json calls the image.
         image: an image file, with or without alpha.
-        depth: float32 `.npy` (H, W) in capture units, or 16-bit PNG in thousandths; or None.
+        depth: a depth image (see `depth_images.read_depth`), or None.
         intrinsics: the camera of the stored image, before undistortion and downscaling.
         lens: its distortion.
+        depth_unit: capture units of one step of a depth in whole numbers.
     """
 
     name: str
@@ -59,6 +50,7 @@ class StoredView:
     depth: Path | None
     intrinsics: Intrinsics
     lens: Lens
+    depth_unit: float = INTEGER_UNIT
 
     def read(self, width: int, height: int) -> Pixels:
         """Read, undistort and scale down to `width` x `height`.
@@ -66,7 +58,7 @@ class StoredView:
         Raises:
             CaptureError: a file is missing, damaged or of another size than it should have.
         """
-        colours, depth = self.read_stored()
+        colours, depth = self.read_image(), self.read_depth()
         if not self.lens.is_pinhole:
             rows_columns = np.moveaxis(undistortion_map(self.intrinsics, self.lens), -1, 0)
             channels = [
@@ -87,8 +79,8 @@ class StoredView:
         alpha = np.ascontiguousarray(colours[..., 3]) if colours.shape[2] == 4 else None
         return Pixels(np.ascontiguousarray(colours[..., :3]), alpha, depth)
 
-    def read_stored(self) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
-        """Read the files as they are: uint8 (H, W, 3 or 4) and float32 (H, W) or None.
+    def read_image(self) -> NDArray[np.uint8]:
+        """Read the image file as it is: uint8 (H, W, 3 or 4).
 
         Raises:
             CaptureError: as in `read`.
@@ -96,29 +88,19 @@ class StoredView:
         colours = read_image(self.image)
         if colours.shape[:2] != (self.intrinsics.height, self.intrinsics.width):
             raise CaptureError(f"{self.image} has changed its size since the capture was opened.")
-        return colours, None if self.depth is None else self._read_depth(self.depth)
+        return colours
 
-    def _read_depth(self, path: Path) -> NDArray[np.float32]:
-        try:
-            if path.suffix.lower() == ".npy":
-                depth = np.load(path, allow_pickle=False)
-                if depth.dtype != np.float32:
-                    raise BadInput(f"it holds {depth.dtype}, not float32")
-            else:
-                with Image.open(path) as file:
-                    if not file.mode.startswith("I"):
-                        raise BadInput("it does not have 16 bits a pixel")
-                    depth = np.asarray(file).astype(np.float32) * np.float32(DEPTH_PNG_UNIT)
-        except FileNotFoundError:
-            raise CaptureError(f"The depth image {path} does not exist.") from None
-        except (OSError, ValueError, EOFError, Image.DecompressionBombError) as error:
-            raise CaptureError(f"{path} cannot be read as a depth image: {error}.") from error
-        if depth.shape != (self.intrinsics.height, self.intrinsics.width):
-            size = f"{self.intrinsics.width}x{self.intrinsics.height}"
-            raise CaptureError(f"{path} is of another size than its image, which is {size}.")
-        if not (np.isfinite(depth).all() and (depth >= 0).all()):
-            raise CaptureError(f"{path} holds depths that are negative or not finite numbers.")
-        return depth
+    def read_depth(self) -> NDArray[np.float32] | None:
+        """Read the depth image at the image's size: float32 (H, W) in capture units, 0 where it is
+        not known; None where there is none.
+
+        Raises:
+            CaptureError: as in `read`.
+        """
+        if self.depth is None:
+            return None
+        size = self.intrinsics.width, self.intrinsics.height
+        return read_depth(self.depth, *size, self.depth_unit)
 
 
 def image_size(path: Path) -> tuple[int, int]:

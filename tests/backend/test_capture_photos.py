@@ -6,10 +6,10 @@ from PIL import ExifTags, Image
 
 from backend.scenes import photos as photos_module
 from backend.scenes.alignment import pose_errors
+from backend.scenes.capture_error import CaptureError
 from backend.scenes.lens import Intrinsics, Lens
 from backend.scenes.photos import import_photos, pairs_to_match, upright
 from backend.scenes.transforms_json import open_capture
-from backend.scenes.views import CaptureError
 from tests.backend.capture_worlds import TexturedRoom, look_at, orbit
 
 CAMERA = Intrinsics(260.0, 260.0, 128.0, 96.0, 256, 192)

@@ -12,9 +12,9 @@ from scipy.spatial.transform import Rotation
 
 from backend.scenes.capture import Capture
 from backend.scenes.capture_checks import check_overlap, pyramids_meet
+from backend.scenes.capture_error import CaptureError
 from backend.scenes.lens import Intrinsics
-from backend.scenes.transforms_json import check_images, open_capture, write_capture
-from backend.scenes.views import CaptureError
+from backend.scenes.transforms_json import open_capture, readable, write_capture
 from tests.backend.capture_worlds import look_at, orbit, views_of_noise
 
 COUNT = 4
@@ -38,7 +38,7 @@ def refusal(folder, downscale=1.0):
     """The sentence with which a folder is refused, by its description or by its pixels."""
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with pytest.raises(CaptureError) as caught:
-        list(check_images(open_capture(folder, downscale)))
+        readable(open_capture(folder, downscale))
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     sentence = str(caught.value)
     assert is_one_sentence(sentence)
@@ -88,12 +88,12 @@ def test_what_is_no_json_at_all(folder, content):
         (lambda c: c["frames"][1].update(file_path=3), "$.frames[1].file_path"),
         (lambda c: c["frames"][1].update(transform_matrix=[[1, 2], [3]]), "0001.png is not 4x4"),
         (lambda c: c.pop("fl_x") and c.pop("fl_y"), "the focal length of images/0000.png"),
-        (lambda c: c.update(fl_x=-3.0), "the focal length of images/0000.png"),
+        (lambda c: c.update(fl_x=-3.0), "images/0000.png the fl_x -3, which is no focal length"),
         (lambda c: c.update(cx=1e300), "images/0000.png the cx 1e+300"),
         (lambda c: c.update(camera_model="EQUIRECTANGULAR"), "EQUIRECTANGULAR, which is not"),
         (lambda c: c.update(k1=-9.0), "images/0000.png cannot be used: its lens distortion"),
         (lambda c: c.update(aabb_scale=0), "describes no box"),
-        (lambda c: c["frames"][0].update(depth_file_path="d.npy"), "d.npy, which does not exist"),
+        (lambda c: c.update(integer_depth_scale=0.0), "integer_depth_scale is 0"),
         (lambda c: c["frames"].append(c["frames"][1]), "names the image images/0001.png twice"),
         (
             lambda c: c["frames"].__delitem__(slice(2, None)),
@@ -111,45 +111,55 @@ def test_descriptions_that_make_no_sense(folder, change, words):
     assert str(folder) in sentence or "images/0000.png" in sentence
 
 
-def test_a_missing_image(folder):
-    (folder / "images/0002.png").unlink()
+def break_two(folder, make):
+    """Two of the four images of a capture: too few are left."""
+    for name in ("images/0001.png", "images/0002.png"):
+        make(folder / name)
+
+
+def test_missing_images(folder):
+    break_two(folder, lambda image: image.unlink())
     sentence = refusal(folder)
-    assert str(folder / "images/0002.png") in sentence
-    assert "does not exist" in sentence
+    assert "names 4 images, of which 2 can be used, and a scene needs 3" in sentence
+    assert "images/0001.png, which does not exist" in sentence
 
 
-def test_an_image_that_is_none_and_one_that_ends_early(folder):
-    image = folder / "images/0003.png"
+def test_images_that_are_none_and_that_end_early(folder):
+    image = folder / "images/0001.png"
     whole = image.read_bytes()
-    image.write_bytes(whole[: len(whole) // 2])
-    assert f"{image} is damaged" in refusal(folder)
-    image.write_bytes(b"not an image")
+    break_two(folder, lambda image: image.write_bytes(whole[: len(whole) // 2]))
+    assert f"2 images that can be read, and a scene needs 3: {image} is damaged" in refusal(folder)
+    break_two(folder, lambda image: image.write_bytes(b"not an image"))
     assert f"{image} is not an image" in refusal(folder)
-    image.write_bytes(b"")
+    break_two(folder, lambda image: image.write_bytes(b""))
     assert f"{image} is not an image" in refusal(folder)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
-def test_an_image_with_wide_values(folder, dtype):
-    Image.fromarray(np.zeros((16, 24), dtype)).save(folder / "images/0001.tif")
-    (folder / "images/0001.tif").replace(folder / "images/0001.png")
+def test_images_with_wide_values(folder, dtype):
+    Image.fromarray(np.zeros((16, 24), dtype)).save(folder / "wide.tif")
+    wide = (folder / "wide.tif").read_bytes()
+    (folder / "wide.tif").unlink()
+    break_two(folder, lambda image: image.write_bytes(wide))
     assert f"{folder / 'images/0001.png'} does not have 8 bits" in refusal(folder)
 
 
 def test_an_image_of_another_size(folder):
     Image.new("RGB", (12, 8)).save(folder / "images/0001.png")
     sentence = refusal(folder)
-    assert f"{folder / 'images/0001.png'} is 12x8" in sentence
-    assert "says 24x16" in sentence
+    assert "says that images/0001.png is 24x16, but it is 12x8" in sentence
+    Image.new("RGB", (16, 24)).save(folder / "images/0001.png")
+    assert "16x24 (lying on its side: save it upright)" in refusal(folder)
 
 
 @pytest.mark.parametrize(
     ("depth", "words"),
     [
-        (np.zeros((3, 3), np.float32), "of another size"),
-        (np.full((16, 24), np.nan, np.float32), "not finite"),
-        (np.full((16, 24), -1, np.float32), "negative"),
-        (np.zeros((16, 24)), "holds float64, not float32"),
+        (np.zeros((3, 3), np.float32), "is 3x3, of another shape than its image, which is 24x16"),
+        (np.zeros((24, 16), np.float32), "is 16x24, of another shape"),
+        (np.zeros((2, 16, 24), np.float32), "has the shape (2, 16, 24), not (height, width)"),
+        (np.zeros((16, 24), np.complex64), "holds complex64, not numbers"),
+        (np.zeros((16, 24), bool), "holds bool, not numbers"),
         (np.array([{}]), "cannot be read"),
     ],
 )

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backend.scenes.capture_error import CaptureError
 from backend.scenes.transforms_json import open_capture
 from backend.scenes.uploads import CaptureStore, UnknownCapture
-from backend.scenes.views import CaptureError
 from tests.backend.capture_worlds import look_at, orbit, views_of_noise
 
 ID = "0123456789abcdef" * 2

@@ -1,0 +1,75 @@
+"""The conventions in which programs write camera poses, told apart by where the cameras look."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.scenes.capture_box import AHEAD, Crossing, crossing
+
+Axes = Literal["opengl", "opencv", "opengl-w2c", "opencv-w2c"]
+"""Of the cameras: OpenGL's (x right, y up, looking along -z) or OpenCV's (x right, y down, looking
+along z); w2c for world-to-camera matrices, without it they are camera-to-world."""
+AXES: Sequence[Axes] = get_args(Axes)
+NAMES: Mapping[Axes, str] = {
+    "opengl": "OpenGL's axes (y up, z backward)",
+    "opencv": "OpenCV's axes (y down, z forward)",
+    "opengl-w2c": "world-to-camera matrices with OpenGL's axes",
+    "opencv-w2c": "world-to-camera matrices with OpenCV's axes, as COLMAP has them",
+}
+Y_AND_Z_TURNED = np.diag([1.0, -1.0, -1.0, 1.0])
+MEET = 0.3
+"""Axes that miss each other by no more than this share of the cameras' distance look at one
+thing."""
+
+
+def to_opengl(matrices: NDArray[np.float64], axes: Axes) -> NDArray[np.float64]:
+    """Matrices as a file has them to camera-to-world poses of OpenGL's cameras.
+
+    Args:
+        matrices: float64 (n, 4, 4), rigid.
+        axes: what they are.
+
+    Returns:
+        float64 (n, 4, 4).
+    """
+    poses = matrices
+    if axes.endswith("w2c"):
+        turned = matrices[:, :3, :3].transpose(0, 2, 1)
+        poses = matrices.copy()
+        poses[:, :3, :3] = turned
+        poses[:, :3, 3] = -(turned @ matrices[:, :3, 3:])[:, :, 0]
+    return poses @ Y_AND_Z_TURNED if axes.startswith("opencv") else poses
+
+
+def suspected(matrices: NDArray[np.float64]) -> Axes | None:
+    """The convention by which the cameras look at one thing, where by OpenGL's they do not.
+
+    Photos of a room from its middle look outwards by right: this is a suspicion, not a proof.
+
+    Args:
+        matrices: float64 (n, 4, 4), rigid, as a file has them.
+    """
+    plain = crossing(matrices)
+    if plain is not None and plain.ahead >= AHEAD and _spread(matrices) and plain.miss <= MEET:
+        return None
+    fits = {}
+    for axes in AXES[1:]:
+        poses = to_opengl(matrices, axes)
+        found = crossing(poses) if _spread(poses) else None
+        if found is not None and found.ahead >= 0.9 and found.miss <= MEET:
+            fits[axes] = found
+    if plain is not None and plain.ahead >= AHEAD and fits:
+        fits = {axes: found for axes, found in fits.items() if found.miss < plain.miss / 3}
+    return min(fits, key=lambda axes: _miss(fits[axes]), default=None)
+
+
+def _miss(found: Crossing) -> float:
+    return found.miss
+
+
+def _spread(poses: NDArray[np.float64]) -> bool:
+    """Whether the cameras stand in more than one place."""
+    positions = poses[:, :3, 3]
+    return bool(np.ptp(positions, axis=0).max() > 1e-6 * max(1.0, np.abs(positions).max()))

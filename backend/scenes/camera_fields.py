@@ -1,0 +1,135 @@
+"""The lens of a view as transforms.json writes it: in a frame or, for all frames, at the top."""
+
+import math
+from pathlib import Path
+
+import msgspec
+
+from backend.scenes.capture_error import CaptureError
+from backend.scenes.lens import Intrinsics, Lens
+
+PERSPECTIVE = {"OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE"}
+FISHEYE = {"OPENCV_FISHEYE", "FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE"}
+FOCAL_LENGTHS = (("fl_x", "camera_angle_x", "x_fov"), ("fl_y", "camera_angle_y", "y_fov"))
+"""Along x and along y, in pixels, in radians, in degrees."""
+DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
+BEYOND_ANY_CAMERA = 1e9
+
+
+class CameraFields(msgspec.Struct):
+    """What may stand in a frame or at the top. Sizes, focal lengths and centres in pixels;
+    `camera_angle_*` in radians and `*_fov` in degrees, both across the whole image.
+    """
+
+    w: float | None = None
+    h: float | None = None
+    fl_x: float | None = None
+    fl_y: float | None = None
+    camera_angle_x: float | None = None
+    camera_angle_y: float | None = None
+    x_fov: float | None = None
+    y_fov: float | None = None
+    cx: float | None = None
+    cy: float | None = None
+    k1: float | None = None
+    k2: float | None = None
+    k3: float | None = None
+    k4: float | None = None
+    p1: float | None = None
+    p2: float | None = None
+    camera_model: str | None = None
+    is_fisheye: bool | None = None
+
+
+def camera_of(
+    file: Path, name: str, frame: CameraFields, top: CameraFields, size: tuple[int, int]
+) -> tuple[Intrinsics, Lens]:
+    """The camera of an image.
+
+    Args:
+        file: the description, for sentences.
+        name: of the image, for sentences.
+        frame: what stands in its frame, which counts more than
+        top: what stands at the top.
+        size: width and height of the image in pixels.
+
+    Raises:
+        CaptureError: a value makes no sense, is missing, or the model is not supported; the
+            sentence names the field that the file has.
+    """
+    width, height = size
+
+    def value(field: str, otherwise: float) -> float:
+        given = [getattr(place, field) for place in (frame, top)]
+        number = next((float(number) for number in given if number is not None), otherwise)
+        if not abs(number) < BEYOND_ANY_CAMERA:
+            raise CaptureError(f"{file} gives {name} the {field} {number:g}, which is no camera's.")
+        return number
+
+    fx, fy = _focal_lengths(file, name, frame, top, size)
+    intrinsics = Intrinsics(fx, fy, value("cx", width / 2), value("cy", height / 2), width, height)
+    lens = Lens(
+        **{field: value(field, 0.0) for field in DISTORTION},
+        fisheye=_is_fisheye(file, name, frame, top),
+    )
+    said = f"{value('w', width):g}x{value('h', height):g}"
+    if said != f"{width}x{height}":
+        lying = " (lying on its side: save it upright)" if said == f"{height}x{width}" else ""
+        raise CaptureError(f"{file} says that {name} is {said}, but it is {width}x{height}{lying}.")
+    return intrinsics, lens
+
+
+def _focal_lengths(
+    file: Path, name: str, frame: CameraFields, top: CameraFields, size: tuple[int, int]
+) -> tuple[float, float]:
+    """Focal lengths along x and y in pixels; one that is missing is the other."""
+    for place in (frame, top):
+        fx, fy = (
+            _focal_length(file, name, place, fields, pixels)
+            for fields, pixels in zip(FOCAL_LENGTHS, size, strict=True)
+        )
+        either = fy if fx is None else fx
+        if either is not None:
+            return either, either if fy is None else fy
+    raise CaptureError(f"{file} does not say the focal length of {name} (fl_x, camera_angle_x).")
+
+
+def _focal_length(
+    file: Path, name: str, place: CameraFields, fields: tuple[str, str, str], pixels: int
+) -> float | None:
+    """The focal length in pixels by the first of three fields that the file has: pixels, radians,
+    degrees.
+    """
+    length, radians, degrees = (getattr(place, field) for field in fields)
+    if length is not None:
+        if not 0 < length < BEYOND_ANY_CAMERA:
+            raise CaptureError(
+                f"{file} gives {name} the {fields[0]} {length:g}, which is no focal length."
+            )
+        return float(length)
+    field, angle, half_turn = fields[1], radians, math.pi
+    if degrees is not None:
+        field, angle, half_turn = fields[2], degrees, 180.0
+    if angle is None:
+        return None
+    if not 0 < angle < half_turn:
+        wrong = f"{file} gives {name} the {field} {angle:g}, which is no angle of view"
+        if half_turn < angle < 180:
+            wrong += f": it looks like degrees, which are {math.radians(angle):.6g} radians"
+        raise CaptureError(f"{wrong}.")
+    found = pixels / 2 / math.tan(angle * math.pi / half_turn / 2)
+    if not 0 < found < BEYOND_ANY_CAMERA:
+        raise CaptureError(f"{file} gives {name} the {field} {angle:g}, which is no camera's.")
+    return found
+
+
+def _is_fisheye(file: Path, name: str, frame: CameraFields, top: CameraFields) -> bool:
+    model = frame.camera_model or top.camera_model
+    if model is not None and model not in PERSPECTIVE | FISHEYE:
+        raise CaptureError(
+            f"{file} gives {name} the camera model {model}, which is not supported: undistort the "
+            "images to a perspective camera."
+        )
+    if model is not None:
+        return model in FISHEYE
+    return bool(frame.is_fisheye if frame.is_fisheye is not None else top.is_fisheye)

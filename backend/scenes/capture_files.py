@@ -1,0 +1,139 @@
+"""The files of a capture, found by how its description names them.
+
+Descriptions travel further than the folders that they were made in: from Windows, whose names know
+no case and whose paths have backslashes; from macOS, which writes an accented letter as two signs;
+from another person's disk, whose absolute paths do not exist here. A name is taken literally first.
+"""
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from backend.scenes.capture_error import CaptureError
+
+FILE_NAME = "transforms.json"
+TRAIN_FILE_NAME = "transforms_train.json"
+"""Of captures that are split, as NeRF's synthetic scenes and BlenderNeRF's are."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+"""Tried in this order, small and capital, where a name has no suffix."""
+DEPTH_SUFFIXES = (".npy", ".png", ".tif", ".tiff")
+DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+
+
+def description_of(folder: Path) -> Path:
+    """The file that describes a capture: the given .json file, else the folder's transforms.json,
+    else its transforms_train.json; the first of these where there is none.
+    """
+    if folder.suffix.lower() == ".json":
+        return folder
+    names = (FILE_NAME, TRAIN_FILE_NAME)
+    return next((folder / name for name in names if (folder / name).is_file()), folder / FILE_NAME)
+
+
+def photos_in(folder: Path) -> list[str]:
+    """The names of a folder's images, in order; not the hidden files that systems put beside them,
+    such as macOS's `._photo.jpg`.
+    """
+    return sorted(
+        file.name
+        for file in folder.iterdir()
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    )
+
+
+class NamedFiles:
+    """Finds what a description names. Folders are listed once."""
+
+    def __init__(self, folder: Path) -> None:
+        """Args:
+        folder: the description's, which its names are relative to.
+        """
+        self._folder = folder
+        self._listed = cache(_listed)
+        self.elsewhere: str | None = None
+        """An absolute path of another disk whose file was found in this folder by its name."""
+
+    def find(self, written: str, suffixes: Sequence[str] = SUFFIXES) -> Path | None:
+        """The file of a name as it stands in the description; None where there is none.
+
+        Args:
+            written: a path relative to the folder, or an absolute one, of this or another system.
+            suffixes: tried, as they are and in capitals, where the name lacks one.
+
+        Raises:
+            CaptureError: it is no name that a file can have.
+        """
+        if "\0" in written or not written.strip():
+            raise CaptureError(f"{self._folder} cannot have a file of the name {written!r}.")
+        try:
+            for place in (self._folder / written, self._folder / _portable(written)):
+                if found := self._at(Path(os.path.normpath(place)), suffixes):
+                    return found
+            if not _is_absolute(written):
+                return None
+            parts = _portable(written).parts[1:]
+            for start in range(len(parts)):
+                place = self._folder.joinpath(*parts[start:])
+                if found := self._at(Path(os.path.normpath(place)), suffixes):
+                    self.elsewhere = self.elsewhere or written
+                    return found
+        except (OSError, ValueError) as error:
+            raise CaptureError(f"{written} cannot be read: {error}.") from error
+        return None
+
+    def _at(self, place: Path, suffixes: Sequence[str]) -> Path | None:
+        """The file at a place, whatever its case and Unicode form, with one of the suffixes."""
+        if place.is_file():
+            return place
+        folder = self._folder_at(place.parent)
+        if folder is None:
+            return None
+        for name in _names(place.name, suffixes):
+            if (folder / name).is_file():
+                return folder / name
+        for name in _names(place.name, suffixes):
+            same = [other for other in self._listed(folder) if _key(other) == _key(name)]
+            same = [other for other in same if (folder / other).is_file()]
+            if len(same) == 1:  # of several nobody can say which is meant
+                return folder / same[0]
+        return None
+
+    def _folder_at(self, place: Path) -> Path | None:
+        """The same for a folder, each of its parts."""
+        if place.is_dir():
+            return place
+        if place == place.parent or (parent := self._folder_at(place.parent)) is None:
+            return None
+        key = _key(place.name)
+        same = [name for name in self._listed(parent) if _key(name) == key]
+        same = [name for name in same if (parent / name).is_dir()]
+        return parent / same[0] if len(same) == 1 else None
+
+
+def _names(name: str, suffixes: Sequence[str]) -> Iterator[str]:
+    yield name
+    for suffix in suffixes:
+        yield name + suffix
+        yield name + suffix.upper()
+
+
+def _listed(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def _key(name: str) -> str:
+    """The same for names that differ by case or Unicode form only."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def _is_absolute(written: str) -> bool:
+    return _portable(written).is_absolute()
+
+
+def _portable(written: str) -> PurePosixPath | PureWindowsPath:
+    """A path as it stands in the description; some programs write backslashes or a drive."""
+    windows = "\\" in written or DRIVE.match(written) is not None
+    return PureWindowsPath(written) if windows else PurePosixPath(written)

@@ -1,0 +1,116 @@
+"""Depth images of views, in whatever form programs write them, and whether they fit the cameras."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from backend.errors import BadInput
+from backend.scenes.capture_box import AHEAD, crossing
+from backend.scenes.capture_error import CaptureError
+
+INTEGER_UNIT = 1e-3
+"""Capture units of one step of a depth in whole numbers, as in nerfstudio."""
+SAME_SHAPE = 0.02
+"""By how much height / width may differ from the image's, besides the rounding of a pixel: depth
+sensors have other sizes than cameras."""
+BEYOND = 1e9
+"""Renderers write such numbers where there is nothing."""
+FITS, FITS_SPREAD = 30.0, 300.0
+
+
+def read_depth(
+    path: Path, width: int, height: int, integer_unit: float = INTEGER_UNIT
+) -> NDArray[np.float32]:
+    """Read a depth image: `.npy` of any numbers, or an image with 16 or 32 bits a pixel. Floats
+    are in capture units, whole numbers in `integer_unit` of them. What is not finite, beyond
+    1e9 or below 0 is not known.
+
+    Args:
+        path: the file; (h, w), with axes of length 1 or without.
+        width, height: of the view's image; a depth image of another size is resized by taking the
+            nearest pixel, never a mean of the near and the far side of an edge.
+        integer_unit: capture units of one step of a whole number.
+
+    Returns:
+        float32 (height, width), distance along the viewing axis in capture units, 0 where it is not
+        known.
+
+    Raises:
+        CaptureError: it is missing, damaged, holds no depths, or has another shape than the image.
+    """
+    try:
+        stored = np.load(path, allow_pickle=False) if _is_numpys(path) else _pixels(path)
+        if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "fiu":
+            raise BadInput(f"it holds {getattr(stored, 'dtype', 'several arrays')}, not numbers")
+        depth = _flat(stored)
+    except FileNotFoundError:
+        raise CaptureError(f"The depth image {path} does not exist.") from None
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise CaptureError(f"{path} cannot be read as a depth image: {error}.") from error
+    rows, columns = depth.shape
+    # A size that was rounded may be a pixel off on either side.
+    slack = SAME_SHAPE * rows * width + max(width, height)
+    if abs(rows * width - columns * height) > slack or depth.size == 0:
+        raise CaptureError(
+            f"{path} is {columns}x{rows}, of another shape than its image, which is "
+            f"{width}x{height}."
+        )
+    unit = integer_unit if depth.dtype.kind in "iu" else 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        metric = (depth.astype(np.float64) * unit).astype(np.float32)
+        known = (metric > 0) & (metric < BEYOND)  # NaN is neither
+    if (rows, columns) != (height, width):
+        at_rows = (np.arange(height) * 2 + 1) * rows // (2 * height)
+        at_columns = (np.arange(width) * 2 + 1) * columns // (2 * width)
+        metric, known = (values[at_rows[:, None], at_columns] for values in (metric, known))
+    return np.where(known, metric, np.float32(0))
+
+
+def _is_numpys(path: Path) -> bool:
+    return path.suffix.lower() == ".npy"
+
+
+def _pixels(path: Path) -> NDArray[np.generic]:
+    with Image.open(path) as file:
+        if not (file.mode.startswith("I") or file.mode == "F"):
+            raise BadInput(f"it has less than 16 bits a pixel or colours (mode {file.mode})")
+        return np.asarray(file)
+
+
+def _flat(stored: NDArray[np.generic]) -> NDArray[np.generic]:
+    """(h, w) of an array that may have more axes, of length 1."""
+    flat = stored if stored.ndim == 2 else stored.squeeze()
+    if flat.ndim != 2:
+        raise BadInput(f"its array has the shape {stored.shape}, not (height, width)")
+    return flat
+
+
+def times_too_large(
+    depths: Iterable[NDArray[np.float32] | None], camera_to_world: NDArray[np.float64]
+) -> float | None:
+    """How many times larger depths are than the cameras allow, below 1 where they are smaller.
+
+    Args:
+        depths: float32 (h, w) of some of the n cameras, 0 where not known.
+        camera_to_world: float64 (n, 4, 4), of cameras at different places.
+
+    Returns:
+        None where the depths may be right: with what the cameras look at they are compared up to a
+        factor of FITS, else, with how far the cameras spread, up to FITS_SPREAD.
+    """
+    positions, forward = camera_to_world[:, :3, 3], -camera_to_world[:, :3, 2]
+    found = crossing(camera_to_world)
+    expected = np.full(len(positions), np.ptp(positions, axis=0).max())
+    fits = FITS_SPREAD
+    if found is not None and found.ahead >= AHEAD:
+        expected, fits = ((found.point - positions) * forward).sum(axis=1), FITS
+    ratios = [
+        float(np.median(depth[depth > 0])) / distance
+        for depth, distance in zip(depths, expected, strict=True)
+        if depth is not None and distance > 0 and (depth > 0).any()
+    ]
+    times = float(np.median(ratios)) if ratios else 1.0
+    return None if 1 / fits <= times <= fits else times
