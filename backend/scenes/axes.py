@@ -19,9 +19,11 @@ NAMES: Mapping[Axes, str] = {
     "opencv-w2c": "world-to-camera matrices with OpenCV's axes, as COLMAP has them",
 }
 Y_AND_Z_TURNED = np.diag([1.0, -1.0, -1.0, 1.0])
-MEET = 0.3
-"""Axes that miss each other by no more than this share of the cameras' distance look at one
-thing."""
+MEET, MEET_TURNED = 0.3, 1.0
+"""Axes that miss each other by no more than this share of the cameras' distance look at one thing;
+the same for OpenCV's, which are the same lines as OpenGL's."""
+AHEAD_SURELY = 0.9
+CLEARLY_LESS = 0.7
 
 
 def to_opengl(matrices: NDArray[np.float64], axes: Axes) -> NDArray[np.float64]:
@@ -51,25 +53,37 @@ def suspected(matrices: NDArray[np.float64]) -> Axes | None:
     Args:
         matrices: float64 (n, 4, 4), rigid, as a file has them.
     """
-    plain = crossing(matrices)
-    if plain is not None and plain.ahead >= AHEAD and _spread(matrices) and plain.miss <= MEET:
-        return None
-    fits = {}
-    for axes in AXES[1:]:
+    fits: dict[Axes, Crossing] = {}
+    for axes in AXES:
         poses = to_opengl(matrices, axes)
         found = crossing(poses) if _spread(poses) else None
-        if found is not None and found.ahead >= 0.9 and found.miss <= MEET:
+        if found is not None and found.ahead >= (AHEAD if axes == "opengl" else AHEAD_SURELY):
             fits[axes] = found
-    if plain is not None and plain.ahead >= AHEAD and fits:
-        fits = {axes: found for axes, found in fits.items() if found.miss < plain.miss / 3}
-    return min(fits, key=lambda axes: _miss(fits[axes]), default=None)
-
-
-def _miss(found: Crossing) -> float:
-    return found.miss
+    plain = fits.pop("opengl", None)
+    fits = {
+        axes: found
+        for axes, found in fits.items()
+        if found.miss <= (MEET_TURNED if axes == "opencv" else MEET)
+    }
+    if plain is not None:
+        # Matrices that are the wrong way round can look sound, too, if less so: then those are
+        # right whose cameras meet better and stand level.
+        least = CLEARLY_LESS * _roll(matrices)
+        fits = {
+            axes: found
+            for axes, found in fits.items()
+            if found.miss < CLEARLY_LESS * plain.miss and _roll(to_opengl(matrices, axes)) < least
+        }
+    return min(fits, key=lambda axes: fits[axes].miss, default=None)
 
 
 def _spread(poses: NDArray[np.float64]) -> bool:
     """Whether the cameras stand in more than one place."""
     positions = poses[:, :3, 3]
     return bool(np.ptp(positions, axis=0).max() > 1e-6 * max(1.0, np.abs(positions).max()))
+
+
+def _roll(poses: NDArray[np.float64]) -> float:
+    """How far cameras are from standing level: how far their x axes leave one plane, 0..1."""
+    sideways = poses[:, :3, 0]
+    return float(np.linalg.svd(sideways, compute_uv=False)[-1] / np.sqrt(len(sideways)))

@@ -51,8 +51,7 @@ def read_depth(
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise CaptureError(f"{path} cannot be read as a depth image: {error}.") from error
     rows, columns = depth.shape
-    # A size that was rounded may be a pixel off on either side.
-    slack = SAME_SHAPE * rows * width + max(width, height)
+    slack = SAME_SHAPE * rows * width + max(width, height) / 2  # sizes are rounded
     if abs(rows * width - columns * height) > slack or depth.size == 0:
         raise CaptureError(
             f"{path} is {columns}x{rows}, of another shape than its image, which is "

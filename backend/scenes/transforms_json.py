@@ -122,7 +122,7 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
             raise
         raise CaptureError(f"{str(error).removesuffix('.')}; {suspicion}.") from error
     if suspicion is not None:
-        notes.append(f"The cameras look away from each other: {suspicion}.")
+        notes.append(f"{suspicion[0].upper()}{suspicion[1:]}.")
     views, depth_notes = _with_depths_that_fit(path, views, poses)
     notes += depth_notes
     return Capture(path.parent, tuple(views), intrinsics, poses, box_around(poses), tuple(notes))
@@ -163,7 +163,9 @@ def _stored_views(
     files = NamedFiles(path.parent)
     frames: list[_Frame] = []
     views: list[StoredView] = []
-    missing, without_depth, turned = [], [], []
+    missing: list[str] = []
+    without_depth: list[str] = []
+    turned: list[str] = []
     for frame in transforms.frames:
         try:
             image = files.find(frame.file_path)
@@ -247,11 +249,19 @@ def _matrices(path: Path, frames: Sequence[_Frame]) -> NDArray[np.float64]:
 
 
 def _suspicion(matrices: NDArray[np.float64]) -> str | None:
-    """What else poses could be, to follow what is wrong with them."""
+    """What other convention poses look like, as a sentence's part."""
     other = suspected(matrices)
     if other is None:
         return None
-    return f"read as {NAMES[other]}, they look at one thing: if they should, give --axes {other}"
+    seen = (
+        "the cameras look away from each other"
+        if other == "opencv"
+        else "the poses may be no camera-to-world matrices"
+    )
+    return (
+        f"{seen}: read as {NAMES[other]}, they look at one thing: if they should, give "
+        f"--axes {other}"
+    )
 
 
 def _with_depths_that_fit(

@@ -33,14 +33,21 @@ def test_a_capture_is_checked_whole_and_left_as_it_is(tmp_path, capsys):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_damaged_image_is_found_and_told_in_one_line(tmp_path, capsys):
+def test_a_damaged_image_is_left_out_and_two_of_four_are_told_in_one_line(tmp_path, capsys):
     write_capture(tmp_path, views_of_noise(orbit(4)))
-    image = tmp_path / "images/0002.png"
-    image.write_bytes(image.read_bytes()[:-60])
+    first, second = tmp_path / "images/0002.png", tmp_path / "images/0003.png"
+    first.write_bytes(first.read_bytes()[:-60])
+    status, _ = scene("import", tmp_path)
+    said = capsys.readouterr().out
+    assert status == 0
+    assert f"note: 1 of 4 images is left out: {first} is damaged" in said
+    assert "3 views can be used" in said
+    second.write_bytes(first.read_bytes())
     status, _ = scene("import", tmp_path)
     error = capsys.readouterr().err
     assert status == 1
-    assert error.startswith(f"error: {image} is damaged")
+    assert "has 2 images that can be read" in error
+    assert f"{first} is damaged" in error
     assert error.count("\n") == 1
 
 
