@@ -121,8 +121,10 @@ def _install_field(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState
     assert isinstance(end, Arrived)
     assert isinstance(end.result, TrainSceneResult)
     psnr = end.result.held_out_psnr
-    quality = "" if psnr is None else f", {psnr:.1f} dB on views that it was not trained on"
-    scene.watch_your_steps.in_3d.field = f"Trained for {end.result.steps} steps{quality}."
+    steps = f"trained for {end.result.steps} steps"
+    if psnr is not None:
+        steps = f"{psnr:.1f} dB on views that it was not trained on, {steps}"
+    scene.watch_your_steps.in_3d.field = f"{steps[0].upper()}{steps[1:]}."
 
 
 def edit_scene(scene: bpy.types.Scene) -> NewJob:
