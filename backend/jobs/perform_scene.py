@@ -68,7 +68,7 @@ def perform_scene(
     on_progress("Reading the capture", 0.0, None)
     try:
         with alone(folder):
-            scene = Scene.open(folder, device=_device(editor))
+            scene = Scene.open(folder, device=_device(editor), axes="opengl")
             if isinstance(request, TrainSceneRequest):
                 return _train(scene, request, on_progress)
             if isinstance(request, EditSceneRequest):

@@ -60,7 +60,7 @@ def _open(folder: Path) -> Scene:
     """A sealed capture, whose checks need not be made again for every question: of the scene only
     its work folder is looked at.
     """
-    return Scene.open(folder, device="cpu")
+    return Scene.open(folder, device="cpu", axes="opengl")
 
 
 def _field(scene: Scene) -> FieldState | None:

@@ -170,7 +170,7 @@ class CaptureStore:
         poses = [pose for _, pose in filter(None, found)]
         path = write_transforms(folder / FILE_NAME, views, np.array(poses, dtype=np.float64))
         try:
-            open_capture(folder)
+            open_capture(folder, axes="opengl")
         except CaptureError as error:
             path.unlink()
             raise CaptureError(str(error).replace(f"{folder}", "The capture")) from error

@@ -118,7 +118,7 @@ def test_demo_from_end_to_end(tmp_path: Path) -> None:
     assert report["demo"]["inside_changed"] > 0.5
     assert report["scenes"]["of"] == 1
     in_3d = report["demo"]["in_3d"]
-    assert in_3d["field"].startswith("Trained for 200 steps")
+    assert in_3d["field"].endswith("trained for 200 steps.")
     assert in_3d["mesh"]["distance"]["vertices"] > 100
     assert 0 < in_3d["mesh"]["distance"]["median"] < 10
     assert 0 < in_3d["edited_texels"] < 1

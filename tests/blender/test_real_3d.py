@@ -83,7 +83,7 @@ def test_a_scene_is_captured_trained_and_edited(ready: SimpleNamespace) -> None:
     for operator in ("capture_scene", "train_scene", "edit_scene"):
         getattr(OPS, operator)()
         session.wait_for_job(scene, JOB_SECONDS)
-    assert in_3d.field.startswith("Trained for 12 steps")
+    assert in_3d.field.endswith(" dB on views that it was not trained on, trained for 12 steps.")
     assert in_3d.edit.startswith("turn-the-red-ball-blue-")
     sheet = ready.pictures.read_rgb(in_3d.pictures)
     assert sheet.shape[1] == 3 * 24
