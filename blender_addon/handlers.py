@@ -10,10 +10,16 @@ from . import copies, preferences, results, session
 BUSY_SECONDS = 0.05
 IDLE_SECONDS = 0.25
 REDRAWN_AREAS = {"VIEW_3D", "IMAGE_EDITOR", "PREFERENCES"}
+REDRAWS = 2
+"""For each change: panels are placed by the heights that they had when they were drawn last, so
+that below one whose height has changed only the next redraw closes gaps."""
+_redraws = 0
+"""That are still to come."""
 
 
 def _tick() -> float:
     """Blender's timer: returns the seconds until the next call."""
+    global _redraws
     try:
         session.drain()
     except Exception as error:  # noqa: BLE001  # Blender would drop the timer without a word
@@ -21,12 +27,14 @@ def _tick() -> float:
         text = f"The add-on has a defect ({error!r}); the system console has the details."
         session.say(bpy.context.scene, text)
     if session.state.changed:
-        session.state.changed = False
+        session.state.changed, _redraws = False, REDRAWS
+    if _redraws:
+        _redraws -= 1
         for window in bpy.context.window_manager.windows:
             for area in window.screen.areas:
                 if area.type in REDRAWN_AREAS:
                     area.tag_redraw()
-    return BUSY_SECONDS if session.state.jobs else IDLE_SECONDS
+    return BUSY_SECONDS if session.state.jobs or _redraws else IDLE_SECONDS
 
 
 def _connect_at_start() -> None:

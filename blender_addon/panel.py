@@ -5,7 +5,6 @@ import numpy as np
 
 from . import results, session, words
 from .capture import render_size, viewpoint
-from .jobs import Job
 from .kinds import KINDS
 from .link import LinkState
 from .overlay import NEEDED
@@ -61,7 +60,7 @@ class WYS_PT_main(SidebarPanel, bpy.types.Panel):
         row.scale_y = 1.4
         row.operator("watch_your_steps.edit", icon="BRUSH_DATA")
         if job is not None and KINDS[job.kind].over_camera:
-            _draw_job(layout, job)
+            words.progress(layout, context, job)
         if message and not unchanged:
             _draw_message(layout, context, message)
         _draw_hints(layout, context, settings)
@@ -71,19 +70,16 @@ def _draw_connection(layout: bpy.types.UILayout, context: bpy.types.Context) -> 
     status = session.state.status
     row = layout.row()
     words.paragraph(
-        row.column(), context, words.status(status), words.status_icon(status.state), inset=32
+        row.column(),
+        context,
+        words.status(status),
+        words.status_icon(status.state),
+        inset=words.BUTTON,
     )
     if status.state is LinkState.CLOSED:
         row.operator("watch_your_steps.connect")
     else:
         row.operator("watch_your_steps.disconnect", text="", icon="UNLINKED")
-
-
-def _draw_job(layout: bpy.types.UILayout, job: Job) -> None:
-    row = layout.row(align=True)
-    share = f"  {job.fraction:.0%}" if job.fraction else ""
-    row.progress(factor=job.fraction, text=f"{job.stage[:1].upper()}{job.stage[1:]}{share}")
-    row.operator("watch_your_steps.cancel", text="", icon="CANCEL")
 
 
 def _draw_prompt_check(
@@ -93,8 +89,8 @@ def _draw_prompt_check(
     box = layout.box()
     warning = box.column()
     warning.alert = True
-    words.paragraph(warning, context, settings.prompt_check, icon="ERROR", inset=24)
-    words.paragraph(box, context, PROMPT_ADVICE, icon="INFO", inset=24)
+    words.paragraph(warning, context, settings.prompt_check, icon="ERROR", inset=words.BOX)
+    words.paragraph(box, context, PROMPT_ADVICE, icon="INFO", inset=words.BOX)
 
 
 def _message(context: bpy.types.Context) -> str:
@@ -110,7 +106,8 @@ def _message(context: bpy.types.Context) -> str:
 
 def _draw_message(layout: bpy.types.UILayout, context: bpy.types.Context, message: str) -> None:
     row = layout.box().row()
-    words.paragraph(row.column(), context, message, icon="ERROR", inset=24)
+    inset = words.BOX + words.BUTTON
+    words.paragraph(row.column(), context, message, icon="ERROR", inset=inset)
     row.operator("watch_your_steps.dismiss", text="", icon="X", emboss=False)
 
 

@@ -147,7 +147,7 @@ def _draw_capture(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if in_3d.sealed:
         box.label(text=f"{in_3d.views_planned} views are at the backend.")
         if in_3d.borrowed:
-            words.paragraph(box, context, f"{scene_jobs.BORROWED}.", icon="INFO", inset=24)
+            words.paragraph(box, context, f"{scene_jobs.BORROWED}.", icon="INFO", inset=words.BOX)
     elif begun:
         box.label(text=f"{in_3d.views_sent} of {in_3d.views_planned} views were sent.")
 
@@ -169,7 +169,7 @@ def _draw_training(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
         row.operator("watch_your_steps.train_scene", text="", icon="FILE_REFRESH").anew = True
     _draw_job(box, context, {"train"})
     if in_3d.field:
-        words.paragraph(box, context, in_3d.field, inset=24)
+        words.paragraph(box, context, in_3d.field, inset=words.BOX)
 
 
 def _draw_edit(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -226,7 +226,7 @@ def _draw_mesh(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
             f'What was brought lies in the collection "{brought.name}", at the place of the scene '
             "itself. Click on it: Numpad / shows it alone, and Texture above switches its picture."
         )
-        words.paragraph(box, context, text, inset=24)
+        words.paragraph(box, context, text, inset=words.BOX)
 
 
 def _draw_film(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -238,7 +238,7 @@ def _draw_film(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row.operator("watch_your_steps.render_frames", icon="RENDER_ANIMATION")
     _draw_job(box, context, {"scene_render"})
     if in_3d.film:
-        words.paragraph(box, context, in_3d.film, inset=24)
+        words.paragraph(box, context, in_3d.film, inset=words.BOX)
 
 
 def _draw_title(box: bpy.types.UILayout, text: str, done: bool) -> None:
@@ -271,10 +271,7 @@ def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context, kinds: set
     job = _running(context, kinds)
     if job is None:
         return
-    row = layout.row(align=True)
-    row.progress(factor=job.fraction, text=f"{job.fraction:.0%}")
-    row.operator("watch_your_steps.cancel", text="", icon="CANCEL")
-    words.paragraph(layout, context, f"{job.stage[:1].upper()}{job.stage[1:]}", inset=24)
+    words.progress(layout, context, job)
     if job.preview is not None:
         number = thumbnails.icon("preview", job.preview)
         layout.template_icon(icon_value=number, scale=PREVIEW_SCALE)

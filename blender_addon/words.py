@@ -5,6 +5,7 @@ from collections.abc import Callable
 import blf
 import bpy
 
+from .jobs import Job
 from .link import LinkState, LinkStatus
 from .protocol.messages import Welcome
 
@@ -14,7 +15,10 @@ ICONS = {
     LinkState.CONNECTED: "LINKED",
     LinkState.FAILED: "ERROR",
 }
-SURROUNDINGS = 80  # in unscaled pixels: the tabs, the panel's margins, the label's icon
+MARGINS, ICON, BOX, BUTTON = 64, 22, 16, 26
+"""What a line of text has less than the region's width, in unscaled pixels: the tabs, the panel's
+and the label's own margins; and where there are some, an icon before it, a box around it, a button
+beside it."""
 
 
 def status(link: LinkStatus) -> str:
@@ -52,6 +56,14 @@ def guidance(
         column.prop(settings, "image_guidance")
 
 
+def progress(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
+    """How far a job is, what is being done, and the button that cancels it."""
+    row = layout.row(align=True)
+    row.progress(factor=job.fraction, text=f"{job.fraction:.0%}")
+    row.operator("watch_your_steps.cancel", text="", icon="CANCEL")
+    paragraph(layout, context, f"{job.stage[:1].upper()}{job.stage[1:]}", inset=BOX)
+
+
 def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
     """Break `text` into lines that `measure` finds at most `width` wide; a word that is wider than
     that is broken too.
@@ -80,11 +92,22 @@ def paragraph(
     icon: str = "NONE",
     inset: float = 0.0,
 ) -> None:
-    """Labels with `text`, wrapped to the region's width less `inset` unscaled pixels."""
-    preferences = context.preferences
+    """Labels with `text`, wrapped to the width that they have.
+
+    Args:
+        layout: as wide as the panel, less `inset`.
+        context: of the panel.
+        text: any.
+        icon: before the first line.
+        inset: what is around the text and beside it, in unscaled pixels: BOX, BUTTON or both.
+    """
+    preferences, region = context.preferences, context.region
     scale = preferences.system.ui_scale
     blf.size(0, preferences.ui_styles[0].widget.points * scale)
-    width = context.region.width - (SURROUNDINGS + inset) * scale
+    # a sidebar can be zoomed, and its texts with it
+    left, right = (region.view2d.region_to_view(x, 0)[0] for x in (0, region.width))
+    taken = MARGINS + inset + (ICON if icon != "NONE" else 0)
+    width = right - left - taken * scale
     column = layout.column(align=True)
     column.scale_y = 0.8
     for line in wrap(text, max(width, 40), lambda part: blf.dimensions(0, part)[0]):

@@ -46,6 +46,8 @@ class FakeServer:
         self.suggestion = 0.4
         self.unseen = ""
         """The note of a prompt check that fails; "" while it passes."""
+        self.notes: tuple[str, ...] = ()
+        """Of every result of an edit or map, before that of the prompt check."""
         self.keys = self.connection.new_server_keys()
         self.jobs: dict[str, Any] = {}
         """Requests by job id."""
@@ -205,7 +207,7 @@ class FakeServer:
             "suggested_threshold": self.suggestion,
             "evidence": 0.1 if self.unseen else 0.8,
             "applies": not self.unseen,
-            "notes": (self.unseen,) if self.unseen else (),
+            "notes": (*self.notes, self.unseen) if self.unseen else self.notes,
         }
         if texture:
             result = self._texture(request, relevance, r.TextureResult)
@@ -229,6 +231,7 @@ class FakeServer:
             region=region,
             threshold=threshold,
             applies=not self.unseen,
+            notes=self.notes,
             edited_share=float(region.mean()),
             rerender_difference=0.01,
         )

@@ -1,0 +1,305 @@
+"""What the panel says: all of it to be seen, once, as long as it is true, and the most important
+first; and what greyed buttons say.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import blf
+import bpy
+import numpy as np
+import pytest
+from driving import SECONDS, preview, run, start_manual
+from fake_server import FakeServer
+from test_flows import refusal
+from test_texture_edit import thing as box  # noqa: F401  # a fixture
+from test_threshold import Written, drawn
+
+OPS = bpy.ops.watch_your_steps
+LONG = (
+    "Edit failed: the file /home/somebody/a/very/long/path/without/any/spaces/in_it/render.png "
+    "cannot be read: choose another one, or make it anew with fewer pixels than 8192 a side."
+)
+UNCHANGED = "Unchanged: nothing reaches the threshold."
+
+
+# ---------------------------------------------------------------- as long as it is true
+
+
+def no_instruction(scene: bpy.types.Scene) -> None:
+    scene.watch_your_steps.instruction = " "
+
+
+def no_camera(scene: bpy.types.Scene) -> None:
+    scene.camera = None
+
+
+def an_instruction(scene: bpy.types.Scene) -> None:
+    scene.watch_your_steps.instruction = "t"
+
+
+def a_camera(scene: bpy.types.Scene) -> None:
+    scene.camera = bpy.data.objects["camera"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend", "operator"),
+    [
+        (no_instruction, an_instruction, "preview_relevance"),
+        (no_instruction, an_instruction, "edit"),
+        (no_instruction, an_instruction, "all_in_3d"),
+        (no_camera, a_camera, "preview_relevance"),
+    ],
+)
+def test_a_refusal_goes_once_its_reason_is_gone(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    spoil: Callable[[bpy.types.Scene], None],
+    mend: Callable[[bpy.types.Scene], None],
+    operator: str,
+) -> None:
+    spoil(scene)
+    sentence = refusal(operator)
+    assert connected.session.message_of(scene) == sentence
+    connected.session.drain()
+    assert connected.session.message_of(scene) == sentence, "nothing has changed"
+    mend(scene)
+    assert connected.session.message_of(scene) == ""
+
+
+def test_an_empty_masks_refusal_goes_when_the_slider_moves(
+    connected: SimpleNamespace, scene: bpy.types.Scene
+) -> None:
+    preview(connected, scene)
+    scene.watch_your_steps.threshold = 1.0
+    refusal("edit")
+    assert "mask is empty" in connected.session.message_of(scene)
+    scene.watch_your_steps.threshold = 0.5
+    assert connected.session.message_of(scene) == ""
+
+
+def test_a_missing_connections_refusal_goes_with_the_connection(
+    addon: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> None:
+    refusal("preview_relevance")
+    assert "press Connect" in addon.session.message_of(scene)
+    addon.preferences.connection_file = str(server.file)
+    OPS.connect()
+    addon.session.wait_for_connection(SECONDS)
+    assert addon.session.message_of(scene) == ""
+
+
+def test_a_jobs_failure_stays_until_it_is_dismissed(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> None:
+    job = start_manual(connected, scene, server)
+    server.fail(job, "out_of_memory", "The device's memory did not suffice.")
+    connected.session.wait(lambda: connected.session.job_of(scene) is None, SECONDS)
+    an_instruction(scene)
+    assert "did not suffice" in connected.session.message_of(scene)
+    OPS.dismiss()
+    assert connected.session.message_of(scene) == ""
+
+
+@pytest.mark.parametrize("gone", ["killed", "disconnected"])
+def test_a_server_that_is_gone_does_not_go_on_denoising(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    server: FakeServer,
+    installed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    gone: str,
+) -> None:
+    session = connected.session
+    number = start_manual(connected, scene, server)
+    server.progress(number, "denoising, step 24 of 100", 0.24)
+    job = session.job_of(scene)
+    session.wait(lambda: job.fraction == 0.24, SECONDS)
+    assert "24%" in drawn(connected, installed, monkeypatch).texts
+    if gone == "killed":
+        server.stop()
+        session.wait(lambda: session.state.status.welcome is None, SECONDS)
+    else:
+        OPS.disconnect()
+    texts = drawn(connected, installed, monkeypatch).texts
+    assert "Waiting for the backend" in texts
+    assert not any("enoising" in text or "24" in text for text in texts)
+    if gone == "killed":
+        server.start()
+    else:
+        OPS.connect()
+    session.wait(lambda: job.stage != "waiting for the backend", SECONDS)
+    server.finish(number)
+    session.wait_for_job(scene, SECONDS)
+
+
+# ---------------------------------------------------------------- once
+
+
+@pytest.mark.parametrize("place", ["the panel", "a shortcut", "a script"])
+def test_a_refusal_is_said_in_one_place(
+    addon: SimpleNamespace, scene: bpy.types.Scene, installed: str, place: str
+) -> None:
+    operators = importlib.import_module(f"{installed}.operators")
+    reported: list[str] = []
+    operator = SimpleNamespace(report=lambda _, text: reported.append(text))
+    region = {"the panel": SimpleNamespace(type="UI"), "a shortcut": SimpleNamespace(type="WINDOW")}
+    context = SimpleNamespace(scene=scene, region=region.get(place))
+    outcome = operators.refuse(operator, context, addon.session.SessionError("Not so."))
+    assert outcome == {"CANCELLED"}
+    assert addon.session.message_of(scene) == "Not so."
+    assert reported == ([] if place == "the panel" else ["Not so."])
+
+
+def test_a_failed_connection_is_said_once(
+    addon: SimpleNamespace,
+    scene: bpy.types.Scene,
+    installed: str,
+    connection_file,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    addon.preferences.connection_file = str(connection_file)
+    OPS.connect()
+    session = addon.session
+    session.wait(lambda: session.state.status.text != "", SECONDS)
+    refusal("preview_relevance")
+    texts = drawn(addon, installed, monkeypatch).texts
+    assert sum("start the backend" in text for text in texts) == 1
+
+
+# ---------------------------------------------------------------- first
+
+
+@pytest.mark.parametrize("unseen", ["", "The model does not see where this applies."])
+def test_an_edit_that_changed_nothing_is_said_first(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    server: FakeServer,
+    installed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    unseen: str,
+) -> None:
+    server.notes, server.unseen = (UNCHANGED,), unseen
+    run(connected, "edit")
+    layout = drawn(connected, installed, monkeypatch)
+    assert layout.texts[0] == UNCHANGED
+    assert layout.texts.count(UNCHANGED) == 1
+    assert layout.alerts == ([unseen] if unseen else []), "said in its own place only"
+    assert scene.watch_your_steps.edits[0].notes.startswith(UNCHANGED)
+    server.notes, server.unseen = (), ""
+    run(connected, "edit")
+    assert drawn(connected, installed, monkeypatch).texts[0].startswith("Ready")
+
+
+def test_a_texture_edit_that_changed_nothing_is_no_failure(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    box: bpy.types.Object,  # noqa: F811  # the fixture
+    server: FakeServer,
+) -> None:
+    scene.watch_your_steps.texture.use_threshold = True
+    scene.watch_your_steps.texture.threshold = 1.0
+    image = box.active_material.node_tree.nodes["Image Texture"].image
+    image.pixels.foreach_set(np.full(24 * 32 * 4, 0.5, np.float32))
+    server.notes = (UNCHANGED,)
+    run(connected, "edit_texture")
+    assert connected.session.message_of(scene) == UNCHANGED
+    assert not any("edited" in image.name for image in bpy.data.images)
+
+
+# ---------------------------------------------------------------- all of it
+
+
+@pytest.mark.parametrize("ui_scale", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("zoom", [0.8, 1.0, 1.4])
+@pytest.mark.parametrize(("width", "inset"), [(280, 0), (280, 42), (420, 16)])
+def test_lines_are_as_wide_as_the_sidebar_leaves_room(
+    addon: SimpleNamespace, ui_scale: float, zoom: float, width: int, inset: int
+) -> None:
+    words = addon.words
+    layout = Written()
+    region = SimpleNamespace(
+        width=width * ui_scale,
+        view2d=SimpleNamespace(region_to_view=lambda x, y: (x / zoom + 5, y / zoom)),
+    )
+    style = bpy.context.preferences.ui_styles[0]
+    preferences = SimpleNamespace(system=SimpleNamespace(ui_scale=ui_scale), ui_styles=[style])
+    context = SimpleNamespace(preferences=preferences, region=region)
+    words.paragraph(layout, context, LONG, icon="ERROR", inset=inset)
+    assert "".join(layout.texts).replace(" ", "") == LONG.replace(" ", "")
+    room = width * ui_scale / zoom - (words.MARGINS + words.ICON + inset) * ui_scale
+    blf.size(0, style.widget.points * ui_scale)
+    widest = max(blf.dimensions(0, text)[0] for text in layout.texts)
+    assert 0.6 * room < widest <= room
+
+
+def test_every_change_is_drawn_twice(addon: SimpleNamespace, installed: str) -> None:
+    """Panels below one whose height has changed are in their places only at the second time."""
+    handlers = importlib.import_module(f"{installed}.handlers")
+    tagged = []
+    area = SimpleNamespace(type="VIEW_3D", tag_redraw=lambda: tagged.append(None))
+    window = SimpleNamespace(screen=SimpleNamespace(areas=[area]))
+    for _ in range(3):  # whatever other tests have left
+        handlers._tick()
+    handlers.bpy = SimpleNamespace(
+        context=SimpleNamespace(window_manager=SimpleNamespace(windows=[window]))
+    )
+    try:
+        addon.session.state.changed = True
+        for _ in range(4):
+            handlers._tick()
+    finally:
+        handlers.bpy = bpy
+    assert len(tagged) == 2
+
+
+# ---------------------------------------------------------------- greyed buttons
+
+
+@pytest.mark.parametrize(
+    ("operator", "reason"),
+    [
+        ("disconnect", "There is no connection"),
+        ("cancel", "No job of this scene runs"),
+        ("use_suggestion", "press Preview Relevance first"),
+        ("edit_texture", "There is no active object"),
+        ("show_texture", "no edited texture"),
+        ("revert_texture", "no edited texture"),
+        ("resume_capture", "No capture of this scene was interrupted"),
+        ("train_scene", "press Capture first"),
+        ("edit_scene", "press Capture first"),
+        ("bring_mesh", "press Capture first"),
+        ("drop_capture", "press Capture first"),
+        ("bring_texture", "press Edit in 3D first"),
+        ("render_view", "press Train first"),
+        ("render_frames", "press Train first"),
+        ("restore_edit", "There is no edit in the list"),
+        ("delete_edit", "There is no edit in the list"),
+        ("look_through_camera", "This is not a 3D view"),
+    ],
+)
+def test_a_greyed_button_says_why(
+    addon: SimpleNamespace, scene: bpy.types.Scene, operator: str, reason: str
+) -> None:
+    bpy.context.view_layer.objects.active = None
+    assert not getattr(OPS, operator).poll()
+    assert reason in refusal(operator)
+
+
+def test_buttons_beside_a_running_job_say_so(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> None:
+    start_manual(connected, scene, server)
+    for operator in ("preview_relevance", "edit", "capture_scene", "all_in_3d"):
+        assert "A job of this scene runs" in refusal(operator)
+
+
+def test_every_operator_that_can_be_greyed_says_why(installed: str) -> None:
+    for name in ("operators", "operators_3d", "operators_edits"):
+        module = importlib.import_module(f"{installed}.{name}")
+        for cls in module.CLASSES:
+            if "poll" in dir(cls) and cls.poll is not None:
+                source = inspect.getsource(cls.poll)
+                assert "poll_message_set" in source, cls.bl_idname
