@@ -87,9 +87,9 @@ def _evaluate(options: argparse.Namespace, command: list[str]) -> int:
 
 
 def _add_guidance(command: argparse.ArgumentParser) -> None:
-    own = "(the model's own: {} of InstructPix2Pix, {} of the demo model)"
-    command.add_argument("--text-guidance", type=float, help="of edits " + own.format(7.5, 2))
-    command.add_argument("--image-guidance", type=float, help="of edits " + own.format(1.5, 1))
+    own = "of edits (what the model is best used with: {} for InstructPix2Pix)"
+    command.add_argument("--text-guidance", type=float, help=own.format(7.5))
+    command.add_argument("--image-guidance", type=float, help=own.format(1.5))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -147,7 +147,7 @@ class SceneIn3D(bpy.types.PropertyGroup):
     )
     steps: IntProperty(
         name="Steps",
-        description="Denoising steps of one view's edit; there will be hundreds of these",
+        description="Denoising steps of one view's edit; every view is edited once at least",
         default=20,
         min=1,
         soft_max=100,
@@ -155,7 +155,10 @@ class SceneIn3D(bpy.types.PropertyGroup):
     )
     edit_iterations: IntProperty(
         name="Iterations",
-        description="Training steps with edited views at most; 0: as many as the preset has",
+        description=(
+            "Training steps with edited views at most; 0: as many as the preset has for so many "
+            "views"
+        ),
         default=0,
         min=0,
         max=1_000_000,

@@ -35,7 +35,7 @@ Steps = Annotated[int, Meta(ge=1, le=1000)]
 Iterations = Annotated[int, Meta(ge=1, le=1_000_000)]
 Preset = Literal["preview", "medium", "full"]
 """How large a radiance field is and how long it trains, or how it is edited: "preview" is for CPUs,
-"full" is the paper's."""
+"medium" for many views on one, "full" is the paper's."""
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Seeds = Annotated[tuple[Seed, ...], Meta(min_length=1, max_length=64)]
 Normalisation = Literal["paper", "full"]

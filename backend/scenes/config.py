@@ -25,7 +25,7 @@ class ProposalConfig:
 @dataclass(frozen=True)
 class FieldConfig:
     """A nerfacto field and its training. The defaults are nerfstudio 1.1.5's own nerfacto, which is
-    what the paper trains.
+    what the paper trains; the loss of depths, held-out views and the early end are added to it.
     """
 
     iterations: int = 30_000
@@ -174,8 +174,9 @@ class RelevanceConfig:
 
 @dataclass(frozen=True)
 class SceneEditConfig:
-    """The edit of a scene: relevance of its views, and the dataset update. The defaults are the
-    paper's (section 4.3 and its appendix).
+    """The edit of a scene: relevance of its views, and the dataset update. The defaults of the
+    update are the paper's (section 4.3 and its appendix), for `views` views or fewer; how the maps
+    are made is the program's own (protocol/values.py).
     """
 
     iterations: int = 4000

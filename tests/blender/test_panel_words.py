@@ -303,3 +303,39 @@ def test_every_operator_that_can_be_greyed_says_why(installed: str) -> None:
             if "poll" in dir(cls) and cls.poll is not None:
                 source = inspect.getsource(cls.poll)
                 assert "poll_message_set" in source, cls.bl_idname
+
+
+# ---------------------------------------------------------------- defaults
+
+
+def test_the_panels_defaults_are_the_protocols(
+    addon: SimpleNamespace, protocol: SimpleNamespace
+) -> None:
+    """A setting and the request that it is sent in; so the tooltips that name a default are right,
+    too.
+    """
+    requests = protocol.requests
+
+    def sent(request: type, name: str) -> object:
+        values = request.__struct_defaults__
+        return dict(zip(request.__struct_fields__[-len(values) :], values, strict=True))[name]
+
+    settings = bpy.context.scene.watch_your_steps
+
+    def default(group: bpy.types.PropertyGroup, name: str) -> object:
+        return group.bl_rna.properties[name].default
+
+    for name in ("steps", "strength", "seed", "normalisation"):
+        assert default(settings, name) == sent(requests.EditRequest, name), name
+    noise_level = sent(requests.EditRequest, "noise_level")
+    assert default(settings, "noise_level") == np.float32(noise_level)
+    assert default(settings, "relevance_seeds") == len(
+        sent(requests.EditRequest, "relevance_seeds")
+    )
+    assert default(settings, "own_guidance") is True
+    for name in ("steps", "rounds"):
+        assert default(settings.texture, name) == sent(requests.TextureRequest, name), name
+    assert default(settings.in_3d, "steps") == sent(requests.EditSceneRequest, "steps")
+    for name, word in (("steps", "100 as in the paper"), ("noise_level", "0.8 as in the paper")):
+        assert word in settings.bl_rna.properties[name].description
+        assert default(settings, name) == np.float32(word.split()[0])

@@ -1,0 +1,98 @@
+"""Help texts name the defaults that the code has."""
+
+import argparse
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from backend import __main__ as command_line
+from backend.demo.model import WEIGHTS
+from backend.editing.editor import Editor
+from backend.editing.guidance import GUIDANCE_FILE, Guidance
+from backend.scenes.config import EDIT_PRESETS, PRESETS
+from backend.scenes.mesh_edit import MeshEditConfig
+from backend.scenes.mesh_extraction import RESOLUTION as CELLS
+from protocol.requests import EditRequest, EditSceneRequest, TextureRequest
+from protocol.values import DEFAULT_SEEDS
+
+NUMBER = r"-?\d[\d,]*\.?\d*"
+
+
+def options(
+    parser: argparse.ArgumentParser, name: str = ""
+) -> Iterator[tuple[str, argparse.Action]]:
+    """Every option of a command and of the commands below it, with the command's name."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, below in action.choices.items():
+                yield from options(below, f"{name} {word}".strip())
+        elif action.option_strings:
+            yield name, action
+
+
+ALL = list(options(command_line._parser()))
+
+
+@pytest.mark.parametrize(
+    ("command", "action"), ALL, ids=[f"{name} {one.option_strings[-1]}" for name, one in ALL]
+)
+def test_a_number_in_brackets_is_the_default(command: str, action: argparse.Action) -> None:
+    said = re.search(rf"\(({NUMBER})\)$", action.help or "")
+    if said is None:
+        return
+    default = action.default
+    if default is None:  # then it is decided later
+        later = {"scene edit": vars(EDIT_PRESETS["preview"]), "scene mesh": {"resolution": CELLS}}
+        default = later[command][action.dest]
+    assert float(said[1].replace(",", "")) == default
+
+
+def test_guidance_in_help_is_the_models_own() -> None:
+    """The demo model's differs and is told by its own folder: help names none but the default."""
+    own = Guidance()
+    for _, action in ALL:
+        if action.dest not in ("text_guidance", "image_guidance"):
+            continue
+        assert action.default is None
+        wanted = own.text if action.dest == "text_guidance" else own.image
+        numbers = [float(one) for one in re.findall(rf"(?<!\w){NUMBER}", action.help or "")]
+        assert numbers in ([], [wanted])
+
+
+def test_readme_names_the_guidance_of_both_models() -> None:
+    demo = json.loads((WEIGHTS / GUIDANCE_FILE).read_text("utf-8"))
+    own = Guidance()
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    assert (
+        f"({demo['text']:g} and {demo['image']:g} in place of {own.text:g} and {own.image:g})"
+        in readme
+    )
+
+
+def defaults(request: type[msgspec.Struct]) -> dict[str, object]:
+    """Those of a request's fields that may be left out."""
+    values = request.__struct_defaults__
+    return dict(zip(request.__struct_fields__[-len(values) :], values, strict=True))
+
+
+def test_the_same_thing_has_the_same_default_everywhere() -> None:
+    """In the protocol, the Python functions, the presets and the command line."""
+    by_name = {(command, action.dest): action.default for command, action in ALL}
+    function, request = inspect.signature(Editor.edit).parameters, defaults(EditRequest)
+    for name in ("steps", "strength", "seed", "threshold", "text_guidance", "image_guidance"):
+        assert function[name].default == request[name] == by_name["edit", name], name
+    relevance = inspect.signature(Editor.relevance).parameters
+    assert relevance["seeds"].default == request["relevance_seeds"] == DEFAULT_SEEDS
+    assert relevance["noise_level"].default == request["noise_level"]
+    texture = defaults(TextureRequest)
+    for name in ("steps", "rounds", "seed"):
+        assert texture[name] == getattr(MeshEditConfig(), name) == by_name["scene texture", name]
+    scene = defaults(EditSceneRequest)
+    for preset in EDIT_PRESETS.values():
+        assert (scene["steps"], scene["seed"]) == (preset.steps, preset.seed)
+    assert EDIT_PRESETS.keys() == PRESETS.keys()
