@@ -17,8 +17,10 @@ from backend.scenes.capture_error import CaptureError
 FILE_NAME = "transforms.json"
 TRAIN_FILE_NAME = "transforms_train.json"
 """Of captures that are split, as NeRF's synthetic scenes and BlenderNeRF's are."""
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jfif")
 """Tried in this order, small and capital, where a name has no suffix."""
+UNSUPPORTED = (".heic", ".heif", ".jxl")
+"""Photos all the same, which are named where they are left out."""
 DEPTH_SUFFIXES = (".npy", ".png", ".tif", ".tiff")
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
@@ -40,7 +42,9 @@ def photos_in(folder: Path) -> list[str]:
     return sorted(
         file.name
         for file in folder.iterdir()
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+        if file.suffix.lower() in SUFFIXES + UNSUPPORTED
+        and not file.name.startswith(".")
+        and file.is_file()
     )
 
 

@@ -177,3 +177,50 @@ def test_upright_turns_the_world_and_nothing_else():
     assert errors.rotation.max() < 1e-5
     cancelling = np.array([np.eye(4), np.diag([1.0, -1, -1, 1])])
     assert (upright(cancelling) == cancelling).all()
+
+
+SAVED = (
+    ("0.webp", "WEBP", "RGB", {"quality": 95}),
+    ("1.jpg", "WEBP", "RGB", {"lossless": True}),
+    ("2.JPG", "JPEG", "CMYK", {"quality": 95}),
+    ("3.tif", "TIFF", "RGB", {"compression": "tiff_lzw"}),
+    ("4.bmp", "BMP", "RGB", {}),
+    ("5.png", "PNG", "RGBA", {}),
+    ("6.jpeg", "JPEG", "L", {"quality": 95}),
+)
+
+
+def test_photos_webp_and_others_go_to_colmap_as_png_and_hidden_files_are_skipped(tmp_path):
+    """Also photos_apple_double: what systems put beside photos is none, and what cannot be read is
+    left out.
+    """
+    room = TexturedRoom()
+    for pose, (name, kind, mode, options) in zip(room_poses()[::2], SAVED[:6], strict=True):
+        image = Image.fromarray(room.render(CAMERA, pose)[0]).convert(mode)
+        image.save(tmp_path / name, kind, **options)
+    grey = Image.fromarray(room.render(CAMERA, room_poses()[5])[0]).convert("L")
+    grey.save(tmp_path / SAVED[6][0], quality=95)
+    for name in ("._0.webp", "._1.jpg", ".hidden.png", "Thumbs.db", ".DS_Store", "desktop.ini"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7" * 20)
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "7.jpg").write_bytes((tmp_path / "6.jpeg").read_bytes()[:400])
+    (tmp_path / "8.HEIC").write_bytes(b"\0\0\0 ftypheic")
+    made = import_photos(tmp_path, threads=1)
+    assert made.registered == tuple(name for name, *_ in SAVED)
+    assert made.unregistered == ()
+    (note,) = made.notes
+    assert note.startswith("2 of 9 photos are left out: ")
+    assert "7.jpg" in note
+    assert "8.HEIC" in note
+    capture = open_capture(made.path)
+    assert [view.image.name for view in capture.views] == list(made.registered)
+
+
+def test_two_photos_and_ones_that_cannot_be_read_are_too_few(tmp_path):
+    for index in range(4):
+        Image.new("RGB", (40, 30)).save(tmp_path / f"{index}.jpg")
+    for index in (1, 3):
+        (tmp_path / f"{index}.jpg").write_bytes(b"no photo")
+    with pytest.raises(CaptureError, match=r"has 2 photos that can be read.*1\.jpg"):
+        import_photos(tmp_path)
+    assert not (tmp_path / "transforms.json").exists()
