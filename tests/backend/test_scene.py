@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,51 @@ def test_scene_train_writes_pictures_and_a_report(
         assert sheet.size == (48, 48)
         left = np.asarray(sheet)[:24, :24]
     np.testing.assert_array_equal(left, capture[1].images[4])
+
+
+@pytest.mark.parametrize(("count", "words"), [(3, "the 2 that"), (9, "the 8 that")])
+def test_scene_train_holds_out_one_of_few_views_and_says_their_psnr_first(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    count: int,
+    words: str,
+) -> None:
+    orbit_capture(tmp_path / "capture", count, 24)
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    parser = argparse.ArgumentParser()
+    train_command.add_train_command(parser.add_subparsers())
+    arguments = ["train", str(tmp_path / "capture"), "--work", str(tmp_path), "--device", "cpu"]
+    options = parser.parse_args([*arguments, "--iterations", "3"])
+    options.run_scene(options, Report(["x"]), lambda words, share: None)
+    figures = json.loads((tmp_path / "report.json").read_text("utf-8"))["figures"]
+    assert next(iter(figures)) == "held_out_psnr"
+    ((step, score),) = figures["held_out_psnr"]
+    assert step == 3
+    assert len(figures["held_out_views"]) == 1
+    said = capsys.readouterr().out
+    assert f"3 steps: {score:.1f} dB on 1 held-out view, " in said
+    assert f"dB on {words} it was trained on" in said
+
+
+def test_a_scene_with_a_camera_far_out_trains_as_it_does_without_it(tmp_path: Path) -> None:
+    """And so does one whose image is damaged; both say so."""
+    orbit_capture(tmp_path / "sound", 13, 24)
+    content = json.loads((tmp_path / "sound/transforms.json").read_text("utf-8"))
+    shutil.copytree(tmp_path / "sound", tmp_path / "far")
+    shutil.copytree(tmp_path / "sound", tmp_path / "damaged")
+    for row, far in zip(content["frames"][6]["transform_matrix"], (4e3, 1e3, 0), strict=False):
+        row[3] += far
+    (tmp_path / "far/transforms.json").write_text(json.dumps(content), "utf-8")
+    image = tmp_path / "damaged" / content["frames"][6]["file_path"]
+    image.write_bytes(image.read_bytes()[:-40])
+    del content["frames"][6]
+    (tmp_path / "sound/transforms.json").write_text(json.dumps(content), "utf-8")
+    courses = {}
+    for name in ("sound", "far", "damaged"):
+        scene = Scene.open(tmp_path / name, device="cpu")
+        courses[name] = scene.train(config=TINY).scores
+        assert len(scene.capture) == 12
+        assert len(scene.capture.notes) == (name != "sound")
+    assert courses["far"] == courses["sound"]
+    assert courses["damaged"][-1][1] == pytest.approx(courses["sound"][-1][1], abs=0.5)
