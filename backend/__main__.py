@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.counts import check_options
 from backend.errors import BadInput, check_instruction
 from backend.pictures import Picture, read_mask, read_picture, unchanged, write_png
 from backend.report import Report
@@ -36,14 +37,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status."""
     options = _parser().parse_args(arguments)
     command = ["python", "-m", "backend", *(sys.argv[1:] if arguments is None else arguments)]
+    if options.command == "scene":
+        return scene_commands.run(options, command, _progress_line())
+    try:
+        check_options(options)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     if options.command == "evaluate":
         return _evaluate(options, command)
     if options.command == "bench":
         from backend.scenes import bench_radiance
 
         return bench_radiance.run(options, command)
-    if options.command == "scene":
-        return scene_commands.run(options, command, _progress_line())
     try:
         picture = read_picture(options.image, MAX_IMAGE_SIDE)
         request, notes = _request(options, picture)

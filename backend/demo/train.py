@@ -22,6 +22,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from backend.counts import check_options
 from backend.demo import pool, training, world
 from backend.demo.encode import encode_pool
 from backend.demo.heads import Heads
@@ -37,6 +38,7 @@ from backend.demo.model import (
 from backend.demo.train_unet import train_unet
 from backend.demo.train_vae import finished_vae, replace_folder, train_decoder, train_vae
 from backend.editing.backbone import Backbone
+from backend.errors import BadInput
 from backend.evaluation.maps import checkpoint_figures
 from backend.evaluation.samples import Probe, draw_present, encode
 
@@ -83,6 +85,10 @@ def main(arguments: list[str] | None = None) -> None:
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="of torch")
     add("--processes", type=int, help="default: one a core on a CPU, one on a GPU")
     options = parser.parse_args(arguments)
+    try:
+        check_options(options)
+    except BadInput as error:
+        parser.error(str(error))
     if options.processes is None:
         options.processes = (os.cpu_count() or 1) if options.device == "cpu" else 1
     for stage in STAGES:

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.counts import check_options
 from backend.demo import world
 from backend.demo.lighting import FIRST_THING
 from backend.demo.pool import Sample, draw_samples, edited_picture
@@ -159,6 +160,10 @@ def main() -> int:
     parser.add_argument("--scenes", type=int, required=True, metavar="N", help="how many")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     options = parser.parse_args()
+    try:
+        check_options(options)
+    except BadInput as error:
+        parser.error(str(error))
     described = [describe(seed) for seed in world.TEST_SEEDS[: options.scenes]]
     options.out.write_text(json.dumps({"format": FORMAT, "scenes": described}) + "\n", "utf-8")
     print(f"wrote {len(described)} scenes to {options.out}")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, RotationSpline
 
+from backend.counts import check_counts
 from backend.scenes.capture import Capture, CaptureError
 from backend.scenes.capture_box import focus_point
 from backend.scenes.lens import Intrinsics
@@ -30,11 +31,12 @@ def orbit(capture: Capture, frames: int) -> list[Camera]:
 
     Args:
         capture: whose cameras look inwards.
-        frames: how many cameras; the last one stands just before the first.
+        frames: how many cameras, 1 at least; the last one stands just before the first.
 
     Raises:
         CaptureError: the cameras do not look at one place.
     """
+    check_counts(frames=frames)
     poses = capture.camera_to_world
     middle = focus_point(poses)
     if middle is None:
@@ -66,6 +68,7 @@ def through(capture: Capture, frames: int) -> list[Camera]:
         capture: two cameras at least.
         frames: how many cameras, from the first to the last one of the capture.
     """
+    check_counts(frames=frames)
     count = len(capture)
     keys = np.unique(np.linspace(0, count - 1, min(count, KEY_CAMERAS)).round().astype(int))
     lens = _usual_lens(capture)
@@ -190,7 +193,8 @@ def resized(cameras: Sequence[Camera], width: int) -> list[Camera]:
 
 
 def thinned(cameras: Sequence[Camera], frames: int) -> list[Camera]:
-    """So many of the cameras, spread evenly, or all where there are no more."""
+    """So many of the cameras, 1 at least, spread evenly, or all where there are no more."""
+    check_counts(frames=frames)
     if len(cameras) <= frames:
         return list(cameras)
     keep = np.linspace(0, len(cameras) - 1, frames).round().astype(int)

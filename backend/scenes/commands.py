@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.counts import check_options
 from backend.report import Report
 from backend.scenes.alignment import pose_errors
 from backend.scenes.capture import Capture
@@ -70,6 +71,7 @@ def run(options: argparse.Namespace, command: list[str], on_progress: OnProgress
     """Do what a scene command asks for; the exit status."""
     report = Report(command, settings=_settings(options))
     try:
+        check_options(options)
         options.run_scene(options, report, on_progress)
     except (ValueError, FloatingPointError, OSError) as error:  # CaptureError, CheckpointError too
         print(f"error: {error}", file=sys.stderr)

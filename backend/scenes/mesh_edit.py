@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.counts import check_counts
 from backend.editing import Editor, Step
 from backend.editing.relevance import NOISE_LEVEL, normalise, suggest_threshold
 from backend.errors import BadInput, check_instruction
@@ -310,5 +311,9 @@ def _check(views: Sequence[MeshView], config: MeshEditConfig) -> None:
     low, high = config.noise_range
     if not 0 < low <= high <= 1:
         raise BadInput(f"The noise range must rise within 0..1, unlike {config.noise_range}.")
-    if config.rounds < 1 or config.samples < 1:
-        raise BadInput("A texture edit needs at least 1 round and 1 sample a pixel.")
+    check_counts(
+        steps=config.steps,
+        rounds=config.rounds,
+        samples=config.samples,
+        relevance_seeds=len(config.relevance_seeds),
+    )

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from backend.counts import check_counts
 from backend.errors import BadInput
 from backend.scenes import checkpoint
 from backend.scenes.capture import Capture, Intrinsics, Pixels
@@ -272,10 +273,14 @@ def train(
         checkpoint_seconds: between two checkpoints; 0 writes one after every step.
 
     Raises:
-        BadInput: there are fewer than 3 views, or the checkpoint is of another capture or config.
+        BadInput: a count is below 1, there are fewer than 3 views, or the checkpoint is of another
+            capture or config.
         CaptureError: an image cannot be read.
         CheckpointError, FloatingPointError, OSError: as `training.fit`.
     """
+    check_counts(
+        iterations=config.iterations, rays=config.rays, evaluate_every=config.evaluate_every
+    )
     if len(capture) < FEWEST_VIEWS:
         raise BadInput(
             f"{capture.folder} has {len(capture)} views: a field needs {FEWEST_VIEWS} at least."

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from backend.counts import check_counts
 from backend.editing.relevance import RelevanceMap, normalise
 from backend.errors import BadInput
 from backend.scenes import checkpoint
@@ -212,6 +213,9 @@ def train(
         BadInput: there is not one map for each view, of its size.
         CheckpointError, FloatingPointError, OSError: as `training.fit`.
     """
+    check_counts(
+        iterations=config.iterations, rays=config.rays, evaluate_every=config.evaluate_every
+    )
     views = len(rays.starts) - 1
     if len(maps) != views:
         raise BadInput(f"There are {len(maps)} maps for {views} views: give one for each.")

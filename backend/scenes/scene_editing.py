@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from backend.counts import check_counts
 from backend.editing import Editor, RelevanceMap
 from backend.errors import BadInput, check_instruction
 from backend.scenes import checkpoint, radiance_training
@@ -123,8 +124,13 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
         raise BadInput(f"The noise range must be part of 0..1 without 0, not {low} to {high}.")
     if config.first_level is not None and not 0.0 < config.first_level <= 1.0:
         raise BadInput(f"The first noise level must lie in 0..1, not at {config.first_level}.")
-    if min(config.iterations, config.edit_every, config.views_at_once, config.steps) < 1:
-        raise BadInput("iterations, edit_every, views_at_once and steps must be 1 or more.")
+    check_counts(
+        iterations=config.iterations,
+        edit_every=config.edit_every,
+        views_at_once=config.views_at_once,
+        steps=config.steps,
+        relevance_seeds=len(config.relevance_seeds),
+    )
     if min(config.rounds, config.views) < 0:
         raise BadInput("rounds and views must be 0 or more.")
     guidances = (config.text_guidance, config.image_guidance)

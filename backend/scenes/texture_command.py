@@ -89,8 +89,6 @@ def run_texture(
         raise BadInput("With --from-field name an --edit of it, in place of an INSTRUCTION.")
     if options.from_field is None:
         check_instruction(options.instruction)
-    if options.seeds < 1 or options.steps < 1:
-        raise BadInput("--seeds and --steps must be 1 or more.")
     guidances = (options.text_guidance, options.image_guidance)
     if not all(one is None or one >= 0 for one in guidances):
         raise BadInput("--text-guidance and --image-guidance must be 0 or more.")

@@ -21,6 +21,7 @@ from typing import Any
 
 import bpy
 import numpy as np
+from counts import check_counts
 from mesh_views import import_mesh
 from numpy.typing import NDArray
 from render_samples import silence
@@ -53,6 +54,7 @@ def main() -> int:
         help="a capture of the .blend file's scene, in its coordinates, for --from-field",
     )
     options = parser.parse_args()
+    check_counts(parser, options)
     addon = _addon("capture", "mesh_texture", "view_cameras", "encode")
     try:
         _export(options, addon)
@@ -73,8 +75,8 @@ def _addon(*names: str) -> dict[str, ModuleType]:
 
 
 def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
-    if options.views < 1 or options.size < 16:
-        raise ValueError("An export needs at least 1 view of 16 pixels a side.")
+    if options.size < 16:
+        raise ValueError(f"--size must be 16 or more, not {options.size}.")
     if options.capture is not None and (options.unlit or options.model.suffix.lower() != ".blend"):
         raise ValueError("With --capture the model is the captured .blend file, without --unlit.")
     places = None if options.capture is None else _places(options.capture, options.views)

@@ -27,6 +27,7 @@ from typing import Any
 
 import bpy
 import images
+from counts import check_counts
 from described import build, is_patterned
 from mesh_views import build_view, describe, with_thing
 from truth import object_indices
@@ -40,7 +41,9 @@ SAMPLES_PER_SIDE = 4
 
 def main() -> int:
     """Render; the exit status."""
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
+    check_counts(parser, options)
     if options.mesh is None:
         descriptions = json.loads(options.scenes.read_text("utf-8"))["scenes"]
     else:

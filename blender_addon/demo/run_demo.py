@@ -21,6 +21,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from counts import check_counts
+
 ROOT = Path(__file__).parents[2]
 MODULE = "bl_ext.user_default.watch_your_steps"
 DEMO_SEED = 0
@@ -67,7 +69,9 @@ class Stages:
 
 def main() -> int:
     """Run the demo; the exit status."""
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
+    check_counts(parser, options)
     options.out.mkdir(parents=True, exist_ok=True)
     _send_blenders_words_to(options.out / "blender.log")
     with tempfile.TemporaryDirectory(prefix="watch-your-steps-demo-") as folder:

@@ -224,7 +224,7 @@ def test_wrong_arrays_are_refused(tmp_path: Path, arrays: dict[str, object], wor
         (["ball", INSTRUCTION, "--out", "out", "--steps", "0"], "--steps must be 1 or more"),
         (["ball", INSTRUCTION, "--out", "out", "--text-guidance", "-1"], "must be 0 or more"),
         (["ball", INSTRUCTION, "--out", "out", "--threshold", "2"], "threshold must lie in 0..1"),
-        (["ball", INSTRUCTION, "--out", "out", "--rounds", "0"], "at least 1 round"),
+        (["ball", INSTRUCTION, "--out", "out", "--rounds", "0"], "--rounds must be 1 or more"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(

@@ -121,6 +121,14 @@ def test_a_capture_says_where_from_and_in_which_colours(
     assert standard > raw + 25
 
 
+@pytest.mark.parametrize("option", ["--views", "--size"])
+@pytest.mark.parametrize("value", ["0", "-3"])
+def test_counts_below_one_are_refused_in_words(tmp_path: Path, option: str, value: str) -> None:
+    done = export(tmp_path / "none.blend", "--out", tmp_path / "out", f"{option}={value}")
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1].endswith(f"{option} must be 1 or more, not {value}")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
