@@ -87,6 +87,10 @@ def _evaluate(options: argparse.Namespace, command: list[str]) -> int:
         from backend.evaluation import scene
 
         return scene.run(options, command)
+    if options.what == "check":
+        from backend.evaluation import views_check
+
+        return views_check.run(options, command)
     from backend.evaluation import relevance
 
     return relevance.run(options, command)
@@ -225,6 +229,32 @@ def _parser() -> argparse.ArgumentParser:
         "--ablation", action="store_true", help="edit without the relevance field, too"
     )
     _add_guidance(scenes)
+    check = kinds.add_parser(
+        "check",
+        help="the prompt check in one picture and in all views of a scene, on the demo world",
+        description="Write DIR/figures.md and DIR/report.json.",
+    )
+    check.add_argument("--out", type=Path, required=True, metavar="DIR")
+    check.add_argument("--model", default="demo", help="hub id, folder or demo (demo)")
+    check.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    check.add_argument("--dtype", default="auto", help="auto, float32, float16, bfloat16")
+    check.add_argument("--scenes", type=int, default=40, metavar="N", help="how many (40)")
+    check.add_argument("--views", type=int, default=8, metavar="N", help="of each (8)")
+    check.add_argument("--side", type=int, default=128, help="pixels of a view (128)")
+    check.add_argument(
+        "--edits", type=int, default=2, metavar="N", help="instructions for each scene (2)"
+    )
+    check.add_argument(
+        "--seeds",
+        choices=("test", "validation"),
+        default="test",
+        help="which scenes: test for figures that are published, validation to choose by (test)",
+    )
+    check.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="write the check's limit for views into the model's folder; validation scenes only",
+    )
     bench = commands.add_parser("bench", help="how fast this machine is")
     benches = bench.add_subparsers(dest="what", required=True)
     radiance = benches.add_parser(

@@ -337,7 +337,8 @@ class TextureResult(msgspec.Struct, frozen=True, kw_only=True, tag="texture_resu
     threshold: Unit
     """What the relevance was thresholded at."""
     applies: bool | None
-    """The prompt check: whether it passed in any of the views. None with one seed."""
+    """The prompt check: whether `evidence` of all views together, in which a view counts as much as
+    the instruction would change in it, reaches the model's limit for views. None with one seed."""
     edited_share: Unit
     """Of the texels that lie on the mesh, how much was edited."""
     rerender_difference: Unit | None
@@ -400,7 +401,8 @@ class EditSceneResult(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scene
     """What the relevance was thresholded at, on the calibrated scale. Without a relevance field it
     is what each view's own map was thresholded at, None where each had its own suggestion."""
     applies: bool | None
-    """The prompt check: whether it passed in any of the views; None where it was not made."""
+    """The prompt check, as in TextureResult, of all views that the field was trained on; None where
+    it was not made."""
     edited_views: Annotated[int, Meta(ge=0)]
     """How many edits of single views went into it."""
     pictures: Annotated[tuple[ScenePicture, ...], Meta(max_length=MAX_PICTURES)]

@@ -20,7 +20,7 @@ from torch import Tensor
 from backend.errors import BadInput
 
 from .guidance import Guidance, read_guidance
-from .prompt_check import DEFAULT_EVIDENCE_LIMIT, read_evidence_limit
+from .prompt_check import DEFAULT_EVIDENCE_LIMIT, read_evidence_limits
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Backbone:
         latent_channels: c of all latents (B, c, h, w).
         alphas_cumprod: (T,) float64 on the CPU, the schedule's cumulative products.
         evidence_limit: from which evidence an instruction counts as applying (prompt_check.py).
+        views_evidence_limit: the same of all views of a scene together.
         guidance: what it is best used with (guidance.py).
     """
 
@@ -73,9 +74,13 @@ class Backbone:
         dtype: torch.dtype,
         evidence_limit: float = DEFAULT_EVIDENCE_LIMIT,
         guidance: Guidance | None = None,
+        views_evidence_limit: float | None = None,
     ) -> None:
         self.name = name
         self.evidence_limit = evidence_limit
+        self.views_evidence_limit = (
+            evidence_limit if views_evidence_limit is None else views_evidence_limit
+        )
         self.guidance = guidance or Guidance()
         self.device = device
         self.dtype = dtype
@@ -244,8 +249,11 @@ def load_backbone(model: str = "auto", device: str = "auto", dtype: str = "auto"
         ) from error
     for part in ("unet", "text_encoder", "vae"):
         getattr(pipeline, part).to(torch_device).eval().requires_grad_(False)
-    limit, guidance = read_evidence_limit(Path(source)), read_guidance(Path(source))
-    return Backbone(pipeline.components, name, torch_device, torch_dtype, limit, guidance)
+    limit, views_limit = read_evidence_limits(Path(source))
+    guidance = read_guidance(Path(source))
+    return Backbone(
+        pipeline.components, name, torch_device, torch_dtype, limit, guidance, views_limit
+    )
 
 
 def resolve_model(model: str) -> str:

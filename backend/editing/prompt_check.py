@@ -6,6 +6,8 @@ model is sure of comes out alike for every noise.
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,10 @@ from numpy.typing import NDArray
 from backend.errors import BadInput
 
 CALIBRATION_FILE = "prompt_check.json"
-"""Beside a model's model_index.json: {"evidence_limit": number}, from `evaluate relevance`."""
+"""Beside a model's model_index.json: a limit by its name."""
+IMAGE_LIMIT, VIEWS_LIMIT = "evidence_limit", "views_evidence_limit"
+"""Of one image, from `evaluate relevance --calibrate`, and of all views of a scene together, from
+`evaluate check --calibrate`."""
 DEFAULT_EVIDENCE_LIMIT = 0.1
 """For a model without a calibration: its differences hardly have anything in common. Low, because
 nothing is known about such a model; what it lets pass need not apply."""
@@ -25,19 +30,35 @@ well. Any value from 5e-5 to 2e-2 tells equally well (validation scenes, evaluat
 """
 
 
-def evidence(differences: NDArray[np.float32]) -> float | None:
-    """How much of its differences a model repeats from noise to noise.
+@dataclass(frozen=True)
+class Agreement:
+    """How far a model's differences for several noises are the same, in one image.
 
-    The mean product of the differences of two seeds, relative to the mean square of a seed's own
-    and FAINT: near 1 where strong differences are all the same, about 0 where they have nothing in
-    common or there are hardly any. Every model predicts noise of unit variance, so the strength
-    means the same for all.
+    Attributes:
+        shared: mean product of the differences of two seeds, in units of the noise's variance.
+        own: mean square of a seed's own; at least 0.
+    """
+
+    shared: float
+    own: float
+
+    @property
+    def evidence(self) -> float:
+        """0..1: `shared` relative to `own` and FAINT. Near 1 where strong differences are all the
+        same, about 0 where they have nothing in common or there are hardly any. Every model
+        predicts noise of unit variance, so the strength means the same for all.
+        """
+        return min(max(self.shared / (self.own + FAINT), 0.0), 1.0)
+
+
+def agreement(differences: NDArray[np.float32]) -> Agreement | None:
+    """How much of its differences a model repeats from noise to noise.
 
     Args:
         differences: (seeds, c, h, w), eps(I_t, I, text) - eps(I_t, I, "") with their signs.
 
     Returns:
-        0..1, or None with one seed, which cannot tell.
+        None with one seed, which cannot tell.
     """
     seeds = len(differences)
     if seeds < 2:
@@ -45,27 +66,59 @@ def evidence(differences: NDArray[np.float32]) -> float | None:
     flat = differences.reshape(seeds, -1).astype(np.float64)
     own = float((flat**2).mean())
     shared = (seeds * float((flat.mean(axis=0) ** 2).mean()) - own) / (seeds - 1)
-    return min(max(shared / (own + FAINT), 0.0), 1.0)
+    return Agreement(shared, own)
 
 
-def read_evidence_limit(folder: Path) -> float:
-    """The evidence from which an instruction counts as applying, of the model in this folder.
+def pooled(views: Sequence[Agreement | None]) -> Agreement | None:
+    """The agreement of several views of one scene as if they were one large image: the means over
+    the views. A view that does not show what the instruction is about has faint differences, and
+    counts as little as they are.
+
+    Args:
+        views: one each, on the same noises.
+
+    Returns:
+        None where there are none, or one of them cannot tell.
+    """
+    known = [view for view in views if view is not None]
+    if not known or len(known) < len(views):
+        return None
+    return Agreement(
+        float(np.mean([view.shared for view in known])),
+        float(np.mean([view.own for view in known])),
+    )
+
+
+def read_evidence_limits(folder: Path) -> tuple[float, float]:
+    """The evidence from which an instruction counts as applying, of the model in this folder: in
+    one image, and in all views of a scene together, where that of one image does without a
+    calibration of its own.
 
     Raises:
         BadInput: the folder's calibration file cannot be read.
     """
     path = folder / CALIBRATION_FILE
     if not path.is_file():
-        return DEFAULT_EVIDENCE_LIMIT
+        return DEFAULT_EVIDENCE_LIMIT, DEFAULT_EVIDENCE_LIMIT
     try:
-        limit = float(json.loads(path.read_text("utf-8"))["evidence_limit"])
-    except (ValueError, KeyError, TypeError) as error:
+        kept = json.loads(path.read_text("utf-8"))
+        limit = float(kept[IMAGE_LIMIT])
+        return limit, float(kept.get(VIEWS_LIMIT, limit))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path} is no calibration of the prompt check: {error!r}") from error
-    return limit
 
 
-def write_evidence_limit(folder: Path, limit: float) -> Path:
-    """Write a model's calibration file into its folder and return its path."""
+def write_evidence_limit(folder: Path, limit: float, name: str = IMAGE_LIMIT) -> Path:
+    """Write a limit into the calibration file of the model in this folder, and return its path. The
+    file's other limit stays; a new one has both.
+
+    Raises:
+        BadInput: the file that is there cannot be read.
+    """
     path = folder / CALIBRATION_FILE
-    path.write_text(json.dumps({"evidence_limit": limit}) + "\n", "utf-8")
+    kept = {IMAGE_LIMIT: limit}
+    if path.is_file():
+        image, views = read_evidence_limits(folder)
+        kept = {IMAGE_LIMIT: image, VIEWS_LIMIT: views}
+    path.write_text(json.dumps(kept | {name: limit}) + "\n", "utf-8")
     return path

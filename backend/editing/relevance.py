@@ -20,7 +20,7 @@ from torch import Tensor
 from protocol.values import Normalisation
 
 from .backbone import Backbone, Conditioning
-from .prompt_check import evidence
+from .prompt_check import Agreement, agreement
 
 NOISE_LEVEL = 0.8
 NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
@@ -44,6 +44,7 @@ class RelevanceMap:
         evidence: 0..1, how much of the differences is the same for every noise, or None with one
             seed (the prompt check, prompt_check.py).
         applies: whether the evidence reaches the model's limit, or None with one seed.
+        agreement: what the evidence comes from, for pooling it over views; None with one seed.
     """
 
     values: NDArray[np.float32]
@@ -53,6 +54,7 @@ class RelevanceMap:
     suggested_threshold: float
     evidence: float | None
     applies: bool | None
+    agreement: Agreement | None = None
 
     def at(self, height: int, width: int) -> NDArray[np.float32]:
         """float32 (height, width) in 0..1: bilinear, each pixel sampled at its centre."""
@@ -199,7 +201,8 @@ def _map_of(
     by_seed = np.abs(differences).sum(axis=1)
     raw = by_seed.mean(axis=0)
     values = normalise(raw, normalisation)
-    seen = evidence(differences)
+    found = agreement(differences)
+    seen = None if found is None else found.evidence
     return RelevanceMap(
         values=values,
         raw=raw,
@@ -208,6 +211,7 @@ def _map_of(
         suggested_threshold=suggest_threshold(values),
         evidence=seen,
         applies=None if seen is None else seen >= backbone.evidence_limit,
+        agreement=found,
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from backend.demo.pool import Sample
 from backend.editing.backbone import Backbone
-from backend.editing.prompt_check import evidence
+from backend.editing.prompt_check import agreement
 from backend.editing.relevance import (
     NOISE_LEVEL,
     NORMALISATIONS,
@@ -92,8 +92,8 @@ def default_maps(
 
 def evidence_of(found: NDArray[np.float32]) -> NDArray[np.float64]:
     """The evidence (N,) of differences (seeds, N, c, h, w); NaN with one seed."""
-    numbers = [evidence(found[:, i]) for i in range(found.shape[1])]
-    return np.array([np.nan if number is None else number for number in numbers])
+    seen = [agreement(found[:, i]) for i in range(found.shape[1])]
+    return np.array([np.nan if one is None else one.evidence for one in seen])
 
 
 def checkpoint_figures(backbone: Backbone, probe: Probe) -> dict[str, float]:

@@ -47,16 +47,18 @@ def draw_present(
     return found[:count]
 
 
+def absent_edit(rng: np.random.Generator, scene: world.Scene, kind: str) -> world.Edit:
+    """An edit of a kind that asks for what is not in the scene."""
+    if kind == "recolour":
+        return instructions.sample_recolouring(rng, scene, None)
+    return instructions.worded(rng, scene, world.Edit(kind, None, None, "", ""))
+
+
 def absent_twins(samples: Sequence[Sample]) -> list[Sample]:
     """For every sample one of the same picture and kind that asks for what is not there."""
     twins = []
     for number, sample in enumerate(samples):
-        rng = np.random.default_rng([number, 2])
-        kind, scene = sample.edit.kind, sample.scene
-        if kind == "recolour":
-            edit = instructions.sample_recolouring(rng, scene, None)
-        else:
-            edit = instructions.worded(rng, scene, world.Edit(kind, None, None, "", ""))
+        edit = absent_edit(np.random.default_rng([number, 2]), sample.scene, sample.edit.kind)
         nothing = np.zeros_like(sample.mask)
         twins.append(dataclasses.replace(sample, edited=sample.image, mask=nothing, edit=edit))
     return twins

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from backend.counts import check_counts
 from backend.editing import Editor, Step
+from backend.editing.prompt_check import pooled
 from backend.editing.relevance import NOISE_LEVEL, normalise, suggest_threshold
 from backend.errors import BadInput, check_instruction
 from backend.scenes.mesh_painting import (
@@ -98,7 +99,7 @@ class MeshEdit:
         relevance: float32 (T, S), 0..1, 0 where no view shows the texel.
         region: bool (T, S), the texels that were edited, with their margin.
         threshold: what the relevance was thresholded at.
-        applies: whether the prompt check passed in any of the views, or None with one seed.
+        applies: whether the prompt check passed in all views together, or None with one seed.
         renders: uint8 (H, W, 3) for each view, how it looks with the new texture.
         masks: bool (H, W) for each view, the region in it.
         edits: every edit of a view, in the order in which they were made.
@@ -168,7 +169,7 @@ def edit_mesh(
     if threshold is None:
         # Over the views, not over the texels: the instruction may mean the whole mesh.
         threshold = suggest_threshold(together)
-    checks = [one.applies for one in maps if one.applies is not None]
+    agreement = pooled([one.agreement for one in maps])
     painting = Painting(mesh, prepared, seen & (relevance >= threshold), config)
     edits: list[EditedView] = []
     random = np.random.default_rng(config.seed)
@@ -214,7 +215,9 @@ def edit_mesh(
         relevance=spread_to_margin(relevance, painting.source),
         region=region,
         threshold=threshold,
-        applies=any(checks) if checks else None,
+        applies=None
+        if agreement is None
+        else agreement.evidence >= editor.backbone.views_evidence_limit,
         renders=tuple(painting.render(index) for index in range(len(views))),
         masks=painting.masks,
         edits=tuple(edits),

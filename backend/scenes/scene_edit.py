@@ -2,6 +2,7 @@
 
 edits/NAME/edit.json              what was asked for
 edits/NAME/maps/0000.npz          the views' raw maps
+edits/NAME/prompt_check.json      the prompt check of all views together
 edits/NAME/relevance.json, relevance-STEP.pt, calibration.json
 edits/NAME/edited.json, edited-STEP.pt
                                   the edited field, and the views as it is trained on them
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from backend.editing import RelevanceMap
 from backend.errors import BadInput
@@ -31,6 +34,7 @@ NAME = "edited"
 """Of the edited field's checkpoint."""
 EDIT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 EDIT_FILE = "edit.json"
+CHECK_FILE = "prompt_check.json"
 MAPS_FOLDER = "maps"
 MIDDLE = 0.5
 """The threshold on the calibrated scale whose region fits the scene best (see `Calibration`)."""
@@ -58,6 +62,18 @@ class Asked:
     threshold: float | None
     model: str
     config: SceneEditConfig
+
+
+class PromptCheck(msgspec.Struct):
+    """The prompt check of all views together.
+
+    Attributes:
+        evidence: 0..1, pooled over the views; None with one seed.
+        limit: the model's, from which an instruction counts as applying.
+    """
+
+    evidence: float | None
+    limit: float
 
 
 class SceneEdit:
@@ -115,12 +131,22 @@ class SceneEdit:
 
     @property
     def applies(self) -> bool | None:
-        """The prompt check: whether the model sees in any view where the instruction applies; None
-        with one seed, or before all maps are there.
+        """The prompt check: whether the model sees in all views together where the instruction
+        applies; None with one seed, or before all maps are there.
+
+        Raises:
+            CheckpointError: what was kept of it is damaged.
         """
-        checks = [read_map(path).applies for path in self._map_files()]
-        known = [check for check in checks if check is not None]
-        return any(known) if known else None
+        path = self.folder / CHECK_FILE
+        if not path.exists():
+            return None
+        try:
+            check = read_record(path, PromptCheck)
+        except (OSError, DamagedRecord) as error:
+            raise checkpoint.CheckpointError(
+                f"{path} is damaged: delete it, and the same edit makes it anew."
+            ) from error
+        return None if check.evidence is None else check.evidence >= check.limit
 
     @property
     def views(self) -> tuple[EditedView, ...]:

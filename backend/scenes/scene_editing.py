@@ -21,13 +21,23 @@ from numpy.typing import NDArray
 
 from backend.counts import check_counts
 from backend.editing import Editor, RelevanceMap
+from backend.editing.prompt_check import pooled
 from backend.errors import BadInput, check_instruction
 from backend.scenes import checkpoint, radiance_training
 from backend.scenes.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
 from backend.scenes.dataset_update import VIEWS_FOLDER, DatasetUpdate, Region, split
 from backend.scenes.radiance_field import Rendering
 from backend.scenes.radiance_training import Decay, RadianceTraining, Views
-from backend.scenes.scene_edit import EDIT_FILE, MAPS_FOLDER, NAME, Asked, EditError, SceneEdit
+from backend.scenes.scene_edit import (
+    CHECK_FILE,
+    EDIT_FILE,
+    MAPS_FOLDER,
+    NAME,
+    Asked,
+    EditError,
+    PromptCheck,
+    SceneEdit,
+)
 from backend.scenes.training import CHECKPOINT_SECONDS, Progress, Schedule, fit
 from backend.scenes.view_maps import read_map, write_map
 from protocol import files
@@ -70,6 +80,7 @@ def edit_scene(
     if edit.finished:
         return edit
     maps = _maps(edit, editor, training.views, report)
+    _keep_check(edit, maps, editor.backbone.views_evidence_limit)
     config = config.for_views(len(training.views.names))
     region, composite = _region(scene, edit, training, config, maps, report)
     _update(
@@ -247,6 +258,13 @@ def _maps(edit: SceneEdit, editor: Editor, views: Views, report: OnProgress) -> 
             f'"{edit.instruction}" changes nothing in what the model sees: say what should change.'
         )
     return maps
+
+
+def _keep_check(edit: SceneEdit, maps: Sequence[RelevanceMap], limit: float) -> None:
+    """Keeps the prompt check of all views together."""
+    together = pooled([one.agreement for one in maps])
+    check = PromptCheck(None if together is None else together.evidence, limit)
+    files.write_json(edit.folder / CHECK_FILE, msgspec.to_builtins(check))
 
 
 def over_black(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.editing import RelevanceMap
+from backend.editing.prompt_check import Agreement
 from backend.scenes import checkpoint
 from protocol import files
 
@@ -26,6 +27,10 @@ def _map_arrays(found: RelevanceMap) -> dict[str, NDArray[Any]]:
         "spread": found.spread,
         "extent": np.array(found.extent, np.float64),
         "suggested_threshold": np.array(found.suggested_threshold, np.float64),
+        "agreement": np.array(
+            [] if found.agreement is None else [found.agreement.shared, found.agreement.own],
+            np.float64,
+        ),
         "check": np.array([] if unknown else [found.evidence, bool(found.applies)], np.float64),
     }
 
@@ -39,6 +44,8 @@ def read_map(path: Path) -> RelevanceMap:
     try:
         with np.load(path, allow_pickle=False) as file:
             check = file["check"]
+            # an earlier version did not keep it
+            seen = file["agreement"] if "agreement" in file.files else np.array([])
             rows, columns = file["extent"].tolist()
             return RelevanceMap(
                 values=file["values"],
@@ -48,6 +55,7 @@ def read_map(path: Path) -> RelevanceMap:
                 suggested_threshold=float(file["suggested_threshold"]),
                 evidence=float(check[0]) if len(check) else None,
                 applies=bool(check[1]) if len(check) else None,
+                agreement=Agreement(float(seen[0]), float(seen[1])) if len(seen) else None,
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise checkpoint.CheckpointError(

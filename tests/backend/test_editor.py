@@ -21,7 +21,7 @@ from backend.editing.prompt_check import (
     CALIBRATION_FILE,
     DEFAULT_EVIDENCE_LIMIT,
     FAINT,
-    evidence,
+    agreement,
     write_evidence_limit,
 )
 from backend.editing.relevance import (
@@ -531,6 +531,11 @@ def test_edit_takes_the_suggested_threshold_where_none_is_given(editor):
 
 
 # ------------------------------------------------------------------ the prompt check
+
+
+def evidence(differences):
+    found = agreement(differences)
+    return None if found is None else found.evidence
 
 
 def test_evidence_tells_what_all_noises_have_in_common(editor):

@@ -18,7 +18,7 @@ from backend.editing.backbone import DEMO_WEIGHTS
 from backend.editing.prompt_check import (
     CALIBRATION_FILE,
     DEFAULT_EVIDENCE_LIMIT,
-    read_evidence_limit,
+    read_evidence_limits,
 )
 from backend.evaluation import maps, metrics, relevance
 from backend.evaluation.edits import GUIDED, PASTED, PLAIN, ROUND_TRIP, STEPS, edit_samples
@@ -301,7 +301,7 @@ def test_prompt_check_figures():
 def test_embedded_model_is_calibrated():
     """An export of new weights takes the calibration away: `evaluate relevance --calibrate`."""
     assert (DEMO_WEIGHTS / CALIBRATION_FILE).is_file()
-    assert DEFAULT_EVIDENCE_LIMIT < read_evidence_limit(DEMO_WEIGHTS) < 1
+    assert DEFAULT_EVIDENCE_LIMIT < read_evidence_limits(DEMO_WEIGHTS)[0] < 1
 
 
 def test_tables_have_all_columns():
@@ -339,7 +339,7 @@ def test_command_writes_figures_report_and_sheet(
     assert figures["Edits"]["guided edit inside the true mask"]["PSNR outside"] == 99
     assert figures["Prompt check"]["all"]["n"] == default["n"] <= 9
     assert 1 < figures["Blender's renders"]["CYCLES: all"]["n"] <= 6
-    assert read_evidence_limit(model) == figures["Prompt check"]["all"]["best limit"]
+    assert read_evidence_limits(model)[0] == figures["Prompt check"]["all"]["best limit"]
     assert (out / "contact_sheet.png").stat().st_size > 1000
     assert "| all |" in (out / "figures.md").read_text()
     assert "wrote figures.md" in capsys.readouterr().out
