@@ -31,6 +31,10 @@ from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, MAX_IMAGE_SIDE
 
 HEAT = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
 """Colours of relevance 0 to 1, evenly spaced (dark to bright)."""
+HEAT_LEVELS = 1024
+"""Steps between these colours."""
+OVERLAY = 0.6
+"""Share of these colours over the picture."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -442,8 +446,8 @@ def _write(
         report.figures["edited_share"] = float(result.mask.mean())
         report.figures["outside_is_input"] = bool(kept.all())
     if isinstance(result, RelevanceResult):
-        overlay = request.image * 0.4 + heat_map(result.relevance) * 0.6
-        pictures["overlay.png"] = overlay.astype(np.uint8)
+        image, heat = Image.fromarray(request.image), Image.fromarray(pictures["relevance.png"])
+        pictures["overlay.png"] = np.asarray(Image.blend(image, heat, OVERLAY))
         np.save(folder / "relevance.npy", result.relevance)
         written.append("relevance.npy")
         report.figures |= {"spread": result.spread, "magnitude": result.magnitude}
@@ -456,8 +460,10 @@ def _write(
 def heat_map(relevance: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Relevance (H, W) in 0..1 to uint8 (H, W, 3) colours from dark to bright."""
     stops = np.linspace(0, 1, len(HEAT))
-    channels = [np.interp(relevance, stops, [colour[c] for colour in HEAT]) for c in range(3)]
-    return np.stack(channels, axis=-1).round().astype(np.uint8)
+    levels = np.linspace(0, 1, HEAT_LEVELS)
+    channels = [np.interp(levels, stops, [colour[c] for colour in HEAT]) for c in range(3)]
+    colours = np.stack(channels, axis=-1).round().astype(np.uint8)
+    return colours[np.rint(relevance * (HEAT_LEVELS - 1)).astype(np.uint16)]
 
 
 if __name__ == "__main__":

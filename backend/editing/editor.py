@@ -486,12 +486,18 @@ def _cells(mask: NDArray[np.bool_], encoded: _EncodedImage) -> NDArray[np.bool_]
             f"The mask must be bool of shape {(height, width)}, not {mask.dtype} {mask.shape}."
         )
     cells = np.zeros(encoded.latents.shape[2:], np.bool_)
-    ys, xs = np.nonzero(mask)
-    cells[
-        ((ys + 0.5) / height * encoded.extent[0]).astype(int),
-        ((xs + 0.5) / width * encoded.extent[1]).astype(int),
-    ] = True
+    rows, first_rows = _cells_of_pixels(height, encoded.extent[0])
+    columns, first_columns = _cells_of_pixels(width, encoded.extent[1])
+    by_rows = np.logical_or.reduceat(mask, first_rows, axis=0)
+    cells[np.ix_(rows, columns)] = np.logical_or.reduceat(by_rows, first_columns, axis=1)
     return cells
+
+
+def _cells_of_pixels(pixels: int, extent: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The cells that a side of so many pixels has pixels in, and the first pixel in each."""
+    cells = ((np.arange(pixels) + 0.5) / pixels * extent).astype(int)
+    found, first = np.unique(cells, return_index=True)
+    return found, first
 
 
 def _check_relevance(noise_level: float, normalisation: Normalisation) -> None:

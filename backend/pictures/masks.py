@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.pictures.reading import PictureError, read_picture
+from protocol.values import MAX_IMAGE_SIDE
 
 BRIGHT = 128
 """Brightness times alpha, of 255, from which a pixel is masked."""
@@ -23,7 +24,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> tuple[NDArray[np.bool_], tu
     Raises:
         PictureError: it cannot be read, or is of another size.
     """
-    picture = read_picture(path)
+    picture = read_picture(path, MAX_IMAGE_SIDE)
     bright = picture.in_srgb().mean(axis=2, dtype=np.float32)
     if picture.alpha is not None:
         bright *= picture.alpha / np.float32(255)

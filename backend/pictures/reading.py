@@ -48,6 +48,8 @@ DAMAGED = (
     Image.DecompressionBombError,
 )
 """What Pillow's decoders raise about files that are not as they should be."""
+PREVIEW = 1
+"""Bit of a TIFF's NewSubfileType: these pixels are a small version of others in the file."""
 STANDARD_ERROR = 2
 _SILENCED = threading.Lock()
 
@@ -214,6 +216,11 @@ def _opened(
                 raise PictureError(
                     f"{path} does not have 8 bits a channel but 32-bit or floating-point values "
                     f"(it is of the kind {file.mode}): save it as an 8-bit PNG or JPEG."
+                )
+            if getattr(file, "tag_v2", {}).get(ExifTags.Base.NewSubfileType, 0) & PREVIEW:
+                raise PictureError(
+                    f"{path} is a camera's raw file, of which only a small preview can be read: "
+                    "develop it and save it as a PNG or JPEG."
                 )
             if whole:
                 if file.format not in STILL and getattr(file, "is_animated", False):

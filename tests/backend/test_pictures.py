@@ -292,6 +292,11 @@ def test_what_libraries_say_about_a_damaged_file_is_not_shown(tmp_path):
     assert str(path) in read_alone(path)
 
 
+def test_a_camera_raw_file_is_not_taken_for_its_preview(tmp_path):
+    path = saved(tmp_path, COLOURS, "photo.dng", format="TIFF", tiffinfo={254: 1})
+    assert "raw file" in refusal(path)
+
+
 def test_texts_of_megabytes_do_not_keep_a_png_from_being_read(tmp_path):
     info = PngImagePlugin.PngInfo()
     info.add_text("workflow", "x" * 80_000_000, zip=True)
@@ -473,6 +478,8 @@ def test_masks_of_everything_turned_and_of_another_size(tmp_path):
         read_mask(saved(tmp_path, Image.new("L", (16, 12))), (16, 12))
     with pytest.raises(PictureError, match="is 8x6, unlike"):
         read_mask(saved(tmp_path, Image.new("L", (8, 6))), (12, 16))
+    with pytest.raises(PictureError, match="at most 8192 pixels a side"):
+        read_mask(png(tmp_path, 12000, 10000, 8, 0, b""), (12, 16))
 
 
 # ---------------------------------------------------------------- edits that did nothing
