@@ -116,6 +116,8 @@ class WYS_OT_show_texture(_TextureOperator):
     bl_label = "Show Texture"
 
     what: EnumProperty(items=SHOWN)  # type: ignore[valid-type]  # Blender reads the annotation
+    edit: StringProperty()  # type: ignore[valid-type]
+    """Full name of the edit, where it is not the last one."""
 
     @classmethod
     def description(cls, context: bpy.types.Context, given: bpy.types.OperatorProperties) -> str:
@@ -126,13 +128,15 @@ class WYS_OT_show_texture(_TextureOperator):
         """Point the material's nodes to it."""
         edited, engine = _edited(context), context.scene.render.engine
         thing = context.active_object
+        if self.edit:
+            edited = with_full_name(bpy.data.images, self.edit)
         if edited is None or not texture_edit.show(thing, edited, self.what, engine):
             return refuse(self, context, SessionError("There is no such picture any more."))
         return {"FINISHED"}
 
 
 class WYS_OT_revert_texture(_TextureOperator):
-    """Throw the last edit of this texture away, and show what it was made from"""
+    """Throw the last edit of this texture away, and show what it was made from. Other objects that show it keep it"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.revert_texture"
     bl_label = "Revert"
@@ -141,7 +145,7 @@ class WYS_OT_revert_texture(_TextureOperator):
         """Remove it."""
         edited = _edited(context)
         assert edited is not None  # poll has found it
-        texture_edit.revert(edited)
+        texture_edit.revert(context.active_object, edited)
         return {"FINISHED"}
 
 

@@ -95,7 +95,19 @@ def _draw_switch(
         cell.enabled = texture_edit.image_for(edited, what) is not None
         button = cell.operator("watch_your_steps.show_texture", text=label, depress=now == what)
         button.what = what
-    words.paragraph(layout, context, f'"{edited.watch_your_steps.instruction}"')
+    mine = edited.watch_your_steps
+    words.paragraph(layout, context, f'"{mine.instruction}"')
+    if mine.made_with:
+        words.paragraph(layout, context, mine.made_with)
+    earlier = texture_edit.edits_of(edited)
+    if len(earlier) > 1:
+        column = layout.column(align=True)
+        column.label(text="All edits of this texture")
+        for one in earlier:
+            is_shown = texture_edit.shown(thing, one, context.scene.render.engine) == "EDITED"
+            text = one.watch_your_steps.instruction
+            button = column.operator("watch_your_steps.show_texture", text=text, depress=is_shown)
+            button.what, button.edit = "EDITED", one.name_full
     layout.operator("watch_your_steps.revert_texture", icon="LOOP_BACK")
 
 

@@ -40,6 +40,8 @@ class ImageSettings(bpy.types.PropertyGroup):
     edited: PointerProperty(name="Edited", type=bpy.types.Image)
     relevance: PointerProperty(name="Relevance", type=bpy.types.Image)
     instruction: StringProperty(description="What was asked for")
+    made_with: StringProperty(description="Settings of the edit, in words")
+    date: StringProperty(description="When it was made: year-month-day hour:minute:second")
 
 
 class TextureSettings(bpy.types.PropertyGroup):

@@ -1,8 +1,12 @@
 """An object's edited texture: put in place of the original, switched, and taken away again.
 
 The edited texture is a new packed image: Blender's renderers show new pixels only so. The original
-stays in the file, and each image knows the other.
+and all of its edits stay in the file, and know each other. Objects that show the same texture by
+materials of their own, such as duplicates, are switched and reverted one by one: each node
+remembers which edit it showed last.
 """
+
+import time
 
 import bpy
 
@@ -12,6 +16,8 @@ from .material_images import colour_nodes, image_nodes, tree_of
 from .mesh_texture import colour_images
 
 SHOWN = ("ORIGINAL", "EDITED", "RELEVANCE")
+MEMORY = "watch_your_steps_edit"
+"""Custom property of a node: the edit that it showed last."""
 
 
 def install_edited(
@@ -19,6 +25,7 @@ def install_edited(
     png: bytes,
     relevance_exr: bytes | None,
     instruction: str,
+    made_with: str = "",
 ) -> bpy.types.Image:
     """Keep an edited texture and its relevance beside the original; the edited one.
 
@@ -27,13 +34,15 @@ def install_edited(
         png: the edited texture's file, of the original's size.
         relevance_exr: the file of its relevance, or None.
         instruction: what was asked for.
+        made_with: the edit's settings, in words.
     """
     edited = pictures.new_packed_image(f"{original.name} (edited)", png)
     edited.colorspace_settings.name = original.colorspace_settings.name
     edited.alpha_mode = original.alpha_mode
     edited.use_fake_user = True  # no material shows it while it shows the original
     mine = edited.watch_your_steps
-    mine.original, mine.instruction = original, instruction
+    mine.original, mine.instruction, mine.made_with = original, instruction, made_with
+    mine.date = time.strftime("%Y-%m-%d %H:%M:%S")
     if relevance_exr is not None:
         mine.relevance = pictures.new_packed_image(f"{original.name} relevance", relevance_exr)
     original.watch_your_steps.edited = edited
@@ -66,11 +75,29 @@ def texture_of(
     found = []
     for slot in thing.material_slots:
         for node in image_nodes(tree_of(slot.material)):
-            edited = last_edit_of(node.image)
+            edited = _remembered(node) or last_edit_of(node.image)
             if edited is not None:
                 found.append(edited)
     of_chosen = (edited for edited in found if original_of(edited) == wanted)
     return next(of_chosen, found[0] if found else None)
+
+
+def _remembered(node: bpy.types.ShaderNode) -> bpy.types.Image | None:
+    """The edit of the original that a node shows, to which it goes back: another object may have
+    been given a later one.
+    """
+    edited, image = node.get(MEMORY), node.image
+    if edited is None or image is None or image.watch_your_steps.original is not None:
+        return None
+    return edited if edited in edits_of(image) else None
+
+
+def edits_of(image: bpy.types.Image) -> list[bpy.types.Image]:
+    """All edits that a texture, of which `image` is a version, has had, the latest first."""
+    original = original_of(image)
+    made = [one for one in bpy.data.images if one.watch_your_steps.original is not None]
+    mine = [one for one in made if _versions(one)[-1] == original]
+    return sorted(mine, key=lambda one: one.watch_your_steps.date, reverse=True)
 
 
 def to_paint(
@@ -177,23 +204,38 @@ def show(thing: bpy.types.Object, edited: bpy.types.Image, what: str, engine: st
     wanted = image_for(edited, what)
     if wanted is None:
         return False
-    versions = _versions(edited)
+    versions = [original_of(edited), *edits_of(edited)]
     relevance = [one.watch_your_steps.relevance for one in versions]
     images = [one for one in (*versions, *relevance) if one is not None]
     nodes = [node for image in images for node in nodes_with(thing, image, engine)]
     for node in nodes:
-        node.image = wanted
+        node.image, node[MEMORY] = wanted, edited
     return bool(nodes)
 
 
-def revert(edited: bpy.types.Image) -> None:
-    """Take an edited texture out of the file; whatever showed it shows what it was made from."""
+def revert(thing: bpy.types.Object, edited: bpy.types.Image) -> None:
+    """Let an object's materials show what an edited texture was made from, and take the edit out of
+    the file, unless materials of other objects show it or would go back to it.
+    """
     mine = edited.watch_your_steps
     original, relevance = mine.original, mine.relevance
-    for image in (edited, relevance):
-        if image is not None:
-            image.user_remap(original)
-    if relevance is not None:
-        bpy.data.images.remove(relevance)
-    bpy.data.images.remove(edited)
-    original.watch_your_steps.edited = None
+    images = [image for image in (edited, relevance) if image is not None]
+    for slot in thing.material_slots:
+        for node in image_nodes(tree_of(slot.material)):
+            if node.image in images:
+                node.image = original
+            if node.get(MEMORY) == edited:
+                del node[MEMORY]
+    trees = [tree_of(material) for material in bpy.data.materials]
+    if any(_knows(node, images) for tree in trees for node in image_nodes(tree)):
+        return
+    for image in images:
+        image.user_remap(original)
+        bpy.data.images.remove(image)
+    if original.watch_your_steps.edited == original:  # what the edit was remapped to
+        original.watch_your_steps.edited = None
+
+
+def _knows(node: bpy.types.ShaderNode, images: list[bpy.types.Image]) -> bool:
+    """Whether a node shows one of these images, or would go back to it."""
+    return node.image in images or node.get(MEMORY) in images

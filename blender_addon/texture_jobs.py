@@ -59,7 +59,14 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     )
     size = texture.size or native_size
     views = _Views(thing.name_full, read, poses, FIELD_OF_VIEW, size, texture.lit, make)
-    return _new_job(context.scene, "texture", instruction, thing, views)
+    guidance = "the model's own guidance"
+    if not settings.own_guidance:
+        guidance = f"guidance {settings.text_guidance:g} and {settings.image_guidance:g}"
+    asked = (
+        f"seed {settings.seed}, {texture.views} views, {texture.steps} steps, at most "
+        f"{texture.rounds} rounds, {guidance}"
+    )
+    return _new_job(context.scene, "texture", instruction, thing, views, asked)
 
 
 def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
@@ -87,7 +94,8 @@ def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     make = partial(SceneTextureRequest, lit=True, capture=in_3d.capture, edit=in_3d.edit)
     size = texture.size or native_size
     views = _Views(thing.name_full, read, poses, field_of_view, size, True, make, as_captured=True)
-    return _new_job(scene, "scene_texture", in_3d.edit_of, thing, views)
+    asked = f"of the 3D edit {in_3d.edit}"
+    return _new_job(scene, "scene_texture", in_3d.edit_of, thing, views, asked)
 
 
 def _read_active(context: bpy.types.Context) -> tuple[bpy.types.Object, MeshTexture]:
@@ -109,12 +117,17 @@ def _read_active(context: bpy.types.Context) -> tuple[bpy.types.Object, MeshText
 
 
 def _new_job(
-    scene: bpy.types.Scene, kind: str, instruction: str, thing: bpy.types.Object, views: "_Views"
+    scene: bpy.types.Scene,
+    kind: str,
+    instruction: str,
+    thing: bpy.types.Object,
+    views: "_Views",
+    asked: str,
 ) -> NewJob:
     settings, image = scene.watch_your_steps, views.read.image
     settings.job_object = thing
     settings.job_image = with_full_name(bpy.data.images, image)
-    return NewJob(kind, instruction, f"{thing.name_full}\n{image}", views)
+    return NewJob(kind, instruction, f"{thing.name_full}\n{image}", views, asked=asked)
 
 
 @dataclass
@@ -185,7 +198,15 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
         if not result.notes:
             raise SessionError("Nothing was edited: no texel reaches the threshold.")
         return  # the notes say why
-    edited = install_edited(original, end.files["texture"], end.files["relevance"], job.instruction)
+    model = [] if job.server is None else [job.server.model]
+    made_with = [*model, *([job.asked] if job.asked else []), f"threshold {result.threshold:.3f}"]
+    edited = install_edited(
+        original,
+        end.files["texture"],
+        end.files["relevance"],
+        job.instruction,
+        ", ".join(made_with),
+    )
     if not isinstance(result, SceneTextureResult):  # whose threshold is on another scale
         scene.watch_your_steps.texture.threshold = result.threshold
     if thing is None or not show(thing, edited, "EDITED", scene.render.engine):
