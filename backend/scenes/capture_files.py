@@ -31,8 +31,16 @@ def description_of(folder: Path) -> Path:
     """
     if folder.suffix.lower() == ".json":
         return folder
-    names = (FILE_NAME, TRAIN_FILE_NAME)
-    return next((folder / name for name in names if (folder / name).is_file()), folder / FILE_NAME)
+    files = NamedFiles(folder)
+    found = [files.find(name, ()) for name in (FILE_NAME, TRAIN_FILE_NAME)]
+    return next((path for path in found if path is not None), folder / FILE_NAME)
+
+
+def other_descriptions(path: Path) -> list[str]:
+    """The names of what seem to be descriptions beside one, such as transforms_test.json."""
+    if not path.parent.is_dir():
+        return []
+    return sorted(other.name for other in path.parent.glob("transforms*.json") if other != path)
 
 
 def photos_in(folder: Path) -> list[str]:

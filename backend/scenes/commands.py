@@ -12,7 +12,7 @@ from backend.report import Report
 from backend.scenes.alignment import pose_errors
 from backend.scenes.capture import Capture
 from backend.scenes.capture_error import CaptureError
-from backend.scenes.capture_files import description_of
+from backend.scenes.capture_files import description_of, other_descriptions
 from backend.scenes.edit_command import add_edit_commands
 from backend.scenes.mesh_command import add_mesh_command
 from backend.scenes.render_command import add_render_command
@@ -98,7 +98,8 @@ def _import(options: argparse.Namespace, report: Report, on_progress: OnProgress
         raise CaptureError(f"{out} is no .json file: name the file that --out should write.")
     path = description_of(folder)
     notes: list[str] = []
-    photos_alone = out is not None or (folder.is_dir() and not path.exists())
+    described = path.exists() or bool(other_descriptions(path))
+    photos_alone = out is not None or (folder.is_dir() and not described)
     if photos_alone:
         # Only now: COLMAP's library takes a second to load.
         from backend.scenes.photos import import_photos
@@ -116,7 +117,7 @@ def _import(options: argparse.Namespace, report: Report, on_progress: OnProgress
         notes += imported.losses
         print(f"wrote {path} with {len(imported.registered)} views")
     with report.stage("checking"):
-        capture = open_capture(path, axes=options.axes)
+        capture = open_capture(path, axes="opengl" if photos_alone else options.axes)
         count = len(capture)
         capture = readable(
             capture,

@@ -1,6 +1,7 @@
 """Depth images of views, in whatever form programs write them, and whether they fit the cameras."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,22 +42,9 @@ def read_depth(
     Raises:
         CaptureError: it is missing, damaged, holds no depths, or has another shape than the image.
     """
-    try:
-        stored = np.load(path, allow_pickle=False) if _is_numpys(path) else _pixels(path)
-        if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "fiu":
-            raise BadInput(f"it holds {getattr(stored, 'dtype', 'several arrays')}, not numbers")
-        depth = _flat(stored)
-    except FileNotFoundError:
-        raise CaptureError(f"The depth image {path} does not exist.") from None
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise CaptureError(f"{path} cannot be read as a depth image: {error}.") from error
+    with _as_capture_error(path):
+        depth = _checked(path, _stored(path), width, height)
     rows, columns = depth.shape
-    slack = SAME_SHAPE * rows * width + max(width, height) / 2  # sizes are rounded
-    if abs(rows * width - columns * height) > slack or depth.size == 0:
-        raise CaptureError(
-            f"{path} is {columns}x{rows}, of another shape than its image, which is "
-            f"{width}x{height}."
-        )
     unit = integer_unit if depth.dtype.kind in "iu" else 1.0
     with np.errstate(over="ignore", invalid="ignore"):
         metric = (depth.astype(np.float64) * unit).astype(np.float32)
@@ -68,23 +56,73 @@ def read_depth(
     return np.where(known, metric, np.float32(0))
 
 
-def _is_numpys(path: Path) -> bool:
-    return path.suffix.lower() == ".npy"
+def check_depth(path: Path, width: int, height: int) -> None:
+    """Check a depth image by its header.
+
+    Args:
+        path, width, height: as in `read_depth`.
+
+    Raises:
+        CaptureError: as in `read_depth`, but for damage behind the header.
+    """
+    with _as_capture_error(path):
+        if path.suffix.lower() == ".npy":
+            _checked(path, np.load(path, mmap_mode="r", allow_pickle=False), width, height)
+            return
+        with Image.open(path) as file:
+            _check_mode(file)
+            _check_size(path, file.height, file.width, width, height)
 
 
-def _pixels(path: Path) -> NDArray[np.generic]:
+def _stored(path: Path) -> NDArray[np.generic]:
+    """The file's array or image."""
+    if path.suffix.lower() == ".npy":
+        return np.load(path, allow_pickle=False)
     with Image.open(path) as file:
-        if not (file.mode.startswith("I") or file.mode == "F"):
-            raise BadInput(f"it has less than 16 bits a pixel or colours (mode {file.mode})")
+        _check_mode(file)
         return np.asarray(file)
 
 
-def _flat(stored: NDArray[np.generic]) -> NDArray[np.generic]:
+def _check_mode(file: Image.Image) -> None:
+    if not (file.mode.startswith("I") or file.mode == "F"):
+        raise BadInput(
+            f"it has colours, or less than 16 bits a pixel (it is of the kind {file.mode})"
+        )
+
+
+def _checked(
+    path: Path, stored: NDArray[np.generic], width: int, height: int
+) -> NDArray[np.generic]:
     """(h, w) of an array that may have more axes, of length 1."""
+    if stored.dtype.kind not in "fiu":
+        raise BadInput(f"it holds {stored.dtype}, not numbers")
     flat = stored if stored.ndim == 2 else stored.squeeze()
-    if flat.ndim != 2:
+    if flat.ndim != 2 or flat.size == 0:
         raise BadInput(f"its array has the shape {stored.shape}, not (height, width)")
+    rows, columns = flat.shape
+    _check_size(path, rows, columns, width, height)
     return flat
+
+
+def _check_size(path: Path, rows: int, columns: int, width: int, height: int) -> None:
+    slack = SAME_SHAPE * rows * width + max(width, height) / 2  # sizes are rounded
+    if abs(rows * width - columns * height) > slack:
+        raise CaptureError(
+            f"{path} is {columns}x{rows}, of another shape than its image, which is "
+            f"{width}x{height}."
+        )
+
+
+@contextmanager
+def _as_capture_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except CaptureError:
+        raise
+    except FileNotFoundError:
+        raise CaptureError(f"The depth image {path} does not exist.") from None
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise CaptureError(f"{path} cannot be read as a depth image: {error}.") from error
 
 
 def times_too_large(

@@ -37,8 +37,9 @@ from backend.scenes.capture_files import (
     TRAIN_FILE_NAME,
     NamedFiles,
     description_of,
+    other_descriptions,
 )
-from backend.scenes.depth_images import INTEGER_UNIT, times_too_large
+from backend.scenes.depth_images import INTEGER_UNIT, check_depth, times_too_large
 from backend.scenes.lens import Intrinsics, Lens
 from backend.scenes.views import (
     Pixels,
@@ -134,6 +135,11 @@ def _parse(path: Path) -> _Transforms:
     except FileNotFoundError:
         if not path.parent.is_dir():
             raise CaptureError(f"There is no folder {path.parent}.") from None
+        if others := other_descriptions(path):
+            raise CaptureError(
+                f"{path.parent} has no {path.name}, but {', '.join(others)}: name one of these "
+                "files in place of the folder."
+            ) from None
         raise CaptureError(
             f"{path.parent} has no {path.name}: for photos alone, let `python -m backend scene "
             f'import "{path.parent}"` find the cameras.'
@@ -179,10 +185,14 @@ def _stored_views(
             continue
         view = _stored_view(path, transforms, frame, image, size)
         if frame.depth is not None:
-            depth = files.find(frame.depth, DEPTH_SUFFIXES)
-            view = replace(view, depth=depth)
-            if depth is None:
-                without_depth.append(view.name)
+            try:
+                depth = files.find(frame.depth, DEPTH_SUFFIXES)
+                if depth is None:
+                    raise CaptureError(f"There is no depth image {frame.depth}.")
+                check_depth(depth, *size)
+                view = replace(view, depth=depth)
+            except CaptureError as error:
+                without_depth.append(str(error))
         frames.append(frame)
         views.append(view)
     if missing and len(views) < MIN_VIEWS:
@@ -200,15 +210,13 @@ def _stored_views(
             "those of the same names in the capture's folder are used."
         )
     if without_depth:
-        notes.append(
-            f"{len(without_depth)} of {len(transforms.frames)} depth images are missing, such as "
-            f"that of {without_depth[0]}: these views go without."
-        )
+        count = sum(frame.depth is not None for frame in transforms.frames)
+        notes.append(left_out_note("depth images", count, without_depth))
     notes += note_on_turned(turned)
     if any(frame.mask_path for frame in transforms.frames):
         notes.append(f"The masks that {path.name} names (mask_path) are not used.")
-    others = sorted(other.name for other in path.parent.glob("transforms_*.json") if other != path)
-    if path.name == TRAIN_FILE_NAME and others:
+    others = other_descriptions(path)
+    if path.name.lower() == TRAIN_FILE_NAME and others:
         notes.append(f"Only the views of {path.name} are used, not those of {', '.join(others)}.")
     return frames, views, notes
 

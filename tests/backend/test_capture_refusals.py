@@ -152,27 +152,6 @@ def test_an_image_of_another_size(folder):
     assert "16x24 (lying on its side: save it upright)" in refusal(folder)
 
 
-@pytest.mark.parametrize(
-    ("depth", "words"),
-    [
-        (np.zeros((3, 3), np.float32), "is 3x3, of another shape than its image, which is 24x16"),
-        (np.zeros((24, 16), np.float32), "is 16x24, of another shape"),
-        (np.zeros((2, 16, 24), np.float32), "has the shape (2, 16, 24), not (height, width)"),
-        (np.zeros((16, 24), np.complex64), "holds complex64, not numbers"),
-        (np.zeros((16, 24), bool), "holds bool, not numbers"),
-        (np.array([{}]), "cannot be read"),
-    ],
-)
-def test_depths_that_make_no_sense(folder, depth, words):
-    np.save(folder / "d.npy", depth, allow_pickle=True)
-    content = read_json(folder)
-    content["frames"][1]["depth_file_path"] = "d.npy"
-    write_json(folder, content)
-    sentence = refusal(folder)
-    assert str(folder / "d.npy") in sentence
-    assert words in sentence
-
-
 @pytest.mark.parametrize("downscale", [0.5, 0.0, -1.0, float("nan"), float("inf")])
 def test_scaling_up_is_refused(folder, downscale):
     assert "cannot be scaled down" in refusal(folder, downscale)

@@ -240,9 +240,46 @@ def test_a_missing_depth_image_is_named_and_its_view_goes_without(tmp_path):
     (tmp_path / "depth/0003.npy").unlink()
     capture = open_capture(tmp_path)
     assert len(capture) == COUNT
-    assert "1 of 12 depth images are missing, such as that of images/0003.png" in capture.notes[0]
+    assert "1 of 12 depth images is left out: There is no depth image" in capture.notes[0]
+    assert "0003.npy" in capture.notes[0]
     assert capture.read(3).depth is None
     assert capture.read(2).depth is not None
+
+
+@pytest.mark.parametrize(
+    ("depth", "words"),
+    [
+        (np.zeros((3, 3), np.float32), "is 3x3, of another shape than its image, which is 24x16"),
+        (np.zeros((24, 16), np.float32), "is 16x24, of another shape"),
+        (np.zeros((2, 16, 24), np.float32), "has the shape (2, 16, 24), not (height, width)"),
+        (np.zeros((16, 24), np.complex64), "holds complex64, not numbers"),
+        (np.zeros((16, 24), bool), "holds bool, not numbers"),
+        (np.array([{}]), "cannot be read"),
+    ],
+)
+def test_depths_that_make_no_sense_are_left_out(tmp_path, depth, words):
+    content = capture_folder(tmp_path, depth=np.full((16, 24), 4.0, np.float32))
+    np.save(tmp_path / content["frames"][1]["depth_file_path"], depth, allow_pickle=True)
+    capture = open_capture(tmp_path)
+    (note,) = capture.notes
+    assert note.startswith("1 of 12 depth images is left out: ")
+    assert "0001.npy" in note
+    assert words in note
+    assert [view.depth is None for view in capture.views] == [k == 1 for k in range(COUNT)]
+
+
+def test_depth_images_that_end_early_or_are_colours_are_left_out(tmp_path):
+    content = capture_folder(tmp_path, depth=np.full((16, 24), 4.0, np.float32))
+    depths = [tmp_path / frame["depth_file_path"] for frame in content["frames"]]
+    depths[0].write_bytes(depths[0].read_bytes()[:-8])
+    depths[1].write_bytes(b"")
+    Image.new("RGB", (24, 16)).save(tmp_path / "d.png")
+    content["frames"][2]["depth_file_path"] = "d.png"
+    rewrite(tmp_path, content)
+    capture = open_capture(tmp_path)
+    assert [view.depth is None for view in capture.views] == [k < 3 for k in range(COUNT)]
+    assert capture.notes[0].startswith("3 of 12 depth images are left out: ")
+    assert "d.png cannot be read as a depth image: it has colours, or" in capture.notes[0]
 
 
 # ---------------------------------------------------------------- missing and damaged images
@@ -367,6 +404,11 @@ def test_capture_nerf_synthetic_opens_by_its_training_views(tmp_path, blender_ne
     assert capture.names == tuple(f"train/{index:04}.png" for index in range(COUNT))
     assert capture.folder == tmp_path
     assert "not those of transforms_test.json" in capture.notes[0]
+    assert "Only the views of transforms_train.json" in capture.notes[0]
+    (tmp_path / "transforms_train.json").rename(tmp_path / "transforms_val.json")
+    with pytest.raises(CaptureError, match=r"but transforms_test.json, transforms_val.json: name"):
+        open_capture(tmp_path)
+    assert len(open_capture(tmp_path / "transforms_val.json")) == COUNT
     if not blender_nerf:
         assert capture.intrinsics[0].fx == pytest.approx(12 / np.tan(0.345))
 
