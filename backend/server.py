@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import logging
 import math
+import os
 import signal
 import sys
 import threading
@@ -18,11 +19,13 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from backend import __version__
+from backend.jobs.capture_desk import CaptureDesk, JobMessage
+from backend.jobs.outbox import Outbox
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
-from backend.jobs.scene_state import answer_scene
 from backend.jobs.supervision import WORKER, AllowedKey, Supervisor, Worker
 from backend.jobs.worker_messages import Loaded, NotLoaded
-from backend.scenes.uploads import NO_CAPTURE, CaptureStore, UnknownCapture, answer
+from backend.scenes.uploads import CaptureStore
+from backend.scenes.work_lock import lock
 from protocol import codec
 from protocol.connection import (
     BadConnectionFile,
@@ -37,7 +40,6 @@ from protocol.messages import (
     Cancel,
     CaptureMessage,
     ClientMessage,
-    DropCapture,
     Error,
     Failed,
     Follow,
@@ -46,7 +48,6 @@ from protocol.messages import (
     SceneMessage,
     ServerMessage,
     Submit,
-    UndoSceneEdit,
     Welcome,
 )
 from protocol.requests import Request, SceneRequest
@@ -58,6 +59,10 @@ logger = logging.getLogger("backend.server")
 CLIENTS = "clients"
 """ZAP domain of the socket to the clients."""
 POLL_MS = 100
+IO_THREADS = 2
+"""Of ZeroMQ, which decrypt what comes: a large message must not hold up the others'."""
+MESSAGES_READ_AHEAD, MESSAGES_SENT_AHEAD = 2, 100
+"""Of each client, in memory."""
 CAPABILITIES = (
     *(str(kind.__struct_config__.tag) for kind in get_args(Request)),
     "captures",
@@ -67,14 +72,6 @@ CAPABILITIES = (
 
 class CannotStart(RuntimeError):
     """The server cannot start or go on; the text says why and what to do."""
-
-
-class _Refused(RuntimeError):
-    """A job that is not taken; the text says why."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class Server:
@@ -116,12 +113,14 @@ class Server:
         self._settings = (model, device, dtype)
         self._clients: set[bytes] = set()
         try:
+            self._lock = _claim(connection_file)
             keys = load_or_make_keys(
                 connection_file.with_name(f"{connection_file.stem}-keys.json"), new_keys
             )
         except (BadConnectionFile, OSError) as error:
             raise CannotStart(str(error)) from error
-        self._context = zmq.Context()
+        self._look_at_data_root()
+        self._context = zmq.Context(IO_THREADS)
         self._authenticator = ThreadAuthenticator(self._context)
         self._authenticator.start()
         self._authenticator.configure_curve_callback(
@@ -132,6 +131,8 @@ class Server:
         self._router.ipv6 = "[" in bind
         self._router.router_mandatory = True  # sending to a client that has gone is an error
         self._router.setsockopt(zmq.MAXMSGSIZE, MAX_WIRE_BYTES)
+        self._router.rcvhwm = MESSAGES_READ_AHEAD
+        self._router.sndhwm = MESSAGES_SENT_AHEAD
         self._router.setsockopt(zmq.HEARTBEAT_IVL, 5000)
         self._router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 30000)
         self._router.zap_domain = CLIENTS.encode()
@@ -145,14 +146,27 @@ class Server:
         except (zmq.ZMQError, OSError, ValueError) as error:
             self._authenticator.stop()
             self._context.destroy(linger=0)
+            os.close(self._lock)
             raise CannotStart(
                 f"Cannot listen on {bind} or write {connection_file}: {error}. Is another server "
                 "running there? Choose another place with --bind and --connection-file."
             ) from error
+        self._outbox = Outbox(self._send_now, self._latest)
+        self._desk = CaptureDesk(self.captures, self.queue, self._send, self._about_job)
         try:
             self._workers = Supervisor(self._start_worker)
         except OSError as error:
             raise CannotStart(f"The worker process cannot be started: {error}.") from error
+
+    def _look_at_data_root(self) -> None:
+        """Shut other people out of it. Where it cannot be used, all but captures still works."""
+        if self._data_root.exists() and not self._data_root.is_dir():
+            logger.error(
+                "%s is a file, so no captures can be kept: name a folder with --data-root",
+                self._data_root,
+            )
+        else:
+            self.captures.make_private()
 
     def serve(self, stop: threading.Event) -> None:
         """Work until `stop` is set.
@@ -160,10 +174,14 @@ class Server:
         Raises:
             CannotStart: the models cannot be loaded.
         """
+        store = self._desk.storekeeper
         try:
             while not stop.is_set():
                 poller = zmq.Poller()  # made anew, as another worker has another socket
-                poller.register(self._router, zmq.POLLIN)
+                poller.register(store.woken, zmq.POLLIN)
+                # While too much has to go to the disk, clients wait with what they send next.
+                if not store.is_full or store.hangs:
+                    poller.register(self._router, zmq.POLLIN)
                 worker = self._workers.worker
                 if worker is not None:
                     poller.register(worker.socket, zmq.POLLIN)
@@ -172,8 +190,11 @@ class Server:
                     self._hear_worker(worker)
                 elif (trouble := self._workers.tend()) is not None:
                     self._worker_lost(trouble)
+                if store.woken.fileno() in ready:
+                    store.deliver()
                 if self._router in ready:
                     self._hear_client()
+                self._outbox.send_owed()
                 self._feed_worker()
         finally:
             self._close()
@@ -189,7 +210,7 @@ class Server:
         try:
             message = codec.decode_client_message(frames)
             about = codec.about(message)
-            self._serve_message(identity, message)
+            self._serve_message(identity, message, sum(map(len, frames)))
         except codec.BadMessage as error:
             logger.warning("refused a message: %s", error)
             code = "protocol_version" if isinstance(error, codec.OtherVersion) else "bad_message"
@@ -198,19 +219,20 @@ class Server:
             logger.exception("a message could not be served")
             self._send(identity, _defect(error, about))
 
-    def _serve_message(self, identity: bytes, message: ClientMessage) -> None:
+    def _serve_message(self, identity: bytes, message: ClientMessage, size: int) -> None:
         if isinstance(message, Hello):
             logger.info("%s connected", message.client)
             self._clients.add(identity)
             self._send(identity, self._welcome())
             return
         if isinstance(message, CaptureMessage | SceneMessage):
-            self._send(identity, self._about_capture(message))
-            return
+            self._desk.hear(identity, message, size)
+        elif not self._desk.takes(identity, message, size):
+            self._about_job(identity, message)
+
+    def _about_job(self, identity: bytes, message: JobMessage) -> None:
         try:
             if isinstance(message, Submit):
-                if not self.queue.knows(message.job):
-                    self._check(message.request)
                 job = self.queue.submit(message.job, message.request, identity)
                 self._send(identity, job.event)
             elif isinstance(message, Follow):
@@ -223,36 +245,8 @@ class Server:
                     self._workers.worker.send(message)
         except QueueFull as error:
             self._send(identity, Error(code="busy", message=str(error), job=message.job))
-        except _Refused as error:
-            self._send(identity, Error(code=error.code, message=str(error), job=message.job))
         except UnknownJob:
-            words = "The backend does not know this job (any more): start it again."
-            self._send(identity, Error(code="unknown_job", message=words, job=message.job))
-
-    def _check(self, request: Request) -> None:
-        """Refuse at once what cannot be worked on when its turn comes."""
-        if not isinstance(request, SceneRequest):
-            return
-        try:
-            state = self.captures.state(request.capture)
-        except UnknownCapture:
-            raise _Refused("unknown_capture", NO_CAPTURE) from None
-        if not state.sealed:
-            raise _Refused(
-                "bad_capture",
-                f"This capture is not complete ({state.views - len(state.missing)} of "
-                f"{state.views} views have come): send the others and seal it.",
-            )
-
-    def _about_capture(self, message: CaptureMessage | SceneMessage) -> ServerMessage:
-        """Do what a message about a capture asks for, and the answer to it."""
-        jobs = self.queue.using(message.capture)
-        if isinstance(message, DropCapture | UndoSceneEdit) and jobs:
-            words = "A job uses this capture: cancel it first, or wait for its end."
-            return Error(code="in_use", message=words, job=message.capture)
-        if isinstance(message, CaptureMessage):
-            return answer(self.captures, message)
-        return answer_scene(self.captures, message, jobs)
+            self._send(identity, _unknown(message.job))
 
     def _welcome(self) -> Welcome:
         model, device, _ = self._settings
@@ -278,6 +272,18 @@ class Server:
             self._send(identity, self._welcome())
 
     def _send(self, identity: bytes, message: ServerMessage) -> None:
+        """Tell a client something; if it does not read at present, as soon as it does."""
+        self._outbox.send(identity, message)
+
+    def _latest(self, job: str) -> ServerMessage:
+        """What a client has missed of a job that it follows."""
+        try:
+            return self.queue.latest(job)
+        except UnknownJob:
+            return _unknown(job)
+
+    def _send_now(self, identity: bytes, message: ServerMessage) -> bool:
+        """Whether a message has been sent, or nobody is there for it any more."""
         try:
             frames = codec.encode(message)
         except Exception as error:  # as in _hear_client
@@ -286,11 +292,14 @@ class Server:
         try:
             self._router.send_multipart([identity, *frames], zmq.NOBLOCK, copy=False)
         except zmq.ZMQError as error:
-            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+            if error.errno == zmq.EAGAIN:
+                return False
+            if error.errno != zmq.EHOSTUNREACH:
                 raise
-            # Gone, or not reading for a thousand messages: it may follow its jobs again later.
-            self.queue.unfollow(identity)
+            self.queue.unfollow(identity)  # it may follow its jobs again later
             self._clients.discard(identity)
+            self._outbox.forget(identity)
+        return True
 
     def _publish(self, jobs: list[Job]) -> None:
         for job in jobs:
@@ -376,9 +385,11 @@ class Server:
             for follower in list(job.followers):
                 self._send(follower, Failed(job=job.id, code="server_stopped", message=words))
         self._workers.stop()
+        self._desk.storekeeper.close()
         with contextlib.suppress(BadConnectionFile):  # ours to remove only while it is ours
             if read_connection(self.connection_file) == self.connection:
                 self.connection_file.unlink()
+        os.close(self._lock)
         self._authenticator.stop()
         self._router.close()
         self._context.term()
@@ -389,6 +400,28 @@ def _defect(error: Exception, about: str | None) -> Error:
     kind = type(error).__name__
     words = readable(f"The backend failed on this message ({kind}: {error}); see its log.")
     return Error(code="internal", message=words, job=about)
+
+
+def _unknown(job: str) -> Error:
+    words = "The backend does not know this job (any more): start it again."
+    return Error(code="unknown_job", message=words, job=job)
+
+
+def _claim(connection_file: Path) -> int:
+    """The lock of the one server that may run with a connection file.
+
+    Raises:
+        CannotStart: another one does.
+        OSError: its folder cannot be made or written.
+    """
+    connection_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    held = lock(connection_file.with_name(f".{connection_file.name}.lock"))
+    if held is None:
+        raise CannotStart(
+            f"Another server runs with the connection file {connection_file}: use that one, stop "
+            "it, or name another file with --connection-file."
+        )
+    return held
 
 
 def main(arguments: list[str] | None = None) -> int:

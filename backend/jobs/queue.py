@@ -82,6 +82,14 @@ class JobQueue:
         job.followers.add(follower)
         return job
 
+    def latest(self, job_id: str) -> JobEvent:
+        """The latest event of a job.
+
+        Raises:
+            UnknownJob: no job of this id is kept.
+        """
+        return self._find(job_id).event
+
     def unfollow(self, follower: bytes) -> None:
         """Forget a client that has gone; its jobs go on."""
         for job in self._jobs.values():

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from backend.pictures.fast_png import write_fast_png
 from backend.scenes.axes import NAMES, Axes, suspected, to_opengl
 from backend.scenes.camera_fields import CameraFields, camera_of
 from backend.scenes.capture import Capture
@@ -393,7 +393,7 @@ def write_view(folder: Path, view: NewView) -> StoredView:
     files.make_folder(image.parent)
     channels = [pixels.image] if pixels.alpha is None else [pixels.image, pixels.alpha[..., None]]
     with files.replacing(image) as file:
-        Image.fromarray(np.concatenate(channels, axis=2)).save(file, "PNG", compress_level=1)
+        write_fast_png(file, np.concatenate(channels, axis=2))
     depth = None
     if pixels.depth is not None:
         depth = folder / "depth" / f"{view.name}.npy"

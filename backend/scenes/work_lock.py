@@ -1,4 +1,7 @@
-"""One process at a time works on a capture: two trainings would delete each other's checkpoints."""
+"""Locks between processes, which the operating system takes away when one ends, however it ends.
+
+One process at a time works on a capture: two trainings would delete each other's checkpoints.
+"""
 
 import os
 import sys
@@ -16,8 +19,7 @@ class InUse(RuntimeError):
 
 @contextmanager
 def alone(capture: Path) -> Iterator[None]:
-    """Keeps other processes that ask the same out of a capture. The operating system takes the
-    lock away when the process ends, however it ends.
+    """Keeps other processes that ask the same out of a capture.
 
     Args:
         capture: its folder.
@@ -26,26 +28,37 @@ def alone(capture: Path) -> Iterator[None]:
         InUse: another process holds the lock.
         OSError: the folder cannot be written.
     """
-    descriptor = os.open(capture / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = lock(capture / LOCK_FILE)
+    if descriptor is None:
+        raise InUse(
+            "Another backend on this machine works on this capture: wait until it is done, or stop "
+            "it."
+        )
     try:
-        try:
-            _lock(descriptor)
-        except (BlockingIOError, PermissionError):
-            raise InUse(
-                "Another backend on this machine works on this capture: wait until it is done, or "
-                "stop it."
-            ) from None
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> None:
-    """Locks an open file without waiting.
+def lock(path: Path) -> int | None:
+    """Open a file, made where it is missing, and lock it without waiting.
+
+    Returns:
+        The descriptor, which holds the lock until it is closed; None where somebody else holds it.
 
     Raises:
-        BlockingIOError, PermissionError: somebody else holds it (on Windows the latter).
+        OSError: the file cannot be written.
     """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _lock(descriptor)
+    except (BlockingIOError, PermissionError):  # on Windows the latter
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _lock(descriptor: int) -> None:
     if sys.platform == "win32":
         import msvcrt
 

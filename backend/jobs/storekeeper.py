@@ -1,0 +1,117 @@
+"""What is done on the disk for the front end, in threads of their own: writing views, sealing,
+checking, deleting. The front end hands in errands and is called back; it never waits.
+
+What concerns one capture is done in the order in which it was asked for, one at a time; other
+captures do not wait for it.
+"""
+
+import contextlib
+import logging
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+logger = logging.getLogger("backend.captures")
+
+THREADS = 4
+READ_AHEAD_BYTES = 256 * 1024**2
+"""Of messages that wait for the disk, above which no more are read: their senders wait, too."""
+PATIENCE = 5.0
+"""Seconds without anything done, after which the disk is taken to hang."""
+
+
+@dataclass(frozen=True)
+class _Errand:
+    capture: str
+    size: int
+    work: Callable[[], Any]
+    then: Callable[[Any], None]
+
+
+class Storekeeper:
+    """Does errands about captures. All methods are called in the front end's thread.
+
+    Attributes:
+        woken: a socket that can be read when errands are done: call `deliver`.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, "captures")
+        self._lanes: dict[str, deque[_Errand]] = {}
+        self._done: SimpleQueue[tuple[_Errand, Any]] = SimpleQueue()
+        self.woken, self._wake = socket.socketpair()
+        self.woken.setblocking(False)
+        self._wake.setblocking(False)
+        self._waiting_bytes = 0
+        self._last_done = time.monotonic()
+
+    def ask(
+        self, capture: str, size: int, work: Callable[[], Any], then: Callable[[Any], None]
+    ) -> None:
+        """Have something done about a capture.
+
+        Args:
+            capture: its id.
+            size: bytes that the errand keeps in memory until it is done.
+            work: is called in another thread. What it raises is given to `then`.
+            then: is called by `deliver` with what `work` returned or raised.
+        """
+        if not self._lanes:
+            self._last_done = time.monotonic()
+        errand = _Errand(capture, size, work, then)
+        lane = self._lanes.setdefault(capture, deque())
+        lane.append(errand)
+        self._waiting_bytes += size
+        if len(lane) == 1:
+            self._threads.submit(self._do, errand)
+
+    def deliver(self) -> None:
+        """Tell those who asked what has been done."""
+        with contextlib.suppress(BlockingIOError):
+            self.woken.recv(4096)
+        while True:
+            try:
+                errand, outcome = self._done.get_nowait()
+            except Empty:
+                return
+            self._last_done = time.monotonic()
+            self._waiting_bytes -= errand.size
+            lane = self._lanes[errand.capture]
+            lane.popleft()
+            if lane:
+                self._threads.submit(self._do, lane[0])
+            else:
+                del self._lanes[errand.capture]
+            errand.then(outcome)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more wait for the disk than should be kept in memory."""
+        return self._waiting_bytes > READ_AHEAD_BYTES
+
+    @property
+    def hangs(self) -> bool:
+        """Whether something is to be done, and nothing has been for long."""
+        return bool(self._lanes) and time.monotonic() - self._last_done > PATIENCE
+
+    def close(self) -> None:
+        """Let what is being written come to its end; what waits behind it is left."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self.woken.close()
+        self._wake.close()
+
+    def _do(self, errand: _Errand) -> None:
+        outcome: Any
+        try:
+            outcome = errand.work()
+        except Exception as error:  # a defect, which must not cost the others their answers
+            logger.exception("capture %s", errand.capture)
+            outcome = error
+        self._done.put((errand, outcome))
+        with contextlib.suppress(BlockingIOError):  # it has been woken often enough
+            self._wake.send(b"x")
