@@ -111,6 +111,11 @@ def read_mesh_texture(
     Raises:
         CaptureError: the object has no texture that can be painted; the text says what to do.
     """
+    if thing.type == "EMPTY" and thing.instance_collection is not None:
+        raise CaptureError(
+            f'"{thing.name}" is an instance of a collection: make it real (Object > Apply > Make '
+            "Instances Real), and edit its meshes."
+        )
     if thing.type != "MESH":
         raise CaptureError(f'"{thing.name}" is not a mesh: convert it (Object > Convert > Mesh).')
     engine = context.scene.render.engine

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import bpy
 import msgspec
 import numpy as np
-from mathutils import Matrix, Vector
+from mathutils import Matrix
 from numpy.typing import NDArray
 
 from . import pictures
@@ -26,6 +26,7 @@ from .pinhole import pinhole_of
 from .protocol.messages import PutView
 from .protocol.values import MAX_VIEWS, MIN_VIEWS
 from .scene_mesh import collection_of
+from .view_cameras import bounds_of, near_origin
 
 FIELD_OF_VIEW = math.radians(45)
 """Of the cameras around a scene."""
@@ -110,9 +111,7 @@ def subjects(scene: bpy.types.Scene, view_layer: bpy.types.ViewLayer) -> list[bp
 
 def _corners(things: list[bpy.types.Object]) -> NDArray[np.float64]:
     """(8 N, 3), the corners of the objects' bounding boxes in world space."""
-    return np.array(
-        [thing.matrix_world @ Vector(corner) for thing in things for corner in thing.bound_box]
-    )
+    return np.concatenate([bounds_of(thing) for thing in things])
 
 
 def _is_flat(thing: bpy.types.Object) -> bool:
@@ -274,12 +273,24 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
                 stack.enter_context(changed(marker, camera=None))
         stack.enter_context(changed(scene, camera=camera))
         stack.enter_context(changed(camera.data.dof, use_dof=False))
+        origin = np.zeros(3)
+        if shot.pose is not None:
+            around = np.array([one.pose for one in plan.shots if one.pose is not None])
+            places = around.reshape(-1, 4, 4)[:, :3, 3]
+            low, high = places.min(axis=0), places.max(axis=0)
+            origin = stack.enter_context(near_origin(scene, low, high))
+            if origin.any():
+                pose = np.reshape(shot.pose, (4, 4)).astype(np.float64)
+                pose[:3, 3] -= origin
+                camera.matrix_world = Matrix(pose.tolist())
         pinhole = pinhole_of(scene, camera, width, height)
         stack.enter_context(with_depth(scene))
         pixels = pictures.decode_png(render_png(scene, width, height, alpha))
         depth = rendered_depth(scene, camera.data.clip_end)
         if alpha and depth is not None:  # of what is cut out of the film, there is a depth
             depth[pixels[..., 3] == 0] = 0
+    camera_to_world = pinhole.camera_to_world.copy()
+    camera_to_world[:3, 3] += origin
     return PutView(
         capture=capture,
         index=index,
@@ -291,7 +302,7 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
         fy=pinhole.fy,
         cx=pinhole.cx,
         cy=pinhole.cy,
-        camera_to_world=tuple(pinhole.camera_to_world.ravel().tolist()),
+        camera_to_world=tuple(camera_to_world.ravel().tolist()),
     )
 
 

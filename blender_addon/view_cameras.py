@@ -194,9 +194,10 @@ def render_around(
             if not lit:
                 _show_image(stack, scene, thing, image)
                 _show_bare_texture(stack, scene, world)
-            bounds = _bounds(thing)
+            bounds = bounds_of(thing)
             stack.enter_context(changed(scene, camera=camera))
-            origin = stack.enter_context(_near_origin(scene, thing, bounds))
+            low, high = bounds.min(axis=0), bounds.max(axis=0)
+            origin = stack.enter_context(near_origin(scene, low, high, thing))
             for number, pose in enumerate(poses):
                 if on_view is not None:
                     on_view(number, len(poses))
@@ -277,7 +278,7 @@ def _show_image(
         maps.active = maps[name]
 
 
-def _bounds(thing: bpy.types.Object) -> NDArray[np.float64]:
+def bounds_of(thing: bpy.types.Object) -> NDArray[np.float64]:
     """The corners of an object's box in world space, (8, 3)."""
     matrix = np.array(thing.matrix_world, np.float64)
     corners = np.array([tuple(corner) for corner in thing.bound_box], np.float64)
@@ -285,11 +286,19 @@ def _bounds(thing: bpy.types.Object) -> NDArray[np.float64]:
 
 
 @contextmanager
-def _near_origin(
-    scene: bpy.types.Scene, thing: bpy.types.Object, bounds: NDArray[np.float64]
+def near_origin(
+    scene: bpy.types.Scene,
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    thing: bpy.types.Object | None = None,
 ) -> Iterator[NDArray[np.float64]]:
-    """Move the whole scene so that a far object lies at the origin: matrices and renders are of
-    float32, which at the coordinates of maps leaves out half a metre.
+    """Move the whole scene but its active camera so that a far box lies at the origin: matrices and
+    renders are of float32, which at the coordinates of maps leaves out half a metre.
+
+    Args:
+        scene: as before afterwards.
+        low, high: the box, (3,) in world space.
+        thing: what is in it, so that it can be seen whether it has moved.
 
     Returns:
         What has become the origin, (3,): zeros where the scene may stay where it is.
@@ -297,9 +306,9 @@ def _near_origin(
     Raises:
         CaptureError: the object is held where it is.
     """
-    low, high = bounds.min(axis=0), bounds.max(axis=0)
     centre = ((low + high) / 2).astype(np.float32).astype(np.float64)
-    if np.abs(centre).max() <= FAR * (high - low).max():
+    extent = (high - low).max()
+    if np.abs(centre).max() <= FAR * extent:
         yield np.zeros(3)
         return
     roots = set()
@@ -315,12 +324,13 @@ def _near_origin(
             stack.callback(setattr, root, "delta_location", before)
             root.delta_location = [a - b for a, b in zip(before, centre, strict=True)]
         _update(scene)
-        evaluated = thing.evaluated_get(scene.view_layers[0].depsgraph)
-        if np.abs(_bounds(evaluated)).max() > 2 * (high - low).max():
-            raise CaptureError(
-                f'"{thing.name}" lies so far from the origin that it cannot be rendered exactly, '
-                "and a constraint holds it there: move it nearer."
-            )
+        if thing is not None:
+            moved = bounds_of(thing.evaluated_get(scene.view_layers[0].depsgraph))
+            if np.abs(moved).max() > 2 * extent:
+                raise CaptureError(
+                    f'"{thing.name}" lies so far from the origin that it cannot be rendered '
+                    "exactly, and a constraint holds it there: move it nearer."
+                )
         yield centre
 
 

@@ -642,7 +642,7 @@ def test_the_exporter_says_which_image_and_lets_choose(
     for more, name, value in (((), "base", 0.8), (("--texture", "shadows"), "shadows", 0.4)):
         done = export(*asked, "--out", tmp_path / name, *more)
         assert done.returncode == 0, done.stderr
-        first = done.stdout.splitlines()[0]
+        first = next(line for line in done.stdout.splitlines() if "the one to edit" in line)
         assert f"the texture {name} of Cube is the one to edit" in first
         other = "shadows" if name == "base" else "base"
         assert f"left alone: {', '.join(sorted(['normal', other]))}" in first

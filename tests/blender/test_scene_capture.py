@@ -348,3 +348,31 @@ def test_another_scene_is_captured_too(scene_capture: ModuleType, scene: bpy.typ
     assert np.ptp(view.image) > 20
     seen = world_to_camera_view(other, camera, Vector((1, 0, 0)))
     assert view.cx + view.fx / 7 == pytest.approx(seen.x * 20, abs=1e-3)
+
+
+def test_far_from_the_origin_views_are_as_at_the_origin(
+    scene_capture: ModuleType, scene: bpy.types.Scene
+) -> None:
+    """At the coordinates of maps (UTM), where float32 is half a metre."""
+    far = np.array([512345.0, 5412345.0, -120.0])
+    scene.camera.location = (0, 0, 5)
+    found = []
+    for place in (np.zeros(3), far):
+        for thing in scene.objects:
+            if thing.parent is None:
+                thing.location = np.array(thing.location) + place
+        bpy.context.view_layer.update()
+        before = state(scene)
+        plan = around(scene_capture, 3)
+        views = [scene_capture.take_view(scene, plan, index, CAPTURE) for index in range(3)]
+        assert state(scene) == before
+        found.append((poses_of(plan), views))
+    (poses, near), (far_poses, moved) = found
+    np.testing.assert_allclose(far_poses[:, :3, 3] - far, poses[:, :3, 3], atol=1e-3)
+    for one, other in zip(near, moved, strict=True):
+        assert one.image.std() > 5
+        assert np.abs(one.image.astype(int) - other.image).mean() < 1
+        pose = np.reshape(other.camera_to_world, (4, 4))
+        np.testing.assert_allclose(
+            pose[:3, 3] - far, np.reshape(one.camera_to_world, (4, 4))[:3, 3], atol=1e-3
+        )

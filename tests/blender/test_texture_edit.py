@@ -556,3 +556,57 @@ def test_an_earlier_edit_of_a_texture_stays_in_the_file(
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
     assert "paint (edited)" in bpy.data.images
+
+
+def test_the_panel_says_which_image_will_be_edited(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    installed: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Its name, and a choice once there are several."""
+    panel = importlib.import_module(f"{installed}.panel_3d")
+
+    class Layout:
+        """Keeps labels, and the operators with whether they are pressed."""
+
+        def __init__(self) -> None:
+            self.texts: list[str] = []
+            self.buttons: list[tuple[str, bool, SimpleNamespace]] = []
+
+        def label(self, text: str, icon: str = "NONE") -> None:
+            self.texts.append(text)
+
+        def column(self, align: bool = False) -> "Layout":
+            return self
+
+        def operator(self, name: str, text: str, depress: bool) -> SimpleNamespace:
+            assert name == "watch_your_steps.choose_texture"
+            self.buttons.append((text, depress, SimpleNamespace()))
+            return self.buttons[-1][2]
+
+    def shown() -> tuple[list[str], list[tuple[str, bool]]]:
+        layout = Layout()
+        panel._draw_images(layout, bpy.context, thing)
+        return layout.texts, [(text, pressed) for text, pressed, _ in layout.buttons]
+
+    assert shown() == (['Edits "paint"'], [])
+    request.getfixturevalue("second")
+    assert shown()[1] == [("paint", True), ("second", False)]
+    OPS.choose_texture(image="second")
+    assert shown()[1] == [("paint", False), ("second", True)]
+    edit(connected, scene)
+    assert shown()[1] == [("paint", False), ("second (edited)", True)]
+
+
+def test_a_collections_instance_is_refused_with_what_to_do(
+    addon: SimpleNamespace, scene: bpy.types.Scene, thing: bpy.types.Object
+) -> None:
+    collection = bpy.data.collections.new("things")
+    collection.objects.link(thing)
+    instance = bpy.data.objects.new("instance", None)
+    instance.instance_type, instance.instance_collection = "COLLECTION", collection
+    scene.collection.objects.link(instance)
+    with pytest.raises(addon.capture.CaptureError, match="Make Instances Real"):
+        addon.mesh_texture.read_mesh_texture(bpy.context, instance)
