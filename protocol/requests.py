@@ -361,8 +361,8 @@ class TrainSceneResult(msgspec.Struct, frozen=True, kw_only=True, tag="train_sce
     steps: Annotated[int, Meta(ge=0)]
     """That it has had, all runs together."""
     held_out_psnr: float | None
-    """Decibels, on pixels of views that it was not trained on; None where there are too few views
-    to spare some."""
+    """Decibels, on pixels of views that it was not trained on: one in eight, and one at least. What
+    the field shows from new places; None where it was not measured yet."""
     seconds: Annotated[float, Meta(ge=0.0)]
     """That training took, all runs together."""
     preview: NDArray[np.uint8]
