@@ -104,7 +104,7 @@ def _train(scene: Scene, request: TrainSceneRequest, on_progress: OnProgress) ->
         on_progress(words, progress.step / progress.iterations, progress.preview)
 
     course = scene.train(request.iterations, tell, request.preset, request.seed)
-    notes = list(scene.capture.notes)
+    notes = [without_paths(note, scene.capture.folder) for note in scene.capture.notes]
     if before is not None and before["step"] < course.step:
         notes.append(f"The training went on from step {before['step']}.")
     outside = [name for name in scene.capture.names if name not in scene.field.names]
@@ -240,7 +240,7 @@ def _mesh(scene: Scene, request: SceneMeshRequest, on_progress: OnProgress) -> S
         request.texture_size,
         on_progress=lambda words, share: report(words, share, None),
     )
-    notes = list(scene.capture.notes)
+    notes = [without_paths(note, scene.capture.folder) for note in scene.capture.notes]
     if request.faces is not None and len(made.faces) > request.faces:
         notes.append(
             f"The mesh has {len(made.faces)} triangles instead of {request.faces}: its pieces "
