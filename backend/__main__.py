@@ -366,7 +366,7 @@ def _run(request: ImageRequest, options: argparse.Namespace, report: Report) -> 
         assert isinstance(result, ImageResult)  # as every request of an image
         return result
     # Only now: they take seconds to import, which --server and mistyped options need not pay.
-    from backend.editing import Editor, ModelNotFound
+    from backend.editing import Editor
     from backend.jobs.perform_image import perform_image
 
     try:
@@ -383,7 +383,7 @@ def _run(request: ImageRequest, options: argparse.Namespace, report: Report) -> 
         print(words, file=sys.stderr)
         with report.stage("job"):
             return perform_image(editor, request, lambda stage, fraction, _: show(stage, fraction))
-    except (ModelNotFound, ValueError, FloatingPointError) as error:
+    except FloatingPointError as error:
         raise BadInput(str(error)) from error
 
 

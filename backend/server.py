@@ -24,6 +24,7 @@ from backend.jobs.outbox import Outbox
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
 from backend.jobs.supervision import WORKER, AllowedKey, Supervisor, Worker
 from backend.jobs.worker_messages import Loaded, NotLoaded
+from backend.logs import log_to
 from backend.scenes.uploads import CaptureStore
 from backend.scenes.work_lock import lock
 from protocol import codec
@@ -466,7 +467,7 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"where to keep captures ({data_folder() / 'data'})",
     )
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    log_to(sys.stdout)
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):  # before there is anything to leave behind
         signal.signal(name, lambda *_: stop.set())
@@ -481,15 +482,15 @@ def main(arguments: list[str] | None = None) -> int:
             options.new_keys,
             options.data_root,
         )
-        print(f"Watch Your Steps backend {__version__}, protocol {PROTOCOL_VERSION}")
-        print(f"listening on {server.connection.endpoint}")
-        print(f"connection file {server.connection_file}")
-        print(f"loading model {options.model} on device {options.device}", flush=True)
+        logger.info("Watch Your Steps backend %s, protocol %d", __version__, PROTOCOL_VERSION)
+        logger.info("listening on %s", server.connection.endpoint)
+        logger.info("connection file %s", server.connection_file)
+        logger.info("loading model %s on device %s", options.model, options.device)
         server.serve(stop)
     except CannotStart as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print("stopped")
+    logger.info("stopped")
     return 0
 
 

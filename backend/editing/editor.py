@@ -317,9 +317,9 @@ class Editor:
         guidance = self.backbone.guidance.resolved(text_guidance, image_guidance)
         _check_settings(None, guidance, steps, strengths)
         if any(len(given) != len(images) for given in (masks, starts, strengths, seeds)):
-            raise BadInput("Every image needs a mask, a start, a strength and a seed of its own.")
+            raise ValueError("Every image needs a mask, a start, a strength and a seed of its own.")
         if len({image.shape for image in images}) != 1:
-            raise BadInput("Images that are edited together must have the same size.")
+            raise ValueError("Images that are edited together must have the same size.")
         encoded = [self._encode(image) for image in images]
         return self._edit_inside(
             instruction,

@@ -14,7 +14,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from backend.demo import world
 from backend.demo.pool import Sample
 from backend.demo.render import Rendering, render
-from backend.errors import BadInput
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -147,7 +146,7 @@ def strict_success(
         BadInput: the sample asks for something that is not there.
     """
     if sample.edit.target is None:
-        raise BadInput("An edit of what is not there has no success.")
+        raise ValueError("An edit of what is not there has no success.")
     if sample.edit.kind == "recolour":
         palette = palette or palette_of_sample(sample)
         assert palette is not None

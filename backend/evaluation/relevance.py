@@ -15,7 +15,7 @@ from PIL import Image
 
 from backend.contact_sheet import Tile, contact_sheet
 from backend.demo import world
-from backend.editing import Editor, ModelNotFound
+from backend.editing import Editor
 from backend.editing.backbone import DEMO_MODEL, DEMO_WEIGHTS
 from backend.editing.prompt_check import write_evidence_limit
 from backend.editing.relevance import normalise, suggest_threshold
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace, command: list[str]) -> int:
     """Measure and write; the exit status."""
     try:
         return _run(options, command)
-    except (ModelNotFound, ValueError) as error:
+    except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

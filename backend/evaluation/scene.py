@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.contact_sheet import Tile, contact_sheet
-from backend.editing import Editor, ModelNotFound
+from backend.editing import Editor
 from backend.errors import BadInput
 from backend.evaluation import scene_figures, scene_mesh
 from backend.evaluation.maps import Table
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace, command: list[str]) -> int:
     """Measure and write; the exit status."""
     try:
         return _run(options, command)
-    except (ModelNotFound, ValueError, FloatingPointError, OSError) as error:
+    except (BadInput, FloatingPointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

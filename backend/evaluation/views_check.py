@@ -19,7 +19,7 @@ from backend.demo import instructions, sampling, world
 from backend.demo.cameras import ball_around, rings
 from backend.demo.pool import visible_shares
 from backend.demo.render import render
-from backend.editing import Editor, ModelNotFound
+from backend.editing import Editor
 from backend.editing.backbone import DEMO_MODEL, DEMO_WEIGHTS
 from backend.editing.prompt_check import VIEWS_LIMIT, Agreement, pooled, write_evidence_limit
 from backend.errors import BadInput
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace, command: list[str]) -> int:
     """Measure and write; the exit status."""
     try:
         return _run(options, command)
-    except (ModelNotFound, ValueError, OSError) as error:
+    except (BadInput, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

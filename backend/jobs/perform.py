@@ -15,7 +15,7 @@ def perform(
     """Do what a request asks for.
 
     Raises:
-        ValueError: the request's data cannot be worked on; the text says why.
+        BadInput: the request's data cannot be worked on; the text says why.
         FloatingPointError: the networks overflowed, or a training diverged.
         InUse: another process works on the capture.
         OSError: the disk is full or cannot be written.

@@ -16,7 +16,7 @@ def perform_image(editor: Editor, request: ImageRequest, on_progress: OnProgress
     """Do what a request asks for.
 
     Raises:
-        ValueError: the request's data cannot be worked on; the text says why.
+        BadInput: the request's data cannot be worked on; the text says why.
         FloatingPointError: the networks overflowed.
         torch.OutOfMemoryError: the device's memory does not suffice.
     """

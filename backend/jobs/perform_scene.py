@@ -78,7 +78,7 @@ def perform_scene(
             if isinstance(request, SceneTextureRequest):
                 return _texture(scene, request, on_progress)
             return _render(scene, request, on_progress)
-    except ValueError as error:
+    except BadInput as error:
         raise BadInput(without_paths(f"{error}", folder)) from error
 
 
@@ -223,7 +223,7 @@ def _changes(
 
 
 def _finished(scene: Scene, name: str | None) -> SceneEdit | None:
-    """The edit of a name, where there is a name. Raises ValueError where it is not finished."""
+    """The edit of a name, where there is a name. Raises BadInput where it is not finished."""
     edit = None if name is None else scene.edited(name)
     if edit is not None and not edit.finished:
         raise BadInput(f"The edit {edit.name} is not finished: let it come to its end first.")

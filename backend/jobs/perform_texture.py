@@ -26,7 +26,7 @@ def perform_texture(
     """Do what a request asks for.
 
     Raises:
-        ValueError: the mesh, its views or the texture cannot be worked on; the text says why.
+        BadInput: the mesh, its views or the texture cannot be worked on; the text says why.
         FloatingPointError: the networks overflowed.
         torch.OutOfMemoryError: the device's memory does not suffice.
     """
@@ -58,7 +58,7 @@ def mesh_and_views(request: MeshViews) -> tuple[TexturedMesh, list[MeshView]]:
     """What a request about a texture brings.
 
     Raises:
-        ValueError: the mesh, a camera or the texture cannot be worked on; the text says why.
+        BadInput: the mesh, a camera or the texture cannot be worked on; the text says why.
     """
     mesh = TexturedMesh(
         request.corners.astype(np.float64),

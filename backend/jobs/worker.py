@@ -23,7 +23,8 @@ import zmq
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.editing import Editor, ModelNotFound
+from backend.editing import Editor
+from backend.errors import BadInput
 from backend.jobs.perform import perform
 from backend.jobs.worker_messages import (
     KEYS_VARIABLE,
@@ -31,6 +32,7 @@ from backend.jobs.worker_messages import (
     NotLoaded,
     decode_worker_message,
 )
+from backend.logs import log_to
 from backend.scenes.uploads import CaptureStore, out_of_room
 from backend.scenes.work_lock import InUse
 from protocol import codec
@@ -126,7 +128,7 @@ def main(endpoint: str, model: str, device: str, dtype: str, data_root: str) -> 
     line = _Line(endpoint, os.environ.pop(KEYS_VARIABLE))
     try:
         editor = Editor.from_pretrained(model, device, dtype)
-    except (ModelNotFound, ValueError, torch.OutOfMemoryError) as error:
+    except (BadInput, torch.OutOfMemoryError) as error:
         line.send(NotLoaded(message=str(error)))
         line.close()
         sys.exit(1)
@@ -173,8 +175,11 @@ def _do(
         torch.cuda.empty_cache()
         words = f"The device ran out of memory {_too_large(request)}."
         return Failed(job=job, code="out_of_memory", message=words)
-    except (ValueError, FloatingPointError) as error:
+    except BadInput as error:
         return Failed(job=job, code="bad_input", message=str(error))
+    except FloatingPointError as error:
+        logger.warning("job %s has no result: %s", job, error)
+        return Failed(job=job, code="bad_result", message=str(error))
     except InUse as error:
         return Failed(job=job, code="in_use", message=str(error))
     except OSError as error:
@@ -241,5 +246,5 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="worker: %(message)s", stream=sys.stderr)
+    log_to(sys.stderr, "worker")
     main(*sys.argv[1:])

@@ -49,7 +49,7 @@ def fit_similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> 
         BadInput: the points lie on one line or are fewer than 3, so that a turn about it is free.
     """
     if source.shape != target.shape or source.ndim != 2 or source.shape[1] != 3:
-        raise BadInput(f"points must be two arrays (n, 3), not {source.shape}, {target.shape}")
+        raise ValueError(f"points must be two arrays (n, 3), not {source.shape}, {target.shape}")
     if len(source) < 3:
         raise BadInput(f"{len(source)} points do not fix a similarity: at least 3 are needed")
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.counts import check_options
+from backend.errors import BadInput
 from backend.report import Report
 from backend.scenes.alignment import pose_errors
 from backend.scenes.capture import Capture
@@ -73,7 +74,7 @@ def run(options: argparse.Namespace, command: list[str], on_progress: OnProgress
     try:
         check_options(options)
         options.run_scene(options, report, on_progress)
-    except (ValueError, FloatingPointError, OSError) as error:  # CaptureError, CheckpointError too
+    except (BadInput, FloatingPointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -155,7 +156,7 @@ def compare(capture: Capture, reference: Capture) -> dict[str, float]:
     ours, theirs = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
     try:
         errors = pose_errors(capture.camera_to_world[ours], reference.camera_to_world[theirs])
-    except ValueError as error:
+    except BadInput as error:
         raise CaptureError(
             f"{capture.folder} and {reference.folder} cannot be compared: {error}."
         ) from error

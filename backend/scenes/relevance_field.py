@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from backend.counts import check_counts
 from backend.editing.relevance import RelevanceMap, normalise
-from backend.errors import BadInput
 from backend.scenes import checkpoint
 from backend.scenes.calibration import Calibration, calibrate
 from backend.scenes.config import RelevanceConfig
@@ -210,7 +209,7 @@ def train(
         seed: of parameters and rays.
 
     Raises:
-        BadInput: there is not one map for each view, of its size.
+        ValueError: there is not one map for each view, of its size.
         CheckpointError, FloatingPointError, OSError: as `training.fit`.
     """
     check_counts(
@@ -218,10 +217,10 @@ def train(
     )
     views = len(rays.starts) - 1
     if len(maps) != views:
-        raise BadInput(f"There are {len(maps)} maps for {views} views: give one for each.")
+        raise ValueError(f"There are {len(maps)} maps for {views} views: give one for each.")
     for view, values in enumerate(maps):
         if values.shape != rays.shape(view):
-            raise BadInput(f"Map {view} is {values.shape}, its view {rays.shape(view)}.")
+            raise ValueError(f"Map {view} is {values.shape}, its view {rays.shape(view)}.")
     flat = np.concatenate([values.ravel() for values in maps]).astype(np.float32)
     field = RelevanceField(config, seed).to(scene.device)
     training = RelevanceTraining(field, scene, rays, torch.from_numpy(flat).to(scene.device))

@@ -238,7 +238,7 @@ class Scene:
         names = geometry.names if views is None else tuple(views)
         cameras = [self.camera(view, geometry) for view in names]
         if len(maps) != len(cameras):
-            raise BadInput(f"There are {len(maps)} maps for {len(cameras)} views.")
+            raise ValueError(f"There are {len(maps)} maps for {len(cameras)} views.")
         sizes = [(c.intrinsics.height, c.intrinsics.width) for c in cameras]
         poses = np.array([self._to_box(c.pose) for c in cameras])
         rays = ViewRays(poses, [c.intrinsics for c in cameras], self.device)

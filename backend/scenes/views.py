@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from backend.errors import BadInput
 from backend.pictures import PictureError, asks_for_turning, read_picture, size_of
 from backend.scenes.capture_error import CaptureError
 from backend.scenes.depth_images import INTEGER_UNIT, read_depth
@@ -167,5 +168,5 @@ def pinhole(view: StoredView) -> Intrinsics:
     """
     try:
         return undistorted(view.intrinsics, view.lens)
-    except ValueError as error:
+    except BadInput as error:
         raise CaptureError(f"{view.name} cannot be used: {error}.") from error
