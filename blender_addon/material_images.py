@@ -63,7 +63,7 @@ def colour_nodes(material: bpy.types.Material | None, engine: str) -> Shares:
     if tree is None:
         return {}
     output = tree.get_output_node("CYCLES" if engine == "CYCLES" else "EEVEE")
-    if output is None or output.mute:
+    if output is None:
         return {}
     return _Walk().behind(output.inputs["Surface"], ())
 

@@ -124,12 +124,14 @@ def check_lasts(thing: bpy.types.Object, image: bpy.types.Image, engine: str) ->
 
     Raises:
         CaptureError: something between the object and the texture's node is linked from another
-            file.
+            file, or no material slot leads there.
     """
+    shows = False
     for slot in thing.material_slots:
         for one in colour_nodes(slot.material, engine):
             if one.image != image:
                 continue
+            shows = True
             data = [thing.data] if slot.link == "DATA" else []
             for block in (thing, *data, slot.material):
                 if block.library is not None:
@@ -146,6 +148,11 @@ def check_lasts(thing: bpy.types.Object, image: bpy.types.Image, engine: str) ->
                         "saved: make it local (in the Outliner's Blender File view, right-click > "
                         "ID Data > Make Local), and edit it then."
                     )
+    if not shows:
+        raise CaptureError(
+            f'No material slot of "{thing.name}" shows "{image.name}", as geometry nodes set its '
+            "material: put the material into a slot, too."
+        )
 
 
 def _file_of(block: bpy.types.ID) -> str:

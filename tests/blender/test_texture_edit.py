@@ -610,3 +610,26 @@ def test_a_collections_instance_is_refused_with_what_to_do(
     scene.collection.objects.link(instance)
     with pytest.raises(addon.capture.CaptureError, match="Make Instances Real"):
         addon.mesh_texture.read_mesh_texture(bpy.context, instance)
+
+
+def test_a_material_that_geometry_nodes_set_has_no_slot_to_show_an_edit(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    server: FakeServer,
+) -> None:
+    group = bpy.data.node_groups.new("set it", "GeometryNodeTree")
+    group.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
+    group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    come, go = group.nodes.new("NodeGroupInput"), group.nodes.new("NodeGroupOutput")
+    setting = group.nodes.new("GeometryNodeSetMaterial")
+    setting.inputs["Material"].default_value = thing.active_material
+    group.links.new(come.outputs[0], setting.inputs["Geometry"])
+    group.links.new(setting.outputs[0], go.inputs[0])
+    thing.data.materials.clear()
+    thing.modifiers.new("set it", "NODES").node_group = group
+    bpy.context.view_layer.update()
+    read = connected.mesh_texture.read_mesh_texture(bpy.context, thing)
+    assert (read.image, len(read.corners)) == ("paint", 12)
+    assert "put the material into a slot" in refusal("edit_texture")
+    assert submits(server) == []
