@@ -3,6 +3,7 @@
 Nothing of the capture is ever written to. What is made of it lies in a work folder, `.wys` in the
 capture's own folder unless told otherwise:
 
+    axes.json                                  what the capture's poses were taken for
     radiance.json, radiance-STEP.pt            the radiance field
     edits/NAME/                                the edits (see scene_edit.py)
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ from backend.scenes import checkpoint, radiance_training, relevance_field, scene
 from backend.scenes.axes import Axes
 from backend.scenes.calibration import Calibration
 from backend.scenes.capture import Capture, CaptureError
+from backend.scenes.capture_files import description_of
 from backend.scenes.config import PRESETS, FieldConfig, RelevanceConfig, SceneEditConfig
 from backend.scenes.lens import Intrinsics
 from backend.scenes.radiance_field import RadianceField
@@ -37,6 +40,7 @@ from protocol import files
 from protocol.values import DEFAULT_NORMALISATION, Normalisation
 
 WORK_FOLDER = ".wys"
+AXES_FILE = "axes.json"
 CALIBRATION_FILE = "calibration.json"
 
 
@@ -82,6 +86,32 @@ class Relevance:
     calibration: Calibration
 
 
+class _TrainedAxes(msgspec.Struct):
+    """What AXES_FILE holds."""
+
+    axes: Axes
+
+
+def _trained_axes(work: Path, asked: Axes | None) -> Axes | None:
+    """The axes that a scene is opened with: those asked for, else those of its training.
+
+    Raises:
+        CaptureError: it was trained with others than those asked for.
+        DamagedRecord: what it was trained with cannot be read.
+    """
+    try:
+        trained = read_record(work / AXES_FILE, _TrainedAxes).axes
+    except FileNotFoundError:
+        return asked
+    if asked is not None and asked != trained:
+        raise CaptureError(
+            f"The scene in {work} was trained with --axes {trained}: name another folder with "
+            "--work, or delete it to train anew."
+        )
+    # OpenGL's are not insisted on: where the cameras look away from each other, that is still said.
+    return asked if trained == "opengl" else trained
+
+
 class Scene:
     """A capture and its fields.
 
@@ -91,8 +121,11 @@ class Scene:
         device: where fields are trained and rendered.
     """
 
-    def __init__(self, capture: Capture, work: Path, device: torch.device) -> None:
+    def __init__(
+        self, capture: Capture, work: Path, device: torch.device, axes: Axes = "opengl"
+    ) -> None:
         self.capture, self.work, self.device = capture, work, device
+        self._axes = axes
         self._field: RadianceField | None = None
 
     @classmethod
@@ -111,16 +144,19 @@ class Scene:
             downscale: images are read smaller by this factor.
             work: where fields and edits are kept; by default `.wys` in the capture's folder.
             device: "auto", "cpu", "cuda", "cuda:1".
-            axes: what the file's poses are; None for OpenGL's camera-to-world, with a note where
-                they look as if they were others.
+            axes: what the file's poses are; None for what the scene was trained with, else for
+                OpenGL's camera-to-world, with a note where they look as if they were others.
 
         Raises:
-            CaptureError: the capture cannot be used.
+            CaptureError: the capture cannot be used, or was trained with other axes.
+            DamagedRecord: what it was trained with cannot be read.
         """
+        work = work or description_of(Path(folder)).parent / WORK_FOLDER
+        axes = _trained_axes(work, axes)
         capture = open_capture(Path(folder), downscale, axes)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(capture, work or capture.folder / WORK_FOLDER, torch.device(device))
+        return cls(capture, work, torch.device(device), axes or "opengl")
 
     def train(
         self,
@@ -149,6 +185,8 @@ class Scene:
         if iterations is not None:
             config = dataclasses.replace(config, iterations=iterations)
         self.capture = readable(self.capture)
+        files.make_folder(self.work)
+        files.write_json(self.work / AXES_FILE, {"axes": self._axes})
         self._field, course = radiance_training.train(
             self.capture, config, self.work, on_step, self.device, seed
         )

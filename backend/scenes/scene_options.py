@@ -30,8 +30,8 @@ def add_axes_option(command: argparse.ArgumentParser) -> None:
         "--axes",
         choices=AXES,
         help="what the poses in transforms.json are: of cameras with OpenGL's axes (y up, z "
-        "backward) or OpenCV's (y down, z forward); w2c for world-to-camera matrices (opengl, with "
-        "a note where the cameras look away from each other)",
+        "backward) or OpenCV's (y down, z forward); w2c for world-to-camera matrices (what the "
+        "scene was trained with, else opengl)",
     )
 
 

@@ -197,3 +197,22 @@ def test_a_scene_with_a_camera_far_out_trains_as_it_does_without_it(tmp_path: Pa
         assert len(scene.capture.notes) == (name != "sound")
     assert courses["far"] == courses["sound"]
     assert courses["damaged"][-1][1] == pytest.approx(courses["sound"][-1][1], abs=0.5)
+
+
+def test_capture_opencv_convention_that_is_trained_with_is_remembered(tmp_path: Path) -> None:
+    orbit_capture(tmp_path, 12, 24)
+    poses = Scene.open(tmp_path).capture.camera_to_world
+    content = json.loads((tmp_path / "transforms.json").read_text("utf-8"))
+    for frame in content["frames"]:
+        frame["transform_matrix"] = (
+            np.array(frame["transform_matrix"]) @ np.diag([1.0, -1, -1, 1])
+        ).tolist()
+    (tmp_path / "transforms.json").write_text(json.dumps(content), "utf-8")
+    assert "give --axes opencv" in Scene.open(tmp_path).capture.notes[0]
+    Scene.open(tmp_path, axes="opencv").train(config=TINY)
+    again = Scene.open(tmp_path)
+    np.testing.assert_allclose(again.capture.camera_to_world, poses)
+    assert again.capture.notes == ()
+    with pytest.raises(CaptureError, match="was trained with --axes opencv"):
+        Scene.open(tmp_path, axes="opengl")
+    assert len(Scene.open(tmp_path, axes="opengl", work=tmp_path / "other").capture.notes) == 0
