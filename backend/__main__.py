@@ -16,8 +16,15 @@ from backend.errors import BadInput, check_instruction
 from backend.pictures import Picture, read_mask, read_picture, unchanged, write_png
 from backend.report import Report
 from backend.scenes import commands as scene_commands
-from protocol.client import Client, ConnectionFailed, JobCancelled, ServerError
-from protocol.connection import BadConnectionFile, default_connection_file, read_connection
+from protocol.client import Client, JobCancelled
+from protocol.codec import BadMessage
+from protocol.connection import (
+    BadConnectionFile,
+    Connection,
+    default_connection_file,
+    read_connection,
+)
+from protocol.line import ConnectionFailed, ServerError
 from protocol.messages import JobEvent, Progress
 from protocol.requests import (
     EditRequest,
@@ -64,6 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
         written = _write(picture, edited, request, result, options.out, report)
     except (BadInput, BadConnectionFile, ConnectionFailed, ServerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BadMessage as error:
+        print(f"error: The backend and this command cannot exchange it: {error}.", file=sys.stderr)
         return 1
     except msgspec.ValidationError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -355,7 +365,14 @@ def _run(request: ImageRequest, options: argparse.Namespace, report: Report) -> 
             if isinstance(event, Progress):
                 show(event.stage, event.fraction)
 
-        with Client(read_connection(options.server), "watch-your-steps command line") as client:
+        def find() -> Connection:
+            return read_connection(options.server)
+
+        def say(words: str) -> None:
+            print(f"\n{words}" if sys.stderr.isatty() else words, file=sys.stderr, flush=True)
+
+        name = "watch-your-steps command line"
+        with Client(find(), name, find, say) as client:
             client.connect()
             with report.stage("job on the server"):
                 result = client.run(request, on_event)

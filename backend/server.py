@@ -37,6 +37,7 @@ from protocol.connection import (
     read_connection,
     write_connection,
 )
+from protocol.line import FRAME_TIMEOUT_MS
 from protocol.messages import (
     Cancel,
     CaptureMessage,
@@ -135,7 +136,7 @@ class Server:
         self._router.rcvhwm = MESSAGES_READ_AHEAD
         self._router.sndhwm = MESSAGES_SENT_AHEAD
         self._router.setsockopt(zmq.HEARTBEAT_IVL, 5000)
-        self._router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 30000)
+        self._router.setsockopt(zmq.HEARTBEAT_TIMEOUT, FRAME_TIMEOUT_MS)
         self._router.zap_domain = CLIENTS.encode()
         self._router.curve_server = True
         self._router.curve_secretkey = keys.server_secret_key.encode()

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .encode import encode_exr, encode_png
-from .protocol.client import Client, ConnectionFailed, ServerError
+from .protocol.client import Client
 from .protocol.codec import BadMessage
 from .protocol.connection import ENDPOINT_PATTERN, BadConnectionFile, Connection, read_connection
+from .protocol.line import ConnectionFailed, ServerError
 from .protocol.messages import (
     Cancelled,
     CaptureMessage,
@@ -32,6 +33,7 @@ from .protocol.messages import (
     JobEvent,
     SceneMessage,
     SceneState,
+    ServerMessage,
     Welcome,
 )
 from .protocol.requests import (
@@ -45,6 +47,11 @@ from .protocol.requests import (
 POLL_SECONDS = 0.03
 ANSWER_SECONDS = 3.0
 RETRY_SECONDS = 1.0
+MAX_TRIES = 3
+BROKEN = (
+    f"The connection broke {MAX_TRIES} times when this job was sent or its result came: start it "
+    "again with smaller pictures, and see what the backend's log says."
+)
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -119,7 +126,8 @@ class Link:
     _thread: threading.Thread | None = None
     # What follows belongs to the thread.
     _open: dict[str, Request | None] = field(default_factory=dict)
-    _sent: set[str] = field(default_factory=set)
+    _tries: dict[str, int] = field(default_factory=dict)
+    """How often each open job was sent since the backend last said something about it."""
     _abandoned: set[str] = field(default_factory=set)
     _status: LinkStatus | None = None
 
@@ -198,11 +206,11 @@ class Link:
         self._check_reachable(connection)
         with Client(connection, self.name) as client:
             client.open()
-            welcomed = was_connected = False
+            welcomed = False
             asked = time.monotonic()
             while not self._stop.is_set():
                 self._take_commands(client if welcomed else None)
-                for message in client.poll(POLL_SECONDS):
+                for message in self._poll(client):
                     if isinstance(message, Welcome):
                         self._report(LinkStatus(LinkState.CONNECTED, welcome=message))
                         if not welcomed:
@@ -214,12 +222,21 @@ class Link:
                         self._pass_on(message)
                 if not welcomed and time.monotonic() - asked > ANSWER_SECONDS:
                     raise client.nothing_answers(ANSWER_SECONDS)
-                was_connected = was_connected or client.connected
-                if was_connected and not client.connected:
+                if client.losses:
                     raise ConnectionFailed(
                         "The connection to the backend was lost: start it again if it has "
                         "stopped; the work goes on from there by itself."
                     )
+
+    def _poll(self, client: Client) -> list[ServerMessage]:
+        """What has come. A job whose end cannot be read has failed, and the line goes on."""
+        try:
+            return client.poll(POLL_SECONDS)
+        except BadMessage as error:
+            if error.about is None or error.about not in self._open:
+                raise
+            text = f"What the backend made cannot be read: {error}."
+            return [Failed(job=error.about, code="bad_message", message=text)]
 
     def _check_reachable(self, connection: Connection) -> None:
         endpoint = ENDPOINT_PATTERN.fullmatch(connection.endpoint)
@@ -239,14 +256,19 @@ class Link:
         self._abandoned.clear()
 
     def _send(self, client: Client, job: str, request: Request | None) -> None:
-        self._sent.add(job)
-        if request is None:
-            client.follow(job)
+        tries = self._tries.get(job, 0)
+        if tries >= MAX_TRIES:
+            self._pass_on(Failed(job=job, code="not_delivered", message=BROKEN))
             return
         try:
-            client.submit(request, job)
+            if request is None:
+                client.follow(job)
+            else:
+                client.submit(request, job)
         except BadMessage as error:
             self._pass_on(Failed(job=job, code="bad_input", message=f"Not sent: {error}."))
+        else:
+            self._tries[job] = tries + 1
 
     def _tell(self, client: Client, message: CaptureMessage | SceneMessage) -> None:
         try:
@@ -271,7 +293,7 @@ class Link:
             elif client:
                 client.cancel(command.job)
             elif self._open.pop(command.job, "absent") != "absent":
-                if command.job in self._sent:
+                if command.job in self._tries:
                     self._abandoned.add(command.job)  # the backend may still work on it
                 self._events.put(Cancelled(job=command.job))
 
@@ -287,11 +309,11 @@ class Link:
             message = Failed(job=message.job, code=message.code, message=_in_words(message))
         if message.job not in self._open:
             return
+        self._tries[message.job] = 0
         if isinstance(message, FinalEvent):
-            del self._open[message.job]
-            self._sent.discard(message.job)
+            del self._open[message.job], self._tries[message.job]
         if isinstance(message, Done):
-            self._events.put(prepare(message.job, message.result))
+            self._events.put(_prepared(message))
         else:
             self._events.put(message)
 
@@ -300,6 +322,16 @@ def _in_words(error: Error) -> str:
     if error.code == "unknown_job":
         return "The backend does not know this job any more, it was started anew: try again."
     return error.message
+
+
+def _prepared(done: Done) -> Arrived | Failed:
+    """The result with its files, or in words why it cannot be had."""
+    try:
+        return prepare(done.job, done.result)
+    except Exception as error:  # noqa: BLE001  # a defect ends the job, and not for ever again
+        traceback.print_exc()
+        text = f"the add-on has a defect ({error!r}); the system console has the details."
+        return Failed(job=done.job, code="internal", message=text)
 
 
 def prepare(job: str, result: Result) -> Arrived:

@@ -4,21 +4,20 @@ A Client belongs to the one thread that made it. The add-on's worker thread call
 command line and the tests call `run`.
 """
 
+import logging
+import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Self, TypeVar
-
-import zmq
-from zmq.utils.monitor import parse_monitor_message
+from typing import TypeVar
 
 from . import codec
-from .connection import Connection
+from .connection import BadConnectionFile, Connection
+from .line import ConnectionFailed, KeyRefused, Line, ServerError
 from .messages import (
     Cancel,
     Cancelled,
     CaptureMessage,
     CaptureState,
-    ClientMessage,
     Error,
     Failed,
     FinalEvent,
@@ -39,209 +38,176 @@ from .messages import (
     Welcome,
 )
 from .requests import Request, Result
-from .values import MAX_WIRE_BYTES, new_job_id
+from .values import new_job_id
 
-HANDSHAKE_TIMEOUT = 3.0
-HEARTBEAT_INTERVAL_MS = 2000
-HEARTBEAT_TIMEOUT_MS = 10000
+logger = logging.getLogger("protocol.client")
+
+POLL_SECONDS = 0.5
+RETURN_SECONDS = 60.0
+"""That a server which is gone may take to be there again."""
+LOOK_SECONDS = 1.0
+"""Between two looks at where the server is now."""
 ANSWER_TIMEOUT = 120.0
 """Seconds that a message about a capture may take: one view to the server and onto its disk."""
 
 Answer = TypeVar("Answer", CaptureState, SceneState)
 
 
-class ConnectionFailed(ConnectionError):
-    """No usable connection to the server; the text says why and what to do."""
-
-
-class KeyRefused(ConnectionFailed):
-    """The server and this client do not hold matching keys."""
-
-
-class ServerError(RuntimeError):
-    """The server could not serve a message, or the job failed.
-
-    Attributes:
-        code: one of the codes in protocol/README.md.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 class JobCancelled(Exception):
     """The job was cancelled."""
 
 
-class Client:
-    """One encrypted connection to one server.
+class Client(Line):
+    """A line on which jobs are done and captures sent. `submit`, `follow` and `cancel` only send;
+    `events`, `run` and what is about captures wait, and survive a loss of the line.
 
-    `connect` shakes hands (`open` begins it without waiting); `submit`, `follow` and `cancel` only
-    send; `poll` returns what has come.
-    The socket reconnects by itself; `connected` says whether the line is up just now, and `welcome`
-    what the server last said of itself.
+    Args:
+        connection, name: as `Line`.
+        find: where the server is now, asked while it is gone: one that was started anew may listen
+            elsewhere. By default it is looked for at `connection` only.
+        say: told in a sentence when the server is lost or found again, or something is amiss there.
     """
 
-    def __init__(self, connection: Connection, name: str = "watch-your-steps client") -> None:
-        self.connection = connection
-        self.name = name
-        self.connected = False
-        self.welcome: Welcome | None = None
-        self._refused: KeyRefused | None = None
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.linger = 0
-        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_WIRE_BYTES)
-        self._socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_INTERVAL_MS)
-        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
-        self._socket.setsockopt(zmq.RECONNECT_IVL, 200)
-        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
-        self._socket.ipv6 = True
-        self._socket.curve_serverkey = connection.server_public_key.encode()
-        self._socket.curve_publickey = connection.client_public_key.encode()
-        self._socket.curve_secretkey = connection.client_secret_key.encode()
-        self._monitor = self._socket.get_monitor_socket()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Leave the server. Jobs go on; another client may follow them."""
-        self._socket.disable_monitor()
-        self._monitor.close(linger=0)
-        self._context.destroy(linger=0)
-
-    def open(self) -> None:
-        """Begin to connect and say Hello, without waiting; `poll` brings the Welcome.
-
-        Raises:
-            ConnectionFailed: the endpoint is not an address.
-        """
-        try:
-            self._socket.connect(self.connection.endpoint)
-        except zmq.ZMQError as error:
-            raise ConnectionFailed(
-                f"{self.connection.endpoint} is not an address that can be reached: {error}."
-            ) from error
-        self.send(Hello(client=self.name))
-
-    def nothing_answers(self, timeout: float) -> ConnectionFailed:
-        """The error of a server that has not answered Hello within `timeout` seconds."""
-        return ConnectionFailed(
-            f"Nothing answers at {self.connection.endpoint} within {timeout:g} seconds: is the "
-            "backend running there (python -m backend.server), and is the port open?"
-        )
-
-    def connect(self, timeout: float = HANDSHAKE_TIMEOUT) -> Welcome:
-        """Shake hands and learn what the server is.
-
-        Raises:
-            KeyRefused: the keys do not match.
-            ConnectionFailed: nothing answers within `timeout` seconds.
-            ServerError: the server refuses, for example because it is of another version.
-        """
-        self.open()
-        deadline = time.monotonic() + timeout
-        while (remaining := deadline - time.monotonic()) > 0:
-            for message in self.poll(remaining):
-                if isinstance(message, Welcome):
-                    return message
-                if isinstance(message, Error):
-                    raise ServerError(message.code, message.message)
-        raise self.nothing_answers(timeout)
-
-    def send(self, message: ClientMessage) -> None:
-        """Queue one message for the server; returns at once.
-
-        Raises:
-            BadMessage: the message is over a limit of the protocol.
-            ConnectionFailed: messages have piled up because the server does not take them.
-        """
-        try:
-            self._socket.send_multipart(codec.encode(message), flags=zmq.NOBLOCK, copy=False)
-        except zmq.Again:
-            raise ConnectionFailed(
-                f"{self.connection.endpoint} takes no messages at present: check the backend."
-            ) from None
+    def __init__(
+        self,
+        connection: Connection,
+        name: str = "watch-your-steps client",
+        find: Callable[[], Connection] | None = None,
+        say: Callable[[str], None] = logger.warning,
+    ) -> None:
+        super().__init__(connection, name)
+        self._find = find
+        self._say = say
+        self._looked = 0.0  # elsewhere, when last
+        self._sent_after: dict[str, int] = {}  # losses before each job was last sent
 
     def submit(self, request: Request, job: str | None = None) -> str:
         """Start a job, or follow it where the server knows its id already. Returns the id."""
         job = job or new_job_id()
         self.send(Submit(job=job, request=request))
+        self._sent_after[job] = self.losses
         return job
 
     def follow(self, job: str) -> None:
         """Ask for a job's latest event and all later ones, for example after a restart."""
         self.send(Follow(job=job))
+        self._sent_after[job] = self.losses
 
     def cancel(self, job: str) -> None:
         """Ask the server to stop a job; a Cancelled event tells when it has stopped."""
         self.send(Cancel(job=job))
 
-    def poll(self, timeout: float = 0.0) -> list[ServerMessage]:
-        """Wait at most `timeout` seconds for messages and return all that have come.
-
-        Raises:
-            KeyRefused: the keys do not match.
-            BadMessage: the server sent something that is not a message of this protocol.
-        """
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
-        deadline = time.monotonic() + timeout
-        messages: list[ServerMessage] = []
-        while True:
-            wait = 0.0 if messages else max(0.0, deadline - time.monotonic())
-            ready = dict(poller.poll(int(wait * 1000)))
-            if self._monitor in ready:
-                self._watch()
-            if self._refused:
-                raise self._refused
-            if self._socket in ready:
-                frames = self._socket.recv_multipart(copy=False)
-                message = codec.decode_server_message([frame.buffer for frame in frames])
-                if isinstance(message, Welcome):
-                    self.welcome = message
-                messages.append(message)
-            elif messages or time.monotonic() >= deadline:
-                return messages
-
-    def _watch(self) -> None:
-        """Take one event of the socket's monitor: is the line up, were the keys refused?"""
-        event = parse_monitor_message(self._monitor.recv_multipart())["event"]
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            self.connected = True
-        elif event in (zmq.EVENT_DISCONNECTED, zmq.EVENT_CLOSED):
-            self.connected = False
-        elif event in (
-            zmq.EVENT_HANDSHAKE_FAILED_AUTH,
-            zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL,
-            zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
-        ):
-            self._refused = KeyRefused(
-                f"The backend at {self.connection.endpoint} refuses this key: copy its "
-                "connection file again, it was made anew or belongs to another backend."
-            )
-
-    def events(self, job: str) -> Iterator[JobEvent]:
+    def events(self, job: str, request: Request | None = None) -> Iterator[JobEvent]:
         """The events of one job until it has ended. Waits as long as the job takes.
+
+        Where the server is lost, this says so, and attaches to the job again once it is back; with
+        the job's `request` it starts the job anew on a server that does not know it any more.
 
         Raises:
             ServerError: the server does not know the job or refused it.
             KeyRefused: the server was started anew with other keys.
+            ConnectionFailed: the server was lost and has not been heard of for a minute.
         """
+
+        def attach() -> None:
+            if request is None:
+                self.follow(job)
+            else:
+                self.submit(request, job)
+
+        sent_after = self._sent_after.get(job, self.losses)
+        for message in self._answers(job, attach, sent_after):
+            if isinstance(message, JobEvent):
+                yield message
+            if isinstance(message, FinalEvent):
+                self._sent_after.pop(job, None)
+                return
+
+    def _answers(
+        self, about: str, send: Callable[[], None], sent_after: int, patience: float = math.inf
+    ) -> Iterator[ServerMessage]:
+        """The messages about a job or a capture, as they come, for ever. `send` asks for them, and
+        was called when `sent_after` losses of the line had been; it is called again after others.
+
+        Raises:
+            ServerError: the server refuses.
+            KeyRefused: as `events`.
+            ConnectionFailed: as `events`, or nothing has come for `patience` seconds.
+        """
+        heard = time.monotonic()  # of this job or capture, or the beginning
+        lost: float | None = None  # since when the server is not there
+        notice = ""
         while True:
-            for message in self.poll(0.5):
-                if isinstance(message, Error) and message.job in (job, None):
+            messages = self._poll_while_lost(about, lost)
+            for message in messages:
+                if isinstance(message, Error) and message.job in (about, None):
                     raise ServerError(message.code, message.message)
-                if isinstance(message, JobEvent) and message.job == job:
+                if isinstance(message, Welcome) and message.notice not in ("", notice):
+                    self._say(f"The backend says: {message.notice}")
+                    notice = message.notice
+                if codec.about(message) == about:
+                    if lost is not None:
+                        self._say("The backend is there again.")
+                    lost, heard = None, time.monotonic()
                     yield message
-                    if isinstance(message, FinalEvent):
-                        return
+            now = time.monotonic()
+            if now - heard > patience:
+                raise ConnectionFailed(
+                    f"{self.connection.endpoint} has not answered for {patience:g} seconds: try "
+                    "again, and a capture goes on where it stopped."
+                )
+            if lost is None and (sent_after != self.losses or not (self.connected or messages)):
+                lost = now
+                self._say(
+                    f"The connection to {self.connection.endpoint} was lost; trying for "
+                    f"{RETURN_SECONDS:g} seconds to attach again."
+                )
+            if lost is None:
+                continue
+            if now - lost > RETURN_SECONDS:
+                raise ConnectionFailed(
+                    f"The backend at {self.connection.endpoint} has not come back within "
+                    f"{RETURN_SECONDS:g} seconds: start it if it has stopped (python -m "
+                    "backend.server), then try again."
+                )
+            if self.connected and sent_after != self.losses:
+                sent_after = self.losses
+                self.send(Hello(client=self.name))
+                send()
+            elif not self.connected:
+                self._look_elsewhere()
+
+    def _poll_while_lost(self, about: str, lost: float | None) -> list[ServerMessage]:
+        """What has come, for who waits for words `about` a job. A server that is lost, and may be
+        found elsewhere, may refuse the keys for a while: a new one writes its connection file after
+        it has begun to listen.
+        """
+        try:
+            return self.poll(POLL_SECONDS)
+        except codec.BadMessage as error:
+            if error.about not in (about, None):
+                return []
+            words = f"What the backend sent cannot be read: {error}."
+            raise ServerError("bad_message", words) from error
+        except KeyRefused:
+            if self._find is None:
+                raise
+            if lost is not None and time.monotonic() - lost > RETURN_SECONDS:
+                raise
+            self._refused = None
+            return []
+
+    def _look_elsewhere(self) -> None:
+        """Go to where the server is now, if that is known and another place."""
+        if self._find is None or time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        try:
+            found = self._find()
+        except BadConnectionFile:
+            return  # it is not there again yet
+        if found != self.connection:
+            self.go_to(found)
 
     def run(self, request: Request, on_event: Callable[[JobEvent], None] | None = None) -> Result:
         """Submit a job and wait for its result. `on_event` sees every event of the job.
@@ -249,9 +215,10 @@ class Client:
         Raises:
             ServerError: the job failed.
             JobCancelled: somebody cancelled it.
+            KeyRefused, ConnectionFailed: as `events`.
         """
         job = self.submit(request)
-        for event in self.events(job):
+        for event in self.events(job, request):
             if on_event is not None:
                 on_event(event)
         if isinstance(event, Failed):
@@ -307,16 +274,15 @@ class Client:
         return self._ask(UndoSceneEdit(capture=capture, edit=edit), SceneState)
 
     def _ask(self, message: CaptureMessage | SceneMessage, kind: type[Answer]) -> Answer:
-        """Send a message about a capture and wait for the answer of that kind."""
-        self.send(message)
-        deadline = time.monotonic() + ANSWER_TIMEOUT
-        while (remaining := deadline - time.monotonic()) > 0:
-            for answer in self.poll(remaining):
-                if isinstance(answer, kind) and answer.capture == message.capture:
-                    return answer
-                if isinstance(answer, Error) and answer.job in (message.capture, None):
-                    raise ServerError(answer.code, answer.message)
-        raise ConnectionFailed(
-            f"{self.connection.endpoint} has not answered for {ANSWER_TIMEOUT:g} seconds: try "
-            "again, and a capture goes on where it stopped."
-        )
+        """Send a message about a capture and wait for the answer of that kind. All of them may be
+        sent again, as after a loss of the line.
+        """
+
+        def send() -> None:
+            self.send(message)
+
+        send()
+        for answer in self._answers(message.capture, send, self.losses, ANSWER_TIMEOUT):
+            if isinstance(answer, kind):
+                return answer
+        raise AssertionError("answers do not end")

@@ -5,7 +5,8 @@ import pytest
 
 from backend.scenes.lens import Intrinsics
 from backend.scenes.transforms_json import open_capture
-from protocol.client import Client, ServerError
+from protocol.client import Client
+from protocol.line import ServerError
 from protocol.messages import CaptureState, DropCapture, Error, OpenCapture, PutView
 from protocol.values import new_capture_id
 from tests.backend.capture_worlds import look_at, orbit

@@ -1,6 +1,7 @@
 """`python -m backend relevance|edit`: the files it writes, and its words about bad input."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -10,8 +11,12 @@ from backend.__main__ import heat_map, main
 from backend.contact_sheet import contact_sheet
 from backend.contact_sheet import main as sheet_main
 from backend.editing import Editor
+from protocol import client
+from protocol.connection import write_connection
+from protocol.messages import Queued
 from tests.backend.colour_profiles import ADOBE_RGB
 from tests.backend.test_server import running_server
+from tests.protocol.small_server import SmallServer
 
 
 @pytest.fixture
@@ -207,6 +212,29 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
     assert words in said
     assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_server_that_is_gone_is_said_and_ends_the_command(picture, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(client, "RETURN_SECONDS", 2)
+    file, out = tmp_path / "connection.json", tmp_path / "out"
+    gone = threading.Event()
+
+    def answer(message):
+        gone.set()
+        return [Queued(job=message.job, position=0)]
+
+    with SmallServer(answer) as server:
+        write_connection(file, server.connection)
+        thread = threading.Thread(target=lambda: (gone.wait(), server.stop()))
+        thread.start()
+        options = ["--server", str(file), "--out", str(out)]
+        assert main(["edit", str(picture[0]), "make the sphere red", *options]) == 1
+        thread.join()
+    said = capsys.readouterr().err.splitlines()
+    assert "was lost; trying" in said[-2]
+    assert said[-1].startswith("error: The backend at tcp://127.0.0.1:")
+    assert "has not come back" in said[-1]
+    assert not out.exists()
 
 
 def test_interrupt_writes_nothing(picture, tmp_path, tiny_model, monkeypatch):

@@ -16,8 +16,9 @@ import zmq
 
 from backend.editing import Editor
 from protocol import codec
-from protocol.client import Client, ConnectionFailed, JobCancelled, KeyRefused, ServerError
+from protocol.client import Client, JobCancelled
 from protocol.connection import default_connection_file, new_server_keys, read_connection
+from protocol.line import ConnectionFailed, KeyRefused, ServerError
 from protocol.messages import Cancelled, Done, Error, Failed, Hello, Progress, Queued, Welcome
 from protocol.requests import EditRequest, RelevanceRequest
 from protocol.values import PROTOCOL_VERSION, new_job_id

@@ -17,7 +17,8 @@ from backend.scenes.mesh_painting import PaintConfig
 from backend.scenes.scene import Camera, Scene
 from backend.scenes.textured_mesh import MeshView, TexturedMesh
 from backend.scenes.work_lock import InUse, alone
-from protocol.client import Client, JobCancelled, ServerError
+from protocol.client import Client, JobCancelled
+from protocol.line import ServerError
 from protocol.messages import (
     Cancelled,
     DropCapture,

@@ -18,7 +18,8 @@ from backend.jobs.worker import frames_of_end
 from backend.jobs.worker_messages import decode_worker_message
 from backend.server import Server
 from protocol import codec
-from protocol.client import Client, ServerError
+from protocol.client import Client
+from protocol.line import ServerError
 from protocol.messages import Cancelled, Done, Failed, Progress, Welcome
 from protocol.requests import EditRequest, RelevanceResult
 

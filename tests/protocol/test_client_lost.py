@@ -1,0 +1,208 @@
+"""A client whose server is gone: it notices, says so, attaches again, and gives up in the end."""
+
+import time
+
+import msgspec
+import numpy as np
+import pytest
+
+from protocol import client as client_module
+from protocol import line as line_module
+from protocol.client import Client
+from protocol.connection import BadConnectionFile
+from protocol.line import ConnectionFailed, KeyRefused, ServerError
+from protocol.messages import (
+    Done,
+    Follow,
+    GetScene,
+    Progress,
+    Queued,
+    SceneState,
+    Submit,
+)
+from protocol.requests import RelevanceRequest, RelevanceResult
+from tests.protocol.small_server import Line, SmallServer, unknown
+
+REQUEST = RelevanceRequest(image=np.zeros((2, 2, 3), np.uint8), instruction="x")
+RESULT = RelevanceResult(
+    relevance=np.zeros((2, 2), np.float32),
+    spread=0.0,
+    magnitude=1.0,
+    suggested_threshold=0.5,
+    evidence=1.0,
+    applies=True,
+)
+
+
+def waits(message):
+    """A job that never ends."""
+    return [Queued(job=message.job, position=0)]
+
+
+def ends(message):
+    """A job that ends at once; an unknown one is not there."""
+    return (
+        [Done(job=message.job, result=RESULT)]
+        if isinstance(message, Submit)
+        else [unknown(message)]
+    )
+
+
+def test_a_line_that_is_cut_is_noticed_within_ten_seconds_and_attached_to_again():
+    said = []
+    with (
+        SmallServer(waits) as server,
+        Line(server.connection) as line,
+        Client(line.connection, say=said.append) as client,
+    ):
+        client.connect()
+        job = client.submit(REQUEST)
+        events = client.events(job, REQUEST)
+        next(events)
+        line.cut()
+        began = time.monotonic()
+        server._answer = ends
+
+        def mend(words):
+            said.append(words)
+            line.mend()
+
+        client._say = mend
+        (done,) = events
+        assert isinstance(done, Done)
+        assert [message.job for message in server.received] == [job, job]
+    assert "was lost" in said[0]
+    assert said[-1] == "The backend is there again."
+    assert time.monotonic() - began < 20
+    assert (
+        line_module.HEARTBEAT_INTERVAL_MS + line_module.HEARTBEAT_TIMEOUT_MS <= 8000
+    )  # leaves two seconds for a busy machine
+
+
+def test_a_server_that_stays_away_ends_the_waiting(monkeypatch):
+    monkeypatch.setattr(client_module, "RETURN_SECONDS", 2)
+    said = []
+    with SmallServer(waits) as server, Client(server.connection, say=said.append) as client:
+        client.connect()
+        events = client.events(client.submit(REQUEST))
+        next(events)
+        server.stop()
+        began = time.monotonic()
+        with pytest.raises(ConnectionFailed, match="has not come back within 2 seconds"):
+            next(events)
+        assert 1.5 < time.monotonic() - began < 10
+        assert ["was lost" in words for words in said] == [True]
+
+
+def test_a_server_that_moved_is_found_and_given_the_job_again(monkeypatch):
+    said = []
+    monkeypatch.setattr(client_module, "LOOK_SECONDS", 0.1)
+    with SmallServer(waits) as first, SmallServer(ends) as second:
+        places = [BadConnectionFile("not yet"), first.connection, second.connection]
+
+        def find():
+            place = places.pop(0) if len(places) > 1 else places[0]
+            if isinstance(place, Exception):
+                raise place
+            return place
+
+        with Client(first.connection, find=find, say=said.append) as client:
+            client.connect()
+
+            def stop(event):
+                if isinstance(event, Queued):
+                    first.stop()
+
+            assert client.run(REQUEST, stop).magnitude == 1.0
+            assert client.connection == second.connection
+    assert len(said) == 2
+
+
+def test_without_the_request_an_unknown_job_is_said(monkeypatch):
+    with SmallServer(waits) as first, Client(first.connection, say=lambda _: None) as client:
+        client.connect()
+        events = client.events(client.submit(REQUEST))
+        next(events)
+        first.stop()
+        with (
+            SmallServer(ends, first.keys, first.connection.endpoint) as second,
+            pytest.raises(ServerError, match="does not know it"),
+        ):
+            next(events)
+        assert isinstance(second.received[0], Follow)
+
+
+def test_other_keys_are_said_at_once_where_nothing_else_is_known():
+    with SmallServer(waits) as first, Client(first.connection, say=lambda _: None) as client:
+        client.connect()
+        events = client.events(client.submit(REQUEST))
+        next(events)
+        first.stop()
+        with (
+            SmallServer(ends, bind=first.connection.endpoint),
+            pytest.raises(KeyRefused, match="copy its connection file again"),
+        ):
+            next(events)
+
+
+def test_a_line_that_breaks_whenever_the_job_is_sent_is_given_up(monkeypatch):
+    """As where a message is over a limit of the other side: it must not be sent for ever."""
+    monkeypatch.setattr(client_module, "RETURN_SECONDS", 3)
+    monkeypatch.setattr("tests.protocol.small_server.MAX_WIRE_BYTES", 10_000)
+    large = RelevanceRequest(image=np.zeros((100, 100, 3), np.uint8), instruction="x")
+    with SmallServer(ends) as server, Client(server.connection, say=lambda _: None) as client:
+        client.connect()
+        began = time.monotonic()
+        with pytest.raises(ConnectionFailed, match="has not come back"):
+            client.run(large)
+        assert time.monotonic() - began < 15
+        assert server.received == []
+
+
+def test_questions_about_captures_are_asked_again(monkeypatch):
+    capture = "f" * 32
+    state = SceneState(capture=capture, views=3, sealed=True, field=None, edits=(), jobs=())
+    monkeypatch.setattr(client_module, "ANSWER_TIMEOUT", 20)
+    with (
+        SmallServer(lambda _: [state]) as server,
+        Line(server.connection) as line,
+        Client(line.connection, say=lambda _: line.mend()) as client,
+    ):
+        client.connect()
+        line.cut()
+        assert client.scene(capture) == state
+        assert [type(message) for message in server.received] == [GetScene]
+
+
+def test_progress_of_an_attached_job_goes_on(monkeypatch):
+    def answer(message):
+        return [
+            Progress(job=message.job, stage="s", fraction=0.5),
+            Done(job=message.job, result=RESULT),
+        ]
+
+    with SmallServer(answer) as server, Client(server.connection) as client:
+        client.connect()
+        assert [type(event) for event in client.events(client.submit(REQUEST))] == [Progress, Done]
+
+
+@pytest.mark.parametrize("way", ["down", "up"])
+def test_a_large_frame_on_a_slow_line_arrives_once(way, monkeypatch):
+    """Heartbeats must not wait behind it: it takes longer than they may."""
+    monkeypatch.setattr(line_module, "HEARTBEAT_INTERVAL_MS", 300)
+    monkeypatch.setattr(line_module, "HEARTBEAT_TIMEOUT_MS", 900)
+    large = np.zeros((1024, 1024), np.float32)
+    small = np.zeros((2, 2), np.float32)
+    found = msgspec.structs.replace(RESULT, relevance=large if way == "down" else small)
+    image = np.zeros((2, 2, 3) if way == "down" else (1024, 1365, 3), np.uint8)
+    said = []
+    with (
+        SmallServer(lambda message: [Done(job=message.job, result=found)]) as server,
+        Line(server.connection, rate=1.5e6) as line,
+        Client(line.connection, say=said.append) as client,
+    ):
+        client.connect()
+        result = client.run(RelevanceRequest(image=image, instruction="x"))
+        assert result.relevance.shape == found.relevance.shape
+        assert len(server.received) == 1
+    assert said == []
