@@ -16,6 +16,7 @@ from backend.errors import check_instruction
 from backend.report import Report
 from backend.scenes.config import EDIT_PRESETS
 from backend.scenes.scene_options import add_scene_options, open_scene
+from protocol import files
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Scene
@@ -167,7 +168,8 @@ def _pictures(scene: "Scene", edit: "SceneEdit") -> dict[str, Any]:
             tiles.append((_picture(np.repeat(before.relevance[..., None], 3, axis=2)), words))
         tiles.append((_picture(after.rgb), f'after "{edit.instruction}"'))
         rows.append(tiles)
-    contact_sheet(rows).save(edit.folder / "before_and_after.png")
+    with files.replacing(edit.folder / "before_and_after.png") as file:
+        contact_sheet(rows).save(file, "PNG")
     facts, _ = edit.checkpoint()
     return {
         "views": len(edit.field.names),

@@ -13,6 +13,7 @@ from PIL import Image
 from backend.report import Report
 from backend.scenes.config import PRESETS
 from backend.scenes.scene_options import add_scene_options, open_scene
+from protocol import files
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Scene
@@ -107,4 +108,5 @@ def _write_sheet(path: Path, scene: "Scene") -> None:
         )
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
-    Image.fromarray(np.concatenate(padded)).save(path)
+    with files.replacing(path) as file:
+        Image.fromarray(np.concatenate(padded)).save(file, "PNG")
