@@ -236,11 +236,14 @@ def revert(thing: bpy.types.Object, edited: bpy.types.Image) -> None:
     trees = [tree_of(material) for material in bpy.data.materials]
     if any(_knows(node, images) for tree in trees for node in image_nodes(tree)):
         return
+    # First: a pointer that is remapped to the very image that has it crashes Blender 5.0.
+    if original.watch_your_steps.edited == edited:
+        original.watch_your_steps.edited = None
+    mine.original = mine.relevance = None
     for image in images:
         image.user_remap(original)
+    for image in reversed(images):
         bpy.data.images.remove(image)
-    if original.watch_your_steps.edited == original:  # what the edit was remapped to
-        original.watch_your_steps.edited = None
 
 
 def _knows(node: bpy.types.ShaderNode, images: list[bpy.types.Image]) -> bool:
