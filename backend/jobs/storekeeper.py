@@ -87,7 +87,10 @@ class Storekeeper:
                 self._threads.submit(self._do, lane[0])
             else:
                 del self._lanes[errand.capture]
-            errand.then(outcome)
+            try:
+                errand.then(outcome)
+            except Exception:  # a defect, as in _do
+                logger.exception("capture %s", errand.capture)
 
     @property
     def is_full(self) -> bool:

@@ -92,6 +92,7 @@ def test_no_more_is_read_while_too_much_waits_until_the_disk_seems_to_hang(store
 def test_a_defect_in_an_errand_is_told_and_the_next_is_done(store):
     told = []
     store.ask(A, 1, lambda: 1 / 0, told.append)
+    store.ask(A, 1, lambda: "not told", lambda outcome: 1 / 0)
     store.ask(A, 1, lambda: "well", told.append)
     deliver(store, lambda: len(told) == 2)
     assert isinstance(told[0], ZeroDivisionError)
