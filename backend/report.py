@@ -4,7 +4,7 @@ import importlib.metadata
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +71,12 @@ class Report:
             "peak_memory_mib": peak_memory_mib(),
         }
         return files.write_json(folder / "report.json", content)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Prints notes before all other results; one that begins with "Unchanged" as it is."""
+    for note in notes:
+        print(note if note.startswith("Unchanged") else f"note: {note}")
 
 
 def versions() -> dict[str, str]:

@@ -337,8 +337,8 @@ class TextureResult(msgspec.Struct, frozen=True, kw_only=True, tag="texture_resu
     threshold: Unit
     """What the relevance was thresholded at."""
     applies: bool | None
-    """The prompt check: whether `evidence` of all views together, in which a view counts as much as
-    the instruction would change in it, reaches the model's limit for views. None with one seed."""
+    """The prompt check: whether the mean evidence of all views, each weighted with how much the
+    instruction would change in it, reaches the model's limit for views. None with one seed."""
     edited_share: Unit
     """Of the texels that lie on the mesh, how much was edited."""
     rerender_difference: Unit | None

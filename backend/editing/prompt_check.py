@@ -69,24 +69,24 @@ def agreement(differences: NDArray[np.float32]) -> Agreement | None:
     return Agreement(shared, own)
 
 
-def pooled(views: Sequence[Agreement | None]) -> Agreement | None:
-    """The agreement of several views of one scene as if they were one large image: the means over
-    the views. A view that does not show what the instruction is about has faint differences, and
-    counts as little as they are.
+def pooled_evidence(views: Sequence[Agreement | None]) -> float | None:
+    """The evidence of several views of one scene together: the mean of the views' own, each
+    weighted with how strong its differences are (their root mean square). A view that does not show
+    what the instruction is about has faint ones, and hardly counts.
 
     Args:
         views: one each, on the same noises.
 
     Returns:
-        None where there are none, or one of them cannot tell.
+        0..1, or None where there are none, or one of them cannot tell.
     """
     known = [view for view in views if view is not None]
     if not known or len(known) < len(views):
         return None
-    return Agreement(
-        float(np.mean([view.shared for view in known])),
-        float(np.mean([view.own for view in known])),
-    )
+    weights = np.sqrt([view.own for view in known])
+    if not weights.any():
+        return 0.0
+    return float(np.average([view.evidence for view in known], weights=weights))
 
 
 def read_evidence_limits(folder: Path) -> tuple[float, float]:

@@ -21,7 +21,12 @@ from backend.demo.pool import visible_shares
 from backend.demo.render import render
 from backend.editing import Editor
 from backend.editing.backbone import DEMO_MODEL, DEMO_WEIGHTS
-from backend.editing.prompt_check import VIEWS_LIMIT, Agreement, pooled, write_evidence_limit
+from backend.editing.prompt_check import (
+    VIEWS_LIMIT,
+    Agreement,
+    pooled_evidence,
+    write_evidence_limit,
+)
 from backend.errors import BadInput
 from backend.evaluation.maps import Table, prompt_check
 from backend.evaluation.metrics import SMALLEST_THING
@@ -198,8 +203,8 @@ def tables_of(checked: Sequence[Checked], limit: float, views_limit: float) -> d
 
 
 def _pooled(one: Checked) -> list[float]:
-    together = pooled(one.views)
-    return [] if together is None else [together.evidence]
+    together = pooled_evidence(one.views)
+    return [] if together is None else [together]
 
 
 def _plain(one: Checked) -> dict[str, object]:

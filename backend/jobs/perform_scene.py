@@ -5,7 +5,6 @@ bringing an edit into the texture of a mesh that is known, and rendering it.
 import dataclasses
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backend.editing import Editor
 from backend.errors import BadInput
@@ -22,6 +21,7 @@ from backend.scenes.scene import Camera, Scene
 from backend.scenes.scene_edit import SceneEdit
 from backend.scenes.scene_editing import with_overrides
 from backend.scenes.scene_mesh import mesh_of_scene
+from backend.scenes.scene_outcome import PICTURE_SIDE, compare, outcome_notes
 from backend.scenes.training import Progress
 from backend.scenes.uploads import CaptureStore, UnknownCapture
 from backend.scenes.work_lock import alone
@@ -41,10 +41,6 @@ from protocol.requests import (
     TrainSceneRequest,
     TrainSceneResult,
 )
-from protocol.values import MAX_PICTURES
-
-PICTURE_SIDE = 256
-"""Pixels of a side, at most, of the renders that a result brings."""
 
 
 def perform_scene(
@@ -113,7 +109,7 @@ def _train(scene: Scene, request: TrainSceneRequest, on_progress: OnProgress) ->
         steps=course.step,
         held_out_psnr=course.scores[-1][1] if course.scores else None,
         seconds=course.seconds,
-        preview=_pixels(scene.render(_smaller(shown)).rgb),
+        preview=scene.render(shown.at_most(PICTURE_SIDE)).image,
         notes=tuple(notes),
     )
 
@@ -142,7 +138,11 @@ def _edit(
         request.base,
         on_progress,
     )
-    pictures = _pictures(scene, edit, on_progress)
+    compared = compare(scene, edit, lambda: on_progress("Rendering before and after", 1.0, None))
+    pictures = tuple(
+        ScenePicture(view=one.view, before=one.before, after=one.after, relevance=one.relevance)
+        for one in compared
+    )
     share, inside, outside = _changes(pictures, edit.threshold)
     return EditSceneResult(
         name=edit.name,
@@ -153,7 +153,10 @@ def _edit(
         edited_share=share,
         change_inside=inside,
         change_outside=outside,
-        notes=notes_on(editor, request.instruction, edit.applies),
+        notes=(
+            *outcome_notes(edit, compared),
+            *notes_on(editor, request.instruction, edit.applies),
+        ),
     )
 
 
@@ -167,40 +170,6 @@ def _edit_config(request: EditSceneRequest) -> SceneEditConfig:
         relevance=request.relevance,
         seed=request.seed,
     )
-
-
-def _pictures(scene: Scene, edit: SceneEdit, on_progress: OnProgress) -> tuple[ScenePicture, ...]:
-    """Before and after, from views that were edited, spread over the capture."""
-    edited = {one.name for one in edit.views}
-    names = [name for name in scene.capture.names if name in edited]
-    count = min(MAX_PICTURES, len(names))
-    original = edit.original_field
-    pictures = []
-    for name in (names[k * len(names) // count] for k in range(count)):
-        on_progress("Rendering before and after", 1.0, None)
-        before = scene.render(_smaller(scene.camera(name, original)), edit.relevance, original)
-        after = scene.render(_smaller(edit.camera(name)), field=edit.field)
-        pictures.append(
-            ScenePicture(
-                view=name,
-                before=_pixels(before.rgb),
-                after=_pixels(after.rgb),
-                relevance=before.relevance,
-            )
-        )
-    return tuple(pictures)
-
-
-def _smaller(camera: Camera) -> Camera:
-    """The camera with at most 256 pixels a side."""
-    size = camera.intrinsics.width, camera.intrinsics.height
-    factor = min(1.0, PICTURE_SIDE / max(size))
-    width, height = (max(1, round(side * factor)) for side in size)
-    return Camera(camera.pose, camera.intrinsics.resized(width, height))
-
-
-def _pixels(rgb: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return (rgb * 255 + 0.5).astype(np.uint8)
 
 
 def _changes(
@@ -291,5 +260,5 @@ def _render(
         report(f"Rendering frame {number + 1} of {count}", number / count, shown)
         fx, fy, cx, cy = lens.tolist()
         camera = Camera(pose, Intrinsics(fx, fy, cx, cy, width, height))
-        frames[number] = _pixels(scene.render(camera, field=field).rgb)
+        frames[number] = scene.render(camera, field=field).image
     return SceneRenderResult(frames=frames)

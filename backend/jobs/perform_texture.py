@@ -12,6 +12,7 @@ from backend.scenes.mesh_edit import (
     MeshEditConfig,
     edit_mesh,
     edited_share,
+    outcome_note,
     rerender_difference,
 )
 from backend.scenes.textured_mesh import MeshView, TexturedMesh
@@ -76,9 +77,10 @@ def mesh_and_views(request: MeshViews) -> tuple[TexturedMesh, list[MeshView]]:
 def texture_result(
     kind: type[Answer], mesh: TexturedMesh, edit: MeshEdit, notes: tuple[str, ...]
 ) -> Answer:
-    """What is sent back of an edited texture; where nothing was edited, its notes say so."""
-    if not edit.region.any():
-        notes = (*notes, "Nothing was edited: no texel is that relevant. Lower the threshold.")
+    """What is sent back of an edited texture; where nothing has changed, its first note says so."""
+    unchanged = outcome_note(mesh, edit)
+    if unchanged is not None:
+        notes = (unchanged, *notes)
     apart = rerender_difference(edit)
     return kind(
         texture=edit.texture,

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.editing import Editor, Step
+from backend.pictures.changes import UNSEEN
 from backend.records import DamagedRecord, read_record
 from backend.scenes import checkpoint
 from backend.scenes.config import SceneEditConfig
@@ -35,6 +36,7 @@ from backend.scenes.radiance_training import (
     psnr,
 )
 from backend.scenes.update_plan import UpdatePlan
+from backend.scenes.visible_change import changed_share
 from protocol import files
 
 VIEWS_FOLDER = "views"
@@ -56,6 +58,8 @@ class EditedView:
         seed: of its noise.
         noise_level: 0..1, that the render was noised to.
         folder: where its pictures are.
+        changed: share 0..1 of the mask that can be seen to have changed from the original photo
+            (see visible_change.py); None in edits of earlier versions.
     """
 
     name: str
@@ -64,6 +68,7 @@ class EditedView:
     seed: int
     noise_level: float
     folder: Path
+    changed: float | None = None
 
     @property
     def before(self) -> NDArray[np.uint8]:
@@ -99,6 +104,7 @@ class _Record(msgspec.Struct):
     step: int
     seed: int
     noise_level: float
+    changed: float | None = None
 
 
 def edited_views(folder: Path, before: int) -> tuple[EditedView, ...]:
@@ -250,6 +256,7 @@ class DatasetUpdate:
                 turn.seed,
                 turn.noise_level,
                 self._folder,
+                round(changed_share(turn.original, edited, mask, UNSEEN), 5),
             ),
             {"before": turn.before, "after": edited, "mask": mask},
         )
@@ -294,7 +301,9 @@ class DatasetUpdate:
         for kind, picture in pictures.items():
             with files.replacing(self._folder / f"{view.count:05d}_{kind}.png") as file:
                 Image.fromarray(picture).save(file, "PNG")
-        record = _Record(view.name, view.count, view.step, view.seed, view.noise_level)
+        record = _Record(
+            view.name, view.count, view.step, view.seed, view.noise_level, view.changed
+        )
         files.write_json(self._folder / f"{view.count:05d}.json", msgspec.structs.asdict(record))
 
     # ------------------------------------------------------------ training.Trainee

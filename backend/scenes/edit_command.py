@@ -13,7 +13,7 @@ from PIL import Image
 
 from backend.contact_sheet import Tile, contact_sheet
 from backend.errors import check_instruction
-from backend.report import Report
+from backend.report import Report, print_notes
 from backend.scenes.config import EDIT_PRESETS
 from backend.scenes.scene_options import add_scene_options, open_scene
 from protocol import files
@@ -93,6 +93,7 @@ def run_edit(
     # Only now: torch and nerfstudio take seconds to load.
     from backend.editing import Editor
     from backend.scenes.scene_editing import edit_preset, with_overrides
+    from backend.scenes.scene_outcome import changed, compare, outcome_notes
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     scene = open_scene(options)
@@ -113,7 +114,6 @@ def run_edit(
         "device": backbone.device_name,
         "dtype": str(backbone.dtype),
     }
-    print(f"model {backbone.name} on {backbone.device_name}")
     with report.stage("editing"):
         edit = scene.edit(
             options.instruction,
@@ -127,7 +127,12 @@ def run_edit(
     on_progress("Edited", 1.0)
     with report.stage("pictures"):
         report.figures |= _pictures(scene, edit)
+        compared = compare(scene, edit)
+    report.figures |= {"changed_share_of_region": changed(compared), "left_out": edit.unedited}
+    report.notes = list(outcome_notes(edit, compared))
     report.write(edit.folder)
+    print_notes(report.notes)
+    print(f"model {backbone.name} on {backbone.device_name}")
     if edit.applies is not None:
         seen = "applies" if edit.applies else "does not apply, as far as the model sees"
         print(f"prompt check: {seen}")

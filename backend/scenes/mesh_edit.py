@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from backend.counts import check_counts
 from backend.editing import Editor, Step
-from backend.editing.prompt_check import pooled
+from backend.editing.prompt_check import pooled_evidence
 from backend.editing.relevance import NOISE_LEVEL, normalise, suggest_threshold
 from backend.errors import BadInput, check_instruction
+from backend.pictures.changes import UNSEEN
 from backend.scenes.mesh_painting import (
     PaintConfig,
     Painting,
@@ -27,6 +28,7 @@ from backend.scenes.mesh_painting import (
     spread_to_margin,
 )
 from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh, sample
+from backend.scenes.visible_change import LEAST_SHARE, changed_share
 from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
 
 VISIBLE = 0.1
@@ -169,7 +171,7 @@ def edit_mesh(
     if threshold is None:
         # Over the views, not over the texels: the instruction may mean the whole mesh.
         threshold = suggest_threshold(together)
-    agreement = pooled([one.agreement for one in maps])
+    evidence = pooled_evidence([one.agreement for one in maps])
     painting = Painting(mesh, prepared, seen & (relevance >= threshold), config)
     edits: list[EditedView] = []
     random = np.random.default_rng(config.seed)
@@ -215,9 +217,7 @@ def edit_mesh(
         relevance=spread_to_margin(relevance, painting.source),
         region=region,
         threshold=threshold,
-        applies=None
-        if agreement is None
-        else agreement.evidence >= editor.backbone.views_evidence_limit,
+        applies=None if evidence is None else evidence >= editor.backbone.views_evidence_limit,
         renders=tuple(painting.render(index) for index in range(len(views))),
         masks=painting.masks,
         edits=tuple(edits),
@@ -244,6 +244,21 @@ def colour_change(mesh: TexturedMesh, edit: MeshEdit) -> tuple[float, float] | N
         return None
     apart = np.abs(edit.texture[..., :3].astype(np.float64) - mesh.texture[..., :3])[chosen] / 255
     return float(apart.mean()), float((apart.max(axis=1) > VISIBLE).mean())
+
+
+def outcome_note(mesh: TexturedMesh, edit: MeshEdit) -> str | None:
+    """A sentence that begins with the word "Unchanged" where an edit has changed nothing of a
+    mesh's texture, or nothing that can be seen.
+    """
+    if not edit.region.any():
+        return f"Unchanged: no texel reaches the threshold of {edit.threshold:.2f}. Lower it."
+    share = changed_share(mesh.texture[..., :3], edit.texture[..., :3], edit.region, UNSEEN)
+    if share >= LEAST_SHARE:
+        return None
+    return (
+        f"Unchanged: the texture shows no difference of more than {UNSEEN} of 255 in what the "
+        "instruction is about. Say it in other words, raise the text guidance, or take more rounds."
+    )
 
 
 def rerender_difference(edit: MeshEdit) -> tuple[float, float] | None:

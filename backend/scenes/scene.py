@@ -56,6 +56,13 @@ class Camera:
     pose: NDArray[np.float64]
     intrinsics: Intrinsics
 
+    def at_most(self, side: int) -> "Camera":
+        """The same with at most so many pixels a side."""
+        size = self.intrinsics.width, self.intrinsics.height
+        factor = min(1.0, side / max(size))
+        width, height = (max(1, round(pixels * factor)) for pixels in size)
+        return Camera(self.pose, self.intrinsics.resized(width, height))
+
 
 @dataclass(frozen=True)
 class View:
@@ -73,6 +80,11 @@ class View:
     depth: NDArray[np.float32]
     relevance: NDArray[np.float32] | None
     accumulation: NDArray[np.float32]
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """uint8 (H, W, 3), sRGB."""
+        return (self.rgb * 255 + 0.5).astype(np.uint8)
 
     def __iter__(self) -> Iterator[NDArray[np.float32] | None]:
         return iter((self.rgb, self.depth, self.relevance))

@@ -155,6 +155,14 @@ class SceneEdit:
         count = 0 if facts is None else int(facts["edits"])
         return edited_views(self.folder / VIEWS_FOLDER, count)
 
+    @property
+    def unedited(self) -> tuple[str, ...]:
+        """The views that the field is trained on as they were: nothing in them is relevant enough,
+        or their turn has not come yet.
+        """
+        edited = {one.name for one in self.views}
+        return tuple(name for name in self.field.names if name not in edited)
+
     @cached_property
     def field(self) -> RadianceField:
         """The edited radiance field.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from backend.counts import check_counts
 from backend.editing import Editor, RelevanceMap
-from backend.editing.prompt_check import pooled
+from backend.editing.prompt_check import pooled_evidence
 from backend.errors import BadInput, check_instruction
 from backend.scenes import checkpoint, radiance_training
 from backend.scenes.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
@@ -262,8 +262,7 @@ def _maps(edit: SceneEdit, editor: Editor, views: Views, report: OnProgress) -> 
 
 def _keep_check(edit: SceneEdit, maps: Sequence[RelevanceMap], limit: float) -> None:
     """Keeps the prompt check of all views together."""
-    together = pooled([one.agreement for one in maps])
-    check = PromptCheck(None if together is None else together.evidence, limit)
+    check = PromptCheck(pooled_evidence([one.agreement for one in maps]), limit)
     files.write_json(edit.folder / CHECK_FILE, msgspec.to_builtins(check))
 
 

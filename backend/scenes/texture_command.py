@@ -12,7 +12,7 @@ from PIL import Image
 
 from backend.contact_sheet import Tile, contact_sheet
 from backend.errors import BadInput, check_instruction
-from backend.report import Report
+from backend.report import Report, print_notes
 from backend.scenes.mesh_folder import MeshFolder, read_mesh_folder
 from backend.scenes.new_folder import appearing, check_new
 from protocol.values import DEFAULT_SEEDS
@@ -92,14 +92,22 @@ def run_texture(
     guidances = (options.text_guidance, options.image_guidance)
     if not all(one is None or one >= 0 for one in guidances):
         raise BadInput("--text-guidance and --image-guidance must be 0 or more.")
+    # Only now: torch takes seconds to load.
+    from backend.scenes.mesh_edit import outcome_note
+
     with report.stage("reading"):
         folder = read_mesh_folder(options.folder)
     change = _from_model if options.from_field is None else _from_field
     with appearing(out) as unfinished:
         edit = change(options, folder, report, lambda words, share, _: on_progress(words, share))
         report.figures |= _figures(folder, edit, report.seconds["editing"])
+        unchanged = outcome_note(folder.mesh, edit)
+        report.notes = [] if unchanged is None else [unchanged]
         _write(unfinished, folder, edit, report)
     on_progress("Written", 1.0)
+    print_notes(report.notes)
+    if options.from_field is None:
+        print(f"model {report.settings['model']} on {report.settings['device']}")
     for line in _summary(report.figures):
         print(line)
     print(f"wrote texture.png, relevance.png, views, contact_sheet.png and report.json to {out}")
@@ -134,7 +142,6 @@ def _from_model(
         "device": backbone.device_name,
         "dtype": str(backbone.dtype),
     }
-    print(f"model {backbone.name} on {backbone.device_name}")
     with report.stage("editing"):
         return edit_mesh(
             folder.mesh, folder.views, options.instruction, editor, config, on_progress
@@ -194,7 +201,7 @@ def _summary(figures: dict[str, Any]) -> list[str]:
         seen = "applies" if figures["applies"] else "does not apply"
         lines.append(f"prompt check: {seen}; threshold {figures['threshold']:.2f}")
     if figures["rerender_difference"] is None:
-        return [*lines, "note: no texel is that relevant: the texture is as it was"]
+        return lines
     return [
         *lines,
         f"{figures['edited_share_of_mesh']:.1%} of the mesh's texels were edited, "

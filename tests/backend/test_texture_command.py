@@ -133,7 +133,10 @@ def test_nothing_relevant_is_said_and_the_texture_stays(
     grey = np.full((32, 32, 3), 90, np.uint8)
     folder, out = write_folder(tmp_path / "grey", ball_mesh(grey)), tmp_path / "out"
     assert scene("texture", folder, INSTRUCTION, "--out", out, "--threshold", 0.5)[0] == 0
-    assert "note: no texel is that relevant" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith("Unchanged: no texel reaches the threshold of 0.50")
+    report = json.loads((out / "report.json").read_text())
+    assert report["notes"] == [said.splitlines()[0]]
     assert np.array_equal(pixels(out / "texture.png"), grey)
     assert json.loads((out / "report.json").read_text())["figures"]["rerender_difference"] is None
 

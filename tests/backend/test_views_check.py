@@ -13,14 +13,13 @@ import pytest
 from backend.__main__ import main
 from backend.demo import world
 from backend.editing import Editor, RelevanceMap
-from backend.editing.backbone import load_backbone
+from backend.editing.backbone import DEMO_WEIGHTS, load_backbone
 from backend.editing.prompt_check import (
     CALIBRATION_FILE,
     FAINT,
     VIEWS_LIMIT,
     Agreement,
-    agreement,
-    pooled,
+    pooled_evidence,
     read_evidence_limits,
     write_evidence_limit,
 )
@@ -48,29 +47,20 @@ def test_views_count_as_much_as_the_instruction_would_change_in_them() -> None:
     strong, faint = Agreement(0.045, 0.05), Agreement(0.0, 1e-5)
     lucky = Agreement(0.0004, 0.0005)
     # a thing that is seen in one view of eight: the others have little to say
-    seen_once = pooled([strong] + [faint] * 7)
+    seen_once = pooled_evidence([strong] + [faint] * 7)
     assert seen_once is not None
-    assert seen_once.evidence > 0.8
+    assert seen_once > 0.8
     # one view that passes by chance beside others that would change much and differently each time
-    noisy = pooled([lucky] + [Agreement(0.002, 0.05)] * 7)
+    noisy = pooled_evidence([lucky] + [Agreement(0.002, 0.05)] * 7)
     assert noisy is not None
-    assert lucky.evidence > 0.378 > noisy.evidence
-    assert pooled([]) is None
-    assert pooled([strong, None]) is None
-
-
-def test_pooled_views_are_what_one_large_image_of_them_would_be() -> None:
-    rng = np.random.default_rng(0)
-    views = [scale * rng.standard_normal((4, 2, 6, 6)) for scale in (0.01, 0.2, 0.05)]
-    for number, view in enumerate(views):
-        view += 0.1 * number * view[0]
-    together = pooled([agreement(view) for view in views])
-    whole = agreement(np.concatenate(views, axis=-1))
-    assert together is not None
-    assert whole is not None
-    assert together.shared == pytest.approx(whole.shared)
-    assert together.own == pytest.approx(whole.own)
-    assert whole.evidence == pytest.approx(max(whole.shared, 0) / (whole.own + FAINT))
+    assert lucky.evidence > 0.378 > noisy
+    # the mean, weighted with the differences' strength
+    two = pooled_evidence([Agreement(0.0, 0.04), Agreement(0.01 + FAINT, 0.01)])
+    assert two == pytest.approx(0.1 / (0.1 + 0.2))
+    assert pooled_evidence([strong]) == strong.evidence
+    assert pooled_evidence([Agreement(0.0, 0.0)] * 3) == 0.0
+    assert pooled_evidence([]) is None
+    assert pooled_evidence([strong, None]) is None
 
 
 def fixed(editor: Editor, agreements: list[Agreement | None]) -> object:
@@ -162,6 +152,12 @@ def test_a_model_has_a_limit_for_one_image_and_one_for_views(
         read_evidence_limits(folder)
 
 
+def test_the_embedded_models_check_of_views_is_calibrated() -> None:
+    """By `evaluate check --calibrate`."""
+    kept = json.loads((DEMO_WEIGHTS / CALIBRATION_FILE).read_text("utf-8"))
+    assert 0.1 < kept[VIEWS_LIMIT] < 1
+
+
 def test_figures_of_the_check_by_views() -> None:
     def checked(there: bool, *views: Agreement) -> Checked:
         edit = world.Edit("recolour", 0 if there else None, "red", "make it red", "")
@@ -199,9 +195,6 @@ def test_the_command_measures_and_calibrates_the_check_of_views(
     assert table[POOLED]["n"] == table[POOLED]["n absent"] == len(figures["instructions"]) / 2
     assert read_evidence_limits(model)[1] == table[POOLED]["best limit"]
     for one in figures["instructions"]:
-        together = pooled(
-            [Agreement(*pair) for pair in zip(one["shared"], one["own"], strict=True)]
-        )
-        assert together is not None
-        assert one["pooled evidence"] == [pytest.approx(together.evidence, abs=2e-3)]
+        views = [Agreement(*pair) for pair in zip(one["shared"], one["own"], strict=True)]
+        assert one["pooled evidence"] == [pytest.approx(pooled_evidence(views), abs=2e-3)]
     assert "| all views, pooled |" in (out / "figures.md").read_text("utf-8")
