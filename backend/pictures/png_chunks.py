@@ -22,23 +22,26 @@ LARGEST_PROFILE = 16 << 20
 
 
 @dataclass(frozen=True)
-class PngFacts:
-    """What a PNG file says beside its pixels.
+class FileFacts:
+    """What an image file, mostly a PNG, says beside its pixels.
 
     Attributes:
         depth: bits a channel.
         animated: whether it has more frames than one.
         profile: its ICC profile; b"" where it has one that cannot be read; None where it has none.
-        exif: whether it has EXIF data, before its pixels or behind them.
+        exif: whether a PNG has EXIF data, before its pixels or behind them.
+        turned: the EXIF orientation by which Pillow turns the pixels as it decodes them, which it
+            does for TIFF only.
     """
 
     depth: int
     animated: bool
     profile: bytes | None
     exif: bool = False
+    turned: int = 1
 
 
-def split_png(stream: BinaryIO) -> tuple[PngFacts, io.BufferedReader]:
+def split_png(stream: BinaryIO) -> tuple[FileFacts, io.BufferedReader]:
     """What a PNG file says beside its pixels, and the file with only what the pixels need. Nothing
     of the pixels is read; a file that breaks off or makes no sense is left so from there on.
     """
@@ -66,7 +69,7 @@ def split_png(stream: BinaryIO) -> tuple[PngFacts, io.BufferedReader]:
         if kind == b"IEND":
             break
         place = end
-    return PngFacts(depth, frames > 1, profile, exif), io.BufferedReader(_Ranges(stream, kept))
+    return FileFacts(depth, frames > 1, profile, exif), io.BufferedReader(_Ranges(stream, kept))
 
 
 def _profile(chunk: bytes) -> bytes:

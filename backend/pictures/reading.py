@@ -19,7 +19,7 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from backend.errors import BadInput
 from backend.pictures import profiles
-from backend.pictures.png_chunks import SIGNATURE, PngFacts, split_png
+from backend.pictures.png_chunks import SIGNATURE, FileFacts, split_png
 from backend.pictures.profiles import BadProfile, NoWayBack
 from protocol.values import MAX_IMAGE_SIDE
 
@@ -48,6 +48,8 @@ DAMAGED = (
     Image.DecompressionBombError,
 )
 """What Pillow's decoders raise about files that are not as they should be."""
+BACK = {6: 8, 8: 6}
+"""Which orientation undoes which; the others undo themselves."""
 PREVIEW = 1
 """Bit of a TIFF's NewSubfileType: these pixels are a small version of others in the file."""
 STANDARD_ERROR = 2
@@ -148,7 +150,9 @@ def read_picture(path: Path, longest: int | None = None, upright: bool = True) -
         image, alpha = _parts(file, facts.depth)
         picture = _in_profile(path, image, _profile(file, facts.profile))
         picture = replace(picture, alpha=alpha, notes=(*notes, *picture.notes))
-        return _turned(picture, _orientation(file)) if upright else picture
+        if upright:
+            return _turned(picture, _orientation(file))
+        return _turned(picture, BACK.get(facts.turned, facts.turned))
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -157,8 +161,9 @@ def size_of(path: Path) -> tuple[int, int]:
     Raises:
         PictureError: as `read_picture`, but for damage of the pixels.
     """
-    with _opened(path) as (file, _):
-        return file.size
+    with _opened(path) as (file, facts):
+        width, height = file.size
+        return (height, width) if facts.turned >= 5 else (width, height)
 
 
 def asks_for_turning(path: Path) -> bool:
@@ -187,7 +192,7 @@ def write_png(path: Path, picture: Picture) -> None:
 @contextmanager
 def _opened(
     path: Path, longest: int | None = None, whole: bool = False
-) -> Iterator[tuple[ImageFile.ImageFile, PngFacts]]:
+) -> Iterator[tuple[ImageFile.ImageFile, FileFacts]]:
     """The file as Pillow opens it, checked by its header, and, if `whole`, decoded; what it says of
     its own beside that.
     """
@@ -206,10 +211,12 @@ def _opened(
     with ExitStack() as closed_at_end:
         try:
             stream: BinaryIO = closed_at_end.enter_context(path.open("rb"))
-            facts = PngFacts(8, False, None)
+            facts = FileFacts(8, False, None)
             if stream.read(len(SIGNATURE)) == SIGNATURE:
                 facts, stream = split_png(stream)
             file = closed_at_end.enter_context(Image.open(stream, formats=FORMATS))
+            if file.format == "TIFF":
+                facts = replace(facts, turned=_orientation(file))
             if longest is not None and max(file.size) > longest:
                 raise PictureError(f"{path} is {file.width}x{file.height}: {too_large}.")
             if file.mode == "F" or (file.mode == "I" and file.format != "PPM"):

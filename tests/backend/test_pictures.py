@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from backend.pictures import PictureError, read_mask, read_picture, size_of, unchanged, write_png
+from backend.pictures import (
+    PictureError,
+    asks_for_turning,
+    read_picture,
+    size_of,
+    write_png,
+)
 from tests.backend.colour_profiles import (
     ADOBE_RGB,
     DISPLAY_P3,
@@ -20,35 +26,12 @@ from tests.backend.colour_profiles import (
     grey_profile,
     rgb_profile,
 )
+from tests.backend.image_files import COLOURS, png, saved
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # as our own filter, of pytest
+pytestmark = pytest.mark.filterwarnings("ignore::Warning:PIL")  # as our own filter, of pytest
 
-COLOURS = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
 GREY_16 = np.linspace(0, 65535, 12 * 16).round().astype(np.uint16).reshape(12, 16)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-
-def saved(folder, image, name="picture.png", **options):
-    """A file with an image (or an array) in it."""
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-    image.save(folder / name, **options)
-    return folder / name
-
-
-def png(folder, width, height, depth, kind, rows, *chunks):
-    """A PNG written by hand: chunks are (type, data) between header and pixels."""
-
-    def chunk(name, data):
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
-    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    data = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
-    (folder / "by_hand.png").write_bytes(data)
-    return folder / "by_hand.png"
 
 
 def refusal(path, longest=8192):
@@ -96,12 +79,15 @@ def test_exif_that_makes_no_sense_is_no_turn(tmp_path):
     assert (read_picture(broken).own == COLOURS).all()
 
 
-def test_captures_take_pixels_as_they_are_stored(tmp_path):
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_captures_take_pixels_as_they_are_stored(tmp_path, name, orientation):
     exif = Image.Exif()
-    exif[274] = 6
-    path = saved(tmp_path, COLOURS, exif=exif)
+    exif[274] = orientation
+    path = saved(tmp_path, COLOURS, name, exif=exif)
     assert (read_picture(path, upright=False).own == COLOURS).all()
     assert size_of(path) == (16, 12)
+    assert asks_for_turning(path) == (orientation != 1)
 
 
 # ---------------------------------------------------------------- kinds of pixels
@@ -431,66 +417,3 @@ def test_alpha_and_profile_together_keep_every_byte_that_is_not_edited(tmp_path)
     assert (written[:, 0, :3] == COLOURS[:, 0]).all()  # cannot be seen
     opaque = edited.seen()[6:, 4:]
     assert np.abs(opaque.astype(int) - (120, 140, 110)).max() <= 3
-
-
-# ---------------------------------------------------------------- masks
-
-
-def test_a_mask_is_brightness_times_alpha(tmp_path):
-    white = np.full((12, 16, 4), 255, np.uint8)
-    white[:, :8, 3] = 0
-    mask, notes = read_mask(saved(tmp_path, white), (12, 16))
-    assert mask[:, 8:].all()
-    assert not mask[:, :8].any()
-    assert notes == ()
-    dim = np.full((12, 16, 4), 180, np.uint8)
-    dim[..., 3] = 180  # together 127
-    mask, notes = read_mask(saved(tmp_path, dim), (12, 16))
-    assert not mask.any()
-    assert "marks nothing: its brightest pixel has 127 of 255" in notes[0]
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "I;16", "P", "RGB", "LA", "RGBA"])
-def test_masks_of_every_kind(tmp_path, mode):
-    expected = np.zeros((12, 16), bool)
-    expected[3:7, 5:11] = True
-    drawn = Image.fromarray(expected.astype(np.uint8) * 255)
-    if mode == "I;16":
-        drawn = Image.fromarray(expected.astype(np.uint16) * 65535)
-    else:
-        drawn = drawn.convert(mode)
-    mask, _ = read_mask(saved(tmp_path, drawn), (12, 16))
-    assert (mask == expected).all()
-
-
-def test_masks_of_everything_turned_and_of_another_size(tmp_path):
-    mask, notes = read_mask(saved(tmp_path, Image.new("L", (16, 12), 255)), (12, 16))
-    assert mask.all()
-    assert "marks everything" in notes[0]
-    exif = Image.Exif()
-    exif[274] = 6
-    half = np.zeros((16, 12), np.uint8)
-    half[:8] = 255  # the upper half as it is stored: shown, the right one
-    mask, _ = read_mask(saved(tmp_path, half, exif=exif), (12, 16))
-    assert mask[:, 8:].all()
-    assert not mask[:, :8].any()
-    with pytest.raises(PictureError, match="is 16x12, unlike the image, which is 12x16: save it"):
-        read_mask(saved(tmp_path, Image.new("L", (16, 12))), (16, 12))
-    with pytest.raises(PictureError, match="is 8x6, unlike"):
-        read_mask(saved(tmp_path, Image.new("L", (8, 6))), (12, 16))
-    with pytest.raises(PictureError, match="at most 8192 pixels a side"):
-        read_mask(png(tmp_path, 12000, 10000, 8, 0, b""), (12, 16))
-
-
-# ---------------------------------------------------------------- edits that did nothing
-
-
-def test_unchanged_is_said_where_nothing_can_be_seen():
-    region = np.ones((12, 16), bool)
-    assert unchanged(COLOURS, COLOURS, ~region, 0.9).startswith("Unchanged: no pixel reaches")
-    assert unchanged(COLOURS, COLOURS, ~region, None).startswith("Unchanged: the mask marks no")
-    assert unchanged(COLOURS, COLOURS ^ 1, region, None).startswith("Unchanged: no pixel of the")
-    other = COLOURS.copy()
-    other[5, 5, 1] ^= 128
-    assert unchanged(COLOURS, other, region, None) is None
-    assert unchanged(other, COLOURS, region, None) is None
