@@ -121,8 +121,7 @@ def test_a_capture_says_where_from_and_in_which_colours(
     assert standard > raw + 25
 
 
-@pytest.mark.parametrize("option", ["--views", "--size"])
-@pytest.mark.parametrize("value", ["0", "-3"])
+@pytest.mark.parametrize(("option", "value"), [("--views", "0"), ("--size", "-3")])
 def test_counts_below_one_are_refused_in_words(tmp_path: Path, option: str, value: str) -> None:
     done = export(tmp_path / "none.blend", "--out", tmp_path / "out", f"{option}={value}")
     assert done.returncode != 0
