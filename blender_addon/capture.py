@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .decode import decode_exr
+from .stand_in import render_result, stand_in
 
 SMALLEST_SIDE = 4  # Blender renders nothing smaller
 DEPTH_PASS = "Depth"
@@ -64,9 +65,9 @@ def changed(owner: Any, **values: Any) -> Iterator[None]:
 def capture(scene: bpy.types.Scene, max_side: int) -> bytes:
     """Render a scene's active camera; returns the PNG file (8-bit RGB) that Blender wrote.
 
-    Engine, samples, film, compositing and view transform are the scene's. Changed while it renders
-    are the size, how the file is written, and what would show something else than the whole camera:
-    a render region, stereo, the sequencer.
+    Engine, samples, film, compositing and view transform are the scene's. Not the scene's are the
+    size, how the file is written, and what would show something else than the whole camera: a
+    render region, stereo, the sequencer. The artist's own renders stay as they are (stand_in).
 
     Raises:
         CaptureError: there is no camera, or the render fails.
@@ -91,93 +92,96 @@ def render_png(scene: bpy.types.Scene, width: int, height: int, alpha: bool = Fa
     Raises:
         CaptureError: the render fails.
     """
-    render, file = scene.render, scene.render.image_settings
-    file_values = {
-        "file_format": "PNG",
-        "color_mode": "RGBA" if alpha else "RGB",
-        "color_depth": "8",
-        "compression": 15,
-        "color_management": "FOLLOW_SCENE",
-    }
+    with stand_in(scene) as copy:
+        return _render(copy, width, height, alpha)
+
+
+def render_with_depth(
+    scene: bpy.types.Scene, width: int, height: int, alpha: bool, clip_end: float
+) -> tuple[bytes, NDArray[np.float32] | None]:
+    """What `render_png` makes, and the depth of what is seen in it.
+
+    The depth is that of each pixel's centre, along the viewing axis, not along the ray. Glass is
+    seen as a surface; what is transparent is to Cycles from the view layer's alpha threshold on. It
+    costs no samples: all engines know it from the first one.
+
+    Args:
+        scene: as for `render_png`.
+        width, height: in pixels.
+        alpha: whether the picture has alpha.
+        clip_end: of the camera, in scene units.
+
+    Returns:
+        The PNG file, and float32 (H, W) in scene units, row 0 at the top, 0 where nothing is before
+        the clip end; None where the engine gives no depth, or where several view layers were
+        rendered: only the compositor knows which of them is seen where.
+
+    Raises:
+        CaptureError: the render fails, or the depth cannot be written to the disk for the moment
+            that it takes to read it.
+    """
+    with stand_in(scene) as copy:
+        for layer in copy.view_layers:
+            layer.use_pass_z = True
+        png = _render(copy, width, height, alpha)
+        return png, _depth(copy, clip_end)
+
+
+def _set_file(file: bpy.types.ImageFormatSettings, media_type: str, **values: Any) -> None:
     if "media_type" in file.bl_rna.properties:  # Blender 5
-        file_values = {"media_type": "IMAGE", **file_values}
+        file.media_type = media_type
+    for name, value in values.items():  # in this order: a format may change depth and alpha
+        setattr(file, name, value)
+
+
+def _render(copy: bpy.types.Scene, width: int, height: int, alpha: bool) -> bytes:
+    """The PNG file of a render of a stand-in."""
+    render = copy.render
+    color_mode = "RGBA" if alpha else "RGB"
+    _set_file(
+        render.image_settings,
+        "IMAGE",
+        file_format="PNG",
+        color_mode=color_mode,
+        color_depth="8",
+        compression=15,
+        color_management="FOLLOW_SCENE",
+    )
+    render.resolution_x, render.resolution_y = width, height
+    render.resolution_percentage = 100
+    render.use_file_extension = False
+    render.use_overwrite, render.use_placeholder = True, False
+    render.use_border = render.use_multiview = render.use_sequencer = False
     with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder:
         path = Path(folder) / "render.png"
-        with (
-            changed(file, **file_values),
-            changed(
-                render,
-                resolution_x=width,
-                resolution_y=height,
-                resolution_percentage=100,
-                filepath=str(path),
-                use_file_extension=False,
-                use_overwrite=True,
-                use_placeholder=False,
-                use_border=False,
-                use_multiview=False,
-                use_sequencer=False,
-            ),
-        ):
-            try:
-                bpy.ops.render.render(write_still=True, scene=scene.name)
-            except RuntimeError as error:
-                reason = str(error).strip().removeprefix("Error: ")
-                raise CaptureError(f"Blender could not render the camera: {reason}") from error
+        render.filepath = str(path)
+        try:
+            bpy.ops.render.render(write_still=True, scene=copy.name)
+        except RuntimeError as error:
+            reason = str(error).strip().removeprefix("Error: ")
+            raise CaptureError(f"Blender could not render the camera: {reason}") from error
         if not path.exists():
             raise CaptureError("The render was stopped before it was complete: start it again.")
         return path.read_bytes()
 
 
-@contextmanager
-def with_depth(scene: bpy.types.Scene) -> Iterator[None]:
-    """Within the block renders of the scene have a depth for `rendered_depth`, if their engine
-    gives one. It costs no samples: all engines know it from the first one.
-    """
-    with ExitStack() as stack:
-        for layer in scene.view_layers:
-            stack.enter_context(changed(layer, use_pass_z=True))
-        yield
-
-
-def rendered_depth(scene: bpy.types.Scene, clip_end: float) -> NDArray[np.float32] | None:
-    """The depth of the scene's last render, which was made in a `with_depth` block.
-
-    It is that of what is seen in the pixel's centre, along the viewing axis, not along the ray.
-    Glass is seen as a surface; what is transparent is to Cycles from the view layer's alpha
-    threshold on.
-
-    Args:
-        scene: as it was rendered.
-        clip_end: of the camera, in scene units.
-
-    Returns:
-        float32 (H, W) in scene units, row 0 at the top, 0 where nothing is before the clip end.
-        None where the engine gives no depth, or where several view layers were rendered: only the
-        compositor knows which of them is seen where.
-
-    Raises:
-        CaptureError: it cannot be written to the disk for the moment that it takes to read it.
-    """
-    results = [image for image in bpy.data.images if image.type == "RENDER_RESULT"]
-    if not results:
-        return None
-    file = scene.render.image_settings
-    file_values: dict[str, str | bool] = {
-        "file_format": "OPEN_EXR_MULTILAYER",
-        "color_mode": "RGBA",
-        "color_depth": "32",
-        "exr_codec": "NONE",
-    }
-    if "media_type" in file.bl_rna.properties:  # Blender 5
-        file_values = {"media_type": "MULTI_LAYER_IMAGE", **file_values}
-    if "use_exr_interleave" in file.bl_rna.properties:  # Blender 5 writes a part for each pass
-        file_values["use_exr_interleave"] = True
+def _depth(copy: bpy.types.Scene, clip_end: float) -> NDArray[np.float32] | None:
+    """The depth of a stand-in's last render, as `render_with_depth` returns it."""
+    file = copy.render.image_settings
+    _set_file(
+        file,
+        "MULTI_LAYER_IMAGE",
+        file_format="OPEN_EXR_MULTILAYER",
+        color_mode="RGBA",
+        color_depth="32",
+        exr_codec="NONE",
+    )
+    if "use_exr_interleave" in file.bl_rna.properties:  # Blender 5 else writes a part for each pass
+        file.use_exr_interleave = True
     with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder:
         path = Path(folder) / "render.exr"
         try:
-            with changed(file, **file_values):
-                results[0].save_render(str(path), scene=scene)
+            render_result().save_render(str(path), scene=copy)
         except RuntimeError as error:
             reason = str(error).strip().removeprefix("Error: ")
             raise CaptureError(f"Blender could not write the render's depth: {reason}") from error

@@ -18,9 +18,7 @@ from .capture import (
     SMALLEST_SIDE,
     CaptureError,
     changed,
-    render_png,
-    rendered_depth,
-    with_depth,
+    render_with_depth,
 )
 from .pinhole import pinhole_of
 from .protocol.messages import PutView
@@ -284,9 +282,8 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
                 pose[:3, 3] -= origin
                 camera.matrix_world = Matrix(pose.tolist())
         pinhole = pinhole_of(scene, camera, width, height)
-        stack.enter_context(with_depth(scene))
-        pixels = pictures.decode_png(render_png(scene, width, height, alpha))
-        depth = rendered_depth(scene, camera.data.clip_end)
+        png, depth = render_with_depth(scene, width, height, alpha, camera.data.clip_end)
+        pixels = pictures.decode_png(png)
         if alpha and depth is not None:  # of what is cut out of the film, there is a depth
             depth[pixels[..., 3] == 0] = 0
     camera_to_world = pinhole.camera_to_world.copy()

@@ -156,7 +156,7 @@ def test_the_old_result_stays_until_the_new_one_is_there(
         connected.session.wait_for_job(scene, SECONDS)
     assert (settings.render_image, settings.relevance_image, settings.picture) == before
     assert settings.pending_image is None
-    assert len(bpy.data.images) == 4, "Render Result, render, relevance, mask"
+    assert len(bpy.data.images) == 3, "render, relevance, mask"
 
 
 def test_cancel(connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer) -> None:

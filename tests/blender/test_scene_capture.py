@@ -317,12 +317,10 @@ def test_a_full_disk_is_said_when_the_depth_is_written(
 ) -> None:
     capture = addon.capture
     (tmp_path / "no folder").touch()
-    with capture.with_depth(scene):
-        capture.capture(scene, 48)
-        nowhere = nullcontext(str(tmp_path / "no folder"))
-        monkeypatch.setattr(capture.tempfile, "TemporaryDirectory", lambda prefix: nowhere)
-        with pytest.raises(capture.CaptureError, match="could not write the render's depth: "):
-            capture.rendered_depth(scene, 100)
+    folders = iter((nullcontext(str(tmp_path)), nullcontext(str(tmp_path / "no folder"))))
+    monkeypatch.setattr(capture.tempfile, "TemporaryDirectory", lambda prefix: next(folders))
+    with pytest.raises(capture.CaptureError, match="could not write the render's depth: "):
+        capture.render_with_depth(scene, 64, 48, alpha=False, clip_end=100)
     assert scene.render.image_settings.file_format == "PNG"
 
 
