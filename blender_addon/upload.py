@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import bpy
 
 from .jobs import Job, artist_is_busy
-from .link import Link
-from .protocol.messages import CaptureState, OpenCapture, SealCapture
+from .link import BROKEN, MAX_TRIES, Link
+from .protocol.messages import CaptureState, Failed, OpenCapture, SealCapture
 from .scene_capture import Plan, take_view
 
 AHEAD = 2
@@ -27,11 +27,16 @@ class Upload:
     _asked: bool = False
     _sealing: bool = False
     _under_way: set[int] = field(default_factory=set)
+    _losses: int = 0
+    """How often the connection was lost with views under way, since one arrived."""
+    _least: int | None = None
+    """Of all that the backend said, the fewest missing views."""
     _began: tuple[float, int] | None = None
     """When the backend first said how many views it lacks, and how many."""
 
     def lost(self) -> None:
         """The connection is gone or another one, and what was under way did not arrive."""
+        self._losses += bool(self._under_way)
         self._state, self._asked, self._sealing = None, False, False
         self._under_way.clear()
 
@@ -39,10 +44,15 @@ class Upload:
         """The backend says what it has."""
         self._state = state
         self._under_way &= set(state.missing)
+        if self._least is None or len(state.missing) < self._least:
+            self._least, self._losses = len(state.missing), 0
 
     def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> None:
         """Ask what is missing, or render and send the next view, or seal the whole."""
         count = len(self.plan.shots)
+        if self._losses >= MAX_TRIES:
+            job.outcome = Failed(job=job.id, code="not_delivered", message=BROKEN)
+            return
         if self._state is None:
             job.stage = "asking which views are missing"
             if not self._asked:

@@ -33,7 +33,7 @@ def status(link: LinkStatus) -> str:
     if model.count("/") > 1 or "\\" in model:  # a folder, not a hub id
         model = model.replace("\\", "/").rstrip("/").rpartition("/")[2]
     if link.welcome.model_state != "ready":
-        return f"Connected; loading {model}..."
+        return link.welcome.notice or f"Connected; loading {model}..."
     return f"Ready: {model} on {link.welcome.device}"
 
 

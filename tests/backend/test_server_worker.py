@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import psutil
 import pytest
+import zmq
 
 from backend.jobs import supervision
 from backend.jobs.supervision import Supervisor, Worker
@@ -20,7 +21,7 @@ from backend.server import Server
 from protocol import codec
 from protocol.client import Client
 from protocol.line import ServerError
-from protocol.messages import Cancelled, Done, Failed, Progress, Welcome
+from protocol.messages import Cancel, Cancelled, Done, Failed, Progress, Submit, Welcome
 from protocol.requests import EditRequest, RelevanceResult
 
 JOB = "0123456789abcdef" * 2
@@ -129,6 +130,71 @@ def test_workers_that_do_not_come_to_work_are_started_after_longer_and_longer_pa
     workers.worker.words = "ended (exit code -9)"
     workers.tend()
     assert workers.pause == 0
+
+
+class Idle:
+    """A process that runs."""
+
+    def poll(self):
+        return None
+
+
+@pytest.fixture
+def worker(monkeypatch):
+    """A worker without a process, and a client of its socket; `now` sets its clock."""
+    with zmq.Context() as context:
+        made = object.__new__(Worker)
+        made.process, made.socket = Idle(), context.socket(zmq.DEALER)
+        made.ready_since = made._lost_since = made._last_word = made._cancelled = None
+        made._connected, made._started = False, 0.0
+        made.other = context.socket(zmq.DEALER)
+        made.other.connect(f"tcp://127.0.0.1:{made.socket.bind_to_random_port('tcp://127.0.0.1')}")
+
+        def now(seconds):
+            monkeypatch.setattr(supervision.time, "monotonic", lambda: seconds)
+
+        made.now = now
+        now(0.0)
+        yield made
+        made.other.close(linger=0)
+        made.socket.close(linger=0)
+
+
+def test_a_job_without_a_word_for_long_and_one_that_does_not_stop_are_given_up(worker):
+    assert worker.socket.poll(5000, zmq.POLLOUT)
+    worker.now(supervision.CONNECT_SECONDS + 9)  # loading may take as long as it likes
+    assert worker.trouble() is None
+    worker.send(Submit(job=JOB, request=EDIT))
+    worker.now(supervision.CONNECT_SECONDS + 1000)
+    worker.other.send_multipart(codec.encode(Progress(job=JOB, stage="s", fraction=0.5)))
+    worker.receive()
+    worker.now(supervision.CONNECT_SECONDS + 999 + supervision.WORDLESS_SECONDS)
+    assert worker.trouble() is None
+    worker.now(supervision.CONNECT_SECONDS + 1001 + supervision.WORDLESS_SECONDS)
+    assert "has not got on with its job for 30 minutes" in worker.trouble()
+    worker.other.send_multipart(codec.encode(Cancelled(job=JOB)))
+    worker.receive()
+    worker.now(10**6)
+    assert worker.trouble() is None  # it waits for a job
+    worker.send(Submit(job=JOB, request=EDIT))
+    worker.send(Cancel(job=JOB))
+    worker.now(10**6 + supervision.CANCEL_SECONDS - 1)
+    assert worker.trouble() is None
+    worker.now(10**6 + supervision.CANCEL_SECONDS + 1)
+    assert "has not stopped" in worker.trouble()
+
+
+def test_a_process_that_does_not_come_to_life_or_hangs_up_is_given_up(worker):
+    worker.other.close(linger=0)
+    deadline = time.perf_counter() + 5
+    while worker.socket.poll(0, zmq.POLLOUT) and time.perf_counter() < deadline:
+        time.sleep(0.01)
+    worker.now(supervision.CONNECT_SECONDS + 1)
+    assert "has not come to life" in worker.trouble()
+    worker._connected = True
+    assert worker.trouble() is None  # it may just be ending
+    worker.now(supervision.CONNECT_SECONDS + 3)
+    assert "has not answered" in worker.trouble()
 
 
 # ------------------------------------------------------------------ a real one

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import numpy as np
 import zmq
 from fake_scenes import FakeScenes
@@ -41,6 +42,8 @@ class FakeServer:
         self.file = connection_file
         self.manual = manual
         self.model_state = "ready"
+        self.largest_frame = -1
+        """Bytes; a larger one breaks the connection. -1 for any, from the next `start` on."""
         self.refusal: tuple[str, str] | None = None
         """Code and sentence of the error that answers every Hello."""
         self.suggestion = 0.4
@@ -77,6 +80,7 @@ class FakeServer:
         self._authenticator.configure_curve_callback("*", self)
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.linger = 200
+        self._socket.setsockopt(zmq.MAXMSGSIZE, self.largest_frame)
         self._socket.curve_server = True
         self._socket.curve_publickey = self.keys.server_public_key.encode()
         self._socket.curve_secretkey = self.keys.server_secret_key.encode()
@@ -125,6 +129,12 @@ class FakeServer:
         """Change the model's state, and tell all clients."""
         self.model_state = state
         self._calls.put(self._greet)
+
+    def send_unreadable(self, job: str) -> None:
+        """End a job with a result that its client cannot read."""
+        header = msgspec.msgpack.encode({"type": "done", "job": job, "result": {"type": "none"}})
+        frames = [self.codec.VERSION_FRAME, header]
+        self._calls.put(lambda: self._socket.send_multipart([self._peers[job], *frames]))
 
     def send_garbage(self, job: str) -> None:
         """Send frames that are no message to the client of a job."""

@@ -21,6 +21,7 @@ from protocol.messages import (
     Submit,
 )
 from protocol.requests import RelevanceRequest, RelevanceResult
+from protocol.values import MAX_FRAME_BYTES
 from tests.protocol.small_server import Line, SmallServer, unknown
 
 REQUEST = RelevanceRequest(image=np.zeros((2, 2, 3), np.uint8), instruction="x")
@@ -206,3 +207,19 @@ def test_a_large_frame_on_a_slow_line_arrives_once(way, monkeypatch):
         assert result.relevance.shape == found.relevance.shape
         assert len(server.received) == 1
     assert said == []
+
+
+@pytest.mark.slow
+def test_the_largest_arrays_of_the_documentation_arrive():
+    """A map of 8192x8192 has exactly the 256 MiB that an array may have; CURVE's bytes are more."""
+    found = msgspec.structs.replace(RESULT, relevance=np.zeros((8192, 8192), np.float32))
+    assert found.relevance.nbytes == MAX_FRAME_BYTES
+    image = np.zeros((8192, 8192, 3), np.uint8)
+    with (
+        SmallServer(lambda message: [Done(job=message.job, result=found)]) as server,
+        Client(server.connection) as client,
+    ):
+        client.connect()
+        result = client.run(RelevanceRequest(image=image, instruction="x"))
+        assert result.relevance.shape == (8192, 8192)
+        assert len(server.received) == 1

@@ -1,0 +1,94 @@
+"""What cannot be sent or read fails in words, once, and nothing is tried for ever."""
+
+import importlib
+from types import SimpleNamespace
+
+import bpy
+import pytest
+from driving import SECONDS, run, start_manual
+from fake_server import FakeServer
+
+
+def test_a_result_that_cannot_be_read_fails_its_job_alone(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> None:
+    session = connected.session
+    job = start_manual(connected, scene, server)
+    server.send_unreadable(job)
+    with pytest.raises(session.SessionError, match="What the backend made cannot be read"):
+        session.wait_for_job(scene, SECONDS)
+    assert session.state.status.state is connected.link.LinkState.CONNECTED
+    server.manual = False
+    run(connected, "preview_relevance")
+    assert scene.watch_your_steps.relevance_image is not None
+
+
+def test_a_result_that_cannot_be_prepared_fails_in_words(
+    connected: SimpleNamespace, scene: bpy.types.Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(connected.link, "encode_exr", broken)
+    bpy.ops.watch_your_steps.preview_relevance()
+    with pytest.raises(connected.session.SessionError, match="MemoryError"):
+        connected.session.wait_for_job(scene, SECONDS)
+    assert connected.session.state.status.state is connected.link.LinkState.CONNECTED
+
+
+def test_a_job_that_breaks_the_line_whenever_it_is_sent_fails_once(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connected.link, "RETRY_SECONDS", 0.1)
+    session = connected.session
+    server.stop()
+    session.wait(lambda: "was lost" in session.state.status.text, SECONDS)
+    server.largest_frame = 2000
+    server.start()
+    session.wait_for_connection(SECONDS)
+    before = len(server.received)
+    bpy.ops.watch_your_steps.preview_relevance()
+    with pytest.raises(session.SessionError, match="The connection broke 3 times"):
+        session.wait_for_job(scene, SECONDS)
+    session.wait_for_connection(SECONDS)
+    sent = [one for one in server.received[before:] if type(one).__name__ == "Submit"]
+    assert sent == []
+
+
+def test_a_capture_whose_views_break_the_line_fails_once(
+    installed: str, connected: SimpleNamespace
+) -> None:
+    upload = importlib.import_module(f"{installed}.upload")
+    messages = importlib.import_module(f"{installed}.protocol.messages")
+    capture = "f" * 32
+    sending = upload.Upload(capture, SimpleNamespace(shots=range(3)))
+    job = SimpleNamespace(id=capture, outcome=None, stage="", fraction=0.0)
+    nothing = messages.CaptureState(capture=capture, views=3, missing=(0, 1, 2), sealed=False)
+    one = messages.CaptureState(capture=capture, views=3, missing=(1, 2), sealed=False)
+    for state in (nothing, nothing, one, one, one):
+        sending.answered(state)
+        sending._under_way.add(1)
+        sending.lost()
+        sending.lost()  # as the link says so twice, at the loss and when it connects again
+        sending.step(None, job, SimpleNamespace(tell=lambda _: None))
+    assert job.outcome.code == "not_delivered"
+    sending = upload.Upload(capture, SimpleNamespace(shots=range(3)))
+    job.outcome = None
+    for missing in ((0, 1, 2), (1, 2), (2,), ()):  # slow, but it gets on
+        sending.answered(
+            messages.CaptureState(capture=capture, views=3, missing=missing, sealed=False)
+        )
+        sending._under_way.add(2)
+        sending.lost()
+        sending.step(None, job, SimpleNamespace(tell=lambda _: None))
+    assert job.outcome is None
+
+
+@pytest.mark.parametrize("text", ["", " ", "\u3000", "\u200b", "x" * 1001])
+def test_wrong_instructions_are_refused_by_one_check(installed: str, text: str) -> None:
+    jobs = importlib.import_module(f"{installed}.jobs")
+    with pytest.raises(jobs.SessionError, match="The instruction"):
+        jobs.check_instruction(text)
