@@ -39,12 +39,18 @@ def render_size(render: bpy.types.RenderSettings, max_side: int) -> tuple[int, i
 
 def viewpoint(scene: bpy.types.Scene) -> tuple[float, ...]:
     """15 numbers that tell whether two renders show the same view: the active camera's place and
-    the corners of its frame, in world space. They hold lens, shift and aspect ratio.
+    the corners of its frame, in world space. They hold lens, shift and aspect ratio. Blender takes
+    other objects as cameras too: of those, place and axes, a spot's angle, and the render's size.
     """
     camera = scene.camera
     placed = camera.matrix_world.normalized()
-    corners = [placed @ corner for corner in camera.data.view_frame(scene=scene)]
-    return tuple(number for point in (placed.translation, *corners) for number in point)
+    if camera.type == "CAMERA":
+        points = [placed @ corner for corner in camera.data.view_frame(scene=scene)]
+    else:
+        render = scene.render
+        angle = camera.data.spot_size if getattr(camera.data, "type", "") == "SPOT" else 0.0
+        points = [*placed.to_3x3(), (angle, float(render.resolution_x), float(render.resolution_y))]
+    return tuple(number for point in (placed.translation, *points) for number in point)
 
 
 @contextmanager

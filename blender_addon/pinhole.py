@@ -43,12 +43,18 @@ def pinhole_of(
 
     Args:
         scene: whose pixel aspect counts, and in whose first view layer the camera is.
-        camera: a camera object.
+        camera: the object that is looked through.
         width, height: of the render in pixels.
 
     Raises:
-        CaptureError: the camera is not a pinhole, or mirrored or sheared.
+        CaptureError: it is no camera, or no pinhole, or mirrored or sheared.
     """
+    if camera.type != "CAMERA":
+        kind = camera.bl_rna.properties["type"].enum_items[camera.type].name.lower()
+        raise CaptureError(
+            f'"{camera.name}" is looked through, but it is no camera ({kind}): select a camera and '
+            "press Ctrl Numpad 0."
+        )
     layer = scene.view_layers[0]
     layer.update()
     evaluated = camera.evaluated_get(layer.depsgraph)

@@ -1,5 +1,6 @@
 """The picture that is sent is the one that Blender renders, and nothing of the scene is changed."""
 
+import importlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
+from driving import preview
 
 CHANGED = (
     "resolution_x resolution_y resolution_percentage filepath use_file_extension use_overwrite "
@@ -143,3 +145,41 @@ def test_size_is_the_size_of_blenders_own_render(
     scene.render.resolution_percentage = 77
     plain = rendered_by_blender(scene, tmp_path / "plain.png")
     assert captured(addon).shape == plain.shape
+
+
+OTHERS = ("SPOT", "AREA", "SUN", "POINT", "empty", "mesh", "armature")
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_any_object_may_be_the_active_camera(
+    connected: SimpleNamespace, scene: bpy.types.Scene, installed: str, kind: str
+) -> None:
+    """Blender looks through any object: a preview does too, and a capture says what to do."""
+    if kind in ("empty", "mesh", "armature"):
+        makers = {"mesh": bpy.data.meshes.new, "armature": bpy.data.armatures.new}
+        data = makers[kind]("data") if kind in makers else None
+    else:
+        data = bpy.data.lights.new("light", kind)
+    other = bpy.data.objects.new("other", data)
+    other.matrix_world = scene.camera.matrix_world
+    other.location, other.rotation_euler = scene.camera.location, scene.camera.rotation_euler
+    scene.collection.objects.link(other)
+    scene.camera = other
+    bpy.context.view_layer.update()
+    preview(connected, scene)
+    settings = scene.watch_your_steps
+    assert np.ptp(connected.pictures.read_rgb(settings.render_image)) > 100
+    assert not connected.panel.has_moved(scene)
+    other.location.x += 1
+    bpy.context.view_layer.update()
+    assert connected.panel.has_moved(scene)
+    scene_capture = importlib.import_module(f"{installed}.scene_capture")
+    film_jobs = importlib.import_module(f"{installed}.film_jobs")
+    for refused in (
+        lambda: scene_capture.plan_frames(scene, 32),
+        lambda: film_jobs.pinhole_of(scene, scene.camera, 32, 32),
+    ):
+        with pytest.raises(connected.capture.CaptureError, match=r'"other" is .*no camera .*Ctrl'):
+            refused()
+    plan = scene_capture.plan_around(scene, bpy.context.view_layer, 3, 16)
+    assert scene_capture.take_view(scene, plan, 0, "0" * 32).depth is not None
