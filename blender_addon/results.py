@@ -95,8 +95,10 @@ def install_relevance(
     """
     copies.settle(scene)
     settings = scene.watch_your_steps
-    image = pictures.new_packed_image(f"{scene.name} relevance", exr, relevance)
-    _replace(scene, "relevance_image", image)
+    shown = settings.relevance_image
+    if shown is None or not _holds(shown, relevance):  # edits that are kept share their map
+        image = pictures.new_packed_image(f"{scene.name} relevance", exr, relevance)
+        _replace(scene, "relevance_image", image)
     settings.relevance_of = instruction
     settings.relevance_by = normalisation
     settings.suggested_threshold = suggested_threshold
@@ -104,6 +106,11 @@ def install_relevance(
         refresh_mask(scene)
     else:
         follow_suggestion(scene)
+
+
+def _holds(image: bpy.types.Image, values: NDArray[np.float32]) -> bool:
+    """Whether a packed image holds the very same map."""
+    return image.packed_file is not None and np.array_equal(pictures.read_gray(image), values)
 
 
 def follow_suggestion(scene: bpy.types.Scene) -> None:

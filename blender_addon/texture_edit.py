@@ -2,11 +2,11 @@
 
 The edited texture is a new packed image: Blender's renderers show new pixels only so. The original
 and all of its edits stay in the file, and know each other. Objects that show the same texture by
-materials of their own, such as duplicates, are switched and reverted one by one: each node
-remembers which edit it showed last.
+materials of their own, such as duplicates, are switched and reverted one by one: an edit knows the
+materials that it was made for.
 """
 
-import time
+from datetime import datetime
 
 import bpy
 
@@ -16,8 +16,6 @@ from .material_images import colour_nodes, image_nodes, tree_of
 from .mesh_texture import colour_images
 
 SHOWN = ("ORIGINAL", "EDITED", "RELEVANCE")
-MEMORY = "watch_your_steps_edit"
-"""Custom property of a node: the edit that it showed last."""
 
 
 def install_edited(
@@ -26,6 +24,7 @@ def install_edited(
     relevance_exr: bytes | None,
     instruction: str,
     made_with: str = "",
+    thing: bpy.types.Object | None = None,
 ) -> bpy.types.Image:
     """Keep an edited texture and its relevance beside the original; the edited one.
 
@@ -35,6 +34,7 @@ def install_edited(
         relevance_exr: the file of its relevance, or None.
         instruction: what was asked for.
         made_with: the edit's settings, in words.
+        thing: whose texture it is.
     """
     edited = pictures.new_packed_image(f"{original.name} (edited)", png)
     edited.colorspace_settings.name = original.colorspace_settings.name
@@ -42,7 +42,9 @@ def install_edited(
     edited.use_fake_user = True  # no material shows it while it shows the original
     mine = edited.watch_your_steps
     mine.original, mine.instruction, mine.made_with = original, instruction, made_with
-    mine.date = time.strftime("%Y-%m-%d %H:%M:%S")
+    slots = thing.material_slots if thing is not None else ()
+    mine.made_for = "\n".join(one.material.name_full for one in slots if one.material is not None)
+    mine.date = datetime.now().isoformat(sep=" ")  # with microseconds: edits are sorted by it
     if relevance_exr is not None:
         mine.relevance = pictures.new_packed_image(f"{original.name} relevance", relevance_exr)
     original.watch_your_steps.edited = edited
@@ -75,21 +77,27 @@ def texture_of(
     found = []
     for slot in thing.material_slots:
         for node in image_nodes(tree_of(slot.material)):
-            edited = _remembered(node) or last_edit_of(node.image)
+            edited = _made_for(slot.material, node.image) or last_edit_of(node.image)
             if edited is not None:
                 found.append(edited)
     of_chosen = (edited for edited in found if original_of(edited) == wanted)
     return next(of_chosen, found[0] if found else None)
 
 
-def _remembered(node: bpy.types.ShaderNode) -> bpy.types.Image | None:
-    """The edit of the original that a node shows, to which it goes back: another object may have
-    been given a later one.
+def _made_for(material: bpy.types.Material, image: bpy.types.Image) -> bpy.types.Image | None:
+    """The last edit that was made of the original that a material shows, for that material: another
+    object may have been given a later one.
     """
-    edited, image = node.get(MEMORY), node.image
-    if edited is None or image is None or image.watch_your_steps.original is not None:
+    if image is None or image.watch_your_steps.original is not None:
         return None
-    return edited if edited in edits_of(image) else None
+    mine = (one for one in edits_of(image) if material.name_full in _materials(one))
+    return next(mine, None)
+
+
+def _materials(edited: bpy.types.Image) -> list[str]:
+    """Full names of the materials that an edit was made for."""
+    names: str = edited.watch_your_steps.made_for
+    return names.splitlines()
 
 
 def edits_of(image: bpy.types.Image) -> list[bpy.types.Image]:
@@ -216,25 +224,24 @@ def show(thing: bpy.types.Object, edited: bpy.types.Image, what: str, engine: st
     images = [one for one in (*versions, *relevance) if one is not None]
     nodes = [node for image in images for node in nodes_with(thing, image, engine)]
     for node in nodes:
-        node.image, node[MEMORY] = wanted, edited
+        node.image = wanted
     return bool(nodes)
 
 
 def revert(thing: bpy.types.Object, edited: bpy.types.Image) -> None:
     """Let an object's materials show what an edited texture was made from, and take the edit out of
-    the file, unless materials of other objects show it or would go back to it.
+    the file, unless materials of other objects show it or it was made for them.
     """
     mine = edited.watch_your_steps
     original, relevance = mine.original, mine.relevance
     images = [image for image in (edited, relevance) if image is not None]
-    for slot in thing.material_slots:
-        for node in image_nodes(tree_of(slot.material)):
-            if node.image in images:
-                node.image = original
-            if node.get(MEMORY) == edited:
-                del node[MEMORY]
-    trees = [tree_of(material) for material in bpy.data.materials]
-    if any(_knows(node, images) for tree in trees for node in image_nodes(tree)):
+    materials = [slot.material for slot in thing.material_slots if slot.material is not None]
+    others = [material for material in bpy.data.materials if material not in materials]
+    if any(_needs(material, edited, images) for material in others):
+        for material in materials:
+            for node in image_nodes(tree_of(material)):
+                if node.image in images:
+                    node.image = original
         return
     # First: a pointer that is remapped to the very image that has it crashes Blender 5.0.
     if original.watch_your_steps.edited == edited:
@@ -246,6 +253,12 @@ def revert(thing: bpy.types.Object, edited: bpy.types.Image) -> None:
         bpy.data.images.remove(image)
 
 
-def _knows(node: bpy.types.ShaderNode, images: list[bpy.types.Image]) -> bool:
-    """Whether a node shows one of these images, or would go back to it."""
-    return node.image in images or node.get(MEMORY) in images
+def _needs(
+    material: bpy.types.Material, edited: bpy.types.Image, images: list[bpy.types.Image]
+) -> bool:
+    """Whether a material shows one of these images, or goes back to the edit."""
+    nodes = list(image_nodes(tree_of(material)))
+    if any(node.image in images for node in nodes):
+        return True
+    of_texture = any(node.image == original_of(edited) for node in nodes)
+    return of_texture and material.name_full in _materials(edited)

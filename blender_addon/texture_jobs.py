@@ -206,6 +206,7 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
         end.files["relevance"],
         job.instruction,
         ", ".join(made_with),
+        thing,
     )
     if not isinstance(result, SceneTextureResult):  # whose threshold is on another scale
         scene.watch_your_steps.texture.threshold = result.threshold

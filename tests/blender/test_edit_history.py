@@ -94,6 +94,8 @@ def test_what_an_edit_was_made_with_is_kept(
     assert first.normalisation == here().normalisation
     assert len(first.date) == len("2026-01-31 23:59")
     assert first.render == second.render != third.render
+    assert first.relevance == second.relevance != third.relevance
+    assert own.relevance == third.relevance, "the same map is kept once"
     text = connected.edits.describe(first)
     for part in ("seed 3", "threshold 0.300", "20 steps", "demo", 'camera "camera", frame 1'):
         assert part in text
