@@ -182,12 +182,6 @@ class Line:
         if self._unread is not None:
             unread, self._unread = self._unread, None
             raise unread
-        if self._pulse.poll(0, zmq.POLLOUT):
-            self._pulse_felt = True
-        elif self._pulse_felt or (
-            self.connected and time.monotonic() - self._connected_at > HEARTBEAT_TIMEOUT_MS / 1000
-        ):  # the other socket may not know for long that its line is dead
-            self.go_to(self.connection)
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._monitor, zmq.POLLIN)
@@ -213,7 +207,20 @@ class Line:
                     self.welcome = message
                 messages.append(message)
             elif messages or time.monotonic() >= deadline:
+                if not messages:  # what a server said before it went is heard first
+                    self._feel_pulse()
                 return messages
+
+    def _feel_pulse(self) -> None:
+        """Begin anew where the line is dead, of which the socket for messages may not know for
+        long.
+        """
+        if self._pulse.poll(0, zmq.POLLOUT):
+            self._pulse_felt = True
+        elif self._pulse_felt or (
+            self.connected and time.monotonic() - self._connected_at > HEARTBEAT_TIMEOUT_MS / 1000
+        ):
+            self.go_to(self.connection)
 
     def _watch(self) -> None:
         """Take one event of the socket's monitor: is the line up, were the keys refused?"""

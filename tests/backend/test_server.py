@@ -21,7 +21,7 @@ from protocol.connection import default_connection_file, new_server_keys, read_c
 from protocol.line import ConnectionFailed, KeyRefused, ServerError
 from protocol.messages import Cancelled, Done, Error, Failed, Hello, Progress, Queued, Welcome
 from protocol.requests import EditRequest, RelevanceRequest
-from protocol.values import PROTOCOL_VERSION, new_job_id
+from protocol.values import MAX_WIRE_BYTES, PROTOCOL_VERSION, new_job_id
 
 ROOT = Path(__file__).parents[2]
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 72, 3), dtype=np.uint8)
@@ -293,7 +293,7 @@ def test_garbage_is_answered_and_the_server_goes_on(client):
 def test_message_over_the_limit_is_dropped_and_the_server_goes_on(server):
     with Client(server[1]) as client:
         client.connect()
-        huge = np.zeros(codec.MAX_FRAME_BYTES + 1, np.uint8)
+        huge = np.zeros(MAX_WIRE_BYTES + 1, np.uint8)
         client._socket.send_multipart([codec.VERSION_FRAME, b"x", huge], copy=False)
         assert not any(isinstance(message, Error) for message in client.poll(3))
     with Client(server[1]) as client:

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 import psutil
-import zmq
 
 from protocol import codec
 from protocol.client import Client
-from protocol.messages import Error, Welcome
+from protocol.messages import Error, GetScene
+from protocol.values import new_capture_id
 from tests.protocol.mutated_messages import FROM_CLIENTS, FROM_SERVERS, decode_one, mutated
 
 
@@ -72,15 +72,16 @@ def send_many(client: Client, server: int, count: int, seed: int = 1) -> dict[st
 
 
 def _take(client: Client, answers: dict[str, int]) -> None:
-    """All answers to what was sent: a greeting is sent last, and its answer waited for."""
-    client._socket.send_multipart(codec.encode(FROM_CLIENTS[0]))
-    deadline = time.monotonic() + 60
-    welcomed = False
-    while not welcomed:
+    """What has been answered, once a question that is asked last has been."""
+    asked = new_capture_id()
+    client.send(GetScene(capture=asked))
+    deadline = time.monotonic() + 120
+    while True:
         assert time.monotonic() < deadline, "the server does not answer any more"
         for message in client.poll(1):
+            if codec.about(message) == asked:
+                return
             answers["errors" if isinstance(message, Error) else "other answers"] += 1
-            welcomed = isinstance(message, Welcome) and not client._socket.poll(20, zmq.POLLIN)
 
 
 def main() -> None:

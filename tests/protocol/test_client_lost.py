@@ -80,6 +80,17 @@ def test_a_line_that_is_cut_is_noticed_within_ten_seconds_and_attached_to_again(
     )  # leaves two seconds for a busy machine
 
 
+def test_the_last_words_of_a_server_that_is_gone_are_heard():
+    with SmallServer(ends) as server, Client(server.connection) as client:
+        client.connect()
+        client.poll(1)  # the second connection is felt
+        job = client.submit(REQUEST)
+        time.sleep(0.5)
+        server.stop()
+        time.sleep(0.5)
+        assert [type(event) for event in client.events(job)] == [Done]
+
+
 def test_a_server_that_stays_away_ends_the_waiting(monkeypatch):
     monkeypatch.setattr(client_module, "RETURN_SECONDS", 2)
     said = []
