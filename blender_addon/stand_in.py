@@ -76,7 +76,8 @@ def _copied(stack: ExitStack, scene: bpy.types.Scene) -> bpy.types.Scene:
     stack.callback(bpy.data.scenes.remove, copy)
     stack.callback(_free_render, copy)
     copy.name = NAME
-    copy.property_unset("watch_your_steps")
+    if "watch_your_steps" in copy.bl_rna.properties:  # not in scripts, which register nothing
+        copy.property_unset("watch_your_steps")
     render = copy.render
     render.use_persistent_data = False  # it would stay in memory without its scene
     render.use_stamp = False  # burnt into written files only: it is not in the render
