@@ -27,7 +27,7 @@ def test_the_connection_in_words(addon: SimpleNamespace, installed: str) -> None
     messages = importlib.import_module(f"{installed}.protocol.messages")
     link, words = addon.link, addon.words
 
-    def welcome(model: str, state: str) -> str:
+    def welcome(model: str, state: str, notice: str = "") -> str:
         return words.status(
             link.LinkStatus(
                 link.LinkState.CONNECTED,
@@ -41,11 +41,15 @@ def test_the_connection_in_words(addon: SimpleNamespace, installed: str) -> None
                     image_guidance=1.5,
                     capabilities=(),
                     limits=messages.Limits(max_frame_bytes=1, max_queued_jobs=1),
+                    notice=notice,
                 ),
             )
         )
 
     assert welcome("demo", "loading") == "Connected; loading the demo model..."
+    assert welcome("demo", "loading", "The worker is started anew.") == (
+        "The worker is started anew."
+    )
     assert welcome("some/model", "ready") == "Ready: some/model on cpu"
     assert welcome("/home/me/models/mine/", "ready") == "Ready: mine on cpu"
     assert welcome(r"C:\models\mine", "ready") == "Ready: mine on cpu"
