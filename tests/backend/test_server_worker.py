@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from protocol.client import Client
 from protocol.line import ServerError
 from protocol.messages import Cancel, Cancelled, Done, Failed, Progress, Submit, Welcome
 from protocol.requests import EditRequest, RelevanceResult
+from tests.protocol.bench_mutated_messages import send_many
 
 JOB = "0123456789abcdef" * 2
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 72, 3), dtype=np.uint8)
@@ -294,10 +296,13 @@ def test_a_message_that_breaks_something_costs_nobody_else_anything(server, monk
         monkeypatch.setattr(Worker, "receive", broken)
         with pytest.raises(ServerError, match="cannot be read: the header holds nonsense"):
             client.run(LONG_EDIT)
-        monkeypatch.setattr(server, "_check", lambda request: 1 / 0)
+        monkeypatch.setattr(server.queue, "submit", lambda *_: 1 / 0)
         with pytest.raises(ServerError, match="ZeroDivisionError") as refused:
             client.run(EDIT)
         assert refused.value.code == "internal"
         monkeypatch.undo()
+        figures = send_many(client, os.getpid(), 400)
+        assert figures["errors"] > 200
+        assert figures["MB at most"] - figures["MB before"] < 100
         assert client.run(EDIT).image.shape == IMAGE.shape
         assert "ZeroDivisionError" in caplog.text
