@@ -68,8 +68,9 @@ def changed(owner: Any, **values: Any) -> Iterator[None]:
             setattr(owner, name, value)
 
 
-def capture(scene: bpy.types.Scene, max_side: int) -> bytes:
-    """Render a scene's active camera; returns the PNG file (8-bit RGB) that Blender wrote.
+def capture(scene: bpy.types.Scene, max_side: int, alpha: bool = False) -> bytes:
+    """Render a scene's active camera; returns the PNG file that Blender wrote: 8-bit RGB, or RGBA
+    with straight colours.
 
     Engine, samples, film, compositing and view transform are the scene's. Not the scene's are the
     size, how the file is written, and what would show something else than the whole camera: a
@@ -84,7 +85,7 @@ def capture(scene: bpy.types.Scene, max_side: int) -> bytes:
             "Ctrl Numpad 0."
         )
     width, height = render_size(scene.render, max_side)
-    return render_png(scene, width, height)
+    return render_png(scene, width, height, alpha)
 
 
 def render_png(scene: bpy.types.Scene, width: int, height: int, alpha: bool = False) -> bytes:

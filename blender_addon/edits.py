@@ -8,6 +8,7 @@ import bpy
 import msgspec
 
 from . import copies, pictures, results
+from .encode import encode_png
 from .protocol.messages import Welcome
 from .protocol.requests import EditResult
 
@@ -62,7 +63,7 @@ def keep(
     copies.settle(scene)
     _adopt(scene)
     entry = _new_entry(settings, instruction)
-    entry.image = pictures.new_packed_image(f"{scene.name} edit", png, result.image)
+    entry.image = _image(scene, result, png)
     entry.render, entry.relevance = settings.render_image, settings.relevance_image
     entry.picture = settings.picture
     entry.camera, entry.frame = results.taken_by(settings.render_image)
@@ -76,6 +77,17 @@ def keep(
         entry.model = server.model
     _write_asked(entry, asked_for, server)
     settings.edit_index = 0  # shows it
+
+
+def _image(scene: bpy.types.Scene, result: EditResult, png: bytes) -> bpy.types.Image:
+    """The edited picture, with the alpha of the render that it was made of."""
+    render = scene.watch_your_steps.render_image
+    packed = render.packed_file if render is not None else None
+    rgba = pictures.with_alpha_of(packed.data, result.image) if packed is not None else None
+    file, pixels = (png, result.image) if rgba is None else (encode_png(rgba), None)
+    image = pictures.new_packed_image(f"{scene.name} edit", file, pixels)
+    pictures.tag_as_seen(scene, image)
+    return image
 
 
 def _write_asked(entry: bpy.types.PropertyGroup, asked_for: str, server: Welcome | None) -> None:

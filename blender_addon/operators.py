@@ -131,7 +131,7 @@ def _start(context: bpy.types.Context, kind: str, *, new_render: bool) -> None:
     check_instruction(settings.instruction)
     session.check_connection()
     if new_render:
-        png = capture(context.scene, settings.max_side)
+        png = capture(scene, settings.max_side, alpha=scene.render.film_transparent)
         identity = hashlib.sha256(png).hexdigest()
         view = viewpoint(scene)
         picture = Picture(identity, png, view, scene.camera.name, scene.frame_current)

@@ -16,6 +16,8 @@ from .frame import Frame, camera_frame
 from .kinds import KINDS
 
 VIEWS = {"RENDER": 0, "RELEVANCE": 1, "MASK": 2, "EDIT": 3, "COMPARE": 4}
+KEPT_TEXTURES = 3
+LARGEST = 2048
 IN_PROGRESS = 5  # the render, and inside the mask the edit so far
 NEEDED = {
     "RENDER": ("render_image",),
@@ -51,13 +53,6 @@ vec3 inferno(float t)
   return clamp(c0 + t * (c1 + t * (c2 + t * (c3 + t * (c4 + t * (c5 + t * c6))))), 0.0, 1.0);
 }
 
-vec3 to_srgb(vec3 light)
-{
-  vec3 low = light * 12.92;
-  vec3 high = 1.055 * pow(max(light, vec3(0.0)), vec3(1.0 / 2.4)) - 0.055;
-  return mix(high, low, vec3(lessThan(light, vec3(0.0031308))));
-}
-
 vec3 to_linear(vec3 srgb)
 {
   vec3 low = srgb / 12.92;
@@ -74,7 +69,7 @@ float relevance_at(vec2 where)
 
 void main()
 {
-  vec3 shown = to_srgb(texture(rendered, place).rgb);
+  vec3 shown = texture(rendered, place).rgb;
   if (viewMode == 1 || viewMode == 2) {
     float value = relevance_at(place);
     bool inside = value >= threshold;
@@ -98,7 +93,7 @@ void main()
   if (viewMode == 3 || (viewMode == 4 && place.x >= splitAt) ||
       (viewMode == 5 && relevance_at(place) >= threshold))
   {
-    shown = to_srgb(texture(edited, place).rgb);
+    shown = texture(edited, place).rgb;
   }
   if (viewMode == 4 && abs(place.x - splitAt) < abs(dFdx(place.x)) * lineWidth) {
     shown = vec3(1.0);
@@ -114,7 +109,8 @@ class Overlay:
     def __init__(self) -> None:
         self._shader: gpu.types.GPUShader | None = None
         self._relevance: tuple[NDArray[np.float32], gpu.types.GPUTexture] | None = None
-        self._preview: tuple[NDArray[np.uint8], gpu.types.GPUTexture] | None = None
+        self._textures: list[tuple[NDArray[np.uint8], gpu.types.GPUTexture]] = []
+        """Of the pictures that were drawn last, with their pixels."""
         self._handle: object = None
 
     def add(self) -> None:
@@ -124,7 +120,8 @@ class Overlay:
     def remove(self) -> None:
         """Draw no more, and let the GPU's memory go."""
         bpy.types.SpaceView3D.draw_handler_remove(self._handle, "WINDOW")
-        self._shader = self._relevance = self._preview = self._handle = None
+        self._shader = self._relevance = self._handle = None
+        self._textures.clear()
 
     def draw(self) -> None:
         """Blender calls this at every redraw of a 3D view."""
@@ -145,13 +142,13 @@ class Overlay:
         self, frame: Frame, settings: bpy.types.PropertyGroup, ui_scale: float
     ) -> None:
         if settings.view == "IN_3D":
-            alone = gpu.texture.from_image(settings.scene_image)
+            alone = self._picture_texture(settings.scene_image)
             self._draw(frame, VIEWS["EDIT"], (alone, alone, alone), settings, line=ui_scale)
             return
         of_edit = settings.view in ("EDIT", "COMPARE")
         render = edits.render_of_shown(settings) if of_edit else settings.render_image
-        rendered = gpu.texture.from_image(render)
-        edited = gpu.texture.from_image(settings.edit_image) if settings.edit_image else rendered
+        rendered = self._picture_texture(render)
+        edited = self._picture_texture(settings.edit_image) if settings.edit_image else rendered
         relevance = rendered
         if settings.relevance_image is not None:
             relevance = self._relevance_texture(settings.relevance_image)
@@ -163,24 +160,31 @@ class Overlay:
         self, frame: Frame, settings: bpy.types.PropertyGroup, preview: NDArray[np.uint8]
     ) -> None:
         """The edit so far: inside the mask, or all of it where there is no mask yet."""
-        edited = self._preview_texture(preview)
+        edited = self._texture(preview)
         if settings.pending_image is None and settings.relevance_image is not None:
-            rendered = gpu.texture.from_image(settings.render_image)
+            rendered = self._picture_texture(settings.render_image)
             relevance = self._relevance_texture(settings.relevance_image)
             self._draw(frame, IN_PROGRESS, (rendered, edited, relevance), settings, line=1.0)
         else:
             self._draw(frame, VIEWS["EDIT"], (edited, edited, edited), settings, line=1.0)
 
-    def _preview_texture(self, preview: NDArray[np.uint8]) -> gpu.types.GPUTexture:
-        if self._preview is None or self._preview[0] is not preview:
-            height, width, _ = preview.shape
-            rgba = np.ones((height, width, 4), np.float32)
-            srgb = preview[::-1] / 255.0
-            rgba[..., :3] = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-            buffer = gpu.types.Buffer("FLOAT", rgba.size, rgba.reshape(-1))
-            texture = gpu.types.GPUTexture((width, height), format="RGBA16F", data=buffer)
-            self._preview = (preview, texture)
-        return self._preview[1]
+    def _picture_texture(self, image: bpy.types.Image) -> gpu.types.GPUTexture:
+        """An image's own bytes: Blender's textures of images are without the view transform."""
+        return self._texture(pictures.read_rgb(image))
+
+    def _texture(self, rgb: NDArray[np.uint8]) -> gpu.types.GPUTexture:
+        """sRGB values on the GPU, uploaded once, at most about `LARGEST` pixels wide and high."""
+        for pixels, texture in self._textures:
+            if pixels is rgb:
+                return texture
+        step = -(-max(rgb.shape[:2]) // LARGEST)
+        seen = rgb[::step, ::step][::-1]
+        rgba = np.ones((*seen.shape[:2], 4), np.float32)
+        rgba[..., :3] = seen / np.float32(255)
+        buffer = gpu.types.Buffer("FLOAT", rgba.size, rgba.reshape(-1))
+        texture = gpu.types.GPUTexture(seen.shape[1::-1], format="RGBA8", data=buffer)
+        self._textures = [*self._textures[-KEPT_TEXTURES + 1 :], (rgb, texture)]
+        return texture
 
     def _relevance_texture(self, image: bpy.types.Image) -> gpu.types.GPUTexture:
         """The map on the GPU as 32-bit floats, row 0 at the bottom; uploaded once."""

@@ -16,6 +16,14 @@ from numpy.typing import NDArray
 from .encode import PNG_SIGNATURE
 
 CACHED_ARRAYS = 12
+COLOUR_SPACES = {
+    "AgX": "AgX Base sRGB",
+    "Filmic": "Filmic sRGB",
+    "Khronos PBR Neutral": "Khronos PBR Neutral sRGB",
+}
+"""What renders are seen through, and the colour space that takes it out of them again."""
+GREY = 0.5
+"""What is seen behind transparent pixels, also by the model."""
 PNG_COLOUR_TYPE, PNG_RGBA = 25, 6
 """Where a PNG file's colour type stands, and its value for colours with alpha."""
 BLACK_AND_WHITE = np.array([[0, 0, 0, 1], [1, 1, 1, 1]], np.float32).view(np.complex128)[:, 0]
@@ -45,6 +53,17 @@ def new_packed_image(
     return image
 
 
+def tag_as_seen(scene: bpy.types.Scene, image: bpy.types.Image) -> None:
+    """Tag an image whose pixels are after the scene's view transform with the colour space that
+    takes it out of them again, so that to composite the image, or to save it as a render, leaves
+    them as they are, as far as the transform has a way back: Khronos PBR Neutral's brightest colours
+    have none. The scene's exposure, gamma and look are not in a colour space.
+    """
+    wanted = COLOUR_SPACES.get(scene.view_settings.view_transform, "sRGB")
+    known = image.colorspace_settings.bl_rna.properties["name"].enum_items
+    image.colorspace_settings.name = wanted if wanted in known else "sRGB"
+
+
 def write_mask(image: bpy.types.Image, mask: NDArray[np.bool_]) -> None:
     """Write a bool (H, W) mask into an 8-bit image of the same size as black and white.
 
@@ -60,7 +79,7 @@ def write_mask(image: bpy.types.Image, mask: NDArray[np.bool_]) -> None:
 
 
 def read_rgb(image: bpy.types.Image) -> NDArray[np.uint8]:
-    """The pixels of an 8-bit image as uint8 (H, W, 3).
+    """The pixels of an 8-bit image as uint8 (H, W, 3), over grey where it is transparent.
 
     Raises:
         ValueError: the image has no pixels, for example because its file is missing.
@@ -69,6 +88,8 @@ def read_rgb(image: bpy.types.Image) -> NDArray[np.uint8]:
     if cached is not None and cached.ndim == 3:
         return cached  # type: ignore[return-value]  # ndim 3 is always uint8 here
     values = _channels(image)
+    if values.shape[2] == 4:
+        values[..., :3] += (1 - values[..., 3:]) * (GREY - values[..., :3])
     values *= 255.0
     values += 0.5
     rgb = np.ascontiguousarray(values.astype(np.uint8)[..., :3])
@@ -85,6 +106,29 @@ def decode_png(png: bytes) -> NDArray[np.uint8]:
         return np.rint(_channels(image)[..., :channels] * 255).astype(np.uint8)
     finally:
         bpy.data.images.remove(image)
+
+
+def with_alpha_of(render: bytes, edited: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """An edit of a transparent render with the render's alpha: uint8 (H, W, 4), straight colours.
+
+    Args:
+        render: the PNG file of the render.
+        edited: (H, W, 3), of what `read_rgb` makes of it.
+
+    Returns:
+        What lies over grey as the edit has it; where nothing was edited, and where nothing is seen,
+        the render's own bytes. None where the render is not transparent.
+    """
+    own = decode_png(render)
+    if own.shape[2] == 3:
+        return None
+    alpha = own[..., 3:] / np.float32(255)
+    behind = (1 - alpha) * np.float32(255 * GREY)
+    sent = np.floor(own[..., :3] * alpha + behind + np.float32(0.5))
+    changed = (np.abs(edited - sent) > 1).any(axis=2, keepdims=True) & (alpha > 0)
+    colours = np.clip(np.rint((edited - behind) / np.maximum(alpha, 1 / 255)), 0, 255)
+    rgb = np.where(changed, colours.astype(np.uint8), own[..., :3])
+    return np.concatenate([rgb, own[..., 3:]], axis=2)
 
 
 def read_gray(image: bpy.types.Image) -> NDArray[np.float32]:

@@ -28,7 +28,7 @@ class Picture:
 
     identity: str
     png: bytes
-    """Its file, 8-bit RGB."""
+    """Its file, 8-bit RGB, or RGBA where the film is transparent."""
     viewpoint: tuple[float, ...]
     """Where it was taken from (capture.viewpoint)."""
     camera: str = ""
@@ -169,6 +169,7 @@ def pack_masks() -> None:
 
 def _render(scene: bpy.types.Scene, picture: Picture) -> bpy.types.Image:
     image = pictures.new_packed_image(f"{scene.name} render", picture.png)
+    pictures.tag_as_seen(scene, image)
     image[VIEWPOINT] = picture.viewpoint
     image[CAMERA], image[FRAME] = picture.camera, picture.frame
     return image

@@ -9,12 +9,6 @@ from .protocol.requests import SceneMeshResult
 from .texture_edit import install_edited
 from .view_cameras import FAR
 
-COLOUR_SPACES = {
-    "AgX": "AgX Base sRGB",
-    "Filmic": "Filmic sRGB",
-    "Khronos PBR Neutral": "Khronos PBR Neutral sRGB",
-}
-"""What views were captured through, and the colour space that takes it out of them again."""
 COLLECTION = "Watch Your Steps"
 MARK = "watch_your_steps"
 """Custom property of the collection that results in 3D are put in."""
@@ -49,7 +43,7 @@ def install_mesh(
         origin[:] = 0
     mesh = _mesh(name, result, origin.astype(np.float64))
     image = pictures.new_packed_image(f"{name} texture", files["texture"])
-    image.colorspace_settings.name = _colour_space(scene, image)
+    pictures.tag_as_seen(scene, image)
     shown = image
     if "edited_texture" in files:
         relevance = files.get("relevance_texture")
@@ -79,13 +73,6 @@ def _mesh(name: str, result: SceneMeshResult, origin: NDArray[np.float64]) -> bp
     layer.uv.foreach_set("vector", result.uvs.ravel())
     mesh.update(calc_edges=True)
     return mesh
-
-
-def _colour_space(scene: bpy.types.Scene, image: bpy.types.Image) -> str:
-    """The colour space from which the scene's view transform leads back to the image's bytes."""
-    wanted = COLOUR_SPACES.get(scene.view_settings.view_transform, "sRGB")
-    known = image.colorspace_settings.bl_rna.properties["name"].enum_items
-    return wanted if wanted in known else "sRGB"
 
 
 def _material(name: str, image: bpy.types.Image, exposure: float) -> bpy.types.Material:
