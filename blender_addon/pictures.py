@@ -56,8 +56,8 @@ def new_packed_image(
 def tag_as_seen(scene: bpy.types.Scene, image: bpy.types.Image) -> None:
     """Tag an image whose pixels are after the scene's view transform with the colour space that
     takes it out of them again, so that to composite the image, or to save it as a render, leaves
-    them as they are, as far as the transform has a way back: Khronos PBR Neutral's brightest colours
-    have none. The scene's exposure, gamma and look are not in a colour space.
+    them as they are, as far as the transform has a way back: the brightest colours of Khronos PBR
+    Neutral have none. The scene's exposure, gamma and look are not in a colour space.
     """
     wanted = COLOUR_SPACES.get(scene.view_settings.view_transform, "sRGB")
     known = image.colorspace_settings.bl_rna.properties["name"].enum_items
