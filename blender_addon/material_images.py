@@ -185,18 +185,23 @@ class _Walk:
     def _combined(self, node: bpy.types.ShaderNode, groups: Groups) -> Shares:
         """A single channel is no colour: two of the same image are."""
         channels = [self._channel(entry, groups) for entry in node.inputs if entry.enabled]
-        found = dict.fromkeys(one for channel in channels for one in channel)
-        counts = {one: sum(one in channel for channel in channels) for one in found}
-        return {one: count / len(channels) for one, count in counts.items() if count > 1}
+        found: dict[ColourNode, set[str]] = {}
+        for one, name in dict.fromkeys(pair for channel in channels for pair in channel):
+            found.setdefault(one, set()).add(name)
+        return {one: len(names) / len(channels) for one, names in found.items() if len(names) > 1}
 
-    def _channel(self, entry: bpy.types.NodeSocket, groups: Groups) -> Shares:
+    def _channel(
+        self, entry: bpy.types.NodeSocket, groups: Groups
+    ) -> dict[tuple[ColourNode, str], None]:
+        """The images, and which channel of them, that a number comes from."""
         found = origin(entry, groups)
         if found is None or not found[0].is_output:
             return {}
         output, groups = found
         if output.node.type.startswith("SEP"):
-            return self.behind(output.node.inputs[0], groups)
-        total: Shares = {}
+            there = self.behind(output.node.inputs[0], groups)
+            return dict.fromkeys((one, output.identifier) for one in there)
+        total: dict[tuple[ColourNode, str], None] = {}
         for one in output.node.inputs if output.type == "VALUE" else ():
             if one.enabled and one.type == "VALUE":
                 total |= self._channel(one, groups)
@@ -216,7 +221,17 @@ def _inputs(
         share = _factor(factor, groups)
         if node.type == "MIX_SHADER" or output.type == "VECTOR" or node.blend_type == "MIX":
             return [(first, 1 - share), (second, share)]
+        if node.blend_type == "MULTIPLY":
+            left = 1 - share if _level(second, groups) == 0 else 1.0
+            return [
+                (first, left),
+                (second, 0.0 if _level(first, groups) == 0 else OVERLAID * share),
+            ]
         return [(first, 1.0), (second, OVERLAID * share)]
+    if node.type == "MENU_SWITCH":
+        menu, *items = usable
+        chosen = [item for item in items if item.name == constant(menu, groups)]
+        return [(item, 1 / len(chosen or items)) for item in chosen or items]
     if node.type in ("ADD_SHADER", "SHADERTORGB"):
         shaders = [] if output.type == "VALUE" else usable
         return [(entry, 1.0) for entry in shaders if entry.type == "SHADER"]
@@ -238,8 +253,17 @@ def _inputs(
 
 def _factor(entry: bpy.types.NodeSocket, groups: Groups) -> float:
     """0..1, of the second of two that are mixed."""
+    value = _level(entry, groups)
+    return UNKNOWN_FACTOR if value is None else min(1.0, max(0.0, value))
+
+
+def _level(entry: bpy.types.NodeSocket, groups: Groups) -> float | None:
+    """The mean of an input's red, green and blue, or its number; None where they vary."""
     value = constant(entry, groups)
-    return min(1.0, max(0.0, value)) if isinstance(value, float) else UNKNOWN_FACTOR
+    if value is None or isinstance(value, str):
+        return None
+    numbers = [value] if isinstance(value, (int, float)) else list(value)[:3]
+    return float(sum(numbers)) / len(numbers)
 
 
 def _seen(entry: bpy.types.NodeSocket, groups: Groups) -> float:

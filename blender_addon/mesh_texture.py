@@ -166,6 +166,12 @@ def _no_texture(
 ) -> CaptureError:
     """What to say where nothing can be painted."""
     colours = {one.image for part in materials for one in colour_nodes(part, engine)}
+    unseen = ", ".join(sorted(f'"{one.name}"' for one in colours if not holds_data(one)))
+    if unseen:
+        return CaptureError(
+            f'No face of "{thing.name}" has the material with {unseen}: assign it to some in Edit '
+            "Mode."
+        )
     data = ", ".join(sorted(f'"{image.name}"' for image in colours))
     if data:
         return CaptureError(
@@ -185,7 +191,7 @@ def read_texture(image: bpy.types.Image) -> NDArray[np.uint8]:
     """An image's pixels: uint8 (T, S, 4), row 0 at the top, the very bytes of an 8-bit image.
 
     Raises:
-        CaptureError: it has more than 8 bits a channel, is tiled, or its file is missing.
+        CaptureError: it has more than 8 bits a channel, is tiled, not sRGB, or its file is missing.
     """
     if image.source in MOVING:
         raise CaptureError(
@@ -204,6 +210,13 @@ def read_texture(image: bpy.types.Image) -> NDArray[np.uint8]:
         raise CaptureError(
             f'The texture "{image.name}" has more than 8 bits a channel: save a copy as an 8-bit '
             "PNG and use that."
+        )
+    space = image.colorspace_settings
+    known = type(space).bl_rna.properties["name"].enum_items
+    if "sRGB" in known and space.name != "sRGB":  # other configurations have other names for it
+        raise CaptureError(
+            f'The texture "{image.name}" is read as "{space.name}", and only sRGB can be painted: '
+            "set its color space to sRGB, or convert a copy of it."
         )
     values = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(values)

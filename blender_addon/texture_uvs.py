@@ -66,7 +66,12 @@ def laying_of(colour: ColourNode) -> Laying:
             layer = source.uv_map
         elif source.type == "TEX_COORD" and socket.name == "UV":
             layer = ""
-        elif source.type == "ATTRIBUTE" and source.attribute_type == "GEOMETRY":
+        elif (
+            source.type == "ATTRIBUTE"
+            and source.attribute_type == "GEOMETRY"
+            and socket.name in ("Vector", "Color")
+            and source.attribute_name
+        ):
             layer = source.attribute_name
         else:
             raise _not_by_uvs(name)

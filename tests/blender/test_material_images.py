@@ -164,6 +164,33 @@ def split_and_joined(t: Tree) -> None:
     t.colour(t.mix(joined, packed.outputs[0]))
 
 
+def one_channel_thrice(t: Tree) -> None:
+    apart, joined = t.new("ShaderNodeSeparateColor"), t.new("ShaderNodeCombineColor")
+    t.link(t.image("packed"), apart.inputs[0])
+    for entry in joined.inputs:
+        t.link(apart.outputs["Red"], entry)
+    t.colour(joined)
+
+
+def multiplied_by_black(t: Tree) -> None:
+    """As glTF files have it whose surface only glows."""
+    result = t.mix(t.image("base"), None)
+    factor, _, second = (entry for entry in result.node.inputs if entry.enabled)
+    factor.default_value, second.default_value = 1, (0, 0, 0, 1)
+    t.colour(result)
+    t.link(t.image("glow"), t.bsdf.inputs["Emission Color"])
+    t.bsdf.inputs["Emission Strength"].default_value = 1
+
+
+def mixed_by_a_vector(t: Tree) -> None:
+    node = t.new("ShaderNodeMix", data_type="VECTOR", factor_mode="NON_UNIFORM")
+    factor, first, second = (entry for entry in node.inputs if entry.enabled)
+    factor.default_value = (1, 1, 1)
+    t.link(t.image("covered"), first)
+    t.link(t.image("base"), second)
+    t.colour(next(socket for socket in node.outputs if socket.enabled))
+
+
 def vertex_colours(t: Tree) -> None:
     t.colour(t.mix(t.new("ShaderNodeVertexColor"), t.image("base")))
 
@@ -335,6 +362,9 @@ CASES: list[tuple[Build, list[str]]] = [
     (corrected, ["base"]),
     (through_vectors, ["base"]),
     (split_and_joined, ["base"]),
+    (one_channel_thrice, []),
+    (multiplied_by_black, ["glow"]),
+    (mixed_by_a_vector, ["base"]),
     (vertex_colours, ["base"]),
     (rerouted, ["base"]),
     (in_nested_groups, ["base"]),
@@ -382,6 +412,31 @@ def test_the_image_that_is_edited_feeds_the_surfaces_colour(
             if node.type == "TEX_IMAGE"
         }
         assert any(f'"{name}"' in str(refused.value) for name in present)
+
+
+@pytest.mark.skipif(bpy.app.version < (5, 0), reason="shaders had no such node")
+def test_only_what_a_menu_switch_is_set_to_counts(
+    mesh_texture: ModuleType, thing: bpy.types.Object
+) -> None:
+    tree = material(thing)
+    switch = tree.new("GeometryNodeMenuSwitch", data_type="RGBA")
+    menu, first, second, *_ = switch.inputs
+    tree.link(tree.image("first"), first)
+    tree.link(tree.image("second"), second)
+    tree.colour(switch)
+    assert names(mesh_texture, thing) == ["first"]
+    menu.default_value = second.name
+    assert names(mesh_texture, thing) == ["second"]
+
+
+def test_a_mesh_without_faces_is_not_said_to_show_data(
+    mesh_texture: ModuleType, addon: SimpleNamespace, thing: bpy.types.Object
+) -> None:
+    tree = material(thing)
+    tree.colour(tree.image("base"))
+    thing.data.clear_geometry()
+    with pytest.raises(addon.capture.CaptureError, match='has the material with "base"'):
+        mesh_texture.read_mesh_texture(bpy.context, thing)
 
 
 def test_each_engine_has_its_own_output(mesh_texture: ModuleType, thing: bpy.types.Object) -> None:
@@ -551,6 +606,17 @@ def missing_map(thing: bpy.types.Object, kind: str) -> None:
     tree.link(tree.new("ShaderNodeUVMap", uv_map=kind), node.inputs["Vector"])
 
 
+def attribute(thing: bpy.types.Object, kind: str) -> None:
+    """By a UV map's name, but as a number."""
+    tree, node = base(thing)
+    there = tree.new("ShaderNodeAttribute", attribute_name=thing.data.uv_layers[0].name)
+    tree.link(there.outputs[kind], node.inputs["Vector"])
+
+
+def colour_space(thing: bpy.types.Object, kind: str) -> None:
+    base(thing)[1].image.colorspace_settings.name = kind
+
+
 def laid_on_twice(thing: bpy.types.Object, kind: str) -> None:
     tree, node = base(thing)
     mapping, again = tree.new("ShaderNodeMapping"), tree.image("base")
@@ -577,6 +643,9 @@ def missing_file(thing: bpy.types.Object, kind: str) -> None:
         (coordinates, "Generated", "not laid on by a UV map"),
         (coordinates, "Object", "not laid on by a UV map"),
         (coordinates, "Camera", "not laid on by a UV map"),
+        (attribute, "Fac", "not laid on by a UV map"),
+        (colour_space, "Linear Rec.709", 'read as "Linear Rec.709", and only sRGB'),
+        (colour_space, "AgX Base sRGB", 'read as "AgX Base sRGB", and only sRGB'),
         (source, "SEQUENCE", "an image sequence"),
         (source, "MOVIE", "a movie"),
         (source, "TILED", "UDIM"),
