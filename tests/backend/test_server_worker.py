@@ -265,7 +265,7 @@ def test_silent_workers_and_those_that_die_while_loading_anew_are_replaced(serve
         assert "has not answered" in event.message
         said = welcome_with(client, lambda welcome: welcome.notice)
         assert said.model_state == "loading"
-        assert not stopped.is_running() or stopped.status() == psutil.STATUS_ZOMBIE
+        assert psutil.wait_procs([stopped], timeout=30)[0] == [stopped]
         waiting = client.submit(EDIT)  # meanwhile others die while they load
         for _ in range(2):
             died = the_worker(server)
