@@ -77,6 +77,24 @@ def suspected(matrices: NDArray[np.float64]) -> Axes | None:
     return min(fits, key=lambda axes: fits[axes].miss, default=None)
 
 
+def turned_round(poses: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which cameras look the other way than most: the place where all axes meet is behind them,
+    but before most, or the other way round.
+
+    Args:
+        poses: float64 (n, 4, 4), camera-to-world, OpenGL's cameras.
+
+    Returns:
+        bool (n,); none where the axes do not meet.
+    """
+    found = crossing(poses) if _spread(poses) else None
+    if found is None or found.miss > MEET:
+        return np.zeros(len(poses), dtype=bool)
+    towards = ((found.point - poses[:, :3, 3]) * -poses[:, :3, 2]).sum(axis=1)
+    behind = np.asarray(towards < 0)
+    return behind if behind.mean() <= 0.5 else ~behind
+
+
 def _spread(poses: NDArray[np.float64]) -> bool:
     """Whether the cameras stand in more than one place."""
     positions = poses[:, :3, 3]

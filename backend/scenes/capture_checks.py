@@ -19,6 +19,9 @@ MAX_COORDINATE = 1e9
 FAR = 1000.0
 """How far views are taken to reach, in multiples of the distance over which the cameras spread."""
 NEAREST = 32
+FEW = 0.2
+"""From so large a share of the views on, poses by which they see nothing that others see speak
+against all poses."""
 NAMED = 5
 """So many of what is wrong are named in a note."""
 
@@ -110,16 +113,20 @@ def check_overlap(
     names: Sequence[str],
     intrinsics: Sequence[Intrinsics],
     camera_to_world: NDArray[np.float64],
-) -> None:
+) -> tuple[NDArray[np.intp], list[str]]:
     """Every view must be able to see something that another one sees too: their view pyramids
     must meet.
 
+    Returns:
+        The indices of the views that do, and a note on a few that do not.
+
     Raises:
-        CaptureError: one stands alone.
+        CaptureError: more than a few do not.
     """
     pyramids = _pyramids(intrinsics, camera_to_world)
     positions = camera_to_world[:, :3, 3]
-    for index, name in enumerate(names):
+    alone = []
+    for index in range(len(names)):
         order = np.argsort(np.linalg.norm(positions - positions[index], axis=1), kind="stable")
         others = order[order != index]
         # Mostly a neighbour overlaps; only a view that stands alone is compared with all.
@@ -127,7 +134,17 @@ def check_overlap(
             pyramids_meet(pyramids[index], pyramids[part]).any()
             for part in (others[:NEAREST], others[NEAREST:])
         ):
-            raise CaptureError(f"{file}: nothing that {name} can see is in any other view.")
+            alone.append(index)
+    kept = np.setdiff1d(np.arange(len(names)), alone)
+    if not alone:
+        return kept, []
+    if len(kept) < MIN_VIEWS or len(alone) >= FEW * len(names):
+        raise CaptureError(
+            f"{file}: nothing that {names[alone[0]]} can see is in any other view: correct its "
+            "pose, or take it out of the file."
+        )
+    reasons = [f"Nothing that {names[index]} can see is in any other view." for index in alone]
+    return kept, [left_out_note("views", len(names), reasons)]
 
 
 def _pyramids(
@@ -237,6 +254,29 @@ def standing_notes(names: Sequence[str], where: Standing, kept: NDArray[np.intp]
                 f"{len(some)} of {len(names)} cameras stand {times} times as far out as most, and "
                 f"{several}: {named}{more}."
             )
+
+
+def turned_round_note(names: Sequence[str], turned: NDArray[np.bool_]) -> list[str]:
+    """Which cameras look the other way than the rest, if any.
+
+    Args:
+        names: of the n images.
+        turned: bool (n,).
+    """
+    some = [name for name, so in zip(names, turned, strict=True) if so]
+    if not some:
+        return []
+    if len(some) == 1:
+        return [
+            f"The camera of {some[0]} looks away from what the others look at: if it was not "
+            "taken so, correct its pose, or take it out of the file."
+        ]
+    more = f" and {len(some) - NAMED} more" if len(some) > NAMED else ""
+    return [
+        f"{len(some)} of {len(names)} cameras look away from what the others look at: "
+        f"{', '.join(some[:NAMED])}{more}; if they were not taken so, correct their poses, or take "
+        "them out of the file."
+    ]
 
 
 def _times(number: float) -> str:

@@ -22,6 +22,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", 
 UNSUPPORTED = (".heic", ".heif", ".jxl")
 """Photos all the same, which are named where they are left out."""
 DEPTH_SUFFIXES = (".npy", ".png", ".tif", ".tiff")
+USUAL_FOLDER, USUAL_DEPTH_FOLDER = "images", "depth"
+"""Where files lie whose own folder has another name here."""
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
@@ -66,14 +68,17 @@ class NamedFiles:
         self._folder = folder
         self._listed = cache(_listed)
         self.elsewhere: str | None = None
-        """An absolute path of another disk whose file was found in this folder by its name."""
+        """A path of another disk whose file was found in this folder by its end."""
 
-    def find(self, written: str, suffixes: Sequence[str] = SUFFIXES) -> Path | None:
+    def find(
+        self, written: str, suffixes: Sequence[str] = SUFFIXES, usual: str = USUAL_FOLDER
+    ) -> Path | None:
         """The file of a name as it stands in the description; None where there is none.
 
         Args:
             written: a path relative to the folder, or an absolute one, of this or another system.
             suffixes: tried, as they are and in capitals, where the name lacks one.
+            usual: the folder to look in where the name is of another disk.
 
         Raises:
             CaptureError: it is no name that a file can have.
@@ -84,17 +89,36 @@ class NamedFiles:
             for place in (self._folder / written, self._folder / _portable(written)):
                 if found := self._at(Path(os.path.normpath(place)), suffixes):
                     return found
-            if not _is_absolute(written):
-                return None
-            parts = _portable(written).parts[1:]
-            for start in range(len(parts)):
-                place = self._folder.joinpath(*parts[start:])
+            for place in self._ends(_portable(written), usual):
                 if found := self._at(Path(os.path.normpath(place)), suffixes):
                     self.elsewhere = self.elsewhere or written
                     return found
         except (OSError, ValueError) as error:
             raise CaptureError(f"{written} cannot be read: {error}.") from error
         return None
+
+    def _ends(self, path: PurePosixPath | PureWindowsPath, usual: str) -> Iterator[Path]:
+        """Where in this folder a file could lie that is named by a path of another disk: the
+        path's end, from the longest on.
+        """
+        parts, shortest = path.parts, 1
+        if not parts:
+            return
+        if path.anchor:  # a root, a drive or both
+            parts = parts[1:]
+        else:
+            # From another folder of the other disk. The bare name would be too little: what is
+            # missing in one folder is not what has its name in another.
+            shortest = 2
+            outside = [index for index, part in enumerate(parts) if part == ".."]
+            if outside:
+                parts = parts[outside[-1] + 1 :]
+            elif self._folder_at(self._folder / parts[0]):
+                return
+        for start in range(len(parts) + 1 - shortest):
+            yield self._folder.joinpath(*parts[start:])
+        if path.anchor and parts and not (parts[1:] and self._folder_at(self._folder / parts[-2])):
+            yield self._folder / usual / parts[-1]
 
     def _at(self, place: Path, suffixes: Sequence[str]) -> Path | None:
         """The file at a place, whatever its case and Unicode form, with one of the suffixes."""
@@ -139,10 +163,6 @@ def _listed(folder: Path) -> list[str]:
 def _key(name: str) -> str:
     """The same for names that differ by case or Unicode form only."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
-
-
-def _is_absolute(written: str) -> bool:
-    return _portable(written).is_absolute()
 
 
 def _portable(written: str) -> PurePosixPath | PureWindowsPath:

@@ -1,7 +1,9 @@
 """Depth images of views, in whatever form programs write them, and whether they fit the cameras."""
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -125,18 +127,33 @@ def _as_capture_error(path: Path) -> Iterator[None]:
         raise CaptureError(f"{path} cannot be read as a depth image: {error}.") from error
 
 
-def times_too_large(
-    depths: Iterable[NDArray[np.float32] | None], camera_to_world: NDArray[np.float64]
-) -> float | None:
-    """How many times larger depths are than the cameras allow, below 1 where they are smaller.
+def usual_depth(depth: NDArray[np.float32] | None) -> float:
+    """The median of a depth image where it is known, NaN where it nowhere is."""
+    known = np.zeros(0) if depth is None else depth[depth > 0]
+    return float(np.median(known)) if len(known) else math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class DepthUnits:
+    """How depths fit the cameras' distances.
+
+    Attributes:
+        times: of all, how many times larger they are than the cameras allow, below 1 where they are
+            smaller; None where they may be right.
+        odd: bool (n,), those that are in another unit than most.
+    """
+
+    times: float | None
+    odd: NDArray[np.bool_]
+
+
+def depth_units(depths: NDArray[np.float64], camera_to_world: NDArray[np.float64]) -> DepthUnits:
+    """Compare depths with the cameras and with each other: with what the cameras look at up to a
+    factor of FITS or, where they look at no one thing, with how far they spread up to FITS_SPREAD.
 
     Args:
-        depths: float32 (h, w) of some of the n cameras, 0 where not known.
+        depths: float64 (n,), `usual_depth` of each camera's, NaN where that is not known.
         camera_to_world: float64 (n, 4, 4), of cameras at different places.
-
-    Returns:
-        None where the depths may be right: with what the cameras look at they are compared up to a
-        factor of FITS, else, with how far the cameras spread, up to FITS_SPREAD.
     """
     positions, forward = camera_to_world[:, :3, 3], -camera_to_world[:, :3, 2]
     found = crossing(camera_to_world)
@@ -144,10 +161,10 @@ def times_too_large(
     fits = FITS_SPREAD
     if found is not None and found.ahead >= AHEAD:
         expected, fits = ((found.point - positions) * forward).sum(axis=1), FITS
-    ratios = [
-        float(np.median(depth[depth > 0])) / distance
-        for depth, distance in zip(depths, expected, strict=True)
-        if depth is not None and distance > 0 and (depth > 0).any()
-    ]
-    times = float(np.median(ratios)) if ratios else 1.0
-    return None if 1 / fits <= times <= fits else times
+    ratios = depths / np.where(expected > 0, expected, math.nan)
+    if np.isnan(ratios).all():
+        return DepthUnits(None, np.zeros(len(depths), dtype=bool))
+    times = float(np.nanmedian(ratios))
+    with np.errstate(invalid="ignore"):
+        odd = (ratios > FITS_SPREAD * times) | (ratios < times / FITS_SPREAD)
+    return DepthUnits(None if 1 / fits <= times <= fits else times, odd)

@@ -82,6 +82,7 @@ def run_mesh(
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     scene = open_scene(options)
+    scene.leave_out_damaged()
     edit = None if options.edit is None else scene.edited(options.edit)
     report.settings["resolution"] = options.resolution or RESOLUTION
     with appearing(out) as unfinished:

@@ -196,13 +196,22 @@ class Scene:
             config = PRESETS[config]
         if iterations is not None:
             config = dataclasses.replace(config, iterations=iterations)
-        self.capture = readable(self.capture)
+        self.leave_out_damaged()
         files.make_folder(self.work)
         files.write_json(self.work / AXES_FILE, {"axes": self._axes})
         self._field, course = radiance_training.train(
             self.capture, config, self.work, on_step, self.device, seed
         )
         return course
+
+    def leave_out_damaged(self) -> None:
+        """Read the capture whole; images and depth images that are damaged are left out with a
+        note, as they are of training.
+
+        Raises:
+            CaptureError: too few images can be read.
+        """
+        self.capture = readable(self.capture)
 
     @property
     def field(self) -> RadianceField:

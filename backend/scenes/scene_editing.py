@@ -72,6 +72,7 @@ def edit_scene(
             raise BadInput(f"There is no preset {config!r}: use {', '.join(EDIT_PRESETS)}.")
         config = EDIT_PRESETS[config]
     _check(instruction, threshold, config)
+    scene.leave_out_damaged()
     name = edit_name(instruction) if name is None else name
     report = on_progress or (lambda words, fraction, picture: None)
     training, first_step = _start(scene, base, config)

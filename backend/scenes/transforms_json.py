@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.pictures.fast_png import write_fast_png
-from backend.scenes.axes import NAMES, Axes, suspected, to_opengl
+from backend.scenes.axes import NAMES, Axes, suspected, to_opengl, turned_round
 from backend.scenes.camera_fields import CameraFields, camera_of
 from backend.scenes.capture import Capture
 from backend.scenes.capture_box import box_around, standing
@@ -29,18 +29,21 @@ from backend.scenes.capture_checks import (
     check_poses,
     left_out_note,
     standing_notes,
+    turned_round_note,
 )
 from backend.scenes.capture_error import CaptureError
 from backend.scenes.capture_files import (
     DEPTH_SUFFIXES,
     FILE_NAME,
     TRAIN_FILE_NAME,
+    USUAL_DEPTH_FOLDER,
     NamedFiles,
     description_of,
     other_descriptions,
 )
-from backend.scenes.depth_images import INTEGER_UNIT, check_depth, times_too_large
+from backend.scenes.depth_images import INTEGER_UNIT, check_depth
 from backend.scenes.lens import Intrinsics, Lens
+from backend.scenes.view_depths import ViewDepths
 from backend.scenes.views import (
     Pixels,
     StoredView,
@@ -115,7 +118,10 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
         notes += standing_notes(names, where, kept)
         views, poses = [views[index] for index in kept], poses[kept]
         intrinsics = tuple(_scaled_down(pinhole(view), downscale) for view in views)
-        check_overlap(path, [view.name for view in views], intrinsics, poses)
+        kept, alone = check_overlap(path, [view.name for view in views], intrinsics, poses)
+        notes += alone
+        views, poses = [views[index] for index in kept], poses[kept]
+        intrinsics = tuple(intrinsics[index] for index in kept)
         if transforms.aabb_scale is not None:
             check_focus(path, *_ngp_box(path, transforms), poses)
     except CaptureError as error:
@@ -124,6 +130,8 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
         raise CaptureError(f"{str(error).removesuffix('.')}; {suspicion}.") from error
     if suspicion is not None:
         notes.append(f"{suspicion[0].upper()}{suspicion[1:]}.")
+    else:
+        notes += turned_round_note([view.name for view in views], turned_round(poses))
     views, depth_notes = _with_depths_that_fit(path, views, poses)
     notes += depth_notes
     return Capture(path.parent, tuple(views), intrinsics, poses, box_around(poses), tuple(notes))
@@ -186,7 +194,7 @@ def _stored_views(
         view = _stored_view(path, transforms, frame, image, size)
         if frame.depth is not None:
             try:
-                depth = files.find(frame.depth, DEPTH_SUFFIXES)
+                depth = files.find(frame.depth, DEPTH_SUFFIXES, USUAL_DEPTH_FOLDER)
                 if depth is None:
                     raise CaptureError(f"There is no depth image {frame.depth}.")
                 check_depth(depth, *size)
@@ -275,21 +283,15 @@ def _suspicion(matrices: NDArray[np.float64]) -> str | None:
 def _with_depths_that_fit(
     path: Path, views: Sequence[StoredView], poses: NDArray[np.float64]
 ) -> tuple[list[StoredView], list[str]]:
-    """The views, without their depths where those are in another unit than the cameras."""
+    """The views, without depths of which a few show that they are damaged or in another unit than
+    the cameras.
+    """
     with_depth = [index for index, view in enumerate(views) if view.depth is not None]
     step = max(1, len(with_depth) // SAMPLED_DEPTHS)
-    sampled = with_depth[step // 2 :: step][:SAMPLED_DEPTHS]
-    depths = [view.read_depth() if i in sampled else None for i, view in enumerate(views)]
-    times = times_too_large(depths, poses)
-    if times is None:
-        return list(views), []
-    what = f"{times:.3g} times too large" if times > 1 else f"{1 / times:.3g} times too small"
-    note = (
-        f"The depths that {path.name} names, such as that of {views[sampled[0]].name}, are about "
-        f"{what} for the distances of the cameras, and are not used: store them in the cameras' "
-        "unit (whole numbers count in thousandths of it, or in integer_depth_scale)."
-    )
-    return [replace(view, depth=None) for view in views], [note]
+    sampled = ViewDepths(views)
+    for index in with_depth[step // 2 :: step][:SAMPLED_DEPTHS]:
+        sampled.read(index)
+    return sampled.fitting(path.name, poses)
 
 
 def _scaled_down(camera: Intrinsics, downscale: float) -> Intrinsics:
@@ -313,17 +315,16 @@ def _ngp_box(path: Path, transforms: _Transforms) -> tuple[NDArray[np.float64], 
 
 
 def readable(capture: Capture, on_view: Callable[[int], None] = lambda done: None) -> Capture:
-    """Read every image and depth image whole; the capture without the views whose image is damaged,
-    in the same box, with a note on them.
+    """Read every image and depth image whole; the capture without the views whose image is damaged
+    and without depth images that are, in the same box, with notes on them.
 
     Args:
         on_view: told after each view how many are done.
 
     Raises:
-        CaptureError: too few images can be read, or a depth image is damaged; the sentence names
-            it.
+        CaptureError: too few images can be read; the sentence names one.
     """
-    kept, damaged = [], []
+    kept, damaged, depths = [], [], ViewDepths(capture.views)
     for index, view in enumerate(capture.views):
         try:
             view.read_image()
@@ -331,8 +332,11 @@ def readable(capture: Capture, on_view: Callable[[int], None] = lambda done: Non
             damaged.append(str(error))
         else:
             kept.append(index)
-            view.read_depth()
+            depths.read(index)
         on_view(index + 1)
+    views, notes = depths.fitting(FILE_NAME, capture.camera_to_world)
+    if notes:
+        capture = replace(capture, views=tuple(views), notes=(*capture.notes, *notes))
     if not damaged:
         return capture
     if len(kept) < MIN_VIEWS:

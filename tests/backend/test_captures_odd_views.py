@@ -1,0 +1,146 @@
+"""Captures with a few views that are unlike the others (entry 10 of what broke at the borders):
+each is named, and left out where it cannot be used, while enough remain.
+"""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backend.scenes.axes import turned_round
+from backend.scenes.capture_error import CaptureError
+from backend.scenes.transforms_json import open_capture, readable
+from tests.backend.capture_worlds import look_at, orbit
+from tests.backend.test_captures_from_elsewhere import (
+    COUNT,
+    ROW,
+    Y_AND_Z,
+    capture_folder,
+    rewrite,
+    spiral,
+)
+
+DEPTH = np.full((16, 24), 4.0, np.float32)
+
+
+def with_turned(folder, turned):
+    """A capture some of whose cameras have their y and z axes flipped; the names of these."""
+    content = capture_folder(folder)
+    for index in turned:
+        frame = content["frames"][index]
+        frame["transform_matrix"] = (np.array(frame["transform_matrix"]) @ Y_AND_Z).tolist()
+    rewrite(folder, content)
+    return [content["frames"][index]["file_path"] for index in turned]
+
+
+@pytest.mark.parametrize("turned", [[2, 3], [0, 1, 2, 3, 4], [7, 8, 9]])
+def test_cameras_that_look_away_from_the_others_are_named(tmp_path, turned):
+    names = with_turned(tmp_path, turned)
+    capture = open_capture(tmp_path)
+    assert len(capture) == COUNT
+    (note,) = capture.notes
+    assert note.startswith(f"{len(turned)} of {COUNT} cameras look away from what the others")
+    assert f": {', '.join(names)};" in note
+
+
+@pytest.mark.parametrize("turned", [[5], [2, 6]])
+def test_a_few_views_that_share_nothing_with_the_others_are_left_out(tmp_path, turned):
+    names = with_turned(tmp_path, turned)
+    capture = open_capture(tmp_path)
+    assert len(capture) == len(capture.intrinsics) == len(capture.views) == COUNT - len(turned)
+    assert not set(names) & set(capture.names)
+    kept = np.delete(orbit(COUNT), turned, axis=0)
+    np.testing.assert_allclose(capture.camera_to_world, kept, atol=1e-12)
+    (note,) = capture.notes
+    assert f"{len(turned)} of {COUNT} views" in note
+    assert all(f"Nothing that {name} can see is in any other view." in note for name in names)
+
+
+def test_many_views_that_share_nothing_speak_against_all_poses(tmp_path):
+    with_turned(tmp_path, [1, 5, 9])
+    with pytest.raises(CaptureError, match=r"images/0001.png can see .*: correct its pose, or"):
+        open_capture(tmp_path)
+
+
+def test_sound_captures_have_no_camera_that_looks_away():
+    outwards = np.array([look_at(p[:3, 3], 2 * p[:3, 3]) for p in orbit(COUNT)])
+    for poses in (orbit(3), orbit(COUNT), spiral(20), ROW, outwards):
+        assert not turned_round(poses).any()
+
+
+# ---------------------------------------------------------------- depth
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_a_depth_image_that_is_damaged_inside_is_left_out_when_it_is_read(tmp_path, index):
+    content = capture_folder(tmp_path, depth=DEPTH)
+    noise = np.random.default_rng(0).integers(3000, 5000, (160, 240)).astype(np.uint16)
+    Image.fromarray(noise).save(tmp_path / "d.png")
+    whole = (tmp_path / "d.png").read_bytes()
+    (tmp_path / "d.png").write_bytes(whole[: len(whole) // 2])
+    content["frames"][index]["depth_file_path"] = "d.png"
+    rewrite(tmp_path, content)
+    capture = readable(open_capture(tmp_path))
+    assert [view.depth is None for view in capture.views] == [k == index for k in range(COUNT)]
+    (note,) = capture.notes
+    assert note.startswith("1 of 12 depth images is left out: ")
+    assert "d.png cannot be read as a depth image: image file is truncated" in note
+    assert readable(capture).notes == capture.notes
+
+
+@pytest.mark.parametrize(("times", "words"), [(1000, "1000 times too large"), (1e-3, "too small")])
+@pytest.mark.parametrize("poses", [orbit(COUNT), ROW])
+def test_one_depth_image_in_another_unit_than_the_others_is_left_out(tmp_path, poses, times, words):
+    content = capture_folder(tmp_path, poses, depth=DEPTH)
+    np.save(tmp_path / content["frames"][4]["depth_file_path"], DEPTH * np.float32(times))
+    capture = readable(open_capture(tmp_path))
+    assert [view.depth is None for view in capture.views] == [k == 4 for k in range(len(poses))]
+    assert capture.notes[0].startswith(f"1 of {len(poses)} depth images is left out: ")
+    assert "images/0004.png" in capture.notes[0]
+    assert words in capture.notes[0]
+
+
+# ---------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        r"D:\work\shots\{}",
+        r"D:\{}",
+        r"D:images\{}",
+        r"\Users\me\images\{}",
+        r"\\?\C:\Users\me\data\images\{}",
+        "file:///C:/Users/me/data/images/{}",
+        "/home/somebody/shots/{}",
+        r"..\scan\images\{}",
+        "../scan/images/{}",
+        "data/scan/images/{}",
+    ],
+)
+def test_capture_names_of_other_folders_are_found(tmp_path, written):
+    content = capture_folder(tmp_path / "here", depth=DEPTH)
+    for index, frame in enumerate(content["frames"]):
+        frame["file_path"] = written.format(f"{index:04}.png")
+        frame["depth_file_path"] = written.format(f"{index:04}.npy").replace("images", "depth")
+    rewrite(tmp_path / "here", content)
+    capture = open_capture(tmp_path / "here")
+    assert [view.image.name for view in capture.views] == [f"{k:04}.png" for k in range(COUNT)]
+    assert [view.depth.name for view in capture.views] == [f"{k:04}.npy" for k in range(COUNT)]
+    (note,) = capture.notes
+    assert "by paths that do not exist here" in note
+
+
+@pytest.mark.parametrize(
+    "written", ["images/{}", r"C:\data\images\{}", "/", "\\", "..", ".", "C:", "C:/"]
+)
+def test_a_file_of_the_same_name_in_another_folder_is_not_the_missing_one(tmp_path, written):
+    content = capture_folder(tmp_path)
+    (tmp_path / "depth").mkdir()
+    (tmp_path / "images/0003.png").rename(tmp_path / "depth/0003.png")
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks/0003.png").write_bytes((tmp_path / "images/0004.png").read_bytes())
+    content["frames"][3]["file_path"] = written.format("0003.png")
+    rewrite(tmp_path, content)
+    capture = open_capture(tmp_path)
+    assert len(capture) == COUNT - 1
+    assert capture.notes[0].startswith("1 of 12 images is left out: ")
