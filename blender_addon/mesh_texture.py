@@ -1,6 +1,6 @@
 """A mesh as the backend paints on it: triangles in the world, UVs, and the texture's pixels.
 
-Nothing of the scene is changed.
+The scene is as before afterwards.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .capture import CaptureError, changed
 from .material_images import colour_nodes, holds_data, image_nodes, name_share, tree_of
 from .texture_uvs import check_inside, laying_of, read_uvs
+from .view_cameras import bounds_of, near_origin
 
 Block = TypeVar("Block", bound=bpy.types.ID)
 MOVING = {
@@ -232,15 +233,22 @@ def read_texture(image: bpy.types.Image) -> NDArray[np.uint8]:
 def _as_rendered(
     context: bpy.types.Context, thing: bpy.types.Object
 ) -> Iterator[tuple[bpy.types.Mesh, NDArray[np.float64]]]:
-    """The object's mesh with the modifiers of a render, and its object-to-world matrix (4, 4)."""
+    """The object's mesh with the modifiers of a render, and its object-to-world matrix (4, 4): as it
+    is near the origin, where views of a far object are rendered, and moved back in 64 bits.
+    """
+    bounds = bounds_of(thing)
     with ExitStack() as stack:
         for modifier in thing.modifiers:
             values = {"show_viewport": modifier.show_render}
             if modifier.type in ("SUBSURF", "MULTIRES"):
                 values["levels"] = modifier.render_levels
             stack.enter_context(changed(modifier, **values))
+        low, high = bounds.min(axis=0), bounds.max(axis=0)
+        origin = stack.enter_context(near_origin(context.scene, low, high, thing))
         evaluated = thing.evaluated_get(context.evaluated_depsgraph_get())
         try:
-            yield evaluated.to_mesh(), np.array(evaluated.matrix_world, np.float64)
+            to_world = np.array(evaluated.matrix_world, np.float64)
+            to_world[:3, 3] += origin
+            yield evaluated.to_mesh(), to_world
         finally:
             evaluated.to_mesh_clear()

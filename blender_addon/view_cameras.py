@@ -325,13 +325,22 @@ def near_origin(
             root.delta_location = [a - b for a, b in zip(before, centre, strict=True)]
         _update(scene)
         if thing is not None:
-            moved = bounds_of(thing.evaluated_get(scene.view_layers[0].depsgraph))
-            if np.abs(moved).max() > 2 * extent:
+            if np.abs(_bounds_in_renders(scene, thing)).max() > 2 * extent:
                 raise CaptureError(
                     f'"{thing.name}" lies so far from the origin that it cannot be rendered '
-                    "exactly, and a constraint holds it there: move it nearer."
+                    "exactly, and a constraint or its animation holds it there: move it nearer."
                 )
         yield centre
+
+
+def _bounds_in_renders(scene: bpy.types.Scene, thing: bpy.types.Object) -> NDArray[np.float64]:
+    """As `bounds_of`, with all that is animated or driven at its place, as renders begin with it."""
+    copy = scene.copy()
+    try:
+        copy.frame_set(copy.frame_current, subframe=copy.frame_subframe)
+        return bounds_of(thing.evaluated_get(copy.view_layers[0].depsgraph))
+    finally:
+        bpy.data.scenes.remove(copy)
 
 
 def _update(scene: bpy.types.Scene) -> None:

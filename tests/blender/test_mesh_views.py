@@ -489,7 +489,39 @@ def test_what_is_held_far_from_the_origin_is_refused(
     bpy.context.view_layer.update()
     poses = view_cameras.poses_around(np.full((1, 3), 5e6) + np.eye(3), 1, FIELD_OF_VIEW)
     image = bpy.data.images["paint"]
-    with pytest.raises(addon.capture.CaptureError, match="a constraint holds it"):
+    with pytest.raises(addon.capture.CaptureError, match="a constraint or its animation"):
         view_cameras.render_around(
             bpy.context.scene, thing, image, poses, 16, FIELD_OF_VIEW, lit=False
         )
+
+
+def test_what_animation_holds_far_from_the_origin_is_refused(
+    addon: SimpleNamespace, mesh_texture: ModuleType, thing: bpy.types.Object
+) -> None:
+    """Renders put it back where its animation has it; what the artist has moved since stays."""
+    lamp = bpy.data.objects.new("lamp", bpy.data.lights.new("lamp", "POINT"))
+    bpy.context.scene.collection.objects.link(lamp)
+    lamp.keyframe_insert("location", frame=1)
+    thing.keyframe_insert("delta_location", frame=1)
+    moved_far(bpy.context.scene)
+    with pytest.raises(addon.capture.CaptureError, match="its animation holds it"):
+        mesh_texture.read_mesh_texture(bpy.context, thing)
+    assert np.array_equal(lamp.location, FAR)
+    assert tuple(thing.delta_location) == (0, 0, 0)
+
+
+def test_far_from_the_origin_a_mesh_on_a_parent_is_where_it_is_rendered(
+    mesh_texture: ModuleType, view_cameras: ModuleType, thing: bpy.types.Object
+) -> None:
+    """As files of maps have it: the parent is far away, and its child's offset less than float32
+    can tell there.
+    """
+    scene, place = bpy.context.scene, (0.11, 0.31, 0.23)
+    bpy.context.view_layer.update()
+    near = mesh_texture.read_mesh_texture(bpy.context, thing).corners - np.array(thing.location)
+    parent = bpy.data.objects.new("map", None)
+    scene.collection.objects.link(parent)
+    parent.location, thing.location, thing.parent = FAR, place, parent
+    bpy.context.view_layer.update()
+    far = mesh_texture.read_mesh_texture(bpy.context, thing).corners
+    np.testing.assert_allclose(far - FAR - place, near, atol=1e-5)
