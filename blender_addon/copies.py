@@ -16,6 +16,8 @@ from .scene_mesh import collection_of
 OWN_PICTURES = ("render_image", "relevance_image", "mask_image")
 """What a new picture takes the place of, everywhere where it is used. Other pictures are never
 changed, nor removed while something uses them: scenes may share those."""
+KEPT_PICTURES = ("image", "render", "relevance")
+"""What an edit that is kept points to."""
 JOB = (
     "job",
     "job_kind",
@@ -74,6 +76,30 @@ def editable() -> list[bpy.types.Scene]:
     return [scene for scene in bpy.data.scenes if scene.is_editable]
 
 
+def own_picture(scene: bpy.types.Scene, name: str, image: bpy.types.Image) -> bpy.types.Image:
+    """What a scene can show as one of its OWN_PICTURES, `name`, in place of `image`: a copy where
+    another scene shows that one already, which would lose it with the next picture of this scene.
+    """
+    others = (other for other in bpy.data.scenes if other != scene)
+    if all(getattr(other.watch_your_steps, name) != image for other in others):
+        return image
+    if image.is_dirty:
+        image.pack()  # only what is packed is copied
+    return image.copy()
+
+
+def _make_local(settings: bpy.types.PropertyGroup) -> None:
+    """Put the pictures of a scene that was linked from another file into this one, as the scene is:
+    Blender leaves them in the other file, where nothing of them can be changed.
+    """
+    shown = (*OWN_PICTURES, "edit_image", "scene_image")
+    for group, names in ((settings, shown), *((one, KEPT_PICTURES) for one in settings.edits)):
+        for name in names:
+            image = getattr(group, name)
+            if image is not None and image.library is not None:
+                setattr(group, name, image.make_local())
+
+
 def _mark(scene: bpy.types.Scene) -> str:
     return f"{_process} {scene.session_uid}"
 
@@ -82,16 +108,13 @@ def _make_own(scene: bpy.types.Scene) -> None:
     settings = scene.watch_your_steps
     for name in JOB:
         settings.property_unset(name)
-    others = [other for other in bpy.data.scenes if other != scene]
+    _make_local(settings)
     for name in OWN_PICTURES:
         image = getattr(settings, name)
-        if image is not None and any(
-            getattr(other.watch_your_steps, name) == image for other in others
-        ):
-            if image.is_dirty:
-                image.pack()  # only what is packed is copied
-            setattr(settings, name, image.copy())
+        if image is not None:
+            setattr(settings, name, own_picture(scene, name, image))
     in_3d = settings.in_3d
+    others = [other for other in bpy.data.scenes if other != scene]
     shared = collection_of(scene)
     if shared is not None and any(shared in other.collection.children.values() for other in others):
         in_3d.borrowed_collection = shared

@@ -61,7 +61,6 @@ def keep(
     """
     settings = scene.watch_your_steps
     copies.settle(scene)
-    _adopt(scene)
     entry = _new_entry(settings, instruction)
     entry.image = _image(scene, result, png)
     entry.render, entry.relevance = settings.render_image, settings.relevance_image
@@ -121,13 +120,24 @@ def _new_entry(settings: bpy.types.PropertyGroup, instruction: str) -> bpy.types
     return entry
 
 
-def _adopt(scene: bpy.types.Scene) -> None:
-    """Keep an edit from before edits were kept, of which only the instruction is known."""
+def adopt(scene: bpy.types.Scene) -> None:
+    """Keep an edit from before edits were kept. It was made of the render that the scene shows:
+    call this before that is replaced. Its settings are not known.
+    """
     settings = scene.watch_your_steps
     if settings.edit_image is None or _shown(settings) is not None:
         return
     entry = _new_entry(settings, settings.edit_of)
-    entry.image = settings.edit_image
+    entry.image, entry.render, entry.picture = (
+        settings.edit_image,
+        settings.render_image,
+        settings.picture,
+    )
+    if settings.relevance_of == settings.edit_of:
+        entry.relevance, entry.normalisation = settings.relevance_image, settings.relevance_by
+    entry.threshold = settings.threshold
+    entry.suggested_threshold = settings.suggested_threshold
+    entry.prompt_check = settings.prompt_check
 
 
 def _shown(settings: bpy.types.PropertyGroup) -> bpy.types.PropertyGroup | None:
@@ -186,7 +196,7 @@ def delete(scene: bpy.types.Scene) -> None:
     """Delete the chosen edit, and its pictures where nothing else uses them."""
     settings, entry = scene.watch_your_steps, chosen(scene)
     assert entry is not None  # the operator's poll has found it
-    images = [getattr(entry, name) for name in results.KEPT_PICTURES]
+    images = [getattr(entry, name) for name in copies.KEPT_PICTURES]
     was_shown = settings.edit_image is not None and settings.edit_image == entry.image
     settings.edits.remove(settings.edit_index)
     if was_shown:

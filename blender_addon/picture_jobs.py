@@ -63,6 +63,7 @@ def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) 
     result = arrived.result
     assert job.picture is not None
     assert isinstance(result, RelevanceResult | EditResult)
+    edits.adopt(scene)
     results.install_picture(scene, job.picture)
     settings = scene.watch_your_steps
     if result.relevance is not None:

@@ -18,8 +18,6 @@ VIEWPOINT = "watch_your_steps_viewpoint"
 """Custom property of a render's Image data-block."""
 CAMERA, FRAME = "watch_your_steps_camera", "watch_your_steps_frame"
 """The same: what it was taken by, in words for people."""
-KEPT_PICTURES = ("image", "render", "relevance")
-"""What an edit that is kept points to."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,8 @@ def put_back(scene: bpy.types.Scene, kept: bpy.types.PropertyGroup) -> None:
     """Show the render and the relevance map again that an edit was made of, at its threshold."""
     settings = scene.watch_your_steps
     copies.settle(scene)
-    _replace(scene, "render_image", kept.render)
-    _replace(scene, "relevance_image", kept.relevance)
+    for name, image in (("render_image", kept.render), ("relevance_image", kept.relevance)):
+        _replace(scene, name, copies.own_picture(scene, name, image))
     settings.picture, settings.relevance_of = kept.picture, kept.instruction
     settings.relevance_by = kept.normalisation or settings.normalisation
     settings.suggested_threshold = kept.suggested_threshold
@@ -211,6 +209,6 @@ def _kept(image: bpy.types.Image) -> Iterator[tuple[bpy.types.PropertyGroup, str
     """The places in the kept edits of all scenes that point to an image."""
     for scene in copies.editable():
         for entry in scene.watch_your_steps.edits:
-            for field in KEPT_PICTURES:
+            for field in copies.KEPT_PICTURES:
                 if getattr(entry, field) == image:
                     yield entry, field

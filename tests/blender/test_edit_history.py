@@ -233,17 +233,32 @@ def test_a_job_of_another_version_is_kept_with_what_is_known(
     assert here().seed == 9, "what is not known stays as it is"
 
 
+@pytest.mark.parametrize("first", ["a preview", "an edit"])
 def test_an_edit_from_before_edits_were_kept_is_not_lost(
-    connected: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path
+    connected: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path, first: str
 ) -> None:
     preview(connected, scene)
     old = np.full((48, 64, 3), 123, np.uint8)
     image = connected.pictures.new_packed_image("old", connected.encode.encode_png(old))
-    here().edit_image, here().edit_of = image, "an old one"
-    made = edit(connected)
+    here().edit_image, here().edit_of = image, "turn the ball blue"
+    render = connected.pictures.read_rgb(here().render_image).copy()
+    made = []
+    if first == "an edit":
+        made.append(edit(connected))
+    scene.camera.location.x += 2
+    preview(connected, scene)
     reopen(connected, tmp_path / "a.blend")
-    assert same(pictures_of(connected), [made, old])
-    assert here().edits[1].instruction == "an old one"
+    assert same(pictures_of(connected), [*made, old])
+    entry = here().edits[-1]
+    assert (entry.instruction, entry.known) == ("turn the ball blue", False)
+    assert np.array_equal(connected.pictures.read_rgb(entry.render), render), "not the last one"
+    here().edit_index = len(here().edits) - 1
+    beside = connected.edits.render_of_shown(here())
+    assert np.array_equal(connected.pictures.read_rgb(beside), render)
+    OPS.restore_edit()
+    assert here().render_image == entry.render
+    assert here().relevance_image == entry.relevance
+    assert np.float32(here().threshold) == np.float32(0.3)
 
 
 def test_a_picture_that_the_artist_deleted(

@@ -97,6 +97,35 @@ def test_a_copys_pictures_are_its_own(
 
 
 @copied
+@pytest.mark.parametrize("changed", ["copy", "original"])
+def test_an_edit_that_is_put_back_in_one_scene_leaves_the_other_alone(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    copy: Callable[[bpy.types.Scene], bpy.types.Scene],
+    changed: str,
+) -> None:
+    """Both scenes know the edit, so both can show its render and map: and then take new ones."""
+    preview(connected, scene)
+    edit(connected, scene)
+    made = copy(scene)
+    made.camera = scene.camera if made.camera is None else made.camera
+    changes, stays = (made, scene) if changed == "copy" else (scene, made)
+    for both in (False, True):
+        for one in (stays, changes) if both else (changes,):
+            bpy.context.window.scene = one
+            one.watch_your_steps.edit_index = len(one.watch_your_steps.edits) - 1
+            OPS.restore_edit()
+        texture = bpy.data.textures.new("uses the other's", "IMAGE")
+        texture.image = stays.watch_your_steps.render_image
+        before = look(connected, stays)
+        changes.render.resolution_x = 40 if both else 32
+        preview(connected, changes)
+        changes.watch_your_steps.threshold = 0.77
+        assert same(look(connected, stays), before)
+        assert texture.image == stays.watch_your_steps.render_image
+
+
+@copied
 def test_a_job_stays_with_its_scene(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
@@ -250,6 +279,36 @@ def test_a_scene_that_is_linked_from_another_file_is_left_alone(
         OPS.preview_relevance()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "b.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "b.blend"))
+
+
+def test_a_linked_scene_that_was_made_local_has_its_pictures_in_this_file(
+    connected: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path
+) -> None:
+    """Outliner > ID Data > Make Local leaves all that the scene points to in the other file."""
+    preview(connected, scene)
+    edit(connected, scene)
+    scene.name = "from elsewhere"
+    path = tmp_path / "a.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    pictures = look(connected, scene)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    with bpy.data.libraries.load(str(path), link=True) as (_, into):
+        into.scenes = ["from elsewhere"]
+    made = into.scenes[0].make_local()
+    connected.session.drain()
+    bpy.context.window.scene = made
+    assert same(look(connected, made), pictures)
+    made.render.resolution_x = 32
+    preview(connected, made)
+    edit(connected, made)
+    made.watch_your_steps.edit_index = 1
+    OPS.restore_edit()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "b.blend"))
+    path.unlink()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "b.blend"))
+    made = bpy.context.scene
+    render, relevance, mask, _, first = look(connected, made)
+    assert same((render, relevance, mask, first), pictures)
 
 
 def test_a_file_whose_scenes_share_everything_is_parted_when_it_is_opened(
