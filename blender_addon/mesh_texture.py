@@ -233,8 +233,8 @@ def read_texture(image: bpy.types.Image) -> NDArray[np.uint8]:
 def _as_rendered(
     context: bpy.types.Context, thing: bpy.types.Object
 ) -> Iterator[tuple[bpy.types.Mesh, NDArray[np.float64]]]:
-    """The object's mesh with the modifiers of a render, and its object-to-world matrix (4, 4): as it
-    is near the origin, where views of a far object are rendered, and moved back in 64 bits.
+    """The object's mesh with the modifiers of a render, and its object-to-world matrix (4, 4): of
+    a far object as it is near the origin, where its views are rendered, and moved back in 64 bits.
     """
     bounds = bounds_of(thing)
     with ExitStack() as stack:

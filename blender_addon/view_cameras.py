@@ -324,17 +324,16 @@ def near_origin(
             stack.callback(setattr, root, "delta_location", before)
             root.delta_location = [a - b for a, b in zip(before, centre, strict=True)]
         _update(scene)
-        if thing is not None:
-            if np.abs(_bounds_in_renders(scene, thing)).max() > 2 * extent:
-                raise CaptureError(
-                    f'"{thing.name}" lies so far from the origin that it cannot be rendered '
-                    "exactly, and a constraint or its animation holds it there: move it nearer."
-                )
+        if thing is not None and np.abs(_bounds_in_renders(scene, thing)).max() > 2 * extent:
+            raise CaptureError(
+                f'"{thing.name}" lies so far from the origin that it cannot be rendered exactly, '
+                "and a constraint or its animation holds it there: move it nearer."
+            )
         yield centre
 
 
 def _bounds_in_renders(scene: bpy.types.Scene, thing: bpy.types.Object) -> NDArray[np.float64]:
-    """As `bounds_of`, with all that is animated or driven at its place, as renders begin with it."""
+    """As `bounds_of`, with all that is animated or driven at its place, as in renders."""
     copy = scene.copy()
     try:
         copy.frame_set(copy.frame_current, subframe=copy.frame_subframe)

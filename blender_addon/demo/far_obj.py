@@ -42,7 +42,7 @@ def import_obj(scene: bpy.types.Scene, path: Path, up_axis: str, forward_axis: s
 
 def _far_middle(lines: list[bytes]) -> NDArray[np.float64] | None:
     """The middle (3,) of a file's vertices, where they lie far from the origin."""
-    places = [line.split()[1:4] for line in lines if line.startswith((b"v ", b"v\t"))]
+    places = [line.split()[1:4] for line in lines if line.lstrip().startswith((b"v ", b"v\t"))]
     try:
         corners = np.array(places, np.float64)
     except ValueError:  # not numbers: Blender says what it makes of them
