@@ -1,21 +1,23 @@
 """The backend's jobs without Blender: `python -m backend relevance|edit`."""
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.counts import check_options
+from backend.counts import check_options, check_settings
 from backend.errors import BadInput, check_instruction
-from backend.pictures import Picture, read_mask, read_picture, unchanged, write_png
+from backend.pictures import Picture, heat_map, read_mask, read_picture, unchanged, write_png
 from backend.report import Report
 from backend.scenes import commands as scene_commands
+from protocol import files
 from protocol.client import Client, JobCancelled
 from protocol.codec import BadMessage
 from protocol.connection import (
@@ -36,16 +38,19 @@ from protocol.requests import (
 )
 from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, MAX_IMAGE_SIDE, Normalisation
 
-HEAT = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
-"""Colours of relevance 0 to 1, evenly spaced (dark to bright)."""
-HEAT_LEVELS = 1024
-"""Steps between these colours."""
+RESULTS = {
+    "relevance": ("relevance.png", "overlay.png"),
+    "edit": ("relevance.png", "mask.png", "edit.png"),
+}
+"""The pictures that a command can write."""
 OVERLAY = 0.6
 """Share of these colours over the picture."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files can hold what it cannot encode
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     command = ["python", "-m", "backend", *(sys.argv[1:] if arguments is None else arguments)]
     if options.command == "scene":
@@ -62,7 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
 
         return bench_radiance.run(options, command)
     try:
+        check_settings(options)
         picture = read_picture(options.image, MAX_IMAGE_SIDE)
+        _check_out(options)
         request, notes = _request(options, picture)
         report = Report(command, settings=_settings(request))
         result = _run(request, options, report)
@@ -74,9 +81,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except BadMessage as error:
         print(f"error: The backend and this command cannot exchange it: {error}.", file=sys.stderr)
-        return 1
-    except msgspec.ValidationError as error:
-        print(f"error: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, JobCancelled):
         print("cancelled; nothing was written", file=sys.stderr)
@@ -283,6 +287,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_out(options: argparse.Namespace) -> None:
+    """Find out that the results cannot be written before anything is done for them.
+
+    Raises:
+        BadInput: there is no place for them, or the image itself would be lost.
+    """
+    folder: Path = options.out
+    place = next(place for place in (folder, *folder.parents) if place.exists())
+    if not place.is_dir():
+        raise BadInput(f"{place} is a file, not a folder: name another with --out.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise BadInput(f"Nothing may be written into {place}: name another folder with --out.")
+    for name in RESULTS[options.command]:
+        if (folder / name).exists() and (folder / name).samefile(options.image):
+            raise BadInput(
+                f"{options.image} would be overwritten by the result: name another folder with "
+                "--out."
+            )
+
+
 def _request(options: argparse.Namespace, picture: Picture) -> tuple[ImageRequest, tuple[str, ...]]:
     """The typed request that the options ask for, and what to say about the files it is made of.
 
@@ -291,6 +315,9 @@ def _request(options: argparse.Namespace, picture: Picture) -> tuple[ImageReques
     """
     check_instruction(options.instruction)
     image, notes = picture.seen(), picture.notes
+    own = [f"--{name}" for name in ("model", "device", "dtype") if vars(options)[name] != "auto"]
+    if options.server is not None and own:
+        notes = (*notes, f"Not used: {', '.join(own)}. The server has its own model.")
     seeds = tuple(range(options.seeds))
     if options.command == "relevance":
         request: ImageRequest = RelevanceRequest(
@@ -322,21 +349,7 @@ def _request(options: argparse.Namespace, picture: Picture) -> tuple[ImageReques
             normalisation=options.normalisation,
             mask=mask,
         )
-    return _checked(request), notes
-
-
-def _checked(request: ImageRequest) -> ImageRequest:
-    """The request, once its values have passed the checks that the server makes.
-
-    Raises:
-        BadInput: a value is out of range.
-    """
-    plain = msgspec.to_builtins(request, builtin_types=(np.ndarray,), enc_hook=lambda array: array)
-    try:
-        msgspec.convert(plain, type(request), dec_hook=lambda _, array: array)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"One setting is not allowed: {error}.") from error
-    return request
+    return request, notes
 
 
 def _settings(request: ImageRequest) -> dict[str, object]:
@@ -447,7 +460,7 @@ def _write(
     report: Report,
 ) -> list[str]:
     """Write pictures and report into `folder`; returns the names of the files."""
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     pictures: dict[str, NDArray[np.uint8] | NDArray[np.bool_]] = {}
     written = []
     if result.relevance is not None:
@@ -472,15 +485,6 @@ def _write(
         Image.fromarray(pixels).save(folder / name)
     report.write(folder)
     return [*pictures, *written, "report.json"]
-
-
-def heat_map(relevance: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Relevance (H, W) in 0..1 to uint8 (H, W, 3) colours from dark to bright."""
-    stops = np.linspace(0, 1, len(HEAT))
-    levels = np.linspace(0, 1, HEAT_LEVELS)
-    channels = [np.interp(levels, stops, [colour[c] for colour in HEAT]) for c in range(3)]
-    colours = np.stack(channels, axis=-1).round().astype(np.uint8)
-    return colours[np.rint(relevance * (HEAT_LEVELS - 1)).astype(np.uint16)]
 
 
 if __name__ == "__main__":

@@ -62,7 +62,9 @@ def write_text(path: Path, text: str) -> Path:
 
 def write_json(path: Path, content: dict[str, Any]) -> Path:
     """Write a JSON file in one step; see `replacing`. Returns `path`."""
-    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    # Only halves of pairs, as in file names that are not UTF-8: as JSON escapes them.
+    return write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def make_folder(folder: Path) -> Path:

@@ -12,18 +12,18 @@ def wrong_instruction(text: str) -> str | None:
     """What is wrong with an instruction, in one sentence that says what to do; None where nothing
     is.
     """
-    if not any(unicodedata.category(letter)[0] in "LNPS" for letter in text):
-        return 'The instruction is empty: say what should change, such as "turn the ball red".'
-    if len(text) > MAX_INSTRUCTION:
-        return (
-            f"The instruction has {len(text)} characters, more than {MAX_INSTRUCTION}: shorten it."
-        )
     for place, letter in enumerate(text, start=1):
         if unicodedata.category(letter) == "Cs":
             return (
                 f"The instruction's character {place} is not text (half of a pair, or a byte that "
                 "is not UTF-8): type the instruction again."
             )
+    if not any(unicodedata.category(letter)[0] in "LNPS" for letter in text):
+        return 'The instruction is empty: say what should change, such as "turn the ball red".'
+    if len(text) > MAX_INSTRUCTION:
+        return (
+            f"The instruction has {len(text)} characters, more than {MAX_INSTRUCTION}: shorten it."
+        )
     return None
 
 

@@ -117,9 +117,11 @@ class Backbone:
             FloatingPointError: it is not; the text says what to do.
         """
         if not computed.isfinite().all():
+            advice = "choose float32 (--dtype float32)"
+            if self.dtype == torch.float32:
+                advice = "lower the guidance, or take another copy of the model"
             raise FloatingPointError(
-                f"{self.name} computed values that are no numbers in {self.dtype}: choose "
-                "float32 (--dtype float32)."
+                f"{self.name} computed values that are no numbers in {self.dtype}: {advice}."
             )
 
     def encode_image(self, image: NDArray[np.uint8]) -> Tensor:

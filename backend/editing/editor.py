@@ -517,8 +517,8 @@ def _check_settings(
 ) -> None:
     if threshold is not None and not 0.0 <= threshold <= 1.0:
         raise BadInput(f"The threshold must lie in 0..1, not at {threshold}.")
-    if not all(value >= 0.0 for value in guidance):
-        raise BadInput("Text and image guidance must be 0 or more.")
+    if not all(0.0 <= value < math.inf for value in guidance):
+        raise BadInput("Text and image guidance must be numbers of 0 or more.")
     if steps < 1:
         raise BadInput(f"An edit needs at least 1 step, not {steps}.")
     for strength in strengths:

@@ -1,6 +1,7 @@
 """Image files that people bring: read in one way everywhere, and written back as they were."""
 
 from backend.pictures.changes import unchanged
+from backend.pictures.heat import heat_map
 from backend.pictures.masks import read_mask
 from backend.pictures.reading import (
     Picture,
@@ -15,6 +16,7 @@ __all__ = [
     "Picture",
     "PictureError",
     "asks_for_turning",
+    "heat_map",
     "read_mask",
     "read_picture",
     "size_of",

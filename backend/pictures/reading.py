@@ -240,7 +240,7 @@ def _opened(
             raise PictureError(f"{path} may not be read: change its permissions.") from error
         except UnidentifiedImageError:
             raise PictureError(
-                f"{path} is not an image that can be read: save it as a PNG or JPEG."
+                f"{path} is not an image that can be read: save it as an 8-bit PNG or JPEG."
             ) from None
         except Image.DecompressionBombError as error:
             raise PictureError(f"{path} is too large: {too_large}.") from error

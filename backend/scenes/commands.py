@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.counts import check_options
+from backend.counts import check_options, check_settings
 from backend.errors import BadInput
 from backend.report import Report
 from backend.scenes.alignment import pose_errors
@@ -73,6 +73,7 @@ def run(options: argparse.Namespace, command: list[str], on_progress: OnProgress
     report = Report(command, settings=_settings(options))
     try:
         check_options(options)
+        check_settings(options)
         options.run_scene(options, report, on_progress)
     except (BadInput, FloatingPointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,16 +1,20 @@
 """`python -m backend relevance|edit`: the files it writes, and its words about bad input."""
 
+import io
 import json
+import os
+import sys
 import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from backend.__main__ import heat_map, main
+from backend.__main__ import main
 from backend.contact_sheet import contact_sheet
 from backend.contact_sheet import main as sheet_main
 from backend.editing import Editor
+from backend.pictures import heat_map
 from protocol import client
 from protocol.connection import write_connection
 from protocol.messages import Queued
@@ -185,10 +189,16 @@ def test_a_server_says_unchanged_first_too(picture, tmp_path, tiny_model, capsys
         ({"instruction": "\u2003"}, "The instruction is empty"),
         ({"instruction": "x" * 1001}, "has 1001 characters"),
         ({"instruction": "a\udcff"}, "character 2 is not text"),
-        ({"--threshold": "1.5"}, "threshold"),
-        ({"--steps": "0"}, "steps"),
-        ({"--seeds": "0"}, "seeds"),
-        ({"--strength": "nan"}, "strength"),
+        ({"--threshold": "1.5"}, "--threshold must be 0 to 1, not 1.5."),
+        ({"--threshold": "nan"}, "--threshold must be 0 to 1, not nan."),
+        ({"--steps": "0"}, "--steps must be 1 or more, not 0."),
+        ({"--steps": "1001"}, "--steps must be 1 to 1000, not 1001."),
+        ({"--seeds": "0"}, "--seeds must be 1 or more, not 0."),
+        ({"--seeds": "1000000000"}, "--seeds must be 1 to 64, not 1000000000."),
+        ({"--seed": str(2**63)}, f"--seed must be 0 to {2**63 - 1}, not {2**63}."),
+        ({"--strength": "nan"}, "--strength must be above 0 and at most 1, not nan."),
+        ({"--text-guidance": "inf"}, "--text-guidance must be 0 to 100, not inf."),
+        ({"--noise-level": "-1"}, "--noise-level must be 0 to 1, not -1.0."),
         ({"--model": "./nowhere"}, "There is no folder ./nowhere"),
         ({"--device": "abacus"}, "There is no device 'abacus'"),
         ({"--dtype": "int3"}, "dtype 'int3'"),
@@ -212,6 +222,47 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
     assert words in said
     assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_results_that_cannot_be_written_are_refused_before_the_work(picture, capsys, monkeypatch):
+    path = picture[0]
+    before = path.rename(path.with_name("edit.png")).read_bytes()
+    path, folder = path.with_name("edit.png"), path.parent
+    monkeypatch.setattr(Editor, "from_pretrained", None)  # the work would end in a TypeError
+    common = ["edit", str(path), "make the sphere red", "--model", "demo", "--out"]
+    for out, words in (
+        (path, f"{path} is a file, not a folder"),
+        (path / "below" / "it", f"{path} is a file, not a folder"),
+        (folder, f"{path} would be overwritten by the result"),
+    ):
+        assert main([*common, str(out)]) == 1
+        said = capsys.readouterr().err
+        assert words in said
+        assert said.count("\n") == 1
+    assert path.read_bytes() == before
+    assert list(folder.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode elsewhere")
+def test_file_names_that_are_not_utf_8(picture, tmp_path, tiny_model, monkeypatch):
+    path = picture[0].rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
+    out = tmp_path / os.fsdecode(b"r\xe9sultat")
+    said = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", said)
+    common = ["edit", str(path), "make the sphere red", "--steps", "1", "--out", str(out)]
+    assert main([*common, "--model", str(tiny_model), "--device", "cpu"]) == 0
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert report["command"][4] == str(path)
+    said.flush()
+    assert b"r\\udce9sultat" in said.buffer.getvalue()
+
+
+def test_options_that_a_server_does_not_use_are_named(picture, tmp_path, tiny_model, capsys):
+    common = ["relevance", str(picture[0]), "make the sphere red", "--seeds", "1"]
+    with running_server(tiny_model, tmp_path):
+        there = [*common, "--out", str(tmp_path / "there"), "--model", "other"]
+        assert main([*there, "--server", str(tmp_path / "connection.json")]) == 0
+    assert "note: Not used: --model. The server has its own model." in capsys.readouterr().out
 
 
 def test_a_server_that_is_gone_is_said_and_ends_the_command(picture, tmp_path, capsys, monkeypatch):

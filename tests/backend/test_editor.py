@@ -202,7 +202,7 @@ def test_values_that_are_no_numbers_are_refused_where_they_arise(editor, monkeyp
     network = getattr(editor.backbone, place)
     layer = network.conv_out if place == "unet" else network.quant_conv
     monkeypatch.setattr(layer.bias, "data", torch.full_like(layer.bias.data, bad))
-    words = "no numbers in torch.float32: choose float32"
+    words = "no numbers in torch.float32: lower the guidance"
     if place == "vae":
         with pytest.raises(FloatingPointError, match=words):
             editor.set_image(other)
@@ -363,6 +363,7 @@ def test_wrong_input_is_refused_in_words(editor):
         ({"steps": 0}, "step"),
         ({"strength": 0.0}, "strength"),
         ({"image_guidance": -1.0}, "guidance"),
+        ({"text_guidance": math.inf}, "guidance"),
         ({"mask": np.ones((3, 3), bool)}, "mask"),
         ({"noise": np.zeros((4, 3, 3), np.float32)}, "noise"),
     ]:

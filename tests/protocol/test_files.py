@@ -2,6 +2,7 @@
 folder.
 """
 
+import json
 import os
 import re
 import sys
@@ -123,3 +124,8 @@ def test_there_is_one_place_that_renames_what_was_written():
         if own.search(line) or re.search(r"unfinished\.replace\(|beside\.replace\(", line)
     }
     assert found == {"files.py"}
+
+
+def test_names_that_are_not_utf_8_come_back_from_json(tmp_path):
+    content = {"name": "caf\udce9", "other": "caf\u00e9 \\ud800"}
+    assert json.loads(files.write_json(tmp_path / "x.json", content).read_text("utf-8")) == content

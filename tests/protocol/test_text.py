@@ -21,6 +21,7 @@ WRONG = {
     "\u3000\u00a0\u2003": "instruction is empty",  # spaces of other scripts
     "\u200b\u2060\ufeff": "instruction is empty",  # characters without width
     "\x00": "instruction is empty",
+    "\ud83d": "character 1 is not text",
     "x" * (MAX_INSTRUCTION + 1): "has 1001 characters",
     "turn the ball \ud83d red": "character 15 is not text",
     f"turn the ball {os.fsdecode(bytes([0xFF]))} red": "character 15 is not text",
