@@ -22,7 +22,7 @@ from backend import __version__
 from backend.jobs.capture_desk import CaptureDesk, JobMessage
 from backend.jobs.outbox import Outbox
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
-from backend.jobs.supervision import WORKER, AllowedKey, Supervisor, Worker
+from backend.jobs.supervision import NOT_STARTED, WORKER, AllowedKey, Supervisor, Worker
 from backend.jobs.worker_messages import Loaded, NotLoaded
 from backend.logs import log_to
 from backend.scenes.uploads import CaptureStore
@@ -157,7 +157,7 @@ class Server:
         self._desk = CaptureDesk(self.captures, self.queue, self._send, self._about_job)
         try:
             self._workers = Supervisor(self._start_worker)
-        except OSError as error:
+        except NOT_STARTED as error:
             raise CannotStart(f"The worker process cannot be started: {error}.") from error
 
     def _look_at_data_root(self) -> None:
@@ -317,7 +317,7 @@ class Server:
 
     def _feed_worker(self) -> None:
         worker = self._workers.worker
-        if self.loaded is None or worker is None:
+        if self.loaded is None or worker is None or not worker.is_there:
             return
         job = self.queue.start_next()
         if job is None or job.request is None:

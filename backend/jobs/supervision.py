@@ -48,6 +48,8 @@ STEADY_SECONDS = 60.0
 """After which a worker that was ready is not counted among those that do not come to work."""
 LONGEST_PAUSE = 60.0
 """Before a worker is started anew, however many have failed."""
+NOT_STARTED = (OSError, zmq.ZMQError)
+"""What a start can raise where the machine has no more processes, files or ports to give."""
 
 
 class AllowedKey:
@@ -88,28 +90,39 @@ class Worker:
         self.socket.curve_secretkey = keys.server_secret_key.encode()
         self.socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE_MS)
-        port = self.socket.bind_to_random_port("tcp://127.0.0.1")
-        arguments = [f"tcp://127.0.0.1:{port}", model, device, dtype, f"{data_root}"]
         secrets = (keys.server_public_key, keys.client_public_key, keys.client_secret_key)
         self._started = time.monotonic()
         self._connected = False
         self._lost_since: float | None = None
         self._last_word: float | None = None  # about the job that it does
         self._cancelled: float | None = None
+        self._unreachable = False
         try:
+            port = self.socket.bind_to_random_port("tcp://127.0.0.1")
+            arguments = [f"tcp://127.0.0.1:{port}", model, device, dtype, f"{data_root}"]
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "backend.jobs.worker", *arguments],
                 cwd=ROOT,
                 env=os.environ | {KEYS_VARIABLE: " ".join(secrets)},
                 stdin=subprocess.PIPE,
             )
-        except OSError:
+        except NOT_STARTED:
             self._hang_up()
             raise
 
+    @property
+    def is_there(self) -> bool:
+        """Whether something can be sent to the process just now."""
+        return bool(self.socket.poll(0, zmq.POLLOUT))
+
     def send(self, message: Submit | Cancel) -> None:
-        """Hand the process a job, or stop the one that it does."""
-        self.socket.send_multipart(codec.encode(message), copy=False)
+        """Hand the process a job, or stop the one that it does; never waits. Where this does not
+        reach it, `trouble` says so.
+        """
+        try:
+            self.socket.send_multipart(codec.encode(message), zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            self._unreachable = True
         if isinstance(message, Submit):
             self._last_word, self._cancelled = time.monotonic(), None
         elif self._cancelled is None:
@@ -138,8 +151,10 @@ class Worker:
         code = self.process.poll()
         if code is not None:
             return f"ended (exit code {code})"
+        if self._unreachable:
+            return "cannot be reached"
         now = time.monotonic()
-        if self.socket.poll(0, zmq.POLLOUT):  # there is somebody to send to
+        if self.is_there:
             self._connected, self._lost_since = True, None
         elif self._connected and self._lost_since is None:
             self._lost_since = now
@@ -189,7 +204,7 @@ class Supervisor:
         """`start` starts a worker.
 
         Raises:
-            OSError: the first process cannot be started.
+            OSError, zmq.ZMQError: the first process, or the socket to it, cannot be had.
         """
         self._start = start
         self._losses = 0
@@ -210,7 +225,7 @@ class Supervisor:
         if time.monotonic() >= self._again:
             try:
                 self.worker = self._start()
-            except OSError as error:
+            except NOT_STARTED as error:
                 self._count_loss()
                 return f"could not be started ({error})"
         return None

@@ -1,6 +1,7 @@
 """What the server does about a worker that dies, hangs, or makes what cannot be sent."""
 
 import contextlib
+import errno
 import logging
 import os
 import subprocess
@@ -97,7 +98,10 @@ class Fake:
         self.process.kill()
 
 
-def test_workers_that_do_not_come_to_work_are_started_after_longer_and_longer_pauses(monkeypatch):
+@pytest.mark.parametrize("fault", [OSError("no more processes"), zmq.ZMQError(errno.EMFILE)])
+def test_workers_that_do_not_come_to_work_are_started_after_longer_and_longer_pauses(
+    monkeypatch, fault
+):
     now = 1000.0
     monkeypatch.setattr(supervision.time, "monotonic", lambda: now)
     started = []
@@ -105,7 +109,7 @@ def test_workers_that_do_not_come_to_work_are_started_after_longer_and_longer_pa
     def start():
         if len(started) == 3:
             started.append(None)
-            raise OSError("no more processes")
+            raise fault
         started.append(Fake())
         return started[-1]
 
@@ -148,7 +152,8 @@ def worker(monkeypatch):
         made = object.__new__(Worker)
         made.process, made.socket = Idle(), context.socket(zmq.DEALER)
         made.ready_since = made._lost_since = made._last_word = made._cancelled = None
-        made._connected, made._started = False, 0.0
+        made._connected, made._started, made._unreachable = False, 0.0, False
+        made.socket.sndtimeo = 5000
         made.other = context.socket(zmq.DEALER)
         made.other.connect(f"tcp://127.0.0.1:{made.socket.bind_to_random_port('tcp://127.0.0.1')}")
 
@@ -184,6 +189,17 @@ def test_a_job_without_a_word_for_long_and_one_that_does_not_stop_are_given_up(w
     assert worker.trouble() is None
     worker.now(10**6 + supervision.CANCEL_SECONDS + 1)
     assert "has not stopped" in worker.trouble()
+
+
+def test_a_worker_that_has_hung_up_does_not_hold_up_the_server(worker):
+    assert worker.socket.poll(5000, zmq.POLLOUT)
+    assert worker.is_there
+    worker.other.close(linger=0)
+    deadline = time.perf_counter() + 5
+    while worker.is_there and time.perf_counter() < deadline:
+        time.sleep(0.01)
+    worker.send(Submit(job=JOB, request=EDIT))  # does not wait for somebody to send it to
+    assert "cannot be reached" in worker.trouble()
 
 
 def test_a_process_that_does_not_come_to_life_or_hangs_up_is_given_up(worker):
