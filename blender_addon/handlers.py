@@ -5,7 +5,7 @@ import traceback
 import bpy
 from bpy.app.handlers import persistent
 
-from . import copies, preferences, results, session
+from . import copies, freshness, preferences, results, session
 
 BUSY_SECONDS = 0.05
 IDLE_SECONDS = 0.25
@@ -26,7 +26,7 @@ def _tick() -> float:
         traceback.print_exc()
         text = f"The add-on has a defect ({error!r}); the system console has the details."
         session.say(bpy.context.scene, text)
-    if session.state.changed:
+    if session.state.changed or freshness.is_due():
         session.state.changed, _redraws = False, REDRAWS
     if _redraws:
         _redraws -= 1
@@ -45,6 +45,7 @@ def _connect_at_start() -> None:
 
 @persistent
 def _load_post(*_: object) -> None:
+    freshness.forget_all()
     session.after_load()
 
 
@@ -64,7 +65,14 @@ def _undo_post(*_: object) -> None:
     session.after_undo()
 
 
+@persistent
+def _depsgraph_update_post(*_: object) -> None:
+    freshness.updated()
+
+
 HANDLERS = (
+    ("depsgraph_update_post", _depsgraph_update_post),
+    ("frame_change_post", _depsgraph_update_post),
     ("load_post", _load_post),
     ("save_pre", _save_pre),
     ("save_post", _save_post),

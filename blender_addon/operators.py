@@ -4,7 +4,7 @@ import hashlib
 
 import bpy
 
-from . import copies, preferences, results, session
+from . import copies, freshness, preferences, results, session
 from .capture import CaptureError, capture, viewpoint
 from .jobs import SessionError, check_instruction
 from .picture_jobs import picture_job
@@ -134,7 +134,8 @@ def _start(context: bpy.types.Context, kind: str, *, new_render: bool) -> None:
         png = capture(scene, settings.max_side, alpha=scene.render.film_transparent)
         identity = hashlib.sha256(png).hexdigest()
         view = viewpoint(scene)
-        picture = Picture(identity, png, view, scene.camera.name, scene.frame_current)
+        state = freshness.state_of(scene)
+        picture = Picture(identity, png, view, scene.camera.name, scene.frame_current, state)
         results.install_pending(scene, picture)
     else:
         image = settings.render_image

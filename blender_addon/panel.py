@@ -3,13 +3,13 @@
 import bpy
 import numpy as np
 
-from . import results, session, words
+from . import freshness, results, session, words
 from .capture import render_size, viewpoint
 from .kinds import KINDS
 from .link import LinkState
 from .overlay import NEEDED
 from .picture_jobs import UNCHANGED
-from .results import VIEWPOINT
+from .results import STATE, VIEWPOINT
 
 PROMPT_ADVICE = "Edit works all the same, but at a guess."
 
@@ -119,9 +119,8 @@ def _draw_hints(
         name = bpy.path.basename(job.file) or "a file that was never saved"
         text = f'A result for the scene "{job.scene_name}" waits until {name} is opened again.'
         words.paragraph(layout, context, text, icon="INFO")
-    if has_moved(context.scene):
-        again = "Render View" if settings.view == "IN_3D" else "preview"
-        text = f"The camera has moved since this render: {again} again to take a new one."
+    text = words.stale(changed_since(context.scene), settings.view == "IN_3D")
+    if text:
         words.paragraph(layout, context, text, icon="INFO")
     if settings.relevance_image is not None and not results.is_current(context.scene):
         changed = settings.relevance_of != settings.instruction
@@ -137,6 +136,16 @@ def has_moved(scene: bpy.types.Scene) -> bool:
     if image is None or scene.camera is None or VIEWPOINT not in image:
         return False
     return not np.allclose(image[VIEWPOINT], viewpoint(scene), atol=1e-4)
+
+
+def changed_since(scene: bpy.types.Scene) -> list[str]:
+    """What of the scene has changed since the shown render was taken, as `freshness.changes`."""
+    settings = scene.watch_your_steps
+    image = settings.render_image
+    state = image.get(STATE, "") if image is not None else ""
+    if settings.view == "IN_3D" or not state or scene.camera is None:
+        return ["camera"] if has_moved(scene) else []
+    return freshness.known_changes(scene, image, state)
 
 
 class WYS_PT_view(SidebarPanel, bpy.types.Panel):

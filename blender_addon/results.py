@@ -16,6 +16,8 @@ from . import copies, pictures
 
 VIEWPOINT = "watch_your_steps_viewpoint"
 """Custom property of a render's Image data-block."""
+STATE = "watch_your_steps_state"
+"""The same: what it depends on (freshness)."""
 CAMERA, FRAME = "watch_your_steps_camera", "watch_your_steps_frame"
 """The same: what it was taken by, in words for people."""
 
@@ -33,6 +35,8 @@ class Picture:
     """Name of the camera that took it."""
     frame: int = 0
     """Of the scene."""
+    state: str = ""
+    """What it depends on (freshness), as JSON."""
 
 
 def install_pending(scene: bpy.types.Scene, picture: Picture) -> None:
@@ -168,7 +172,7 @@ def pack_masks() -> None:
 def _render(scene: bpy.types.Scene, picture: Picture) -> bpy.types.Image:
     image = pictures.new_packed_image(f"{scene.name} render", picture.png)
     pictures.tag_as_seen(scene, image)
-    image[VIEWPOINT] = picture.viewpoint
+    image[VIEWPOINT], image[STATE] = picture.viewpoint, picture.state
     image[CAMERA], image[FRAME] = picture.camera, picture.frame
     return image
 
@@ -177,7 +181,8 @@ def picture_of(image: bpy.types.Image, identity: str) -> Picture | None:
     """The render in an Image data-block, or None where the artist has unpacked or replaced it."""
     if image.packed_file is None or VIEWPOINT not in image:
         return None
-    return Picture(identity, image.packed_file.data, tuple(image[VIEWPOINT]), *taken_by(image))
+    view, state = tuple(image[VIEWPOINT]), image.get(STATE, "")
+    return Picture(identity, image.packed_file.data, view, *taken_by(image), state)
 
 
 def taken_by(render: bpy.types.Image) -> tuple[str, int]:

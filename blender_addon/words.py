@@ -42,6 +42,18 @@ def status_icon(state: LinkState) -> str:
     return ICONS[state]
 
 
+def stale(changed: list[str], in_3d: bool) -> str:
+    """What to do about a render that does not show the scene as it is any more; "" for one that
+    does.
+    """
+    if not changed:
+        return ""
+    named = " and the ".join([", the ".join(changed[:-1]), changed[-1]] if changed[1:] else changed)
+    verb = "have" if changed[1:] or changed[0].endswith("s") else "has"
+    again = "Render View" if in_3d else "preview"
+    return f"The {named} {verb} changed since this render: {again} again to take a new one."
+
+
 def guidance(
     layout: bpy.types.UILayout, welcome: Welcome | None, settings: bpy.types.PropertyGroup
 ) -> None:

@@ -65,6 +65,7 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
         "link",
         "mesh_texture",
         "thumbnails",
+        "freshness",
     )
     modules = {name: importlib.import_module(f"{installed}.{name}") for name in names}
     preferences = bpy.context.preferences.addons[installed].preferences

@@ -1,0 +1,74 @@
+"""Whether the shown render still shows the scene as it is.
+
+Reading a large scene takes time, and panels are drawn often: so it is read again only after
+Blender has updated something, and then for a small share of the time.
+"""
+
+import json
+import time
+from dataclasses import dataclass, field
+
+import bpy
+
+from .fingerprint import fingerprint
+
+SECONDS = 0.5
+"""Between two readings, at least."""
+SHARE = 20
+"""A reading may take one part in so many of the time."""
+
+
+@dataclass
+class _Known:
+    """What was found last of a scene."""
+
+    of: tuple[int, int] = (0, 0)
+    """Image and size limit that it was found for."""
+    changes: list[str] = field(default_factory=list)
+    pending: bool = True
+    """Blender has updated something since."""
+    again: float = 0.0
+    """When the scene may be read again."""
+
+
+_known: dict[int, _Known] = {}
+"""By Scene.session_uid."""
+
+
+def state_of(scene: bpy.types.Scene) -> str:
+    """What a render of the scene depends on now, as JSON to keep with the render."""
+    return json.dumps(fingerprint(scene, scene.watch_your_steps.max_side))
+
+
+def changes(scene: bpy.types.Scene, state: str) -> list[str]:
+    """What has changed since `state_of` said `state`, as words for people: "objects", ..."""
+    before, now = json.loads(state), fingerprint(scene, scene.watch_your_steps.max_side)
+    return [name for name, value in now.items() if before.get(name) != value]
+
+
+def known_changes(scene: bpy.types.Scene, image: bpy.types.Image, state: str) -> list[str]:
+    """The same, but from the last reading where it is too early for another one."""
+    known = _known.setdefault(scene.session_uid, _Known())
+    of, began = (image.session_uid, scene.watch_your_steps.max_side), time.monotonic()
+    if known.of != of or (known.pending and began >= known.again):
+        known.of, known.pending = of, False
+        known.changes = changes(scene, state)
+        spent = time.monotonic() - began
+        known.again = began + max(SECONDS, SHARE * spent)
+    return known.changes
+
+
+def forget_all() -> None:
+    """Another file was opened."""
+    _known.clear()
+
+
+def updated() -> None:
+    """Blender has updated something: what is known may be out of date."""
+    for known in _known.values():
+        known.pending = True
+
+
+def is_due() -> bool:
+    """Whether it is time for another reading, which the next drawing of the panel does."""
+    return any(known.pending and time.monotonic() >= known.again for known in _known.values())
