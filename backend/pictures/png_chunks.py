@@ -12,6 +12,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from backend.pictures import png_colours
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 NEEDED = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf"}
 """Without the chunks of an animation: what is left is its first picture."""
@@ -19,6 +21,8 @@ LARGEST_SIDE_CHUNK = 1 << 20
 """Bytes of a chunk beside the pixels; the EXIF data of a photo have at most 64 KiB."""
 LARGEST_PROFILE = 16 << 20
 """Bytes of a colour profile, unpacked."""
+LARGEST_COLOURS = 33
+"""Bytes of the other chunks about colours, and one more, which makes no sense."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class FileFacts:
     Attributes:
         depth: bits a channel.
         animated: whether it has more frames than one.
-        profile: its ICC profile; b"" where it has one that cannot be read; None where it has none.
+        profile: its ICC profile, or that of what a PNG says of its colours instead; b"" where it
+            has one that cannot be read; None where it has none.
         exif: whether a PNG has EXIF data, before its pixels or behind them.
         turned: the EXIF orientation by which Pillow turns the pixels as it decodes them, which it
             does for TIFF only.
@@ -46,6 +51,7 @@ def split_png(stream: BinaryIO) -> tuple[FileFacts, io.BufferedReader]:
     of the pixels is read; a file that breaks off or makes no sense is left so from there on.
     """
     depth, frames, profile, exif = 8, 1, None, False
+    colours: dict[bytes, bytes] = {}
     kept = [(0, len(SIGNATURE))]
     place = len(SIGNATURE)
     while True:
@@ -62,6 +68,8 @@ def split_png(stream: BinaryIO) -> tuple[FileFacts, io.BufferedReader]:
             (frames,) = struct.unpack(">I", (stream.read(4) + bytes(4))[:4])
         elif kind == b"iCCP":
             profile = _profile(stream.read(min(length, LARGEST_PROFILE)))
+        elif kind in png_colours.KINDS:
+            colours[kind] = stream.read(min(length, LARGEST_COLOURS))
         exif |= kind == b"eXIf"
         pixels = kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND")
         if kind in NEEDED and (pixels or length <= LARGEST_SIDE_CHUNK):
@@ -69,6 +77,7 @@ def split_png(stream: BinaryIO) -> tuple[FileFacts, io.BufferedReader]:
         if kind == b"IEND":
             break
         place = end
+    profile = png_colours.profile_of(colours, profile)
     return FileFacts(depth, frames > 1, profile, exif), io.BufferedReader(_Ranges(stream, kept))
 
 

@@ -330,6 +330,71 @@ def test_a_profile_is_converted_for_the_model_and_written_back(tmp_path, profile
     assert np.abs(result[4:] - as_seen(path)[4:]).max() == 0
 
 
+def gamma(value):
+    return (b"gAMA", struct.pack(">I", round(value * 100_000)))
+
+
+def primaries(*points):
+    return (b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in np.ravel(points))))
+
+
+D65 = (0.3127, 0.3290)
+ADOBE_POINTS = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
+SRGB_POINTS = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
+P3_POINTS = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
+
+
+@pytest.mark.parametrize(
+    ("chunks", "profile"),
+    [
+        ([gamma(1 / 2.19921875), primaries(D65, *ADOBE_POINTS)], ADOBE_RGB),
+        ([gamma(1.0)], rgb_profile(1.0, *SRGB_POINTS)),
+        ([gamma(1 / 1.8)], rgb_profile(1.8, *SRGB_POINTS)),
+        ([(b"cICP", bytes([12, 4, 0, 1]))], DISPLAY_P3),
+        ([(b"cICP", bytes([1, 8, 0, 1])), (b"sRGB", b"\0"), gamma(0.45455)], "linear"),
+        ([gamma(0.45455), primaries(D65, *SRGB_POINTS)], None),
+        ([(b"sRGB", b"\0"), gamma(1.0), primaries(D65, *P3_POINTS)], None),
+        ([(b"cICP", bytes([1, 13, 0, 1])), gamma(1.0)], None),
+        ([(b"cICP", bytes([1, 1, 0, 1]))], None),  # as ffmpeg writes frames of a film
+    ],
+)
+def test_colours_that_a_png_tells_without_a_profile(tmp_path, chunks, profile):
+    """The result has a profile that says the same, and so looks the same outside of the edit."""
+    rows = b"".join(b"\0" + row.tobytes() for row in COLOURS)
+    path = png(tmp_path, 16, 12, 8, 2, rows, *chunks)
+    picture = read_picture(path)
+    assert (picture.own == COLOURS).all()
+    assert picture.notes == ()
+    if profile is None:
+        assert picture.profile is None
+        assert (picture.seen() == COLOURS).all()
+        return
+    profile = rgb_profile(1.0, *SRGB_POINTS) if profile == "linear" else profile
+    known = saved(tmp_path, COLOURS, "known.png", icc_profile=profile)
+    assert np.abs(picture.seen() - as_seen(known)).max() <= 1
+    write_png(tmp_path / "edit.png", picture.edited(picture.seen(), picture.seen()))
+    assert np.abs(as_seen(tmp_path / "edit.png") - as_seen(known)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        gamma(0.0),
+        gamma(20000.0),
+        primaries(*[(0.3, 0.0)] * 4),
+        primaries(*[(0.3, 0.3)] * 4),
+        (b"cHRM", b"short"),
+        (b"cICP", bytes([9, 16, 0, 1])),  # HDR
+        (b"cICP", bytes([1, 13, 0, 0])),
+    ],
+)
+def test_colours_that_a_png_tells_wrongly_are_named(tmp_path, chunk):
+    rows = b"".join(b"\0" + row.tobytes() for row in COLOURS)
+    picture = read_picture(png(tmp_path, 16, 12, 8, 2, rows, chunk))
+    assert (picture.seen() == COLOURS).all()
+    assert "cannot be used: its colours are taken as sRGB" in picture.notes[0]
+
+
 def test_grey_with_a_profile_and_lab_become_srgb_and_look_the_same(tmp_path):
     ramp = np.tile(np.arange(0, 256, 16, dtype=np.uint8), (12, 1))
     grey = saved(tmp_path, ramp, icc_profile=grey_profile(1.0))  # linear: far from sRGB
