@@ -28,7 +28,7 @@ SRGB_CURVE: Curve = (3, (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045))
 CURVES: dict[int, Curve] = {4: (0, (2.2,)), 5: (0, (2.8,)), 8: (0, (1.0,))} | dict.fromkeys(
     (1, 2, 6, 13, 14, 15), SRGB_CURVE
 )
-"""2 is not told; 1, 6, 14 and 15 are those of cameras for television, whose pictures viewers show as
+"""2 is not told; 1, 6, 14 and 15 are those of television's cameras, whose pictures viewers show as
 sRGB. Without those of HDR, which are not made for a screen as it is."""
 SRGB_GAMMA, NEAR = 0.45455, 0.05
 """What gAMA says of sRGB, and by which share it may differ and still mean that, as in libpng; with
