@@ -3,7 +3,7 @@
 Nothing of the capture is ever written to. What is made of it lies in a work folder, `.wys` in the
 capture's own folder unless told otherwise:
 
-    axes.json                                  what the capture's poses were taken for
+    axes.json                                  what the capture's poses were taken for, and the box
     radiance.json, radiance-STEP.pt            the radiance field
     edits/NAME/                                the edits (see scene_edit.py)
 """
@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
 import numpy as np
@@ -98,23 +98,38 @@ class Relevance:
     calibration: Calibration
 
 
-class _TrainedAxes(msgspec.Struct):
-    """What AXES_FILE holds."""
+class _Box(msgspec.Struct):
+    """Capture to box coordinates: places times `scale` plus `shift`."""
+
+    scale: Annotated[float, msgspec.Meta(gt=0)]
+    shift: tuple[float, float, float]
+
+
+class _TrainedIn(msgspec.Struct):
+    """What AXES_FILE holds; earlier versions kept no box."""
 
     axes: Axes
+    box: _Box | None = None
 
 
-def _trained_axes(work: Path, asked: Axes | None) -> Axes | None:
-    """The axes that a scene is opened with: those asked for, else those of its training.
+def _trained_in(work: Path) -> _TrainedIn | None:
+    """What the scene's field was trained in; None where it never was.
+
+    Raises:
+        DamagedRecord: it cannot be read.
+    """
+    try:
+        return read_record(work / AXES_FILE, _TrainedIn)
+    except FileNotFoundError:
+        return None
+
+
+def _axes(work: Path, trained: Axes, asked: Axes | None) -> Axes | None:
+    """The axes that a trained scene is opened with: those asked for, else those of its training.
 
     Raises:
         CaptureError: it was trained with others than those asked for.
-        DamagedRecord: what it was trained with cannot be read.
     """
-    try:
-        trained = read_record(work / AXES_FILE, _TrainedAxes).axes
-    except FileNotFoundError:
-        return asked
     if asked is not None and asked != trained:
         raise CaptureError(
             f"The scene in {work} was trained with --axes {trained}: name another folder with "
@@ -122,6 +137,10 @@ def _trained_axes(work: Path, asked: Axes | None) -> Axes | None:
         )
     # OpenGL's are not insisted on: where the cameras look away from each other, that is still said.
     return asked if trained == "opengl" else trained
+
+
+def _has_field(work: Path) -> bool:
+    return (work / f"{radiance_training.NAME}.json").exists()
 
 
 class Scene:
@@ -164,8 +183,16 @@ class Scene:
             DamagedRecord: what it was trained with cannot be read.
         """
         work = work or description_of(Path(folder)).parent / WORK_FOLDER
-        axes = _trained_axes(work, axes)
+        trained = _trained_in(work)
+        if trained is not None:
+            axes = _axes(work, trained.axes, axes)
         capture = open_capture(Path(folder), downscale, axes)
+        if trained is not None and trained.box is not None and _has_field(work):
+            # A field lies in the box of its training: the one around the cameras is another one
+            # where some of them are gone, or new.
+            to_box = np.diag([*[trained.box.scale] * 3, 1.0])
+            to_box[:3, 3] = trained.box.shift
+            capture = dataclasses.replace(capture, to_box=to_box)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         return cls(capture, work, torch.device(device), axes or "opengl")
@@ -198,7 +225,8 @@ class Scene:
             config = dataclasses.replace(config, iterations=iterations)
         self.leave_out_damaged()
         files.make_folder(self.work)
-        files.write_json(self.work / AXES_FILE, {"axes": self._axes})
+        box = _Box(self.capture.box_scale, tuple(self.capture.to_box[:3, 3].tolist()))
+        files.write_json(self.work / AXES_FILE, msgspec.to_builtins(_TrainedIn(self._axes, box)))
         self._field, course = radiance_training.train(
             self.capture, config, self.work, on_step, self.device, seed
         )

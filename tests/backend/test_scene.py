@@ -216,3 +216,43 @@ def test_capture_opencv_convention_that_is_trained_with_is_remembered(tmp_path: 
     with pytest.raises(CaptureError, match="was trained with --axes opencv"):
         Scene.open(tmp_path, axes="opengl")
     assert len(Scene.open(tmp_path, axes="opengl", work=tmp_path / "other").capture.notes) == 0
+
+
+def test_capture_that_loses_an_image_after_its_training_keeps_the_box_of_its_field(
+    tmp_path: Path,
+) -> None:
+    orbit_capture(tmp_path, 8, 16)
+    scene = Scene.open(tmp_path, device="cpu")
+    scene.train(config=TINY)
+    to_box, poses = scene.capture.to_box, scene.capture.camera_to_world
+    farthest = int(np.abs(poses[:, :3, 3] * to_box[0, 0] + to_box[:3, 3]).max(axis=1).argmax())
+    name = scene.capture.names[farthest]
+    (tmp_path / name).unlink()
+    stays = scene.capture.names[farthest - 1]
+    shown = scene.render(scene.camera(stays))
+
+    again = Scene.open(tmp_path, device="cpu")
+    assert name in again.capture.notes[0]
+    np.testing.assert_array_equal(again.capture.to_box, to_box)
+    np.testing.assert_array_equal(again.render(again.camera(stays)).rgb, shown.rgb)
+    np.testing.assert_array_equal(again.render(again.camera(stays)).depth, shown.depth)
+    # a field that is trained anew gets the box of the cameras that there are
+    (tmp_path / ".wys" / "radiance.json").unlink()
+    anew = Scene.open(tmp_path, device="cpu")
+    assert not np.array_equal(anew.capture.to_box, to_box)
+    assert anew.train(config=TINY).step > 0
+    np.testing.assert_array_equal(Scene.open(tmp_path).capture.to_box, anew.capture.to_box)
+
+
+def test_work_folders_of_earlier_versions_open_without_a_box(
+    trained: tuple[Scene, dict[Path, bytes]], tmp_path: Path
+) -> None:
+    scene = trained[0]
+    work = tmp_path / "work"
+    shutil.copytree(scene.work, work)
+    kept = json.loads((work / "axes.json").read_text("utf-8"))
+    assert set(kept) == {"axes", "box"}
+    (work / "axes.json").write_text(json.dumps({"axes": kept["axes"]}), "utf-8")
+    old = Scene.open(scene.capture.folder, work=work, device="cpu")
+    np.testing.assert_array_equal(old.capture.to_box, scene.capture.to_box)
+    assert old.field.names == scene.field.names
