@@ -1,5 +1,6 @@
 """One encrypted line to one server: messages go out and come in, and a loss is noticed."""
 
+import errno
 import time
 from typing import Self
 
@@ -224,7 +225,8 @@ class Line:
 
     def _watch(self) -> None:
         """Take one event of the socket's monitor: is the line up, were the keys refused?"""
-        event = parse_monitor_message(self._monitor.recv_multipart())["event"]
+        told = parse_monitor_message(self._monitor.recv_multipart())
+        event = told["event"]
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self.connected, self._connected_at = True, time.monotonic()
         elif event in (zmq.EVENT_DISCONNECTED, zmq.EVENT_CLOSED):
@@ -233,8 +235,8 @@ class Line:
         elif event in (
             zmq.EVENT_HANDSHAKE_FAILED_AUTH,
             zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL,
-            zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
-        ):
+        ) or (event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL and told["value"] == errno.EPIPE):
+            # A server with another key hangs up; one that was stopped or killed does not answer.
             self._refused = KeyRefused(
                 f"The backend at {self.connection.endpoint} refuses this key: copy its "
                 "connection file again, it was made anew or belongs to another backend."

@@ -1,15 +1,17 @@
 """A client whose server is gone: it notices, says so, attaches again, and gives up in the end."""
 
+import socket
 import time
 
 import msgspec
 import numpy as np
 import pytest
+import zmq
 
 from protocol import client as client_module
 from protocol import line as line_module
 from protocol.client import Client
-from protocol.connection import BadConnectionFile
+from protocol.connection import BadConnectionFile, new_server_keys
 from protocol.line import ConnectionFailed, KeyRefused, ServerError
 from protocol.messages import (
     Done,
@@ -155,6 +157,24 @@ def test_other_keys_are_said_at_once_where_nothing_else_is_known():
             pytest.raises(KeyRefused, match="copy its connection file again"),
         ):
             next(events)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_server_that_was_stopped_or_killed_while_it_was_greeted_does_not_refuse_the_key(killed):
+    """Its machine takes connections all the same, and hangs up on them when the process is gone."""
+    with socket.create_server(("127.0.0.1", 0)) as stopped:
+        connection = new_server_keys().connection(f"tcp://127.0.0.1:{stopped.getsockname()[1]}")
+        with Client(connection) as client:
+            client._socket.setsockopt(zmq.HANDSHAKE_IVL, 300)
+            client.open()
+            greeted = [stopped.accept()[0] for _ in range(2)]  # both sockets of a line
+            for one in greeted if killed else []:
+                one.recv(1, socket.MSG_PEEK)  # what was said to it is not read any more
+                one.close()
+            assert client.poll(1) == []
+            assert not client.connected
+            for one in greeted:
+                one.close()
 
 
 def test_a_line_that_breaks_whenever_the_job_is_sent_is_given_up(monkeypatch):
