@@ -61,14 +61,19 @@ def claim_all() -> None:
     taken: set[object] = set()
     for scene in editable():
         settings = scene.watch_your_steps
+        job, shown = settings.job, {getattr(settings, name) for name in OWN_PICTURES}
         capture = settings.in_3d.capture if not settings.in_3d.borrowed else ""
-        mine = {getattr(settings, name) for name in OWN_PICTURES} | {capture, settings.job}
-        mine -= {None, ""}
-        if mine & taken:
-            settle(scene)
-        else:
-            settings.owner = _mark(scene)
-        taken |= mine
+        brought = collection_of(scene)
+        if shown & taken:
+            _part_pictures(scene)
+        if job in taken:
+            _leave_job(settings)
+        if capture in taken:
+            _borrow_capture(settings.in_3d)
+        if brought in taken:
+            settings.in_3d.borrowed_collection = brought
+        settings.owner = _mark(scene)
+        taken |= ({job, capture, brought} | shown) - {None, ""}
 
 
 def editable() -> list[bpy.types.Scene]:
@@ -106,18 +111,30 @@ def _mark(scene: bpy.types.Scene) -> str:
 
 def _make_own(scene: bpy.types.Scene) -> None:
     settings = scene.watch_your_steps
+    _leave_job(settings)
+    _make_local(settings)
+    _part_pictures(scene)
+    brought = collection_of(scene)
+    others = (other for other in bpy.data.scenes if other != scene)
+    if any(brought in other.collection.children.values() for other in others):
+        settings.in_3d.borrowed_collection = brought
+    _borrow_capture(settings.in_3d)
+
+
+def _leave_job(settings: bpy.types.PropertyGroup) -> None:
     for name in JOB:
         settings.property_unset(name)
-    _make_local(settings)
+
+
+def _part_pictures(scene: bpy.types.Scene) -> None:
+    settings = scene.watch_your_steps
     for name in OWN_PICTURES:
         image = getattr(settings, name)
         if image is not None:
             setattr(settings, name, own_picture(scene, name, image))
-    in_3d = settings.in_3d
-    others = [other for other in bpy.data.scenes if other != scene]
-    shared = collection_of(scene)
-    if shared is not None and any(shared in other.collection.children.values() for other in others):
-        in_3d.borrowed_collection = shared
+
+
+def _borrow_capture(in_3d: bpy.types.PropertyGroup) -> None:
     if in_3d.capture and not in_3d.sealed:
         in_3d.forget_capture()  # its original goes on with it
     in_3d.borrowed = bool(in_3d.capture)

@@ -333,6 +333,37 @@ def test_a_file_whose_scenes_share_everything_is_parted_when_it_is_opened(
     assert same(look(connected, scene), pictures)
 
 
+def test_a_scene_that_shares_only_pictures_keeps_its_own_capture_and_job(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    in_3d: bpy.types.PropertyGroup,
+    server: FakeServer,
+    tmp_path: Path,
+) -> None:
+    """An earlier version let copies share pictures for ever, also once both were captured."""
+    run(connected, "capture_scene")
+    preview(connected, scene)
+    scene.name = "z original"  # by name it comes after its copy
+    job = start_manual(connected, scene, server)
+    made = by_python(scene)
+    made.name = "a copy"
+    connected.session.drain()
+    for name in ("render_image", "relevance_image", "mask_image"):
+        setattr(made.watch_your_steps, name, getattr(scene.watch_your_steps, name))
+    made.watch_your_steps.in_3d.capture = "another"
+    made.watch_your_steps.in_3d.borrowed = False
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True)
+    connected.session.start_anew(loaded=True)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    for one in bpy.data.scenes:
+        assert one.watch_your_steps.in_3d.capture
+        assert not one.watch_your_steps.in_3d.borrowed
+    made, scene = (bpy.data.scenes[name].watch_your_steps for name in ("a copy", "z original"))
+    assert made.render_image != scene.render_image
+    assert (made.job, scene.job) == ("", job)
+
+
 def test_a_scene_stays_the_owner_through_saving_undo_and_renaming(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
