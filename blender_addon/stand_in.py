@@ -42,6 +42,7 @@ def stand_in(scene: bpy.types.Scene) -> Iterator[bpy.types.Scene]:
             handlers.clear()
         copy = _copied(stack, scene)
         _keep_compositor_outputs(stack, scene, copy)
+        _simulate(copy)
         yield copy
 
 
@@ -82,6 +83,20 @@ def _copied(stack: ExitStack, scene: bpy.types.Scene) -> bpy.types.Scene:
     render.use_persistent_data = False  # it would stay in memory without its scene
     render.use_stamp = False  # burnt into written files only: it is not in the render
     return copy
+
+
+def _simulate(copy: bpy.types.Scene) -> None:
+    """Let rigid bodies move to where they are at the present frame: a copied cache is not used, and
+    without it they would stand where they began.
+    """
+    world = copy.rigidbody_world
+    if world is None or not world.enabled or not world.collection:
+        return
+    present, subframe = copy.frame_current, copy.frame_subframe
+    for frame in range(world.point_cache.frame_start, present + 1):
+        copy.frame_set(frame)
+        copy.view_layers[0].update()
+    copy.frame_set(present, subframe=subframe)
 
 
 def compositor_of(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:

@@ -254,3 +254,24 @@ def test_preview_capture_and_texture_all_leave_it_alone(
     assert taken.depth is not None
     for number in (0, 1):
         assert np.array_equal(slot(number, rendered, tmp_path), before[number])
+
+
+def test_rigid_bodies_are_where_the_artist_sees_them(
+    scene: bpy.types.Scene, take: Callable[[], np.ndarray], tmp_path: Path
+) -> None:
+    ball = bpy.data.objects["ball"]
+    ball.location.z = 4
+    bpy.ops.rigidbody.world_add()
+    bpy.context.view_layer.objects.active = ball
+    bpy.ops.rigidbody.object_add()
+    for frame in range(1, 13):
+        scene.frame_set(frame)
+    fallen = ball.matrix_world.translation.z
+    assert fallen < 3.9
+    seen = take().astype(int)
+    scene.render.resolution_x, scene.render.resolution_y = 32, 24
+    scene.render.image_settings.color_mode = "RGB"
+    bpy.ops.render.render()
+    own = np.rint(pixels_of(result(), scene, tmp_path)[::-1] * 255)
+    assert np.abs(own - seen).max() <= 1
+    assert ball.matrix_world.translation.z == fallen
