@@ -243,6 +243,9 @@ def _as_rendered(
             if modifier.type in ("SUBSURF", "MULTIRES"):
                 values["levels"] = modifier.render_levels
             stack.enter_context(changed(modifier, **values))
+        render = context.scene.render
+        simple = {"simplify_subdivision": render.simplify_subdivision_render}
+        stack.enter_context(changed(render, **simple))
         low, high = bounds.min(axis=0), bounds.max(axis=0)
         origin = stack.enter_context(near_origin(context.scene, low, high, thing))
         evaluated = thing.evaluated_get(context.evaluated_depsgraph_get())

@@ -171,9 +171,7 @@ def render_around(
         lens.sensor_fit, lens.angle = "HORIZONTAL", field_of_view
         world.color = UNLIT_BACKGROUND
         with ExitStack() as stack:
-            for other in scene.objects:
-                if other.type in SHAPES:
-                    stack.enter_context(changed(other, hide_render=other != thing))
+            _show_alone(stack, scene, thing)
             if not as_captured:
                 values = {"view_transform": "Standard", "look": "None", "use_curve_mapping": False}
                 plain = {} if lit else {"exposure": 0.0, "gamma": 1.0}
@@ -214,6 +212,43 @@ def render_around(
     return ObjectViews(
         np.stack(images), np.array([focal, focal, size / 2, size / 2]), np.array(poses, np.float64)
     )
+
+
+def _show_alone(stack: ExitStack, scene: bpy.types.Scene, thing: bpy.types.Object) -> None:
+    """Let renders show an object as it is, wherever the artist has hidden or covered it, without
+    any other, from the active camera.
+    """
+    for other in scene.objects:
+        if other.type in SHAPES:
+            stack.enter_context(changed(other, hide_render=other != thing))
+    plain = {"visible_camera": True, "is_holdout": False, "is_shadow_catcher": False}
+    stack.enter_context(changed(thing, **plain))
+    layers = [layer for layer in scene.view_layers if layer.use]
+    if not any(_renders(layer.layer_collection, thing) for layer in layers):
+        scene.collection.objects.link(thing)
+        stack.callback(scene.collection.objects.unlink, thing)
+    for layer in layers:
+        stack.enter_context(changed(layer, material_override=None))
+        for part in _parts(layer.layer_collection):
+            if part.holdout or part.indirect_only:
+                stack.enter_context(changed(part, holdout=False, indirect_only=False))
+    for marker in scene.timeline_markers:
+        if marker.camera is not None:  # Blender would render that camera instead
+            stack.enter_context(changed(marker, camera=None))
+
+
+def _renders(part: bpy.types.LayerCollection, thing: bpy.types.Object) -> bool:
+    """Whether an object is rendered as it lies in this collection or in one within it."""
+    if part.collection.hide_render:
+        return False
+    there = not part.exclude and thing.name in part.collection.objects
+    return there or any(_renders(inner, thing) for inner in part.children)
+
+
+def _parts(part: bpy.types.LayerCollection) -> Iterator[bpy.types.LayerCollection]:
+    yield part
+    for inner in part.children:
+        yield from _parts(inner)
 
 
 def _show_bare_texture(

@@ -66,7 +66,8 @@ def _moved(
             place = np.array(words[1:4], np.float64) - middle
             line = b" ".join([b"v", *(b"%.12g" % value for value in place), *words[4:]])
         elif words[:1] == [b"mtllib"]:
-            libraries.append(line.strip()[len(b"mtllib") :].strip().decode("utf-8", "replace"))
+            name = line.strip()[len(b"mtllib") :].strip().strip(b'"')
+            libraries.append(name.decode("utf-8", "replace"))
             continue
         found.append(line)
     there = [path.parent / name for name in dict.fromkeys(libraries)]

@@ -165,10 +165,10 @@ def test_an_obj_in_a_maps_coordinates_keeps_its_shape_and_its_views(
         folder = tmp_path / name
         folder.mkdir()
         (folder / "paint it.png").write_bytes(encode(pixels))
-        (folder / "thing.mtl").write_text("newmtl a\nmap_Kd paint it.png\n")
+        (folder / "of thing.mtl").write_text("newmtl a\nmap_Kd paint it.png\n")
         lines = [
-            "mtllib thing.mtl",
-            *("v {:.4f} {:.4f} {:.4f}".format(*v) for v in corners + place),
+            'mtllib "of thing.mtl"',
+            *("  v {:.4f} {:.4f} {:.4f}".format(*v) for v in corners + place),
         ]
         lines += [f"vt {u} {v}" for u, v in ((0, 0), (1, 0), (1, 1), (0, 1))]
         lines += ["usemtl a"]
