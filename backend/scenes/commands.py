@@ -9,7 +9,7 @@ import numpy as np
 
 from backend.counts import check_options, check_settings
 from backend.errors import BadInput
-from backend.report import Report
+from backend.report import Report, print_notes
 from backend.scenes.alignment import pose_errors
 from backend.scenes.capture import Capture
 from backend.scenes.capture_error import CaptureError
@@ -126,8 +126,8 @@ def _import(options: argparse.Namespace, report: Report, on_progress: OnProgress
             lambda done: on_progress(f"Checking view {done} of {count}", done / count),
         )
     report.figures |= {"views": len(capture)}
-    for note in (*notes, *capture.notes):
-        print(f"note: {note}")
+    report.notes = [*notes, *capture.notes]
+    print_notes(report.notes)
     print(f"{path}: {len(capture)} views can be used")
     if options.compare is not None:
         figures = compare(capture, open_capture(options.compare))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from backend.report import Report
+from backend.report import Report, print_notes
 from backend.scenes.config import PRESETS
 from backend.scenes.scene_options import add_scene_options, open_scene
 from protocol import files
@@ -77,6 +77,7 @@ def run_train(
         "training_seconds_of_all_runs": round(course.seconds, 1),
         "notes": list(scene.capture.notes),
     }
+    report.notes = list(scene.capture.notes)
     trained = [scene.capture.names.index(name) for name in scene.field.names]
     with report.stage("measuring"):
         fit = psnr_of_views(scene.field, Views(scene.capture.subset(trained), scene.device))
@@ -84,8 +85,7 @@ def run_train(
     with report.stage("pictures"):
         _write_sheet(scene.work / "held_out.png", scene)
     report.write(scene.work)
-    for note in scene.capture.notes:
-        print(f"note: {note}")
+    print_notes(report.notes)
     score = ""
     if course.scores:
         held_out = f"{len(outside)} held-out view{'s' * (len(outside) != 1)}"

@@ -4,6 +4,7 @@ what remains.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,9 @@ def test_what_is_damaged_is_left_out_of_training_and_edit(
     said = capsys.readouterr().out
     assert "2 of 9 images are left out" in said
     assert "1 of 9 depth images is left out" in said
+    report = json.loads((tmp_path / "scene/.wys/report.json").read_text("utf-8"))
+    assert len(report["notes"]) == 2
+    assert all(f"note: {note}" in said for note in report["notes"])
     with_model = ["--model", str(tiny_model), "--name", "red", "--preset", "preview"]
     assert main(["scene", "edit", *place, INSTRUCTION, *with_model]) == 0
     scene = Scene.open(tmp_path / "scene", device="cpu")
