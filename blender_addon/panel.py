@@ -5,6 +5,7 @@ import numpy as np
 
 from . import freshness, results, session, words
 from .capture import render_size, viewpoint
+from .jobs import Job
 from .kinds import KINDS
 from .link import LinkState
 from .overlay import NEEDED
@@ -116,9 +117,7 @@ def _draw_hints(
 ) -> None:
     """What the artist should know."""
     for job in session.waiting_elsewhere():
-        name = bpy.path.basename(job.file) or "a file that was never saved"
-        text = f'A result for the scene "{job.scene_name}" waits until {name} is opened again.'
-        words.paragraph(layout, context, text, icon="INFO")
+        words.paragraph(layout, context, _where_it_waits(job), icon="INFO")
     text = words.stale(changed_since(context.scene), settings.view == "IN_3D")
     if text:
         words.paragraph(layout, context, text, icon="INFO")
@@ -127,6 +126,17 @@ def _draw_hints(
         what = "instruction" if changed else "normalisation"
         text = f"The {what} has changed: Edit will look for its relevance in the shown render."
         words.paragraph(layout, context, text, icon="INFO")
+
+
+def _where_it_waits(job: Job) -> str:
+    """What brings a result back whose scene is not there."""
+    if job.file and job.file == bpy.data.filepath:
+        return (
+            f'A result waits for the scene "{job.scene_name}", which is not in this file any more: '
+            "undo its deletion, or go back to the saved file (File > Revert)."
+        )
+    name = bpy.path.basename(job.file) or "a file that was never saved"
+    return f'A result for the scene "{job.scene_name}" waits until {name} is opened again.'
 
 
 def has_moved(scene: bpy.types.Scene) -> bool:

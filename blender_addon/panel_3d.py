@@ -71,9 +71,10 @@ def _draw_images(
         thing, context.scene.watch_your_steps.texture.image, engine
     )
     if len(images) == 1:
-        layout.label(text=f'Edits "{images[0].name}"', icon="IMAGE_DATA")
+        words.paragraph(layout, context, f'Edits "{images[0].name}"', icon="IMAGE_DATA")
     elif images:
-        layout.label(text="Edits only the chosen one of these", icon="IMAGE_DATA")
+        text = "Edits only the chosen one of these"
+        words.paragraph(layout, context, text, icon="IMAGE_DATA")
         column = layout.column(align=True)
         for image in images:
             button = column.operator(

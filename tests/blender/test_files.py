@@ -64,6 +64,25 @@ def test_file_closed_in_the_middle_of_a_job(
     assert session.waiting_elsewhere() == []
 
 
+def test_a_result_of_a_deleted_scene_says_what_brings_it_back(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer, tmp_path: Path
+) -> None:
+    job = start_manual(connected, scene, server)
+    bpy.context.window.scene = bpy.data.scenes.new("other")
+    save(tmp_path / "a.blend")
+    name = scene.name
+    bpy.data.scenes.remove(scene)
+    server.finish(job)
+    session = connected.session
+    session.wait(lambda: bool(session.waiting_elsewhere()), SECONDS)
+    (waiting,) = session.waiting_elsewhere()
+    assert "is not in this file any more: undo" in connected.panel._where_it_waits(waiting)
+    bpy.ops.wm.revert_mainfile()
+    bpy.context.window.scene = bpy.data.scenes[name]
+    session.drain()
+    assert_result_is_here(connected, server, job)
+
+
 def test_file_reopened_while_the_job_runs(
     connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer, tmp_path: Path
 ) -> None:

@@ -564,6 +564,7 @@ def test_the_panel_says_which_image_will_be_edited(
     thing: bpy.types.Object,
     installed: str,
     request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its name, and a choice once there are several."""
     panel = importlib.import_module(f"{installed}.panel_3d")
@@ -588,7 +589,9 @@ def test_the_panel_says_which_image_will_be_edited(
 
     def shown() -> tuple[list[str], list[tuple[str, bool]]]:
         layout = Layout()
-        panel._draw_images(layout, bpy.context, thing)
+        with monkeypatch.context() as patch:  # there is no window to wrap lines in
+            patch.setattr(panel.words, "paragraph", lambda to, _, text, icon: to.label(text, icon))
+            panel._draw_images(layout, bpy.context, thing)
         return layout.texts, [(text, pressed) for text, pressed, _ in layout.buttons]
 
     assert shown() == (['Edits "paint"'], [])
