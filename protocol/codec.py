@@ -164,6 +164,8 @@ class Decoder(Generic[Message]):
             message: Message = msgspec.msgpack.decode(
                 header, type=self._union, dec_hook=reference_to_array
             )
+        except UnicodeDecodeError as error:
+            raise BadMessage("a text in the message is not UTF-8", _about(header)) from error
         except UNREADABLE as error:
             raise BadMessage(f"the message cannot be read: {error}", _about(header)) from error
         if unused:

@@ -235,6 +235,15 @@ def test_numbers_that_are_none_are_refused_on_both_sides(monkeypatch):
         codec.decode_server_message(frames)
 
 
+@pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", b"gr\xfcn"])
+def test_a_text_that_is_not_utf_8_is_said_in_our_words(text):
+    """As an instruction with half of a pair is, where it was not written by our own encoder."""
+    header = header_with().replace(b"\xa1x", bytes([0xA0 | len(text)]) + text)
+    with pytest.raises(codec.BadMessage, match="a text in the message is not UTF-8") as refused:
+        codec.decode_client_message([codec.VERSION_FRAME, header, bytes(60)])
+    assert refused.value.about == JOB
+
+
 def test_bytes_that_are_no_bools_are_refused():
     request = EditRequest(image=IMAGE, instruction="x", mask=np.ones((4, 5), bool))
     version, header, image, _ = codec.encode(Submit(job=JOB, request=request))
