@@ -14,8 +14,8 @@ UP = 2
 ROWS_AT_ONCE = 256
 
 
-def write_fast_png(file: BinaryIO, image: NDArray[np.uint8]) -> None:
-    """Write uint8 (H, W, 3) or, with straight alpha, (H, W, 4).
+def write_fast_png(file: BinaryIO, image: NDArray[np.uint8], profile: bytes | None = None) -> None:
+    """Write uint8 (H, W, 3) or, with straight alpha, (H, W, 4), with an ICC profile if given.
 
     Measured on 3840x2160 renders with alpha: 0.6 s instead of 1.4 s, and smaller files.
 
@@ -26,6 +26,8 @@ def write_fast_png(file: BinaryIO, image: NDArray[np.uint8]) -> None:
     file.write(SIGNATURE)
     header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
     _write_chunk(file, b"IHDR", header)
+    if profile is not None:
+        _write_chunk(file, b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile))
     packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
     above = np.zeros(width * channels, np.uint8)
     for first in range(0, height, ROWS_AT_ONCE):

@@ -19,8 +19,10 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from backend.errors import BadInput
 from backend.pictures import profiles
+from backend.pictures.fast_png import write_fast_png
 from backend.pictures.png_chunks import SIGNATURE, FileFacts, split_png
 from backend.pictures.profiles import BadProfile, NoWayBack
+from protocol import files
 from protocol.values import MAX_IMAGE_SIDE
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000", "AVIF", "PSD")
@@ -186,7 +188,8 @@ def write_png(path: Path, picture: Picture) -> None:
     """
     own, alpha = picture.own, picture.alpha
     pixels = own if alpha is None else np.dstack([own, alpha])
-    Image.fromarray(pixels).save(path, "PNG", icc_profile=picture.profile)
+    with files.replacing(path) as file:
+        write_fast_png(file, pixels, picture.profile)
 
 
 @contextmanager
