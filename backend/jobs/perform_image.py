@@ -1,7 +1,8 @@
 """The jobs of one image: its relevance map, and its edit."""
 
 from backend.editing import Editor, RelevanceMap, Step
-from backend.jobs.words import OnProgress, notes_on
+from backend.editing.notes import notes_on
+from backend.jobs.words import OnProgress
 from protocol.requests import (
     EditRequest,
     EditResult,

@@ -7,10 +7,11 @@ import dataclasses
 import numpy as np
 
 from backend.editing import Editor
+from backend.editing.notes import notes_on
 from backend.errors import BadInput
 from backend.jobs.perform_texture import mesh_and_views, texture_result
 from backend.jobs.scene_state import without_paths
-from backend.jobs.words import OnProgress, notes_on, time_left, with_time_left
+from backend.jobs.words import OnProgress, time_left, with_time_left
 from backend.scenes import checkpoint, radiance_training
 from backend.scenes.capture_checks import check_pose
 from backend.scenes.config import EDIT_PRESETS, PRESETS, SceneEditConfig

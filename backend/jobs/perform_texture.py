@@ -5,7 +5,8 @@ from typing import TypeVar
 import numpy as np
 
 from backend.editing import Editor
-from backend.jobs.words import OnProgress, notes_on, with_time_left
+from backend.editing.notes import notes_on
+from backend.jobs.words import OnProgress, with_time_left
 from backend.scenes.lens import Intrinsics
 from backend.scenes.mesh_edit import (
     MeshEdit,

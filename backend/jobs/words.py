@@ -6,29 +6,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.editing import Editor
-
 OnProgress = Callable[[str, float, NDArray[np.uint8] | None], None]
 """Called with what is being done in words, the share 0..1 of the whole job that is done, and a
 small preview or None. What it raises ends the job."""
 
 RECKONED_SHARE, RECKONED_SECONDS = 0.03, 2.0
 """Of a job, before which nothing is said about its remaining time."""
-
-
-def notes_on(editor: Editor, instruction: str, applies: bool | None) -> tuple[str, ...]:
-    """What a person should know about an instruction, whose prompt check found `applies`."""
-    notes = []
-    if applies is False:
-        notes.append(
-            f'The model does not see where this applies: "{instruction}". Name what is in the '
-            "picture."
-        )
-    if unread := editor.backbone.unread_text(instruction):
-        notes.append(f"The instruction is too long for the model, which does not read: {unread}")
-    if not instruction.isascii():
-        notes.append("The model was trained on English instructions; others may not be understood.")
-    return tuple(notes)
 
 
 def time_left(seconds: float) -> str:

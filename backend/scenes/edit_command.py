@@ -92,6 +92,7 @@ def run_edit(
     check_instruction(options.instruction)
     # Only now: torch and nerfstudio take seconds to load.
     from backend.editing import Editor
+    from backend.editing.notes import notes_on
     from backend.scenes.scene_editing import edit_preset, with_overrides
     from backend.scenes.scene_outcome import changed, compare, outcome_notes
 
@@ -129,7 +130,9 @@ def run_edit(
         report.figures |= _pictures(scene, edit)
         compared = compare(scene, edit)
     report.figures |= {"changed_share_of_region": changed(compared), "left_out": edit.unedited}
-    report.notes = list(outcome_notes(edit, compared))
+    # the prompt check has a line of its own
+    about = notes_on(editor, options.instruction, applies=None)
+    report.notes = [*outcome_notes(edit, compared), *about]
     report.write(edit.folder)
     print_notes(report.notes)
     print(f"model {backbone.name} on {backbone.device_name}")

@@ -102,7 +102,8 @@ def run_texture(
         edit = change(options, folder, report, lambda words, share, _: on_progress(words, share))
         report.figures |= _figures(folder, edit, report.seconds["editing"])
         unchanged = outcome_note(folder.mesh, edit)
-        report.notes = [] if unchanged is None else [unchanged]
+        if unchanged is not None:
+            report.notes.insert(0, unchanged)
         _write(unfinished, folder, edit, report)
     on_progress("Written", 1.0)
     print_notes(report.notes)
@@ -119,6 +120,7 @@ def _from_model(
     """Edits the mesh's own views."""
     # Only now: torch takes seconds to load, which a mistyped folder need not pay.
     from backend.editing import Editor
+    from backend.editing.notes import notes_on
     from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh
 
     config = MeshEditConfig(
@@ -133,6 +135,8 @@ def _from_model(
     )
     with report.stage("loading the model"):
         editor = Editor.from_pretrained(options.model, options.device, options.dtype)
+    # the prompt check has a line of its own
+    report.notes += notes_on(editor, options.instruction, applies=None)
     backbone = editor.backbone
     text, image = backbone.guidance.resolved(config.text_guidance, config.image_guidance)
     report.settings |= dataclasses.asdict(config) | {

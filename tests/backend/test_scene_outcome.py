@@ -134,6 +134,24 @@ def test_an_edit_of_a_scene_whose_region_is_empty_says_unchanged_first(
     assert all(torch.equal(value, before[name]) for name, value in weights(edit).items())
 
 
+def test_a_scene_edit_says_what_the_model_does_not_read_of_its_instruction(
+    scene: Scene,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    config = dataclasses.replace(QUICK, iterations=4, rounds=1)
+    monkeypatch.setitem(EDIT_PRESETS, "preview", config)
+    command = ["scene", "edit", str(scene.capture.folder), f"{INSTRUCTION} {'très ' * 90}"]
+    command += ["--work", str(scene.work), "--device", "cpu", "--model", str(tiny_model)]
+    assert main([*command, "--name", "red", "--preset", "preview", "--relevance", "off"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    report = json.loads((scene.edited("red").folder / "report.json").read_text("utf-8"))
+    assert report["notes"][-2].startswith("The instruction is too long for the model")
+    assert report["notes"][-1].startswith("The model was trained on English instructions")
+    assert f"note: {report['notes'][-1]}" in said
+
+
 def test_a_scene_that_the_model_leaves_as_it_is_says_unchanged_first(
     scene: Scene, editor: Editor
 ) -> None:

@@ -141,6 +141,21 @@ def test_nothing_relevant_is_said_and_the_texture_stays(
     assert json.loads((out / "report.json").read_text())["figures"]["rerender_difference"] is None
 
 
+def test_what_the_model_does_not_read_of_an_instruction_is_said_after_unchanged(
+    tmp_path: Path, painter: Painter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey = np.full((32, 32, 3), 90, np.uint8)
+    folder, out = write_folder(tmp_path / "grey", ball_mesh(grey)), tmp_path / "out"
+    instruction = f"{INSTRUCTION} {'très ' * 90}"
+    assert scene("texture", folder, instruction, "--out", out, "--threshold", 0.5)[0] == 0
+    said = capsys.readouterr().out.splitlines()
+    notes = json.loads((out / "report.json").read_text())["notes"]
+    assert [said[0], *(line.removeprefix("note: ") for line in said[1:3])] == notes
+    assert notes[0].startswith("Unchanged: no texel reaches the threshold")
+    assert notes[1].startswith("The instruction is too long for the model, which does not read: ")
+    assert notes[2].startswith("The model was trained on English instructions")
+
+
 @pytest.mark.parametrize("moment", ["editing", "writing"])
 def test_an_interrupt_leaves_nothing(
     folder: Path,
