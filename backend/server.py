@@ -469,6 +469,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     log_to(sys.stdout)
+    os.umask(0o077)  # what is written here is nobody else's, and ours to read, whoever started it
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):  # before there is anything to leave behind
         signal.signal(name, lambda *_: stop.set())

@@ -1,6 +1,5 @@
 """A real server and its disk: what is in the way, who may read it, and who waits for it."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -25,16 +24,9 @@ def server(tiny_model, tmp_path_factory):
     """A server whose data root is a file, started by somebody who lets everybody read."""
     folder = tmp_path_factory.mktemp("disk")
     (folder / "data").write_text("in the way")
-    before = os.umask(0)
-    try:
-        with running_server(tiny_model, folder, "--data-root", str(folder / "data")) as (
-            process,
-            connection,
-        ):
-            os.umask(before)
-            yield folder, process, connection
-    finally:
-        os.umask(before)
+    root = folder / "data"
+    with running_server(tiny_model, folder, "--data-root", str(root), umask=0) as running:
+        yield folder, *running
 
 
 @pytest.fixture
@@ -140,7 +132,7 @@ def test_a_second_server_on_the_connection_file_refuses_in_one_sentence(server, 
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 1
