@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from backend.jobs.parking import parked
 from backend.jobs.queue import JobQueue
 from backend.jobs.scene_state import answer_scene
 from backend.jobs.storekeeper import Storekeeper
@@ -18,6 +19,7 @@ from protocol.messages import (
     DropCapture,
     Error,
     Follow,
+    PutView,
     SceneMessage,
     ServerMessage,
     Submit,
@@ -81,6 +83,7 @@ class CaptureDesk:
                 size,
                 lambda: self._answer(message, jobs),
                 lambda outcome: self._send(client, _told(outcome, capture)),
+                (lambda: self._parked(message)) if isinstance(message, PutView) else None,
             )
 
     def takes(self, client: bytes, message: JobMessage, size: int) -> bool:
@@ -114,6 +117,11 @@ class CaptureDesk:
         if isinstance(message, CaptureMessage):
             return answer(self._captures, message)
         return answer_scene(self._captures, message, jobs)
+
+    def _parked(self, message: PutView) -> Callable[[], ServerMessage]:
+        """What keeps a view that waits for its turn on the disk."""
+        view = parked(message, self._captures.root)
+        return lambda: answer(self._captures, view)
 
     def _refusal(self, capture: str, job: str) -> Error | None:
         """Why a job on a capture cannot be worked on; None where it can."""

@@ -20,17 +20,27 @@ logger = logging.getLogger("backend.captures")
 
 THREADS = 4
 READ_AHEAD_BYTES = 256 * 1024**2
-"""Of messages that wait for the disk, above which no more are read: their senders wait, too."""
+"""Of messages that wait for the disk in memory. What comes above that waits on the disk, too; no
+more is read until it lies there, so that its senders wait.
+"""
 PATIENCE = 5.0
 """Seconds without anything done, after which the disk is taken to hang."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Errand:
     capture: str
     size: int
     work: Callable[[], Any]
     then: Callable[[Any], None]
+    begun: bool = False
+
+
+@dataclass(frozen=True)
+class _Parked:
+    """What is to be done for an errand that no longer needs memory while it waits."""
+
+    work: Callable[[], Any]
 
 
 class Storekeeper:
@@ -42,6 +52,7 @@ class Storekeeper:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, "captures")
+        self._parker = ThreadPoolExecutor(1, "parking")
         self._lanes: dict[str, deque[_Errand]] = {}
         self._done: SimpleQueue[tuple[_Errand, Any]] = SimpleQueue()
         self.woken, self._wake = socket.socketpair()
@@ -51,7 +62,12 @@ class Storekeeper:
         self._last_done = time.monotonic()
 
     def ask(
-        self, capture: str, size: int, work: Callable[[], Any], then: Callable[[Any], None]
+        self,
+        capture: str,
+        size: int,
+        work: Callable[[], Any],
+        then: Callable[[Any], None],
+        park: Callable[[], Callable[[], Any]] | None = None,
     ) -> None:
         """Have something done about a capture.
 
@@ -60,6 +76,8 @@ class Storekeeper:
             size: bytes that the errand keeps in memory until it is done.
             work: is called in another thread. What it raises is given to `then`.
             then: is called by `deliver` with what `work` returned or raised.
+            park: is called in another thread where the errand has to wait and memory has no room
+                for that; it returns what does the same as `work` and needs none until then.
         """
         if not self._lanes:
             self._last_done = time.monotonic()
@@ -68,7 +86,9 @@ class Storekeeper:
         lane.append(errand)
         self._waiting_bytes += size
         if len(lane) == 1:
-            self._threads.submit(self._do, errand)
+            self._begin(errand)
+        elif park is not None and self.is_full:
+            self._parker.submit(self._park, errand, park)
 
     def deliver(self) -> None:
         """Tell those who asked what has been done."""
@@ -80,11 +100,17 @@ class Storekeeper:
             except Empty:
                 return
             self._last_done = time.monotonic()
+            if isinstance(outcome, _Parked):
+                if not errand.begun:
+                    errand.work = outcome.work
+                    self._waiting_bytes -= errand.size
+                    errand.size = 0
+                continue
             self._waiting_bytes -= errand.size
             lane = self._lanes[errand.capture]
             lane.popleft()
             if lane:
-                self._threads.submit(self._do, lane[0])
+                self._begin(lane[0])
             else:
                 del self._lanes[errand.capture]
             try:
@@ -104,9 +130,20 @@ class Storekeeper:
 
     def close(self) -> None:
         """Let what is being written come to its end; what waits behind it is left."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._parker, self._threads):
+            pool.shutdown(wait=True, cancel_futures=True)
         self.woken.close()
         self._wake.close()
+
+    def _begin(self, errand: _Errand) -> None:
+        errand.begun = True
+        self._threads.submit(self._do, errand)
+
+    def _park(self, errand: _Errand, park: Callable[[], Callable[[], Any]]) -> None:
+        try:
+            self._tell(errand, _Parked(park()))
+        except OSError as error:  # it waits where it is, and what comes after it is not read
+            logger.warning("capture %s waits in memory: %s", errand.capture, error)
 
     def _do(self, errand: _Errand) -> None:
         outcome: Any
@@ -115,6 +152,9 @@ class Storekeeper:
         except Exception as error:  # a defect, which must not cost the others their answers
             logger.exception("capture %s", errand.capture)
             outcome = error
+        self._tell(errand, outcome)
+
+    def _tell(self, errand: _Errand, outcome: Any) -> None:
         self._done.put((errand, outcome))
         with contextlib.suppress(BlockingIOError):  # it has been woken often enough
             self._wake.send(b"x")

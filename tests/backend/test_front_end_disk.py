@@ -7,6 +7,7 @@ import os
 import threading
 import time
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,6 +18,7 @@ from backend.jobs.outbox import MAX_ANSWERS, Outbox
 from backend.jobs.queue import JobQueue
 from backend.jobs.storekeeper import Storekeeper
 from backend.pictures.fast_png import write_fast_png
+from backend.scenes.transforms_json import open_capture
 from backend.scenes.uploads import CaptureStore
 from backend.scenes.work_lock import lock
 from backend.server import CannotStart, Server
@@ -89,6 +91,27 @@ def test_no_more_is_read_while_too_much_waits_until_the_disk_seems_to_hang(store
     assert not store.hangs
 
 
+def test_what_memory_has_no_room_for_waits_elsewhere_in_its_order(store, monkeypatch):
+    monkeypatch.setattr(storekeeper, "READ_AHEAD_BYTES", 100)
+    slow, told = threading.Event(), []
+    store.ask(A, 60, lambda: slow.wait(20) and "first", told.append, lambda: 1 / 0)
+    for name in ("second", "third"):
+        store.ask(A, 60, lambda: "kept in memory", told.append, lambda n=name: lambda: n)
+        deliver(store, lambda: not store.is_full)
+    store.ask(A, 60, lambda: "no room on the disk", told.append, no_room)
+    store.ask(A, 60, lambda: "fifth", told.append)
+    assert store.is_full
+    assert told == []
+    slow.set()
+    deliver(store, lambda: len(told) == 5)
+    assert told == ["first", "second", "third", "no room on the disk", "fifth"]
+    assert store._waiting_bytes == 0
+
+
+def no_room():
+    raise OSError(28, "No space left on device")
+
+
 def test_a_defect_in_an_errand_is_told_and_the_next_is_done(store):
     told = []
     store.ask(A, 1, lambda: 1 / 0, told.append)
@@ -144,6 +167,29 @@ def test_others_are_answered_while_a_view_goes_to_the_disk(desk):
     deliver(desk.storekeeper, lambda: len(desk.sent) == 4)
     assert [message.missing for _, message in desk.sent[2:3]] == [(1, 2, 3)]
     assert "lacks 3 of its 4 views" in desk.sent[3][1].message
+
+
+def test_views_above_what_memory_keeps_come_whole_to_the_disk(desk, monkeypatch):
+    monkeypatch.setattr(storekeeper, "READ_AHEAD_BYTES", 1500)
+    desk.hear(b"a", OpenCapture(capture=A, views=4), 0)
+    deliver(desk.storekeeper, lambda: desk.sent)
+    views = [put(A, index) for index in range(4)]
+    views[2] = msgspec.structs.replace(views[2], alpha=None)
+    for view in views:
+        desk.hear(b"a", view, 1000)
+        deliver(desk.storekeeper, lambda: not desk.storekeeper.is_full)  # the disk does nothing yet
+    assert len(desk.sent) == 1
+    desk.captures.let_go.set()
+    desk.hear(b"a", SealCapture(capture=A), 0)
+    deliver(desk.storekeeper, lambda: len(desk.sent) == 6)
+    assert desk.sent[-1][1].sealed
+    read = open_capture(desk.captures.folder(A))
+    for index, view in enumerate(views):
+        pixels = read.read(index)
+        assert (pixels.image == view.image).all()
+        assert (pixels.depth == view.depth).all()
+        assert (pixels.alpha is None) == (view.alpha is None)
+    assert {one.name for one in desk.captures.root.iterdir()} == {A}
 
 
 def test_a_job_on_a_capture_is_checked_behind_what_was_sent_before(desk):
