@@ -73,6 +73,7 @@ def test_a_texture_turns_from_red_to_blue(ready: SimpleNamespace) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.one_blender
 def test_a_scene_is_captured_trained_and_edited(ready: SimpleNamespace) -> None:
     """In far too few steps for a good one: what is right here is the way there and back."""
     scene, session = bpy.context.scene, ready.session

@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 from driving import connect, preview
 
+pytestmark = pytest.mark.one_blender  # whatever Blender says is said through the same link
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 180.0
 JOB_SECONDS = 120.0
