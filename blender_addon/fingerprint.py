@@ -82,7 +82,9 @@ def _engine(scene: bpy.types.Scene) -> list[Any]:
     """The settings of the scene's render engine."""
     name = {"CYCLES": "cycles", "BLENDER_EEVEE": "eevee", "BLENDER_EEVEE_NEXT": "eevee"}
     if scene.render.engine == "BLENDER_WORKBENCH":
-        return _values(scene.display.shading)
+        # Cycles' own settings of a viewport would be made by being read, and Blender 5 crashes when
+        # a new scene has been given them, too (New Scene > Copy Settings)
+        return _values(scene.display.shading, ("cycles",))
     settings = getattr(scene, name.get(scene.render.engine, ""), None)
     return _values(settings) if settings is not None else []
 
