@@ -193,6 +193,10 @@ def _each(struct: Any, without: tuple[str, ...], depth: int) -> Iterator[Any]:
     for described in struct.bl_rna.properties:
         name = described.identifier
         left_out = name in INTERFACE or (node and name in NODE_INTERFACE)
+        if described.type == "POINTER" and described.is_runtime:  # an add-on's
+            # To read it may make it, and a copy of a scene shares what was made in its shading:
+            # both free it, which ends Blender.
+            left_out = name != "cycles" or not isinstance(struct, bpy.types.ID)
         if not left_out and not (without and name.startswith(without)):
             value = getattr(struct, name, None)
             if described.type == "COLLECTION":

@@ -182,3 +182,15 @@ def test_the_panel_says_it_and_reads_the_scene_only_after_updates(
         "to take a new one."
     )
     assert shown.words.stale([], False) == ""
+
+
+def test_reading_a_scene_leaves_nothing_in_it(
+    addon: SimpleNamespace, scene: bpy.types.Scene
+) -> None:
+    """Settings of add-ons in a scene's shading are freed twice where the scene was copied."""
+    addon.freshness.state_of(scene)
+    if bpy.app.version < (5, 0):
+        assert not scene.display.shading.keys()
+    bpy.data.scenes.remove(scene.copy())
+    bpy.ops.wm.read_homefile(use_empty=True)
+    assert len(bpy.data.objects) == 0
