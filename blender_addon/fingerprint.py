@@ -82,9 +82,7 @@ def _engine(scene: bpy.types.Scene) -> list[Any]:
     """The settings of the scene's render engine."""
     name = {"CYCLES": "cycles", "BLENDER_EEVEE": "eevee", "BLENDER_EEVEE_NEXT": "eevee"}
     if scene.render.engine == "BLENDER_WORKBENCH":
-        # Cycles' own settings of a viewport would be made by being read, and Blender 5 crashes when
-        # a new scene has been given them, too (New Scene > Copy Settings)
-        return _values(scene.display.shading, ("cycles",))
+        return _values(scene.display.shading)
     settings = getattr(scene, name.get(scene.render.engine, ""), None)
     return _values(settings) if settings is not None else []
 
@@ -194,8 +192,8 @@ def _each(struct: Any, without: tuple[str, ...], depth: int) -> Iterator[Any]:
         name = described.identifier
         left_out = name in INTERFACE or (node and name in NODE_INTERFACE)
         if described.type == "POINTER" and described.is_runtime:  # an add-on's
-            # To read it may make it, and a copy of a scene shares what was made in its shading:
-            # both free it, which ends Blender.
+            # To read it may make it. What was made in a scene's shading (Cycles' settings of the
+            # viewport) is shared by New Scene > Copy Settings: both free it, and Blender crashes.
             left_out = name != "cycles" or not isinstance(struct, bpy.types.ID)
         if not left_out and not (without and name.startswith(without)):
             value = getattr(struct, name, None)
