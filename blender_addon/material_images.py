@@ -5,7 +5,7 @@ and corrections, but not as a factor, a channel, an alpha, a normal or as "Non-C
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -129,7 +129,7 @@ def origin(entry: bpy.types.NodeSocket, groups: Groups) -> Place | None:
         entry = following
 
 
-def constant(entry: bpy.types.NodeSocket, groups: Groups) -> object | None:
+def constant(entry: bpy.types.NodeSocket, groups: Groups) -> float | str | Sequence[float] | None:
     """The value of an input where it is the same everywhere, as cameras see it; else None."""
     found = origin(entry, groups)
     if found is None:

@@ -129,9 +129,9 @@ def read_mesh_texture(
         triangles.foreach_get("vertices", vertex)
         triangles.foreach_get("loops", loop)
         triangles.foreach_get("material_index", slot)
-        places = np.empty(len(mesh.vertices) * 3, np.float32)
-        mesh.vertices.foreach_get("co", places)
-        places = places.reshape(-1, 3) @ to_world[:3, :3].T + to_world[:3, 3]
+        own = np.empty(len(mesh.vertices) * 3, np.float32)
+        mesh.vertices.foreach_get("co", own)
+        places = own.reshape(-1, 3) @ to_world[:3, :3].T + to_world[:3, 3]
         corners = places[vertex].reshape(-1, 3, 3)
         materials = materials_of(thing, mesh)
         slot = slot.clip(0, max(0, len(materials) - 1))  # as Blender draws them
@@ -147,7 +147,7 @@ def read_mesh_texture(
         for number, material in enumerate(materials):
             faces = np.flatnonzero(slot == number)
             nodes = [one for one in colour_nodes(material, engine) if one.image == image]
-            if not len(faces) or not nodes:
+            if material is None or not len(faces) or not nodes:
                 continue
             layings = [laying_of(one) for one in nodes]
             if any(one != layings[0] for one in layings):

@@ -1,5 +1,6 @@
 """How an image texture node lays its image onto a mesh: by which UV map, moved in which way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import bpy
@@ -140,15 +141,13 @@ def _mapping(node: bpy.types.ShaderNodeMapping, groups: Groups, name: str) -> Ma
     Raises:
         CaptureError: that differs from place to place, or leaves no area.
     """
-    values = {}
+    values: dict[str, Sequence[float]] = {}
     for entry in node.inputs:
         if entry.enabled and entry.name != "Vector":
             value = constant(entry, groups)
-            if isinstance(value, float):
-                value = (value, value, value)
-            if value is None:
+            if value is None or isinstance(value, str):
                 raise _not_by_uvs(name)
-            values[entry.name] = tuple(value)[:3]
+            values[entry.name] = [value] * 3 if isinstance(value, (int, float)) else value[:3]
     move = Matrix.Translation(values.get("Location", (0, 0, 0)))
     turn = Euler(values["Rotation"], "XYZ").to_matrix().to_4x4()
     matrix = move @ turn @ Matrix.Diagonal((*values["Scale"], 1))
