@@ -240,8 +240,8 @@ def test_wrong_arrays_are_refused(tmp_path: Path, arrays: dict[str, object], wor
         (["ball", INSTRUCTION, "--out", "ball"], "is not empty: name a new folder"),
         (["ball", INSTRUCTION, "--out", "ball/mesh.npz"], "is not empty: name a new folder"),
         (["ball", INSTRUCTION, "--out", "out", "--steps", "0"], "--steps must be 1 or more"),
-        (["ball", INSTRUCTION, "--out", "out", "--text-guidance", "-1"], "must be 0 or more"),
-        (["ball", INSTRUCTION, "--out", "out", "--threshold", "2"], "threshold must lie in 0..1"),
+        (["ball", INSTRUCTION, "--out", "out", "--text-guidance", "-1"], "must be 0 to 100"),
+        (["ball", INSTRUCTION, "--out", "out", "--threshold", "2"], "threshold must be 0 to 1"),
         (["ball", INSTRUCTION, "--out", "out", "--rounds", "0"], "--rounds must be 1 or more"),
     ],
 )
