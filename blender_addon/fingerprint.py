@@ -6,7 +6,9 @@ interface knows (a selection, where a node lies) is left out.
 """
 
 import hashlib
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import bpy
@@ -45,6 +47,19 @@ SIZES = {"FLOAT": 1, "INT": 1, "INT8": 1, "BOOLEAN": 1, "FLOAT_VECTOR": 3, "FLOA
 FIELDS = {"FLOAT_VECTOR": "vector", "FLOAT2": "vector", "FLOAT_COLOR": "color",
           "BYTE_COLOR": "color"}  # fmt: skip
 WHOLE = {"INT", "INT8", "BOOLEAN", "INT16_2D", "INT32_2D"}
+_meshes: dict[int, list[Any]] = {}
+"""What is known of meshes, by ID.session_uid: a scan's takes too long to be read for each change of
+something else.
+"""
+
+
+def forget_meshes(changed: Iterable[int] | None = None) -> None:
+    """Read these meshes (ID.session_uid) anew when they are asked for next, or all."""
+    if changed is None:
+        _meshes.clear()
+        return
+    for uid in changed:
+        _meshes.pop(uid, None)
 
 
 def fingerprint(scene: bpy.types.Scene, max_side: int) -> dict[str, str]:
@@ -122,8 +137,7 @@ class _Reader:
         if thing.type == "CAMERA":
             return
         place = (np.round(np.array(thing.matrix_world), 5) + 0.0).ravel().tolist()
-        flags = [name for name in dir(thing) if name.startswith("visible_") and name[8:].isalpha()]
-        seen = [bool(getattr(thing, name)) for name in flags if name != "visible_get"]
+        seen = [bool(getattr(thing, name)) for name in _visibilities()]
         self.things.append((thing.name, thing.type, place, tuple(thing.color), seen))
         self.things.append((thing.is_holdout, thing.is_shadow_catcher, thing.pass_index))
         self.things += _values(thing.modifiers)
@@ -144,7 +158,10 @@ class _Reader:
             if thing.type == "LIGHT":
                 self.looks += _values(thing.data)
             elif thing.type == "MESH":
-                self.things += _mesh(thing.data)
+                uid = thing.data.session_uid
+                if uid not in _meshes:
+                    _meshes[uid] = _mesh(thing.data)
+                self.things += [thing.data.name, *_meshes[uid]]
             else:
                 self.things += _values(thing.data)
 
@@ -154,8 +171,15 @@ class _Reader:
             self.looks += [block.name, *_values(block)]
 
 
+@cache
+def _visibilities() -> list[str]:
+    """The names of an object's properties that say which rays see it."""
+    names = [described.identifier for described in bpy.types.Object.bl_rna.properties]
+    return [name for name in names if name.startswith("visible_") and name[8:].isalpha()]
+
+
 def _mesh(mesh: bpy.types.Mesh) -> list[Any]:
-    found: list[Any] = [mesh.name]
+    found: list[Any] = []
     for attribute in mesh.attributes:
         size = SIZES.get(attribute.data_type)
         if attribute.name.startswith(".select") or size is None or attribute.is_internal:
@@ -163,10 +187,10 @@ def _mesh(mesh: bpy.types.Mesh) -> list[Any]:
         kind = np.int32 if attribute.data_type in WHOLE else np.float32
         values = np.empty(size * len(attribute.data), kind)
         attribute.data.foreach_get(FIELDS.get(attribute.data_type, "value"), values)
-        found.append((attribute.name, hashlib.sha256(values.tobytes()).hexdigest()))
+        found.append((attribute.name, len(values), zlib.crc32(values.data)))
     corners = np.empty(len(mesh.loops), np.int32)
     mesh.loops.foreach_get("vertex_index", corners)
-    found.append(hashlib.sha256(corners.tobytes()).hexdigest())
+    found.append((len(corners), zlib.crc32(corners.data)))
     if mesh.shape_keys is not None:
         found += [(key.name, key.value, key.mute) for key in mesh.shape_keys.key_blocks]
     return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from .fingerprint import fingerprint
+from .fingerprint import fingerprint, forget_meshes
 
 SECONDS = 0.5
 """Between two readings, at least."""
@@ -37,6 +37,7 @@ _known: dict[int, _Known] = {}
 
 def state_of(scene: bpy.types.Scene) -> str:
     """What a render of the scene depends on now, as JSON to keep with the render."""
+    forget_meshes()
     return json.dumps(fingerprint(scene, scene.watch_your_steps.max_side))
 
 
@@ -59,12 +60,19 @@ def known_changes(scene: bpy.types.Scene, image: bpy.types.Image, state: str) ->
 
 
 def forget_all() -> None:
-    """Another file was opened."""
+    """Another file was opened, or another state of this one."""
     _known.clear()
+    forget_meshes()
 
 
-def updated() -> None:
+def updated(depsgraph: bpy.types.Depsgraph) -> None:
     """Blender has updated something: what is known may be out of date."""
+    for update in depsgraph.updates:
+        block = update.id.original
+        if isinstance(block, bpy.types.Object) and update.is_updated_geometry:
+            block = block.data
+        if isinstance(block, bpy.types.Mesh):
+            forget_meshes([block.session_uid])
     for known in _known.values():
         known.pending = True
 

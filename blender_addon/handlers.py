@@ -62,12 +62,13 @@ def _save_post(*_: object) -> None:
 
 @persistent
 def _undo_post(*_: object) -> None:
+    freshness.forget_all()
     session.after_undo()
 
 
 @persistent
-def _depsgraph_update_post(*_: object) -> None:
-    freshness.updated()
+def _depsgraph_update_post(_: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    freshness.updated(depsgraph)
 
 
 HANDLERS = (

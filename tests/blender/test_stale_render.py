@@ -1,6 +1,7 @@
 """The panel says what has changed since the shown render was taken, and only then."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -182,6 +183,31 @@ def test_the_panel_says_it_and_reads_the_scene_only_after_updates(
         "to take a new one."
     )
     assert shown.words.stale([], False) == ""
+
+
+def test_a_mesh_is_read_again_only_when_it_has_changed(
+    shown: SimpleNamespace, installed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = import_module(f"{installed}.fingerprint")
+    real, read = module._mesh, []
+    monkeypatch.setattr(module, "_mesh", lambda mesh: read.append(mesh.name) or real(mesh))
+    ball = bpy.data.objects["ball"]
+    assert changes(shown) == []
+    read.clear()
+    ball.location.x += 1
+    assert changes(shown) == ["objects"]
+    assert read == []
+    ball.location.x -= 1
+    move_vertex(bpy.context.scene)
+    assert changes(shown) == ["objects"]
+    assert read == [ball.data.name]
+    bpy.ops.ed.undo_push(message="before")
+    ball.data.vertices[0].co.x -= 0.5
+    bpy.ops.ed.undo_push(message="after")
+    bpy.ops.ed.undo()
+    read.clear()
+    assert changes(shown) == ["objects"]
+    assert bpy.data.objects["ball"].data.name in read, "another state of the file"
 
 
 def test_reading_a_scene_leaves_nothing_in_it(
