@@ -75,7 +75,8 @@ class _Known(msgspec.Struct):
 
 
 def save(folder: Path, name: str, facts: dict[str, Any], tensors: dict[str, Any]) -> None:
-    """Writes folder/name.json and folder/name-STEP.pt, and deletes the checkpoint before.
+    """Writes folder/name.json and folder/name-STEP.pt, and deletes the checkpoint before and what
+    processes that were killed have left of theirs.
 
     The JSON, which names the file with the tensors, is replaced in one step after these are on the
     disk: a process killed at any moment leaves the old checkpoint or the new one.
@@ -92,6 +93,7 @@ def save(folder: Path, name: str, facts: dict[str, Any], tensors: dict[str, Any]
     files.make_folder(folder)
     target = folder / f"{name}-{facts['step']:06d}.pt"
     old = {path for path in folder.glob(f"{name}-*.pt*") if path != target}
+    old |= set(folder.glob(f"{name}.json.*{files.UNFINISHED}"))  # of processes that were killed
     with files.replacing(target) as file:
         torch.save(tensors, file)
     files.write_json(folder / f"{name}.json", {"format": FORMAT, "tensors": target.name} | facts)

@@ -27,6 +27,7 @@ from backend.scenes.rays import ViewRays
 from backend.scenes.training import Course, Progress, Schedule, fit
 from backend.scenes.transforms_json import NewView, open_capture, write_capture
 from backend.scenes.views import Pixels
+from protocol import files
 
 from .tiny_capture import Truth, orbit_capture
 
@@ -542,6 +543,13 @@ def live(folder: Path, work: Path, log: Path, iterations: int) -> None:
             lambda p: print(p.step, file=steps),
             checkpoint_seconds=0.0,
         )
+
+
+def test_a_save_deletes_what_a_killed_one_has_left(tmp_path: Path) -> None:
+    for name in ("radiance-000001.pt", "radiance-000002.pt", "radiance.json"):
+        (tmp_path / f"{name}.1872a2cb{files.UNFINISHED}").write_bytes(b"half")
+    checkpoint.save(tmp_path, "radiance", {"step": 2}, {"x": torch.zeros(3)})
+    assert {path.name for path in tmp_path.iterdir()} == {"radiance-000002.pt", "radiance.json"}
 
 
 @pytest.mark.slow
