@@ -4,7 +4,6 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -14,6 +13,7 @@ from PIL import Image
 
 from backend.counts import check_options, check_settings
 from backend.errors import BadInput, check_instruction
+from backend.output.progress import OnProgress, shown_progress
 from backend.pictures import Picture, heat_map, read_mask, read_picture, unchanged, write_png
 from backend.report import Report
 from backend.scenes import commands as scene_commands
@@ -54,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command = ["python", "-m", "backend", *(sys.argv[1:] if arguments is None else arguments)]
     if options.command == "scene":
-        return scene_commands.run(options, command, _progress_line())
+        with shown_progress() as show:
+            return scene_commands.run(options, command, show)
     try:
         check_options(options)
     except BadInput as error:
@@ -72,7 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
         _check_out(options)
         request, notes = _request(options, picture)
         report = Report(command, settings=_settings(request))
-        result = _run(request, options, report)
+        with shown_progress() as show:
+            result = _run(request, options, report, show)
         edited = _edited(picture, request, result)
         report.notes = [*_notes(edited, request, result), *notes]
         written = _write(picture, edited, request, result, options.out, report)
@@ -369,9 +371,10 @@ def _guidance(request: ImageRequest, text: float, image: float) -> dict[str, flo
     }
 
 
-def _run(request: ImageRequest, options: argparse.Namespace, report: Report) -> ImageResult:
+def _run(
+    request: ImageRequest, options: argparse.Namespace, report: Report, show: OnProgress
+) -> ImageResult:
     """Do the job here, or on a server where --server asks for one."""
-    show = _progress_line()
     if options.server is not None:
 
         def on_event(event: JobEvent) -> None:
@@ -382,7 +385,7 @@ def _run(request: ImageRequest, options: argparse.Namespace, report: Report) -> 
             return read_connection(options.server)
 
         def say(words: str) -> None:
-            print(f"\n{words}" if sys.stderr.isatty() else words, file=sys.stderr, flush=True)
+            print(words, file=sys.stderr, flush=True)
 
         name = "watch-your-steps command line"
         with Client(find(), name, find, say) as client:
@@ -415,23 +418,6 @@ def _run(request: ImageRequest, options: argparse.Namespace, report: Report) -> 
             return perform_image(editor, request, lambda stage, fraction, _: show(stage, fraction))
     except FloatingPointError as error:
         raise BadInput(str(error)) from error
-
-
-def _progress_line() -> Callable[[str, float], None]:
-    """Shows progress in one line of a terminal, or in ten lines of a file."""
-    last = -1
-
-    def show(stage: str, fraction: float) -> None:
-        nonlocal last
-        if sys.stderr.isatty():
-            print(f"\r{fraction:4.0%}  {stage:50.50}", end="", file=sys.stderr, flush=True)
-            if fraction >= 1:
-                print(file=sys.stderr)
-        elif int(fraction * 10) > last:
-            last = int(fraction * 10)
-            print(f"{fraction:4.0%}  {stage}", file=sys.stderr, flush=True)
-
-    return show
 
 
 def _edited(picture: Picture, request: ImageRequest, result: ImageResult) -> Picture | None:

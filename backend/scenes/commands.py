@@ -2,13 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from backend.counts import check_options, check_settings
 from backend.errors import BadInput
+from backend.output.progress import OnProgress
 from backend.report import Report, print_notes
 from backend.scenes.alignment import pose_errors
 from backend.scenes.capture import Capture
@@ -21,8 +21,6 @@ from backend.scenes.scene_options import add_axes_option
 from backend.scenes.texture_command import add_texture_command
 from backend.scenes.train_command import add_train_command
 from backend.scenes.transforms_json import open_capture, readable
-
-OnProgress = Callable[[str, float], None]
 
 
 def add_scene_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from PIL import Image
 
 from backend.contact_sheet import Tile, contact_sheet
 from backend.errors import check_instruction
+from backend.output.progress import OnProgress
 from backend.report import Report, print_notes
 from backend.scenes.config import EDIT_PRESETS
 from backend.scenes.scene_options import add_scene_options, open_scene
@@ -80,9 +80,7 @@ def add_edit_commands(kinds: "argparse._SubParsersAction[argparse.ArgumentParser
     undo.set_defaults(run_scene=run_undo, cancelled="cancelled; the edit is still there")
 
 
-def run_edit(
-    options: argparse.Namespace, report: Report, on_progress: Callable[[str, float], None]
-) -> None:
+def run_edit(options: argparse.Namespace, report: Report, on_progress: OnProgress) -> None:
     """Do it.
 
     Raises:
@@ -145,9 +143,7 @@ def run_edit(
     )
 
 
-def run_undo(
-    options: argparse.Namespace, report: Report, on_progress: Callable[[str, float], None]
-) -> None:
+def run_undo(options: argparse.Namespace, report: Report, on_progress: OnProgress) -> None:
     """Do it.
 
     Raises:

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from PIL import Image
 
 from backend.contact_sheet import Tile, contact_sheet
 from backend.errors import BadInput
+from backend.output.progress import OnProgress
 from backend.report import Report
 from backend.scenes.mesh_files import WRITERS, MeshToWrite
 from backend.scenes.new_folder import appearing, check_new
@@ -64,9 +64,7 @@ def add_mesh_command(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]
     mesh.set_defaults(run_scene=run_mesh, cancelled="cancelled; nothing was written")
 
 
-def run_mesh(
-    options: argparse.Namespace, report: Report, on_progress: Callable[[str, float], None]
-) -> None:
+def run_mesh(options: argparse.Namespace, report: Report, on_progress: OnProgress) -> None:
     """Do it.
 
     Raises:

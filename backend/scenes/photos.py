@@ -6,7 +6,7 @@ vertical: z points up, as far as the photos were taken upright.
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -16,6 +16,7 @@ import pycolmap
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.output.progress import OnProgress
 from backend.scenes.capture_checks import left_out_note
 from backend.scenes.capture_error import CaptureError
 from backend.scenes.capture_files import FILE_NAME, SUFFIXES, photos_in
@@ -24,9 +25,6 @@ from backend.scenes.transforms_json import write_transforms
 from backend.scenes.views import StoredView, image_size, note_on_turned, read_image, turned_images
 from protocol.values import MIN_VIEWS
 
-OnProgress = Callable[[str, float], None]
-"""Called with what is being done in words and the share 0..1 that is done. What it raises stops the
-import and nothing is written."""
 Matching = Literal["auto", "exhaustive", "sequential"]
 MAX_EXHAUSTIVE = 200
 """Photos up to which every pair is compared; beyond, neighbours by name, as in a film."""
@@ -104,6 +102,8 @@ def import_photos(
         matching: which photos are compared: all pairs, neighbours by name, or what suits
             their number.
         threads: CPU threads, -1 for one per core.
+        on_progress: told what is being done; what it raises stops the import and nothing is
+            written.
 
     Raises:
         CaptureError: fewer than three photos can be read, they do not fit together, or there is a

@@ -3,13 +3,13 @@
 import argparse
 import dataclasses
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from backend.output.progress import OnProgress
 from backend.report import Report, print_notes
 from backend.scenes.config import PRESETS
 from backend.scenes.scene_options import add_scene_options, open_scene
@@ -42,9 +42,7 @@ def add_train_command(
     )
 
 
-def run_train(
-    options: argparse.Namespace, report: Report, on_progress: Callable[[str, float], None]
-) -> None:
+def run_train(options: argparse.Namespace, report: Report, on_progress: OnProgress) -> None:
     """Do it.
 
     Raises:

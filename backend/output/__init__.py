@@ -1,0 +1,1 @@
+"""What the commands write: words while they run, and files."""

@@ -1,0 +1,85 @@
+"""How far a command is, on the standard error: a bar in a terminal, a few plain lines elsewhere."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+OnProgress = Callable[[str, float], None]
+"""Called with what is being done in words, and the share 0..1 of the whole that is done."""
+
+
+@contextmanager
+def shown_progress() -> Iterator[OnProgress]:
+    """Shows what the `with` block tells the function it is given.
+
+    In a terminal that is a bar with the time remaining, which lasts until a share of 1 or the end
+    of the block; in a file or a pipe it is a line for every tenth of the way.
+    """
+    # A "dumb" terminal, such as an editor's, cannot redraw a line.
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield _lines()
+        return
+    bar = _Bar()
+    try:
+        yield bar.show
+    finally:
+        bar.stop()
+
+
+def _lines() -> OnProgress:
+    last = -1
+
+    def show(words: str, share: float) -> None:
+        nonlocal last
+        if int(share * 10) > last:
+            last = int(share * 10)
+            print(f"{share:4.0%}  {words}", file=sys.stderr, flush=True)
+
+    return show
+
+
+class _Bar:
+    """A bar that appears with the first words it is told, so that nothing is drawn before."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+
+    def show(self, words: str, share: float) -> None:
+        if self._progress is None:
+            self._progress = _bar()
+            self._progress.add_task(words, total=1.0)
+            self._progress.start()
+        self._progress.update(self._progress.task_ids[0], description=words, completed=share)
+        if share >= 1:
+            self.stop()
+
+    def stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def _bar() -> "Progress":
+    # Only now: pipes and files need none of it.
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TaskProgressColumn(),
+        BarColumn(bar_width=24),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.description}", markup=False),  # a file's name can hold brackets
+        console=Console(stderr=True, highlight=False),
+        redirect_stdout=sys.stdout.isatty(),  # else results would go where the bar is
+    )

@@ -1,0 +1,94 @@
+"""What a command shows while it runs: a bar in a terminal, plain lines elsewhere."""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from backend.output.progress import shown_progress
+
+
+def test_a_pipe_gets_a_line_for_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown_progress() as show:
+        for step in range(41):
+            show(f"step {step} [of 40]", step / 40)
+        show("and on", 1.0)
+    out, err = capsys.readouterr()
+    assert out == ""
+    tenths = [f"{share:4.0%}  step {round(share * 40)} [of 40]" for share in (0, 0.1, 0.2)]
+    assert err.splitlines()[:3] == tenths
+    assert err.splitlines()[-1] == "100%  step 40 [of 40]"
+    assert len(err.splitlines()) == 11
+
+
+class Terminal:
+    """The standard error as a terminal, whose text can be read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pty = pytest.importorskip("pty")
+        self._ours, theirs = pty.openpty()
+        self._theirs = os.fdopen(theirs, "w", encoding="utf-8")
+        monkeypatch.setattr(sys, "stderr", self._theirs)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", "100")
+        for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+            monkeypatch.delenv(name, raising=False)
+
+    def text(self) -> str:
+        self._theirs.flush()
+        os.set_blocking(self._ours, False)
+        parts = []
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(self._ours, 4096):
+                parts.append(part)
+        return b"".join(parts).decode()
+
+
+def test_a_terminal_gets_a_bar_and_its_cursor_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal(monkeypatch)
+    with shown_progress() as show:
+        show("Reading [/b] a.png", 0.0)
+        show("Reading b.png", 0.5)
+        print("told in between", file=sys.stderr)
+        show("Read", 1.0)
+    shown = terminal.text()
+    assert "Reading [/b] a.png" in shown  # not taken for markup
+    assert "100%" in shown
+    assert "\ntold in between\r\n" in shown or "\x1b[2Ktold in between\r\n" in shown
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
+def test_an_error_ends_the_bar_before_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal(monkeypatch)
+    with contextlib.suppress(KeyboardInterrupt), shown_progress() as show:
+        show("Training", 0.25)
+        raise KeyboardInterrupt
+    print("paused", file=sys.stderr)
+    shown = terminal.text()
+    assert "25%" in shown
+    assert shown.rstrip().endswith("paused")
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
+def test_results_stay_on_the_standard_output(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    terminal = Terminal(monkeypatch)
+    with (tmp_path / "out.txt").open("w+", encoding="utf-8") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        with shown_progress() as show:
+            show("Training", 0.25)
+            print("wrote a file")
+        out.seek(0)
+        assert out.read() == "wrote a file\n"
+    assert "wrote a file" not in terminal.text()
+
+
+def test_a_terminal_that_cannot_redraw_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal(monkeypatch)
+    monkeypatch.setenv("TERM", "dumb")
+    with shown_progress() as show:
+        show("Training", 0.25)
+    assert terminal.text() == " 25%  Training\r\n"
