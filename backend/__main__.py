@@ -433,7 +433,7 @@ def _notes(edited: Picture | None, request: ImageRequest, result: ImageResult) -
         return result.notes
     if result.notes and result.notes[0].startswith("Unchanged"):
         return result.notes
-    found = unchanged(request.image, edited.seen(), result.mask, result.threshold)
+    found = unchanged(request.image, edited.seen(), result.mask, result.threshold, result.relevance)
     return result.notes if found is None else (found, *result.notes)
 
 

@@ -281,7 +281,8 @@ class Editor:
             steps,
             on_step,
         )
-        sentence = unchanged(encoded.image, edited, mask, threshold)
+        values = None if relevance is None else relevance.values
+        sentence = unchanged(encoded.image, edited, mask, threshold, values)
         return Edit(edited, mask, relevance, threshold, sentence)
 
     def edit_images(

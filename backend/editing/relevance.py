@@ -8,7 +8,7 @@ Eq. 3 is `normalisation="paper"`. Its clamp takes a region far below a quarter o
 outlier and brings the map's own noise up to it; "full" leaves the clamp out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from protocol.values import Normalisation
+from protocol.values import DEFAULT_NORMALISATION, Normalisation
 
 from .backbone import Backbone, Conditioning
 from .prompt_check import Agreement, agreement
@@ -25,6 +25,8 @@ from .prompt_check import Agreement, agreement
 NOISE_LEVEL = 0.8
 NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
 IQR_FACTOR = 1.5
+FLAT = 1e-12
+"""A map whose values differ by no more is the same everywhere."""
 CELLS_AT_ONCE = 8192
 """Latent cells of the noised images that go through the U-Net in one batch (each twice)."""
 
@@ -118,10 +120,28 @@ def normalise(raw: NDArray[np.float32], normalisation: Normalisation) -> NDArray
         reach = IQR_FACTOR * (third - first)
         values = values.clip(first - reach, third + reach)
     low, high = values.min(), values.max()
-    if high - low <= 1e-12:
+    if high - low <= FLAT:
         return np.zeros_like(raw)
     stretched: NDArray[np.float32] = ((values - low) / (high - low)).astype(np.float32)
     return stretched
+
+
+def normalise_together(
+    maps: Sequence[NDArray[np.float32]], normalisation: Normalisation = DEFAULT_NORMALISATION
+) -> list[NDArray[np.float32]]:
+    """Raw maps (h, w) of all views, of any sizes, to 0..1 on one scale: Eq. 3 over all of them.
+    Where each of them is the same everywhere, they become zeros as one alone does, though one may
+    be higher than another.
+
+    Args:
+        maps: raw differences of Eq. 2.
+        normalisation: "paper" (Eq. 3) or "full" (its clamp left out), as for single maps.
+    """
+    if all(raw.max() - raw.min() <= FLAT for raw in maps):
+        return [np.zeros_like(raw) for raw in maps]
+    pooled = normalise(np.concatenate([raw.ravel() for raw in maps]), normalisation)
+    ends = np.cumsum([raw.size for raw in maps])[:-1]
+    return [part.reshape(raw.shape) for part, raw in zip(np.split(pooled, ends), maps, strict=True)]
 
 
 def suggest_threshold(values: NDArray[np.float32]) -> float:

@@ -55,6 +55,10 @@ class Calibration:
         return float(np.interp(threshold, (0.0, 0.5, 1.0), (self.low, self.middle, self.high)))
 
 
+NOWHERE = Calibration(1.0, 1.0, 1.0)
+"""Of a field that nothing is relevant in: 0 everywhere on the person's scale."""
+
+
 def calibrate(
     relevance: Sequence[NDArray[np.float32]], pictures: Sequence[NDArray[np.float32]]
 ) -> Calibration:

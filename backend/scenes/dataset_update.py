@@ -198,6 +198,8 @@ class DatasetUpdate:
         """
         at_once = self._config.views_at_once
         while self.count < self.plan.edits and self.plan.due(self.count) <= step:
+            if self.count == len(self.training.views.names) and not self._edited:
+                return  # no view has a region, nor will it: the field stays as it is
             counts = self.plan.together(self.count, at_once)
             # 1. render; what the instruction does not apply to stays as it is
             turns = [turn for turn in map(self._turn, counts) if turn.mask.any()]

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from backend.counts import check_counts
 from backend.editing import Editor, Step
 from backend.editing.prompt_check import pooled_evidence
-from backend.editing.relevance import NOISE_LEVEL, normalise, suggest_threshold
+from backend.editing.relevance import NOISE_LEVEL, normalise_together, suggest_threshold
 from backend.errors import BadInput, check_instruction
-from backend.pictures.changes import UNSEEN
+from backend.pictures.changes import NOWHERE, UNSEEN
 from backend.scenes.mesh_painting import (
     PaintConfig,
     Painting,
@@ -163,14 +163,14 @@ def edit_mesh(
         )
     ]
     done = len(views) * len(config.relevance_seeds)
-    together = normalise(np.stack([one.raw for one in maps]), config.normalisation)
+    together = normalise_together([one.raw for one in maps], config.normalisation)
     maps = [replace(one, values=values) for one, values in zip(maps, together, strict=True)]
     at_pixels = [one.at(*view.confidence.shape) for one, view in zip(maps, prepared, strict=True)]
     relevance, seen = gather_relevance(mesh, prepared, at_pixels, config)
     threshold = config.threshold
     if threshold is None:
         # Over the views, not over the texels: the instruction may mean the whole mesh.
-        threshold = suggest_threshold(together)
+        threshold = suggest_threshold(np.stack(together))
     evidence = pooled_evidence([one.agreement for one in maps])
     painting = Painting(mesh, prepared, seen & (relevance >= threshold), config)
     edits: list[EditedView] = []
@@ -251,6 +251,8 @@ def outcome_note(mesh: TexturedMesh, edit: MeshEdit) -> str | None:
     mesh's texture, or nothing that can be seen.
     """
     if not edit.region.any():
+        if not edit.relevance.any():
+            return NOWHERE
         return f"Unchanged: no texel reaches the threshold of {edit.threshold:.2f}. Lower it."
     share = changed_share(mesh.texture[..., :3], edit.texture[..., :3], edit.region, UNSEEN)
     if share >= LEAST_SHARE:

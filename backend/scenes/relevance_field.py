@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from backend.counts import check_counts
-from backend.editing.relevance import RelevanceMap, normalise
+from backend.editing.relevance import RelevanceMap, normalise_together
 from backend.scenes import checkpoint
-from backend.scenes.calibration import Calibration, calibrate
+from backend.scenes.calibration import NOWHERE, Calibration, calibrate
 from backend.scenes.config import RelevanceConfig
 from backend.scenes.fast_nerfacto import accelerate
 from backend.scenes.nerfstudio_compat import MLPWithHashEncoding, SceneContraction
@@ -90,20 +90,6 @@ class RelevanceField(nn.Module):
 
 
 # --- what it is trained on ------------------------------------------------------------------------
-
-
-def normalise_together(
-    maps: Sequence[NDArray[np.float32]], normalisation: Normalisation = DEFAULT_NORMALISATION
-) -> list[NDArray[np.float32]]:
-    """Raw maps (h, w) of all views, of any sizes, to 0..1 on one scale: Eq. 3 over all of them.
-
-    Args:
-        maps: raw differences of Eq. 2.
-        normalisation: "paper" (Eq. 3) or "full" (its clamp left out), as for single maps.
-    """
-    pooled = normalise(np.concatenate([raw.ravel() for raw in maps]), normalisation)
-    ends = np.cumsum([raw.size for raw in maps])[:-1]
-    return [part.reshape(raw.shape) for part, raw in zip(np.split(pooled, ends), maps, strict=True)]
 
 
 def scene_maps(
@@ -202,7 +188,8 @@ def train(
     Args:
         scene: a trained radiance field.
         rays: of the views that have a map; from the poses that `scene.corrected` gives.
-        maps: float32 (H, W) in 0..1 for each of them, from `scene_maps`.
+        maps: float32 (H, W) in 0..1 for each of them, from `scene_maps`; where all are zeros, the
+            field is calibrated to be relevant nowhere.
         config: all numbers.
         folder: for checkpoints; None to keep none.
         on_step: is told of every step; what it raises ends the training after a checkpoint.
@@ -226,10 +213,19 @@ def train(
     training = RelevanceTraining(field, scene, rays, torch.from_numpy(flat).to(scene.device))
     if folder is not None:
         checkpoint.check_same(folder, NAME, training.facts())
+    # Maps that say nothing of where teach nothing, and the field's own noise must not be stretched
+    # to a region.
+    says_where = bool(flat.any())
     schedule = Schedule(
-        config.iterations, config.evaluate_every, config.stop_gain, config.stop_patience, seed
+        config.iterations if says_where else 1,
+        config.evaluate_every,
+        config.stop_gain,
+        config.stop_patience,
+        seed,
     )
     course = fit(training, schedule, folder, NAME, on_step)
+    if not says_where:
+        return field, NOWHERE, course
     return field, calibrate(*_seen(field, scene, rays)), course
 
 

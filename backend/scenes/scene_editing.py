@@ -222,11 +222,7 @@ def _begin(scene: "Scene", name: str, asked: Asked) -> SceneEdit:
 
 
 def _maps(edit: SceneEdit, editor: Editor, views: Views, report: OnProgress) -> list[RelevanceMap]:
-    """The maps of all views, each kept as soon as its batch is done.
-
-    Raises:
-        EditError: they are the same everywhere.
-    """
+    """The maps of all views, each kept as soon as its batch is done."""
     config = edit.asked.config
     shapes = [views.rays.shape(index) for index in range(len(views.names))]
     images = [over_black(image) for image in split(views.pixels, shapes)]
@@ -253,12 +249,7 @@ def _maps(edit: SceneEdit, editor: Editor, views: Views, report: OnProgress) -> 
         tell,
     ):
         write_map(paths[index], found)
-    maps = [read_map(path) for path in paths]
-    if max(one.raw.max() for one in maps) <= min(one.raw.min() for one in maps):
-        raise EditError(
-            f'"{edit.instruction}" changes nothing in what the model sees: say what should change.'
-        )
-    return maps
+    return [read_map(path) for path in paths]
 
 
 def _keep_check(edit: SceneEdit, maps: Sequence[RelevanceMap], limit: float) -> None:

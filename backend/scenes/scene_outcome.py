@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.pictures.changes import UNSEEN
+from backend.editing.relevance import normalise_together
+from backend.pictures.changes import NOWHERE, UNSEEN
 from backend.scenes.scene import Scene
 from backend.scenes.scene_edit import SceneEdit
 from backend.scenes.visible_change import LEAST_SHARE, changed_share
@@ -77,6 +78,8 @@ def outcome_notes(edit: SceneEdit, compared: tuple[Compared, ...]) -> tuple[str,
         compared: some of its views, from `compare`.
     """
     latest = {one.name: one for one in edit.views}
+    if not latest and _applies_nowhere(edit):
+        return (NOWHERE,)
     if not latest:
         limit = "threshold" if edit.threshold is None else f"threshold of {edit.threshold:.2f}"
         return (f"Unchanged: nothing in any view reaches the {limit}. Lower it.",)
@@ -99,6 +102,15 @@ def outcome_notes(edit: SceneEdit, compared: tuple[Compared, ...]) -> tuple[str,
             "relevant enough."
         )
     return tuple(notes)
+
+
+def _applies_nowhere(edit: SceneEdit) -> bool:
+    """Whether the relevance of all views is zero everywhere, as they were edited by it."""
+    maps, config = edit.maps(), edit.asked.config
+    values = [one.values for one in maps]
+    if config.relevance:
+        values = normalise_together([one.raw for one in maps], config.normalisation)
+    return not any(one.any() for one in values)
 
 
 def changed(compared: tuple[Compared, ...]) -> float:

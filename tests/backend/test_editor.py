@@ -1,5 +1,6 @@
 """Guided edits against the papers' equations and diffusers' own pipeline."""
 
+import dataclasses
 import itertools
 import math
 import shutil
@@ -188,6 +189,11 @@ def test_an_edit_that_changes_nothing_says_so(editor, monkeypatch):
     none = editor.edit(INSTRUCTION, mask=np.zeros((37, 61), bool))
     assert none.unchanged == "Unchanged: the mask marks no pixel."
     assert editor.edit(INSTRUCTION, threshold=0.0, steps=1).unchanged is None
+    flat = editor.relevance(INSTRUCTION)
+    flat = dataclasses.replace(flat, values=0 * flat.values)
+    assert editor.edit(INSTRUCTION, relevance=flat, steps=1).unchanged.startswith(
+        "Unchanged: to the model, the instruction applies nowhere more than elsewhere."
+    )
     monkeypatch.setattr(Editor, "_decode", lambda self, latents, encoded: encoded.image ^ 1)
     same = editor.edit(INSTRUCTION, threshold=0.0, steps=1)
     assert same.unchanged.startswith("Unchanged: no pixel of the region differs by more than 3")

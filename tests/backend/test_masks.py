@@ -62,6 +62,9 @@ def test_masks_of_everything_turned_and_of_another_size(tmp_path):
 def test_unchanged_is_said_where_nothing_can_be_seen():
     region = np.ones((12, 16), bool)
     assert unchanged(COLOURS, COLOURS, ~region, 0.9).startswith("Unchanged: no pixel reaches")
+    flat, other = np.zeros((3, 4), np.float32), np.full((3, 4), 0.5, np.float32)
+    assert unchanged(COLOURS, COLOURS, ~region, 0.9, flat).startswith("Unchanged: to the model, ")
+    assert unchanged(COLOURS, COLOURS, ~region, 0.9, other).startswith("Unchanged: no pixel reach")
     assert unchanged(COLOURS, COLOURS, ~region, None).startswith("Unchanged: the mask marks no")
     assert unchanged(COLOURS, COLOURS ^ 1, region, None).startswith("Unchanged: no pixel of the")
     other = COLOURS.copy()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.editing.relevance import RelevanceMap, normalise
+from backend.editing.relevance import RelevanceMap, normalise, normalise_together
 from backend.scenes import checkpoint, relevance_field
 from backend.scenes.capture import Capture
 from backend.scenes.config import RelevanceConfig
@@ -20,7 +20,6 @@ from backend.scenes.rays import ViewRays
 from backend.scenes.relevance_field import (
     RelevanceField,
     RelevanceTraining,
-    normalise_together,
     scene_maps,
     train,
 )

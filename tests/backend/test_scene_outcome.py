@@ -13,8 +13,11 @@ import torch
 
 from backend.__main__ import main
 from backend.editing import Editor, RelevanceMap
+from backend.editing.backbone import Backbone
+from backend.editing.relevance import normalise
 from backend.jobs.perform_scene import _edit
 from backend.jobs.perform_texture import texture_result
+from backend.pictures.changes import NOWHERE
 from backend.scenes import Scene
 from backend.scenes.calibration import Calibration
 from backend.scenes.config import EDIT_PRESETS
@@ -53,6 +56,20 @@ class Idle:
 
     def edit_images(self, instruction: str, images: list[np.ndarray], **_: object) -> object:
         return [image.copy() for image in images]
+
+
+class Blind(Idle):
+    """An editor to whom every view is the same everywhere: by so much as `levels` says in turn."""
+
+    def __init__(self, editor: Editor, levels: tuple[float, ...]) -> None:
+        super().__init__(editor)
+        self._levels = levels
+
+    def relevance_of_images(self, *arguments: object, **options: object) -> Iterator[object]:
+        for number, one in self._editor.relevance_of_images(*arguments, **options):  # type: ignore[arg-type]
+            raw = np.full_like(one.raw, self._levels[number % len(self._levels)])
+            flat = normalise(raw, "paper")
+            yield number, dataclasses.replace(one, raw=raw, values=flat, suggested_threshold=0.5)
 
 
 class BlindToOdd(Idle):
@@ -132,6 +149,62 @@ def test_an_edit_of_a_scene_whose_region_is_empty_says_unchanged_first(
     # and it is true: the field is the one before, to the last bit
     before = scene.field.model.state_dict()
     assert all(torch.equal(value, before[name]) for name, value in weights(edit).items())
+
+
+@pytest.mark.parametrize("levels", [(0.0,), (0.25,), (0.1, 0.3)])
+@pytest.mark.parametrize("relevance", [True, False])
+def test_an_instruction_whose_maps_are_constant_in_every_view_says_unchanged_first(
+    scene: Scene, editor: Editor, levels: tuple[float, ...], relevance: bool
+) -> None:
+    """It was refused; or, where views differ from each other, whole views were edited."""
+    blind = Blind(editor, levels)
+    request = EditSceneRequest(
+        capture="0" * 32,
+        name="deaf",
+        instruction=INSTRUCTION,
+        steps=2,
+        iterations=12,
+        relevance=relevance,
+    )
+    result = _edit(blind, scene, request, lambda *_: None)  # type: ignore[arg-type]
+    assert result.notes[0] == NOWHERE
+    assert (result.edited_views, result.pictures, result.edited_share) == (0, (), None)
+    edit = scene.edited("deaf")
+    assert edit.finished
+    before = scene.field.model.state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in weights(edit).items())
+    camera = scene.camera(scene.field.names[0])
+    seen = edit.render(camera)
+    if relevance:
+        assert seen.relevance is not None
+        assert not seen.relevance.any()
+    # it can be stacked on, and undone, as every edit
+    again = scene.edit(INSTRUCTION, blind, config=QUICK, name="on-it", base="deaf")  # type: ignore[arg-type]
+    assert outcome_notes(again, compare(scene, again)) == (NOWHERE,)
+    scene.undo("on-it")
+    scene.undo("deaf")
+    assert scene.edits() == ()
+
+
+def test_the_command_says_unchanged_first_of_an_instruction_that_the_model_does_not_hear(
+    scene: Scene,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setitem(EDIT_PRESETS, "preview", dataclasses.replace(QUICK, rounds=3))
+    embed = Backbone.embed_text
+    monkeypatch.setattr(Backbone, "embed_text", lambda self, _: embed(self, ""))
+    command = ["scene", "edit", str(scene.capture.folder), INSTRUCTION, "--name", "deaf"]
+    command += ["--work", str(scene.work), "--device", "cpu", "--model", str(tiny_model)]
+    assert main([*command, "--preset", "preview"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    edit = scene.edited("deaf")
+    report = json.loads((edit.folder / "report.json").read_text("utf-8"))
+    assert said[0] == report["notes"][0] == NOWHERE
+    assert "prompt check: does not apply, as far as the model sees" in said
+    assert report["figures"]["edits_of_views"] == 0
+    assert edit.checkpoint()[0]["edits"] == len(scene.field.names)  # one round tells
 
 
 def test_a_scene_edit_says_what_the_model_does_not_read_of_its_instruction(
@@ -227,6 +300,13 @@ class IdlePainter(Painter):
         return dataclasses.replace(edit, image=np.where(edit.mask[..., None], image, self.image))
 
 
+class Faint(Painter):
+    """Sees more red to the right of each view, and the most where no texel has it for its own."""
+
+    def redness(self) -> np.ndarray:
+        return super().redness() * np.linspace(0, 1, self.image.shape[1])
+
+
 class Grey(Painter):
     """Sees no red anywhere."""
 
@@ -237,13 +317,15 @@ class Grey(Painter):
 @pytest.mark.parametrize(
     ("painter", "threshold", "said"),
     [
-        (Grey(), 0.5, "Unchanged: no texel reaches the threshold of 0.50. Lower it."),
+        (Grey(), 0.5, NOWHERE),
+        (Grey(), None, NOWHERE),
+        (Faint(), 1.0, "Unchanged: no texel reaches the threshold of 1.00. Lower it."),
         (IdlePainter(), 0.5, "Unchanged: the texture shows no difference of more than 3 of 255"),
         (Painter(), 0.5, None),
     ],
 )
 def test_a_texture_that_has_not_changed_says_so_first(
-    painter: Painter, threshold: float, said: str | None
+    painter: Painter, threshold: float | None, said: str | None
 ) -> None:
     mesh = ball_mesh(two_halves())
     config = dataclasses.replace(CONFIG, threshold=threshold)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from backend.editing import Editor
+from backend.pictures.changes import NOWHERE
 from backend.scenes import texture_command
 from backend.scenes.mesh_folder import read_mesh_folder
 from backend.scenes.textured_mesh import MeshError, TexturedMesh
@@ -134,7 +135,7 @@ def test_nothing_relevant_is_said_and_the_texture_stays(
     folder, out = write_folder(tmp_path / "grey", ball_mesh(grey)), tmp_path / "out"
     assert scene("texture", folder, INSTRUCTION, "--out", out, "--threshold", 0.5)[0] == 0
     said = capsys.readouterr().out
-    assert said.startswith("Unchanged: no texel reaches the threshold of 0.50")
+    assert said.splitlines()[0] == NOWHERE
     report = json.loads((out / "report.json").read_text())
     assert report["notes"] == [said.splitlines()[0]]
     assert np.array_equal(pixels(out / "texture.png"), grey)
@@ -151,7 +152,7 @@ def test_what_the_model_does_not_read_of_an_instruction_is_said_after_unchanged(
     said = capsys.readouterr().out.splitlines()
     notes = json.loads((out / "report.json").read_text())["notes"]
     assert [said[0], *(line.removeprefix("note: ") for line in said[1:3])] == notes
-    assert notes[0].startswith("Unchanged: no texel reaches the threshold")
+    assert notes[0] == NOWHERE
     assert notes[1].startswith("The instruction is too long for the model, which does not read: ")
     assert notes[2].startswith("The model was trained on English instructions")
 
