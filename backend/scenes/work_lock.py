@@ -4,10 +4,11 @@ One process at a time works on a capture: two trainings would delete each other'
 """
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 LOCK_FILE = ".wys.lock"
 """In the capture's folder, beside the work folder, which may be deleted under the lock."""
@@ -43,27 +44,22 @@ def alone(capture: Path) -> Iterator[None]:
 def lock(path: Path) -> int | None:
     """Open a file, made where it is missing, and lock it without waiting.
 
+    (filelock's own `FileLock` makes a folder that is missing, too: a capture that has been deleted
+    would be there again.)
+
     Returns:
         The descriptor, which holds the lock until it is closed; None where somebody else holds it.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written, or its file system has no locks.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        _lock(descriptor)
-    except (BlockingIOError, PermissionError):  # on Windows the latter
+        locked = lock_descriptor(descriptor, blocking=False)
+    except OSError:
         os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _lock(descriptor: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        raise
+    if locked:
+        return descriptor
+    os.close(descriptor)
+    return None
