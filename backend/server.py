@@ -22,6 +22,7 @@ from backend import __version__
 from backend.jobs.capture_desk import CaptureDesk, JobMessage
 from backend.jobs.outbox import Outbox
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
+from backend.jobs.refusals import defect, unknown
 from backend.jobs.supervision import NOT_STARTED, WORKER, AllowedKey, Supervisor, Worker
 from backend.jobs.worker_messages import Loaded, NotLoaded
 from backend.logs import log_to
@@ -219,7 +220,7 @@ class Server:
             self._send(identity, Error(code=code, message=str(error), job=error.about))
         except Exception as error:  # a defect must not cost the others their jobs
             logger.exception("a message could not be served")
-            self._send(identity, _defect(error, about))
+            self._send(identity, defect(error, about))
 
     def _serve_message(self, identity: bytes, message: ClientMessage, size: int) -> None:
         if isinstance(message, Hello):
@@ -247,8 +248,8 @@ class Server:
                     self._workers.worker.send(message)
         except QueueFull as error:
             self._send(identity, Error(code="busy", message=str(error), job=message.job))
-        except UnknownJob:
-            self._send(identity, _unknown(message.job))
+        except UnknownJob as error:
+            self._send(identity, unknown(message.job, error))
 
     def _welcome(self) -> Welcome:
         model, device, _ = self._settings
@@ -281,8 +282,8 @@ class Server:
         """What a client has missed of a job that it follows."""
         try:
             return self.queue.latest(job)
-        except UnknownJob:
-            return _unknown(job)
+        except UnknownJob as error:
+            return unknown(job, error)
 
     def _send_now(self, identity: bytes, message: ServerMessage) -> bool:
         """Whether a message has been sent, or nobody is there for it any more."""
@@ -290,7 +291,7 @@ class Server:
             frames = codec.encode(message)
         except Exception as error:  # as in _hear_client
             logger.exception("an answer could not be sent")
-            frames = codec.encode(_defect(error, codec.about(message)))
+            frames = codec.encode(defect(error, codec.about(message)))
         try:
             self._router.send_multipart([identity, *frames], zmq.NOBLOCK, copy=False)
         except zmq.ZMQError as error:
@@ -395,18 +396,6 @@ class Server:
         self._authenticator.stop()
         self._router.close()
         self._context.term()
-
-
-def _defect(error: Exception, about: str | None) -> Error:
-    """What a client is told of a defect of this program."""
-    kind = type(error).__name__
-    words = readable(f"The backend failed on this message ({kind}: {error}); see its log.")
-    return Error(code="internal", message=words, job=about)
-
-
-def _unknown(job: str) -> Error:
-    words = "The backend does not know this job (any more): start it again."
-    return Error(code="unknown_job", message=words, job=job)
 
 
 def _claim(connection_file: Path) -> int:

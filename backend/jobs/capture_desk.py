@@ -143,12 +143,13 @@ class CaptureDesk:
         return Error(code="bad_capture", message=words, job=job)
 
     def _looked(self, job: str, outcome: Error | Exception | None) -> None:
-        for client, message in self._held.pop(job).messages:
-            if outcome is not None and isinstance(message, Submit):
-                self._send(client, _told(outcome, job))
-                continue
+        held = self._held.pop(job, None)
+        for client, message in held.messages if held is not None else ():
             try:
-                self._about_job(client, message)
+                if outcome is not None and isinstance(message, Submit):
+                    self._send(client, _told(outcome, job))
+                else:
+                    self._about_job(client, message)
             except Exception as error:  # a defect must not cost the others their jobs
                 logger.exception("a message could not be served")
                 self._send(client, _told(error, job))

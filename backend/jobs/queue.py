@@ -12,8 +12,11 @@ from protocol.requests import Request, SceneRequest
 
 MAX_QUEUED_JOBS = 256
 MAX_QUEUED_BYTES = 2 * 1024**3
-MAX_FINISHED_JOBS = 64
+MAX_FINISHED_JOBS = 1000
 MAX_FINISHED_BYTES = 1024**3
+"""Of results that are kept for those who ask for them later, or have not read for a while."""
+MAX_REMEMBERED_JOBS = 10_000
+"""Of which it is known only that they have ended."""
 
 
 class QueueFull(RuntimeError):
@@ -22,6 +25,10 @@ class QueueFull(RuntimeError):
 
 class UnknownJob(KeyError):
     """No job of this id is kept."""
+
+
+class ResultGone(UnknownJob):
+    """The job of this id has ended so long ago that what came of it is not kept any more."""
 
 
 @dataclass
@@ -50,6 +57,7 @@ class JobQueue:
         self._jobs: dict[str, Job] = {}  # in the order in which they came
         self._waiting: list[Job] = []
         self._finished: list[Job] = []
+        self._remembered: dict[str, None] = {}  # ids, in the order in which they were let go
         self.running: Job | None = None
 
     def submit(self, job_id: str, request: Request, follower: bytes) -> Job:
@@ -69,6 +77,7 @@ class JobQueue:
         position = len(self._waiting) + (self.running is not None)
         job = Job(job_id, request, Queued(job=job_id, position=position), size, {follower})
         self._jobs[job_id] = job
+        self._remembered.pop(job_id, None)
         self._waiting.append(job)
         return job
 
@@ -76,7 +85,7 @@ class JobQueue:
         """Add a follower.
 
         Raises:
-            UnknownJob: no job of this id is kept.
+            UnknownJob: no job of this id is kept; ResultGone where there was one.
         """
         job = self._find(job_id)
         job.followers.add(follower)
@@ -86,7 +95,7 @@ class JobQueue:
         """The latest event of a job.
 
         Raises:
-            UnknownJob: no job of this id is kept.
+            UnknownJob: no job of this id is kept; ResultGone where there was one.
         """
         return self._find(job_id).event
 
@@ -150,7 +159,8 @@ class JobQueue:
         try:
             return self._jobs[job_id]
         except KeyError:
-            raise UnknownJob(job_id) from None
+            kind = ResultGone if job_id in self._remembered else UnknownJob
+            raise kind(job_id) from None
 
     def _finish(self, job: Job, event: FinalEvent) -> None:
         job.event, job.request, job.size = event, None, array_bytes(event)
@@ -159,7 +169,11 @@ class JobQueue:
             len(self._finished) > MAX_FINISHED_JOBS
             or sum(done.size for done in self._finished) > MAX_FINISHED_BYTES
         ):
-            del self._jobs[self._finished.pop(0).id]
+            gone = self._finished.pop(0).id
+            del self._jobs[gone]
+            self._remembered[gone] = None
+        while len(self._remembered) > MAX_REMEMBERED_JOBS:
+            del self._remembered[next(iter(self._remembered))]
 
     def _renumber(self) -> list[Job]:
         """Bring the positions of the waiting jobs up to date; returns those that moved."""

@@ -75,7 +75,8 @@ class Storekeeper:
             capture: its id.
             size: bytes that the errand keeps in memory until it is done.
             work: is called in another thread. What it raises is given to `then`.
-            then: is called by `deliver` with what `work` returned or raised.
+            then: is called by `deliver` with what `work` returned or raised, and where that fails,
+                once more with the error, so that who asked is told of it.
             park: is called in another thread where the errand has to wait and memory has no room
                 for that; it returns what does the same as `work` and needs none until then.
         """
@@ -113,9 +114,19 @@ class Storekeeper:
                 self._begin(lane[0])
             else:
                 del self._lanes[errand.capture]
+            self._answer(errand, outcome)
+
+    def _answer(self, errand: _Errand, outcome: Any) -> None:
+        """Tell who asked; a defect in that, too, must neither leave them waiting nor cost others
+        their answers.
+        """
+        try:
+            errand.then(outcome)
+        except Exception as error:
+            logger.exception("capture %s", errand.capture)
             try:
-                errand.then(outcome)
-            except Exception:  # a defect, as in _do
+                errand.then(error)
+            except Exception:
                 logger.exception("capture %s", errand.capture)
 
     @property

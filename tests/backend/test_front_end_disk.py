@@ -114,12 +114,19 @@ def no_room():
 
 def test_a_defect_in_an_errand_is_told_and_the_next_is_done(store):
     told = []
-    store.ask(A, 1, lambda: 1 / 0, told.append)
-    store.ask(A, 1, lambda: "not told", lambda outcome: 1 / 0)
-    store.ask(A, 1, lambda: "well", told.append)
-    deliver(store, lambda: len(told) == 2)
-    assert isinstance(told[0], ZeroDivisionError)
-    assert told[1] == "well"
+
+    def tell(outcome):
+        if outcome == "cannot be told":
+            raise FloatingPointError
+        told.append(outcome)
+
+    store.ask(A, 1, lambda: 1 / 0, tell)
+    store.ask(A, 1, lambda: "cannot be told", tell)
+    store.ask(A, 1, lambda: "nor can the defect", lambda outcome: 1 / 0)
+    store.ask(A, 1, lambda: "well", tell)
+    deliver(store, lambda: len(told) == 3)
+    assert [type(one) for one in told[:2]] == [ZeroDivisionError, FloatingPointError]
+    assert told[2] == "well"
 
 
 # ------------------------------------------------------------------ captures and their jobs
@@ -223,6 +230,22 @@ def test_a_job_on_a_capture_that_cannot_be_used_is_refused_at_once(desk):
         deliver(desk.storekeeper, lambda: desk.sent)
         assert [(m.code, m.job) for _, m in desk.sent] == [(code, JOB)]
     assert desk.jobs == []
+
+
+def test_a_defect_in_an_answer_is_told_to_who_asked_at_once(desk):
+    send = desk._send
+
+    def broken(client, message):
+        if not isinstance(message, Error):
+            raise FloatingPointError("in the answer")
+        send(client, message)
+
+    desk._send = broken
+    desk.hear(b"a", OpenCapture(capture=A, views=4), 0)
+    deliver(desk.storekeeper, lambda: desk.sent)
+    ((client, said),) = desk.sent
+    assert (client, said.code, said.job) == (b"a", "internal", A)
+    assert "FloatingPointError: in the answer" in said.message
 
 
 def test_a_disk_that_hangs_refuses_what_would_wait_for_it(desk, monkeypatch):

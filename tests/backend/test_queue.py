@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from backend.jobs import queue
-from backend.jobs.queue import JobQueue, QueueFull, UnknownJob
+from backend.jobs.queue import JobQueue, QueueFull, ResultGone, UnknownJob
 from protocol.messages import Cancelled, Done, Failed, Progress, Queued
 from protocol.requests import RelevanceRequest, RelevanceResult, TrainSceneRequest
 
@@ -125,7 +125,7 @@ def test_only_the_last_results_are_kept(monkeypatch):
         jobs.submit(f"{n:032x}", REQUEST, b"a")
         jobs.start_next()
         jobs.record(Done(job=f"{n:032x}", result=RESULT))
-    with pytest.raises(UnknownJob):
+    with pytest.raises(ResultGone):
         jobs.follow(f"{1:032x}", b"a")
     assert isinstance(jobs.follow(f"{2:032x}", b"a").event, Done)
     monkeypatch.setattr(queue, "MAX_FINISHED_BYTES", 1)
@@ -135,6 +135,26 @@ def test_only_the_last_results_are_kept(monkeypatch):
     assert isinstance(jobs.follow("f" * 32, b"a").event, Done)  # the last one is always kept
     with pytest.raises(UnknownJob):
         jobs.follow(f"{4:032x}", b"a")
+
+
+def test_a_slow_reader_learns_what_became_of_its_job_however_many_have_ended_since(monkeypatch):
+    monkeypatch.setattr(queue, "MAX_REMEMBERED_JOBS", 5)
+    jobs = JobQueue()
+    first = f"{0:032x}"
+    for n in range(queue.MAX_FINISHED_JOBS + 6):
+        jobs.submit(f"{n:032x}", REQUEST, b"a")
+        jobs.start_next()
+        jobs.record(Done(job=f"{n:032x}", result=RESULT))
+        if n == 500:
+            assert isinstance(jobs.latest(first), Done)
+        if n == queue.MAX_FINISHED_JOBS + 4:
+            with pytest.raises(ResultGone):
+                jobs.latest(first)
+    with pytest.raises(UnknownJob) as unknown:
+        jobs.latest(first)
+    assert unknown.type is UnknownJob
+    jobs.submit(f"{5:032x}", REQUEST, b"a")  # one whose result is gone is done anew
+    assert isinstance(jobs.latest(f"{5:032x}"), Queued)
 
 
 def test_gone_clients_are_forgotten_but_their_jobs_stay():
