@@ -36,8 +36,9 @@ PICTURE_SIZE = 128
 LATENT_FACTOR = 4
 MAX_TOKENS = 24
 GUIDANCE = Guidance(text=1.5, image=1.0)
-"""Chosen on views of captures of validation scenes (README.md): to this model the empty instruction
-means "no change", so that there is little to make up for; and at 1 a branch cancels.
+"""Chosen on views of captures of validation scenes (docs/demo-model-diary.md): to this model the
+empty instruction means "no change", so that there is little to make up for; and at 1 a branch
+cancels.
 """
 TEXT_WIDTH = 128
 NOISE_SCHEDULE = {

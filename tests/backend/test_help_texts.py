@@ -64,13 +64,13 @@ def test_guidance_in_help_is_the_models_own() -> None:
         assert numbers in ([], [wanted])
 
 
-def test_readme_names_the_guidance_of_both_models() -> None:
+def test_the_manual_names_the_guidance_of_both_models() -> None:
     demo = json.loads((WEIGHTS / GUIDANCE_FILE).read_text("utf-8"))
     own = Guidance()
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    manual = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
     assert (
         f"({demo['text']:g} and {demo['image']:g} in place of {own.text:g} and {own.image:g})"
-        in readme
+        in manual
     )
 
 

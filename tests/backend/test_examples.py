@@ -1,0 +1,35 @@
+"""The scripts in examples/ do what they say, on small inputs."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backend.scenes.config import EDIT_PRESETS, PRESETS
+from examples import edit_picture, edit_scene
+
+from .quick_edit import INSTRUCTION, QUICK
+from .test_radiance_field import TINY
+from .tiny_capture import orbit_capture
+from .tiny_editor import random_image
+
+
+def test_a_picture(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = tmp_path / "picture.png", tmp_path / "edited.png"
+    Image.fromarray(random_image(64, 80)).save(source)
+    edit_picture.main(str(source), INSTRUCTION, str(target), str(tiny_model))
+    assert np.asarray(Image.open(target)).shape == (64, 80, 3)
+    assert np.asarray(Image.open(tmp_path / "edited.maps.png")).shape == (64, 160)
+    assert "suggested threshold" in capsys.readouterr().out
+
+
+def test_a_scene(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "preview", dataclasses.replace(TINY, hold_out_every=4))
+    monkeypatch.setitem(EDIT_PRESETS, "preview", QUICK)
+    capture, _ = orbit_capture(tmp_path / "capture", 8, 24)
+    edit_scene.main(str(capture.folder), INSTRUCTION, str(tmp_path / "out"), str(tiny_model))
+    pictures = sorted((tmp_path / "out").glob("*.png"))
+    assert [path.stem for path in pictures] == ["000", "002", "004", "006"]
+    assert np.asarray(Image.open(pictures[0])).shape == (24, 48, 3)
