@@ -14,8 +14,8 @@ from PIL import Image
 from backend.counts import check_options, check_settings
 from backend.errors import BadInput, check_instruction
 from backend.output.progress import OnProgress, shown_progress
+from backend.output.report import Report
 from backend.pictures import Picture, heat_map, read_mask, read_picture, unchanged, write_png
-from backend.report import Report
 from backend.scenes import commands as scene_commands
 from protocol import files
 from protocol.client import Client, JobCancelled

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from backend.contact_sheet import Tile, contact_sheet
 from backend.demo import world
 from backend.editing import Editor
 from backend.editing.backbone import DEMO_MODEL, DEMO_WEIGHTS
@@ -31,7 +30,8 @@ from backend.evaluation.samples import (
     draw_present,
     encode,
 )
-from backend.report import Report
+from backend.output.contact_sheet import Tile, contact_sheet
+from backend.output.report import Report
 from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS
 
 SHEET_SAMPLES = 24

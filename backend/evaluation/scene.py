@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.contact_sheet import Tile, contact_sheet
 from backend.editing import Editor
 from backend.errors import BadInput
 from backend.evaluation import scene_figures, scene_mesh
@@ -26,7 +25,8 @@ from backend.evaluation.relevance import markdown
 from backend.evaluation.samples import SEEDS
 from backend.evaluation.scene_figures import Figures, Located
 from backend.evaluation.scene_world import HELD_OUT, WorldScene, draw
-from backend.report import Report
+from backend.output.contact_sheet import Tile, contact_sheet
+from backend.output.report import Report
 from backend.scenes.capture_files import FILE_NAME
 from backend.scenes.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.scenes.scene import Scene

@@ -32,7 +32,7 @@ from backend.evaluation.maps import Table, prompt_check
 from backend.evaluation.metrics import SMALLEST_THING
 from backend.evaluation.relevance import markdown
 from backend.evaluation.samples import SEEDS, absent_edit
-from backend.report import Report
+from backend.output.report import Report
 from protocol.values import DEFAULT_SEEDS
 
 SINGLE, ANY, POOLED = "one view", "any view", "all views, pooled"

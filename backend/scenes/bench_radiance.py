@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from backend.report import Report
+from backend.output.report import Report
 from backend.scenes.config import PRESETS
 from backend.scenes.fast_nerfacto import accelerate
 from backend.scenes.hash_encoding import compiled_code

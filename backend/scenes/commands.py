@@ -9,7 +9,7 @@ import numpy as np
 from backend.counts import check_options, check_settings
 from backend.errors import BadInput
 from backend.output.progress import OnProgress
-from backend.report import Report, print_notes
+from backend.output.report import Report, print_notes
 from backend.scenes.alignment import pose_errors
 from backend.scenes.capture import Capture
 from backend.scenes.capture_error import CaptureError

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.contact_sheet import Tile, contact_sheet
 from backend.errors import check_instruction
+from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.progress import OnProgress
-from backend.report import Report, print_notes
+from backend.output.report import Report, print_notes
 from backend.scenes.config import EDIT_PRESETS
 from backend.scenes.scene_options import add_scene_options, open_scene
 from protocol import files

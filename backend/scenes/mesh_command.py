@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.contact_sheet import Tile, contact_sheet
 from backend.errors import BadInput
+from backend.output.contact_sheet import Tile, contact_sheet
+from backend.output.new_folder import appearing, check_new
 from backend.output.progress import OnProgress
-from backend.report import Report
+from backend.output.report import Report
 from backend.scenes.mesh_files import WRITERS, MeshToWrite
-from backend.scenes.new_folder import appearing, check_new
 from backend.scenes.scene_options import add_scene_options, open_scene
 from backend.scenes.textured_mesh import MeshView, SeenTexture, TexturedMesh, see_texture
 

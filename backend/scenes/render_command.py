@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.errors import BadInput
-from backend.report import Report
-from backend.scenes.new_folder import appearing, check_new
+from backend.output.new_folder import appearing, check_new
+from backend.output.report import Report
 from backend.scenes.scene_options import add_scene_options, open_scene
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.contact_sheet import Tile, contact_sheet
 from backend.errors import BadInput, check_instruction
-from backend.report import Report, print_notes
+from backend.output.contact_sheet import Tile, contact_sheet
+from backend.output.new_folder import appearing, check_new
+from backend.output.report import Report, print_notes
 from backend.scenes.mesh_folder import MeshFolder, read_mesh_folder
-from backend.scenes.new_folder import appearing, check_new
 from protocol.values import DEFAULT_SEEDS
 
 if TYPE_CHECKING:

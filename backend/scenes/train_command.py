@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from backend.output.progress import OnProgress
-from backend.report import Report, print_notes
+from backend.output.report import Report, print_notes
 from backend.scenes.config import PRESETS
 from backend.scenes.scene_options import add_scene_options, open_scene
 from protocol import files

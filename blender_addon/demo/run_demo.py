@@ -295,7 +295,7 @@ def _contact_sheet(options: argparse.Namespace, name: str, rows: list[dict[str, 
     description = options.out / f"{name}.json"
     description.write_text(json.dumps(sheet), "utf-8")
     out: Path = options.out / name
-    command = [str(options.backend_python.absolute()), "-m", "backend.contact_sheet"]
+    command = [str(options.backend_python.absolute()), "-m", "backend.output.contact_sheet"]
     subprocess.run([*command, str(out), str(description)], cwd=ROOT, check=True)
     description.unlink()
     return out
@@ -310,7 +310,9 @@ def _report(
 ) -> dict[str, Any]:
     import bpy
 
-    words = "import json, backend.report as r; print(json.dumps([r.versions(), r.machine()]))"
+    words = (
+        "import json, backend.output.report as r; print(json.dumps([r.versions(), r.machine()]))"
+    )
     asked = subprocess.run(
         [str(options.backend_python.absolute()), "-c", words],
         cwd=ROOT,

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from backend.__main__ import main
-from backend.contact_sheet import contact_sheet
-from backend.contact_sheet import main as sheet_main
 from backend.editing import Editor
+from backend.output.contact_sheet import contact_sheet
+from backend.output.contact_sheet import main as sheet_main
 from backend.pictures import heat_map
 from protocol import client
 from protocol.connection import write_connection

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from backend.editing.relevance import RelevanceMap
-from backend.report import Report
+from backend.output.report import Report
 from backend.scenes import Camera, Scene, train_command
 from backend.scenes.capture import CaptureError
 from backend.scenes.checkpoint import CheckpointError

@@ -1,6 +1,6 @@
 """Pictures side by side with words, as one PNG.
 
-    python -m backend.contact_sheet OUT.png SHEET.json
+    python -m backend.output.contact_sheet OUT.png SHEET.json
 
 SHEET.json is a list of rows; a row is a list of {"picture": FILE, "words": TEXT}.
 """
