@@ -19,6 +19,7 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from backend import __version__
+from backend.captures.store import CaptureStore
 from backend.jobs.capture_desk import CaptureDesk, JobMessage
 from backend.jobs.outbox import Outbox
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
@@ -26,8 +27,7 @@ from backend.jobs.refusals import defect, unknown
 from backend.jobs.supervision import NOT_STARTED, WORKER, AllowedKey, Supervisor, Worker
 from backend.jobs.worker_messages import Loaded, NotLoaded
 from backend.logs import log_to
-from backend.scenes.uploads import CaptureStore
-from backend.scenes.work_lock import lock
+from backend.work_lock import lock
 from protocol import codec
 from protocol.connection import (
     BadConnectionFile,

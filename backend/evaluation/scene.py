@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.captures.files import FILE_NAME
 from backend.editing import Editor
 from backend.errors import BadInput
 from backend.evaluation import scene_figures, scene_mesh
@@ -27,7 +28,6 @@ from backend.evaluation.scene_figures import Figures, Located
 from backend.evaluation.scene_world import HELD_OUT, WorldScene, draw
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.report import Report
-from backend.scenes.capture_files import FILE_NAME
 from backend.scenes.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.scenes.scene import Scene
 from backend.scenes.scene_edit import MIDDLE, SceneEdit

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.captures.lens import Intrinsics
+from backend.captures.transforms import NewView, write_capture
+from backend.captures.views import Pixels
 from backend.demo import instructions, render, sampling, world
 from backend.demo.cameras import ball_around, camera_to_world, intrinsics, project, rings
 from backend.errors import BadInput
 from backend.evaluation.metrics import SMALLEST_THING
-from backend.scenes.lens import Intrinsics
 from backend.scenes.scene import Camera
-from backend.scenes.transforms_json import NewView, write_capture
-from backend.scenes.views import Pixels
 
 HELD_OUT = 8
 """Views that are in no capture, and see the things as the captured ones do."""

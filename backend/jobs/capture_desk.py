@@ -7,12 +7,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from backend.captures.error import CaptureError
+from backend.captures.store import NO_CAPTURE, CaptureStore, UnknownCapture, answer, out_of_room
 from backend.jobs.parking import parked
 from backend.jobs.queue import JobQueue
 from backend.jobs.scene_state import answer_scene
 from backend.jobs.storekeeper import Storekeeper
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.uploads import NO_CAPTURE, CaptureStore, UnknownCapture, answer, out_of_room
 from protocol.messages import (
     Cancel,
     CaptureMessage,

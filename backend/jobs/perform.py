@@ -1,11 +1,11 @@
 """Doing one job, of whatever kind."""
 
+from backend.captures.store import CaptureStore
 from backend.editing import Editor
 from backend.jobs.perform_image import perform_image
 from backend.jobs.perform_scene import perform_scene
 from backend.jobs.perform_texture import perform_texture
 from backend.jobs.words import OnProgress
-from backend.scenes.uploads import CaptureStore
 from protocol.requests import ImageRequest, Request, Result, TextureRequest
 
 

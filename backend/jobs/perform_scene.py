@@ -6,6 +6,9 @@ import dataclasses
 
 import numpy as np
 
+from backend.captures.checks import check_pose
+from backend.captures.lens import Intrinsics
+from backend.captures.store import CaptureStore, UnknownCapture
 from backend.editing import Editor
 from backend.editing.notes import notes_on
 from backend.errors import BadInput
@@ -13,10 +16,8 @@ from backend.jobs.perform_texture import mesh_and_views, texture_result
 from backend.jobs.scene_state import without_paths
 from backend.jobs.words import OnProgress, time_left, with_time_left
 from backend.scenes import checkpoint, radiance_training
-from backend.scenes.capture_checks import check_pose
 from backend.scenes.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.scenes.field_texture import field_edit, texture_from_field
-from backend.scenes.lens import Intrinsics
 from backend.scenes.mesh_painting import PaintConfig
 from backend.scenes.scene import Camera, Scene
 from backend.scenes.scene_edit import SceneEdit
@@ -24,8 +25,7 @@ from backend.scenes.scene_editing import with_overrides
 from backend.scenes.scene_mesh import mesh_of_scene
 from backend.scenes.scene_outcome import PICTURE_SIDE, compare, outcome_notes
 from backend.scenes.training import Progress
-from backend.scenes.uploads import CaptureStore, UnknownCapture
-from backend.scenes.work_lock import alone
+from backend.work_lock import alone
 from protocol import files
 from protocol.requests import (
     EditSceneRequest,

@@ -4,10 +4,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from backend.captures.lens import Intrinsics
 from backend.editing import Editor
 from backend.editing.notes import notes_on
 from backend.jobs.words import OnProgress, with_time_left
-from backend.scenes.lens import Intrinsics
 from backend.scenes.mesh_edit import (
     MeshEdit,
     MeshEditConfig,

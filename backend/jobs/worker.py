@@ -23,6 +23,7 @@ import zmq
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.captures.store import CaptureStore, out_of_room
 from backend.editing import Editor
 from backend.errors import BadInput
 from backend.jobs.perform import perform
@@ -33,8 +34,7 @@ from backend.jobs.worker_messages import (
     decode_worker_message,
 )
 from backend.logs import log_to
-from backend.scenes.uploads import CaptureStore, out_of_room
-from backend.scenes.work_lock import InUse
+from backend.work_lock import InUse
 from protocol import codec
 from protocol.messages import Cancel, Cancelled, Done, Failed, Progress, Submit
 from protocol.requests import (

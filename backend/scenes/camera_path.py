@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, RotationSpline
 
+from backend.captures.box import focus_point
+from backend.captures.capture import Capture, CaptureError
+from backend.captures.lens import Intrinsics
 from backend.counts import check_counts
-from backend.scenes.capture import Capture, CaptureError
-from backend.scenes.capture_box import focus_point
-from backend.scenes.lens import Intrinsics
 from backend.scenes.nerfstudio_compat import auto_orient_and_center_poses
 from backend.scenes.scene import Camera
 

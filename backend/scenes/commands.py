@@ -6,21 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.captures.alignment import pose_errors
+from backend.captures.capture import Capture
+from backend.captures.error import CaptureError
+from backend.captures.files import description_of, other_descriptions
+from backend.captures.transforms import open_capture, readable
 from backend.counts import check_options, check_settings
 from backend.errors import BadInput
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
-from backend.scenes.alignment import pose_errors
-from backend.scenes.capture import Capture
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.capture_files import description_of, other_descriptions
 from backend.scenes.edit_command import add_edit_commands
 from backend.scenes.mesh_command import add_mesh_command
 from backend.scenes.render_command import add_render_command
 from backend.scenes.scene_options import add_axes_option
 from backend.scenes.texture_command import add_texture_command
 from backend.scenes.train_command import add_train_command
-from backend.scenes.transforms_json import open_capture, readable
 
 
 def add_scene_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -102,7 +102,7 @@ def _import(options: argparse.Namespace, report: Report, on_progress: OnProgress
     photos_alone = out is not None or (folder.is_dir() and not described)
     if photos_alone:
         # Only now: COLMAP's library takes a second to load.
-        from backend.scenes.photos import import_photos
+        from backend.captures.photos import import_photos
 
         with report.stage("finding the cameras"):
             imported = import_photos(folder, out, options.matching, options.threads, on_progress)

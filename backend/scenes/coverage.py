@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backend.scenes.lens import Intrinsics
+from backend.captures.lens import Intrinsics
 from backend.scenes.nerfstudio_compat import RayBundle
 
 CELLS = 32

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from backend.scenes.capture import Capture
-from backend.scenes.lens import Intrinsics
+from backend.captures.capture import Capture
+from backend.captures.lens import Intrinsics
 from backend.scenes.mesh_edit import EditedView, MeshEdit, OnProgress, gather_relevance
 from backend.scenes.mesh_painting import (
     PaintConfig,

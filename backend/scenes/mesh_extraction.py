@@ -25,8 +25,8 @@ from scipy import ndimage, sparse
 from skimage import measure
 from torch import Tensor
 
-from backend.scenes.capture import Capture
-from backend.scenes.lens import Intrinsics
+from backend.captures.capture import Capture
+from backend.captures.lens import Intrinsics
 from backend.scenes.nerfstudio_compat import RayBundle
 from backend.scenes.radiance_field import CHUNK
 from backend.scenes.rays import ViewRays

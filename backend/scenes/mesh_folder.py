@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.captures.lens import Intrinsics
 from backend.pictures import PictureError, read_picture
-from backend.scenes.lens import Intrinsics
 from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh
 
 NUMBERS = {

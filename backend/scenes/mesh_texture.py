@@ -15,7 +15,7 @@ import xatlas
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.scenes.capture import Capture
+from backend.captures.capture import Capture
 from backend.scenes.mesh_extraction import OnMeshProgress, TriangleMesh
 from backend.scenes.mesh_painting import spread_to_margin
 from backend.scenes.nerfstudio_compat import RayBundle

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from backend.captures.lens import Intrinsics
 from backend.errors import BadInput
 from backend.scenes.config import FieldConfig
 from backend.scenes.coverage import Coverage
 from backend.scenes.fast_nerfacto import accelerate
-from backend.scenes.lens import Intrinsics
 from backend.scenes.nerfstudio_compat import (
     TCNN_EXISTS,
     CameraOptimizerConfig,

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from backend.captures.capture import Capture, Intrinsics, Pixels
 from backend.counts import check_counts
 from backend.errors import BadInput
 from backend.scenes import checkpoint
-from backend.scenes.capture import Capture, Intrinsics, Pixels
 from backend.scenes.config import FieldConfig
 from backend.scenes.radiance_field import RadianceField
 from backend.scenes.rays import ViewRays

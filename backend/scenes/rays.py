@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.scenes.lens import Intrinsics
+from backend.captures.lens import Intrinsics
 from backend.scenes.nerfstudio_compat import RayBundle
 
 

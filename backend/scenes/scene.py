@@ -19,23 +19,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from backend.captures.axes import Axes
+from backend.captures.capture import Capture, CaptureError
+from backend.captures.files import description_of
+from backend.captures.lens import Intrinsics
+from backend.captures.transforms import open_capture, readable
 from backend.editing import Editor, RelevanceMap
 from backend.errors import BadInput
 from backend.records import DamagedRecord, read_record
 from backend.scenes import checkpoint, radiance_training, relevance_field, scene_edit, scene_editing
-from backend.scenes.axes import Axes
 from backend.scenes.calibration import Calibration
-from backend.scenes.capture import Capture, CaptureError
-from backend.scenes.capture_files import description_of
 from backend.scenes.config import PRESETS, FieldConfig, RelevanceConfig, SceneEditConfig
-from backend.scenes.lens import Intrinsics
 from backend.scenes.radiance_field import RadianceField
 from backend.scenes.rays import ViewRays
 from backend.scenes.relevance_field import RelevanceField, scene_maps
 from backend.scenes.scene_edit import SceneEdit
 from backend.scenes.scene_editing import OnProgress
 from backend.scenes.training import CHECKPOINT_SECONDS, Course, OnStep
-from backend.scenes.transforms_json import open_capture, readable
 from protocol import files
 from protocol.values import DEFAULT_NORMALISATION, Normalisation
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from backend.captures.lens import Intrinsics
 from backend.errors import BadInput
-from backend.scenes.lens import Intrinsics
 from backend.scenes.rasterise import fragments, nearest
 
 MAX_TILES = 16

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from backend.scenes.lens import Intrinsics, Lens
-from backend.scenes.transforms_json import NewView
-from backend.scenes.views import Pixels
+from backend.captures.lens import Intrinsics, Lens
+from backend.captures.transforms import NewView
+from backend.captures.views import Pixels
 
 
 def look_at(position, target, up=(0.0, 0.0, 1.0)):

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.captures.capture import Capture
+from backend.captures.lens import Intrinsics
 from backend.scenes.calibration import Calibration
-from backend.scenes.capture import Capture
-from backend.scenes.lens import Intrinsics
 from backend.scenes.mesh_texture import Composite
 from backend.scenes.nerfstudio_compat import RayBundle
 from backend.scenes.radiance_field import Rendering

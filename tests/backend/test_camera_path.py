@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from backend.captures.capture import Capture, CaptureError
 from backend.scenes import render_command
 from backend.scenes.camera_path import orbit, read_path, smooth, thinned, through
-from backend.scenes.capture import Capture, CaptureError
 
 from .capture_worlds import look_at
 from .solid_scene import make_solid

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from backend.captures.box import box_around, focus_point
+from backend.captures.capture import Intrinsics
+from backend.captures.lens import Lens
+from backend.captures.transforms import open_capture, readable, write_capture
 from backend.scenes import nerfstudio_compat
-from backend.scenes.capture import Intrinsics
-from backend.scenes.capture_box import box_around, focus_point
-from backend.scenes.lens import Lens
-from backend.scenes.transforms_json import open_capture, readable, write_capture
 from tests.backend.capture_worlds import look_at, orbit, views_of_noise
 
 

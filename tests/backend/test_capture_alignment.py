@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from backend.scenes.alignment import Similarity, fit_similarity, pose_errors
+from backend.captures.alignment import Similarity, fit_similarity, pose_errors
 from tests.backend.capture_worlds import orbit
 
 seeds = st.integers(0, 2**32 - 1)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from backend.scenes.lens import Intrinsics, Lens, undistorted, undistortion_map
-from backend.scenes.views import Pixels, StoredView
+from backend.captures.lens import Intrinsics, Lens, undistorted, undistortion_map
+from backend.captures.views import Pixels, StoredView
 from tests.backend.capture_worlds import pixel_directions
 
 CAMERA = Intrinsics(90.0, 100.0, 63.0, 41.0, 120, 80)

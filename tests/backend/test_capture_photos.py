@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from backend.scenes import photos as photos_module
-from backend.scenes.alignment import pose_errors
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.lens import Intrinsics, Lens
-from backend.scenes.photos import import_photos, pairs_to_match, upright
-from backend.scenes.transforms_json import open_capture
+from backend.captures import photos as photos_module
+from backend.captures.alignment import pose_errors
+from backend.captures.error import CaptureError
+from backend.captures.lens import Intrinsics, Lens
+from backend.captures.photos import import_photos, pairs_to_match, upright
+from backend.captures.transforms import open_capture
 from tests.backend.capture_worlds import TexturedRoom, look_at, orbit
 
 CAMERA = Intrinsics(260.0, 260.0, 128.0, 96.0, 256, 192)

@@ -10,12 +10,12 @@ from PIL import Image
 from scipy.optimize import linprog
 from scipy.spatial.transform import Rotation
 
-from backend.scenes.capture import Capture
-from backend.scenes.capture_box import standing
-from backend.scenes.capture_checks import check_overlap, pyramids_meet
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.lens import Intrinsics
-from backend.scenes.transforms_json import open_capture, readable, write_capture
+from backend.captures.box import standing
+from backend.captures.capture import Capture
+from backend.captures.checks import check_overlap, pyramids_meet
+from backend.captures.error import CaptureError
+from backend.captures.lens import Intrinsics
+from backend.captures.transforms import open_capture, readable, write_capture
 from tests.backend.capture_worlds import look_at, orbit, views_of_noise
 
 COUNT = 4

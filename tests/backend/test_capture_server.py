@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from backend.scenes.lens import Intrinsics
-from backend.scenes.transforms_json import open_capture
+from backend.captures.lens import Intrinsics
+from backend.captures.transforms import open_capture
 from protocol.client import Client
 from protocol.line import ServerError
 from protocol.messages import CaptureState, DropCapture, Error, OpenCapture, PutView

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.transforms_json import open_capture
-from backend.scenes.uploads import CaptureStore, UnknownCapture
+from backend.captures.error import CaptureError
+from backend.captures.store import CaptureStore, UnknownCapture
+from backend.captures.transforms import open_capture
 from tests.backend.capture_worlds import look_at, orbit, views_of_noise
 
 ID = "0123456789abcdef" * 2
@@ -164,7 +164,7 @@ def test_a_dropped_capture_is_gone_and_can_be_sent_again(store):
 UPLOADER = """
 import sys
 from pathlib import Path
-from backend.scenes.uploads import CaptureStore
+from backend.captures.store import CaptureStore
 from tests.backend.test_capture_uploads import ID, views
 store, sent = CaptureStore(Path(sys.argv[1])), views()
 print("ready", flush=True)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from backend.scenes.axes import AXES, suspected, to_opengl
-from backend.scenes.capture_box import box_around, standing
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.depth_images import read_depth
-from backend.scenes.transforms_json import open_capture, readable, write_capture
+from backend.captures.axes import AXES, suspected, to_opengl
+from backend.captures.box import box_around, standing
+from backend.captures.depth_images import read_depth
+from backend.captures.error import CaptureError
+from backend.captures.transforms import open_capture, readable, write_capture
 from tests.backend.capture_worlds import look_at, orbit, views_of_noise
 
 COUNT = 12

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.scenes.axes import turned_round
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.transforms_json import open_capture, readable
+from backend.captures.axes import turned_round
+from backend.captures.error import CaptureError
+from backend.captures.transforms import open_capture, readable
 from tests.backend.capture_worlds import look_at, orbit
 from tests.backend.test_captures_from_elsewhere import (
     COUNT,

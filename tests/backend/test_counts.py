@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from backend.__main__ import _parser, main
+from backend.captures.capture import Capture
 from backend.demo import train as demo_train
 from backend.errors import BadInput
 from backend.scenes import camera_path, radiance_training, relevance_field
-from backend.scenes.capture import Capture
 from backend.scenes.config import EDIT_PRESETS, PRESETS, RelevanceConfig
 from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh
 from backend.scenes.scene_editing import edit_scene

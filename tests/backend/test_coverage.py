@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.scenes.capture import Capture
+from backend.captures.capture import Capture
 from backend.scenes.coverage import CELLS, Coverage
 from backend.scenes.nerfstudio_compat import RayBundle
 from backend.scenes.radiance_field import RadianceField

@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
+from backend.captures.store import CaptureStore, answer
+from backend.captures.transforms import open_capture
 from backend.jobs.scene_state import answer_scene
 from backend.scenes import checkpoint
-from backend.scenes.transforms_json import open_capture
-from backend.scenes.uploads import CaptureStore, answer
-from backend.scenes.work_lock import alone
+from backend.work_lock import alone
 from protocol.messages import (
     CaptureState,
     DropCapture,

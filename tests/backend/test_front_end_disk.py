@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backend.captures.store import CaptureStore
+from backend.captures.transforms import open_capture
 from backend.jobs import storekeeper
 from backend.jobs.capture_desk import CaptureDesk
 from backend.jobs.outbox import MAX_ANSWERS, Outbox
 from backend.jobs.queue import JobQueue
 from backend.jobs.storekeeper import Storekeeper
 from backend.pictures.fast_png import write_fast_png
-from backend.scenes.transforms_json import open_capture
-from backend.scenes.uploads import CaptureStore
-from backend.scenes.work_lock import lock
 from backend.server import CannotStart, Server
+from backend.work_lock import lock
 from protocol.messages import (
     Cancel,
     CaptureState,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend.captures.lens import Intrinsics
 from backend.editing import Edit, Editor, RelevanceMap
-from backend.scenes.lens import Intrinsics
 from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh
 from backend.scenes.mesh_painting import Painting, prepare_views
 from backend.scenes.rasterise import fragments, nearest

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from backend.scenes.capture import Capture
+from backend.captures.capture import Capture
 from backend.scenes.config import PRESETS
 from backend.scenes.mesh_extraction import (
     RAYS_SIDE,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from backend.scenes.capture import Capture
+from backend.captures.capture import Capture
 from backend.scenes.mesh_extraction import TriangleMesh, extract_mesh
 from backend.scenes.mesh_texture import EditToBake, ShortRays, TexturedScene, texture_mesh, unwrap
 from backend.scenes.radiance_field import RadianceField

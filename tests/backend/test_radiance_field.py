@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 import torch
 
+from backend.captures.capture import Capture
+from backend.captures.lens import Intrinsics
+from backend.captures.transforms import NewView, open_capture, write_capture
+from backend.captures.views import Pixels
 from backend.scenes import checkpoint, nerfstudio_compat, radiance_training, training
-from backend.scenes.capture import Capture
 from backend.scenes.config import PRESETS, FieldConfig, ProposalConfig
-from backend.scenes.lens import Intrinsics
 from backend.scenes.nerfstudio_compat import Cameras, FieldHeadNames
 from backend.scenes.radiance_field import RadianceField
 from backend.scenes.radiance_training import RadianceTraining, Views, held_out, load, psnr, train
 from backend.scenes.rays import ViewRays
 from backend.scenes.training import Course, Progress, Schedule, fit
-from backend.scenes.transforms_json import NewView, open_capture, write_capture
-from backend.scenes.views import Pixels
 from protocol import files
 
 from .tiny_capture import Truth, orbit_capture

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from backend import __main__ as command_line
+from backend.captures.store import CaptureStore
 from backend.errors import BadInput
 from backend.evaluation import relevance, scene, views_check
 from backend.jobs import perform_scene, worker
 from backend.jobs.scene_state import answer_scene
 from backend.scenes import commands
-from backend.scenes.uploads import CaptureStore
-from backend.scenes.work_lock import InUse
+from backend.work_lock import InUse
 from protocol.messages import Failed, GetScene
 from protocol.requests import RelevanceRequest, TrainSceneRequest
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from backend.captures.capture import Capture
 from backend.editing.relevance import RelevanceMap, normalise, normalise_together
 from backend.scenes import checkpoint, relevance_field
-from backend.scenes.capture import Capture
 from backend.scenes.config import RelevanceConfig
 from backend.scenes.nerfstudio_compat import RayBundle
 from backend.scenes.radiance_field import RadianceField

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backend.captures.capture import CaptureError
 from backend.editing.relevance import RelevanceMap
 from backend.output.report import Report
 from backend.scenes import Camera, Scene, train_command
-from backend.scenes.capture import CaptureError
 from backend.scenes.checkpoint import CheckpointError
 from backend.scenes.config import PRESETS, RelevanceConfig
 

@@ -13,18 +13,18 @@ import torch
 from PIL import Image
 
 from backend.__main__ import main
+from backend.captures.lens import Intrinsics
+from backend.captures.transforms import NewView, write_capture
+from backend.captures.views import Pixels
 from backend.editing import Editor
 from backend.editing.relevance import normalise_together
 from backend.scenes import Scene, SceneEdit
 from backend.scenes.checkpoint import CheckpointError
 from backend.scenes.config import EDIT_PRESETS, SceneEditConfig
 from backend.scenes.dataset_update import EditedView
-from backend.scenes.lens import Intrinsics
 from backend.scenes.radiance_training import Views
 from backend.scenes.scene_edit import EditError
 from backend.scenes.scene_editing import edit_name
-from backend.scenes.transforms_json import NewView, write_capture
-from backend.scenes.views import Pixels
 
 from .quick_edit import INSTRUCTION, QUICK, VIEWS, scene_of, train_a_little
 from .test_radiance_field import TINY

@@ -9,14 +9,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from backend.captures.lens import Intrinsics
 from backend.editing import Editor
 from backend.scenes.field_texture import field_edit, texture_from_field
-from backend.scenes.lens import Intrinsics
 from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh
 from backend.scenes.mesh_painting import PaintConfig
 from backend.scenes.scene import Camera, Scene
 from backend.scenes.textured_mesh import MeshView, TexturedMesh
-from backend.scenes.work_lock import InUse, alone
+from backend.work_lock import InUse, alone
 from protocol.client import Client, JobCancelled
 from protocol.line import ServerError
 from protocol.messages import (

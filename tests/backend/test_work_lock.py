@@ -10,12 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from backend.scenes.work_lock import LOCK_FILE, InUse, alone, lock
+from backend.work_lock import LOCK_FILE, InUse, alone, lock
 
 HOLD = """
 import sys
 from pathlib import Path
-from backend.scenes.work_lock import alone
+from backend.work_lock import alone
 with alone(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

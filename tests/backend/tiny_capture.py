@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.scenes.capture import Capture
-from backend.scenes.lens import Intrinsics
-from backend.scenes.transforms_json import NewView, open_capture, write_capture
-from backend.scenes.views import Pixels
+from backend.captures.capture import Capture
+from backend.captures.lens import Intrinsics
+from backend.captures.transforms import NewView, open_capture, write_capture
+from backend.captures.views import Pixels
 
 SPHERES = (((0.0, 0.0, 0.6), 0.6, (200, 40, 30)), ((1.1, 0.5, 0.35), 0.35, (40, 70, 200)))
 """Centre, radius and colour; the first one is what masks show."""

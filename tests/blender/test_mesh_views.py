@@ -20,7 +20,7 @@ FIELD_OF_VIEW = math.radians(40)
 BACKEND = """
 import sys
 import numpy as np
-from backend.scenes.lens import Intrinsics
+from backend.captures.lens import Intrinsics
 from backend.scenes.textured_mesh import MeshView, TexturedMesh, see_texture
 given = np.load(sys.argv[1])
 corners, uvs, occluders = (given[name].astype(float) for name in ("corners", "uvs", "occluders"))

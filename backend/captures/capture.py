@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.lens import Intrinsics
-from backend.scenes.views import Pixels, StoredView
+from backend.captures.error import CaptureError
+from backend.captures.lens import Intrinsics
+from backend.captures.views import Pixels, StoredView
 
 __all__ = ["Capture", "CaptureError", "Intrinsics", "Pixels", "StoredView"]
 

@@ -18,19 +18,14 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from backend.captures.checks import check_pose
+from backend.captures.error import CaptureError
+from backend.captures.files import FILE_NAME
+from backend.captures.lens import Intrinsics, Lens
+from backend.captures.transforms import NewView, open_capture, write_transforms, write_view
+from backend.captures.views import Pixels, StoredView, image_size
 from backend.records import DamagedRecord, read_record
-from backend.scenes.capture_checks import check_pose
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.capture_files import FILE_NAME
-from backend.scenes.lens import Intrinsics, Lens
-from backend.scenes.transforms_json import (
-    NewView,
-    open_capture,
-    write_transforms,
-    write_view,
-)
-from backend.scenes.views import Pixels, StoredView, image_size
-from backend.scenes.work_lock import LOCK_FILE, InUse, alone
+from backend.work_lock import LOCK_FILE, InUse, alone
 from protocol import files
 from protocol.messages import CaptureMessage, CaptureState, Error, OpenCapture, PutView, SealCapture
 from protocol.values import MAX_VIEWS, MIN_VIEWS

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.scenes.capture_checks import left_out_note
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.depth_images import depth_units, usual_depth
-from backend.scenes.views import StoredView
+from backend.captures.checks import left_out_note
+from backend.captures.depth_images import depth_units, usual_depth
+from backend.captures.error import CaptureError
+from backend.captures.views import StoredView
 
 IN_THE_UNIT = (
     "store them in the cameras' unit (whole numbers count in thousandths of it, or in "

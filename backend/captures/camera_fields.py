@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.lens import Intrinsics, Lens
+from backend.captures.error import CaptureError
+from backend.captures.lens import Intrinsics, Lens
 
 PERSPECTIVE = {"OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE"}
 FISHEYE = {"OPENCV_FISHEYE", "FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE"}

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.scenes.capture_box import Standing, focus_point
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.lens import Intrinsics
+from backend.captures.box import Standing, focus_point
+from backend.captures.error import CaptureError
+from backend.captures.lens import Intrinsics
 from protocol.values import MIN_VIEWS
 
 RIGID_TOLERANCE = 1e-3

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from backend.captures.depth_images import INTEGER_UNIT, read_depth
+from backend.captures.error import CaptureError
+from backend.captures.lens import Intrinsics, Lens, undistorted, undistortion_map
 from backend.errors import BadInput
 from backend.pictures import PictureError, asks_for_turning, read_picture, size_of
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.depth_images import INTEGER_UNIT, read_depth
-from backend.scenes.lens import Intrinsics, Lens, undistorted, undistortion_map
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from backend.scenes.capture_error import CaptureError
+from backend.captures.error import CaptureError
 
 FILE_NAME = "transforms.json"
 TRAIN_FILE_NAME = "transforms_train.json"

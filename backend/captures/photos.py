@@ -16,13 +16,13 @@ import pycolmap
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.captures.checks import left_out_note
+from backend.captures.error import CaptureError
+from backend.captures.files import FILE_NAME, SUFFIXES, photos_in
+from backend.captures.lens import Intrinsics, Lens
+from backend.captures.transforms import write_transforms
+from backend.captures.views import StoredView, image_size, note_on_turned, read_image, turned_images
 from backend.output.progress import OnProgress
-from backend.scenes.capture_checks import left_out_note
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.capture_files import FILE_NAME, SUFFIXES, photos_in
-from backend.scenes.lens import Intrinsics, Lens
-from backend.scenes.transforms_json import write_transforms
-from backend.scenes.views import StoredView, image_size, note_on_turned, read_image, turned_images
 from protocol.values import MIN_VIEWS
 
 Matching = Literal["auto", "exhaustive", "sequential"]

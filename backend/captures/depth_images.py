@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.captures.box import AHEAD, crossing
+from backend.captures.error import CaptureError
 from backend.errors import BadInput
-from backend.scenes.capture_box import AHEAD, crossing
-from backend.scenes.capture_error import CaptureError
 
 INTEGER_UNIT = 1e-3
 """Capture units of one step of a depth in whole numbers, as in nerfstudio."""

@@ -17,12 +17,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.pictures.fast_png import write_fast_png
-from backend.scenes.axes import NAMES, Axes, suspected, to_opengl, turned_round
-from backend.scenes.camera_fields import CameraFields, camera_of
-from backend.scenes.capture import Capture
-from backend.scenes.capture_box import box_around, standing
-from backend.scenes.capture_checks import (
+from backend.captures.axes import NAMES, Axes, suspected, to_opengl, turned_round
+from backend.captures.box import box_around, standing
+from backend.captures.camera_fields import CameraFields, camera_of
+from backend.captures.capture import Capture
+from backend.captures.checks import (
     check_focus,
     check_overlap,
     check_places,
@@ -31,8 +30,9 @@ from backend.scenes.capture_checks import (
     standing_notes,
     turned_round_note,
 )
-from backend.scenes.capture_error import CaptureError
-from backend.scenes.capture_files import (
+from backend.captures.depth_images import INTEGER_UNIT, check_depth
+from backend.captures.error import CaptureError
+from backend.captures.files import (
     DEPTH_SUFFIXES,
     FILE_NAME,
     TRAIN_FILE_NAME,
@@ -41,10 +41,9 @@ from backend.scenes.capture_files import (
     description_of,
     other_descriptions,
 )
-from backend.scenes.depth_images import INTEGER_UNIT, check_depth
-from backend.scenes.lens import Intrinsics, Lens
-from backend.scenes.view_depths import ViewDepths
-from backend.scenes.views import (
+from backend.captures.lens import Intrinsics, Lens
+from backend.captures.view_depths import ViewDepths
+from backend.captures.views import (
     Pixels,
     StoredView,
     image_size,
@@ -52,6 +51,7 @@ from backend.scenes.views import (
     pinhole,
     turned_images,
 )
+from backend.pictures.fast_png import write_fast_png
 from protocol import files
 from protocol.values import MIN_VIEWS
 

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.scenes.capture_box import AHEAD, Crossing, crossing
+from backend.captures.box import AHEAD, Crossing, crossing
 
 Axes = Literal["opengl", "opencv", "opengl-w2c", "opencv-w2c"]
 """Of the cameras: OpenGL's (x right, y up, looking along -z) or OpenCV's (x right, y down, looking

@@ -1,0 +1,1 @@
+"""Captures: views with their cameras, read from every format, checked and stored."""
