@@ -12,11 +12,12 @@ from backend.captures.store import CaptureStore, UnknownCapture
 from backend.editing import Editor
 from backend.editing.notes import notes_on
 from backend.errors import BadInput
+from backend.fields import checkpoint, radiance_training
+from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
+from backend.fields.training import Progress
 from backend.jobs.perform_texture import mesh_and_views, texture_result
 from backend.jobs.scene_state import without_paths
 from backend.jobs.words import OnProgress, time_left, with_time_left
-from backend.scenes import checkpoint, radiance_training
-from backend.scenes.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.scenes.field_texture import field_edit, texture_from_field
 from backend.scenes.mesh_painting import PaintConfig
 from backend.scenes.scene import Camera, Scene
@@ -24,7 +25,6 @@ from backend.scenes.scene_edit import SceneEdit
 from backend.scenes.scene_editing import with_overrides
 from backend.scenes.scene_mesh import mesh_of_scene
 from backend.scenes.scene_outcome import PICTURE_SIDE, compare, outcome_notes
-from backend.scenes.training import Progress
 from backend.work_lock import alone
 from protocol import files
 from protocol.requests import (

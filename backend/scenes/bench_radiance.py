@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from backend.fields.config import PRESETS
+from backend.fields.fast_nerfacto import accelerate
+from backend.fields.hash_encoding import compiled_code
+from backend.fields.nerfstudio_compat import NerfactoModel, RayBundle, distortion_loss
+from backend.fields.radiance_field import nerfacto
 from backend.output.report import Report
-from backend.scenes.config import PRESETS
-from backend.scenes.fast_nerfacto import accelerate
-from backend.scenes.hash_encoding import compiled_code
-from backend.scenes.nerfstudio_compat import NerfactoModel, RayBundle, distortion_loss
-from backend.scenes.radiance_field import nerfacto
 
 VIEWS = 24
 CAMERA_DISTANCE = 1.0

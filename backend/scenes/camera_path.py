@@ -19,7 +19,7 @@ from backend.captures.box import focus_point
 from backend.captures.capture import Capture, CaptureError
 from backend.captures.lens import Intrinsics
 from backend.counts import check_counts
-from backend.scenes.nerfstudio_compat import auto_orient_and_center_poses
+from backend.fields.nerfstudio_compat import auto_orient_and_center_poses
 from backend.scenes.scene import Camera
 
 KEY_CAMERAS = 12

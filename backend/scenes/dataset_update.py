@@ -24,17 +24,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.editing import Editor, Step
+from backend.fields import checkpoint
+from backend.fields.config import SceneEditConfig
+from backend.fields.radiance_field import Rendering
+from backend.fields.radiance_training import MEASURED_PIXELS, RadianceTraining, corrected_rays, psnr
 from backend.pictures.changes import UNSEEN
 from backend.records import DamagedRecord, read_record
-from backend.scenes import checkpoint
-from backend.scenes.config import SceneEditConfig
-from backend.scenes.radiance_field import Rendering
-from backend.scenes.radiance_training import (
-    MEASURED_PIXELS,
-    RadianceTraining,
-    corrected_rays,
-    psnr,
-)
 from backend.scenes.update_plan import UpdatePlan
 from backend.scenes.visible_change import changed_share
 from protocol import files

@@ -25,6 +25,7 @@ from scipy import ndimage
 
 from backend.captures.capture import Capture
 from backend.captures.lens import Intrinsics
+from backend.fields.radiance_field import Rendering
 from backend.scenes.mesh_edit import EditedView, MeshEdit, OnProgress, gather_relevance
 from backend.scenes.mesh_painting import (
     PaintConfig,
@@ -36,7 +37,6 @@ from backend.scenes.mesh_painting import (
     to_linear,
     to_srgb,
 )
-from backend.scenes.radiance_field import Rendering
 from backend.scenes.scene import Relevance, Scene
 from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh
 

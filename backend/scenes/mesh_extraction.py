@@ -27,9 +27,9 @@ from torch import Tensor
 
 from backend.captures.capture import Capture
 from backend.captures.lens import Intrinsics
-from backend.scenes.nerfstudio_compat import RayBundle
-from backend.scenes.radiance_field import CHUNK
-from backend.scenes.rays import ViewRays
+from backend.fields.nerfstudio_compat import RayBundle
+from backend.fields.radiance_field import CHUNK
+from backend.fields.rays import ViewRays
 from backend.scenes.textured_mesh import MeshError, project
 
 RESOLUTION = 160

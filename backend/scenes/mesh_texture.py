@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backend.captures.capture import Capture
+from backend.fields.nerfstudio_compat import RayBundle
 from backend.scenes.mesh_extraction import OnMeshProgress, TriangleMesh
 from backend.scenes.mesh_painting import spread_to_margin
-from backend.scenes.nerfstudio_compat import RayBundle
 from backend.scenes.scene import Relevance
 from backend.scenes.textured_mesh import (
     MeshView,

@@ -26,16 +26,17 @@ from backend.captures.lens import Intrinsics
 from backend.captures.transforms import open_capture, readable
 from backend.editing import Editor, RelevanceMap
 from backend.errors import BadInput
+from backend.fields import checkpoint, radiance_training, relevance_field
+from backend.fields.calibration import Calibration
+from backend.fields.config import PRESETS, FieldConfig, RelevanceConfig, SceneEditConfig
+from backend.fields.radiance_field import RadianceField
+from backend.fields.rays import ViewRays
+from backend.fields.relevance_field import RelevanceField, scene_maps
+from backend.fields.training import CHECKPOINT_SECONDS, Course, OnStep
 from backend.records import DamagedRecord, read_record
-from backend.scenes import checkpoint, radiance_training, relevance_field, scene_edit, scene_editing
-from backend.scenes.calibration import Calibration
-from backend.scenes.config import PRESETS, FieldConfig, RelevanceConfig, SceneEditConfig
-from backend.scenes.radiance_field import RadianceField
-from backend.scenes.rays import ViewRays
-from backend.scenes.relevance_field import RelevanceField, scene_maps
+from backend.scenes import scene_edit, scene_editing
 from backend.scenes.scene_edit import SceneEdit
 from backend.scenes.scene_editing import OnProgress
-from backend.scenes.training import CHECKPOINT_SECONDS, Course, OnStep
 from protocol import files
 from protocol.values import DEFAULT_NORMALISATION, Normalisation
 

@@ -19,11 +19,11 @@ import msgspec
 
 from backend.editing import RelevanceMap
 from backend.errors import BadInput
+from backend.fields import checkpoint, radiance_training
+from backend.fields.config import SceneEditConfig
+from backend.fields.radiance_field import RadianceField
 from backend.records import DamagedRecord, read_record
-from backend.scenes import checkpoint, radiance_training
-from backend.scenes.config import SceneEditConfig
 from backend.scenes.dataset_update import VIEWS_FOLDER, EditedView, edited_views
-from backend.scenes.radiance_field import RadianceField
 from backend.scenes.view_maps import read_map
 from protocol import files
 

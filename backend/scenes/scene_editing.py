@@ -23,11 +23,12 @@ from backend.counts import check_counts
 from backend.editing import Editor, RelevanceMap
 from backend.editing.prompt_check import pooled_evidence
 from backend.errors import BadInput, check_instruction
-from backend.scenes import checkpoint, radiance_training
-from backend.scenes.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
+from backend.fields import checkpoint, radiance_training
+from backend.fields.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
+from backend.fields.radiance_field import Rendering
+from backend.fields.radiance_training import Decay, RadianceTraining, Views
+from backend.fields.training import CHECKPOINT_SECONDS, Progress, Schedule, fit
 from backend.scenes.dataset_update import VIEWS_FOLDER, DatasetUpdate, Region, split
-from backend.scenes.radiance_field import Rendering
-from backend.scenes.radiance_training import Decay, RadianceTraining, Views
 from backend.scenes.scene_edit import (
     CHECK_FILE,
     EDIT_FILE,
@@ -38,7 +39,6 @@ from backend.scenes.scene_edit import (
     PromptCheck,
     SceneEdit,
 )
-from backend.scenes.training import CHECKPOINT_SECONDS, Progress, Schedule, fit
 from backend.scenes.view_maps import read_map, write_map
 from protocol import files
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from backend.fields.config import PRESETS
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
-from backend.scenes.config import PRESETS
 from backend.scenes.scene_options import add_scene_options, open_scene
 from protocol import files
 
@@ -49,8 +49,8 @@ def run_train(options: argparse.Namespace, report: Report, on_progress: OnProgre
         CaptureError, CheckpointError, FloatingPointError, ValueError, OSError: as `Scene.train`.
     """
     # Only now: torch and nerfstudio take seconds to load.
-    from backend.scenes.radiance_training import Views, psnr_of_views
-    from backend.scenes.training import Progress
+    from backend.fields.radiance_training import Views, psnr_of_views
+    from backend.fields.training import Progress
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     scene = open_scene(options)

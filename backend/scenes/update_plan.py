@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from backend.scenes.config import SceneEditConfig
+from backend.fields.config import SceneEditConfig
 
 
 @dataclass(frozen=True)

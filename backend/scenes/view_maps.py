@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from backend.editing import RelevanceMap
 from backend.editing.prompt_check import Agreement
-from backend.scenes import checkpoint
+from backend.fields import checkpoint
 from protocol import files
 
 

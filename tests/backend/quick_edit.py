@@ -3,8 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+from backend.fields.config import RelevanceConfig, SceneEditConfig
 from backend.scenes import Scene
-from backend.scenes.config import RelevanceConfig, SceneEditConfig
 
 from .test_radiance_field import TINY
 from .tiny_capture import orbit_capture

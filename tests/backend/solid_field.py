@@ -10,11 +10,11 @@ from torch import Tensor
 
 from backend.captures.capture import Capture
 from backend.captures.lens import Intrinsics
-from backend.scenes.calibration import Calibration
+from backend.fields.calibration import Calibration
+from backend.fields.nerfstudio_compat import RayBundle
+from backend.fields.radiance_field import Rendering
+from backend.fields.rays import ViewRays
 from backend.scenes.mesh_texture import Composite
-from backend.scenes.nerfstudio_compat import RayBundle
-from backend.scenes.radiance_field import Rendering
-from backend.scenes.rays import ViewRays
 from backend.scenes.scene import Relevance
 
 from .tiny_capture import SPHERES

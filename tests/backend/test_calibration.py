@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from backend.editing.relevance import suggest_threshold
-from backend.scenes.calibration import CANDIDATES, WINDOW, Calibration, calibrate, edge_strength
+from backend.fields.calibration import CANDIDATES, WINDOW, Calibration, calibrate, edge_strength
 
 SIZES = st.tuples(st.integers(1, 8), st.integers(1, 8))
 PLAIN = np.full((1, 1, 3), 0.4, np.float32)

@@ -13,7 +13,7 @@ from backend.captures.box import box_around, focus_point
 from backend.captures.capture import Intrinsics
 from backend.captures.lens import Lens
 from backend.captures.transforms import open_capture, readable, write_capture
-from backend.scenes import nerfstudio_compat
+from backend.fields import nerfstudio_compat
 from tests.backend.capture_worlds import look_at, orbit, views_of_noise
 
 

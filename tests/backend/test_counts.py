@@ -14,8 +14,9 @@ from backend.__main__ import _parser, main
 from backend.captures.capture import Capture
 from backend.demo import train as demo_train
 from backend.errors import BadInput
-from backend.scenes import camera_path, radiance_training, relevance_field
-from backend.scenes.config import EDIT_PRESETS, PRESETS, RelevanceConfig
+from backend.fields import radiance_training, relevance_field
+from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig
+from backend.scenes import camera_path
 from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh
 from backend.scenes.scene_editing import edit_scene
 from backend.scenes.textured_mesh import MeshView

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from backend.captures.capture import Capture
-from backend.scenes.coverage import CELLS, Coverage
-from backend.scenes.nerfstudio_compat import RayBundle
-from backend.scenes.radiance_field import RadianceField
-from backend.scenes.radiance_training import load, train
-from backend.scenes.rays import ViewRays
+from backend.fields.coverage import CELLS, Coverage
+from backend.fields.nerfstudio_compat import RayBundle
+from backend.fields.radiance_field import RadianceField
+from backend.fields.radiance_training import load, train
+from backend.fields.rays import ViewRays
 
 from .test_radiance_field import TINY
 from .tiny_capture import Truth, orbit_capture

@@ -11,8 +11,8 @@ import pytest
 
 from backend.captures.store import CaptureStore, answer
 from backend.captures.transforms import open_capture
+from backend.fields import checkpoint
 from backend.jobs.scene_state import answer_scene
-from backend.scenes import checkpoint
 from backend.work_lock import alone
 from protocol.messages import (
     CaptureState,

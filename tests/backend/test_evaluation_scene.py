@@ -15,7 +15,7 @@ from backend.demo import render, world
 from backend.demo.cameras import project
 from backend.evaluation import scene_figures, scene_mesh, scene_world
 from backend.evaluation.scene_world import HELD_OUT, WorldScene, ball_around, draw
-from backend.scenes.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
+from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
 from backend.scenes.scene import Camera, Scene, View
 
 from .test_radiance_field import TINY

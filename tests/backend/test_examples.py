@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.scenes.config import EDIT_PRESETS, PRESETS
+from backend.fields.config import EDIT_PRESETS, PRESETS
 from examples import edit_picture, edit_scene
 
 from .quick_edit import INSTRUCTION, QUICK

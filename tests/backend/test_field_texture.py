@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from backend.captures.capture import Capture
-from backend.scenes.calibration import Calibration
+from backend.fields.calibration import Calibration
 from backend.scenes.field_texture import FieldEdit, texture_from_field
 from backend.scenes.mesh_edit import MeshEdit, colour_change, rerender_difference
 from backend.scenes.mesh_painting import PaintConfig, to_linear, to_srgb

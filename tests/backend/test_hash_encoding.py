@@ -15,22 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from backend.scenes import bench_radiance, hash_encoding
-from backend.scenes.config import FieldConfig, ProposalConfig
-from backend.scenes.fast_nerfacto import (
-    FastContraction,
-    FastHashEncoding,
-    LeanField,
-    accelerate,
-)
-from backend.scenes.hash_encoding import Way, encode
-from backend.scenes.nerfstudio_compat import (
+from backend.fields import hash_encoding
+from backend.fields.config import FieldConfig, ProposalConfig
+from backend.fields.fast_nerfacto import FastContraction, FastHashEncoding, LeanField, accelerate
+from backend.fields.hash_encoding import Way, encode
+from backend.fields.nerfstudio_compat import (
     HashEncoding,
     RayBundle,
     SceneContraction,
     distortion_loss,
 )
-from backend.scenes.radiance_field import nerfacto
+from backend.fields.radiance_field import nerfacto
+from backend.scenes import bench_radiance
 
 WAYS: list[Way] = ["c", "torch"]
 needs_compiler = pytest.mark.skipif(

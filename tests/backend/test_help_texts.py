@@ -14,7 +14,7 @@ from backend import __main__ as command_line
 from backend.demo.model import WEIGHTS
 from backend.editing.editor import Editor
 from backend.editing.guidance import GUIDANCE_FILE, Guidance
-from backend.scenes.config import EDIT_PRESETS, PRESETS
+from backend.fields.config import EDIT_PRESETS, PRESETS
 from backend.scenes.mesh_edit import MeshEditConfig
 from backend.scenes.mesh_extraction import RESOLUTION as CELLS
 from protocol.requests import EditRequest, EditSceneRequest, TextureRequest

@@ -8,7 +8,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 from backend.captures.capture import Capture
-from backend.scenes.config import PRESETS
+from backend.fields.config import PRESETS
+from backend.fields.radiance_training import train
 from backend.scenes.mesh_extraction import (
     RAYS_SIDE,
     TriangleMesh,
@@ -17,7 +18,6 @@ from backend.scenes.mesh_extraction import (
     extract_mesh,
     follow_rays,
 )
-from backend.scenes.radiance_training import train
 from backend.scenes.textured_mesh import MeshError
 
 from .solid_field import SolidField, distances

@@ -8,9 +8,9 @@ import torch
 from scipy.spatial import cKDTree
 
 from backend.captures.capture import Capture
+from backend.fields.radiance_field import RadianceField
 from backend.scenes.mesh_extraction import TriangleMesh, extract_mesh
 from backend.scenes.mesh_texture import EditToBake, ShortRays, TexturedScene, texture_mesh, unwrap
-from backend.scenes.radiance_field import RadianceField
 from backend.scenes.textured_mesh import TexturedMesh
 
 from .solid_field import SolidField, first_sphere, solid_relevance

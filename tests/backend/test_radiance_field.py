@@ -20,13 +20,13 @@ from backend.captures.capture import Capture
 from backend.captures.lens import Intrinsics
 from backend.captures.transforms import NewView, open_capture, write_capture
 from backend.captures.views import Pixels
-from backend.scenes import checkpoint, nerfstudio_compat, radiance_training, training
-from backend.scenes.config import PRESETS, FieldConfig, ProposalConfig
-from backend.scenes.nerfstudio_compat import Cameras, FieldHeadNames
-from backend.scenes.radiance_field import RadianceField
-from backend.scenes.radiance_training import RadianceTraining, Views, held_out, load, psnr, train
-from backend.scenes.rays import ViewRays
-from backend.scenes.training import Course, Progress, Schedule, fit
+from backend.fields import checkpoint, nerfstudio_compat, radiance_training, training
+from backend.fields.config import PRESETS, FieldConfig, ProposalConfig
+from backend.fields.nerfstudio_compat import Cameras, FieldHeadNames
+from backend.fields.radiance_field import RadianceField
+from backend.fields.radiance_training import RadianceTraining, Views, held_out, load, psnr, train
+from backend.fields.rays import ViewRays
+from backend.fields.training import Course, Progress, Schedule, fit
 from protocol import files
 
 from .tiny_capture import Truth, orbit_capture
@@ -80,7 +80,7 @@ def test_placeholders_are_gone_after_the_import() -> None:
 
 def test_the_slice_needs_no_torchvision() -> None:
     code = (
-        "import sys, backend.scenes.radiance_field\n"
+        "import sys, backend.fields.radiance_field\n"
         "print(sorted({'torchvision', 'viser', 'open3d', 'gsplat'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
@@ -316,7 +316,7 @@ def test_presets_are_valid_and_full_is_nerfstudios_own() -> None:
         camera_optimizer=nerfstudio_compat.CameraOptimizerConfig(mode="SO3xR3"),
         implementation="torch",
     )
-    from backend.scenes.radiance_field import nerfacto_config
+    from backend.fields.radiance_field import nerfacto_config
 
     mine = nerfacto_config(FieldConfig(), "torch", alpha=False)
     for setting in dataclasses.fields(mine):

@@ -12,17 +12,12 @@ import torch
 
 from backend.captures.capture import Capture
 from backend.editing.relevance import RelevanceMap, normalise, normalise_together
-from backend.scenes import checkpoint, relevance_field
-from backend.scenes.config import RelevanceConfig
-from backend.scenes.nerfstudio_compat import RayBundle
-from backend.scenes.radiance_field import RadianceField
-from backend.scenes.rays import ViewRays
-from backend.scenes.relevance_field import (
-    RelevanceField,
-    RelevanceTraining,
-    scene_maps,
-    train,
-)
+from backend.fields import checkpoint, relevance_field
+from backend.fields.config import RelevanceConfig
+from backend.fields.nerfstudio_compat import RayBundle
+from backend.fields.radiance_field import RadianceField
+from backend.fields.rays import ViewRays
+from backend.fields.relevance_field import RelevanceField, RelevanceTraining, scene_maps, train
 
 from .test_radiance_field import TINY
 from .tiny_capture import Truth, orbit_capture

@@ -13,10 +13,10 @@ from PIL import Image
 
 from backend.captures.capture import CaptureError
 from backend.editing.relevance import RelevanceMap
+from backend.fields.checkpoint import CheckpointError
+from backend.fields.config import PRESETS, RelevanceConfig
 from backend.output.report import Report
 from backend.scenes import Camera, Scene, train_command
-from backend.scenes.checkpoint import CheckpointError
-from backend.scenes.config import PRESETS, RelevanceConfig
 
 from .test_radiance_field import TINY
 from .tiny_capture import Truth, orbit_capture

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from backend.__main__ import main
+from backend.fields.config import EDIT_PRESETS, PRESETS
 from backend.scenes import Scene
-from backend.scenes.config import EDIT_PRESETS, PRESETS
 
 from .quick_edit import INSTRUCTION, QUICK
 from .test_radiance_field import TINY

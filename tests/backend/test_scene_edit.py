@@ -18,11 +18,11 @@ from backend.captures.transforms import NewView, write_capture
 from backend.captures.views import Pixels
 from backend.editing import Editor
 from backend.editing.relevance import normalise_together
+from backend.fields.checkpoint import CheckpointError
+from backend.fields.config import EDIT_PRESETS, SceneEditConfig
+from backend.fields.radiance_training import Views
 from backend.scenes import Scene, SceneEdit
-from backend.scenes.checkpoint import CheckpointError
-from backend.scenes.config import EDIT_PRESETS, SceneEditConfig
 from backend.scenes.dataset_update import EditedView
-from backend.scenes.radiance_training import Views
 from backend.scenes.scene_edit import EditError
 from backend.scenes.scene_editing import edit_name
 

@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from backend.editing import Editor
+from backend.fields import relevance_field
+from backend.fields.checkpoint import CheckpointError
+from backend.fields.config import EDIT_PRESETS, PRESETS
+from backend.fields.radiance_field import RadianceField
+from backend.fields.radiance_training import RadianceTraining, Views
+from backend.fields.rays import ViewRays
 from backend.jobs.perform_scene import _edit_config
-from backend.scenes import Scene, relevance_field
-from backend.scenes.checkpoint import CheckpointError
-from backend.scenes.config import EDIT_PRESETS, PRESETS
+from backend.scenes import Scene
 from backend.scenes.dataset_update import DatasetUpdate
-from backend.scenes.radiance_field import RadianceField
-from backend.scenes.radiance_training import RadianceTraining, Views
-from backend.scenes.rays import ViewRays
 from backend.scenes.scene_editing import edit_preset
 from protocol.requests import EditSceneRequest
 

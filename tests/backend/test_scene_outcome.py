@@ -15,12 +15,12 @@ from backend.__main__ import main
 from backend.editing import Editor, RelevanceMap
 from backend.editing.backbone import Backbone
 from backend.editing.relevance import normalise
+from backend.fields.calibration import Calibration
+from backend.fields.config import EDIT_PRESETS
 from backend.jobs.perform_scene import _edit
 from backend.jobs.perform_texture import texture_result
 from backend.pictures.changes import NOWHERE
 from backend.scenes import Scene
-from backend.scenes.calibration import Calibration
-from backend.scenes.config import EDIT_PRESETS
 from backend.scenes.mesh_edit import edit_mesh, outcome_note
 from backend.scenes.scene_outcome import Compared, changed, compare, outcome_notes
 from backend.scenes.visible_change import changed_share

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from backend.editing import Editor
+from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
+from backend.fields.radiance_training import RadianceTraining, held_out
 from backend.scenes import Scene
-from backend.scenes.config import EDIT_PRESETS, PRESETS, SceneEditConfig
-from backend.scenes.radiance_training import RadianceTraining, held_out
 from backend.scenes.scene_editing import with_overrides
 from backend.scenes.update_plan import UpdatePlan
 

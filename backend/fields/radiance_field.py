@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from backend.captures.lens import Intrinsics
 from backend.errors import BadInput
-from backend.scenes.config import FieldConfig
-from backend.scenes.coverage import Coverage
-from backend.scenes.fast_nerfacto import accelerate
-from backend.scenes.nerfstudio_compat import (
+from backend.fields.config import FieldConfig
+from backend.fields.coverage import Coverage
+from backend.fields.fast_nerfacto import accelerate
+from backend.fields.nerfstudio_compat import (
     TCNN_EXISTS,
     CameraOptimizerConfig,
     FieldHeadNames,
@@ -32,7 +32,7 @@ from backend.scenes.nerfstudio_compat import (
     ds_nerf_depth_loss,
     scale_gradients_by_distance_squared,
 )
-from backend.scenes.rays import ViewRays
+from backend.fields.rays import ViewRays
 
 CHUNK = 4096
 """Rays that are rendered at once."""

@@ -20,15 +20,15 @@ from torch import Tensor, nn
 
 from backend.counts import check_counts
 from backend.editing.relevance import RelevanceMap, normalise_together
-from backend.scenes import checkpoint
-from backend.scenes.calibration import NOWHERE, Calibration, calibrate
-from backend.scenes.config import RelevanceConfig
-from backend.scenes.fast_nerfacto import accelerate
-from backend.scenes.nerfstudio_compat import MLPWithHashEncoding, SceneContraction
-from backend.scenes.radiance_field import CHUNK, RadianceField
-from backend.scenes.radiance_training import MEASURED_PIXELS, psnr
-from backend.scenes.rays import ViewRays
-from backend.scenes.training import Course, OnStep, Schedule, fit
+from backend.fields import checkpoint
+from backend.fields.calibration import NOWHERE, Calibration, calibrate
+from backend.fields.config import RelevanceConfig
+from backend.fields.fast_nerfacto import accelerate
+from backend.fields.nerfstudio_compat import MLPWithHashEncoding, SceneContraction
+from backend.fields.radiance_field import CHUNK, RadianceField
+from backend.fields.radiance_training import MEASURED_PIXELS, psnr
+from backend.fields.rays import ViewRays
+from backend.fields.training import Course, OnStep, Schedule, fit
 from protocol.values import DEFAULT_NORMALISATION, Normalisation
 
 NAME = "relevance"

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backend.scenes import checkpoint
+from backend.fields import checkpoint
 
 CHECKPOINT_SECONDS = 30.0
 PREVIEW_SECONDS = 5.0

@@ -14,11 +14,11 @@ from torch import Tensor
 from backend.captures.capture import Capture, Intrinsics, Pixels
 from backend.counts import check_counts
 from backend.errors import BadInput
-from backend.scenes import checkpoint
-from backend.scenes.config import FieldConfig
-from backend.scenes.radiance_field import RadianceField
-from backend.scenes.rays import ViewRays
-from backend.scenes.training import CHECKPOINT_SECONDS, Course, OnStep, Schedule, fit
+from backend.fields import checkpoint
+from backend.fields.config import FieldConfig
+from backend.fields.radiance_field import RadianceField
+from backend.fields.rays import ViewRays
+from backend.fields.training import CHECKPOINT_SECONDS, Course, OnStep, Schedule, fit
 
 NAME = "radiance"
 """Of the checkpoint."""

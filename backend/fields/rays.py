@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backend.captures.lens import Intrinsics
-from backend.scenes.nerfstudio_compat import RayBundle
+from backend.fields.nerfstudio_compat import RayBundle
 
 
 class ViewRays:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from backend.captures.lens import Intrinsics
-from backend.scenes.nerfstudio_compat import RayBundle
+from backend.fields.nerfstudio_compat import RayBundle
 
 CELLS = 32
 """Along each side of the grid over the box [-1, 1]^3."""

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backend.scenes.hash_encoding import encode
-from backend.scenes.nerfstudio_compat import (
+from backend.fields.hash_encoding import encode
+from backend.fields.nerfstudio_compat import (
     HashEncoding,
     NerfactoField,
     RaySamples,
