@@ -28,11 +28,11 @@ from backend.evaluation.scene_figures import Figures, Located
 from backend.evaluation.scene_world import HELD_OUT, WorldScene, draw
 from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.fields.training import Progress
+from backend.meshes.textured_mesh import MeshError
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.report import Report
 from backend.scenes.scene import Scene
 from backend.scenes.scene_edit import MIDDLE, SceneEdit
-from backend.scenes.textured_mesh import MeshError
 
 GUIDED, ALONE = "with the relevance field", "without the relevance field"
 SHEET_VIEWS = 3

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from backend.demo import world
 from backend.demo.cameras import ball_around
 from backend.demo.shapes import distance_function
-from backend.scenes.mesh_extraction import TriangleMesh, extract_mesh
+from backend.meshes.extraction import TriangleMesh, extract_mesh
 from backend.scenes.scene import Scene
 
 SAMPLES = 50_000

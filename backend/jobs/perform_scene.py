@@ -18,8 +18,8 @@ from backend.fields.training import Progress
 from backend.jobs.perform_texture import mesh_and_views, texture_result
 from backend.jobs.scene_state import without_paths
 from backend.jobs.words import OnProgress, time_left, with_time_left
+from backend.meshes.painting import PaintConfig
 from backend.scenes.field_texture import field_edit, texture_from_field
-from backend.scenes.mesh_painting import PaintConfig
 from backend.scenes.scene import Camera, Scene
 from backend.scenes.scene_edit import SceneEdit
 from backend.scenes.scene_editing import with_overrides

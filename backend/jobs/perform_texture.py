@@ -8,7 +8,7 @@ from backend.captures.lens import Intrinsics
 from backend.editing import Editor
 from backend.editing.notes import notes_on
 from backend.jobs.words import OnProgress, with_time_left
-from backend.scenes.mesh_edit import (
+from backend.meshes.texture_edit import (
     MeshEdit,
     MeshEditConfig,
     edit_mesh,
@@ -16,7 +16,7 @@ from backend.scenes.mesh_edit import (
     outcome_note,
     rerender_difference,
 )
-from backend.scenes.textured_mesh import MeshView, TexturedMesh
+from backend.meshes.textured_mesh import MeshView, TexturedMesh
 from protocol.requests import MeshViews, TextureRequest, TextureResult
 
 Answer = TypeVar("Answer", bound=TextureResult)

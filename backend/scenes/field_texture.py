@@ -26,8 +26,7 @@ from scipy import ndimage
 from backend.captures.capture import Capture
 from backend.captures.lens import Intrinsics
 from backend.fields.radiance_field import Rendering
-from backend.scenes.mesh_edit import EditedView, MeshEdit, OnProgress, gather_relevance
-from backend.scenes.mesh_painting import (
+from backend.meshes.painting import (
     PaintConfig,
     Painting,
     PreparedView,
@@ -37,8 +36,9 @@ from backend.scenes.mesh_painting import (
     to_linear,
     to_srgb,
 )
+from backend.meshes.texture_edit import EditedView, MeshEdit, OnProgress, gather_relevance
+from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh
 from backend.scenes.scene import Relevance, Scene
-from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh
 
 AT_ONCE = 1 << 16
 """Places whose relevance is asked for at once."""

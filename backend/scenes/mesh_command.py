@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.errors import BadInput
+from backend.meshes.files import WRITERS, MeshToWrite
+from backend.meshes.textured_mesh import MeshView, SeenTexture, TexturedMesh, see_texture
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.new_folder import appearing, check_new
 from backend.output.progress import OnProgress
 from backend.output.report import Report
-from backend.scenes.mesh_files import WRITERS, MeshToWrite
 from backend.scenes.scene_options import add_scene_options, open_scene
-from backend.scenes.textured_mesh import MeshView, SeenTexture, TexturedMesh, see_texture
 
 if TYPE_CHECKING:
-    from backend.scenes.mesh_texture import TexturedScene
+    from backend.meshes.baking import TexturedScene
     from backend.scenes.scene import Scene
 
 FACES, TEXTURE_SIZE = 10_000, 1024
@@ -75,7 +75,7 @@ def run_mesh(options: argparse.Namespace, report: Report, on_progress: OnProgres
     if not SMALLEST_TEXTURE <= options.texture_size <= LARGEST_TEXTURE:
         raise BadInput(f"--texture-size must be {SMALLEST_TEXTURE} to {LARGEST_TEXTURE}.")
     # Only now: torch and nerfstudio take seconds to load.
-    from backend.scenes.mesh_extraction import RESOLUTION
+    from backend.meshes.extraction import RESOLUTION
     from backend.scenes.scene_mesh import mesh_of_scene
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from backend.scenes.mesh_extraction import RESOLUTION, OnMeshProgress, extract_mesh
-from backend.scenes.mesh_texture import EditToBake, TexturedScene, texture_mesh
+from backend.meshes.baking import EditToBake, TexturedScene, texture_mesh
+from backend.meshes.extraction import RESOLUTION, OnMeshProgress, extract_mesh
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Scene

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.errors import BadInput, check_instruction
+from backend.meshes.folder import MeshFolder, read_mesh_folder
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.new_folder import appearing, check_new
 from backend.output.report import Report, print_notes
-from backend.scenes.mesh_folder import MeshFolder, read_mesh_folder
 from protocol.values import DEFAULT_SEEDS
 
 if TYPE_CHECKING:
-    from backend.scenes.mesh_edit import MeshEdit, OnProgress
+    from backend.meshes.texture_edit import MeshEdit, OnProgress
 
 SIDES = 3
 
@@ -93,7 +93,7 @@ def run_texture(
     if not all(one is None or one >= 0 for one in guidances):
         raise BadInput("--text-guidance and --image-guidance must be 0 or more.")
     # Only now: torch takes seconds to load.
-    from backend.scenes.mesh_edit import outcome_note
+    from backend.meshes.texture_edit import outcome_note
 
     with report.stage("reading"):
         folder = read_mesh_folder(options.folder)
@@ -121,7 +121,7 @@ def _from_model(
     # Only now: torch takes seconds to load, which a mistyped folder need not pay.
     from backend.editing import Editor
     from backend.editing.notes import notes_on
-    from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh
+    from backend.meshes.texture_edit import MeshEditConfig, edit_mesh
 
     config = MeshEditConfig(
         lit=folder.lit,
@@ -156,8 +156,8 @@ def _from_field(
     options: argparse.Namespace, folder: MeshFolder, report: Report, on_progress: "OnProgress"
 ) -> "MeshEdit":
     """Takes over what an edit of a captured scene has changed."""
+    from backend.meshes.painting import PaintConfig
     from backend.scenes.field_texture import field_edit, texture_from_field
-    from backend.scenes.mesh_painting import PaintConfig
     from backend.scenes.scene import Scene
 
     config = PaintConfig(lit=folder.lit)
@@ -171,7 +171,7 @@ def _from_field(
 
 
 def _figures(folder: MeshFolder, edit: "MeshEdit", seconds: float) -> dict[str, Any]:
-    from backend.scenes.mesh_edit import colour_change, edited_share, rerender_difference
+    from backend.meshes.texture_edit import colour_change, edited_share, rerender_difference
 
     mean, worst = rerender_difference(edit) or (None, None)
     change, changed = colour_change(folder.mesh, edit) or (None, None)

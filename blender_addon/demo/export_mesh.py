@@ -4,7 +4,7 @@
     BACKEND_PYTHON -m backend scene texture FOLDER "make the bottle blue" --out DIR
 
 with the Pythons of .venv-blender and .venv-backend. MODEL is an .obj, .glb, .gltf or .blend file.
-FOLDER gets mesh.npz (what `backend.scenes.mesh_folder` reads), texture.png and views/000.png ...
+FOLDER gets mesh.npz (what `backend.meshes.folder` reads), texture.png and views/000.png ...
 A .blend file's scene is rendered in its own light by its own engine; other files get a sky, a sun
 and Cycles. For `scene texture --from-field CAPTURE` give that capture's folder here, too: the mesh
 is then seen from where the capture's cameras stood, by the scene's own view transform.

@@ -16,10 +16,10 @@ from backend.demo import train as demo_train
 from backend.errors import BadInput
 from backend.fields import radiance_training, relevance_field
 from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig
+from backend.meshes.texture_edit import MeshEditConfig, edit_mesh
+from backend.meshes.textured_mesh import MeshView
 from backend.scenes import camera_path
-from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh
 from backend.scenes.scene_editing import edit_scene
-from backend.scenes.textured_mesh import MeshView
 from protocol import requests
 
 from .test_mesh_edit import ball_mesh, camera, look_at, two_halves

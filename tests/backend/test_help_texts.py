@@ -15,8 +15,8 @@ from backend.demo.model import WEIGHTS
 from backend.editing.editor import Editor
 from backend.editing.guidance import GUIDANCE_FILE, Guidance
 from backend.fields.config import EDIT_PRESETS, PRESETS
-from backend.scenes.mesh_edit import MeshEditConfig
-from backend.scenes.mesh_extraction import RESOLUTION as CELLS
+from backend.meshes.extraction import RESOLUTION as CELLS
+from backend.meshes.texture_edit import MeshEditConfig
 from protocol.requests import EditRequest, EditSceneRequest, TextureRequest
 from protocol.values import DEFAULT_SEEDS
 

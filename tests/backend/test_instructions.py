@@ -8,8 +8,8 @@ from backend.__main__ import main
 from backend.editing import Editor
 from backend.errors import BadInput
 from backend.fields.config import EDIT_PRESETS
+from backend.meshes.texture_edit import edit_mesh
 from backend.scenes import scene_editing
-from backend.scenes.mesh_edit import edit_mesh
 from tests.protocol.test_text import WRONG
 
 each = pytest.mark.parametrize("text", WRONG, ids=ascii)

@@ -86,7 +86,7 @@ def test_an_interrupt_leaves_nothing(
         raise KeyboardInterrupt
 
     if moment == "extracting":
-        monkeypatch.setattr("backend.scenes.mesh_extraction.follow_rays", interrupted)
+        monkeypatch.setattr("backend.meshes.extraction.follow_rays", interrupted)
     else:
         monkeypatch.setattr(mesh_command, "contact_sheet", interrupted)
     assert scene("mesh", folder, "--out", tmp_path / "out", *QUICK)[0] == 130

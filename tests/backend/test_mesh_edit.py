@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from backend.captures.lens import Intrinsics
 from backend.editing import Edit, Editor, RelevanceMap
-from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh
-from backend.scenes.mesh_painting import Painting, prepare_views
-from backend.scenes.rasterise import fragments, nearest
-from backend.scenes.textured_mesh import (
+from backend.meshes.painting import Painting, prepare_views
+from backend.meshes.rasterise import fragments, nearest
+from backend.meshes.texture_edit import MeshEditConfig, edit_mesh
+from backend.meshes.textured_mesh import (
     MeshError,
     MeshView,
     TexturedMesh,

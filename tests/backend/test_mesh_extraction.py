@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from backend.captures.capture import Capture
 from backend.fields.config import PRESETS
 from backend.fields.radiance_training import train
-from backend.scenes.mesh_extraction import (
+from backend.meshes.extraction import (
     RAYS_SIDE,
     TriangleMesh,
     bounds,
@@ -18,7 +18,7 @@ from backend.scenes.mesh_extraction import (
     extract_mesh,
     follow_rays,
 )
-from backend.scenes.textured_mesh import MeshError
+from backend.meshes.textured_mesh import MeshError
 
 from .solid_field import SolidField, distances
 from .tiny_capture import SPHERES, Truth, orbit_capture

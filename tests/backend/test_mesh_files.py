@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.scenes.mesh_files import MeshToWrite, vertex_normals, write_glb, write_obj, y_up
+from backend.meshes.files import MeshToWrite, vertex_normals, write_glb, write_obj, y_up
 
 
 def square(rows: int = 5, columns: int = 3) -> MeshToWrite:

@@ -9,9 +9,9 @@ from scipy.spatial import cKDTree
 
 from backend.captures.capture import Capture
 from backend.fields.radiance_field import RadianceField
-from backend.scenes.mesh_extraction import TriangleMesh, extract_mesh
-from backend.scenes.mesh_texture import EditToBake, ShortRays, TexturedScene, texture_mesh, unwrap
-from backend.scenes.textured_mesh import TexturedMesh
+from backend.meshes.baking import EditToBake, ShortRays, TexturedScene, texture_mesh, unwrap
+from backend.meshes.extraction import TriangleMesh, extract_mesh
+from backend.meshes.textured_mesh import TexturedMesh
 
 from .solid_field import SolidField, first_sphere, solid_relevance
 from .solid_scene import blue_sphere, ramps

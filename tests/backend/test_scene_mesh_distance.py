@@ -9,7 +9,7 @@ from backend.demo import sampling
 from backend.demo.render import render
 from backend.demo.world import Ground, Scene, Thing
 from backend.evaluation.scene_mesh import on_surface, surface_distance, true_distances
-from backend.scenes.mesh_extraction import TriangleMesh
+from backend.meshes.extraction import TriangleMesh
 
 UPRIGHT = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 

@@ -19,9 +19,9 @@ from backend.fields.calibration import Calibration
 from backend.fields.config import EDIT_PRESETS
 from backend.jobs.perform_scene import _edit
 from backend.jobs.perform_texture import texture_result
+from backend.meshes.texture_edit import edit_mesh, outcome_note
 from backend.pictures.changes import NOWHERE
 from backend.scenes import Scene
-from backend.scenes.mesh_edit import edit_mesh, outcome_note
 from backend.scenes.scene_outcome import Compared, changed, compare, outcome_notes
 from backend.scenes.visible_change import changed_share
 from protocol.requests import EditSceneRequest, TextureResult

@@ -11,11 +11,11 @@ import pytest
 
 from backend.captures.lens import Intrinsics
 from backend.editing import Editor
+from backend.meshes.painting import PaintConfig
+from backend.meshes.texture_edit import MeshEditConfig, edit_mesh
+from backend.meshes.textured_mesh import MeshView, TexturedMesh
 from backend.scenes.field_texture import field_edit, texture_from_field
-from backend.scenes.mesh_edit import MeshEditConfig, edit_mesh
-from backend.scenes.mesh_painting import PaintConfig
 from backend.scenes.scene import Camera, Scene
-from backend.scenes.textured_mesh import MeshView, TexturedMesh
 from backend.work_lock import InUse, alone
 from protocol.client import Client, JobCancelled
 from protocol.line import ServerError

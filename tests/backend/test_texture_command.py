@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from backend.editing import Editor
+from backend.meshes.folder import read_mesh_folder
+from backend.meshes.textured_mesh import MeshError, TexturedMesh
 from backend.pictures.changes import NOWHERE
 from backend.scenes import texture_command
-from backend.scenes.mesh_folder import read_mesh_folder
-from backend.scenes.textured_mesh import MeshError, TexturedMesh
 from tests.backend.colour_profiles import ADOBE_RGB
 from tests.backend.test_capture_commands import scene
 from tests.backend.test_mesh_edit import (

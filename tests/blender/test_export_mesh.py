@@ -20,8 +20,8 @@ READER = """
 import sys
 from pathlib import Path
 import numpy as np
-from backend.scenes.mesh_folder import read_mesh_folder
-from backend.scenes.textured_mesh import see_texture
+from backend.meshes.folder import read_mesh_folder
+from backend.meshes.textured_mesh import see_texture
 found = read_mesh_folder(Path(sys.argv[1]))
 texture = found.mesh.texture[..., :3].astype(np.float32)
 seen = [see_texture(found.mesh, view, 4, 1.0) for view in found.views]

@@ -21,7 +21,7 @@ BACKEND = """
 import sys
 import numpy as np
 from backend.captures.lens import Intrinsics
-from backend.scenes.textured_mesh import MeshView, TexturedMesh, see_texture
+from backend.meshes.textured_mesh import MeshView, TexturedMesh, see_texture
 given = np.load(sys.argv[1])
 corners, uvs, occluders = (given[name].astype(float) for name in ("corners", "uvs", "occluders"))
 mesh = TexturedMesh(corners, uvs, given["texture"], occluders)

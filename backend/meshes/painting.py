@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from backend.scenes.textured_mesh import (
+from backend.meshes.textured_mesh import (
     MeshError,
     MeshView,
     SeenSurface,

@@ -30,7 +30,7 @@ from backend.captures.lens import Intrinsics
 from backend.fields.nerfstudio_compat import RayBundle
 from backend.fields.radiance_field import CHUNK
 from backend.fields.rays import ViewRays
-from backend.scenes.textured_mesh import MeshError, project
+from backend.meshes.textured_mesh import MeshError, project
 
 RESOLUTION = 160
 """Grid cells along the longest side of what the views see."""

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from backend.captures.lens import Intrinsics
 from backend.errors import BadInput
-from backend.scenes.rasterise import fragments, nearest
+from backend.meshes.rasterise import fragments, nearest
 
 MAX_TILES = 16
 """How many times a texture may be repeated along a triangle."""

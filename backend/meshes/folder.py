@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.captures.lens import Intrinsics
+from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh
 from backend.pictures import PictureError, read_picture
-from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh
 
 NUMBERS = {
     "corners": (None, 3, 3),

@@ -18,8 +18,7 @@ from backend.editing import Editor, Step
 from backend.editing.prompt_check import pooled_evidence
 from backend.editing.relevance import NOISE_LEVEL, normalise_together, suggest_threshold
 from backend.errors import BadInput, check_instruction
-from backend.pictures.changes import NOWHERE, UNSEEN
-from backend.scenes.mesh_painting import (
+from backend.meshes.painting import (
     PaintConfig,
     Painting,
     PreparedView,
@@ -27,7 +26,8 @@ from backend.scenes.mesh_painting import (
     prepare_views,
     spread_to_margin,
 )
-from backend.scenes.textured_mesh import MeshError, MeshView, TexturedMesh, sample
+from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh, sample
+from backend.pictures.changes import NOWHERE, UNSEEN
 from backend.scenes.visible_change import LEAST_SHARE, changed_share
 from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
 

@@ -1,0 +1,1 @@
+"""Triangle meshes and their textures: seen, painted on, extracted, baked, read and written."""
