@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.commands import scene as scene_commands
 from backend.counts import check_options, check_settings
 from backend.errors import BadInput, check_instruction
 from backend.output.progress import OnProgress, shown_progress
 from backend.output.report import Report
 from backend.pictures import Picture, heat_map, read_mask, read_picture, unchanged, write_png
-from backend.scenes import commands as scene_commands
 from protocol import files
 from protocol.client import Client, JobCancelled
 from protocol.codec import BadMessage

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from backend.captures.capture import Capture, CaptureError
-from backend.scenes import render_command
+from backend.commands import render as render_command
 from backend.scenes.camera_path import orbit, read_path, smooth, thinned, through
 
 from .capture_worlds import look_at

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from backend.captures.transforms import open_capture, write_capture, write_transforms
-from backend.scenes.commands import add_scene_commands, run
+from backend.commands.scene import add_scene_commands, run
 from tests.backend.capture_worlds import TexturedRoom, look_at, orbit, views_of_noise
 from tests.backend.test_capture_photos import CAMERA, room_poses
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.scenes import mesh_command
+from backend.commands import mesh as mesh_command
 
 from .solid_scene import make_solid
 from .test_capture_commands import scene

@@ -7,11 +7,11 @@ import pytest
 
 from backend import __main__ as command_line
 from backend.captures.store import CaptureStore
+from backend.commands import scene as commands
 from backend.errors import BadInput
 from backend.evaluation import relevance, scene, views_check
 from backend.jobs import perform_scene, worker
 from backend.jobs.scene_state import answer_scene
-from backend.scenes import commands
 from backend.work_lock import InUse
 from protocol.messages import Failed, GetScene
 from protocol.requests import RelevanceRequest, TrainSceneRequest

@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from backend.captures.capture import CaptureError
+from backend.commands import train as train_command
 from backend.editing.relevance import RelevanceMap
 from backend.fields.checkpoint import CheckpointError
 from backend.fields.config import PRESETS, RelevanceConfig
 from backend.output.report import Report
-from backend.scenes import Camera, Scene, train_command
+from backend.scenes import Camera, Scene
 
 from .test_radiance_field import TINY
 from .tiny_capture import Truth, orbit_capture

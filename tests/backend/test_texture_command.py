@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backend.commands import texture as texture_command
 from backend.editing import Editor
 from backend.meshes.folder import read_mesh_folder
 from backend.meshes.textured_mesh import MeshError, TexturedMesh
 from backend.pictures.changes import NOWHERE
-from backend.scenes import texture_command
 from tests.backend.colour_profiles import ADOBE_RGB
 from tests.backend.test_capture_commands import scene
 from tests.backend.test_mesh_edit import (

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.commands.scene_options import add_scene_options, open_scene
 from backend.errors import BadInput
 from backend.output.new_folder import appearing, check_new
 from backend.output.report import Report
-from backend.scenes.scene_options import add_scene_options, open_scene
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Camera, Scene

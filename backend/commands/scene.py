@@ -11,16 +11,16 @@ from backend.captures.capture import Capture
 from backend.captures.error import CaptureError
 from backend.captures.files import description_of, other_descriptions
 from backend.captures.transforms import open_capture, readable
+from backend.commands.mesh import add_mesh_command
+from backend.commands.render import add_render_command
+from backend.commands.scene_edit import add_edit_commands
+from backend.commands.scene_options import add_axes_option
+from backend.commands.texture import add_texture_command
+from backend.commands.train import add_train_command
 from backend.counts import check_options, check_settings
 from backend.errors import BadInput
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
-from backend.scenes.edit_command import add_edit_commands
-from backend.scenes.mesh_command import add_mesh_command
-from backend.scenes.render_command import add_render_command
-from backend.scenes.scene_options import add_axes_option
-from backend.scenes.texture_command import add_texture_command
-from backend.scenes.train_command import add_train_command
 
 
 def add_scene_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

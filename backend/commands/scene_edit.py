@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.commands.scene_options import add_scene_options, open_scene
 from backend.errors import check_instruction
 from backend.fields.config import EDIT_PRESETS
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
-from backend.scenes.scene_options import add_scene_options, open_scene
 from protocol import files
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from backend.commands.scene_options import add_scene_options, open_scene
 from backend.fields.config import PRESETS
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
-from backend.scenes.scene_options import add_scene_options, open_scene
 from protocol import files
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.commands.scene_options import add_scene_options, open_scene
 from backend.errors import BadInput
 from backend.meshes.files import WRITERS, MeshToWrite
 from backend.meshes.textured_mesh import MeshView, SeenTexture, TexturedMesh, see_texture
@@ -16,7 +17,6 @@ from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.new_folder import appearing, check_new
 from backend.output.progress import OnProgress
 from backend.output.report import Report
-from backend.scenes.scene_options import add_scene_options, open_scene
 
 if TYPE_CHECKING:
     from backend.meshes.baking import TexturedScene

@@ -1,0 +1,1 @@
+"""What `python -m backend` does, one file a command."""
