@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "evaluate":
         return _evaluate(options, command)
     if options.command == "bench":
-        from backend.scenes import bench_radiance
+        from backend.evaluation import bench_radiance
 
         return bench_radiance.run(options, command)
     try:

@@ -76,7 +76,7 @@ def run_mesh(options: argparse.Namespace, report: Report, on_progress: OnProgres
         raise BadInput(f"--texture-size must be {SMALLEST_TEXTURE} to {LARGEST_TEXTURE}.")
     # Only now: torch and nerfstudio take seconds to load.
     from backend.meshes.extraction import RESOLUTION
-    from backend.scenes.scene_mesh import mesh_of_scene
+    from backend.scenes.mesh import mesh_of_scene
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     scene = open_scene(options)

@@ -19,8 +19,8 @@ from backend.output.report import Report, print_notes
 from protocol import files
 
 if TYPE_CHECKING:
+    from backend.scenes.edit import SceneEdit
     from backend.scenes.scene import Scene
-    from backend.scenes.scene_edit import SceneEdit
 
 SHEET_VIEWS = 4
 OVERRIDES = ("views_at_once", "steps", "text_guidance", "image_guidance", "seed")
@@ -91,8 +91,8 @@ def run_edit(options: argparse.Namespace, report: Report, on_progress: OnProgres
     # Only now: torch and nerfstudio take seconds to load.
     from backend.editing import Editor
     from backend.editing.notes import notes_on
-    from backend.scenes.scene_editing import edit_preset, with_overrides
-    from backend.scenes.scene_outcome import changed, compare, outcome_notes
+    from backend.scenes.edit_run import edit_preset, with_overrides
+    from backend.scenes.outcome import changed, compare, outcome_notes
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     scene = open_scene(options)

@@ -157,8 +157,8 @@ def _from_field(
 ) -> "MeshEdit":
     """Takes over what an edit of a captured scene has changed."""
     from backend.meshes.painting import PaintConfig
-    from backend.scenes.field_texture import field_edit, texture_from_field
     from backend.scenes.scene import Scene
+    from backend.scenes.texture import field_edit, texture_from_field
 
     config = PaintConfig(lit=folder.lit)
     with report.stage("loading the scene"):

@@ -20,7 +20,8 @@ from PIL import Image
 from backend.captures.files import FILE_NAME
 from backend.editing import Editor
 from backend.errors import BadInput
-from backend.evaluation import scene_figures, scene_mesh
+from backend.evaluation import mesh_distance as scene_mesh
+from backend.evaluation import scene_figures
 from backend.evaluation.maps import Table
 from backend.evaluation.relevance import markdown
 from backend.evaluation.samples import SEEDS
@@ -31,8 +32,8 @@ from backend.fields.training import Progress
 from backend.meshes.textured_mesh import MeshError
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.report import Report
+from backend.scenes.edit import MIDDLE, SceneEdit
 from backend.scenes.scene import Scene
-from backend.scenes.scene_edit import MIDDLE, SceneEdit
 
 GUIDED, ALONE = "with the relevance field", "without the relevance field"
 SHEET_VIEWS = 3

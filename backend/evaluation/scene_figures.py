@@ -15,8 +15,8 @@ from backend.editing import Editor, RelevanceMap
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE
 from backend.evaluation.scene_world import TrueView, WorldScene
+from backend.scenes.edit import MIDDLE, SceneEdit
 from backend.scenes.scene import Camera, Relevance, Scene, View
-from backend.scenes.scene_edit import MIDDLE, SceneEdit
 
 PATH_FRAMES = 12
 PATH_STEP = math.radians(5)

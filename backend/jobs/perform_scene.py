@@ -19,12 +19,12 @@ from backend.jobs.perform_texture import mesh_and_views, texture_result
 from backend.jobs.scene_state import without_paths
 from backend.jobs.words import OnProgress, time_left, with_time_left
 from backend.meshes.painting import PaintConfig
-from backend.scenes.field_texture import field_edit, texture_from_field
+from backend.scenes.edit import SceneEdit
+from backend.scenes.edit_run import with_overrides
+from backend.scenes.mesh import mesh_of_scene
+from backend.scenes.outcome import PICTURE_SIDE, compare, outcome_notes
 from backend.scenes.scene import Camera, Scene
-from backend.scenes.scene_edit import SceneEdit
-from backend.scenes.scene_editing import with_overrides
-from backend.scenes.scene_mesh import mesh_of_scene
-from backend.scenes.scene_outcome import PICTURE_SIDE, compare, outcome_notes
+from backend.scenes.texture import field_edit, texture_from_field
 from backend.work_lock import alone
 from protocol import files
 from protocol.requests import (

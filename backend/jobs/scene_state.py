@@ -8,8 +8,8 @@ from pathlib import Path
 from backend.captures.store import NO_CAPTURE, CaptureStore, UnknownCapture, out_of_room
 from backend.errors import BadInput
 from backend.fields import checkpoint, radiance_training
+from backend.scenes.edit import EDIT_FILE
 from backend.scenes.scene import WORK_FOLDER, Scene
-from backend.scenes.scene_edit import EDIT_FILE
 from backend.work_lock import InUse, alone
 from protocol.messages import EditState, Error, FieldState, SceneMessage, SceneState, UndoSceneEdit
 from protocol.values import MAX_EDITS, MAX_LISTED_INSTRUCTION

@@ -28,7 +28,7 @@ from backend.meshes.painting import (
 )
 from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh, sample
 from backend.pictures.changes import NOWHERE, UNSEEN
-from backend.scenes.visible_change import LEAST_SHARE, changed_share
+from backend.pictures.visible_change import LEAST_SHARE, changed_share
 from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
 
 VISIBLE = 0.1

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backend.scenes.edit import SceneEdit
     from backend.scenes.scene import Camera, Scene, View
-    from backend.scenes.scene_edit import SceneEdit
 
 __all__ = ["Camera", "Scene", "SceneEdit", "View"]
 
@@ -14,7 +14,8 @@ def __getattr__(name: str) -> Any:
     import, which reading a capture need not pay.
     """
     if name in __all__:
-        from backend.scenes import scene, scene_edit
+        from backend.scenes import edit as scene_edit
+        from backend.scenes import scene
 
         return getattr(scene_edit if name == "SceneEdit" else scene, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -29,9 +29,9 @@ from backend.fields.config import SceneEditConfig
 from backend.fields.radiance_field import Rendering
 from backend.fields.radiance_training import MEASURED_PIXELS, RadianceTraining, corrected_rays, psnr
 from backend.pictures.changes import UNSEEN
+from backend.pictures.visible_change import changed_share
 from backend.records import DamagedRecord, read_record
 from backend.scenes.update_plan import UpdatePlan
-from backend.scenes.visible_change import changed_share
 from protocol import files
 
 VIEWS_FOLDER = "views"

@@ -34,9 +34,10 @@ from backend.fields.rays import ViewRays
 from backend.fields.relevance_field import RelevanceField, scene_maps
 from backend.fields.training import CHECKPOINT_SECONDS, Course, OnStep
 from backend.records import DamagedRecord, read_record
-from backend.scenes import scene_edit, scene_editing
-from backend.scenes.scene_edit import SceneEdit
-from backend.scenes.scene_editing import OnProgress
+from backend.scenes import edit as scene_edit
+from backend.scenes import edit_run as scene_editing
+from backend.scenes.edit import SceneEdit
+from backend.scenes.edit_run import OnProgress
 from protocol import files
 from protocol.values import DEFAULT_NORMALISATION, Normalisation
 

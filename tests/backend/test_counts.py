@@ -19,7 +19,7 @@ from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig
 from backend.meshes.texture_edit import MeshEditConfig, edit_mesh
 from backend.meshes.textured_mesh import MeshView
 from backend.scenes import camera_path
-from backend.scenes.scene_editing import edit_scene
+from backend.scenes.edit_run import edit_scene
 from protocol import requests
 
 from .test_mesh_edit import ball_mesh, camera, look_at, two_halves

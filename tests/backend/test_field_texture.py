@@ -14,8 +14,8 @@ from backend.fields.calibration import Calibration
 from backend.meshes.painting import PaintConfig, to_linear, to_srgb
 from backend.meshes.texture_edit import MeshEdit, colour_change, rerender_difference
 from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh
-from backend.scenes.field_texture import FieldEdit, texture_from_field
 from backend.scenes.scene import Relevance
+from backend.scenes.texture import FieldEdit, texture_from_field
 
 from .solid_field import Colours, SolidField
 from .solid_scene import make_solid

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from backend.evaluation import bench_radiance
 from backend.fields import hash_encoding
 from backend.fields.config import FieldConfig, ProposalConfig
 from backend.fields.fast_nerfacto import FastContraction, FastHashEncoding, LeanField, accelerate
@@ -26,7 +27,6 @@ from backend.fields.nerfstudio_compat import (
     distortion_loss,
 )
 from backend.fields.radiance_field import nerfacto
-from backend.scenes import bench_radiance
 
 WAYS: list[Way] = ["c", "torch"]
 needs_compiler = pytest.mark.skipif(

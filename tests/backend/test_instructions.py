@@ -9,7 +9,7 @@ from backend.editing import Editor
 from backend.errors import BadInput
 from backend.fields.config import EDIT_PRESETS
 from backend.meshes.texture_edit import edit_mesh
-from backend.scenes import scene_editing
+from backend.scenes import edit_run as scene_editing
 from tests.protocol.test_text import WRONG
 
 each = pytest.mark.parametrize("text", WRONG, ids=ascii)

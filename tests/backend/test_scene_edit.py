@@ -23,8 +23,8 @@ from backend.fields.config import EDIT_PRESETS, SceneEditConfig
 from backend.fields.radiance_training import Views
 from backend.scenes import Scene, SceneEdit
 from backend.scenes.dataset_update import EditedView
-from backend.scenes.scene_edit import EditError
-from backend.scenes.scene_editing import edit_name
+from backend.scenes.edit import EditError
+from backend.scenes.edit_run import edit_name
 
 from .quick_edit import INSTRUCTION, QUICK, VIEWS, scene_of, train_a_little
 from .test_radiance_field import TINY

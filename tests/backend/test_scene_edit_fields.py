@@ -19,7 +19,7 @@ from backend.fields.rays import ViewRays
 from backend.jobs.perform_scene import _edit_config
 from backend.scenes import Scene
 from backend.scenes.dataset_update import DatasetUpdate
-from backend.scenes.scene_editing import edit_preset
+from backend.scenes.edit_run import edit_preset
 from protocol.requests import EditSceneRequest
 
 from .quick_edit import INSTRUCTION, QUICK, VIEWS, scene_of, train_a_little

@@ -8,7 +8,7 @@ import pytest
 from backend.demo import sampling
 from backend.demo.render import render
 from backend.demo.world import Ground, Scene, Thing
-from backend.evaluation.scene_mesh import on_surface, surface_distance, true_distances
+from backend.evaluation.mesh_distance import on_surface, surface_distance, true_distances
 from backend.meshes.extraction import TriangleMesh
 
 UPRIGHT = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))

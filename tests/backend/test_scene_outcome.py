@@ -21,9 +21,9 @@ from backend.jobs.perform_scene import _edit
 from backend.jobs.perform_texture import texture_result
 from backend.meshes.texture_edit import edit_mesh, outcome_note
 from backend.pictures.changes import NOWHERE
+from backend.pictures.visible_change import changed_share
 from backend.scenes import Scene
-from backend.scenes.scene_outcome import Compared, changed, compare, outcome_notes
-from backend.scenes.visible_change import changed_share
+from backend.scenes.outcome import Compared, changed, compare, outcome_notes
 from protocol.requests import EditSceneRequest, TextureResult
 
 from .quick_edit import INSTRUCTION, QUICK, scene_of, train_a_little

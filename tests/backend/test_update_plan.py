@@ -13,7 +13,7 @@ from backend.editing import Editor
 from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.fields.radiance_training import RadianceTraining, held_out
 from backend.scenes import Scene
-from backend.scenes.scene_editing import with_overrides
+from backend.scenes.edit_run import with_overrides
 from backend.scenes.update_plan import UpdatePlan
 
 from .quick_edit import INSTRUCTION, QUICK, train_a_little

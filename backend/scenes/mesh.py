@@ -6,8 +6,8 @@ from backend.meshes.baking import EditToBake, TexturedScene, texture_mesh
 from backend.meshes.extraction import RESOLUTION, OnMeshProgress, extract_mesh
 
 if TYPE_CHECKING:
+    from backend.scenes.edit import SceneEdit
     from backend.scenes.scene import Scene
-    from backend.scenes.scene_edit import SceneEdit
 
 EXTRACTION = 0.4
 """Share of the time that the mesh takes, without its textures."""

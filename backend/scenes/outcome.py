@@ -9,9 +9,9 @@ from PIL import Image
 
 from backend.editing.relevance import normalise_together
 from backend.pictures.changes import NOWHERE, UNSEEN
+from backend.pictures.visible_change import LEAST_SHARE, changed_share
+from backend.scenes.edit import SceneEdit
 from backend.scenes.scene import Scene
-from backend.scenes.scene_edit import SceneEdit
-from backend.scenes.visible_change import LEAST_SHARE, changed_share
 from protocol.values import MAX_PICTURES
 
 PICTURE_SIDE = 256

@@ -29,7 +29,7 @@ from backend.fields.radiance_field import Rendering
 from backend.fields.radiance_training import Decay, RadianceTraining, Views
 from backend.fields.training import CHECKPOINT_SECONDS, Progress, Schedule, fit
 from backend.scenes.dataset_update import VIEWS_FOLDER, DatasetUpdate, Region, split
-from backend.scenes.scene_edit import (
+from backend.scenes.edit import (
     CHECK_FILE,
     EDIT_FILE,
     MAPS_FOLDER,
