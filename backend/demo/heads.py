@@ -7,7 +7,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.demo.world import COLOURS, PATTERNS, SHAPES
+from backend.world.world import COLOURS, PATTERNS, SHAPES
 
 NAME_PARTS = ((len(SHAPES), 3.0), (len(COLOURS), 1.0), (len(PATTERNS), 2.0))
 """How many shapes, colours and patterns there are, and how much each part counts."""

@@ -26,8 +26,8 @@ from tokenizers import pre_tokenizers
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from backend.demo import instructions
 from backend.editing.guidance import Guidance, write_guidance
+from backend.world import instructions
 from protocol import files
 
 WEIGHTS = Path(__file__).parent / "weights"

@@ -23,7 +23,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from backend.counts import check_options
-from backend.demo import pool, training, world
+from backend.demo import training
 from backend.demo.encode import encode_pool
 from backend.demo.heads import Heads
 from backend.demo.model import (
@@ -41,6 +41,7 @@ from backend.editing.backbone import Backbone
 from backend.errors import BadInput
 from backend.evaluation.maps import checkpoint_figures
 from backend.evaluation.samples import Probe, draw_present, encode
+from backend.world import pool, world
 
 STAGES = ("render", "vae", "encode", "unet", "decoder", "export")
 DEFAULT_CACHE = Path(__file__).parents[2] / ".cache" / "demo"

@@ -10,10 +10,11 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from backend.demo import pool, training, world
+from backend.demo import training
 from backend.demo.cpu_speed import make_fast_on_cpu
 from backend.demo.model import SCALING_FACTOR, build_vae, to_tensor
 from backend.demo.training import Group
+from backend.world import pool, world
 from protocol import files
 
 KL_WEIGHT = 3e-6

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.demo.pool import Sample
 from backend.editing import Editor
 from backend.evaluation import metrics
+from backend.world.pool import Sample
 
 STEPS = 20
 OUTSIDE = 0.02

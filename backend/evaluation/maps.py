@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.demo.pool import Sample
 from backend.editing.backbone import Backbone
 from backend.editing.prompt_check import agreement
 from backend.editing.relevance import (
@@ -19,6 +18,7 @@ from backend.editing.relevance import (
 from backend.evaluation import metrics
 from backend.evaluation.metrics import Map
 from backend.evaluation.samples import Probe, differences, embed
+from backend.world.pool import Sample
 from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.demo import world
-from backend.demo.cameras import ball_around
-from backend.demo.shapes import distance_function
 from backend.meshes.extraction import TriangleMesh, extract_mesh
 from backend.scenes.scene import Scene
+from backend.world import world
+from backend.world.cameras import ball_around
+from backend.world.shapes import distance_function
 
 SAMPLES = 50_000
 AT_ONCE = 1 << 16

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from backend.demo import world
-from backend.demo.pool import Sample
-from backend.demo.render import Rendering, render
+from backend.world import world
+from backend.world.pool import Sample
+from backend.world.render import Rendering, render
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from backend.demo import world
 from backend.editing import Editor
 from backend.editing.backbone import DEMO_MODEL, DEMO_WEIGHTS
 from backend.editing.prompt_check import write_evidence_limit
@@ -32,6 +31,7 @@ from backend.evaluation.samples import (
 )
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.report import Report
+from backend.world import world
 from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS
 
 SHEET_SAMPLES = 24

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.counts import check_options
-from backend.demo import world
-from backend.demo.lighting import FIRST_THING
-from backend.demo.pool import Sample, draw_samples, edited_picture
-from backend.demo.render import id_of, render
 from backend.errors import BadInput
 from backend.pictures import read_picture
+from backend.world import world
+from backend.world.lighting import FIRST_THING
+from backend.world.pool import Sample, draw_samples, edited_picture
+from backend.world.render import id_of, render
 
 FORMAT = 1
 WORLD_SIZE = 128
@@ -135,7 +135,7 @@ def _ids(folder: Path, file: str) -> Ids:
 
 
 def _changed(edit: world.Edit, before: Ids, after: Ids | None, things: int) -> NDArray[np.bool_]:
-    """Which samples show another surface before and after: see `backend.demo.pool`."""
+    """Which samples show another surface before and after: see `backend.world.pool`."""
     if edit.target is None:
         return np.zeros(before.shape, np.bool_)
     mask = before == id_of(edit.target)

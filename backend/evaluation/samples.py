@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.demo import instructions, world
-from backend.demo.pool import Sample, draw_samples
 from backend.editing.backbone import Backbone
 from backend.editing.editor import resize
 from backend.editing.relevance import CELLS_AT_ONCE, NOISE_LEVEL, noise_differences
 from backend.errors import BadInput
 from backend.evaluation.metrics import Map
+from backend.world import instructions, world
+from backend.world.pool import Sample, draw_samples
 
 EDITS_OF_ONE_PICTURE = 3
 SEEDS = {"validation": world.VALIDATION_SEEDS, "test": world.TEST_SEEDS}

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.demo.cameras import camera_to_world
 from backend.editing import Editor, RelevanceMap
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE
 from backend.evaluation.scene_world import TrueView, WorldScene
 from backend.scenes.edit import MIDDLE, SceneEdit
 from backend.scenes.scene import Camera, Relevance, Scene, View
+from backend.world.cameras import camera_to_world
 
 PATH_FRAMES = 12
 PATH_STEP = math.radians(5)

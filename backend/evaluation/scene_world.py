@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from backend.captures.lens import Intrinsics
 from backend.captures.transforms import NewView, write_capture
 from backend.captures.views import Pixels
-from backend.demo import instructions, render, sampling, world
-from backend.demo.cameras import ball_around, camera_to_world, intrinsics, project, rings
 from backend.errors import BadInput
 from backend.evaluation.metrics import SMALLEST_THING
 from backend.scenes.scene import Camera
+from backend.world import instructions, render, sampling, world
+from backend.world.cameras import ball_around, camera_to_world, intrinsics, project, rings
 
 HELD_OUT = 8
 """Views that are in no capture, and see the things as the captured ones do."""

@@ -15,10 +15,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.demo import instructions, sampling, world
-from backend.demo.cameras import ball_around, rings
-from backend.demo.pool import visible_shares
-from backend.demo.render import render
 from backend.editing import Editor
 from backend.editing.backbone import DEMO_MODEL, DEMO_WEIGHTS
 from backend.editing.prompt_check import (
@@ -33,6 +29,10 @@ from backend.evaluation.metrics import SMALLEST_THING
 from backend.evaluation.relevance import markdown
 from backend.evaluation.samples import SEEDS, absent_edit
 from backend.output.report import Report
+from backend.world import instructions, sampling, world
+from backend.world.cameras import ball_around, rings
+from backend.world.pool import visible_shares
+from backend.world.render import render
 from protocol.values import DEFAULT_SEEDS
 
 SINGLE, ANY, POOLED = "one view", "any view", "all views, pooled"

@@ -1,6 +1,6 @@
 """Builds scenes in Blender that another program has described: the demo world's own test scenes.
 
-A description is plain data with the field names of `backend/demo/world.py` (z up, metres, linear
+A description is plain data with the field names of `backend/world/world.py` (z up, metres, linear
 Rec. 709), as `python -m backend.evaluation.renders` writes it. What the world approximates, Blender
 does in its own way: light that bounces, Principled materials, wood's grain, view transforms,
 Workbench's studio lights.

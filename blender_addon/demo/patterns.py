@@ -19,7 +19,7 @@ def pattern_colour(
     Args:
         tree: where they are added.
         base: linear Rec. 709.
-        described: a pattern as `backend/demo/world.py` describes it: two colours that alternate
+        described: a pattern as `backend/world/world.py` describes it: two colours that alternate
             every half period, or wood, which is Blender's own wave texture here.
         place: coordinates in the pattern's space.
 

@@ -16,23 +16,13 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 
-from backend.demo import (
-    encode,
-    heads,
-    instructions,
-    model,
-    pool,
-    train,
-    train_unet,
-    train_vae,
-    training,
-    world,
-)
+from backend.demo import encode, heads, model, train, train_unet, train_vae, training
 from backend.demo.cpu_speed import make_fast_on_cpu
 from backend.editing.backbone import load_backbone
 from backend.editing.guidance import read_guidance
 from backend.evaluation.maps import checkpoint_figures
 from backend.evaluation.samples import encode as encode_samples
+from backend.world import instructions, pool, world
 
 ROOT = Path(__file__).parents[2]
 

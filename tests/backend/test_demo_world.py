@@ -11,7 +11,8 @@ import math
 import numpy as np
 import pytest
 
-from backend.demo import (
+from backend.demo.model import WEIGHTS, build_tokenizer
+from backend.world import (
     cameras,
     instructions,
     naming,
@@ -23,8 +24,7 @@ from backend.demo import (
     textures,
     world,
 )
-from backend.demo.model import WEIGHTS, build_tokenizer
-from backend.demo.view_transform import view_transform
+from backend.world.view_transform import view_transform
 
 SEEDS = range(11_000_000, 11_000_006)
 

@@ -10,9 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.__main__ import main
-from backend.demo import world
-from backend.demo.pool import draw_samples
-from backend.demo.render import render
 from backend.editing import Editor
 from backend.editing.backbone import DEMO_WEIGHTS
 from backend.editing.prompt_check import (
@@ -23,6 +20,9 @@ from backend.editing.prompt_check import (
 from backend.evaluation import maps, metrics, relevance
 from backend.evaluation.edits import GUIDED, PASTED, PLAIN, ROUND_TRIP, STEPS, edit_samples
 from backend.evaluation.samples import SEEDS, Probe, absent_twins, draw_present, encode
+from backend.world import world
+from backend.world.pool import draw_samples
+from backend.world.render import render
 
 cells = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40).filter(
     lambda drawn: len({inside for _, inside in drawn}) == 2

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from backend.__main__ import main
-from backend.demo import render, world
-from backend.demo.cameras import project
 from backend.evaluation import mesh_distance as scene_mesh
 from backend.evaluation import scene_figures, scene_world
 from backend.evaluation.scene_world import HELD_OUT, WorldScene, ball_around, draw
 from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
 from backend.scenes.scene import Camera, Scene, View
+from backend.world import render, world
+from backend.world.cameras import project
 
 from .test_radiance_field import TINY
 

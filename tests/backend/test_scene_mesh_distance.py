@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from backend.demo import sampling
-from backend.demo.render import render
-from backend.demo.world import Ground, Scene, Thing
 from backend.evaluation.mesh_distance import on_surface, surface_distance, true_distances
 from backend.meshes.extraction import TriangleMesh
+from backend.world import sampling
+from backend.world.render import render
+from backend.world.world import Ground, Scene, Thing
 
 UPRIGHT = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 

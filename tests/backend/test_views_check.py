@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from backend.__main__ import main
-from backend.demo import world
 from backend.editing import Editor, RelevanceMap
 from backend.editing.backbone import DEMO_WEIGHTS, load_backbone
 from backend.editing.prompt_check import (
@@ -28,6 +27,7 @@ from backend.evaluation.views_check import ANY, POOLED, SINGLE, Checked, tables_
 from backend.meshes.texture_edit import MeshEditConfig, edit_mesh
 from backend.scenes.scene import Scene
 from backend.scenes.view_maps import read_map, write_map
+from backend.world import world
 
 from .quick_edit import INSTRUCTION, QUICK, scene_of, train_a_little
 from .test_mesh_edit import around, ball_mesh, two_halves, unlit_views

@@ -7,10 +7,10 @@ import math
 
 import numpy as np
 
-from backend.demo.cameras import RINGS, ball_around, orbit_camera, rings
-from backend.demo.placing import random_rotation, vector
-from backend.demo.shapes import lowest_extent
-from backend.demo.world import (
+from backend.world.cameras import RINGS, ball_around, orbit_camera, rings
+from backend.world.placing import random_rotation, vector
+from backend.world.shapes import lowest_extent
+from backend.world.world import (
     COLOUR_SPREAD,
     COLOURS,
     PATTERNS,

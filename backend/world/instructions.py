@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from backend.demo import naming
-from backend.demo.placing import TOPPINGS, replacement, topping
-from backend.demo.sampling import sample_pattern
-from backend.demo.world import (
+from backend.world import naming
+from backend.world.placing import TOPPINGS, replacement, topping
+from backend.world.sampling import sample_pattern
+from backend.world.world import (
     COLOURS,
     KINDS,
     PATTERNS,

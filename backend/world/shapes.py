@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from backend.demo.world import Thing
+from backend.world.world import Thing
 
 Array = np.ndarray
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.demo.world import Camera, Thing, Vector
+from backend.world.world import Camera, Thing, Vector
 
 Array = np.ndarray
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backend.demo.world import COLOURS, PATTERNS, SHAPES, Edit, Scene, Surface, Thing, apply
+from backend.world.world import COLOURS, PATTERNS, SHAPES, Edit, Scene, Surface, Thing, apply
 
 COLOUR_WORDS: dict[str, tuple[str, ...]] = {
     "cyan": ("cyan", "turquoise"),

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from backend.demo import instructions, naming, sampling, world
-from backend.demo.cameras import project
-from backend.demo.render import Rendering, id_of, render
+from backend.world import instructions, naming, sampling, world
+from backend.world.cameras import project
+from backend.world.render import Rendering, id_of, render
 from protocol import files
 
 SCENES_PER_SHARD = 64

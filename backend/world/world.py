@@ -1,7 +1,7 @@
 """The demo world: small scenes of shaded objects, as plain data, and edits of them.
 
-`backend.demo.sampling` draws scenes, `backend.demo.instructions` draws edits with their wording,
-and `backend.demo.render` turns scenes into pictures with exact masks. The world is z up and
+`backend.world.sampling` draws scenes, `backend.world.instructions` draws edits with their wording,
+and `backend.world.render` turns scenes into pictures with exact masks. The world is z up and
 right-handed, as Blender's is; lengths are in metres; colours are linear Rec. 709 reflectances in
 0..1.
 """

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from backend.demo.shapes import distance_function, lowest_extent, turned
-from backend.demo.world import Surface, Thing, Vector
+from backend.world.shapes import distance_function, lowest_extent, turned
+from backend.world.world import Surface, Thing, Vector
 
 Array = np.ndarray
 TOPPINGS = ("sphere", "cube", "cone", "cylinder")

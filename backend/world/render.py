@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backend.demo.cameras import camera_rays
-from backend.demo.lighting import (
+from backend.world.cameras import camera_rays
+from backend.world.lighting import (
     BACKGROUND,
     FIRST_THING,
     GROUND,
@@ -25,10 +25,10 @@ from backend.demo.lighting import (
     light,
     through_ball,
 )
-from backend.demo.shapes import distance_function, form_of, length, turned
-from backend.demo.textures import second_share
-from backend.demo.view_transform import view_transform
-from backend.demo.world import Camera, Scene, Surface, Thing, surface_of
+from backend.world.shapes import distance_function, form_of, length, turned
+from backend.world.textures import second_share
+from backend.world.view_transform import view_transform
+from backend.world.world import Camera, Scene, Surface, Thing, surface_of
 
 Array = np.ndarray
 

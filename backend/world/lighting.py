@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.demo.shapes import distance_function, dot, form_of, length, turned
-from backend.demo.world import Light, Scene, Thing
+from backend.world.shapes import distance_function, dot, form_of, length, turned
+from backend.world.world import Light, Scene, Thing
 
 Array = np.ndarray
 BACKGROUND, GROUND, FIRST_THING = 0, 1, 2

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from backend.demo.world import Pattern
+from backend.world.world import Pattern
 
 Array = np.ndarray
 Axis = tuple[float, float, float]

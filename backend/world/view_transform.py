@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.demo.shapes import turned
-from backend.demo.world import Look
+from backend.world.shapes import turned
+from backend.world.world import Look
 
 Array = np.ndarray
 

@@ -1,0 +1,1 @@
+"""The procedural world with exact truth: scenes, edits and their wording, pictures and masks."""
