@@ -8,7 +8,7 @@ import bpy
 import msgspec
 
 from . import copies, pictures, results
-from .encode import encode_png
+from .link.encode import encode_png
 from .protocol.messages import Welcome
 from .protocol.requests import EditResult
 

@@ -11,7 +11,7 @@ import numpy as np
 from . import pictures
 from .capture import CaptureError, render_size, viewpoint
 from .jobs import Job, Kind, NewJob, SessionError, artist_is_busy
-from .link import Arrived, Link
+from .link.worker_thread import Arrived, Link
 from .pinhole import Pinhole, pinhole_of
 from .protocol.files import write_bytes
 from .protocol.messages import CaptureState

@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .link import Arrived, Link
+from .link.worker_thread import Arrived, Link
 from .protocol.messages import Cancelled, CaptureState, Failed, Welcome
 from .protocol.requests import Request
 from .protocol.text import wrong_instruction

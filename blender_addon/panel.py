@@ -7,7 +7,7 @@ from . import freshness, results, session, words
 from .capture import render_size, viewpoint
 from .jobs import Job
 from .kinds import KINDS
-from .link import LinkState
+from .link.worker_thread import LinkState
 from .overlay import NEEDED
 from .picture_jobs import UNCHANGED
 from .results import STATE, VIEWPOINT

@@ -8,7 +8,7 @@ import bpy
 
 from . import edits, pictures, results
 from .jobs import Job, Kind, NewJob, Sending, SessionError
-from .link import Arrived
+from .link.worker_thread import Arrived
 from .protocol.messages import CaptureState
 from .protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult, Request
 from .results import Picture

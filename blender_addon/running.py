@@ -11,7 +11,7 @@ import bpy
 
 from . import copies, results
 from .jobs import Job
-from .link import Link, LinkState, LinkStatus
+from .link.worker_thread import Link, LinkState, LinkStatus
 from .protocol.messages import SceneState
 
 OFF = LinkStatus(LinkState.CLOSED)

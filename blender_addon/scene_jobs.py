@@ -8,7 +8,7 @@ import msgspec
 
 from . import pictures
 from .jobs import Job, Kind, NewJob, Sending, SessionError, check_instruction
-from .link import Arrived
+from .link.worker_thread import Arrived
 from .protocol.messages import CaptureState, Error, SceneState
 from .protocol.requests import (
     EditSceneRequest,

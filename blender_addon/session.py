@@ -15,7 +15,7 @@ from . import copies, pictures, results, scene_jobs
 from .capture import CaptureError
 from .jobs import Job, NewJob, SessionError
 from .kinds import KINDS
-from .link import Arrived, Link, LinkEvent, LinkState, LinkStatus
+from .link.worker_thread import Arrived, Link, LinkEvent, LinkState, LinkStatus
 from .picture_jobs import what_it_cost
 from .protocol.connection import default_connection_file
 from .protocol.messages import (

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .jobs import Job, Kind, NewJob, SessionError, artist_is_busy, check_instruction
-from .link import Arrived, Link
+from .link.worker_thread import Arrived, Link
 from .mesh_texture import MeshTexture, read_mesh_texture, with_full_name
 from .protocol.messages import CaptureState
 from .protocol.requests import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import bpy
 
 from .jobs import Job, artist_is_busy
-from .link import BROKEN, MAX_TRIES, Link
+from .link.worker_thread import BROKEN, MAX_TRIES, Link
 from .protocol.messages import CaptureState, Failed, OpenCapture, SealCapture
 from .scene_capture import Plan, take_view
 

@@ -6,7 +6,7 @@ import blf
 import bpy
 
 from .jobs import Job
-from .link import LinkState, LinkStatus
+from .link.worker_thread import LinkState, LinkStatus
 from .protocol.messages import Welcome
 
 ICONS = {

@@ -55,7 +55,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     check_counts(parser, options)
-    addon = _addon("capture", "mesh_texture", "view_cameras", "encode")
+    addon = _addon("capture", "mesh_texture", "view_cameras", "link.encode")
     try:
         _export(options, addon)
     except (ValueError, OSError, RuntimeError) as error:  # CaptureError and Blender's own too
@@ -119,7 +119,7 @@ def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
         "camera_to_world": poses,
         "lit": np.array(not options.unlit),
     }
-    encode = addon["encode"].encode_png
+    encode = addon["link.encode"].encode_png
     (options.out / "views").mkdir(parents=True, exist_ok=True)
     (options.out / "texture.png").write_bytes(encode(read.texture))
     for number, picture in enumerate(images):

@@ -59,15 +59,17 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
         "pictures",
         "capture",
         "frame",
-        "encode",
-        "decode",
+        "link.encode",
+        "link.decode",
         "words",
-        "link",
+        "link.worker_thread",
         "mesh_texture",
         "thumbnails",
         "freshness",
     )
-    modules = {name: importlib.import_module(f"{installed}.{name}") for name in names}
+    modules = {
+        name.rpartition(".")[2]: importlib.import_module(f"{installed}.{name}") for name in names
+    }
     preferences = bpy.context.preferences.addons[installed].preferences
     preferences.connection_file = ""
     yield SimpleNamespace(preferences=preferences, **modules)

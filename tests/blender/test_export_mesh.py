@@ -153,7 +153,7 @@ def test_an_obj_in_a_maps_coordinates_keeps_its_shape_and_its_views(
     installed: str, tmp_path: Path, up: str
 ) -> None:
     """One of 1 m at 5.4 million metres, where Blender's own numbers leave out half a metre."""
-    encode = importlib.import_module(f"{installed}.encode").encode_png
+    encode = importlib.import_module(f"{installed}.link.encode").encode_png
     pixels = np.full((32, 48, 3), 120, np.uint8)
     pixels[..., 0] = np.linspace(40, 220, 48)
     pixels[..., 1] = np.linspace(220, 40, 32)[:, None]

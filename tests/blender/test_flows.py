@@ -225,7 +225,7 @@ def refusal(operator: str) -> str:
 
 def why_not(addon: SimpleNamespace) -> str:
     """The sentence with which the connection has failed."""
-    session, failed = addon.session, addon.link.LinkState.FAILED
+    session, failed = addon.session, addon.worker_thread.LinkState.FAILED
     session.wait(lambda: session.state.status.state is failed, SECONDS)
     text: str = session.state.status.text
     return text
@@ -439,4 +439,4 @@ def test_stopping_is_quick(connected: SimpleNamespace, scene: bpy.types.Scene) -
     """At most a few polls, against the seconds that a handshake may take."""
     start = time.perf_counter()
     bpy.ops.watch_your_steps.disconnect()
-    assert time.perf_counter() - start < connected.link.ANSWER_SECONDS / 3
+    assert time.perf_counter() - start < connected.worker_thread.ANSWER_SECONDS / 3

@@ -17,7 +17,7 @@ def test_a_result_that_cannot_be_read_fails_its_job_alone(
     server.send_unreadable(job)
     with pytest.raises(session.SessionError, match="What the backend made cannot be read"):
         session.wait_for_job(scene, SECONDS)
-    assert session.state.status.state is connected.link.LinkState.CONNECTED
+    assert session.state.status.state is connected.worker_thread.LinkState.CONNECTED
     server.manual = False
     run(connected, "preview_relevance")
     assert scene.watch_your_steps.relevance_image is not None
@@ -29,11 +29,11 @@ def test_a_result_that_cannot_be_prepared_fails_in_words(
     def broken(*_: object) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(connected.link, "encode_exr", broken)
+    monkeypatch.setattr(connected.worker_thread, "encode_exr", broken)
     bpy.ops.watch_your_steps.preview_relevance()
     with pytest.raises(connected.session.SessionError, match="MemoryError"):
         connected.session.wait_for_job(scene, SECONDS)
-    assert connected.session.state.status.state is connected.link.LinkState.CONNECTED
+    assert connected.session.state.status.state is connected.worker_thread.LinkState.CONNECTED
 
 
 def test_a_job_that_breaks_the_line_whenever_it_is_sent_fails_once(
@@ -42,7 +42,7 @@ def test_a_job_that_breaks_the_line_whenever_it_is_sent_fails_once(
     server: FakeServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connected.link, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(connected.worker_thread, "RETRY_SECONDS", 0.1)
     session = connected.session
     server.stop()
     session.wait(lambda: "was lost" in session.state.status.text, SECONDS)

@@ -25,7 +25,7 @@ def test_nothing_gives_no_lines(addon: SimpleNamespace) -> None:
 
 def test_the_connection_in_words(addon: SimpleNamespace, installed: str) -> None:
     messages = importlib.import_module(f"{installed}.protocol.messages")
-    link, words = addon.link, addon.words
+    link, words = addon.worker_thread, addon.words
 
     def welcome(model: str, state: str, notice: str = "") -> str:
         return words.status(

@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .encode import encode_exr, encode_png
-from .protocol.client import Client
-from .protocol.codec import BadMessage
-from .protocol.connection import ENDPOINT_PATTERN, BadConnectionFile, Connection, read_connection
-from .protocol.line import ConnectionFailed, ServerError
-from .protocol.messages import (
+from ..protocol.client import Client
+from ..protocol.codec import BadMessage
+from ..protocol.connection import ENDPOINT_PATTERN, BadConnectionFile, Connection, read_connection
+from ..protocol.line import ConnectionFailed, ServerError
+from ..protocol.messages import (
     Cancelled,
     CaptureMessage,
     CaptureState,
@@ -36,13 +35,8 @@ from .protocol.messages import (
     ServerMessage,
     Welcome,
 )
-from .protocol.requests import (
-    EditSceneResult,
-    Request,
-    Result,
-    ScenePicture,
-    SceneRenderResult,
-)
+from ..protocol.requests import EditSceneResult, Request, Result, ScenePicture, SceneRenderResult
+from .encode import encode_exr, encode_png
 
 POLL_SECONDS = 0.03
 ANSWER_SECONDS = 3.0

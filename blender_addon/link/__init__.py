@@ -1,0 +1,1 @@
+"""The connection to the server, and the bytes of pictures. Nothing here needs bpy."""
