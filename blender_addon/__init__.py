@@ -14,9 +14,9 @@ from . import (
     panel_3d,
     panel_edits,
     preferences,
-    properties,
     thumbnails,
 )
+from .data import properties
 
 MODULES = (
     preferences,

@@ -5,7 +5,8 @@ import traceback
 import bpy
 from bpy.app.handlers import persistent
 
-from . import copies, freshness, preferences, results, session
+from . import freshness, preferences, session
+from .data import copies, results
 
 BUSY_SECONDS = 0.05
 IDLE_SECONDS = 0.25

@@ -4,11 +4,12 @@ import hashlib
 
 import bpy
 
-from . import copies, freshness, preferences, results, session
+from . import freshness, preferences, session
 from .capture import CaptureError, capture, viewpoint
+from .data import copies, results
+from .data.results import Picture
 from .jobs import SessionError, check_instruction
 from .picture_jobs import picture_job
-from .results import Picture
 
 
 def refuse(operator: bpy.types.Operator, context: bpy.types.Context, error: Exception) -> set[str]:

@@ -5,10 +5,11 @@ made one by one by the timer.
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from . import copies, film_jobs, scene_jobs, session, texture_edit
+from . import film_jobs, scene_jobs, session
 from .capture import CaptureError
+from .data import copies, edited_textures
+from .data.mesh_reading import left_alone, with_full_name
 from .jobs import NewJob, SessionError, check_instruction
-from .mesh_texture import left_alone, with_full_name
 from .operators import ExplainedOperator, JobOperator, refuse
 from .protocol.messages import DropCapture, UndoSceneEdit
 from .texture_jobs import scene_texture_job, texture_job
@@ -93,7 +94,7 @@ class WYS_OT_choose_texture(ExplainedOperator):
 def _edited(context: bpy.types.Context) -> bpy.types.Image | None:
     """The last edit of the active object's texture."""
     chosen = context.scene.watch_your_steps.texture.image
-    return texture_edit.texture_of(context.active_object, chosen)
+    return edited_textures.texture_of(context.active_object, chosen)
 
 
 class _TextureOperator(ExplainedOperator):
@@ -130,7 +131,7 @@ class WYS_OT_show_texture(_TextureOperator):
         thing = context.active_object
         if self.edit:
             edited = with_full_name(bpy.data.images, self.edit)
-        if edited is None or not texture_edit.show(thing, edited, self.what, engine):
+        if edited is None or not edited_textures.show(thing, edited, self.what, engine):
             return refuse(self, context, SessionError("There is no such picture any more."))
         return {"FINISHED"}
 
@@ -145,7 +146,7 @@ class WYS_OT_revert_texture(_TextureOperator):
         """Remove it."""
         edited = _edited(context)
         assert edited is not None  # poll has found it
-        texture_edit.revert(context.active_object, edited)
+        edited_textures.revert(context.active_object, edited)
         return {"FINISHED"}
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 from numpy.typing import NDArray
 
-from . import edits, pictures, session
+from . import session
+from .data import edits, pictures
 from .frame import Frame, camera_frame
 from .kinds import KINDS
 

@@ -3,14 +3,15 @@
 import bpy
 import numpy as np
 
-from . import freshness, results, session, words
+from . import freshness, session, words
 from .capture import render_size, viewpoint
+from .data import results
+from .data.results import STATE, VIEWPOINT
 from .jobs import Job
 from .kinds import KINDS
 from .link.worker_thread import LinkState
 from .overlay import NEEDED
 from .picture_jobs import UNCHANGED
-from .results import STATE, VIEWPOINT
 
 PROMPT_ADVICE = "Edit works all the same, but at a guess."
 

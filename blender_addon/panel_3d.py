@@ -2,11 +2,12 @@
 
 import bpy
 
-from . import pictures, scene_jobs, session, texture_edit, thumbnails, words
+from . import scene_jobs, session, thumbnails, words
+from .data import edited_textures, pictures
+from .data.brought_mesh import collection_of
 from .jobs import Job
 from .operators_3d import SHOWN
 from .panel import SidebarPanel, WYS_PT_main
-from .scene_mesh import collection_of
 
 SUGGESTED = 0.5
 """The threshold, on the scale that is calibrated to the scene."""
@@ -55,7 +56,7 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
         row.scale_y = 1.4
         row.operator("watch_your_steps.edit_texture", icon="TEXTURE")
         _draw_job(layout, context, {"texture"})
-        edited = texture_edit.texture_of(thing, texture.image)
+        edited = edited_textures.texture_of(thing, texture.image)
         if thing is not None and edited is not None:
             _draw_switch(layout, context, thing, edited)
 
@@ -65,9 +66,9 @@ def _draw_images(
 ) -> None:
     """Which image will be edited: a choice, where several colour the object."""
     engine = context.scene.render.engine
-    if texture_edit.shows_relevance(thing, engine):
+    if edited_textures.shows_relevance(thing, engine):
         return
-    images, chosen = texture_edit.to_paint(
+    images, chosen = edited_textures.to_paint(
         thing, context.scene.watch_your_steps.texture.image, engine
     )
     if len(images) == 1:
@@ -89,23 +90,23 @@ def _draw_switch(
     thing: bpy.types.Object,
     edited: bpy.types.Image,
 ) -> None:
-    now = texture_edit.shown(thing, edited, context.scene.render.engine)
+    now = edited_textures.shown(thing, edited, context.scene.render.engine)
     row = layout.row(align=True)
     for what, label, _ in SHOWN:
         cell = row.row(align=True)
-        cell.enabled = texture_edit.image_for(edited, what) is not None
+        cell.enabled = edited_textures.image_for(edited, what) is not None
         button = cell.operator("watch_your_steps.show_texture", text=label, depress=now == what)
         button.what = what
     mine = edited.watch_your_steps
     words.paragraph(layout, context, f'"{mine.instruction}"')
     if mine.made_with:
         words.paragraph(layout, context, mine.made_with)
-    earlier = texture_edit.edits_of(edited)
+    earlier = edited_textures.edits_of(edited)
     if len(earlier) > 1:
         column = layout.column(align=True)
         column.label(text="All edits of this texture")
         for one in earlier:
-            is_shown = texture_edit.shown(thing, one, context.scene.render.engine) == "EDITED"
+            is_shown = edited_textures.shown(thing, one, context.scene.render.engine) == "EDITED"
             text = one.watch_your_steps.instruction
             button = column.operator("watch_your_steps.show_texture", text=text, depress=is_shown)
             button.what, button.edit = "EDITED", one.name_full

@@ -2,7 +2,8 @@
 
 import bpy
 
-from . import edits, words
+from . import words
+from .data import edits
 from .panel import SidebarPanel, WYS_PT_main
 
 ROWS = 3

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from . import copies, results
+from .data import copies, results
 from .jobs import Job
 from .link.worker_thread import Link, LinkState, LinkStatus
 from .protocol.messages import SceneState

@@ -6,7 +6,8 @@ import re
 import bpy
 import msgspec
 
-from . import pictures
+from .data import pictures
+from .data.brought_mesh import install_mesh
 from .jobs import Job, Kind, NewJob, Sending, SessionError, check_instruction
 from .link.worker_thread import Arrived
 from .protocol.messages import CaptureState, Error, SceneState
@@ -20,7 +21,6 @@ from .protocol.requests import (
 )
 from .protocol.values import new_capture_id
 from .scene_capture import Plan, plan_around, plan_cameras, plan_frames
-from .scene_mesh import install_mesh
 from .upload import Upload
 
 SLUG_LENGTH = 40

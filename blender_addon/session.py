@@ -11,8 +11,9 @@ from pathlib import Path
 
 import bpy
 
-from . import copies, pictures, results, scene_jobs
+from . import scene_jobs
 from .capture import CaptureError
+from .data import copies, pictures, results
 from .jobs import Job, NewJob, SessionError
 from .kinds import KINDS
 from .link.worker_thread import Arrived, Link, LinkEvent, LinkState, LinkStatus

@@ -10,9 +10,10 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from .data.edited_textures import check_lasts, install_edited, show, shows_relevance, to_paint
+from .data.mesh_reading import MeshTexture, read_mesh_texture, with_full_name
 from .jobs import Job, Kind, NewJob, SessionError, artist_is_busy, check_instruction
 from .link.worker_thread import Arrived, Link
-from .mesh_texture import MeshTexture, read_mesh_texture, with_full_name
 from .protocol.messages import CaptureState
 from .protocol.requests import (
     SceneTextureRequest,
@@ -21,7 +22,6 @@ from .protocol.requests import (
     TextureResult,
 )
 from .scene_capture import Plan, places_of
-from .texture_edit import check_lasts, install_edited, show, shows_relevance, to_paint
 from .view_cameras import ObjectViews, poses_around, poses_towards, render_around
 
 FIELD_OF_VIEW = math.radians(40)

@@ -78,7 +78,7 @@ def edit_in_3d(
             button()
             wait(scene)
     things = [thing for thing in scene.objects if thing.type == "MESH" and thing.pass_index]
-    brought = import_module(f"{module}.scene_mesh").collection_of(scene)
+    brought = import_module(f"{module}.data.brought_mesh").collection_of(scene)
     (mesh,) = brought.objects
     with stage("Measuring the mesh and rendering it"):
         figures = {
@@ -88,7 +88,7 @@ def edit_in_3d(
                 "faces": len(mesh.data.polygons),
                 "distance": mesh_distance(scene, mesh, things),
             },
-            "edited_texels": edited_share(import_module(f"{module}.pictures"), mesh),
+            "edited_texels": edited_share(import_module(f"{module}.data.pictures"), mesh),
         }
         figures["pictures"] = _pictures(module, demo, mesh, out)
     mesh.hide_render = True  # the artist's own scene is what the file renders

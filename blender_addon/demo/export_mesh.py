@@ -55,7 +55,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     check_counts(parser, options)
-    addon = _addon("capture", "mesh_texture", "view_cameras", "link.encode")
+    addon = _addon("capture", "data.mesh_reading", "view_cameras", "link.encode")
     try:
         _export(options, addon)
     except (ValueError, OSError, RuntimeError) as error:  # CaptureError and Blender's own too
@@ -83,10 +83,10 @@ def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
     with silence():
         scene = _open(options.model, options.up)
     thing = _find(scene, options.object, options.model)
-    chosen = _texture(thing, options.texture, addon["mesh_texture"])
-    read = addon["mesh_texture"].read_mesh_texture(bpy.context, thing, chosen)
-    image = addon["mesh_texture"].with_full_name(bpy.data.images, read.image)
-    _announce(thing, image, addon["mesh_texture"])
+    chosen = _texture(thing, options.texture, addon["data.mesh_reading"])
+    read = addon["data.mesh_reading"].read_mesh_texture(bpy.context, thing, chosen)
+    image = addon["data.mesh_reading"].with_full_name(bpy.data.images, read.image)
+    _announce(thing, image, addon["data.mesh_reading"])
     cameras, size = addon["view_cameras"], options.size
     corners, field_of_view = read.corners.reshape(-1, 3), FIELD_OF_VIEW
     if places is None:

@@ -191,7 +191,7 @@ def _one_scene(
     import bpy
 
     images, scenes = import_module("images"), import_module("scenes")
-    pictures = import_module(f"{MODULE}.pictures")
+    pictures = import_module(f"{MODULE}.data.pictures")
     out.mkdir(parents=True, exist_ok=True)
     with stages("Building the scene"):
         demo = scenes.build(seed, RENDER_SIZE, samples=32)

@@ -62,7 +62,7 @@ def blend(addon: object, tmp_path: Path) -> Path:
 
 def test_the_backend_reads_what_was_exported(blend: Path, installed: str, tmp_path: Path) -> None:
     out = tmp_path / "made" / "mesh"
-    mesh_texture = importlib.import_module(f"{installed}.mesh_texture")
+    mesh_texture = importlib.import_module(f"{installed}.data.mesh_reading")
     wanted = mesh_texture.read_mesh_texture(bpy.context, bpy.data.objects["painted"])
     asked = ("--object", "painted", "--unlit", "--views", 3, "--size", 40, "--out", out)
     done = export(blend, *asked)
@@ -88,7 +88,7 @@ def test_the_backend_reads_what_was_exported(blend: Path, installed: str, tmp_pa
 def test_a_capture_says_where_from_and_in_which_colours(
     blend: Path, installed: str, tmp_path: Path
 ) -> None:
-    pictures = importlib.import_module(f"{installed}.pictures")
+    pictures = importlib.import_module(f"{installed}.data.pictures")
     capture = tmp_path / "capture"
     capture.mkdir()
     frames = []
@@ -177,7 +177,7 @@ def test_an_obj_in_a_maps_coordinates_keeps_its_shape_and_its_views(
         asked = (folder / "thing.obj", "--views", 2, "--size", 40, "--unlit", "--up", up)
         done = export(*asked, "--out", folder / "out")
         assert done.returncode == 0, done.stderr
-        decode = importlib.import_module(f"{installed}.pictures").decode_png
+        decode = importlib.import_module(f"{installed}.data.pictures").decode_png
         views = [decode((folder / "out" / "views" / f"{k:03d}.png").read_bytes()) for k in range(2)]
         found[name] = (np.load(folder / "out" / "mesh.npz"), np.stack(views))
     (near, seen), (far, seen_far) = found["near"], found["far"]

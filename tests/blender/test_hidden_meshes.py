@@ -13,7 +13,8 @@ import pytest
 @pytest.fixture
 def parts(addon: SimpleNamespace, installed: str) -> list[ModuleType]:
     return [
-        importlib.import_module(f"{installed}.{name}") for name in ("mesh_texture", "view_cameras")
+        importlib.import_module(f"{installed}.{name}")
+        for name in ("data.mesh_reading", "view_cameras")
     ]
 
 

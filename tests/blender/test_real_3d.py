@@ -62,7 +62,7 @@ def test_a_texture_turns_from_red_to_blue(ready: SimpleNamespace) -> None:
     nodes = thing.active_material.node_tree.nodes
     shown = next(node for node in nodes if node.type == "TEX_IMAGE").image
     assert shown.name == "paint (edited)"
-    edited = ready.mesh_texture.read_texture(shown)
+    edited = ready.mesh_reading.read_texture(shown)
     relevance = ready.pictures.read_gray(shown.watch_your_steps.relevance)
     changed = (edited != red).any(axis=2)
     assert changed.mean() > 0.2

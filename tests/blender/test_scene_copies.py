@@ -184,7 +184,7 @@ def test_a_copy_uses_the_capture_but_deletes_nothing_of_it(
 ) -> None:
     run(connected, "all_in_3d")
     kept = server.scenes.captures[in_3d.capture]
-    meshes = len(connected.scene_mesh.collection_of(scene).objects)
+    meshes = len(connected.brought_mesh.collection_of(scene).objects)
     before = set(bpy.data.objects)
     made = copy(scene)
     new = set(bpy.data.objects) - before  # of a full copy
@@ -199,8 +199,8 @@ def test_a_copy_uses_the_capture_but_deletes_nothing_of_it(
     run(connected, "bring_mesh")
     assert len(kept.edits) == 2
     assert kept.trained
-    assert len(connected.scene_mesh.collection_of(scene).objects) == meshes
-    brought = set(connected.scene_mesh.collection_of(made).objects) - new
+    assert len(connected.brought_mesh.collection_of(scene).objects) == meshes
+    brought = set(connected.brought_mesh.collection_of(made).objects) - new
     assert len(brought) == 1
     assert not brought & set(scene.collection.all_objects)
 

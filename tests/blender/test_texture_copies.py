@@ -118,7 +118,7 @@ def test_every_edit_of_a_texture_stays_with_its_settings(
         assert part in mine.made_with
     press("show_texture", box, what="EDITED", edit=first.name_full)
     assert node(box).image == first
-    assert np.ptp(connected.mesh_texture.read_texture(first)) > 0
+    assert np.ptp(connected.mesh_reading.read_texture(first)) > 0
     press("show_texture", box, what="EDITED", edit=second.name_full)
     assert node(box).image == second
 

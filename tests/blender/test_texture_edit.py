@@ -18,7 +18,7 @@ OPS = bpy.ops.watch_your_steps
 
 @pytest.fixture
 def texture_edit(addon: SimpleNamespace, installed: str) -> ModuleType:
-    return importlib.import_module(f"{installed}.texture_edit")
+    return importlib.import_module(f"{installed}.data.edited_textures")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_edit_show_and_revert(
     server: FakeServer,
     installed: str,
 ) -> None:
-    mesh_texture = importlib.import_module(f"{installed}.mesh_texture")
+    mesh_texture = importlib.import_module(f"{installed}.data.mesh_reading")
     original = node(thing).image
     before = {name: value for name, value in state(scene).items() if name != "images"}
     edit(connected, scene)
@@ -110,7 +110,7 @@ def test_edits_are_stacked_and_taken_back_one_by_one(
     edit(connected, scene)
     second = node(thing).image
     assert np.array_equal(
-        submits(server)[-1].request.texture, pixels(connected.mesh_texture, first)
+        submits(server)[-1].request.texture, pixels(connected.mesh_reading, first)
     )
     OPS.show_texture(what="ORIGINAL")
     assert node(thing).image == original
@@ -149,7 +149,7 @@ def test_original_and_edit_are_in_the_saved_file(
     shown = texture_edit.texture_of(thing)
     assert shown.name == "paint (edited)"
     assert texture_edit.show(thing, shown, "ORIGINAL", "CYCLES")
-    kept = pixels(connected.mesh_texture, node(thing).image)
+    kept = pixels(connected.mesh_reading, node(thing).image)
     assert np.array_equal(kept[..., :3], noise(24, 32)[..., :3])
 
 
@@ -263,7 +263,7 @@ def test_a_3d_edit_goes_into_a_meshs_own_texture(
     cameras: str,
 ) -> None:
     """Seen by views from the very places of the capture, however these were chosen."""
-    mesh_texture = importlib.import_module(f"{installed}.mesh_texture")
+    mesh_texture = importlib.import_module(f"{installed}.data.mesh_reading")
     in_3d = scene.watch_your_steps.in_3d
     in_3d.views, in_3d.size, in_3d.cameras = 5, 16, cameras
     scene.frame_end = 5
@@ -612,7 +612,7 @@ def test_a_collections_instance_is_refused_with_what_to_do(
     instance.instance_type, instance.instance_collection = "COLLECTION", collection
     scene.collection.objects.link(instance)
     with pytest.raises(addon.capture.CaptureError, match="Make Instances Real"):
-        addon.mesh_texture.read_mesh_texture(bpy.context, instance)
+        addon.mesh_reading.read_mesh_texture(bpy.context, instance)
 
 
 def test_a_material_that_geometry_nodes_set_has_no_slot_to_show_an_edit(
@@ -632,7 +632,7 @@ def test_a_material_that_geometry_nodes_set_has_no_slot_to_show_an_edit(
     thing.data.materials.clear()
     thing.modifiers.new("set it", "NODES").node_group = group
     bpy.context.view_layer.update()
-    read = connected.mesh_texture.read_mesh_texture(bpy.context, thing)
+    read = connected.mesh_reading.read_mesh_texture(bpy.context, thing)
     assert (read.image, len(read.corners)) == ("paint", 12)
     assert "put the material into a slot" in refusal("edit_texture")
     assert submits(server) == []

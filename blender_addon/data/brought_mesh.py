@@ -4,10 +4,10 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..protocol.requests import SceneMeshResult
+from ..view_cameras import FAR
 from . import pictures
-from .protocol.requests import SceneMeshResult
-from .texture_edit import install_edited
-from .view_cameras import FAR
+from .edited_textures import install_edited
 
 COLLECTION = "Watch Your Steps"
 MARK = "watch_your_steps"

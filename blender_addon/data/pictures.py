@@ -13,7 +13,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .link.encode import PNG_SIGNATURE
+from ..link.encode import PNG_SIGNATURE
 
 CACHED_ARRAYS = 12
 COLOUR_SPACES = {

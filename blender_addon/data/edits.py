@@ -7,10 +7,10 @@ import time
 import bpy
 import msgspec
 
+from ..link.encode import encode_png
+from ..protocol.messages import Welcome
+from ..protocol.requests import EditResult
 from . import copies, pictures, results
-from .link.encode import encode_png
-from .protocol.messages import Welcome
-from .protocol.requests import EditResult
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

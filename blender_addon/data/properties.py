@@ -14,10 +14,10 @@ from bpy.props import (
     StringProperty,
 )
 
+from ..protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS
 from . import edits, properties_3d, properties_edits, results
 from .properties_3d import ImageSettings, SceneIn3D, TextureSettings
 from .properties_edits import KeptEdit
-from .protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS
 
 NORMALISATIONS = (
     (

@@ -10,10 +10,10 @@ from datetime import datetime
 
 import bpy
 
+from ..capture import CaptureError
 from . import pictures
-from .capture import CaptureError
 from .material_images import colour_nodes, image_nodes, tree_of
-from .mesh_texture import colour_images
+from .mesh_reading import colour_images
 
 SHOWN = ("ORIGINAL", "EDITED", "RELEVANCE")
 

@@ -1,0 +1,1 @@
+"""What is read from the .blend file and kept in it: settings, pictures, edits, textures, meshes."""
