@@ -5,8 +5,9 @@ import traceback
 import bpy
 from bpy.app.handlers import persistent
 
-from . import freshness, preferences, session
+from . import preferences, session
 from .data import copies, results
+from .render import freshness
 
 BUSY_SECONDS = 0.05
 IDLE_SECONDS = 0.25

@@ -4,12 +4,13 @@ import hashlib
 
 import bpy
 
-from . import freshness, preferences, session
-from .capture import CaptureError, capture, viewpoint
+from . import preferences, session
 from .data import copies, results
 from .data.results import Picture
 from .jobs import SessionError, check_instruction
 from .picture_jobs import picture_job
+from .render import freshness
+from .render.camera_render import CaptureError, capture, viewpoint
 
 
 def refuse(operator: bpy.types.Operator, context: bpy.types.Context, error: Exception) -> set[str]:

@@ -6,12 +6,12 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from . import film_jobs, scene_jobs, session
-from .capture import CaptureError
 from .data import copies, edited_textures
 from .data.mesh_reading import left_alone, with_full_name
 from .jobs import NewJob, SessionError, check_instruction
 from .operators import ExplainedOperator, JobOperator, refuse
 from .protocol.messages import DropCapture, UndoSceneEdit
+from .render.camera_render import CaptureError
 from .texture_jobs import scene_texture_job, texture_job
 
 SHOWN = (

@@ -3,8 +3,7 @@
 import bpy
 import numpy as np
 
-from . import freshness, session, words
-from .capture import render_size, viewpoint
+from . import session, words
 from .data import results
 from .data.results import STATE, VIEWPOINT
 from .jobs import Job
@@ -12,6 +11,8 @@ from .kinds import KINDS
 from .link.worker_thread import LinkState
 from .overlay import NEEDED
 from .picture_jobs import UNCHANGED
+from .render import freshness
+from .render.camera_render import render_size, viewpoint
 
 PROMPT_ADVICE = "Edit works all the same, but at a guess."
 

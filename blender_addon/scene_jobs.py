@@ -20,7 +20,7 @@ from .protocol.requests import (
     TrainSceneResult,
 )
 from .protocol.values import new_capture_id
-from .scene_capture import Plan, plan_around, plan_cameras, plan_frames
+from .render.capture_views import Plan, plan_around, plan_cameras, plan_frames
 from .upload import Upload
 
 SLUG_LENGTH = 40

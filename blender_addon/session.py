@@ -12,7 +12,6 @@ from pathlib import Path
 import bpy
 
 from . import scene_jobs
-from .capture import CaptureError
 from .data import copies, pictures, results
 from .jobs import Job, NewJob, SessionError
 from .kinds import KINDS
@@ -32,6 +31,7 @@ from .protocol.messages import (
     SceneState,
 )
 from .protocol.values import new_job_id
+from .render.camera_render import CaptureError
 from .running import (
     OFF,
     find_scene,

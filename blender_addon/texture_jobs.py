@@ -21,8 +21,8 @@ from .protocol.requests import (
     TextureRequest,
     TextureResult,
 )
-from .scene_capture import Plan, places_of
-from .view_cameras import ObjectViews, poses_around, poses_towards, render_around
+from .render.capture_views import Plan, places_of
+from .render.object_views import ObjectViews, poses_around, poses_towards, render_around
 
 FIELD_OF_VIEW = math.radians(40)
 

@@ -8,7 +8,7 @@ import bpy
 from .jobs import Job, artist_is_busy
 from .link.worker_thread import BROKEN, MAX_TRIES, Link
 from .protocol.messages import CaptureState, Failed, OpenCapture, SealCapture
-from .scene_capture import Plan, take_view
+from .render.capture_views import Plan, take_view
 
 AHEAD = 2
 """Views that may be under way to the backend at a time."""

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..protocol.requests import SceneMeshResult
-from ..view_cameras import FAR
+from ..render.object_views import FAR
 from . import pictures
 from .edited_textures import install_edited
 

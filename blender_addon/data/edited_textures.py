@@ -10,7 +10,7 @@ from datetime import datetime
 
 import bpy
 
-from ..capture import CaptureError
+from ..render.camera_render import CaptureError
 from . import pictures
 from .material_images import colour_nodes, image_nodes, tree_of
 from .mesh_reading import colour_images

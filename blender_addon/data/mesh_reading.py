@@ -12,8 +12,8 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..capture import CaptureError, changed
-from ..view_cameras import bounds_of, near_origin
+from ..render.camera_render import CaptureError, changed
+from ..render.object_views import bounds_of, near_origin
 from .material_images import colour_nodes, holds_data, image_nodes, name_share, tree_of
 from .texture_uvs import check_inside, laying_of, read_uvs
 

@@ -8,7 +8,7 @@ import numpy as np
 from mathutils import Euler, Matrix, Vector
 from numpy.typing import NDArray
 
-from ..capture import CaptureError
+from ..render.camera_render import CaptureError
 from .material_images import ColourNode, Groups, constant, origin
 
 SLACK = 1e-3

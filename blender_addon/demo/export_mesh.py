@@ -55,7 +55,9 @@ def main() -> int:
     )
     options = parser.parse_args()
     check_counts(parser, options)
-    addon = _addon("capture", "data.mesh_reading", "view_cameras", "link.encode")
+    addon = _addon(
+        "render.camera_render", "data.mesh_reading", "render.object_views", "link.encode"
+    )
     try:
         _export(options, addon)
     except (ValueError, OSError, RuntimeError) as error:  # CaptureError and Blender's own too
@@ -87,7 +89,7 @@ def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
     read = addon["data.mesh_reading"].read_mesh_texture(bpy.context, thing, chosen)
     image = addon["data.mesh_reading"].with_full_name(bpy.data.images, read.image)
     _announce(thing, image, addon["data.mesh_reading"])
-    cameras, size = addon["view_cameras"], options.size
+    cameras, size = addon["render.object_views"], options.size
     corners, field_of_view = read.corners.reshape(-1, 3), FIELD_OF_VIEW
     if places is None:
         poses = cameras.poses_around(corners, options.views, field_of_view)

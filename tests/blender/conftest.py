@@ -57,7 +57,7 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
         "data.edits",
         "data.brought_mesh",
         "data.pictures",
-        "capture",
+        "render.camera_render",
         "frame",
         "link.encode",
         "link.decode",
@@ -65,7 +65,7 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
         "link.worker_thread",
         "data.mesh_reading",
         "thumbnails",
-        "freshness",
+        "render.freshness",
     )
     modules = {
         name.rpartition(".")[2]: importlib.import_module(f"{installed}.{name}") for name in names

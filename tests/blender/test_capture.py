@@ -23,7 +23,7 @@ def settings_of(scene: bpy.types.Scene) -> dict[str, Any]:
 
 
 def captured(addon: SimpleNamespace, max_side: int = 512) -> np.ndarray:
-    png = addon.capture.capture(bpy.context.scene, max_side)
+    png = addon.camera_render.capture(bpy.context.scene, max_side)
     return addon.pictures.read_rgb(addon.pictures.new_packed_image("capture", png))
 
 
@@ -100,7 +100,7 @@ def test_settings_come_back_after_a_failure(addon: SimpleNamespace, scene: bpy.t
     bpy.utils.register_class(engine)
     try:
         scene.render.engine = "WYS_BROKEN"
-        with pytest.raises(addon.capture.CaptureError, match="no light today"):
+        with pytest.raises(addon.camera_render.CaptureError, match="no light today"):
             captured(addon)
     finally:
         scene.render.engine = "BLENDER_WORKBENCH"
@@ -110,7 +110,7 @@ def test_settings_come_back_after_a_failure(addon: SimpleNamespace, scene: bpy.t
 
 def test_without_a_camera_one_sentence(addon: SimpleNamespace, scene: bpy.types.Scene) -> None:
     scene.camera = None
-    with pytest.raises(addon.capture.CaptureError, match="no active camera"):
+    with pytest.raises(addon.camera_render.CaptureError, match="no active camera"):
         captured(addon)
 
 
@@ -135,7 +135,7 @@ def test_size(
 ) -> None:
     scene.render.resolution_x, scene.render.resolution_y = resolution
     scene.render.resolution_percentage = percentage
-    assert addon.capture.render_size(scene.render, max_side) == size
+    assert addon.camera_render.render_size(scene.render, max_side) == size
 
 
 def test_size_is_the_size_of_blenders_own_render(
@@ -173,13 +173,15 @@ def test_any_object_may_be_the_active_camera(
     other.location.x += 1
     bpy.context.view_layer.update()
     assert connected.panel.has_moved(scene)
-    scene_capture = importlib.import_module(f"{installed}.scene_capture")
+    scene_capture = importlib.import_module(f"{installed}.render.capture_views")
     film_jobs = importlib.import_module(f"{installed}.film_jobs")
     for refused in (
         lambda: scene_capture.plan_frames(scene, 32),
         lambda: film_jobs.pinhole_of(scene, scene.camera, 32, 32),
     ):
-        with pytest.raises(connected.capture.CaptureError, match=r'"other" is .*no camera .*Ctrl'):
+        with pytest.raises(
+            connected.camera_render.CaptureError, match=r'"other" is .*no camera .*Ctrl'
+        ):
             refused()
     plan = scene_capture.plan_around(scene, bpy.context.view_layer, 3, 16)
     assert scene_capture.take_view(scene, plan, 0, "0" * 32).depth is not None

@@ -20,7 +20,7 @@ def test_the_edit_is_seen_by_the_camera_as_it_is_now(
     server: FakeServer,
     installed: str,
 ) -> None:
-    pinhole = importlib.import_module(f"{installed}.pinhole")
+    pinhole = importlib.import_module(f"{installed}.render.pinhole")
     panel = importlib.import_module(f"{installed}.panel")
     assert "not trained yet" in refusal("render_view")
     assert "not trained yet" in refusal("render_frames")

@@ -82,7 +82,7 @@ def test_the_render_agrees(addon: SimpleNamespace) -> None:
     scene.display.shading.color_type, scene.display.shading.light = "OBJECT", "FLAT"
     scene.world = bpy.data.worlds.new("black")
     scene.world.color = (0, 0, 0)
-    png = addon.capture.capture(bpy.context.scene, 160)
+    png = addon.camera_render.capture(bpy.context.scene, 160)
     rgb = addon.pictures.read_rgb(addon.pictures.new_packed_image("capture", png))
     rows, columns = np.nonzero(rgb[..., 1] > 128)
     projection = camera.calc_matrix_camera(

@@ -82,7 +82,7 @@ def write_files(tree: bpy.types.NodeTree, folder: Path) -> bpy.types.Node:
 @pytest.fixture
 def take(addon: SimpleNamespace, scene: bpy.types.Scene) -> Callable[[], np.ndarray]:
     """Renders the camera as a preview does; uint8 (H, W, 3)."""
-    return lambda: addon.pictures.decode_png(addon.capture.capture(scene, 32))
+    return lambda: addon.pictures.decode_png(addon.camera_render.capture(scene, 32))
 
 
 @pytest.fixture(params=["stays", "moved on"])
@@ -175,8 +175,8 @@ def test_handlers_come_back_after_a_failure(
     try:
         scene.render.engine = "WYS_BROKEN"
         blocks = data_blocks()
-        with pytest.raises(addon.capture.CaptureError, match="no light today"):
-            addon.capture.render_png(scene, 16, 16)
+        with pytest.raises(addon.camera_render.CaptureError, match="no light today"):
+            addon.camera_render.render_png(scene, 16, 16)
         assert data_blocks() == blocks
     finally:
         scene.render.engine = "BLENDER_WORKBENCH"
@@ -248,7 +248,7 @@ def test_preview_capture_and_texture_all_leave_it_alone(
 ) -> None:
     before = [slot(number, rendered, tmp_path) for number in (0, 1)]
     preview(connected, rendered)
-    scene_capture = importlib.import_module(f"{installed}.scene_capture")
+    scene_capture = importlib.import_module(f"{installed}.render.capture_views")
     plan = scene_capture.plan_around(rendered, bpy.context.view_layer, 3, 16)
     taken = scene_capture.take_view(rendered, plan, 0, "0" * 32)
     assert taken.depth is not None

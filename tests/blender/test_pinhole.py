@@ -16,12 +16,12 @@ from mathutils import Euler, Matrix, Vector
 
 @pytest.fixture
 def pinhole(addon: SimpleNamespace, installed: str) -> ModuleType:
-    return importlib.import_module(f"{installed}.pinhole")
+    return importlib.import_module(f"{installed}.render.pinhole")
 
 
 @pytest.fixture
 def scene_capture(addon: SimpleNamespace, installed: str) -> ModuleType:
-    return importlib.import_module(f"{installed}.scene_capture")
+    return importlib.import_module(f"{installed}.render.capture_views")
 
 
 def project(found: object, points: np.ndarray) -> np.ndarray:
@@ -163,5 +163,5 @@ def test_what_is_no_pinhole_is_refused_in_one_sentence(
         scene.camera.rotation_euler = (0.4, 0.5, 0.6)
     else:
         spoil(scene.camera)
-    with pytest.raises(addon.capture.CaptureError, match=words):
+    with pytest.raises(addon.camera_render.CaptureError, match=words):
         pinhole.pinhole_of(scene, scene.camera, 64, 48)

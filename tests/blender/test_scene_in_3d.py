@@ -121,7 +121,9 @@ def test_a_mesh_looks_as_its_views_did(
     scene.cycles.samples, scene.cycles.use_denoising = 4, False
     scene.render.resolution_x = scene.render.resolution_y = 64
     scene.camera.location, scene.camera.rotation_euler = (0, 0, 5.5), (0, 0, 0)
-    render = addon.pictures.decode_png(addon.capture.capture(bpy.context.scene, 64)).astype(int)
+    render = addon.pictures.decode_png(addon.camera_render.capture(bpy.context.scene, 64)).astype(
+        int
+    )
     for columns, colour in ((slice(22, 28), texture[0, 0]), (slice(36, 42), texture[0, 15])):
         assert np.abs(render[22:42, columns] - colour.astype(int)).max() <= 4
     assert render[:4].max() < 20

@@ -188,7 +188,7 @@ def test_the_panel_says_it_and_reads_the_scene_only_after_updates(
 def test_a_mesh_is_read_again_only_when_it_has_changed(
     shown: SimpleNamespace, installed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = import_module(f"{installed}.fingerprint")
+    module = import_module(f"{installed}.render.fingerprint")
     real, read = module._mesh, []
     monkeypatch.setattr(module, "_mesh", lambda mesh: read.append(mesh.name) or real(mesh))
     ball = bpy.data.objects["ball"]

@@ -18,7 +18,7 @@ OPS = bpy.ops.watch_your_steps
 
 @pytest.fixture
 def scene_capture(addon: SimpleNamespace, installed: str) -> ModuleType:
-    return importlib.import_module(f"{installed}.scene_capture")
+    return importlib.import_module(f"{installed}.render.capture_views")
 
 
 def test_a_capture_arrives_view_by_view(

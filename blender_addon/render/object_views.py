@@ -10,10 +10,10 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
-from .capture import CaptureError, capture, changed
-from .data import pictures
-from .data.material_images import colour_nodes, image_nodes, tree_of
-from .data.texture_uvs import laying_of
+from ..data import pictures
+from ..data.material_images import colour_nodes, image_nodes, tree_of
+from ..data.texture_uvs import laying_of
+from .camera_render import CaptureError, capture, changed
 
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 SHAPES = {"MESH", "CURVE", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "CURVES", "EMPTY"}

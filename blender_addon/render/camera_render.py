@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .link.decode import decode_exr
+from ..link.decode import decode_exr
 from .stand_in import render_result, stand_in
 
 SMALLEST_SIDE = 4  # Blender renders nothing smaller

@@ -6,7 +6,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .capture import CaptureError
+from .camera_render import CaptureError
 
 RIGID = 1e-4
 """How far the axes of a camera may be from right angles and unit length."""

@@ -13,18 +13,13 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
-from .capture import (
-    SMALLEST_SIDE,
-    CaptureError,
-    changed,
-    render_with_depth,
-)
-from .data import pictures
-from .data.brought_mesh import collection_of
+from ..data import pictures
+from ..data.brought_mesh import collection_of
+from ..protocol.messages import PutView
+from ..protocol.values import MAX_VIEWS, MIN_VIEWS
+from .camera_render import SMALLEST_SIDE, CaptureError, changed, render_with_depth
+from .object_views import bounds_of, near_origin
 from .pinhole import pinhole_of
-from .protocol.messages import PutView
-from .protocol.values import MAX_VIEWS, MIN_VIEWS
-from .view_cameras import bounds_of, near_origin
 
 FIELD_OF_VIEW = math.radians(45)
 """Of the cameras around a scene."""

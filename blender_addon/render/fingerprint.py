@@ -14,7 +14,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from .capture import viewpoint
+from .camera_render import viewpoint
 
 DEEPEST = 6
 """Structures within structures that are looked into."""
