@@ -5,8 +5,9 @@ import traceback
 import bpy
 from bpy.app.handlers import persistent
 
-from . import preferences, session
+from . import preferences
 from .data import copies, results
+from .jobs import session
 from .render import freshness
 
 BUSY_SECONDS = 0.05

@@ -4,11 +4,12 @@ import hashlib
 
 import bpy
 
-from . import preferences, session
+from . import preferences
 from .data import copies, results
 from .data.results import Picture
-from .jobs import SessionError, check_instruction
-from .picture_jobs import picture_job
+from .jobs import session
+from .jobs.job import SessionError, check_instruction
+from .jobs.picture_jobs import picture_job
 from .render import freshness
 from .render.camera_render import CaptureError, capture, viewpoint
 

@@ -3,14 +3,15 @@
 import bpy
 import numpy as np
 
-from . import session, words
+from . import words
 from .data import results
 from .data.results import STATE, VIEWPOINT
-from .jobs import Job
-from .kinds import KINDS
+from .jobs import session
+from .jobs.job import Job
+from .jobs.kinds import KINDS
+from .jobs.picture_jobs import UNCHANGED
 from .link.worker_thread import LinkState
 from .overlay import NEEDED
-from .picture_jobs import UNCHANGED
 from .render import freshness
 from .render.camera_render import render_size, viewpoint
 

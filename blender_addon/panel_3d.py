@@ -2,10 +2,11 @@
 
 import bpy
 
-from . import scene_jobs, session, thumbnails, words
+from . import thumbnails, words
 from .data import edited_textures, pictures
 from .data.brought_mesh import collection_of
-from .jobs import Job
+from .jobs import scene_jobs, session
+from .jobs.job import Job
 from .operators_3d import SHOWN
 from .panel import SidebarPanel, WYS_PT_main
 

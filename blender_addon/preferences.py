@@ -6,7 +6,8 @@
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
-from . import session, words
+from . import words
+from .jobs import session
 from .protocol.connection import default_connection_file
 
 

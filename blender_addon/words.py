@@ -5,7 +5,7 @@ from collections.abc import Callable
 import blf
 import bpy
 
-from .jobs import Job
+from .jobs.job import Job
 from .link.worker_thread import LinkState, LinkStatus
 from .protocol.messages import Welcome
 

@@ -133,7 +133,7 @@ def _demo(options: argparse.Namespace, folder: Path) -> int:
     connection_file = folder / "connection.json"
     with _server(options, connection_file, options.out / "server.log"):
         with stages("Starting the server and loading the model"):
-            session = import_module(f"{MODULE}.session")
+            session = import_module(f"{MODULE}.jobs.session")
             bpy.context.preferences.addons[MODULE].preferences.connection_file = str(
                 connection_file
             )
@@ -257,7 +257,7 @@ def _in_3d(options: argparse.Namespace, demo: Any, stages: Stages) -> dict[str, 
 
 def _wait(scene: Any) -> None:
     """Drain the add-on's queue until the scene's job has ended, showing its progress."""
-    session = import_module(f"{MODULE}.session")
+    session = import_module(f"{MODULE}.jobs.session")
     shown = -1
 
     def ended() -> bool:

@@ -70,7 +70,8 @@ class Stopwatch:
 def main(side: int) -> None:
     """Run and print."""
     modules = [
-        importlib.import_module(f"{conftest.MODULE}.{name}") for name in ("session", "operators")
+        importlib.import_module(f"{conftest.MODULE}.{name}")
+        for name in ("jobs.session", "operators")
     ]
     session, operators = modules
     for name in ("messages", "codec", "connection"):

@@ -50,7 +50,7 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
     """The extension's modules by name, in an empty file, without a connection."""
     bpy.ops.wm.read_homefile(use_empty=True)
     names = (
-        "session",
+        "jobs.session",
         "panel",
         "data.results",
         "data.copies",

@@ -174,7 +174,7 @@ def test_any_object_may_be_the_active_camera(
     bpy.context.view_layer.update()
     assert connected.panel.has_moved(scene)
     scene_capture = importlib.import_module(f"{installed}.render.capture_views")
-    film_jobs = importlib.import_module(f"{installed}.film_jobs")
+    film_jobs = importlib.import_module(f"{installed}.jobs.film_jobs")
     for refused in (
         lambda: scene_capture.plan_frames(scene, 32),
         lambda: film_jobs.pinhole_of(scene, scene.camera, 32, 32),

@@ -168,7 +168,7 @@ def test_extension_switched_off_and_on_in_the_middle_of_a_job(
     addon_utils.disable(installed)
     server.finish(job)
     addon_utils.enable(installed)
-    session = importlib.import_module(f"{installed}.session")
+    session = importlib.import_module(f"{installed}.jobs.session")
     preferences = bpy.context.preferences.addons[installed].preferences
     preferences.connection_file = str(server.file)
     session.drain()

@@ -61,7 +61,7 @@ def test_a_job_that_breaks_the_line_whenever_it_is_sent_fails_once(
 def test_a_capture_whose_views_break_the_line_fails_once(
     installed: str, connected: SimpleNamespace
 ) -> None:
-    upload = importlib.import_module(f"{installed}.upload")
+    upload = importlib.import_module(f"{installed}.jobs.upload")
     messages = importlib.import_module(f"{installed}.protocol.messages")
     capture = "f" * 32
     sending = upload.Upload(capture, SimpleNamespace(shots=range(3)))
@@ -89,6 +89,6 @@ def test_a_capture_whose_views_break_the_line_fails_once(
 
 @pytest.mark.parametrize("text", ["", " ", "\u3000", "\u200b", "x" * 1001])
 def test_wrong_instructions_are_refused_by_one_check(installed: str, text: str) -> None:
-    jobs = importlib.import_module(f"{installed}.jobs")
+    jobs = importlib.import_module(f"{installed}.jobs.job")
     with pytest.raises(jobs.SessionError, match="The instruction"):
         jobs.check_instruction(text)

@@ -331,7 +331,7 @@ def test_a_defect_ends_the_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And is told, as the timer tells what `drain` raises."""
-    upload = importlib.import_module(f"{installed}.upload")
+    upload = importlib.import_module(f"{installed}.jobs.upload")
     monkeypatch.setattr(upload, "take_view", lambda *given: 1 // 0)
     OPS.capture_scene()
     with pytest.raises(ZeroDivisionError):

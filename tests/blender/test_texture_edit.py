@@ -217,7 +217,7 @@ def test_other_threads_run_while_views_are_rendered(
     Threads without anything to do but to begin and end hit that moment within some ten renders.
     """
     scene.watch_your_steps.texture.views = 30
-    texture_jobs = importlib.import_module(f"{installed}.texture_jobs")
+    texture_jobs = importlib.import_module(f"{installed}.jobs.texture_jobs")
     views = texture_jobs.texture_job(bpy.context, 24).preparation
     job = SimpleNamespace()
     done = threading.Event()

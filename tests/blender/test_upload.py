@@ -75,7 +75,7 @@ def test_only_few_views_are_under_way_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also where the backend takes its time."""
-    upload = importlib.import_module(f"{installed}.upload")
+    upload = importlib.import_module(f"{installed}.jobs.upload")
     taken = []
     original = upload.take_view
     monkeypatch.setattr(upload, "take_view", lambda *given: taken.append(1) or original(*given))

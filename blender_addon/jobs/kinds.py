@@ -1,7 +1,7 @@
 """All kinds of jobs by name; the names are saved in files."""
 
 from . import film_jobs, picture_jobs, scene_jobs, texture_jobs
-from .jobs import Kind
+from .job import Kind
 
 KINDS: dict[str, Kind] = {
     "relevance": picture_jobs.RELEVANCE,

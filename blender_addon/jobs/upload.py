@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from .jobs import Job, artist_is_busy
-from .link.worker_thread import BROKEN, MAX_TRIES, Link
-from .protocol.messages import CaptureState, Failed, OpenCapture, SealCapture
-from .render.capture_views import Plan, take_view
+from ..link.worker_thread import BROKEN, MAX_TRIES, Link
+from ..protocol.messages import CaptureState, Failed, OpenCapture, SealCapture
+from ..render.capture_views import Plan, take_view
+from .job import Job, artist_is_busy
 
 AHEAD = 2
 """Views that may be under way to the backend at a time."""

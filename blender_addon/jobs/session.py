@@ -11,14 +11,10 @@ from pathlib import Path
 
 import bpy
 
-from . import scene_jobs
-from .data import copies, pictures, results
-from .jobs import Job, NewJob, SessionError
-from .kinds import KINDS
-from .link.worker_thread import Arrived, Link, LinkEvent, LinkState, LinkStatus
-from .picture_jobs import what_it_cost
-from .protocol.connection import default_connection_file
-from .protocol.messages import (
+from ..data import copies, pictures, results
+from ..link.worker_thread import Arrived, Link, LinkEvent, LinkState, LinkStatus
+from ..protocol.connection import default_connection_file
+from ..protocol.messages import (
     Cancelled,
     CaptureMessage,
     CaptureState,
@@ -30,8 +26,12 @@ from .protocol.messages import (
     SceneMessage,
     SceneState,
 )
-from .protocol.values import new_job_id
-from .render.camera_render import CaptureError
+from ..protocol.values import new_job_id
+from ..render.camera_render import CaptureError
+from . import scene_jobs
+from .job import Job, NewJob, SessionError
+from .kinds import KINDS
+from .picture_jobs import what_it_cost
 from .running import (
     OFF,
     find_scene,

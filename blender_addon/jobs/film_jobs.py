@@ -8,15 +8,15 @@ import bpy
 import msgspec
 import numpy as np
 
-from .data import pictures
-from .data.results import VIEWPOINT
-from .jobs import Job, Kind, NewJob, SessionError, artist_is_busy
-from .link.worker_thread import Arrived, Link
-from .protocol.files import write_bytes
-from .protocol.messages import CaptureState
-from .protocol.requests import SceneRenderRequest, SceneRenderResult
-from .render.camera_render import CaptureError, render_size, viewpoint
-from .render.pinhole import Pinhole, pinhole_of
+from ..data import pictures
+from ..data.results import VIEWPOINT
+from ..link.worker_thread import Arrived, Link
+from ..protocol.files import write_bytes
+from ..protocol.messages import CaptureState
+from ..protocol.requests import SceneRenderRequest, SceneRenderResult
+from ..render.camera_render import CaptureError, render_size, viewpoint
+from ..render.pinhole import Pinhole, pinhole_of
+from .job import Job, Kind, NewJob, SessionError, artist_is_busy
 
 
 class Film(msgspec.Struct, frozen=True, kw_only=True):

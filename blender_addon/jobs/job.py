@@ -9,11 +9,11 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .data.results import Picture
-from .link.worker_thread import Arrived, Link
-from .protocol.messages import Cancelled, CaptureState, Failed, Welcome
-from .protocol.requests import Request
-from .protocol.text import wrong_instruction
+from ..data.results import Picture
+from ..link.worker_thread import Arrived, Link
+from ..protocol.messages import Cancelled, CaptureState, Failed, Welcome
+from ..protocol.requests import Request
+from ..protocol.text import wrong_instruction
 
 
 class SessionError(RuntimeError):

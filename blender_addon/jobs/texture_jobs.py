@@ -10,19 +10,19 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .data.edited_textures import check_lasts, install_edited, show, shows_relevance, to_paint
-from .data.mesh_reading import MeshTexture, read_mesh_texture, with_full_name
-from .jobs import Job, Kind, NewJob, SessionError, artist_is_busy, check_instruction
-from .link.worker_thread import Arrived, Link
-from .protocol.messages import CaptureState
-from .protocol.requests import (
+from ..data.edited_textures import check_lasts, install_edited, show, shows_relevance, to_paint
+from ..data.mesh_reading import MeshTexture, read_mesh_texture, with_full_name
+from ..link.worker_thread import Arrived, Link
+from ..protocol.messages import CaptureState
+from ..protocol.requests import (
     SceneTextureRequest,
     SceneTextureResult,
     TextureRequest,
     TextureResult,
 )
-from .render.capture_views import Plan, places_of
-from .render.object_views import ObjectViews, poses_around, poses_towards, render_around
+from ..render.capture_views import Plan, places_of
+from ..render.object_views import ObjectViews, poses_around, poses_towards, render_around
+from .job import Job, Kind, NewJob, SessionError, artist_is_busy, check_instruction
 
 FIELD_OF_VIEW = math.radians(40)
 

@@ -6,12 +6,11 @@ import re
 import bpy
 import msgspec
 
-from .data import pictures
-from .data.brought_mesh import install_mesh
-from .jobs import Job, Kind, NewJob, Sending, SessionError, check_instruction
-from .link.worker_thread import Arrived
-from .protocol.messages import CaptureState, Error, SceneState
-from .protocol.requests import (
+from ..data import pictures
+from ..data.brought_mesh import install_mesh
+from ..link.worker_thread import Arrived
+from ..protocol.messages import CaptureState, Error, SceneState
+from ..protocol.requests import (
     EditSceneRequest,
     EditSceneResult,
     SceneMeshRequest,
@@ -19,8 +18,9 @@ from .protocol.requests import (
     TrainSceneRequest,
     TrainSceneResult,
 )
-from .protocol.values import new_capture_id
-from .render.capture_views import Plan, plan_around, plan_cameras, plan_frames
+from ..protocol.values import new_capture_id
+from ..render.capture_views import Plan, plan_around, plan_cameras, plan_frames
+from .job import Job, Kind, NewJob, Sending, SessionError, check_instruction
 from .upload import Upload
 
 SLUG_LENGTH = 40

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from .data import copies, results
-from .jobs import Job
-from .link.worker_thread import Link, LinkState, LinkStatus
-from .protocol.messages import SceneState
+from ..data import copies, results
+from ..link.worker_thread import Link, LinkState, LinkStatus
+from ..protocol.messages import SceneState
+from .job import Job
 
 OFF = LinkStatus(LinkState.CLOSED)
 

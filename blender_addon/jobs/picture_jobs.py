@@ -6,12 +6,12 @@ from typing import Any
 
 import bpy
 
-from .data import edits, pictures, results
-from .data.results import Picture
-from .jobs import Job, Kind, NewJob, Sending, SessionError
-from .link.worker_thread import Arrived
-from .protocol.messages import CaptureState
-from .protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult, Request
+from ..data import edits, pictures, results
+from ..data.results import Picture
+from ..link.worker_thread import Arrived
+from ..protocol.messages import CaptureState
+from ..protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult, Request
+from .job import Job, Kind, NewJob, Sending, SessionError
 
 UNCHANGED = "Unchanged"
 """A note that begins so says that an edit changed nothing that can be seen."""
