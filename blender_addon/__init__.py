@@ -4,7 +4,8 @@ Brings the tab "Watch Your Steps" into the 3D view's sidebar. The work is done b
 (`python -m backend.server`), which this talks to; nothing here needs torch.
 """
 
-from . import (
+from .data import properties
+from .ui import (
     handlers,
     operators,
     operators_3d,
@@ -16,7 +17,6 @@ from . import (
     preferences,
     thumbnails,
 )
-from .data import properties
 
 MODULES = (
     preferences,

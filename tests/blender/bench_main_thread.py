@@ -71,7 +71,7 @@ def main(side: int) -> None:
     """Run and print."""
     modules = [
         importlib.import_module(f"{conftest.MODULE}.{name}")
-        for name in ("jobs.session", "operators")
+        for name in ("jobs.session", "ui.operators")
     ]
     session, operators = modules
     for name in ("messages", "codec", "connection"):

@@ -51,20 +51,20 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
     bpy.ops.wm.read_homefile(use_empty=True)
     names = (
         "jobs.session",
-        "panel",
+        "ui.panel",
         "data.results",
         "data.copies",
         "data.edits",
         "data.brought_mesh",
         "data.pictures",
         "render.camera_render",
-        "frame",
+        "ui.frame",
         "link.encode",
         "link.decode",
-        "words",
+        "ui.words",
         "link.worker_thread",
         "data.mesh_reading",
-        "thumbnails",
+        "ui.thumbnails",
         "render.freshness",
     )
     modules = {

@@ -303,7 +303,7 @@ def test_no_edit_is_put_back_while_a_job_runs(
     server.manual = True
     OPS.preview_relevance()
     assert not OPS.restore_edit.poll()
-    operators = importlib.import_module(f"{installed}.operators_edits")
+    operators = importlib.import_module(f"{installed}.ui.operators_edits")
     why = operators.WYS_OT_restore_edit.why_not(bpy.context)
     assert why == "A job of this scene runs: wait for it, or cancel it"
     assert OPS.delete_edit.poll()

@@ -38,7 +38,7 @@ def test_no_torch_in_blender(installed: str) -> None:
 
 
 def test_registers_and_leaves_nothing_behind(addon: SimpleNamespace, installed: str) -> None:
-    handlers = importlib.import_module(f"{installed}.handlers")
+    handlers = importlib.import_module(f"{installed}.ui.handlers")
     for _ in range(2):
         assert all(hasattr(bpy.types, name) for name in CLASSES)
         assert len(own_handlers(installed)) == len(HANDLERS)
@@ -55,7 +55,7 @@ def test_registers_and_leaves_nothing_behind(addon: SimpleNamespace, installed: 
         assert own_threads() == []
 
         addon_utils.enable(installed)
-        handlers = sys.modules[f"{installed}.handlers"]
+        handlers = sys.modules[f"{installed}.ui.handlers"]
 
 
 def test_reload_keeps_the_settings_of_the_scene(addon: SimpleNamespace, installed: str) -> None:

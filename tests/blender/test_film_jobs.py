@@ -21,7 +21,7 @@ def test_the_edit_is_seen_by_the_camera_as_it_is_now(
     installed: str,
 ) -> None:
     pinhole = importlib.import_module(f"{installed}.render.pinhole")
-    panel = importlib.import_module(f"{installed}.panel")
+    panel = importlib.import_module(f"{installed}.ui.panel")
     assert "not trained yet" in refusal("render_view")
     assert "not trained yet" in refusal("render_frames")
     for operator in ("capture_scene", "train_scene", "render_view"):

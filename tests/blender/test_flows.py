@@ -251,7 +251,7 @@ def test_a_defect_is_said_and_the_timer_goes_on(
     installed: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    handlers = importlib.import_module(f"{installed}.handlers")
+    handlers = importlib.import_module(f"{installed}.ui.handlers")
 
     def broken() -> None:
         raise ZeroDivisionError("as a test")

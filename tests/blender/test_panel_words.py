@@ -142,7 +142,7 @@ def test_a_server_that_is_gone_does_not_go_on_denoising(
 def test_a_refusal_is_said_in_one_place(
     addon: SimpleNamespace, scene: bpy.types.Scene, installed: str, place: str
 ) -> None:
-    operators = importlib.import_module(f"{installed}.operators")
+    operators = importlib.import_module(f"{installed}.ui.operators")
     reported: list[str] = []
     operator = SimpleNamespace(report=lambda _, text: reported.append(text))
     region = {"the panel": SimpleNamespace(type="UI"), "a shortcut": SimpleNamespace(type="WINDOW")}
@@ -237,7 +237,7 @@ def test_lines_are_as_wide_as_the_sidebar_leaves_room(
 
 def test_every_change_is_drawn_twice(addon: SimpleNamespace, installed: str) -> None:
     """Panels below one whose height has changed are in their places only at the second time."""
-    handlers = importlib.import_module(f"{installed}.handlers")
+    handlers = importlib.import_module(f"{installed}.ui.handlers")
     tagged = []
     area = SimpleNamespace(type="VIEW_3D", tag_redraw=lambda: tagged.append(None))
     window = SimpleNamespace(screen=SimpleNamespace(areas=[area]))
@@ -298,7 +298,7 @@ def test_buttons_beside_a_running_job_say_so(
 
 def test_every_operator_that_can_be_greyed_says_why(installed: str) -> None:
     for name in ("operators", "operators_3d", "operators_edits"):
-        module = importlib.import_module(f"{installed}.{name}")
+        module = importlib.import_module(f"{installed}.ui.{name}")
         for cls in module.CLASSES:
             if "poll" in dir(cls) and cls.poll is not None:
                 source = inspect.getsource(cls.poll)

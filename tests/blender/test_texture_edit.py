@@ -567,7 +567,7 @@ def test_the_panel_says_which_image_will_be_edited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its name, and a choice once there are several."""
-    panel = importlib.import_module(f"{installed}.panel_3d")
+    panel = importlib.import_module(f"{installed}.ui.panel_3d")
 
     class Layout:
         """Keeps labels, and the operators with whether they are pressed."""

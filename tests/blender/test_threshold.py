@@ -191,7 +191,7 @@ class Written:
 
 def drawn(addon: SimpleNamespace, installed: str, monkeypatch: pytest.MonkeyPatch) -> Written:
     """What the panel shows of the open scene; there is no window to wrap its lines in."""
-    words = importlib.import_module(f"{installed}.words")
+    words = importlib.import_module(f"{installed}.ui.words")
     layout = Written()
 
     def unwrapped(part: Written, _: object, text: str, *_how: object, **_options: object) -> None:

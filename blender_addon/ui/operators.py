@@ -4,14 +4,14 @@ import hashlib
 
 import bpy
 
+from ..data import copies, results
+from ..data.results import Picture
+from ..jobs import session
+from ..jobs.job import SessionError, check_instruction
+from ..jobs.picture_jobs import picture_job
+from ..render import freshness
+from ..render.camera_render import CaptureError, capture, viewpoint
 from . import preferences
-from .data import copies, results
-from .data.results import Picture
-from .jobs import session
-from .jobs.job import SessionError, check_instruction
-from .jobs.picture_jobs import picture_job
-from .render import freshness
-from .render.camera_render import CaptureError, capture, viewpoint
 
 
 def refuse(operator: bpy.types.Operator, context: bpy.types.Context, error: Exception) -> set[str]:

@@ -5,10 +5,10 @@ import traceback
 import bpy
 from bpy.app.handlers import persistent
 
+from ..data import copies, results
+from ..jobs import session
+from ..render import freshness
 from . import preferences
-from .data import copies, results
-from .jobs import session
-from .render import freshness
 
 BUSY_SECONDS = 0.05
 IDLE_SECONDS = 0.25

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import blf
 import bpy
 
-from .jobs.job import Job
-from .link.worker_thread import LinkState, LinkStatus
-from .protocol.messages import Welcome
+from ..jobs.job import Job
+from ..link.worker_thread import LinkState, LinkStatus
+from ..protocol.messages import Welcome
 
 ICONS = {
     LinkState.CLOSED: "UNLINKED",

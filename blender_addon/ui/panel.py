@@ -3,17 +3,17 @@
 import bpy
 import numpy as np
 
+from ..data import results
+from ..data.results import STATE, VIEWPOINT
+from ..jobs import session
+from ..jobs.job import Job
+from ..jobs.kinds import KINDS
+from ..jobs.picture_jobs import UNCHANGED
+from ..link.worker_thread import LinkState
+from ..render import freshness
+from ..render.camera_render import render_size, viewpoint
 from . import words
-from .data import results
-from .data.results import STATE, VIEWPOINT
-from .jobs import session
-from .jobs.job import Job
-from .jobs.kinds import KINDS
-from .jobs.picture_jobs import UNCHANGED
-from .link.worker_thread import LinkState
 from .overlay import NEEDED
-from .render import freshness
-from .render.camera_render import render_size, viewpoint
 
 PROMPT_ADVICE = "Edit works all the same, but at a guess."
 

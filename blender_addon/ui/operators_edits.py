@@ -2,7 +2,7 @@
 
 import bpy
 
-from .data import edits
+from ..data import edits
 from .operators import ExplainedOperator, JobOperator
 
 NONE = "There is no edit in the list"

@@ -2,8 +2,8 @@
 
 import bpy
 
+from ..data import edits
 from . import words
-from .data import edits
 from .panel import SidebarPanel, WYS_PT_main
 
 ROWS = 3

@@ -5,14 +5,14 @@ made one by one by the timer.
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from .data import copies, edited_textures
-from .data.mesh_reading import left_alone, with_full_name
-from .jobs import film_jobs, scene_jobs, session
-from .jobs.job import NewJob, SessionError, check_instruction
-from .jobs.texture_jobs import scene_texture_job, texture_job
+from ..data import copies, edited_textures
+from ..data.mesh_reading import left_alone, with_full_name
+from ..jobs import film_jobs, scene_jobs, session
+from ..jobs.job import NewJob, SessionError, check_instruction
+from ..jobs.texture_jobs import scene_texture_job, texture_job
+from ..protocol.messages import DropCapture, UndoSceneEdit
+from ..render.camera_render import CaptureError
 from .operators import ExplainedOperator, JobOperator, refuse
-from .protocol.messages import DropCapture, UndoSceneEdit
-from .render.camera_render import CaptureError
 
 SHOWN = (
     ("ORIGINAL", "Original", "Show the texture as it was"),

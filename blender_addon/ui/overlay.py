@@ -11,10 +11,10 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 from numpy.typing import NDArray
 
-from .data import edits, pictures
+from ..data import edits, pictures
+from ..jobs import session
+from ..jobs.kinds import KINDS
 from .frame import Frame, camera_frame
-from .jobs import session
-from .jobs.kinds import KINDS
 
 VIEWS = {"RENDER": 0, "RELEVANCE": 1, "MASK": 2, "EDIT": 3, "COMPARE": 4}
 KEPT_TEXTURES = 3

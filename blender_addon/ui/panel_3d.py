@@ -2,11 +2,11 @@
 
 import bpy
 
+from ..data import edited_textures, pictures
+from ..data.brought_mesh import collection_of
+from ..jobs import scene_jobs, session
+from ..jobs.job import Job
 from . import thumbnails, words
-from .data import edited_textures, pictures
-from .data.brought_mesh import collection_of
-from .jobs import scene_jobs, session
-from .jobs.job import Job
 from .operators_3d import SHOWN
 from .panel import SidebarPanel, WYS_PT_main
 

@@ -6,15 +6,18 @@
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
+from ..jobs import session
+from ..protocol.connection import default_connection_file
 from . import words
-from .jobs import session
-from .protocol.connection import default_connection_file
+
+EXTENSION = (__package__ or "").rpartition(".")[0]
+"""The package of the extension, by whose name Blender keeps its preferences."""
 
 
 class WatchYourStepsPreferences(bpy.types.AddonPreferences):
     """How to reach the backend."""
 
-    bl_idname = __package__
+    bl_idname = EXTENSION
 
     connection_file: StringProperty(
         name="Connection File",
@@ -44,7 +47,7 @@ class WatchYourStepsPreferences(bpy.types.AddonPreferences):
 
 def get() -> WatchYourStepsPreferences | None:
     """The preferences, or None while Blender has not loaded them (as in some scripts)."""
-    addon = bpy.context.preferences.addons.get(__package__)
+    addon = bpy.context.preferences.addons.get(EXTENSION)
     return addon.preferences if addon is not None else None
 
 

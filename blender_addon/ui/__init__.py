@@ -1,0 +1,1 @@
+"""Panels, buttons, the overlay, and the handlers that Blender calls."""
