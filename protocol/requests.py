@@ -17,6 +17,7 @@ from .values import (
     DEFAULT_SEEDS,
     MAX_FRAME_BYTES,
     MAX_IMAGE_SIDE,
+    MAX_LEFT_OUT,
     MAX_PICTURES,
     MAX_VIEWS,
     CaptureId,
@@ -413,6 +414,10 @@ class EditSceneResult(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scene
     the range of colours; None without a relevance field, or where no picture shows the region."""
     change_outside: Unit | None
     """The same outside the regions."""
+    left_out_count: Annotated[int, Meta(ge=0)] = 0
+    """How many views stayed as they were, as nothing in them is relevant enough."""
+    left_out: Annotated[tuple[str, ...], Meta(max_length=MAX_LEFT_OUT)] = ()
+    """Their names, or the first of them."""
     notes: tuple[str, ...] = ()
 
 

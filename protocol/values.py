@@ -17,6 +17,8 @@ MIN_VIEWS, MAX_VIEWS = 3, 2000
 """Of one capture."""
 MAX_PICTURES = 4
 """Of one edited scene."""
+MAX_LEFT_OUT = 100
+"""Views that an edit of a scene names which stayed as they were."""
 MAX_EDITS = 100
 """That a scene's state lists."""
 MAX_LISTED_INSTRUCTION = 200

@@ -206,6 +206,12 @@ def _normals(edges: NDArray[np.float64]) -> NDArray[np.float64]:
 # ---------------------------------------------------------------- notes
 
 
+def some_of(names: Sequence[str]) -> str:
+    """Some names for a sentence, NAMED at most, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
 def left_out_note(kind: str, total: int, reasons: Sequence[str]) -> str:
     """That some files of a capture are left out.
 
@@ -245,14 +251,13 @@ def standing_notes(names: Sequence[str], where: Standing, kept: NDArray[np.intp]
             continue
         least, most = (_times(out) for out in (where.out[some].min(), where.out[some].max()))
         times = least if least == most else f"{least} to {most}"
-        named = ", ".join(names[index] for index in some[:NAMED])
-        more = f" and {len(some) - NAMED} more" if len(some) > NAMED else ""
+        named = some_of([names[index] for index in some.tolist()])
         if len(some) == 1:
             yield f"The camera of {named} stands {times} times as far out as most, and {one}."
         else:
             yield (
                 f"{len(some)} of {len(names)} cameras stand {times} times as far out as most, and "
-                f"{several}: {named}{more}."
+                f"{several}: {named}."
             )
 
 
@@ -271,10 +276,9 @@ def turned_round_note(names: Sequence[str], turned: NDArray[np.bool_]) -> list[s
             f"The camera of {some[0]} looks away from what the others look at: if it was not "
             "taken so, correct its pose, or take it out of the file."
         ]
-    more = f" and {len(some) - NAMED} more" if len(some) > NAMED else ""
     return [
         f"{len(some)} of {len(names)} cameras look away from what the others look at: "
-        f"{', '.join(some[:NAMED])}{more}; if they were not taken so, correct their poses, or take "
+        f"{some_of(some)}; if they were not taken so, correct their poses, or take "
         "them out of the file."
     ]
 

@@ -105,14 +105,6 @@ def run_edit(options: argparse.Namespace, report: Report, on_progress: OnProgres
     )
     with report.stage("loading the model"):
         editor = Editor.from_pretrained(options.model, options.device, options.dtype)
-    backbone = editor.backbone
-    text, image = backbone.guidance.resolved(config.text_guidance, config.image_guidance)
-    report.settings |= {
-        "config": dataclasses.asdict(config) | {"text_guidance": text, "image_guidance": image},
-        "model": backbone.name,
-        "device": backbone.device_name,
-        "dtype": str(backbone.dtype),
-    }
     with report.stage("editing"):
         edit = scene.edit(
             options.instruction,
@@ -124,6 +116,16 @@ def run_edit(options: argparse.Namespace, report: Report, on_progress: OnProgres
             lambda words, share, _: on_progress(words, share),
         )
     on_progress("Edited", 1.0)
+    backbone = editor.backbone
+    text, image = backbone.guidance.resolved(config.text_guidance, config.image_guidance)
+    ran = config.for_views(len(edit.field.names))
+    report.settings |= {
+        "config": dataclasses.asdict(ran) | {"text_guidance": text, "image_guidance": image},
+        "rays": config.rays_for(edit.field.config.rays, len(edit.field.names)),
+        "model": backbone.name,
+        "device": backbone.device_name,
+        "dtype": str(backbone.dtype),
+    }
     with report.stage("pictures"):
         report.figures |= _pictures(scene, edit)
         compared = compare(scene, edit)

@@ -232,14 +232,17 @@ class SceneEditConfig:
         """How many times the views there are that the numbers are meant for, at least 1."""
         return max(1.0, views / self.views) if self.views > 0 else 1.0
 
+    def rays_for(self, rays: int, views: int) -> int:
+        """Rays of a step for so many views, of `rays` for as many as the numbers are meant for."""
+        return round(rays * math.sqrt(self.growth(views)))
+
     def for_views(self, views: int) -> "SceneEditConfig":
         """The same with the steps and the relevance field's rays that so many views take."""
-        growth = self.growth(views)
         field = self.relevance_field
         return replace(
             self,
-            iterations=math.ceil(self.iterations * growth),
-            relevance_field=replace(field, rays=round(field.rays * math.sqrt(growth))),
+            iterations=math.ceil(self.iterations * self.growth(views)),
+            relevance_field=replace(field, rays=self.rays_for(field.rays, views)),
         )
 
 

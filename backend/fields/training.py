@@ -33,6 +33,7 @@ class Progress:
         seconds: that it has trained, earlier runs included.
         remaining: seconds that it will take yet if it does not stop early; None while unknown.
         preview: uint8 (h, w, 3), a new picture of the field, now and then.
+        finished: this was the last step.
     """
 
     step: int
@@ -42,6 +43,7 @@ class Progress:
     seconds: float
     remaining: float | None
     preview: NDArray[np.uint8] | None = None
+    finished: bool = False
 
 
 OnStep = Callable[[Progress], None]
@@ -200,6 +202,7 @@ class _Run:
             course.seconds,
             self._remaining(),
             preview,
+            course.finished,
         )
 
     def _remaining(self) -> float | None:

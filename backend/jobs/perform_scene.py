@@ -42,6 +42,7 @@ from protocol.requests import (
     TrainSceneRequest,
     TrainSceneResult,
 )
+from protocol.values import MAX_LEFT_OUT
 
 
 def perform_scene(
@@ -151,6 +152,8 @@ def _edit(
         applies=edit.applies,
         edited_views=len(edit.views),
         pictures=pictures,
+        left_out_count=len(edit.unedited),
+        left_out=edit.unedited[:MAX_LEFT_OUT],
         edited_share=share,
         change_inside=inside,
         change_outside=outside,

@@ -9,7 +9,6 @@ was stopped.
 """
 
 import dataclasses
-import math
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -193,7 +192,7 @@ def _start(
     if config.learning_rate is not None:
         steps = config.for_views(len(views.names)).iterations
         decay = Decay(config.learning_rate, config.final_learning_rate, steps, first_step)
-    rays = round(field.config.rays * math.sqrt(config.growth(len(views.names))))
+    rays = config.rays_for(field.config.rays, len(views.names))
     training = RadianceTraining(field, views, None, decay, rays)
     training.load_state(state)
     if seen is not None:
@@ -355,8 +354,10 @@ def _update(
             share(),
             progress.preview,
         )
-        # here and not within the step, so that what stops an edit comes after a checkpoint
-        update.edit_if_due(progress.step)
+        # here and not within the step, so that what stops an edit comes after a checkpoint; and not
+        # after an early stop, as nothing would be trained on it
+        if not progress.finished:
+            update.edit_if_due(progress.step)
 
     schedule = Schedule(
         config.iterations,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.captures.checks import some_of
 from backend.editing.relevance import normalise_together
 from backend.pictures.changes import NOWHERE, UNSEEN
 from backend.pictures.visible_change import LEAST_SHARE, changed_share
@@ -95,11 +96,11 @@ def outcome_notes(edit: SceneEdit, compared: tuple[Compared, ...]) -> tuple[str,
             f"Unchanged: the scene shows no difference of more than {DRIFT} of 255 in what the "
             "instruction is about. Raise the text guidance, or edit with more iterations."
         )
-    left = len(edit.unedited)
+    left = edit.unedited
     if left:
         notes.append(
-            f"{left} of {len(edit.field.names)} views stayed as they were, as nothing in them is "
-            "relevant enough."
+            f"{len(left)} of {len(edit.field.names)} views stayed as they were, as nothing in them "
+            f"is relevant enough: {some_of(left)}."
         )
     return tuple(notes)
 

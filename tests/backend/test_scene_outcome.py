@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from backend.__main__ import main
+from backend.captures.checks import some_of
 from backend.editing import Editor, RelevanceMap
 from backend.editing.backbone import Backbone
 from backend.editing.relevance import normalise
@@ -257,11 +258,33 @@ def test_a_scene_that_has_changed_does_not_say_so_and_names_the_views_left_out(
         assert latest[one.view].changed == 1
     assert changed(compared) > 0.5
     assert outcome_notes(edit, compared) == (
-        "3 of 6 views stayed as they were, as nothing in them is relevant enough.",
+        "3 of 6 views stayed as they were, as nothing in them is relevant enough: "
+        f"{', '.join(names[1::2])}.",
     )
     # where the field does not take over what the model has changed in the views
     same = tuple(dataclasses.replace(one, after=one.before) for one in compared)
     assert outcome_notes(edit, same)[0].startswith("Unchanged: the scene shows no difference of")
+
+
+def test_a_result_names_the_views_left_out(scene: Scene, editor: Editor) -> None:
+    request = EditSceneRequest(
+        capture="0" * 32,
+        name="half",
+        instruction=INSTRUCTION,
+        threshold=0.5,
+        steps=2,
+        iterations=12,
+        relevance=False,
+    )
+    result = _edit(BlindToOdd(editor), scene, request, lambda *_: None)  # type: ignore[arg-type]
+    assert (result.left_out_count, result.left_out) == (3, scene.field.names[1::2])
+    assert all(name in " ".join(result.notes) for name in result.left_out)
+
+
+def test_of_many_names_a_sentence_says_how_many_more_there_are() -> None:
+    names = tuple(f"{number:04}.png" for number in range(84))
+    assert some_of(names[:2]) == "0000.png, 0001.png"
+    assert some_of(names) == "0000.png, 0001.png, 0002.png, 0003.png, 0004.png and 79 more"
 
 
 def test_edits_of_views_from_earlier_versions_are_read_without_their_change(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from backend.__main__ import main
 from backend.editing import Editor
 from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.fields.radiance_training import RadianceTraining, held_out
@@ -34,6 +36,12 @@ def editor(tiny_model: Path) -> Editor:
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A capture of 48 views, 12 of them held out, with a trained field."""
     return train_a_little(tmp_path_factory.mktemp("many"), 48)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A capture of 8 views, 2 of them held out, with a trained field."""
+    return train_a_little(tmp_path_factory.mktemp("few"), 8)
 
 
 def trained_views(preset: str, captured: int) -> int:
@@ -167,6 +175,62 @@ def test_more_views_are_trained_on_with_more_rays_and_steps(
     assert rays == {2 * scene.field.config.rays}
     assert len(edit.views) == 36
     assert_trained_on_edits(scene, "grown")
+
+
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_an_early_stop_comes_after_whole_rounds_and_trains_on_every_edit(
+    few: Path, editor: Editor, rounds: int
+) -> None:
+    scene = Scene.open(few, device="cpu")
+    config = dataclasses.replace(
+        QUICK,
+        iterations=1000,
+        views=0,
+        edit_every=1,
+        rounds=rounds,
+        relevance=False,
+        stop_gain=1e3,
+        stop_patience=1,
+    )
+    edit = scene.edit(INSTRUCTION, editor, config=config, name=f"early-{rounds}")
+    facts, _ = edit.checkpoint()
+    assert (facts["step"], facts["edits"]) == (12, 12)  # two rounds of 6 views
+    assert [view.count for view in edit.views] == list(range(12))
+    assert max(view.step for view in edit.views) < facts["step"]
+    assert sorted(view.name for view in edit.views) == sorted(2 * scene.field.names)
+    assert edit.unedited == ()
+    assert_trained_on_edits(scene, edit.name)
+
+
+def test_a_cancel_in_the_last_step_leaves_no_view_out(few: Path, editor: Editor) -> None:
+    scene = Scene.open(few, device="cpu")
+    config = with_overrides(QUICK, 4, relevance=False, rounds=1, settling=0.0)
+
+    def stop(words: str, share: float, picture: object) -> None:
+        if words.startswith("Training, step 4 of 4"):
+            raise Stop
+
+    with pytest.raises(Stop):
+        scene.edit(INSTRUCTION, editor, config=config, name="cancelled", on_progress=stop)
+    edit = scene.edit(INSTRUCTION, editor, config=config, name="cancelled")
+    assert edit.finished
+    assert len(edit.views) == 6
+    assert_trained_on_edits(scene, "cancelled")
+
+
+def test_the_report_says_the_steps_and_rays_that_ran(
+    many: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(QUICK, iterations=10, views=9, relevance=False, rounds=1)
+    monkeypatch.setitem(EDIT_PRESETS, "preview", config)
+    command = ["scene", "edit", str(many), INSTRUCTION, "--name", "reported", "--device", "cpu"]
+    assert main([*command, "--model", str(tiny_model), "--preset", "preview"]) == 0
+    scene = Scene.open(many, device="cpu")
+    report = json.loads((scene.edit_folder("reported") / "report.json").read_text("utf-8"))
+    settings, figures = report["settings"], report["figures"]
+    assert settings["config"]["iterations"] == figures["steps"] == 40
+    assert settings["rays"] == 2 * scene.field.config.rays
+    assert settings["config"]["relevance_field"]["rays"] == 2 * config.relevance_field.rays
 
 
 def test_a_config_without_a_number_of_views_never_grows() -> None:

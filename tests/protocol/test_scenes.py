@@ -226,6 +226,8 @@ results = st.one_of(
         edited_share=st.none() | unit,
         change_inside=st.none() | unit,
         change_outside=st.none() | unit,
+        left_out_count=st.integers(0, 2000),
+        left_out=st.lists(st.text(max_size=20), max_size=100).map(tuple),
         notes=notes,
     ),
 )
