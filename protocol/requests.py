@@ -230,6 +230,18 @@ class SceneTextureRequest(MeshViews, frozen=True, kw_only=True, tag="scene_textu
     takes that of the edit."""
 
 
+def wrong_film(frames: int, width: int, height: int) -> str:
+    """Why so many frames of this size cannot be asked for at once, without a full stop; "" where
+    they can.
+    """
+    if 0 < frames * width * height * 3 <= MAX_FRAME_BYTES:
+        return ""
+    return (
+        f"{frames} frames of {width}x{height} are asked for; there must be 1 at least, and at most "
+        f"{MAX_FRAME_BYTES >> 20} MiB of them: render fewer at a time, or smaller ones"
+    )
+
+
 class SceneRenderRequest(msgspec.Struct, frozen=True, kw_only=True, tag="scene_render_request"):
     """Render a capture's radiance field from cameras of the client's, as along a camera path."""
 
@@ -250,13 +262,8 @@ class SceneRenderRequest(msgspec.Struct, frozen=True, kw_only=True, tag="scene_r
         check_shape(self.camera_to_world, "camera_to_world", ("float64",), (count, 4, 4))
         if not (np.isfinite(self.intrinsics).all() and (self.intrinsics[:, :2] > 0).all()):
             raise ValueError("intrinsics must be finite, and focal lengths above 0")
-        size = count * self.width * self.height * 3
-        if not 0 < size <= MAX_FRAME_BYTES:
-            raise ValueError(
-                f"{count} frames of {self.width}x{self.height} are asked for; there must be 1 at "
-                f"least, and at most {MAX_FRAME_BYTES >> 20} MiB of them: render fewer at a time, "
-                "or smaller ones"
-            )
+        if wrong := wrong_film(count, self.width, self.height):
+            raise ValueError(wrong)
 
 
 ImageRequest = RelevanceRequest | EditRequest

@@ -22,7 +22,7 @@ from typing import Any
 import bpy
 import numpy as np
 from counts import check_counts
-from mesh_views import import_mesh
+from mesh_views import Refused, import_mesh
 from numpy.typing import NDArray
 from render_samples import silence
 
@@ -60,8 +60,8 @@ def main() -> int:
     )
     try:
         _export(options, addon)
-    except (ValueError, OSError, RuntimeError) as error:  # CaptureError and Blender's own too
-        print(f"error: {str(error).strip().removeprefix('Error: ')}", file=sys.stderr)
+    except (Refused, addon["capture"].CaptureError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -78,9 +78,9 @@ def _addon(*names: str) -> dict[str, ModuleType]:
 
 def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
     if options.size < 16:
-        raise ValueError(f"--size must be 16 or more, not {options.size}.")
+        raise Refused(f"--size must be 16 or more, not {options.size}.")
     if options.capture is not None and (options.unlit or options.model.suffix.lower() != ".blend"):
-        raise ValueError("With --capture the model is the captured .blend file, without --unlit.")
+        raise Refused("With --capture the model is the captured .blend file, without --unlit.")
     places = None if options.capture is None else _places(options.capture, options.views)
     with silence():
         scene = _open(options.model, options.up)
@@ -96,7 +96,7 @@ def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
     else:
         poses, field_of_view = cameras.poses_towards(places, corners)
         if not len(poses):
-            raise ValueError(f"No camera of {options.capture} sees {thing.name} as a whole.")
+            raise Refused(f"No camera of {options.capture} sees {thing.name} as a whole.")
     images = []
     for number in range(len(poses)):
         print(f"view {number + 1} of {len(poses)}", flush=True)
@@ -140,7 +140,7 @@ def _texture(
     """The image of an object's colours with this name or file name; None for the main one.
 
     Raises:
-        ValueError: there is none.
+        Refused: there is none.
     """
     if name is None or thing.type != "MESH":
         return None
@@ -149,7 +149,7 @@ def _texture(
         if name in (image.name, bpy.path.basename(image.filepath)):
             return image
     names = ", ".join(image.name for image in images) or "none"
-    raise ValueError(f'No image "{name}" colours {thing.name}; those that do: {names}.')
+    raise Refused(f'No image "{name}" colours {thing.name}; those that do: {names}.')
 
 
 def _announce(thing: bpy.types.Object, image: bpy.types.Image, mesh_texture: ModuleType) -> None:
@@ -169,16 +169,16 @@ def _places(capture: Path, count: int) -> NDArray[np.float64]:
     """Where cameras of a capture stood, at most `count` of them, spread over all: (n, 3).
 
     Raises:
-        ValueError: the folder holds no capture.
+        Refused: the folder holds no capture.
     """
     file = capture / "transforms.json"
     try:
         frames = json.loads(file.read_text("utf-8"))["frames"]
         poses = np.array([frame["transform_matrix"] for frame in frames], np.float64)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} cannot be read as a capture's: {error}") from error
+        raise Refused(f"{file} cannot be read as a capture's: {error}") from error
     if poses.shape[1:] not in ((3, 4), (4, 4)):
-        raise ValueError(f"{file} holds no camera poses.")
+        raise Refused(f"{file} holds no camera poses.")
     count = min(count, len(poses))
     return poses[[k * len(poses) // count for k in range(count)], :3, 3]
 
@@ -187,16 +187,20 @@ def _open(model: Path, up_axis: str) -> bpy.types.Scene:
     """The scene that holds the model.
 
     Raises:
-        ValueError: the file is not there or holds no mesh.
+        Refused: the file is not there or holds no mesh.
     """
     if not model.is_file():
-        raise ValueError(f"There is no file {model}.")
-    if model.suffix.lower() == ".blend":
-        bpy.ops.wm.open_mainfile(filepath=str(model.absolute()), load_ui=False, use_scripts=False)
-        return bpy.context.scene
-    bpy.ops.wm.read_homefile(use_empty=True)
-    scene = bpy.context.scene
-    import_mesh(scene, model.absolute(), up_axis)
+        raise Refused(f"There is no file {model}.")
+    path = model.absolute()
+    try:
+        if model.suffix.lower() == ".blend":
+            bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False, use_scripts=False)
+            return bpy.context.scene
+        bpy.ops.wm.read_homefile(use_empty=True)
+        scene = bpy.context.scene
+        import_mesh(scene, path, up_axis)
+    except RuntimeError as error:  # so Blender's operators say what they cannot read
+        raise Refused(str(error).strip().removeprefix("Error: ")) from error
     scene.render.engine = "CYCLES"
     scene.cycles.samples, scene.cycles.use_denoising = SAMPLES, False
     scene.world = bpy.data.worlds.new("sky")
@@ -212,15 +216,15 @@ def _find(scene: bpy.types.Scene, name: str | None, model: Path) -> bpy.types.Ob
     """The object with this name, or the only mesh.
 
     Raises:
-        ValueError: there is no such object, or there are several to choose from.
+        Refused: there is no such object, or there are several to choose from.
     """
     meshes = sorted(thing.name for thing in scene.objects if thing.type == "MESH")
     names = ", ".join(meshes) or "none"
     if name is None and len(meshes) != 1:
-        raise ValueError(f"Say with --object which mesh of {model} is meant: {names}.")
+        raise Refused(f"Say with --object which mesh of {model} is meant: {names}.")
     chosen = meshes[0] if name is None else name
     if chosen not in scene.objects:
-        raise ValueError(f'{model} holds no object "{chosen}"; its meshes are: {names}.')
+        raise Refused(f'{model} holds no object "{chosen}"; its meshes are: {names}.')
     return scene.objects[chosen]
 
 

@@ -92,12 +92,18 @@ def _edits(rng: random.Random, name: str) -> list[dict[str, Any]]:
     return edits
 
 
+class Refused(Exception):
+    """What a person gave cannot be used; the text is one sentence that says why."""
+
+
 def import_mesh(scene: bpy.types.Scene, mesh: Path, up_axis: str) -> list[bpy.types.Object]:
     """Bring a file's objects into the scene, which is the active one; returns them. `up_axis` of an
     .obj is "Y" or "Z"; glTF always has Y.
 
     Raises:
-        ValueError: a file that cannot be read, or without a mesh.
+        Refused: a file of another format, or without a mesh.
+        RuntimeError: Blender cannot read it.
+        OSError: it cannot be read.
     """
     before = set(scene.objects)
     if mesh.suffix.lower() == ".obj":
@@ -106,10 +112,10 @@ def import_mesh(scene: bpy.types.Scene, mesh: Path, up_axis: str) -> list[bpy.ty
     elif mesh.suffix.lower() in (".glb", ".gltf"):
         bpy.ops.import_scene.gltf(filepath=str(mesh))
     else:
-        raise ValueError(f"{mesh} is neither .obj nor .glb nor .gltf: convert it first.")
+        raise Refused(f"{mesh} is neither .obj nor .glb nor .gltf: convert it first.")
     added = [thing for thing in scene.objects if thing not in before]
     if not any(thing.type == "MESH" for thing in added):
-        raise ValueError(f"{mesh} holds no mesh.")
+        raise Refused(f"{mesh} holds no mesh.")
     return added
 
 
@@ -118,7 +124,9 @@ def build_view(description: dict[str, Any], mesh: Path, up_axis: str, size: int)
     `import_mesh`.
 
     Raises:
-        ValueError: a file that cannot be read, or without a mesh.
+        Refused: a file of another format, or without a mesh.
+        RuntimeError: Blender cannot read it.
+        OSError: it cannot be read.
     """
     scene = build(description, size, size)
     added = import_mesh(scene, mesh, up_axis)

@@ -13,7 +13,7 @@ from ..data.results import VIEWPOINT
 from ..link.worker_thread import Arrived, Link
 from ..protocol.files import write_bytes
 from ..protocol.messages import CaptureState
-from ..protocol.requests import SceneRenderRequest, SceneRenderResult
+from ..protocol.requests import SceneRenderRequest, SceneRenderResult, wrong_film
 from ..render.camera_render import CaptureError, render_size, viewpoint
 from ..render.pinhole import Pinhole, pinhole_of
 from .job import Job, Kind, NewJob, SessionError, artist_is_busy
@@ -39,7 +39,7 @@ def view_job(scene: bpy.types.Scene) -> NewJob:
     sees it now.
 
     Raises:
-        SessionError: nothing was trained yet.
+        SessionError: nothing was trained yet, or the view is too large.
         CaptureError: there is no camera, or it is no pinhole.
     """
     _check(scene)
@@ -51,7 +51,8 @@ def film_job(scene: bpy.types.Scene) -> NewJob:
     """The same at every frame of the scene's range, into the scene's output folder.
 
     Raises:
-        SessionError: nothing was trained yet, there are no frames, or nothing can be written there.
+        SessionError: nothing was trained yet, there are no frames or too many, or nothing can be
+            written there.
         CaptureError: there is no camera, or it is no pinhole.
     """
     _check(scene)
@@ -102,7 +103,10 @@ def _not_written(folder: Path, error: OSError) -> str:
 def _new_job(scene: bpy.types.Scene, film: Film) -> NewJob:
     in_3d = scene.watch_your_steps.in_3d
     instruction = in_3d.edit_of if in_3d.edit else ""
-    cameras = _Cameras(film, in_3d.capture, in_3d.edit or None, _size(scene))
+    width, height = _size(scene)
+    if wrong := wrong_film(len(film.frames), width, height):
+        raise SessionError(f"{wrong}.")
+    cameras = _Cameras(film, in_3d.capture, in_3d.edit or None, (width, height))
     return NewJob("scene_render", instruction, msgspec.json.encode(film).decode(), cameras)
 
 

@@ -151,7 +151,7 @@ def _prepare(link: Link, job: Job) -> None:
         return
     try:
         job.request = job.preparation.step(scene, job, link)
-    except (SessionError, CaptureError, ValueError) as error:  # all say in words what is wrong
+    except (SessionError, CaptureError) as error:  # refusals: they say in words what is wrong
         job.outcome = Failed(job=job.id, code="bad_input", message=str(error))
     except Exception as error:
         text = f"the add-on has a defect ({error!r})."

@@ -20,6 +20,7 @@ from ..protocol.requests import (
     TextureRequest,
     TextureResult,
 )
+from ..protocol.values import MAX_FRAME_BYTES
 from ..render.capture_views import Plan, places_of
 from ..render.object_views import ObjectViews, poses_around, poses_towards, render_around
 from .job import Job, Kind, NewJob, SessionError, artist_is_busy, check_instruction
@@ -36,7 +37,7 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
             one is set.
 
     Raises:
-        SessionError: there is no instruction or no object.
+        SessionError: there is no instruction or no object, or the views are too large.
         CaptureError: the object has no texture that can be edited.
     """
     settings = context.scene.watch_your_steps
@@ -78,7 +79,7 @@ def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
         native_size: as for `texture_job`.
 
     Raises:
-        SessionError: there is no edit or no object, or no camera sees it.
+        SessionError: there is no edit or no object, no camera sees it, or the views are too large.
         CaptureError: the object has no texture that can be edited, or a camera is gone.
     """
     scene = context.scene
@@ -125,6 +126,12 @@ def _new_job(
     asked: str,
 ) -> NewJob:
     settings, image = scene.watch_your_steps, views.read.image
+    if len(views.poses) * views.size**2 * 3 > MAX_FRAME_BYTES:
+        raise SessionError(
+            f"{len(views.poses)} views of {views.size} pixels a side have more than "
+            f"{MAX_FRAME_BYTES >> 20} MiB together, and cannot be sent: lower their number or "
+            "size."
+        )
     settings.job_object = thing
     settings.job_image = with_full_name(bpy.data.images, image)
     return NewJob(kind, instruction, f"{thing.name_full}\n{image}", views, asked=asked)

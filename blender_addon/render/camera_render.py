@@ -21,7 +21,7 @@ precision of its depth buffer, where Cycles and Workbench give it 1e10."""
 
 
 class CaptureError(RuntimeError):
-    """The camera cannot be rendered; the text says why and what to do."""
+    """A picture cannot be taken or read; the text says why, and what to do."""
 
 
 def render_size(render: bpy.types.RenderSettings, max_side: int) -> tuple[int, int]:

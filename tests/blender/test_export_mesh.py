@@ -148,6 +148,38 @@ def test_refused_in_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.glb", b"no glTF", "glTF"),
+        ("a.blend", b"no .blend file", "a.blend"),
+        ("a.ply", b"ply", "is neither .obj nor .glb nor .gltf"),
+    ],
+)
+def test_a_file_that_blender_cannot_read_is_refused(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    done = export(tmp_path / name, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert words in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_defect_of_the_export_is_no_refusal(
+    blend: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its traceback is what whoever mends it needs."""
+    spoil = "import numpy\ndef spoiled(*_, **__):\n    raise ValueError('could not broadcast')\n"
+    (tmp_path / "sitecustomize.py").write_text(f"{spoil}numpy.savez_compressed = spoiled\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    asked = ("--object", "painted", "--unlit", "--views", 1, "--size", 16)
+    done = export(blend, *asked, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "ValueError: could not broadcast"
+    assert "Traceback" in done.stderr
+
+
 @pytest.mark.parametrize("up", ["Y", "Z"])
 def test_an_obj_in_a_maps_coordinates_keeps_its_shape_and_its_views(
     installed: str, tmp_path: Path, up: str

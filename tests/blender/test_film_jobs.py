@@ -96,3 +96,17 @@ def test_a_film_of_the_edit_lies_in_the_output_folder(
     assert "choose another output path" in refusal("render_frames")
     scene.render.filepath = "//shot"
     assert "save the file first" in refusal("render_frames")
+
+
+def test_a_film_that_is_too_large_is_refused_before_its_first_frame(
+    connected: SimpleNamespace, scene: bpy.types.Scene, in_3d: bpy.types.PropertyGroup
+) -> None:
+    run(connected, "capture_scene")
+    run(connected, "train_scene")
+    scene.render.resolution_x = scene.render.resolution_y = 1024
+    scene.watch_your_steps.max_side = 1024
+    scene.frame_end = 86  # of 3 MiB each
+    sentence = refusal("render_frames")
+    assert "86 frames of 1024x1024" in sentence
+    assert "at most 256 MiB of them: render fewer at a time, or smaller ones." in sentence
+    assert connected.session.job_of(scene) is None

@@ -181,6 +181,16 @@ def test_blender_closed_in_the_middle_of_it(
     assert bpy.context.scene.watch_your_steps.job_object is None
 
 
+def test_views_that_cannot_be_sent_are_refused_before_they_are_rendered(
+    connected: SimpleNamespace, scene: bpy.types.Scene, thing: bpy.types.Object
+) -> None:
+    scene.watch_your_steps.texture.views, scene.watch_your_steps.texture.size = 86, 1024
+    sentence = refusal("edit_texture")
+    assert "86 views of 1024 pixels a side have more than 256 MiB together" in sentence
+    assert connected.session.job_of(scene) is None
+    assert scene.watch_your_steps.job_object is None
+
+
 def test_cancel_while_views_are_rendered(
     connected: SimpleNamespace, scene: bpy.types.Scene, thing: bpy.types.Object, server: FakeServer
 ) -> None:
