@@ -60,7 +60,7 @@ def main() -> int:
     )
     try:
         _export(options, addon)
-    except (Refused, addon["capture"].CaptureError, OSError) as error:
+    except (Refused, addon["render.camera_render"].CaptureError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -3,8 +3,10 @@
 import hashlib
 
 import bpy
+from bpy.props import EnumProperty
 
 from ..data import copies, results
+from ..data.properties import VIEWS
 from ..data.results import Picture
 from ..jobs import session
 from ..jobs.job import SessionError, check_instruction
@@ -12,6 +14,16 @@ from ..jobs.picture_jobs import picture_job
 from ..render import freshness
 from ..render.camera_render import CaptureError, capture, viewpoint
 from . import preferences
+from .overlay import NEEDED
+from .switches import cell_of
+
+MISSING = {
+    "render_image": "There is no render yet: press Preview Relevance first",
+    "relevance_image": "There is no relevance map yet: press Preview Relevance first",
+    "edit_image": "There is no edit yet: press Edit first",
+    "scene_image": "There is no view of a 3D edit yet: press Render View, below Scene in 3D, first",
+}
+"""Why what needs a picture cannot be done."""
 
 
 def refuse(operator: bpy.types.Operator, context: bpy.types.Context, error: Exception) -> set[str]:
@@ -191,7 +203,7 @@ class WYS_OT_use_suggestion(ExplainedOperator):
         """Only where the threshold is somewhere else."""
         settings = context.scene.watch_your_steps
         if settings.relevance_image is None or settings.suggested_threshold < 0:
-            return "There is no relevance map yet: press Preview Relevance first"
+            return MISSING["relevance_image"]
         if settings.threshold == settings.suggested_threshold:
             return "The threshold is at the suggestion already"
         return super().why_not(context)
@@ -200,6 +212,40 @@ class WYS_OT_use_suggestion(ExplainedOperator):
         """Move the slider."""
         results.follow_suggestion(context.scene)
         return {"FINISHED"}
+
+
+class WYS_OT_show_picture(ExplainedOperator):
+    """Choose which picture is shown in the camera's frame"""
+
+    bl_idname = "watch_your_steps.show_picture"
+    bl_label = "Show Picture"
+    bl_options = {"UNDO"}
+
+    view: EnumProperty(items=VIEWS)  # type: ignore[valid-type]  # Blender reads the annotation
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, given: bpy.types.OperatorProperties) -> str:
+        """The tooltip of the picture that the button shows."""
+        return next(text for name, _, text in VIEWS if name == given.view)
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where the button's picture is there."""
+        return _missing(context.scene, cell_of(context)) or super().why_not(context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Show it."""
+        if wrong := _missing(context.scene, self.view):  # asked for without the button
+            return refuse(self, context, SessionError(f"{wrong}."))
+        context.scene.watch_your_steps.view = self.view
+        return {"FINISHED"}
+
+
+def _missing(scene: bpy.types.Scene, view: str) -> str:
+    """Why one of VIEWS cannot be shown; "" where it can."""
+    names = NEEDED[view] if view else ()
+    settings = scene.watch_your_steps
+    return next((MISSING[name] for name in names if getattr(settings, name) is None), "")
 
 
 class WYS_OT_dismiss(bpy.types.Operator):
@@ -241,6 +287,7 @@ CLASSES = (
     WYS_OT_edit,
     WYS_OT_cancel,
     WYS_OT_use_suggestion,
+    WYS_OT_show_picture,
     WYS_OT_dismiss,
     WYS_OT_look_through_camera,
 )

@@ -13,6 +13,7 @@ from ..jobs.texture_jobs import scene_texture_job, texture_job
 from ..protocol.messages import DropCapture, UndoSceneEdit
 from ..render.camera_render import CaptureError
 from .operators import ExplainedOperator, JobOperator, refuse
+from .switches import cell_of
 
 SHOWN = (
     ("ORIGINAL", "Original", "Show the texture as it was"),
@@ -119,6 +120,14 @@ class WYS_OT_show_texture(_TextureOperator):
     what: EnumProperty(items=SHOWN)  # type: ignore[valid-type]  # Blender reads the annotation
     edit: StringProperty()  # type: ignore[valid-type]
     """Full name of the edit, where it is not the last one."""
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where there is the picture that the button chooses."""
+        edited, what = _edited(context), cell_of(context)
+        if edited is not None and what and edited_textures.image_for(edited, what) is None:
+            return "This edit has no relevance map"
+        return super().why_not(context)
 
     @classmethod
     def description(cls, context: bpy.types.Context, given: bpy.types.OperatorProperties) -> str:

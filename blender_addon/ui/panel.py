@@ -13,7 +13,7 @@ from ..link.worker_thread import LinkState
 from ..render import freshness
 from ..render.camera_render import render_size, viewpoint
 from . import words
-from .overlay import NEEDED
+from .switches import cell
 
 PROMPT_ADVICE = "Edit works all the same, but at a guess."
 
@@ -51,9 +51,7 @@ class WYS_PT_main(SidebarPanel, bpy.types.Panel):
         row = column.row()
         row.scale_y = 1.4
         row.operator("watch_your_steps.preview_relevance", icon="VIEWZOOM")
-        row = column.row()
-        row.active = settings.relevance_image is not None
-        row.prop(settings, "threshold", slider=True)
+        column.prop(settings, "threshold", slider=True)
         if settings.relevance_image is not None and settings.suggested_threshold >= 0:
             row = column.row()
             row.label(text=f"Suggested: {settings.suggested_threshold:.3f}")
@@ -176,17 +174,17 @@ class WYS_PT_view(SidebarPanel, bpy.types.Panel):
         """The choice of the picture."""
         layout = self.layout
         settings = context.scene.watch_your_steps
-        view = context.space_data.region_3d
-        layout.active = settings.show
-        if view is not None and view.view_perspective != "CAMERA" and context.scene.camera:
+        region = context.space_data.region_3d
+        if not settings.show:
+            text = "Nothing is shown while the box above is not ticked."
+            words.paragraph(layout, context, text, icon="INFO")
+        if region is not None and region.view_perspective != "CAMERA" and context.scene.camera:
             layout.operator("watch_your_steps.look_through_camera", icon="VIEW_CAMERA")
         column = layout.column(align=True)
-        for identifiers in (("RENDER", "RELEVANCE", "MASK"), ("EDIT", "COMPARE", "IN_3D")):
+        for views in (("RENDER", "RELEVANCE", "MASK"), ("EDIT", "COMPARE", "IN_3D")):
             row = column.row(align=True)
-            for identifier in identifiers:
-                cell = row.row(align=True)
-                cell.enabled = all(getattr(settings, name) for name in NEEDED[identifier])
-                cell.prop_enum(settings, "view", identifier)
+            for view in views:
+                cell(row, "watch_your_steps.show_picture", "view", view, settings.view == view)
         if settings.view == "COMPARE":
             layout.prop(settings, "split", slider=True)
         layout.prop(settings, "opacity", slider=True)

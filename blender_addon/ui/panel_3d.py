@@ -9,6 +9,7 @@ from ..jobs.job import Job
 from . import thumbnails, words
 from .operators_3d import SHOWN
 from .panel import SidebarPanel, WYS_PT_main
+from .switches import cell
 
 SUGGESTED = 0.5
 """The threshold, on the scale that is calibrated to the scene."""
@@ -50,9 +51,10 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
         layout.prop(texture, "lit")
         row = layout.row(heading="Threshold")
         row.prop(texture, "use_threshold", text="")
-        cell = row.row()
-        cell.active = texture.use_threshold
-        cell.prop(texture, "threshold", text="", slider=True)
+        if texture.use_threshold:
+            row.prop(texture, "threshold", text="", slider=True)
+        else:
+            row.label(text="As the relevance suggests")
         row = layout.row()
         row.scale_y = 1.4
         row.operator("watch_your_steps.edit_texture", icon="TEXTURE")
@@ -93,11 +95,8 @@ def _draw_switch(
 ) -> None:
     now = edited_textures.shown(thing, edited, context.scene.render.engine)
     row = layout.row(align=True)
-    for what, label, _ in SHOWN:
-        cell = row.row(align=True)
-        cell.enabled = edited_textures.image_for(edited, what) is not None
-        button = cell.operator("watch_your_steps.show_texture", text=label, depress=now == what)
-        button.what = what
+    for what, *_ in SHOWN:
+        cell(row, "watch_your_steps.show_texture", "what", what, now == what)
     mine = edited.watch_your_steps
     words.paragraph(layout, context, f'"{mine.instruction}"')
     if mine.made_with:
@@ -206,15 +205,17 @@ def _draw_edit(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     for edit in known.edits if known is not None else ():
         row = box.row(align=True)
         chosen = edit.name == in_3d.edit
-        text = edit.instruction + ("" if edit.finished else " (not finished)")
-        cell = row.row(align=True)
-        cell.enabled = edit.finished
-        cell.operator(
-            "watch_your_steps.choose_scene_edit",
-            text=text,
-            icon="RADIOBUT_ON" if chosen else "RADIOBUT_OFF",
-            depress=chosen,
-        ).name = edit.name
+        if edit.finished:
+            row.operator(
+                "watch_your_steps.choose_scene_edit",
+                text=edit.instruction,
+                icon="RADIOBUT_ON" if chosen else "RADIOBUT_OFF",
+                depress=chosen,
+            ).name = edit.name
+        else:
+            text = f'"{edit.instruction}" is not finished: Edit in 3D by it goes on.'
+            inset = words.BOX + words.BUTTON
+            words.paragraph(row.column(), context, text, icon="PAUSE", inset=inset)
         row.operator("watch_your_steps.undo_scene_edit", text="", icon="TRASH").name = edit.name
     if in_3d.edit and in_3d.pictures is not None:
         number = thumbnails.icon("pictures", pictures.read_rgb(in_3d.pictures))

@@ -305,6 +305,81 @@ def test_every_operator_that_can_be_greyed_says_why(installed: str) -> None:
                 assert "poll_message_set" in source, cls.bl_idname
 
 
+def cell(operator: str, name: str, value: str) -> bpy.types.EnumPropertyItem:
+    """What a button of a switch has in its context."""
+    return getattr(OPS, operator).get_rna_type().properties[name].enum_items[value]
+
+
+def why_greyed(operator: str, name: str, value: str) -> str:
+    """What the tooltip of a switch's button says; "" where it is not greyed."""
+    chosen = {name: value}
+    with bpy.context.temp_override(watch_your_steps_cell=cell(operator, name, value)):
+        if getattr(OPS, operator).poll():
+            return ""
+        with pytest.raises(RuntimeError) as caught:
+            getattr(OPS, operator)(**chosen)
+    return str(caught.value)
+
+
+def test_pictures_that_are_not_there_yet_say_what_makes_them(
+    connected: SimpleNamespace, scene: bpy.types.Scene, in_3d: bpy.types.PropertyGroup
+) -> None:
+    def reasons() -> dict[str, str]:
+        views = scene.watch_your_steps.bl_rna.properties["view"].enum_items.keys()
+        return {view: why_greyed("show_picture", "view", view) for view in views}
+
+    def missing() -> set[str]:
+        return {view for view, reason in reasons().items() if reason}
+
+    first = reasons()
+    assert set(first) == missing(), "all are greyed at first"
+    for view in ("RENDER", "RELEVANCE", "MASK", "EDIT", "COMPARE"):
+        assert "press Preview Relevance first" in first[view]
+    assert "press Render View, below Scene in 3D, first" in first["IN_3D"]
+    preview(connected, scene)
+    assert missing() == {"EDIT", "COMPARE", "IN_3D"}
+    assert "There is no edit yet: press Edit first" in reasons()["COMPARE"]
+    run(connected, "edit")
+    assert missing() == {"IN_3D"}
+    for operator in ("capture_scene", "train_scene", "render_view"):
+        run(connected, operator)
+    assert missing() == set()
+    for view in first:
+        OPS.show_picture(view=view)
+        assert scene.watch_your_steps.view == view
+
+
+def test_a_picture_that_is_not_there_is_refused_without_a_button_too(
+    addon: SimpleNamespace, scene: bpy.types.Scene
+) -> None:
+    scene.watch_your_steps.view = "RENDER"
+    with pytest.raises(RuntimeError, match="There is no view of a 3D edit yet"):
+        OPS.show_picture(view="IN_3D")
+    assert scene.watch_your_steps.view == "RENDER"
+
+
+def test_an_edited_texture_without_a_relevance_says_so(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    box: bpy.types.Object,  # noqa: F811  # the fixture
+) -> None:
+    run(connected, "edit_texture")
+    for what in ("ORIGINAL", "EDITED", "RELEVANCE"):
+        assert why_greyed("show_texture", "what", what) == ""
+    edited = next(image for image in bpy.data.images if "edited" in image.name)
+    bpy.data.images.remove(edited.watch_your_steps.relevance)
+    assert why_greyed("show_texture", "what", "EDITED") == ""
+    reason = why_greyed("show_texture", "what", "RELEVANCE")
+    assert "This edit has no relevance map" in reason
+
+
+def test_nothing_is_greyed_but_by_a_poll_that_says_why(installed: str) -> None:
+    for name in ("panel", "panel_3d", "panel_edits", "words", "switches"):
+        source = inspect.getsource(importlib.import_module(f"{installed}.ui.{name}"))
+        for greys in (".enabled = ", ".active = ", "active_default"):
+            assert greys not in source, name
+
+
 # ---------------------------------------------------------------- defaults
 
 
