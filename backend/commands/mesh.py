@@ -11,7 +11,7 @@ from PIL import Image
 
 from backend.commands.scene_options import add_scene_options, open_scene
 from backend.errors import BadInput
-from backend.meshes.files import WRITERS, MeshToWrite
+from backend.meshes.files import WRITERS, FileMesh
 from backend.meshes.textured_mesh import MeshView, SeenTexture, TexturedMesh, see_texture
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.new_folder import appearing, check_new
@@ -98,7 +98,7 @@ def run_mesh(options: argparse.Namespace, report: Report, on_progress: OnProgres
             if made.edited_texture is not None:
                 textures["edited"] = made.edited_texture
             for name, texture in textures.items():
-                mesh = MeshToWrite(made.vertices, made.faces, made.uvs, texture, name)
+                mesh = FileMesh(made.vertices, made.faces, made.uvs, texture, name)
                 WRITERS[options.format](unfinished / f"{name}.{options.format}", mesh)
                 Image.fromarray(texture).save(unfinished / f"{name}.png")
             if made.relevance_texture is not None:

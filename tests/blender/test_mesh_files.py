@@ -15,10 +15,10 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from backend.meshes.files import WRITERS, MeshToWrite
+from backend.meshes.files import WRITERS, FileMesh
 given, path = np.load(sys.argv[1]), Path(sys.argv[2])
 arrays = [given[name] for name in ("vertices", "faces", "uvs", "texture")]
-WRITERS[path.suffix[1:]](path, MeshToWrite(*arrays, "edited"))
+WRITERS[path.suffix[1:]](path, FileMesh(*arrays, "edited"))
 """
 
 
@@ -46,17 +46,21 @@ def written(path: Path, arrays: dict[str, np.ndarray]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", ["glb", "obj"])
+@pytest.mark.parametrize("ending", ["glb", "obj", "ply"])
 def test_blender_opens_it_where_the_capture_is(tmp_path: Path, ending: str) -> None:
     bpy.ops.wm.read_homefile(use_empty=True)
     arrays = house()
     path = written(tmp_path / f"house.{ending}", arrays)
     if ending == "glb":
         assert bpy.ops.import_scene.gltf(filepath=str(path)) == {"FINISHED"}
-    else:
+    elif ending == "obj":
         assert bpy.ops.wm.obj_import(filepath=str(path)) == {"FINISHED"}
+    else:
+        assert bpy.ops.wm.ply_import(filepath=str(path)) == {"FINISHED"}
     (thing,) = [o for o in bpy.context.scene.objects if o.type == "MESH"]
-    assert thing.name == "edited"
+    if ending != "ply":
+        assert thing.name == "edited"
+        assert len(bpy.context.scene.objects) == 1
     mesh = thing.data
     assert len(mesh.polygons) == 3
     place = np.empty(len(mesh.vertices) * 3, np.float32)
@@ -76,6 +80,9 @@ def test_blender_opens_it_where_the_capture_is(tmp_path: Path, ending: str) -> N
         order = (first + np.arange(3)) % 3
         np.testing.assert_allclose(corners[face][order], wanted[face], atol=1e-5)
         np.testing.assert_allclose(uvs[face][order], arrays["uvs"][face], atol=1e-5)
+    if ending == "ply":  # whose texture Blender leaves to the person
+        assert path.with_suffix(".png").exists()
+        return
     material = thing.active_material
     (image_node,) = [n for n in material.node_tree.nodes if n.type == "TEX_IMAGE"]
     (link,) = image_node.outputs["Color"].links
@@ -86,3 +93,38 @@ def test_blender_opens_it_where_the_capture_is(tmp_path: Path, ending: str) -> N
     shown = np.rint(pixels.reshape(16, 8, 4)[::-1, :, :3] * 255).astype(np.uint8)
     assert np.array_equal(shown, arrays["texture"])
     assert image.colorspace_settings.name == "sRGB"
+
+
+READER = """
+import sys
+from pathlib import Path
+import numpy as np
+from backend.meshes.reading import read_mesh
+mesh = read_mesh(Path(sys.argv[1]))
+np.savez(sys.argv[2], places=mesh.vertices[mesh.faces], uvs=mesh.uvs, texture=mesh.texture)
+"""
+
+
+@pytest.mark.parametrize("ending", ["glb", "obj"])
+def test_the_backend_reads_what_blender_writes(tmp_path: Path, ending: str) -> None:
+    bpy.ops.wm.read_homefile(use_empty=True)
+    arrays = house()
+    bpy.ops.wm.obj_import(filepath=str(written(tmp_path / "house.obj", arrays)))
+    path = tmp_path / "by blender" / f"house.{ending}"
+    path.parent.mkdir()
+    if ending == "glb":
+        bpy.ops.export_scene.gltf(filepath=str(path))
+    else:
+        bpy.ops.wm.obj_export(filepath=str(path), path_mode="COPY")
+    python = os.environ["WATCH_YOUR_STEPS_BACKEND_PYTHON"]
+    back = tmp_path / "back.npz"
+    subprocess.run([python, "-c", READER, str(path), str(back)], cwd=ROOT, check=True)
+    with np.load(back) as found:
+        places, uvs, texture = found["places"], found["uvs"], found["texture"]
+    assert np.array_equal(texture[..., :3], arrays["texture"])
+    wanted = arrays["vertices"][arrays["faces"]]
+    for face in range(3):
+        first = np.abs(places[face] - wanted[face, 0]).sum(axis=1).argmin()
+        order = (first + np.arange(3)) % 3
+        np.testing.assert_allclose(places[face][order], wanted[face], atol=1e-5)
+        np.testing.assert_allclose(uvs[face][order], arrays["uvs"][face], atol=1e-5)
