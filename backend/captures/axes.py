@@ -48,7 +48,7 @@ def to_opengl(matrices: NDArray[np.float64], axes: Axes) -> NDArray[np.float64]:
 def suspected(matrices: NDArray[np.float64]) -> Axes | None:
     """The convention by which the cameras look at one thing, where by OpenGL's they do not.
 
-    Photos of a room from its middle look outwards by right: this is a suspicion, not a proof.
+    Photos of a room taken from its middle rightly look outwards: this is a suspicion, not a proof.
 
     Args:
         matrices: float64 (n, 4, 4), rigid, as a file has them.

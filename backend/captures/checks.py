@@ -274,11 +274,11 @@ def turned_round_note(names: Sequence[str], turned: NDArray[np.bool_]) -> list[s
     if len(some) == 1:
         return [
             f"The camera of {some[0]} looks away from what the others look at: if it was not "
-            "taken so, correct its pose, or take it out of the file."
+            "taken that way, correct its pose, or take it out of the file."
         ]
     return [
         f"{len(some)} of {len(names)} cameras look away from what the others look at: "
-        f"{some_of(some)}; if they were not taken so, correct their poses, or take "
+        f"{some_of(some)}; if they were not taken that way, correct their poses, or take "
         "them out of the file."
     ]
 

@@ -275,7 +275,7 @@ def resolve_model(model: str) -> str:
     if folder.is_dir():
         if not (folder / "model_index.json").is_file():
             raise ModelNotFound(
-                f"{folder} is no model in diffusers' format: it has no model_index.json."
+                f"{folder} is not a model in diffusers' format: it has no model_index.json."
             )
         return str(folder)
     # A wrong folder must not send diffusers to the network for half a minute.

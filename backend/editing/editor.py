@@ -503,7 +503,7 @@ def _cells_of_pixels(pixels: int, extent: float) -> tuple[NDArray[np.int64], NDA
 
 def _check_relevance(noise_level: float, normalisation: Normalisation) -> None:
     if not 0.0 <= noise_level <= 1.0:
-        raise BadInput(f"The noise level must lie in 0..1, not at {noise_level}.")
+        raise BadInput(f"The noise level must be between 0 and 1, not {noise_level}.")
     if normalisation not in NORMALISATIONS:
         raise BadInput(
             f"There is no normalisation {normalisation!r}: use {' or '.join(NORMALISATIONS)}."
@@ -517,7 +517,7 @@ def _check_settings(
     strengths: Sequence[float],
 ) -> None:
     if threshold is not None and not 0.0 <= threshold <= 1.0:
-        raise BadInput(f"The threshold must lie in 0..1, not at {threshold}.")
+        raise BadInput(f"The threshold must be between 0 and 1, not {threshold}.")
     if not all(0.0 <= value < math.inf for value in guidance):
         raise BadInput("Text and image guidance must be numbers of 0 or more.")
     if steps < 1:

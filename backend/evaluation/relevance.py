@@ -97,7 +97,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
     }
     folder = Path(DEMO_WEIGHTS if backbone.name == DEMO_MODEL else backbone.name)
     if options.calibrate and not folder.is_dir():
-        raise BadInput(f"{backbone.name} is no folder that a limit could be written into.")
+        raise BadInput(f"{backbone.name} is not a folder into which a limit can be written.")
     with report.stage("drawing scenes"):
         size = backbone.native_size
         samples = draw_present(SEEDS[options.seeds], options.samples, size, kinds, options.captured)

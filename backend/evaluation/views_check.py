@@ -99,7 +99,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
     report.settings |= {"model": backbone.name, "device": backbone.device_name}
     folder = Path(DEMO_WEIGHTS if backbone.name == DEMO_MODEL else backbone.name)
     if options.calibrate and not folder.is_dir():
-        raise BadInput(f"{backbone.name} is no folder that a limit could be written into.")
+        raise BadInput(f"{backbone.name} is not a folder into which a limit can be written.")
     checked: list[Checked] = []
     for seed in SEEDS[options.seeds][: options.scenes]:
         with report.stage("drawing scenes"):

@@ -89,8 +89,8 @@ class FieldConfig:
     depth_sigma: float = 0.01
     """How far around that the weights may lie, in box units: a standard deviation."""
     hold_out_every: int = 8
-    """Every so-manieth view, and one at least, is not trained on and measures the field; 0 for
-    none."""
+    """Every n-th view, and at least one, is held out: it is not trained on and measures the field;
+    0 for none."""
     evaluate_every: int = 1000
     """Steps between two measurements of the PSNR on held-out views."""
     stop_gain: float = 0.05

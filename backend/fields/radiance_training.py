@@ -104,7 +104,7 @@ def _distances(view: Pixels, camera: Intrinsics) -> NDArray[np.float64]:
 
 
 def held_out(count: int, every: int) -> list[int]:
-    """Indices of the views that are not trained on: every so-manieth, from the middle of the first
+    """Indices of the views that are not trained on: every n-th, from the middle of the first
     such run, or of all views where they are fewer; one at least, however few there are, as only it
     says what the field shows from elsewhere. None where `every` is 0.
     """

@@ -36,7 +36,7 @@ NAME = "relevance"
 CALIBRATION_VIEWS = 12
 """Views at most that calibrate a field, spread evenly over all."""
 CALIBRATION_SIDE = 128
-"""Pixels that are enough along the longer side of such a view: of larger ones, every so-manieth."""
+"""Pixels that are enough along the longer side of such a view: of larger ones, every n-th pixel."""
 
 
 class RelevanceField(nn.Module):

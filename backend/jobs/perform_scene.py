@@ -199,7 +199,7 @@ def _finished(scene: Scene, name: str | None) -> SceneEdit | None:
     """The edit of a name, where there is a name. Raises BadInput where it is not finished."""
     edit = None if name is None else scene.edited(name)
     if edit is not None and not edit.finished:
-        raise BadInput(f"The edit {edit.name} is not finished: let it come to its end first.")
+        raise BadInput(f"The edit {edit.name} is not finished: let it finish first.")
     return edit
 
 

@@ -327,7 +327,7 @@ def _check(views: Sequence[MeshView], config: MeshEditConfig) -> None:
     if len({view.image.shape for view in views}) > 1:
         raise MeshError("All views of a mesh must have the same size.")
     if config.threshold is not None and not 0 <= config.threshold <= 1:
-        raise BadInput(f"The threshold must lie in 0..1, not at {config.threshold}.")
+        raise BadInput(f"The threshold must be between 0 and 1, not {config.threshold}.")
     low, high = config.noise_range
     if not 0 < low <= high <= 1:
         raise BadInput(f"The noise range must rise within 0..1, unlike {config.noise_range}.")

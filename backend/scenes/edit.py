@@ -209,7 +209,7 @@ class SceneEdit:
         found = checkpoint.load(self.folder, NAME)
         if found is None:
             raise checkpoint.CheckpointError(
-                f"The edit {self.name} has no edited field yet: let it come to its end."
+                f"The edit {self.name} has no edited field yet: let it finish."
             )
         return found
 
@@ -255,7 +255,7 @@ def _folder_names(scene: "Scene") -> list[str]:
 
 
 def undo(scene: "Scene", name: str) -> None:
-    """Delete an edit, be it damaged. The scene and other edits stay as they are.
+    """Delete an edit, even a damaged one. The scene and other edits stay as they are.
 
     Raises:
         EditError: there is no such edit, or another one is stacked on it.

@@ -134,7 +134,7 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
     if not 0.0 < low <= high <= 1.0:
         raise BadInput(f"The noise range must be part of 0..1 without 0, not {low} to {high}.")
     if config.first_level is not None and not 0.0 < config.first_level <= 1.0:
-        raise BadInput(f"The first noise level must lie in 0..1, not at {config.first_level}.")
+        raise BadInput(f"The first noise level must be between 0 and 1, not {config.first_level}.")
     check_counts(
         iterations=config.iterations,
         edit_every=config.edit_every,
@@ -148,7 +148,7 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
     if not all(one is None or one >= 0 for one in guidances):
         raise BadInput("Text and image guidance must be 0 or more.")
     if not 0.0 <= config.settling < 1.0:
-        raise BadInput(f"The share of settling must lie in 0..1, not at {config.settling}.")
+        raise BadInput(f"The share of settling must be between 0 and 1, not {config.settling}.")
 
 
 def _start(
@@ -168,7 +168,7 @@ def _start(
     else:
         below = scene.edited(base)
         if not below.finished:
-            raise EditError(f"The edit {base} is not finished: let it come to its end first.")
+            raise EditError(f"The edit {base} is not finished: let it finish first.")
         facts, seen = below.checkpoint()
         state = seen["training"]
         first_step = int(facts["first_step"]) + int(facts["step"])

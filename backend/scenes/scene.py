@@ -427,7 +427,7 @@ class Scene:
         return scene_edit.edit_names(self)
 
     def keeps(self, name: str) -> bool:
-        """Whether there is an edit of this name, be it damaged.
+        """Whether there is an edit of this name, even a damaged one.
 
         Raises:
             BadInput: the name is none.

@@ -89,7 +89,7 @@ def field_edit(scene: Scene, name: str, threshold: float | None = None) -> Field
     """
     edit = scene.edited(name)
     if not edit.finished:
-        raise MeshError(f"The edit {name} is not finished: let it come to its end first.")
+        raise MeshError(f"The edit {name} is not finished: let it finish first.")
     return FieldEdit(
         scene.capture,
         edit.original_field,

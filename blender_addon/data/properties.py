@@ -42,7 +42,7 @@ VIEWS = (
         "Where the instruction applies, from dark to bright, over the render; the line is the "
         "threshold",
     ),
-    ("MASK", "Mask", "What Edit may change at the present threshold"),
+    ("MASK", "Mask", "What Edit may change at the current threshold"),
     ("EDIT", "Edit", "The edited picture"),
     ("COMPARE", "Compare", "Render on the left, edit on the right"),
     ("IN_3D", "3D Edit", "The edited scene in 3D, as Render View last saw it"),

@@ -17,7 +17,7 @@ CAMERAS = (
     (
         "AROUND",
         "Around",
-        "Cameras around the selected objects, or around all objects where none is selected, on two "
+        "Cameras around the selected objects, or around all objects if none is selected, on two "
         "or three rings of different heights",
     ),
     ("CAMERAS", "Cameras", "All cameras of the scene, each one view"),
@@ -49,7 +49,9 @@ class TextureSettings(bpy.types.PropertyGroup):
     """How the texture of an object is edited."""
 
     image: PointerProperty(
-        name="Texture", description="Which image is edited, where several can", type=bpy.types.Image
+        name="Texture",
+        description="Which image is edited, if there are several",
+        type=bpy.types.Image,
     )
     views: IntProperty(
         name="Views",

@@ -103,7 +103,9 @@ def _read_active(context: bpy.types.Context) -> tuple[bpy.types.Object, MeshText
     """The active object, and its texture as the backend wants it."""
     thing = context.active_object
     if thing is None:
-        raise SessionError("There is no active object: click on the mesh whose texture is meant.")
+        raise SessionError(
+            "There is no active object: click on the mesh whose texture you want to edit."
+        )
     scene = context.scene
     engine, image = scene.render.engine, None
     if thing.type == "MESH":

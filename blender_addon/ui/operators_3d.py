@@ -27,7 +27,7 @@ def _no_mesh(context: bpy.types.Context) -> str:
     """Why the active object has no texture that could be edited, as `why_not` says it."""
     thing = context.active_object
     if thing is None:
-        return "There is no active object: click on the mesh whose texture is meant"
+        return "There is no active object: click on the mesh whose texture you want to edit"
     return "" if thing.type == "MESH" else f'"{thing.name}" is not a mesh'
 
 

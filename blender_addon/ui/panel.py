@@ -15,7 +15,7 @@ from ..render.camera_render import render_size, viewpoint
 from . import words
 from .switches import cell
 
-PROMPT_ADVICE = "Edit works all the same, but at a guess."
+PROMPT_ADVICE = "Edit still works, but where it edits is a guess."
 
 
 class SidebarPanel:

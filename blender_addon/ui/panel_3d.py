@@ -239,8 +239,8 @@ def _draw_mesh(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     brought = collection_of(context.scene)
     if brought is not None and brought.objects:
         text = (
-            f'What was brought lies in the collection "{brought.name}", at the place of the scene '
-            "itself. Click on it: Numpad / shows it alone, and Texture above switches its picture."
+            f'The mesh lies in the collection "{brought.name}", where the scene itself '
+            "is. Click on it: Numpad / shows it alone, and Texture above switches its picture."
         )
         words.paragraph(box, context, text, inset=words.BOX)
 

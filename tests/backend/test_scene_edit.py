@@ -431,7 +431,7 @@ def test_an_edits_name_stands_for_one_edit(scene: Scene, editor: Editor) -> None
 
     with pytest.raises(Stop):
         scene.edit(INSTRUCTION, editor, config=QUICK, name="one", on_progress=stop)
-    with pytest.raises(EditError, match="is not finished: let it come to its end first"):
+    with pytest.raises(EditError, match="is not finished: let it finish first"):
         scene.edit("make the bear blue", editor, config=QUICK, base="one", name="two")
     for instruction, threshold in (("make the bear blue", None), (INSTRUCTION, 0.6)):
         with pytest.raises(EditError, match="an edit one already, of another"):

@@ -88,7 +88,7 @@ def orbit_capture(
     folder: Path, count: int = 16, size: int = 40, depth_every: int = 0
 ) -> tuple[Capture, Truth]:
     """A capture of `count` views around the spheres, as it is read from `folder`, and its truth.
-    Every so-manieth view has a depth, none where `depth_every` is 0.
+    Every n-th view has a depth, none where `depth_every` is 0.
     """
     camera = Intrinsics(1.3 * size, 1.3 * size, size / 2, size / 2, size, size)
     poses = [orbit_pose(2 * np.pi * k / count, (0.4, 0.7, 0.55)[k % 3]) for k in range(count)]
