@@ -52,17 +52,15 @@ def fit_similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> 
         raise ValueError(f"points must be two arrays (n, 3), not {source.shape}, {target.shape}")
     if len(source) < 3:
         raise BadInput(f"{len(source)} points do not fix a similarity: at least 3 are needed")
-    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
-    centred, target_centred = source - source_mean, target - target_mean
-    for points in (centred, target_centred):
-        spread = np.linalg.svd(points, compute_uv=False)
+    for points in (source, target):
+        spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
         if spread[1] <= COLLINEAR * spread[0]:
             raise BadInput("the points lie on one line, which does not fix a similarity")
-    u, singular, vt = np.linalg.svd(target_centred.T @ centred / len(source))
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
-    rotation = (u * signs) @ vt
-    scale = float((singular * signs).sum() / (centred**2).sum(axis=1).mean())
-    return Similarity(scale, rotation, target_mean - scale * rotation @ source_mean)
+    # Only now: it takes half a second to load.
+    from skimage.transform import SimilarityTransform
+
+    found = SimilarityTransform.from_estimate(source, target)
+    return Similarity(float(found.scale), found.params[:3, :3] / found.scale, found.translation)
 
 
 @dataclass(frozen=True, eq=False)

@@ -252,12 +252,12 @@ class SceneSettings(bpy.types.PropertyGroup):
 
 
 CLASSES = (*properties_3d.CLASSES, *properties_edits.CLASSES, SceneSettings)
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(CLASSES)
 
 
 def register() -> None:
     """Give every scene the settings, and every image what it knows of its edits."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
+    _register_classes()
     bpy.types.Scene.watch_your_steps = PointerProperty(type=SceneSettings)
     bpy.types.Image.watch_your_steps = PointerProperty(type=ImageSettings)
 
@@ -266,5 +266,4 @@ def unregister() -> None:
     """Take the settings off again; what is saved in files stays there."""
     del bpy.types.Image.watch_your_steps
     del bpy.types.Scene.watch_your_steps
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+    _unregister_classes()

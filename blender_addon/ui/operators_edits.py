@@ -46,14 +46,4 @@ class WYS_OT_delete_edit(ExplainedOperator):
 
 CLASSES = (WYS_OT_restore_edit, WYS_OT_delete_edit)
 
-
-def register() -> None:
-    """Make the operators known."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    """Take them away."""
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

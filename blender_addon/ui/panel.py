@@ -250,14 +250,4 @@ class WYS_PT_advanced(SidebarPanel, bpy.types.Panel):
 
 CLASSES = (WYS_PT_main, WYS_PT_view, WYS_PT_edit, WYS_PT_relevance, WYS_PT_advanced)
 
-
-def register() -> None:
-    """Show the tab."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    """Take it away."""
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -295,14 +295,4 @@ def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context, kinds: set
 
 CLASSES = (WYS_PT_texture, WYS_PT_scene_in_3d)
 
-
-def register() -> None:
-    """Show the sub-panels."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    """Take them away."""
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

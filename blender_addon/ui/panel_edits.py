@@ -68,14 +68,4 @@ class WYS_PT_edits(SidebarPanel, bpy.types.Panel):
 
 CLASSES = (WYS_UL_edits, WYS_PT_edits)
 
-
-def register() -> None:
-    """Show the list."""
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    """Take it away."""
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)
