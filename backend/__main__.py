@@ -406,13 +406,13 @@ def _run(
         with report.stage("loading the model"):
             editor = Editor.from_pretrained(options.model, options.device, options.dtype)
         report.settings |= {
-            "model": editor.backbone.name,
-            "device": editor.backbone.device_name,
-            "dtype": str(editor.backbone.dtype),
+            "model": editor.card.name,
+            "device": editor.card.device_name,
+            "dtype": str(editor.card.dtype),
         }
-        own = editor.backbone.guidance
+        own = editor.card.guidance
         report.settings |= _guidance(request, own.text, own.image)
-        words = f"model {editor.backbone.name} on {editor.backbone.device_name}"
+        words = f"model {editor.card.name} on {editor.card.device_name}"
         print(words, file=sys.stderr)
         with report.stage("job"):
             return perform_image(editor, request, lambda stage, fraction, _: show(stage, fraction))

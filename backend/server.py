@@ -84,7 +84,7 @@ class Server:
     Args:
         bind: ZeroMQ endpoint to listen on; port `*` takes a free one.
         connection_file: where to write what clients need.
-        model, device, dtype: see `backend.editing.backbone.load_backbone`.
+        model, device, dtype: see `backend.editing.models.registry.load_model`.
         advertise: host name that clients should use, where it is not the one in `bind`.
         new_keys: shut out all copies of earlier connection files.
         data_root: folder that keeps what outlives the server, such as captures; made when it is

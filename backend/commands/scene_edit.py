@@ -116,26 +116,27 @@ def run_edit(options: argparse.Namespace, report: Report, on_progress: OnProgres
             lambda words, share, _: on_progress(words, share),
         )
     on_progress("Edited", 1.0)
-    backbone = editor.backbone
-    text, image = backbone.guidance.resolved(config.text_guidance, config.image_guidance)
+    card = editor.card
+    guidance = card.guidance.resolved(config.text_guidance, config.image_guidance)
     ran = config.for_views(len(edit.field.names))
     report.settings |= {
-        "config": dataclasses.asdict(ran) | {"text_guidance": text, "image_guidance": image},
+        "config": dataclasses.asdict(ran)
+        | {"text_guidance": guidance.text, "image_guidance": guidance.image},
         "rays": config.rays_for(edit.field.config.rays, len(edit.field.names)),
-        "model": backbone.name,
-        "device": backbone.device_name,
-        "dtype": str(backbone.dtype),
+        "model": card.name,
+        "device": card.device_name,
+        "dtype": str(card.dtype),
     }
     with report.stage("pictures"):
         report.figures |= _pictures(scene, edit)
         compared = compare(scene, edit)
     report.figures |= {"changed_share_of_region": changed(compared), "left_out": edit.unedited}
     # the prompt check has a line of its own
-    about = notes_on(editor, options.instruction, applies=None)
+    about = notes_on(editor.card, options.instruction, applies=None)
     report.notes = [*outcome_notes(edit, compared), *about]
     report.write(edit.folder)
     print_notes(report.notes)
-    print(f"model {backbone.name} on {backbone.device_name}")
+    print(f"model {card.name} on {card.device_name}")
     if edit.applies is not None:
         seen = "applies" if edit.applies else "does not apply, as far as the model sees"
         print(f"prompt check: {seen}")

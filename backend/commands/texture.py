@@ -136,15 +136,15 @@ def _from_model(
     with report.stage("loading the model"):
         editor = Editor.from_pretrained(options.model, options.device, options.dtype)
     # the prompt check has a line of its own
-    report.notes += notes_on(editor, options.instruction, applies=None)
-    backbone = editor.backbone
-    text, image = backbone.guidance.resolved(config.text_guidance, config.image_guidance)
+    report.notes += notes_on(editor.card, options.instruction, applies=None)
+    card = editor.card
+    guidance = card.guidance.resolved(config.text_guidance, config.image_guidance)
     report.settings |= dataclasses.asdict(config) | {
-        "text_guidance": text,
-        "image_guidance": image,
-        "model": backbone.name,
-        "device": backbone.device_name,
-        "dtype": str(backbone.dtype),
+        "text_guidance": guidance.text,
+        "image_guidance": guidance.image,
+        "model": card.name,
+        "device": card.device_name,
+        "dtype": str(card.dtype),
     }
     with report.stage("editing"):
         return edit_mesh(

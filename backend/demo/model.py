@@ -26,7 +26,7 @@ from tokenizers import pre_tokenizers
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from backend.editing.guidance import Guidance, write_guidance
+from backend.editing.models.guidance import Guidance, write_guidance
 from backend.world import instructions
 from protocol import files
 

@@ -37,7 +37,7 @@ from backend.demo.model import (
 )
 from backend.demo.train_unet import train_unet
 from backend.demo.train_vae import finished_vae, replace_folder, train_decoder, train_vae
-from backend.editing.backbone import Backbone
+from backend.editing.models.instruct_pix2pix import InstructPix2Pix
 from backend.errors import BadInput
 from backend.evaluation.maps import checkpoint_figures
 from backend.evaluation.samples import Probe, draw_present, encode
@@ -180,11 +180,11 @@ def check(
         "vae": vae,
         "scheduler": ddim_scheduler(),
     }
-    backbone = Backbone(parts, "checkpoint", device, torch.float32)
+    checkpoint = InstructPix2Pix(parts, "checkpoint", device, torch.float32)
     if known is None:
         drawn = draw_present(world.VALIDATION_SEEDS, samples, PICTURE_SIZE)
-        known = _PROBES[key] = (vae, encode(backbone, drawn))
-    return checkpoint_figures(backbone, known[1])
+        known = _PROBES[key] = (vae, encode(checkpoint, drawn))
+    return checkpoint_figures(checkpoint, known[1])
 
 
 def _decoder(options: argparse.Namespace) -> None:

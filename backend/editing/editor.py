@@ -4,21 +4,23 @@ and edit several images together.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from backend.errors import BadInput, check_instruction
 from backend.pictures import unchanged
 from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
 
-from .backbone import Backbone, load_backbone
+from .encoded_image import EncodedImage, padded, work_image, work_shape
 from .guided_edit import Step, guided_edit
+from .image_editor import Edit
+from .models.denoiser import Conditions, Denoiser, ModelCard, draw_noise
+from .models.guidance import Guidance
+from .models.registry import load_model
 from .relevance import (
     NOISE_LEVEL,
     NORMALISATIONS,
@@ -27,67 +29,35 @@ from .relevance import (
     relevance_maps,
 )
 
-MAX_CACHED_TEXTS = 64
-
-
-@dataclass(frozen=True)
-class Edit:
-    """An edited image.
-
-    Attributes:
-        image: uint8 (H, W, 3); every pixel outside `mask` has the bytes of the input.
-        mask: bool (H, W), where the image was edited.
-        relevance: the map that was thresholded to the mask, or None where the mask was given.
-        threshold: what it was thresholded at, or None where the mask was given.
-        unchanged: a sentence that begins with "Unchanged" where nothing that can be seen was
-            changed, or None.
-    """
-
-    image: NDArray[np.uint8]
-    mask: NDArray[np.bool_]
-    relevance: RelevanceMap | None
-    threshold: float | None
-    unchanged: str | None
-
-
-@dataclass(frozen=True)
-class _EncodedImage:
-    """An image as the networks see it.
-
-    Attributes:
-        image: uint8 (H, W, 3), as it was given.
-        work_shape: rows and columns that it was scaled to (its own, where it was small enough).
-        latents: (1, c, h, w) unscaled, of the scaled image padded to whole cells.
-        extent: cells (rows, columns) that the scaled image covers.
-        to_rgb: (c + 1, 3) least-squares map from scaled latents and 1 to colours, for previews.
-    """
-
-    image: NDArray[np.uint8]
-    work_shape: tuple[int, int]
-    latents: Tensor
-    extent: tuple[float, float]
-    to_rgb: NDArray[np.float32]
-
 
 class Editor:
-    """Local edits of images by text instructions ("Watch Your Steps", section 4)."""
+    """Local edits of images by text instructions ("Watch Your Steps", section 4). Satisfies
+    `ImageEditor`.
 
-    def __init__(self, backbone: Backbone) -> None:
-        self.backbone = backbone
-        self._encoded: _EncodedImage | None = None
-        self._texts: dict[str, Tensor] = {}
+    Attributes:
+        model: what predicts the noise.
+    """
+
+    def __init__(self, model: Denoiser) -> None:
+        self.model = model
+        self._encoded: EncodedImage | None = None
 
     @classmethod
     def from_pretrained(
         cls, model: str = "auto", device: str = "auto", dtype: str = "auto"
     ) -> Self:
-        """Load a model: a hub id, a folder, "demo" or "auto"; see `load_backbone`.
+        """Load a model: a hub id, a folder, "demo" or "auto"; see `load_model`.
 
         Raises:
             ModelNotFound: there is no such model, or it is not of this format.
             ValueError: no such device or dtype.
         """
-        return cls(load_backbone(model, device, dtype))
+        return cls(load_model(model, device, dtype))
+
+    @property
+    def card(self) -> ModelCard:
+        """What is to be known about the model."""
+        return self.model.card
 
     def set_image(self, image: NDArray[np.uint8], work_size: int | None = None) -> None:
         """Encode an image; `relevance` and `edit` work on it until another is set.
@@ -104,13 +74,9 @@ class Editor:
         Raises:
             ValueError: the array is not such an image.
         """
-        work_shape, known = self._work_shape(image, work_size), self._encoded
-        if (
-            known is None
-            or known.work_shape != work_shape
-            or not np.array_equal(known.image, image)
-        ):
-            self._encoded = self._encode(image, work_shape)
+        shape, known = work_shape(self.card, image, work_size), self._encoded
+        if known is None or known.work_shape != shape or not np.array_equal(known.image, image):
+            self._encoded = self._encode(image, shape)
 
     def relevance(
         self,
@@ -144,10 +110,9 @@ class Editor:
         encoded = self._image()
         noises = self._noises(seeds, encoded) if noise is None else self._given(noise, encoded)
         (found,) = relevance_maps(
-            self.backbone,
-            encoded.latents,
-            self._text(instruction),
-            self._text(""),
+            self.model,
+            encoded.encoding.latents,
+            self._conditions([encoded], instruction),
             noises,
             noise_level,
             normalisation,
@@ -201,10 +166,9 @@ class Editor:
                     on_draw(before + draw, total)
 
             maps = relevance_maps(
-                self.backbone,
-                torch.cat([one.latents for one in encoded]),
-                self._text(instruction),
-                self._text(""),
+                self.model,
+                torch.cat([one.encoding.latents for one in encoded]),
+                self._conditions(encoded, instruction),
                 self._noises(seeds, encoded[0]),
                 noise_level,
                 normalisation,
@@ -255,7 +219,7 @@ class Editor:
             FloatingPointError: the networks overflowed.
         """
         check_instruction(instruction)
-        guidance = self.backbone.guidance.resolved(text_guidance, image_guidance)
+        guidance = self.card.guidance.resolved(text_guidance, image_guidance)
         _check_settings(threshold, guidance, steps, (strength,))
         encoded = self._image()
         height, width = encoded.image.shape[:2]
@@ -315,7 +279,7 @@ class Editor:
                 images are not of one size.
         """
         check_instruction(instruction)
-        guidance = self.backbone.guidance.resolved(text_guidance, image_guidance)
+        guidance = self.card.guidance.resolved(text_guidance, image_guidance)
         _check_settings(None, guidance, steps, strengths)
         if any(len(given) != len(images) for given in (masks, starts, strengths, seeds)):
             raise ValueError("Every image needs a mask, a start, a strength and a seed of its own.")
@@ -337,30 +301,28 @@ class Editor:
     def _edit_inside(
         self,
         instruction: str,
-        encoded: Sequence[_EncodedImage],
+        encoded: Sequence[EncodedImage],
         masks: Sequence[NDArray[np.bool_]],
         noises: Tensor,
         start: Tensor | None,
         strengths: Sequence[float],
-        guidance: tuple[float, float],
+        guidance: Guidance,
         steps: int,
         on_step: Callable[[Step], None] | None,
     ) -> list[NDArray[np.uint8]]:
         """B edited images, uint8 (H, W, 3): denoised in the latents' cells with any pixel of their
         masks, bool (H, W), and put in at these pixels. The rest is as in `guided_edit`.
         """
-        cells = [_cells(mask, one) for mask, one in zip(masks, encoded, strict=True)]
+        cells = [one.cells(mask) for mask, one in zip(masks, encoded, strict=True)]
         if not any(mask.any() for mask in masks):
             return [one.image.copy() for one in encoded]
         latents = guided_edit(
-            self.backbone,
-            torch.cat([one.latents for one in encoded]),
-            self._text(instruction),
-            self._text(""),
-            torch.from_numpy(np.stack(cells)).to(self.backbone.device)[:, None],
+            self.model,
+            torch.cat([one.encoding.latents for one in encoded]),
+            self._conditions(encoded, instruction),
+            torch.from_numpy(np.stack(cells)).to(noises.device)[:, None],
             noises,
-            text_guidance=guidance[0],
-            image_guidance=guidance[1],
+            guidance=guidance,
             steps=steps,
             strengths=strengths,
             start=start,
@@ -374,131 +336,72 @@ class Editor:
     def round_trip(self) -> NDArray[np.uint8]:
         """uint8 (H, W, 3): the image that was set, only encoded and decoded."""
         encoded = self._image()
-        return self._decode(encoded.latents * self.backbone.scaling, encoded)
+        return self._decode(encoded.encoding.latents, encoded)
 
     def preview(self, step: Step) -> NDArray[np.uint8]:
         """A small uint8 (h, w, 3) look at what a step predicts, without decoding it.
 
         Latents are turned into colours by the linear map that fits the input image best.
         """
-        encoded = self._image()
-        rows, columns = (int(np.ceil(cells)) for cells in encoded.extent)
-        cells = step.prediction[0, :, :rows, :columns].permute(1, 2, 0).cpu().numpy()
-        colours = cells @ encoded.to_rgb[:-1] + encoded.to_rgb[-1]
-        preview: NDArray[np.uint8] = (colours.clip(0, 1) * 255).round().astype(np.uint8)
-        return preview
-
-    def _work_shape(
-        self, image: NDArray[np.uint8], work_size: int | None = None
-    ) -> tuple[int, int]:
-        """Rows and columns that an image is worked on at; see `set_image`."""
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-            raise BadInput(
-                f"An image must be uint8 of shape (H, W, 3), not {image.dtype} {image.shape}."
-            )
-        scale = min(1.0, (work_size or self.backbone.native_size) / min(image.shape[:2]))
-        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-        return height, width
+        return self._image().preview(step.prediction[0])
 
     @torch.inference_mode()
     def _encode(
-        self, image: NDArray[np.uint8], work_shape: tuple[int, int] | None = None
-    ) -> _EncodedImage:
-        """An image as the networks see it, by default worked on at `_work_shape`."""
-        height, width = work_shape or self._work_shape(image)
-        work = self._work_image(image, height, width)
-        latents = self.backbone.encode_image(work)
-        return _EncodedImage(
-            image=image.copy(),
-            work_shape=(height, width),
-            latents=latents,
-            extent=(height / self.backbone.factor, width / self.backbone.factor),
-            to_rgb=_fit_preview(latents[0] * self.backbone.scaling, work),
-        )
+        self, image: NDArray[np.uint8], shape: tuple[int, int] | None = None
+    ) -> EncodedImage:
+        """An image as the networks see it, by default worked on at its own `work_shape`."""
+        return EncodedImage.of(self.model, image, shape or work_shape(self.card, image))
 
     @torch.inference_mode()
-    def _encode_start(self, start: NDArray[np.uint8], encoded: _EncodedImage) -> Tensor:
-        """(1, c, h, w) unscaled latents of what an image's edit starts from."""
+    def _encode_start(self, start: NDArray[np.uint8], encoded: EncodedImage) -> Tensor:
+        """(1, c, h, w) latents of what an image's edit starts from."""
         if start.dtype != np.uint8 or start.shape != encoded.image.shape:
             raise BadInput(
                 f"The start must be uint8 of shape {encoded.image.shape}, not {start.dtype} "
                 f"{start.shape}."
             )
-        return self.backbone.encode_image(self._work_image(start, *encoded.work_shape))
+        work = work_image(self.card, start, encoded.work_shape)
+        latents = self.model.encode(work).latents
+        self.card.check_numbers(latents)
+        return latents
 
     @torch.inference_mode()
-    def _decode(self, latents: Tensor, encoded: _EncodedImage) -> NDArray[np.uint8]:
-        """Scaled latents (1, c, h, w) to an image of the size of the one that was encoded."""
-        decoded = self.backbone.decode(latents)
-        decoded = decoded[: encoded.work_shape[0], : encoded.work_shape[1]]
-        return resize(decoded, *encoded.image.shape[:2])
+    def _decode(self, latents: Tensor, encoded: EncodedImage) -> NDArray[np.uint8]:
+        """Latents (1, c, h, w) to an image of the size of the one that was encoded."""
+        return encoded.decoded(self.model, latents)
+
+    @torch.inference_mode()
+    def _conditions(self, encoded: Sequence[EncodedImage], instruction: str) -> list[Conditions]:
+        return [one.conditions(self.model, instruction) for one in encoded]
 
     def _batches(self, images: Sequence[NDArray[np.uint8]], seeds: int) -> Iterator[range]:
         """Numbers of neighbouring images of one size, as many as are noised in one batch."""
-        first, multiple = 0, self.backbone.multiple
+        first, card = 0, self.card
         while first < len(images):
-            padded = (-(-side // multiple) * multiple for side in self._work_shape(images[first]))
-            cells = math.prod(side // self.backbone.factor for side in padded)
+            sides = padded(card, work_shape(card, images[first]))
+            cells = math.prod(side // card.cell for side in sides)
             last, end = min(first + images_at_once(cells, seeds), len(images)), first + 1
             while end < last and images[end].shape == images[first].shape:
                 end += 1
             yield range(first, end)
             first = end
 
-    def _work_image(self, image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-        """The image scaled to (height, width) and padded to whole cells."""
-        multiple = self.backbone.multiple
-        pad = [(0, -side % multiple) for side in (height, width)]
-        return np.pad(resize(image, height, width), (*pad, (0, 0)), mode="edge")
-
-    def _image(self) -> _EncodedImage:
+    def _image(self) -> EncodedImage:
         if self._encoded is None:
             raise RuntimeError("Set an image first: editor.set_image(image).")
         return self._encoded
 
-    @torch.inference_mode()
-    def _text(self, instruction: str) -> Tensor:
-        if instruction not in self._texts:
-            if len(self._texts) >= MAX_CACHED_TEXTS:
-                self._texts.pop(next(iter(self._texts)))
-            self._texts[instruction] = self.backbone.embed_text(instruction)
-        return self._texts[instruction]
-
-    def _noises(self, seeds: Sequence[int], encoded: _EncodedImage) -> Tensor:
+    def _noises(self, seeds: Sequence[int], encoded: EncodedImage) -> Tensor:
         """(S, c, h, w) standard normal, each seed's own draw at the size of an image's latents."""
-        rows, columns = encoded.latents.shape[2:]
-        return torch.cat([self.backbone.draw_noise(seed, rows, columns) for seed in seeds])
+        return torch.cat([draw_noise(seed, encoded.encoding.latents) for seed in seeds])
 
-    def _given(self, noise: NDArray[np.float32], encoded: _EncodedImage) -> Tensor:
+    def _given(self, noise: NDArray[np.float32], encoded: EncodedImage) -> Tensor:
         """(1, c, h, w) of a noise that was handed in for an image."""
-        shape = tuple(encoded.latents.shape[1:])
+        latents = encoded.encoding.latents
+        shape = tuple(latents.shape[1:])
         if noise.shape != shape:
             raise BadInput(f"The noise must have the shape {shape}, not {noise.shape}.")
-        return torch.from_numpy(noise.astype(np.float32))[None].to(self.backbone.device)
-
-
-def _cells(mask: NDArray[np.bool_], encoded: _EncodedImage) -> NDArray[np.bool_]:
-    """bool (h, w): the latent cells of an image with any pixel of its mask, bool (H, W). The pixels
-    decide when all is put together.
-    """
-    height, width = encoded.image.shape[:2]
-    if mask.dtype != np.bool_ or mask.shape != (height, width):
-        raise BadInput(
-            f"The mask must be bool of shape {(height, width)}, not {mask.dtype} {mask.shape}."
-        )
-    cells = np.zeros(encoded.latents.shape[2:], np.bool_)
-    rows, first_rows = _cells_of_pixels(height, encoded.extent[0])
-    columns, first_columns = _cells_of_pixels(width, encoded.extent[1])
-    by_rows = np.logical_or.reduceat(mask, first_rows, axis=0)
-    cells[np.ix_(rows, columns)] = np.logical_or.reduceat(by_rows, first_columns, axis=1)
-    return cells
-
-
-def _cells_of_pixels(pixels: int, extent: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The cells that a side of so many pixels has pixels in, and the first pixel in each."""
-    cells = ((np.arange(pixels) + 0.5) / pixels * extent).astype(int)
-    found, first = np.unique(cells, return_index=True)
-    return found, first
+        return torch.from_numpy(noise.astype(np.float32))[None].to(latents.device)
 
 
 def _check_relevance(noise_level: float, normalisation: Normalisation) -> None:
@@ -512,36 +415,16 @@ def _check_relevance(noise_level: float, normalisation: Normalisation) -> None:
 
 def _check_settings(
     threshold: float | None,
-    guidance: tuple[float, float],
+    guidance: Guidance,
     steps: int,
     strengths: Sequence[float],
 ) -> None:
     if threshold is not None and not 0.0 <= threshold <= 1.0:
         raise BadInput(f"The threshold must be between 0 and 1, not {threshold}.")
-    if not all(0.0 <= value < math.inf for value in guidance):
+    if not all(0.0 <= value < math.inf for value in (guidance.text, guidance.image)):
         raise BadInput("Text and image guidance must be numbers of 0 or more.")
     if steps < 1:
         raise BadInput(f"An edit needs at least 1 step, not {steps}.")
     for strength in strengths:
         if not 0.0 < strength <= 1.0:
             raise BadInput(f"The strength must be above 0 and at most 1, not {strength}.")
-
-
-def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """The image at (height, width), anti-aliased; the same array where it has that size."""
-    if image.shape[:2] == (height, width):
-        return image
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
-    return np.asarray(resized)
-
-
-def _fit_preview(latents: Tensor, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(c + 1, 3) weights and bias that turn scaled latents (c, h, w) into this image's colours."""
-    channels, rows, columns = latents.shape
-    small = np.asarray(Image.fromarray(image).resize((columns, rows), Image.Resampling.BOX))
-    cells = latents.permute(1, 2, 0).reshape(-1, channels).cpu().numpy()
-    design = np.concatenate([cells, np.ones((len(cells), 1), np.float32)], axis=1)
-    solution: NDArray[np.float32] = np.linalg.lstsq(
-        design, small.reshape(-1, 3).astype(np.float32) / 255, rcond=None
-    )[0]
-    return solution

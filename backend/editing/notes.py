@@ -1,11 +1,11 @@
 """What a person should know about an instruction."""
 
-from backend.editing.editor import Editor
+from backend.editing.models.denoiser import ModelCard
 
 
-def notes_on(editor: Editor, instruction: str, applies: bool | None) -> tuple[str, ...]:
-    """What a person should know about an instruction, whose prompt check found `applies`; None
-    where it was not made, or is told otherwise.
+def notes_on(card: ModelCard, instruction: str, applies: bool | None) -> tuple[str, ...]:
+    """What a person should know about an instruction to a model. The prompt check found `applies`;
+    None where it was not made, or is told otherwise.
     """
     notes = []
     if applies is False:
@@ -13,8 +13,8 @@ def notes_on(editor: Editor, instruction: str, applies: bool | None) -> tuple[st
             f'The model does not see where this applies: "{instruction}". Name what is in the '
             "picture."
         )
-    if unread := editor.backbone.unread_text(instruction):
+    if unread := card.unread(instruction):
         notes.append(f"The instruction is too long for the model, which does not read: {unread}")
-    if not instruction.isascii():
+    if card.english and not instruction.isascii():
         notes.append("The model was trained on English instructions; others may not be understood.")
     return tuple(notes)

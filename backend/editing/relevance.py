@@ -1,6 +1,6 @@
 """Where does an instruction apply? The relevance map of "Watch Your Steps", section 4.1.
 
-I_t    = E(I) noised to t = noise_level * T
+I_t    = E(I) noised to noise_level
 M_raw  = sum over channels of | eps(I_t, I, text) - eps(I_t, I, "") |          (Eq. 2)
 M      = min-max of M_raw after clamping its outliers by 1.5 IQR               (Eq. 3)
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from protocol.values import DEFAULT_NORMALISATION, Normalisation
 
-from .backbone import Backbone, Conditioning
+from .models.denoiser import Conditions, Denoiser
 from .prompt_check import Agreement, agreement
 
 NOISE_LEVEL = 0.8
@@ -28,7 +28,7 @@ IQR_FACTOR = 1.5
 FLAT = 1e-12
 """A map whose values differ by no more is the same everywhere."""
 CELLS_AT_ONCE = 8192
-"""Latent cells of the noised images that go through the U-Net in one batch (each twice)."""
+"""Latent cells of the noised images that a model is given in one batch."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,9 @@ class RelevanceMap:
 
 
 def noise_differences(
-    backbone: Backbone,
-    image_latents: Tensor,
-    text: Tensor,
-    no_text: Tensor,
+    model: Denoiser,
+    clean: Tensor,
+    conditions: Sequence[Conditions],
     noises: Tensor,
     noise_level: float = NOISE_LEVEL,
 ) -> Tensor:
@@ -82,30 +81,20 @@ def noise_differences(
     without, for N noises in one batch.
 
     Args:
-        image_latents: (1 or N, c, h, w) unscaled latents of the image, the condition I.
-        text: (1 or N, n, d) embeddings of the instruction.
-        no_text: (1, n, d) embedding of "".
+        clean: (N, c, h, w) E(I) of the images.
+        conditions: N, of the images and the instructions.
         noises: (N, c, h, w) standard normal.
-        noise_level: 0..1, share of the schedule up to which E(I) is noised.
+        noise_level: 0..1, that E(I) is noised to.
 
     Returns:
         (N, c, h, w) float32.
 
     Raises:
-        FloatingPointError: as `Backbone.check_numbers`.
+        FloatingPointError: as `ModelCard.check_numbers`.
     """
-    steps = len(backbone.alphas_cumprod)
-    timestep = min(round(noise_level * steps), steps - 1)
-    noised = backbone.add_noise(image_latents * backbone.scaling, noises, timestep)
-    count = len(noises)
-    image = image_latents.expand(count, -1, -1, -1)
-    texts = torch.cat([text.expand(count, -1, -1), no_text.expand(count, -1, -1)])
-    branches = Conditioning(texts, image.repeat(2, 1, 1, 1))
-    predicted = backbone.predict_noise(noised.repeat(2, 1, 1, 1), timestep, branches)
-    with_text, without_text = predicted.chunk(2)
-    difference: Tensor = with_text - without_text
-    backbone.check_numbers(difference)
-    return difference
+    found = model.difference(model.noised(clean, noises, noise_level), noise_level, conditions)
+    model.card.check_numbers(found)
+    return found
 
 
 def normalise(raw: NDArray[np.float32], normalisation: Normalisation) -> NDArray[np.float32]:
@@ -164,7 +153,7 @@ def suggest_threshold(values: NDArray[np.float32]) -> float:
 
 
 def images_at_once(cells: int, seeds: int) -> int:
-    """How many images of so many latent cells go through the U-Net in one batch, each noised with
+    """How many images of so many latent cells a model is given in one batch, each noised with
     all seeds; at least one, whose seeds may take several batches.
     """
     return max(1, CELLS_AT_ONCE // (cells * seeds))
@@ -172,10 +161,9 @@ def images_at_once(cells: int, seeds: int) -> int:
 
 @torch.inference_mode()
 def relevance_maps(
-    backbone: Backbone,
-    image_latents: Tensor,
-    text: Tensor,
-    no_text: Tensor,
+    model: Denoiser,
+    clean: Tensor,
+    conditions: Sequence[Conditions],
     noises: Tensor,
     noise_level: float,
     normalisation: Normalisation,
@@ -186,38 +174,44 @@ def relevance_maps(
     are averaged before they are normalised.
 
     Args:
-        image_latents: (V, c, h, w) unscaled latents of the images.
-        text, no_text, noise_level: as in `noise_differences`.
+        clean: (V, c, h, w) E(I) of the images.
+        conditions: V, of the images and one instruction.
         noises: (S, c, h, w) standard normal.
+        noise_level: as in `noise_differences`.
         normalisation: as in `normalise`.
         extent: cells (rows, columns) that each image covers; the others are left out.
         on_draw: called after every batch, with the number of its last noised image from 0 and how
             many there are (V * S, image by image); what it raises ends the work.
     """
-    images, seeds = len(image_latents), len(noises)
+    seeds = len(noises)
+    total = len(clean) * seeds
     rows, columns = (int(np.ceil(cells)) for cells in extent)
     at_once = max(1, CELLS_AT_ONCE // (noises.shape[2] * noises.shape[3]))
     draws: list[NDArray[np.float32]] = []
-    for latents, part in zip(
-        image_latents.repeat_interleave(seeds, dim=0).split(at_once),
-        noises.repeat(images, 1, 1, 1).split(at_once),
-        strict=True,
-    ):
-        found = noise_differences(backbone, latents, text, no_text, part, noise_level)
+    for first in range(0, total, at_once):
+        pairs = [divmod(number, seeds) for number in range(first, min(first + at_once, total))]
+        found = noise_differences(
+            model,
+            clean[[image for image, _ in pairs]],
+            [conditions[image] for image, _ in pairs],
+            noises[[seed for _, seed in pairs]],
+            noise_level,
+        )
         draws += list(found[..., :rows, :columns].cpu().numpy())
         if on_draw is not None:
-            on_draw(len(draws) - 1, images * seeds)
-    by_image = [np.stack(draws[first : first + seeds]) for first in range(0, len(draws), seeds)]
-    return [_map_of(backbone, found, normalisation, extent) for found in by_image]
+            on_draw(len(draws) - 1, total)
+    by_image = [np.stack(draws[first : first + seeds]) for first in range(0, total, seeds)]
+    limit = model.card.evidence_limit
+    return [_map_of(found, normalisation, extent, limit) for found in by_image]
 
 
 def _map_of(
-    backbone: Backbone,
     differences: NDArray[np.float32],
     normalisation: Normalisation,
     extent: tuple[float, float],
+    limit: float,
 ) -> RelevanceMap:
-    """The map of one image from its differences, (seeds, c, h, w)."""
+    """The map of one image from its differences, (seeds, c, h, w), and the model's limit."""
     by_seed = np.abs(differences).sum(axis=1)
     raw = by_seed.mean(axis=0)
     values = normalise(raw, normalisation)
@@ -230,7 +224,7 @@ def _map_of(
         extent=extent,
         suggested_threshold=suggest_threshold(values),
         evidence=seen,
-        applies=None if seen is None else seen >= backbone.evidence_limit,
+        applies=None if seen is None else seen >= limit,
         agreement=found,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.editing.backbone import Backbone
+from backend.editing.models.denoiser import Denoiser
 from backend.editing.prompt_check import agreement
 from backend.editing.relevance import (
     NOISE_LEVEL,
@@ -17,7 +17,7 @@ from backend.editing.relevance import (
 )
 from backend.evaluation import metrics
 from backend.evaluation.metrics import Map
-from backend.evaluation.samples import Probe, differences, embed
+from backend.evaluation.samples import Probe, conditions, differences
 from backend.world.pool import Sample
 from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
 
@@ -56,13 +56,13 @@ class RawMaps:
         return self.by_seed[:seeds].mean(axis=0)
 
 
-def raw_maps(backbone: Backbone, probe: Probe, show: Callable[[str], None]) -> RawMaps:
+def raw_maps(model: Denoiser, probe: Probe, show: Callable[[str], None]) -> RawMaps:
     """Every map that the tables need; `show` is told what is being made."""
-    texts = embed(backbone, probe.samples)
+    told = conditions(model, probe)
     by_seed, signed = [], []
     for seed in range(max(SEED_COUNTS)):
         show(f"maps with seed {seed}")
-        found = differences(backbone, probe, texts, seed)
+        found = differences(model, probe, told, seed)
         by_seed.append(np.abs(found).sum(axis=1))
         if seed in DEFAULT_SEEDS:
             signed.append(found)
@@ -70,7 +70,7 @@ def raw_maps(backbone: Backbone, probe: Probe, show: Callable[[str], None]) -> R
     for level in NOISE_LEVELS:
         if level != NOISE_LEVEL:
             show(f"maps at noise level {level}")
-            found = differences(backbone, probe, texts, 0, level)
+            found = differences(model, probe, told, 0, level)
             by_level[level] = np.abs(found).sum(axis=1)
     return RawMaps(
         np.stack(by_seed),
@@ -81,11 +81,11 @@ def raw_maps(backbone: Backbone, probe: Probe, show: Callable[[str], None]) -> R
 
 
 def default_maps(
-    backbone: Backbone, probe: Probe, seeds: Sequence[int] = DEFAULT_SEEDS
+    model: Denoiser, probe: Probe, seeds: Sequence[int] = DEFAULT_SEEDS
 ) -> tuple[Map, NDArray[np.float64]]:
     """Raw maps float32 (N, h, w) and evidence float64 (N,), at the program's default settings."""
-    texts = embed(backbone, probe.samples)
-    found = np.stack([differences(backbone, probe, texts, seed) for seed in seeds])
+    told = conditions(model, probe)
+    found = np.stack([differences(model, probe, told, seed) for seed in seeds])
     averaged: Map = np.abs(found).sum(axis=2).mean(axis=0)
     return averaged, evidence_of(found)
 
@@ -96,11 +96,11 @@ def evidence_of(found: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.array([np.nan if one is None else one.evidence for one in seen])
 
 
-def checkpoint_figures(backbone: Backbone, probe: Probe) -> dict[str, float]:
+def checkpoint_figures(model: Denoiser, probe: Probe) -> dict[str, float]:
     """Quick figures while a model is trained: one seed, every row and column of `by_group` as
     "row: column".
     """
-    raws, _ = default_maps(backbone, probe, seeds=(0,))
+    raws, _ = default_maps(model, probe, seeds=(0,))
     table = by_group(probe, raws)
     return {
         f"{row}: {name}": value for row, columns in table.items() for name, value in columns.items()

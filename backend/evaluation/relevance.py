@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from backend.editing import Editor
-from backend.editing.backbone import DEMO_MODEL, DEMO_WEIGHTS
+from backend.editing.models.registry import DEMO_MODEL, DEMO_WEIGHTS
 from backend.editing.prompt_check import write_evidence_limit
 from backend.editing.relevance import normalise, suggest_threshold
 from backend.errors import BadInput
@@ -87,26 +87,26 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
         },
     )
     editor = Editor.from_pretrained(options.model, options.device, options.dtype)
-    backbone = editor.backbone
-    guidance = backbone.guidance.resolved(options.text_guidance, options.image_guidance)
+    card = editor.card
+    guidance = card.guidance.resolved(options.text_guidance, options.image_guidance)
     report.settings |= {
-        "model": backbone.name,
-        "device": backbone.device_name,
-        "text_guidance": guidance[0],
-        "image_guidance": guidance[1],
+        "model": card.name,
+        "device": card.device_name,
+        "text_guidance": guidance.text,
+        "image_guidance": guidance.image,
     }
-    folder = Path(DEMO_WEIGHTS if backbone.name == DEMO_MODEL else backbone.name)
+    folder = Path(DEMO_WEIGHTS if card.name == DEMO_MODEL else card.name)
     if options.calibrate and not folder.is_dir():
-        raise BadInput(f"{backbone.name} is not a folder into which a limit can be written.")
+        raise BadInput(f"{card.name} is not a folder into which a limit can be written.")
     with report.stage("drawing scenes"):
-        size = backbone.native_size
+        size = card.native_size
         samples = draw_present(SEEDS[options.seeds], options.samples, size, kinds, options.captured)
-        probe = encode(backbone, samples)
-        twins = encode(backbone, absent_twins(probe.samples))
+        probe = encode(editor.model, samples)
+        twins = encode(editor.model, absent_twins(probe.samples))
     with report.stage("maps"):
-        raw = maps.raw_maps(backbone, probe, _show)
-        _, absent = maps.default_maps(backbone, twins)
-    limit = backbone.evidence_limit
+        raw = maps.raw_maps(editor.model, probe, _show)
+        _, absent = maps.default_maps(editor.model, twins)
+    limit = card.evidence_limit
     tables: dict[str, Table] = {
         MAPS: maps.by_group(probe, raw.default()),
         PAPER_MAPS: maps.by_group(probe, raw.by_seed[0], "paper"),
@@ -119,7 +119,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
             tables[RENDERS] = renders_table(editor, options.renders, size)
     with report.stage("edits"):
         chosen = probe.samples[: options.edits]
-        edited = edit_samples(editor, chosen, *guidance, _show, options.ways)
+        edited = edit_samples(editor, chosen, guidance.text, guidance.image, _show, options.ways)
         tables[EDITS] = edits_table(edited)
     tables = {"Summary": summary(tables)} | tables
     report.figures |= tables
@@ -157,8 +157,8 @@ def renders_table(editor: Editor, folder: Path, size: int) -> Table:
     """
     table: Table = {}
     for engine, samples in read_renders(folder).items():
-        probe = encode(editor.backbone, [s for s in samples if s.edit.target is not None])
-        raws, _ = maps.default_maps(editor.backbone, probe)
+        probe = encode(editor.model, [s for s in samples if s.edit.target is not None])
+        raws, _ = maps.default_maps(editor.model, probe)
         for group, figures in maps.by_group(probe, raws).items():
             table[f"{engine}: {group}"] = figures
     return table

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from backend.editing.backbone import Backbone
-from backend.editing.editor import resize
+from backend.editing.encoded_image import resize
+from backend.editing.models.denoiser import Conditions, Denoiser, Encoding, draw_noise
 from backend.editing.relevance import CELLS_AT_ONCE, NOISE_LEVEL, noise_differences
 from backend.errors import BadInput
 from backend.evaluation.metrics import Map
@@ -70,19 +69,19 @@ class Probe:
 
     Attributes:
         samples: N of them, all pictures of one size.
-        latents: (N, c, h, w) unscaled, on the model's device.
+        encodings: N of the pictures.
         truths: bool (N, h, w), the true masks at latent resolution.
         things: float32 (n, h, w) for each sample, every thing's own mask as shares of cells.
     """
 
     samples: Sequence[Sample]
-    latents: Tensor
+    encodings: Sequence[Encoding]
     truths: NDArray[np.bool_]
     things: Sequence[Map]
 
 
 @torch.inference_mode()
-def encode(backbone: Backbone, samples: Sequence[Sample]) -> Probe:
+def encode(model: Denoiser, samples: Sequence[Sample]) -> Probe:
     """Encode every picture once, scaled down to the size that the model was trained at where it is
     larger, as the Editor does.
 
@@ -93,15 +92,15 @@ def encode(backbone: Backbone, samples: Sequence[Sample]) -> Probe:
         BadInput: the pictures are not of one size, or not of whole latent cells.
     """
     shape = samples[0].image.shape[:2]
-    scale = min(1.0, backbone.native_size / min(shape))
+    scale = min(1.0, model.card.native_size / min(shape))
     height, width = (round(side * scale) for side in shape)
-    cells = (height // backbone.factor, width // backbone.factor)
+    cells = (height // model.card.cell, width // model.card.cell)
     if any(side % count for side, count in zip((*shape, height, width), cells * 2, strict=True)):
         raise BadInput(
-            f"Pictures of {shape[1]}x{shape[0]} cannot be measured with {backbone.name}: each side "
-            f"must be a multiple of {backbone.native_size} pixels."
+            f"Pictures of {shape[1]}x{shape[0]} cannot be measured with {model.card.name}: each "
+            f"side must be a multiple of {model.card.native_size} pixels."
         )
-    latents: dict[int, Tensor] = {}
+    encodings: dict[int, Encoding] = {}
     kept, truths = [], []
     for sample in samples:
         if sample.image.shape[:2] != shape:
@@ -111,14 +110,13 @@ def encode(backbone: Backbone, samples: Sequence[Sample]) -> Probe:
             continue
         kept.append(sample)
         truths.append(truth)
-        if id(sample.image) not in latents:
-            work = resize(sample.image, height, width)
-            latents[id(sample.image)] = backbone.encode_image(work)
+        if id(sample.image) not in encodings:
+            encodings[id(sample.image)] = model.encode(resize(sample.image, height, width))
     if not kept:
         raise BadInput("No sample has a mask that could be measured: ask for more samples.")
     return Probe(
         kept,
-        torch.cat([latents[id(sample.image)] for sample in kept]),
+        [encodings[id(sample.image)] for sample in kept],
         np.stack(truths),
         [_at_cells(sample.things, cells) for sample in kept],
     )
@@ -133,38 +131,31 @@ def _at_cells(masks: Map, cells: tuple[int, int]) -> Map:
 
 
 @torch.inference_mode()
-def embed(backbone: Backbone, samples: Sequence[Sample]) -> Tensor:
-    """(N + 1, tokens, channels): the samples' instructions, and the empty one last."""
-    return torch.cat(
-        [backbone.embed_text(s.edit.instruction) for s in samples] + [backbone.embed_text("")]
-    )
+def conditions(model: Denoiser, probe: Probe) -> list[Conditions]:
+    """What the model is told of each sample's picture and instruction."""
+    return [
+        model.conditions(encoding, sample.edit.instruction)
+        for encoding, sample in zip(probe.encodings, probe.samples, strict=True)
+    ]
 
 
 @torch.inference_mode()
 def differences(
-    backbone: Backbone,
+    model: Denoiser,
     probe: Probe,
-    texts: Tensor,
+    told: Sequence[Conditions],
     seed: int = 0,
     noise_level: float = NOISE_LEVEL,
 ) -> NDArray[np.float32]:
-    """float32 (N, c, h, w): what Eq. 2 sums over channels, with the very noise that
-    `Editor.relevance` draws for this seed.
+    """float32 (N, c, h, w): what Eq. 2 sums over channels, for what the model is told of each
+    sample, with the very noise that `Editor.relevance` draws for this seed.
     """
-    height, width = probe.latents.shape[2:]
-    noise = backbone.draw_noise(seed, height, width)
-    at_once = max(1, CELLS_AT_ONCE // (height * width))
-    parts = [
-        noise_differences(
-            backbone,
-            latents,
-            text,
-            texts[-1:],
-            noise.expand(len(latents), -1, -1, -1),
-            noise_level,
-        ).cpu()
-        for latents, text in zip(
-            probe.latents.split(at_once), texts[:-1].split(at_once), strict=True
-        )
-    ]
+    noise = draw_noise(seed, probe.encodings[0].latents)
+    at_once = max(1, CELLS_AT_ONCE // (noise.shape[2] * noise.shape[3]))
+    parts = []
+    for first in range(0, len(told), at_once):
+        clean = torch.cat([one.latents for one in probe.encodings[first : first + at_once]])
+        noises = noise.expand(len(clean), -1, -1, -1)
+        found = noise_differences(model, clean, told[first : first + at_once], noises, noise_level)
+        parts.append(found.cpu())
     return torch.cat(parts).numpy()

@@ -91,12 +91,12 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
     )
     editor = Editor.from_pretrained(options.model, options.device, options.dtype)
     asked = (options.text_guidance, options.image_guidance)
-    guidance = editor.backbone.guidance.resolved(*asked)
-    config = dataclasses.replace(config, text_guidance=guidance[0], image_guidance=guidance[1])
+    guidance = editor.card.guidance.resolved(*asked)
+    config = dataclasses.replace(config, text_guidance=guidance.text, image_guidance=guidance.image)
     report.settings |= {
         "edit": dataclasses.asdict(config),
-        "model": editor.backbone.name,
-        "device": editor.backbone.device_name,
+        "model": editor.card.name,
+        "device": editor.card.device_name,
     }
     measured: list[Measured] = []
     worlds = _worlds(options)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.editing import Editor
-from backend.editing.backbone import DEMO_MODEL, DEMO_WEIGHTS
+from backend.editing.models.registry import DEMO_MODEL, DEMO_WEIGHTS
 from backend.editing.prompt_check import (
     VIEWS_LIMIT,
     Agreement,
@@ -95,11 +95,11 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
         },
     )
     editor = Editor.from_pretrained(options.model, options.device, options.dtype)
-    backbone = editor.backbone
-    report.settings |= {"model": backbone.name, "device": backbone.device_name}
-    folder = Path(DEMO_WEIGHTS if backbone.name == DEMO_MODEL else backbone.name)
+    card = editor.card
+    report.settings |= {"model": card.name, "device": card.device_name}
+    folder = Path(DEMO_WEIGHTS if card.name == DEMO_MODEL else card.name)
     if options.calibrate and not folder.is_dir():
-        raise BadInput(f"{backbone.name} is not a folder into which a limit can be written.")
+        raise BadInput(f"{card.name} is not a folder into which a limit can be written.")
     checked: list[Checked] = []
     for seed in SEEDS[options.seeds][: options.scenes]:
         with report.stage("drawing scenes"):
@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
         with report.stage("maps"):
             checked += check(editor, seed, images, pairs)
         print(f"scene {seed}: {len(pairs)} instructions and their twins", flush=True)
-    tables = tables_of(checked, backbone.evidence_limit, backbone.views_evidence_limit)
+    tables = tables_of(checked, card.evidence_limit, card.views_evidence_limit)
     report.figures |= tables
     report.figures["instructions"] = [_plain(one) for one in checked]
     if options.calibrate:

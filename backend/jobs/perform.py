@@ -1,7 +1,7 @@
 """Doing one job, of whatever kind."""
 
 from backend.captures.store import CaptureStore
-from backend.editing import Editor
+from backend.editing import ImageEditor
 from backend.jobs.perform_image import perform_image
 from backend.jobs.perform_scene import perform_scene
 from backend.jobs.perform_texture import perform_texture
@@ -10,7 +10,7 @@ from protocol.requests import ImageRequest, Request, Result, TextureRequest
 
 
 def perform(
-    editor: Editor, captures: CaptureStore, request: Request, on_progress: OnProgress
+    editor: ImageEditor, captures: CaptureStore, request: Request, on_progress: OnProgress
 ) -> Result:
     """Do what a request asks for.
 

@@ -1,6 +1,6 @@
 """The jobs of one image: its relevance map, and its edit."""
 
-from backend.editing import Editor, RelevanceMap, Step
+from backend.editing import ImageEditor, RelevanceMap, Step
 from backend.editing.notes import notes_on
 from backend.jobs.words import OnProgress
 from protocol.requests import (
@@ -13,7 +13,9 @@ from protocol.requests import (
 )
 
 
-def perform_image(editor: Editor, request: ImageRequest, on_progress: OnProgress) -> ImageResult:
+def perform_image(
+    editor: ImageEditor, request: ImageRequest, on_progress: OnProgress
+) -> ImageResult:
     """Do what a request asks for.
 
     Raises:
@@ -29,7 +31,7 @@ def perform_image(editor: Editor, request: ImageRequest, on_progress: OnProgress
 
 
 def _relevance(
-    editor: Editor, request: RelevanceRequest, on_progress: OnProgress
+    editor: ImageEditor, request: RelevanceRequest, on_progress: OnProgress
 ) -> RelevanceResult:
     relevance = editor.relevance(
         request.instruction,
@@ -47,11 +49,11 @@ def _relevance(
         suggested_threshold=relevance.suggested_threshold,
         evidence=relevance.evidence,
         applies=relevance.applies,
-        notes=notes_on(editor, request.instruction, relevance.applies),
+        notes=notes_on(editor.card, request.instruction, relevance.applies),
     )
 
 
-def _edit(editor: Editor, request: EditRequest, on_progress: OnProgress) -> EditResult:
+def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnProgress) -> EditResult:
     draws = 0 if request.mask is not None else len(request.relevance_seeds)
     units = draws + request.steps + 1
     relevance = None
@@ -83,7 +85,7 @@ def _edit(editor: Editor, request: EditRequest, on_progress: OnProgress) -> Edit
         on_step=after_step,
     )
     applies = None if relevance is None else relevance.applies
-    notes = notes_on(editor, request.instruction, applies)
+    notes = notes_on(editor.card, request.instruction, applies)
     if edit.unchanged is not None:
         notes = (edit.unchanged, *notes)
     if relevance is None:

@@ -9,7 +9,7 @@ import numpy as np
 from backend.captures.checks import check_pose
 from backend.captures.lens import Intrinsics
 from backend.captures.store import CaptureStore, UnknownCapture
-from backend.editing import Editor
+from backend.editing import ImageEditor
 from backend.editing.notes import notes_on
 from backend.errors import BadInput
 from backend.fields import checkpoint, radiance_training
@@ -46,7 +46,7 @@ from protocol.values import MAX_LEFT_OUT
 
 
 def perform_scene(
-    editor: Editor, captures: CaptureStore, request: SceneRequest, on_progress: OnProgress
+    editor: ImageEditor, captures: CaptureStore, request: SceneRequest, on_progress: OnProgress
 ) -> SceneResult:
     """Do what a request asks for, or go on with it. What `on_progress` raises ends the job after a
     checkpoint.
@@ -80,9 +80,9 @@ def perform_scene(
         raise BadInput(without_paths(f"{error}", folder)) from error
 
 
-def _device(editor: Editor) -> str:
+def _device(editor: ImageEditor) -> str:
     """Where fields are trained: where the networks run. nerfacto does not run on Apple's GPUs."""
-    device = editor.backbone.device
+    device = editor.card.device
     return "cpu" if device.type == "mps" else str(device)
 
 
@@ -129,7 +129,7 @@ def _check_preset(scene: Scene, preset: str) -> None:
 
 
 def _edit(
-    editor: Editor, scene: Scene, request: EditSceneRequest, on_progress: OnProgress
+    editor: ImageEditor, scene: Scene, request: EditSceneRequest, on_progress: OnProgress
 ) -> EditSceneResult:
     edit = scene.edit(
         request.instruction,
@@ -159,7 +159,7 @@ def _edit(
         change_outside=outside,
         notes=(
             *outcome_notes(edit, compared),
-            *notes_on(editor, request.instruction, edit.applies),
+            *notes_on(editor.card, request.instruction, edit.applies),
         ),
     )
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 import numpy as np
 
 from backend.captures.lens import Intrinsics
-from backend.editing import Editor
+from backend.editing import ImageEditor
 from backend.editing.notes import notes_on
 from backend.jobs.words import OnProgress, with_time_left
 from backend.meshes.texture_edit import (
@@ -23,7 +23,7 @@ Answer = TypeVar("Answer", bound=TextureResult)
 
 
 def perform_texture(
-    editor: Editor, request: TextureRequest, on_progress: OnProgress
+    editor: ImageEditor, request: TextureRequest, on_progress: OnProgress
 ) -> TextureResult:
     """Do what a request asks for.
 
@@ -52,7 +52,7 @@ def perform_texture(
         ),
         with_time_left(on_progress),
     )
-    notes = notes_on(editor, request.instruction, edit.applies)
+    notes = notes_on(editor.card, request.instruction, edit.applies)
     return texture_result(TextureResult, mesh, edit, notes)
 
 

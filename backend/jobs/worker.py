@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.captures.store import CaptureStore, out_of_room
-from backend.editing import Editor
+from backend.editing import Editor, ImageEditor
 from backend.errors import BadInput
 from backend.jobs.perform import perform
 from backend.jobs.worker_messages import (
@@ -133,15 +133,15 @@ def main(endpoint: str, model: str, device: str, dtype: str, data_root: str) -> 
         line.close()
         sys.exit(1)
     captures = CaptureStore(Path(data_root))
-    backbone = editor.backbone
+    card = editor.card
     line.send(
         Loaded(
-            model=backbone.name,
-            device=backbone.device_name,
-            dtype=str(backbone.dtype).removeprefix("torch."),
-            native_size=backbone.native_size,
-            text_guidance=backbone.guidance.text,
-            image_guidance=backbone.guidance.image,
+            model=card.name,
+            device=card.device_name,
+            dtype=str(card.dtype).removeprefix("torch."),
+            native_size=card.native_size,
+            text_guidance=card.guidance.text,
+            image_guidance=card.guidance.image,
         )
     )
     while True:
@@ -150,7 +150,7 @@ def main(endpoint: str, model: str, device: str, dtype: str, data_root: str) -> 
 
 
 def _do(
-    editor: Editor, captures: CaptureStore, line: _Line, job: str, request: Request
+    editor: ImageEditor, captures: CaptureStore, line: _Line, job: str, request: Request
 ) -> Done | Failed | Cancelled:
     """One job to its end; whatever goes wrong in it becomes words, and the worker goes on."""
     told = -math.inf

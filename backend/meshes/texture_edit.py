@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.counts import check_counts
-from backend.editing import Editor, Step
+from backend.editing import ImageEditor, Step
 from backend.editing.prompt_check import pooled_evidence
 from backend.editing.relevance import NOISE_LEVEL, normalise_together, suggest_threshold
 from backend.errors import BadInput, check_instruction
@@ -121,7 +121,7 @@ def edit_mesh(
     mesh: TexturedMesh,
     views: Sequence[MeshView],
     instruction: str,
-    editor: Editor,
+    editor: ImageEditor,
     config: MeshEditConfig | None = None,
     on_progress: OnProgress | None = None,
 ) -> MeshEdit:
@@ -217,7 +217,7 @@ def edit_mesh(
         relevance=spread_to_margin(relevance, painting.source),
         region=region,
         threshold=threshold,
-        applies=None if evidence is None else evidence >= editor.backbone.views_evidence_limit,
+        applies=None if evidence is None else evidence >= editor.card.views_evidence_limit,
         renders=tuple(painting.render(index) for index in range(len(views))),
         masks=painting.masks,
         edits=tuple(edits),

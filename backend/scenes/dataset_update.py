@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.editing import Editor, Step
+from backend.editing import ImageEditor, Step
 from backend.fields import checkpoint
 from backend.fields.config import SceneEditConfig
 from backend.fields.radiance_field import Rendering
@@ -155,7 +155,7 @@ class DatasetUpdate:
     def __init__(
         self,
         training: RadianceTraining,
-        editor: Editor,
+        editor: ImageEditor,
         instruction: str,
         region: Region,
         composite: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None,

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from backend.counts import check_counts
-from backend.editing import Editor, RelevanceMap
+from backend.editing import ImageEditor, RelevanceMap
 from backend.editing.prompt_check import pooled_evidence
 from backend.errors import BadInput, check_instruction
 from backend.fields import checkpoint, radiance_training
@@ -55,7 +55,7 @@ it raises pauses the edit: the same call goes on."""
 def edit_scene(
     scene: "Scene",
     instruction: str,
-    editor: Editor,
+    editor: ImageEditor,
     threshold: float | None = None,
     config: SceneEditConfig | str | None = None,
     name: str | None = None,
@@ -75,12 +75,12 @@ def edit_scene(
     name = edit_name(instruction) if name is None else name
     report = on_progress or (lambda words, fraction, picture: None)
     training, first_step = _start(scene, base, config)
-    asked = Asked(instruction, base, threshold, editor.backbone.name, config)
+    asked = Asked(instruction, base, threshold, editor.card.name, config)
     edit = _begin(scene, name, asked)
     if edit.finished:
         return edit
     maps = _maps(edit, editor, training.views, report)
-    _keep_check(edit, maps, editor.backbone.views_evidence_limit)
+    _keep_check(edit, maps, editor.card.views_evidence_limit)
     config = config.for_views(len(training.views.names))
     region, composite = _region(scene, edit, training, config, maps, report)
     _update(
@@ -220,7 +220,9 @@ def _begin(scene: "Scene", name: str, asked: Asked) -> SceneEdit:
     return SceneEdit(scene, name)
 
 
-def _maps(edit: SceneEdit, editor: Editor, views: Views, report: OnProgress) -> list[RelevanceMap]:
+def _maps(
+    edit: SceneEdit, editor: ImageEditor, views: Views, report: OnProgress
+) -> list[RelevanceMap]:
     """The maps of all views, each kept as soon as its batch is done."""
     config = edit.asked.config
     shapes = [views.rays.shape(index) for index in range(len(views.names))]
@@ -315,7 +317,7 @@ def _region(
 
 def _update(
     edit: SceneEdit,
-    editor: Editor,
+    editor: ImageEditor,
     training: RadianceTraining,
     config: SceneEditConfig,
     first_step: int,

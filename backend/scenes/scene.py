@@ -24,7 +24,7 @@ from backend.captures.capture import Capture, CaptureError
 from backend.captures.files import description_of
 from backend.captures.lens import Intrinsics
 from backend.captures.transforms import open_capture, readable
-from backend.editing import Editor, RelevanceMap
+from backend.editing import ImageEditor, RelevanceMap
 from backend.errors import BadInput
 from backend.fields import checkpoint, radiance_training, relevance_field
 from backend.fields.calibration import Calibration
@@ -379,7 +379,7 @@ class Scene:
     def edit(
         self,
         instruction: str,
-        editor: Editor,
+        editor: ImageEditor,
         threshold: float | None = None,
         config: SceneEditConfig | str | None = None,
         name: str | None = None,

@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 
 from backend.demo import encode, heads, model, train, train_unet, train_vae, training
 from backend.demo.cpu_speed import make_fast_on_cpu
-from backend.editing.backbone import load_backbone
-from backend.editing.guidance import read_guidance
+from backend.editing.models.guidance import DEFAULT_GUIDANCE, read_guidance
+from backend.editing.models.registry import load_model
 from backend.evaluation.maps import checkpoint_figures
 from backend.evaluation.samples import encode as encode_samples
 from backend.world import instructions, pool, world
@@ -135,8 +135,8 @@ def test_the_weights_find_the_target_of_one_object_scenes() -> None:
     for seed in world.TEST_SEEDS[:14]:
         drawn = pool.draw_samples(seed, 128, 128, edits=3, things=1)
         samples += [s for s in drawn if s.edit.target is not None and s.mask.mean() > 0.03][:1]
-    backbone = load_backbone("demo", "cpu")
-    figures = checkpoint_figures(backbone, encode_samples(backbone, samples))
+    demo = load_model("demo", "cpu")
+    figures = checkpoint_figures(demo, encode_samples(demo, samples))
     assert figures["all: n"] >= 10
     assert figures["all: AUROC"] > 0.85
 
@@ -153,11 +153,11 @@ def test_saving_replaces_a_model_whole_and_leaves_the_live_one_alone(pipeline, t
     assert torch.equal(pipeline.unet.conv_in.weight, weight)
     again = model.load_pipeline(folder)
     torch.testing.assert_close(again.unet.conv_in.weight, weight, atol=0, rtol=1e-3)
-    assert read_guidance(folder) == model.GUIDANCE
+    assert read_guidance(folder, DEFAULT_GUIDANCE) == model.GUIDANCE
 
 
 def test_the_shipped_model_says_its_guidance() -> None:
-    assert load_backbone("demo", "cpu").guidance == model.GUIDANCE
+    assert load_model("demo", "cpu").card.guidance == model.GUIDANCE
 
 
 def test_an_export_can_be_the_mean_of_a_checkpoint_and_an_earlier_model(

@@ -15,8 +15,10 @@ from PIL import Image
 
 import backend.editing.editor as editor_module
 from backend.editing import Editor, ModelNotFound, Step
-from backend.editing.backbone import resolve_model
-from backend.editing.guided_edit import timesteps
+from backend.editing.models.ddpm import Ddpm
+from backend.editing.models.denoiser import draw_noise
+from backend.editing.models.guidance import Guidance
+from backend.editing.models.registry import resolve_model
 from tests.backend.tiny_editor import INSTRUCTION, Spy, random_image, reference_pipeline
 
 
@@ -41,11 +43,11 @@ def test_threshold_zero_equals_diffusers_pipeline(
     image = random_image(64, 80)
     noise = np.random.default_rng(1).standard_normal((4, 8, 10)).astype(np.float32)
     guided = Spy(editor_module.guided_edit)
-    predict = Spy(editor.backbone.predict_noise)
+    predict = Spy(editor.model.network)
     monkeypatch.setattr(editor_module, "guided_edit", guided)
     editor.set_image(image)
     relevance = editor.relevance(INSTRUCTION)
-    monkeypatch.setattr(editor.backbone, "predict_noise", predict)
+    monkeypatch.setattr(editor.model, "network", predict)
     editor.edit(
         INSTRUCTION,
         threshold=0.0,
@@ -73,7 +75,7 @@ def test_threshold_zero_equals_diffusers_pipeline(
     ).images
     difference = (guided.results[0] - expected).abs().max() / expected.abs().max()
     assert difference < 1e-4
-    branches = {call[2].text.shape[0] for call in predict.calls}
+    branches = {call[2].tokens.shape[0] for call in predict.calls}
     assert branches == {2 if image_guidance == 1.0 else 3}
 
 
@@ -87,19 +89,16 @@ def test_image_guidance_below_one_guides(editor):
 
 def test_guidance_equals_equation_1_written_out(editor):
     """Eq. 1 as it stands in the paper, one branch at a time."""
-    from backend.editing.backbone import stack_branches
-    from backend.editing.guided_edit import guided_noise
-
-    editor.set_image(random_image(64, 64))
-    backbone = editor.backbone
+    model = editor.model
     with torch.inference_mode():
-        image_latents = editor._encoded.latents
-        text, empty = backbone.embed_text(INSTRUCTION), backbone.embed_text("")
-        z, t = backbone.draw_noise(3, 8, 8), torch.tensor([500])
+        encoding = model.encode(random_image(64, 64))
+        image_latents, told = encoding.condition, model.conditions(encoding, INSTRUCTION)
+        text, empty = model.embed_text(INSTRUCTION), model.embed_text("")
+        z, t = draw_noise(3, encoding.latents), torch.tensor([0.5], dtype=torch.float64)
         no_image = torch.zeros_like(image_latents)
 
         def eps(embedding, condition):
-            return backbone.predict_noise(z, 500, stack_branches([(embedding, condition)]))
+            return model.network(z, 0.5, embedding, condition)
 
         for s_text, s_image in [(7.5, 1.5), (7.5, 1.0), (3.0, 0.8), (1.5, 1.5), (0.0, 2.0)]:
             expected = (
@@ -107,23 +106,28 @@ def test_guidance_equals_equation_1_written_out(editor):
                 + s_image * (eps(empty, image_latents) - eps(empty, no_image))
                 + s_text * (eps(text, image_latents) - eps(empty, image_latents))
             )
-            ours = guided_noise(backbone, z, t, image_latents, text, empty, s_text, s_image)
-            torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+            ours = model.predict(z, t, [told], Guidance(s_text, s_image))
+            torch.testing.assert_close(ours.noise, expected, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(model.noised(ours.clean, ours.noise, t), z)
+
+
+SCHEDULE = Ddpm(DDIMScheduler(), torch.device("cpu"))
 
 
 @given(steps=st.integers(1, 1000), strength=st.floats(0.01, 1.0))
-def test_timesteps_are_as_many_as_asked_and_fall(steps, strength):
-    levels = timesteps(steps, strength, 1000)
+def test_levels_are_as_many_as_asked_and_fall(steps, strength):
+    levels = SCHEDULE.levels(steps, strength)
     assert len(levels) == steps
-    assert levels[0] == max(round(strength * 1000) - 1, 0)
+    assert SCHEDULE.timestep(levels[0]) == max(round(strength * 1000) - 1, 0)
     assert all(0 <= after <= before for before, after in itertools.pairwise(levels))
 
 
 @pytest.mark.parametrize("steps", [1, 7, 20, 30, 100, 999, 1000])
-def test_timesteps_at_full_strength_are_diffusers_trailing_ones(steps):
+def test_levels_at_full_strength_are_diffusers_trailing_timesteps(steps):
     scheduler = DDIMScheduler(timestep_spacing="trailing")
     scheduler.set_timesteps(steps)
-    assert timesteps(steps, 1.0, 1000) == scheduler.timesteps.tolist()
+    levels = torch.tensor(SCHEDULE.levels(steps, 1.0), dtype=torch.float64)
+    assert SCHEDULE.timestep(levels).tolist() == scheduler.timesteps.tolist()
 
 
 # ------------------------------------------------------------------ the mask
@@ -178,7 +182,7 @@ def test_a_thresholded_map_and_the_same_mask_given_make_the_same_edit(
     by_mask = editor.edit(INSTRUCTION, mask=mask, steps=2)
     assert (by_map.mask == mask).all()
     assert (by_map.image == by_mask.image).all()
-    assert (guided.calls[0][4] == guided.calls[1][4]).all()
+    assert (guided.calls[0][3] == guided.calls[1][3]).all()
     assert by_map.threshold == threshold
     assert (by_mask.threshold, by_mask.relevance) == (None, None)
 
@@ -205,7 +209,7 @@ def test_values_that_are_no_numbers_are_refused_where_they_arise(editor, monkeyp
     """As float16 overflows: never a map or a mask of NaN."""
     image, other = random_image(64, 64, 1), random_image(64, 64, 2)
     editor.set_image(image)
-    network = getattr(editor.backbone, place)
+    network = getattr(editor.model, place)
     layer = network.conv_out if place == "unet" else network.quant_conv
     monkeypatch.setattr(layer.bias, "data", torch.full_like(layer.bias.data, bad))
     words = "no numbers in torch.float32: lower the guidance"
@@ -239,22 +243,22 @@ def test_latents_outside_the_mask_follow_the_noised_input(editor, monkeypatch):
     """Eq. 5 after every step: outside the mask the next step starts from E(x) at its own level."""
     image = random_image(64, 64)
     editor.set_image(image)
-    backbone = editor.backbone
-    predict = Spy(backbone.predict_noise)
+    model = editor.model
+    predict = Spy(model.network)
     guided = Spy(editor_module.guided_edit)
-    monkeypatch.setattr(backbone, "predict_noise", predict)
+    monkeypatch.setattr(model, "network", predict)
     monkeypatch.setattr(editor_module, "guided_edit", guided)
     mask = np.zeros((64, 64), bool)
     mask[:, 32:] = True
     editor.edit(INSTRUCTION, mask=mask, steps=5, seed=4)
-    clean = editor._encoded.latents * backbone.scaling
-    noise = backbone.draw_noise(4, 8, 8)
-    for latents, timestep, _ in predict.calls:
-        expected = backbone.add_noise(clean, noise, timestep)
+    clean = editor._encoded.encoding.latents
+    noise = draw_noise(4, clean)
+    for latents, level, *_ in predict.calls:
+        expected = model.noised(clean, noise, level)
         assert len(latents) == 3  # the branches of Eq. 1
         torch.testing.assert_close(latents[..., :4], expected[..., :4])
     assert [call[1].tolist() for call in predict.calls] == [
-        3 * [level] for level in (999, 799, 599, 399, 199)
+        3 * [level] for level in (0.999, 0.799, 0.599, 0.399, 0.199)
     ]
     assert (guided.results[0][..., :4] == clean[..., :4]).all()
 
@@ -262,7 +266,7 @@ def test_latents_outside_the_mask_follow_the_noised_input(editor, monkeypatch):
 def test_large_image_is_worked_on_at_native_size(editor):
     image = random_image(200, 300)
     editor.set_image(image)
-    native = editor.backbone.native_size
+    native = editor.card.native_size
     assert editor.relevance(INSTRUCTION).values.shape == (native // 8, native * 3 // 2 // 8)
     edit = editor.edit(INSTRUCTION, threshold=0.5, steps=2)
     assert edit.image.shape == image.shape
@@ -283,9 +287,9 @@ def test_images_edited_together_are_edited_as_alone(editor, monkeypatch, image_g
     masks = [rng.random((60, 84)) < share for share in (0.001, 0.3, 1.0)]
     strengths, seeds = (0.98, 0.41, 0.07), (7, 1, 2**31 - 1)
     guided = Spy(editor_module.guided_edit)
-    predict = Spy(editor.backbone.predict_noise)
+    predict = Spy(editor.model.network)
     monkeypatch.setattr(editor_module, "guided_edit", guided)
-    monkeypatch.setattr(editor.backbone, "predict_noise", predict)
+    monkeypatch.setattr(editor.model, "network", predict)
     settings = {"image_guidance": image_guidance, "steps": 4}
     alone = []
     for image, mask, start, strength, seed in zip(
@@ -304,7 +308,7 @@ def test_images_edited_together_are_edited_as_alone(editor, monkeypatch, image_g
     )
     assert len(predict.calls) == 16
     assert [(step.index, step.count) for step in told] == [(k, 4) for k in range(4)]
-    assert told[0].timestep.tolist() == [979, 409, 69]
+    assert told[0].level.tolist() == [0.979, 0.409, 0.069]
     torch.testing.assert_close(
         guided.results[3], torch.cat(guided.results[:3]), rtol=1e-4, atol=1e-4
     )
@@ -326,9 +330,9 @@ def test_images_edited_together_are_edited_as_alone(editor, monkeypatch, image_g
 
 
 def test_image_and_text_are_encoded_once(editor, monkeypatch):
-    encode, embed = Spy(editor.backbone.encode_image), Spy(editor.backbone.embed_text)
-    monkeypatch.setattr(editor.backbone, "encode_image", encode)
-    monkeypatch.setattr(editor.backbone, "embed_text", embed)
+    encode, embed = Spy(editor.model.encode), Spy(editor.model.embed_text)
+    monkeypatch.setattr(editor.model, "encode", encode)
+    monkeypatch.setattr(editor.model, "embed_text", embed)
     image = random_image(72, 64, 99)
     for _ in range(3):
         editor.set_image(image.copy())
@@ -389,8 +393,8 @@ def test_edit_before_an_image_is_set_says_so(tiny_model):
 
 
 def test_long_and_foreign_instructions(editor):
-    assert editor.backbone.unread_text(INSTRUCTION) == ""
-    assert "panda" in editor.backbone.unread_text(INSTRUCTION + " the" * 8 + " panda")
+    assert editor.card.unread(INSTRUCTION) == ""
+    assert "panda" in editor.card.unread(INSTRUCTION + " the" * 8 + " panda")
     editor.set_image(random_image(64, 64))
     assert np.isfinite(editor.relevance("把球变成红色").values).all()
 
@@ -399,7 +403,7 @@ def test_missing_models_are_named_without_asking_the_network(tmp_path, monkeypat
     def no_network(*args, **kwargs):
         raise AssertionError("the network was asked")
 
-    monkeypatch.setattr("backend.editing.backbone.hub_has", no_network)
+    monkeypatch.setattr("backend.editing.models.registry.hub_has", no_network)
     for name in ("./nowhere", str(tmp_path / "nowhere"), "~/nowhere", "a/b/c", "nowhere"):
         with pytest.raises(ModelNotFound, match="no folder"):
             resolve_model(name)
@@ -408,10 +412,10 @@ def test_missing_models_are_named_without_asking_the_network(tmp_path, monkeypat
 
 
 def test_auto_takes_the_embedded_model_where_the_real_one_cannot_be_had(monkeypatch, caplog):
-    monkeypatch.setattr("backend.editing.backbone.hub_has", lambda model: False)
+    monkeypatch.setattr("backend.editing.models.registry.hub_has", lambda model: False)
     assert resolve_model("auto") == "demo"
     assert "embedded demo model" in caplog.text
-    monkeypatch.setattr("backend.editing.backbone.hub_has", lambda model: True)
+    monkeypatch.setattr("backend.editing.models.registry.hub_has", lambda model: True)
     assert resolve_model("auto") == "timbrooks/instruct-pix2pix"
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from backend.__main__ import main
 from backend.editing import Editor
-from backend.editing.backbone import DEMO_WEIGHTS
+from backend.editing.models.registry import DEMO_WEIGHTS
 from backend.editing.prompt_check import (
     CALIBRATION_FILE,
     DEFAULT_EVIDENCE_LIMIT,
@@ -240,9 +240,9 @@ def test_absent_twins_name_what_is_not_there(samples):
 @pytest.mark.parametrize("size", [64, 128])  # the model's own size is 64
 def test_default_maps_are_those_of_the_editor(tiny_model, size):
     editor = Editor.from_pretrained(str(tiny_model), device="cpu")
-    probe = encode(editor.backbone, draw_present(world.TEST_SEEDS, 4, size))
-    raws, evidence = maps.default_maps(editor.backbone, probe)
-    raw = maps.raw_maps(editor.backbone, probe, lambda words: None)
+    probe = encode(editor.model, draw_present(world.TEST_SEEDS, 4, size))
+    raws, evidence = maps.default_maps(editor.model, probe)
+    raw = maps.raw_maps(editor.model, probe, lambda words: None)
     np.testing.assert_allclose(raw.default(), raws, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(raw.evidence, evidence, rtol=1e-4)
     for i, sample in enumerate(probe.samples):

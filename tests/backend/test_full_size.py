@@ -84,9 +84,9 @@ def test_full_size_model_localises_and_edits(full_size_model):
     start = time.perf_counter()
     editor = Editor.from_pretrained(str(full_size_model), device="cpu", dtype=dtype)
     print(f"loaded in {time.perf_counter() - start:.1f} s")
-    parameters = sum(p.numel() for p in editor.backbone.unet.parameters())
+    parameters = sum(p.numel() for p in editor.model.unet.parameters())
     assert parameters == 859_520_964 + 4 * 320 * 9  # SD 1.5, and four more input channels
-    assert (editor.backbone.factor, editor.backbone.native_size) == (8, 512)
+    assert (editor.card.cell, editor.card.native_size) == (8, 512)
     image = np.random.default_rng(0).integers(0, 256, (700, 900, 3), dtype=np.uint8)
     editor.set_image(image)
     start = time.perf_counter()

@@ -13,7 +13,7 @@ import pytest
 from backend import __main__ as command_line
 from backend.demo.model import WEIGHTS
 from backend.editing.editor import Editor
-from backend.editing.guidance import GUIDANCE_FILE, Guidance
+from backend.editing.models.guidance import GUIDANCE_FILE, Guidance
 from backend.fields.config import EDIT_PRESETS, PRESETS
 from backend.meshes.extraction import RESOLUTION as CELLS
 from backend.meshes.texture_edit import MeshEditConfig

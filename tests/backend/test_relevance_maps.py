@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.editing import Editor
-from backend.editing.backbone import load_backbone
-from backend.editing.guidance import GUIDANCE_FILE, Guidance, write_guidance
+from backend.editing.models.guidance import GUIDANCE_FILE, Guidance, write_guidance
+from backend.editing.models.registry import load_model
 from backend.editing.prompt_check import (
     CALIBRATION_FILE,
     DEFAULT_EVIDENCE_LIMIT,
@@ -88,8 +88,8 @@ def test_many_seeds_are_drawn_in_batches_and_reported(editor, monkeypatch):
     editor.set_image(random_image(64, 64))
     expected = np.mean([editor.relevance(INSTRUCTION, seeds=(s,)).raw for s in range(5)], axis=0)
     monkeypatch.setattr("backend.editing.relevance.CELLS_AT_ONCE", 2 * 8 * 8)
-    predict = Spy(editor.backbone.predict_noise)
-    monkeypatch.setattr(editor.backbone, "predict_noise", predict)
+    predict = Spy(editor.model.network)
+    monkeypatch.setattr(editor.model, "network", predict)
     told = []
     relevance = editor.relevance(INSTRUCTION, seeds=range(5), on_draw=lambda *n: told.append(n))
     assert [len(noises) for noises in predict.results] == [4, 4, 2]  # with and without text
@@ -103,8 +103,8 @@ def test_maps_of_many_images_are_those_of_each_alone(editor, monkeypatch):
     images = [random_image(*size, seed) for seed, size in enumerate(sizes)]
     seeds = (0, 3)
     alone = []
-    predict = Spy(editor.backbone.predict_noise)
-    monkeypatch.setattr(editor.backbone, "predict_noise", predict)
+    predict = Spy(editor.model.network)
+    monkeypatch.setattr(editor.model, "network", predict)
     for image in images:
         editor.set_image(image)
         alone.append(editor.relevance(INSTRUCTION, seeds=seeds))
@@ -140,8 +140,8 @@ def test_seeds_of_an_image_that_fills_a_batch_are_split(editor, monkeypatch):
     images = [random_image(64, 64, seed) for seed in (1, 2)]
     expected = [one.raw for _, one in editor.relevance_of_images(INSTRUCTION, images, seeds=(0, 1))]
     monkeypatch.setattr("backend.editing.relevance.CELLS_AT_ONCE", 8 * 8)
-    predict = Spy(editor.backbone.predict_noise)
-    monkeypatch.setattr(editor.backbone, "predict_noise", predict)
+    predict = Spy(editor.model.network)
+    monkeypatch.setattr(editor.model, "network", predict)
     found = [one.raw for _, one in editor.relevance_of_images(INSTRUCTION, images, seeds=(0, 1))]
     assert [len(noises) for noises in predict.results] == [2, 2, 2, 2]
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
@@ -229,7 +229,7 @@ def test_evidence_tells_what_all_noises_have_in_common(editor):
     editor.set_image(random_image(64, 64))
     relevance = editor.relevance(INSTRUCTION)
     assert 0 < relevance.evidence <= 1
-    assert relevance.applies == (relevance.evidence >= editor.backbone.evidence_limit)
+    assert relevance.applies == (relevance.evidence >= editor.card.evidence_limit)
     one = editor.relevance(INSTRUCTION, seeds=(0,))
     assert (one.evidence, one.applies) == (None, None)
 
@@ -237,20 +237,20 @@ def test_evidence_tells_what_all_noises_have_in_common(editor):
 def test_models_own_limit_is_read_from_its_folder(tiny_model, tmp_path):
     folder = tmp_path / "calibrated"
     shutil.copytree(tiny_model, folder)
-    assert load_backbone(str(folder), "cpu").evidence_limit == DEFAULT_EVIDENCE_LIMIT
+    assert load_model(str(folder), "cpu").card.evidence_limit == DEFAULT_EVIDENCE_LIMIT
     write_evidence_limit(folder, 2.0)
     editor = Editor.from_pretrained(str(folder), device="cpu")
     editor.set_image(random_image(64, 64))
     assert editor.relevance(INSTRUCTION).applies is False
     (folder / CALIBRATION_FILE).write_text("{}")
     with pytest.raises(ValueError, match="no calibration of the prompt check"):
-        load_backbone(str(folder), "cpu")
+        load_model(str(folder), "cpu")
 
 
 def test_models_own_guidance_is_read_from_its_folder(tiny_model, tmp_path):
     folder = tmp_path / "guided"
     shutil.copytree(tiny_model, folder)
-    assert load_backbone(str(folder), "cpu").guidance == Guidance(text=7.5, image=1.5)
+    assert load_model(str(folder), "cpu").card.guidance == Guidance(text=7.5, image=1.5)
     write_guidance(folder, Guidance(text=3.0, image=1.0))
     editor = Editor.from_pretrained(str(folder), device="cpu")
     editor.set_image(random_image(64, 64))
@@ -275,7 +275,7 @@ def test_models_own_guidance_is_read_from_its_folder(tiny_model, tmp_path):
     ):
         (folder / GUIDANCE_FILE).write_text(damaged)
         with pytest.raises(ValueError, match="does not say a model's guidance"):
-            load_backbone(str(folder), "cpu")
+            load_model(str(folder), "cpu")
 
 
 def test_mask_needs_no_network(editor):

@@ -14,7 +14,7 @@ import torch
 from backend.__main__ import main
 from backend.captures.checks import some_of
 from backend.editing import Editor, RelevanceMap
-from backend.editing.backbone import Backbone
+from backend.editing.models.instruct_pix2pix import InstructPix2Pix
 from backend.editing.relevance import normalise
 from backend.fields.calibration import Calibration
 from backend.fields.config import EDIT_PRESETS
@@ -194,8 +194,8 @@ def test_the_command_says_unchanged_first_of_an_instruction_that_the_model_does_
     capsys: pytest.CaptureFixture,
 ) -> None:
     monkeypatch.setitem(EDIT_PRESETS, "preview", dataclasses.replace(QUICK, rounds=3))
-    embed = Backbone.embed_text
-    monkeypatch.setattr(Backbone, "embed_text", lambda self, _: embed(self, ""))
+    embed = InstructPix2Pix.embed_text
+    monkeypatch.setattr(InstructPix2Pix, "embed_text", lambda self, _: embed(self, ""))
     command = ["scene", "edit", str(scene.capture.folder), INSTRUCTION, "--name", "deaf"]
     command += ["--work", str(scene.work), "--device", "cpu", "--model", str(tiny_model)]
     assert main([*command, "--preset", "preview"]) == 0

@@ -57,8 +57,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def painter(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> Painter:
     """Edits as the painter does it, with the tiny model's facts."""
-    backbone, painter = Editor.from_pretrained(str(tiny_model), device="cpu").backbone, Painter()
-    painter.backbone = backbone  # type: ignore[attr-defined]
+    card, painter = Editor.from_pretrained(str(tiny_model), device="cpu").card, Painter()
+    painter.card = card  # type: ignore[attr-defined]
     monkeypatch.setattr(Editor, "from_pretrained", lambda *arguments: painter)
     return painter
 

@@ -12,7 +12,7 @@ import pytest
 
 from backend.__main__ import main
 from backend.editing import Editor, RelevanceMap
-from backend.editing.backbone import DEMO_WEIGHTS, load_backbone
+from backend.editing.models.registry import DEMO_WEIGHTS, load_model
 from backend.editing.prompt_check import (
     CALIBRATION_FILE,
     FAINT,
@@ -93,7 +93,9 @@ def test_a_scene_edit_asks_all_views_together(
     agreements: list[Agreement | None],
     applies: bool | None,
 ) -> None:
-    monkeypatch.setattr(editor.backbone, "views_evidence_limit", 0.3)
+    monkeypatch.setattr(
+        editor.model, "card", dataclasses.replace(editor.card, views_evidence_limit=0.3)
+    )
     scene = scene_of(trained, tmp_path / "work")
     config = dataclasses.replace(QUICK, iterations=1, relevance=False, rounds=1)
     edit = scene.edit(INSTRUCTION, fixed(editor, agreements), config=config)  # type: ignore[arg-type]
@@ -115,7 +117,9 @@ def test_a_texture_edit_asks_all_views_together(
     agreements: list[Agreement | None],
     applies: bool,
 ) -> None:
-    monkeypatch.setattr(editor.backbone, "views_evidence_limit", 0.3)
+    monkeypatch.setattr(
+        editor.model, "card", dataclasses.replace(editor.card, views_evidence_limit=0.3)
+    )
     mesh = ball_mesh(two_halves(32))
     config = MeshEditConfig(lit=False, threshold=1.0, relevance_seeds=(0, 1), steps=1, rounds=1)
     views = unlit_views(mesh, around(3))
@@ -145,8 +149,8 @@ def test_a_model_has_a_limit_for_one_image_and_one_for_views(
     write_evidence_limit(folder, 0.3, VIEWS_LIMIT)
     write_evidence_limit(folder, 0.5)
     assert read_evidence_limits(folder) == (0.5, 0.3)
-    backbone = load_backbone(str(folder), "cpu")
-    assert (backbone.evidence_limit, backbone.views_evidence_limit) == (0.5, 0.3)
+    card = load_model(str(folder), "cpu").card
+    assert (card.evidence_limit, card.views_evidence_limit) == (0.5, 0.3)
     (folder / CALIBRATION_FILE).write_text("[1]", "utf-8")
     with pytest.raises(BadInput, match="no calibration of the prompt check"):
         read_evidence_limits(folder)

@@ -20,20 +20,24 @@ class Guidance:
     text: float = 7.5
     image: float = 1.5
 
-    def resolved(self, text: float | None, image: float | None) -> tuple[float, float]:
+    def resolved(self, text: float | None, image: float | None) -> "Guidance":
         """What was asked for, and where that is None these."""
-        return (self.text if text is None else text, self.image if image is None else image)
+        return Guidance(self.text if text is None else text, self.image if image is None else image)
 
 
-def read_guidance(folder: Path) -> Guidance:
-    """That of the model in this folder; InstructPix2Pix's own where its folder says nothing.
+DEFAULT_GUIDANCE = Guidance()
+"""InstructPix2Pix's own."""
+
+
+def read_guidance(folder: Path, default: Guidance) -> Guidance:
+    """That of the model in this folder; `default` where its folder says nothing.
 
     Raises:
         BadInput: the folder's file cannot be read.
     """
     path = folder / GUIDANCE_FILE
     if not path.is_file():
-        return Guidance()
+        return default
     try:
         stored = json.loads(path.read_text("utf-8"))
         found = Guidance(float(stored["text"]), float(stored["image"]))

@@ -1,0 +1,103 @@
+"""What scenes, meshes and jobs edit pictures with, whatever method or model does it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
+
+from .guided_edit import Step
+from .models.denoiser import ModelCard
+from .relevance import NOISE_LEVEL, RelevanceMap
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edited image.
+
+    Attributes:
+        image: uint8 (H, W, 3); every pixel outside `mask` has the bytes of the input.
+        mask: bool (H, W), where the image was edited.
+        relevance: the map that was thresholded to the mask, or None where the mask was given.
+        threshold: what it was thresholded at, or None where the mask was given.
+        unchanged: a sentence that begins with "Unchanged" where nothing that can be seen was
+            changed, or None.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    relevance: RelevanceMap | None
+    threshold: float | None
+    unchanged: str | None
+
+
+class ImageEditor(Protocol):
+    """Local edits of pictures by instructions. `Editor` says what the arguments are."""
+
+    @property
+    def card(self) -> ModelCard:
+        """What is to be known about its model."""
+
+    def set_image(self, image: NDArray[np.uint8]) -> None:
+        """The picture that `relevance` and `edit` work on."""
+
+    def relevance(
+        self,
+        instruction: str,
+        noise_level: float = NOISE_LEVEL,
+        seeds: Sequence[int] = DEFAULT_SEEDS,
+        *,
+        normalisation: Normalisation = DEFAULT_NORMALISATION,
+        on_draw: Callable[[int, int], None] | None = None,
+    ) -> RelevanceMap:
+        """Where the instruction applies in it."""
+
+    def relevance_of_images(
+        self,
+        instruction: str,
+        images: Sequence[NDArray[np.uint8]],
+        noise_level: float = NOISE_LEVEL,
+        seeds: Sequence[int] = DEFAULT_SEEDS,
+        normalisation: Normalisation = DEFAULT_NORMALISATION,
+        wanted: Sequence[int] | None = None,
+        on_draw: Callable[[int, int], None] | None = None,
+    ) -> Iterator[tuple[int, RelevanceMap]]:
+        """Numbers and maps of several pictures; the one that was set stays."""
+
+    def edit(
+        self,
+        instruction: str,
+        threshold: float | None = None,
+        text_guidance: float | None = None,
+        image_guidance: float | None = None,
+        steps: int = 100,
+        strength: float = 1.0,
+        seed: int = 0,
+        *,
+        relevance: RelevanceMap | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        start: NDArray[np.uint8] | None = None,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> Edit:
+        """Edit it where the instruction applies, or inside `mask`."""
+
+    def edit_images(
+        self,
+        instruction: str,
+        images: Sequence[NDArray[np.uint8]],
+        masks: Sequence[NDArray[np.bool_]],
+        starts: Sequence[NDArray[np.uint8]],
+        strengths: Sequence[float],
+        seeds: Sequence[int],
+        text_guidance: float | None = None,
+        image_guidance: float | None = None,
+        steps: int = 100,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> list[NDArray[np.uint8]]:
+        """What `edit` makes of several pictures of one size inside their masks."""
+
+    def preview(self, step: Step) -> NDArray[np.uint8]:
+        """A small uint8 (h, w, 3) look at what a step of the picture's edit predicts."""

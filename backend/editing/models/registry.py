@@ -1,0 +1,168 @@
+"""Which models there are, and loading one by its name.
+
+A model's folder says of which class it is: `_class_name` in its model_index.json, diffusers' name
+for a pipeline. `MODELS` has a function for each class that reads such a folder or hub id.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import diffusers.utils.logging
+import torch
+import transformers.utils.logging
+
+from backend.errors import BadInput
+
+from .denoiser import Denoiser
+from .instruct_pix2pix import InstructPix2Pix
+from .source import Source
+
+logger = logging.getLogger(__name__)
+
+MODELS: dict[str, Callable[[Source], Denoiser]] = {
+    "StableDiffusionInstructPix2PixPipeline": InstructPix2Pix.load,
+}
+"""By the `_class_name` of a model_index.json. An OSError or ValueError of theirs means files that
+cannot be read."""
+
+DEFAULT_MODEL = "timbrooks/instruct-pix2pix"
+DEMO_MODEL = "demo"
+DEMO_WEIGHTS = Path(__file__).parents[2] / "demo" / "weights"
+INDEX_FILE = "model_index.json"
+
+
+class ModelNotFound(BadInput):
+    """A model that is neither a folder nor to be had from the hub; the text says what to do."""
+
+
+def load_model(model: str = "auto", device: str = "auto", dtype: str = "auto") -> Denoiser:
+    """Load a model in diffusers' format; safetensors only.
+
+    Args:
+        model: a hub id, a folder, "demo" for the embedded model, or "auto" for
+            `timbrooks/instruct-pix2pix` where it can be had and the embedded one where not.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        dtype: "auto" (float16 on CUDA, float32 elsewhere), "float32", "float16", "bfloat16".
+
+    Raises:
+        ModelNotFound: there is no such model, or it is of no class in `MODELS`.
+        BadInput: no such device or dtype, or a file beside the model cannot be read.
+    """
+    torch_device = _resolve_device(device)
+    torch_dtype = _resolve_dtype(dtype, torch_device)
+    name = resolve_model(model)
+    source = Source(
+        name, str(DEMO_WEIGHTS) if name == DEMO_MODEL else name, torch_device, torch_dtype
+    )
+    load = MODELS[_class_of(source.place)]
+    # Bars for the half second that reading takes; the hub's own bars for downloads stay.
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        return load(source)
+    except BadInput:
+        raise
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(
+            f"{source.place} cannot be loaded as a model in diffusers' format with safetensors "
+            f"weights: {error}"
+        ) from error
+
+
+def _class_of(place: str) -> str:
+    """A name in `MODELS`: of what class the model of a folder or hub id is."""
+    import httpx2
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    path = Path(place) / INDEX_FILE
+    try:
+        if not Path(place).is_dir():
+            path = Path(huggingface_hub.hf_hub_download(place, INDEX_FILE))
+        name = str(json.loads(path.read_text("utf-8"))["_class_name"])
+    except (httpx2.HTTPError, HfHubHTTPError) as error:
+        raise ModelNotFound(f"{place} cannot be had from the hub: check the network.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelNotFound(
+            f"{place} is not a model in diffusers' format: its {INDEX_FILE} names no class."
+        ) from error
+    if name not in MODELS:
+        raise ModelNotFound(
+            f"{place} is a model of the class {name}, which edits no pictures here: take one of "
+            f"{' or '.join(MODELS)}."
+        )
+    return name
+
+
+def resolve_model(model: str) -> str:
+    """Which model `model` means: a hub id, a folder or "demo". See `load_model`.
+
+    Raises:
+        ModelNotFound: it looks like a folder and is none, or is neither folder nor hub id.
+    """
+    if model == DEMO_MODEL:
+        return model
+    if model == "auto":
+        if hub_has(DEFAULT_MODEL):
+            return DEFAULT_MODEL
+        logger.warning("%s cannot be had here: using the embedded demo model.", DEFAULT_MODEL)
+        return DEMO_MODEL
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / INDEX_FILE).is_file():
+            raise ModelNotFound(
+                f"{folder} is not a model in diffusers' format: it has no model_index.json."
+            )
+        return str(folder)
+    # A wrong folder must not send diffusers to the network for half a minute.
+    if model.count("/") != 1 or model.startswith((".", "~", "/")):
+        raise ModelNotFound(
+            f"There is no folder {model}: give a folder with a model in diffusers' format, a hub "
+            f'id such as {DEFAULT_MODEL}, or "{DEMO_MODEL}".'
+        )
+    if not hub_has(model):
+        raise ModelNotFound(
+            f"{model} is neither a folder here nor to be had from the hub: check its name and the "
+            f'network, or use "{DEMO_MODEL}".'
+        )
+    return model
+
+
+def hub_has(model: str) -> bool:
+    """Whether the hub's cache on this machine or, within seconds, the hub itself has a model."""
+    import httpx2  # what huggingface_hub asks with; it lets errors of the network through
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if isinstance(huggingface_hub.try_to_load_from_cache(model, INDEX_FILE), str):
+        return True
+    try:
+        return bool(huggingface_hub.file_exists(model, INDEX_FILE))
+    except (OSError, HfHubHTTPError, httpx2.HTTPError) as error:
+        logger.info("the hub cannot be asked for %s: %s", model, error)
+        return False
+
+
+def _resolve_device(device: str) -> torch.device:
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise BadInput(f"There is no device {device!r}: use auto, cpu, cuda or mps.") from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise BadInput("There is no CUDA device here: use --device cpu, or check the driver.")
+    return resolved
+
+
+def _resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    if dtype == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    choices = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    if dtype not in choices:
+        raise BadInput(f"dtype {dtype!r} is not one of auto, {', '.join(choices)}.")
+    return choices[dtype]
