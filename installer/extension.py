@@ -17,7 +17,16 @@ from .processes import CACHE, ROOT, InstallError, capture, run_pip
 WHEEL_LIST = ROOT / "blender_addon" / "wheels.txt"
 WHEEL_CACHE = CACHE / "wheels"
 STAGE = ROOT / "build" / "extension"
-NOT_SHIPPED = ("__pycache__", "*.pyc", "tests", "demo", "requirements*.txt", "wheels.txt", ".*")
+NOT_SHIPPED = (
+    "__pycache__",
+    "*.pyc",
+    "tests",
+    "demo",
+    "tools",
+    "requirements*.txt",
+    "wheels.txt",
+    ".*",
+)
 
 
 @dataclass(frozen=True)

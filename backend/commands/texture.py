@@ -30,12 +30,12 @@ def add_texture_command(
     texture = kinds.add_parser(
         "texture",
         help="edit the texture of a mesh from Blender",
-        description="FOLDER is written by blender_addon/demo/export_mesh.py. Write DIR/texture.png "
-        "(outside the edited region with its own bytes), DIR/relevance.png (of each texel), "
-        "DIR/views with every view before and after and the region in it, DIR/contact_sheet.png "
-        "and DIR/report.json. DIR appears when all of it is there. With --from-field the change "
-        "comes from an edit of a captured scene instead of from editing the views of FOLDER: no "
-        "INSTRUCTION then, and no settings of the model.",
+        description="FOLDER is written by blender_addon/tools/export_mesh.py. Write "
+        "DIR/texture.png (outside the edited region with its own bytes), DIR/relevance.png "
+        "(of each texel), DIR/views with every view before and after and the region in it, "
+        "DIR/contact_sheet.png and DIR/report.json. DIR appears when all of it is there. With "
+        "--from-field the change comes from an edit of a captured scene instead of from editing "
+        "the views of FOLDER: no INSTRUCTION then, and no settings of the model.",
     )
     texture.add_argument("folder", type=Path, metavar="FOLDER")
     texture.add_argument(

@@ -6,7 +6,7 @@
     texture.png     sRGB, with or without alpha
     views/000.png   ... as many as there are cameras
 
-`blender_addon/demo/export_mesh.py` writes it.
+`blender_addon/tools/export_mesh.py` writes it.
 """
 
 import struct
@@ -67,7 +67,7 @@ def read_mesh_folder(folder: Path) -> MeshFolder:
     """
     if not folder.is_dir():
         raise MeshError(
-            f"There is no folder {folder}: write it with blender_addon/demo/export_mesh.py."
+            f"There is no folder {folder}: write it with blender_addon/tools/export_mesh.py."
         )
     path = folder / "mesh.npz"
     arrays = _read_arrays(path)
@@ -102,7 +102,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[np.float64]]:
                 arrays[name] = np.asarray(file[name], np.float64)
     except FileNotFoundError:
         raise MeshError(
-            f"There is no file {path}: write it with blender_addon/demo/export_mesh.py."
+            f"There is no file {path}: write it with blender_addon/tools/export_mesh.py."
         ) from None
     except KeyError as error:
         raise MeshError(f"{path} is not complete, write it again: {error.args[0]}.") from error

@@ -7,8 +7,8 @@ from typing import Any
 
 import bpy
 from described import FIRST_THING_INDEX, build
-from far_obj import import_obj
 from mathutils import Matrix, Vector
+from mesh_import import import_mesh
 
 HEIGHT = 2.0
 """Longest side of the mesh's bounds in metres."""
@@ -90,33 +90,6 @@ def _edits(rng: random.Random, name: str) -> list[dict[str, Any]]:
         captions = (f"a {name}", f"a {colour} {name}")
         edits.append({"edit": edit, "captions": captions, "changed": None})
     return edits
-
-
-class Refused(Exception):
-    """What a person gave cannot be used; the text is one sentence that says why."""
-
-
-def import_mesh(scene: bpy.types.Scene, mesh: Path, up_axis: str) -> list[bpy.types.Object]:
-    """Bring a file's objects into the scene, which is the active one; returns them. `up_axis` of an
-    .obj is "Y" or "Z"; glTF always has Y.
-
-    Raises:
-        Refused: a file of another format, or without a mesh.
-        RuntimeError: Blender cannot read it.
-        OSError: it cannot be read.
-    """
-    before = set(scene.objects)
-    if mesh.suffix.lower() == ".obj":
-        forward = {"Y": "NEGATIVE_Z", "Z": "Y"}[up_axis]
-        import_obj(scene, mesh, up_axis, forward)
-    elif mesh.suffix.lower() in (".glb", ".gltf"):
-        bpy.ops.import_scene.gltf(filepath=str(mesh))
-    else:
-        raise Refused(f"{mesh} is neither .obj nor .glb nor .gltf: convert it first.")
-    added = [thing for thing in scene.objects if thing not in before]
-    if not any(thing.type == "MESH" for thing in added):
-        raise Refused(f"{mesh} holds no mesh.")
-    return added
 
 
 def build_view(description: dict[str, Any], mesh: Path, up_axis: str, size: int) -> bpy.types.Scene:

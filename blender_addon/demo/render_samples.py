@@ -16,21 +16,20 @@ index.json names the files and repeats the descriptions.
 """
 
 import argparse
-import contextlib
 import json
-import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import bpy
 import images
-from counts import check_counts
 from described import build, is_patterned
-from mesh_views import build_view, describe, with_thing
 from truth import object_indices
+
+sys.path.append(str(Path(__file__).parents[1] / "tools"))
+from mesh_views import build_view, describe, with_thing
+from scripting import check_counts, silence
 
 FORMAT = 1
 ENGINES = {"cycles": "CYCLES", "workbench": "BLENDER_WORKBENCH"}
@@ -148,20 +147,6 @@ def write_index(out: Path, entries: list[dict[str, Any]], size: int) -> None:
     }
     (out / "index.json").write_text(json.dumps(index) + "\n", "utf-8")
     print(f"wrote {len(entries)} renders and index.json to {out}")
-
-
-@contextlib.contextmanager
-def silence() -> Iterator[None]:
-    """Blender writes to the process's own standard output, whatever sys.stdout is."""
-    sys.stdout.flush()
-    own = os.dup(1)
-    with Path(os.devnull).open("w") as nothing:
-        os.dup2(nothing.fileno(), 1)
-    try:
-        yield
-    finally:
-        os.dup2(own, 1)
-        os.close(own)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from counts import check_counts
-
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "blender_addon" / "tools"))
+from scripting import check_counts  # noqa: E402
+
 MODULE = "bl_ext.user_default.watch_your_steps"
 DEMO_SEED = 0
 SETTINGS = (

@@ -15,7 +15,7 @@ import pytest
 from test_mesh_views import painted
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "blender_addon" / "demo" / "export_mesh.py"
+SCRIPT = ROOT / "blender_addon" / "tools" / "export_mesh.py"
 READER = """
 import sys
 from pathlib import Path

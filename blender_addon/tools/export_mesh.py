@@ -1,6 +1,6 @@
 """Writes what the backend needs to edit a mesh's texture.
 
-    BLENDER_PYTHON blender_addon/demo/export_mesh.py MODEL --object NAME --out FOLDER
+    BLENDER_PYTHON blender_addon/tools/export_mesh.py MODEL --object NAME --out FOLDER
     BACKEND_PYTHON -m backend scene texture FOLDER "make the bottle blue" --out DIR
 
 with the Pythons of .venv-blender and .venv-backend. MODEL is an .obj, .glb, .gltf or .blend file.
@@ -21,10 +21,9 @@ from typing import Any
 
 import bpy
 import numpy as np
-from counts import check_counts
-from mesh_views import Refused, import_mesh
+from mesh_import import import_mesh
 from numpy.typing import NDArray
-from render_samples import silence
+from scripting import Refused, check_counts, silence
 
 FIELD_OF_VIEW = math.radians(40)
 SKY = (0.45, 0.5, 0.58)
