@@ -16,8 +16,9 @@ from backend.output.new_folder import appearing, check_new
 from backend.output.report import Report
 
 if TYPE_CHECKING:
+    from backend.scenes.camera import Camera
     from backend.scenes.edit import SceneEdit
-    from backend.scenes.scene import Camera, Scene
+    from backend.scenes.scene import Scene
 
 FRAMES, FRAMES_A_SECOND = 48, 12.0
 LARGEST_WIDTH = 8192

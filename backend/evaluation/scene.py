@@ -32,7 +32,8 @@ from backend.fields.training import Progress
 from backend.meshes.textured_mesh import MeshError
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.report import Report
-from backend.scenes.edit import MIDDLE, SceneEdit
+from backend.scenes.edit import SceneEdit
+from backend.scenes.edit_records import MIDDLE
 from backend.scenes.scene import Scene
 
 GUIDED, ALONE = "with the relevance field", "without the relevance field"

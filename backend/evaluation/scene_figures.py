@@ -14,8 +14,11 @@ from backend.editing import Editor, RelevanceMap
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE
 from backend.evaluation.scene_world import TrueView, WorldScene
-from backend.scenes.edit import MIDDLE, SceneEdit
-from backend.scenes.scene import Camera, Relevance, Scene, View
+from backend.fields.relevance_field import Relevance
+from backend.scenes.camera import Camera, View
+from backend.scenes.edit import SceneEdit
+from backend.scenes.edit_records import MIDDLE
+from backend.scenes.scene import Scene
 from backend.world.cameras import camera_to_world
 
 PATH_FRAMES = 12

@@ -16,7 +16,7 @@ from backend.captures.transforms import NewView, write_capture
 from backend.captures.views import Pixels
 from backend.errors import BadInput
 from backend.evaluation.metrics import SMALLEST_THING
-from backend.scenes.scene import Camera
+from backend.scenes.camera import Camera
 from backend.world import instructions, render, sampling, world
 from backend.world.cameras import ball_around, camera_to_world, intrinsics, project, rings
 

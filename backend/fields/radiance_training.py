@@ -16,12 +16,11 @@ from backend.counts import check_counts
 from backend.errors import BadInput
 from backend.fields import checkpoint
 from backend.fields.config import FieldConfig
+from backend.fields.facts import RADIANCE, CheckpointError, check_same, config_of
 from backend.fields.radiance_field import RadianceField
 from backend.fields.rays import ViewRays
 from backend.fields.training import CHECKPOINT_SECONDS, Course, OnStep, Schedule, fit
 
-NAME = "radiance"
-"""Of the checkpoint."""
 MEASURED_PIXELS = 8192
 PREVIEW_SIDE = 96
 FEWEST_VIEWS = 3
@@ -293,7 +292,7 @@ def train(
     field.cover(views.poses, views.intrinsics)
     training = RadianceTraining(field, views, measured)
     if folder is not None:
-        checkpoint.check_same(folder, NAME, training.facts(), FREE)
+        check_same(folder, RADIANCE, training.facts(), FREE)
     schedule = Schedule(
         config.iterations,
         config.evaluate_every,
@@ -302,7 +301,7 @@ def train(
         seed,
         checkpoint_seconds,
     )
-    return field, fit(training, schedule, folder, NAME, on_step)
+    return field, fit(training, schedule, folder, RADIANCE, on_step)
 
 
 def load(folder: Path, device: torch.device | str = "cpu") -> RadianceField:
@@ -312,9 +311,9 @@ def load(folder: Path, device: torch.device | str = "cpu") -> RadianceField:
         CheckpointError: there is none, or it is damaged.
         BadInput: it was trained with tiny-cuda-nn, which is not there.
     """
-    found = checkpoint.load(folder, NAME)
+    found = checkpoint.load(folder, RADIANCE)
     if found is None:
-        raise checkpoint.CheckpointError(f"{folder} holds no trained field: train one first.")
+        raise CheckpointError(f"{folder} holds no trained field: train one first.")
     return from_checkpoint(*found, device)
 
 
@@ -328,7 +327,7 @@ def from_checkpoint(
         BadInput: it was trained with tiny-cuda-nn, which is not there.
     """
     field = RadianceField(
-        checkpoint.config_of(FieldConfig, facts["config"], NAME),
+        config_of(FieldConfig, facts["config"], RADIANCE),
         facts["names"],
         facts["alpha"],
         device,

@@ -10,6 +10,7 @@ them, instead of stretched to 0..1.
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from backend.editing.relevance import RelevanceMap, normalise_together
 from backend.fields import checkpoint
 from backend.fields.calibration import NOWHERE, Calibration, calibrate
 from backend.fields.config import RelevanceConfig
+from backend.fields.facts import CheckpointError, check_same, config_of
 from backend.fields.fast_nerfacto import accelerate
 from backend.fields.nerfstudio_compat import MLPWithHashEncoding, SceneContraction
 from backend.fields.radiance_field import CHUNK, RadianceField
@@ -87,6 +89,14 @@ class RelevanceField(nn.Module):
         parts = torch.from_numpy(positions).to(device).split(CHUNK * 16)
         found: NDArray[np.float32] = torch.cat([self(part) for part in parts])[:, 0].cpu().numpy()
         return found
+
+
+@dataclass
+class Relevance:
+    """A trained relevance field and what a threshold means for it."""
+
+    field: RelevanceField
+    calibration: Calibration
 
 
 # --- what it is trained on ------------------------------------------------------------------------
@@ -212,7 +222,7 @@ def train(
     field = RelevanceField(config, seed).to(scene.device)
     training = RelevanceTraining(field, scene, rays, torch.from_numpy(flat).to(scene.device))
     if folder is not None:
-        checkpoint.check_same(folder, NAME, training.facts())
+        check_same(folder, NAME, training.facts())
     # Maps that say nothing of where teach nothing, and the field's own noise must not be stretched
     # to a region.
     says_where = bool(flat.any())
@@ -254,8 +264,8 @@ def load(folder: Path, device: torch.device | str = "cpu") -> RelevanceField:
     """
     found = checkpoint.load(folder, NAME)
     if found is None:
-        raise checkpoint.CheckpointError(f"{folder} holds no relevance field: train one first.")
+        raise CheckpointError(f"{folder} holds no relevance field: train one first.")
     facts, tensors = found
-    field = RelevanceField(checkpoint.config_of(RelevanceConfig, facts["config"], NAME))
+    field = RelevanceField(config_of(RelevanceConfig, facts["config"], NAME))
     field.load_state_dict(tensors["field"])
     return field.to(device)

@@ -12,18 +12,20 @@ from backend.captures.store import CaptureStore, UnknownCapture
 from backend.editing import ImageEditor
 from backend.editing.notes import notes_on
 from backend.errors import BadInput
-from backend.fields import checkpoint, radiance_training
+from backend.fields import radiance_training
 from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
+from backend.fields.facts import RADIANCE, CheckpointError, check_same, load_facts
 from backend.fields.training import Progress
 from backend.jobs.perform_texture import mesh_and_views, texture_result
 from backend.jobs.scene_state import without_paths
 from backend.jobs.words import OnProgress, time_left, with_time_left
 from backend.meshes.painting import PaintConfig
+from backend.scenes.camera import Camera
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_run import with_overrides
 from backend.scenes.mesh import mesh_of_scene
 from backend.scenes.outcome import PICTURE_SIDE, compare, outcome_notes
-from backend.scenes.scene import Camera, Scene
+from backend.scenes.scene import Scene
 from backend.scenes.texture import field_edit, texture_from_field
 from backend.work_lock import alone
 from protocol import files
@@ -89,7 +91,7 @@ def _device(editor: ImageEditor) -> str:
 def _train(scene: Scene, request: TrainSceneRequest, on_progress: OnProgress) -> TrainSceneResult:
     if request.anew and scene.work.exists():
         files.delete_folder(scene.work, f"{scene.work.name}.deleted")
-    before = checkpoint.load_facts(scene.work, radiance_training.NAME)
+    before = load_facts(scene.work, RADIANCE)
     if before is not None:
         _check_preset(scene, request.preset)
 
@@ -118,10 +120,10 @@ def _train(scene: Scene, request: TrainSceneRequest, on_progress: OnProgress) ->
 
 def _check_preset(scene: Scene, preset: str) -> None:
     config = {"config": dataclasses.asdict(PRESETS[preset])}
-    name, free = radiance_training.NAME, radiance_training.FREE
+    name, free = RADIANCE, radiance_training.FREE
     try:
-        checkpoint.check_same(scene.work, name, config, free)
-    except checkpoint.CheckpointError as error:
+        check_same(scene.work, name, config, free)
+    except CheckpointError as error:
         raise BadInput(
             f"The capture has a field of another preset than {preset}: use that one, or train "
             "anew, which deletes the field and its edits."

@@ -7,9 +7,17 @@ from pathlib import Path
 
 from backend.captures.store import NO_CAPTURE, CaptureStore, UnknownCapture, out_of_room
 from backend.errors import BadInput
-from backend.fields import checkpoint, radiance_training
-from backend.scenes.edit import EDIT_FILE
-from backend.scenes.scene import WORK_FOLDER, Scene
+from backend.fields.facts import RADIANCE, load_facts
+from backend.scenes.edit_records import (
+    EDIT_FILE,
+    edit_folder,
+    edit_names,
+    is_finished,
+    keeps,
+    read_asked,
+    undo,
+)
+from backend.scenes.work_folder import WORK_FOLDER, open_as_trained, work_folder
 from backend.work_lock import InUse, alone
 from protocol.messages import EditState, Error, FieldState, SceneMessage, SceneState, UndoSceneEdit
 from protocol.values import MAX_EDITS, MAX_LISTED_INSTRUCTION
@@ -30,17 +38,18 @@ def answer_scene(
     capture = message.capture
     try:
         state = captures.state(capture)
-        scene = _open(captures.folder(capture)) if state.sealed else None
+        folder = captures.folder(capture)
+        work = _work_folder(folder) if state.sealed else None
         undone = message.edit if isinstance(message, UndoSceneEdit) else None
-        if scene is not None and undone is not None and scene.keeps(undone):
-            with alone(scene.capture.folder):
-                scene.undo(undone)
+        if work is not None and undone is not None and keeps(work, undone):
+            with alone(folder):
+                undo(work, undone)
         return SceneState(
             capture=capture,
             views=state.views,
             sealed=state.sealed,
-            field=None if scene is None else _field(scene),
-            edits=() if scene is None else _edits(scene),
+            field=None if work is None else _field(work),
+            edits=() if work is None else _edits(work),
             jobs=jobs,
         )
     except UnknownCapture:
@@ -56,15 +65,17 @@ def answer_scene(
 
 
 @lru_cache(maxsize=64)
-def _open(folder: Path) -> Scene:
-    """A sealed capture, whose checks need not be made again for every question: of the scene only
-    its work folder is looked at.
+def _work_folder(folder: Path) -> Path:
+    """The work folder of a sealed capture, whose checks need not be made again for every question:
+    of the capture only its work folder is looked at.
     """
-    return Scene.open(folder, device="cpu", axes="opengl")
+    work = work_folder(folder)
+    open_as_trained(folder, work, axes="opengl")
+    return work
 
 
-def _field(scene: Scene) -> FieldState | None:
-    facts = checkpoint.load_facts(scene.work, radiance_training.NAME)
+def _field(work: Path) -> FieldState | None:
+    facts = load_facts(work, RADIANCE)
     if facts is None:
         return None
     return FieldState(
@@ -75,19 +86,21 @@ def _field(scene: Scene) -> FieldState | None:
     )
 
 
-def _edits(scene: Scene) -> tuple[EditState, ...]:
+def _edits(work: Path) -> tuple[EditState, ...]:
     """The newest edits, oldest first."""
-    edits = [scene.edited(name) for name in scene.edits()]
-    edits.sort(key=lambda edit: (edit.folder / EDIT_FILE).stat().st_mtime)
+    names = sorted(
+        edit_names(work), key=lambda name: (edit_folder(work, name) / EDIT_FILE).stat().st_mtime
+    )
+    asked = {name: read_asked(work, name) for name in names[-MAX_EDITS:]}
     return tuple(
         EditState(
-            name=edit.name,
-            instruction=edit.instruction[:MAX_LISTED_INSTRUCTION],
-            base=edit.base,
-            finished=edit.finished,
-            threshold=edit.asked.threshold,
+            name=name,
+            instruction=one.instruction[:MAX_LISTED_INSTRUCTION],
+            base=one.base,
+            finished=is_finished(work, name),
+            threshold=one.threshold,
         )
-        for edit in edits[-MAX_EDITS:]
+        for name, one in asked.items()
     )
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from backend.captures.capture import Capture
 from backend.fields.nerfstudio_compat import RayBundle
+from backend.fields.relevance_field import Relevance
 from backend.meshes.extraction import OnMeshProgress, TriangleMesh
 from backend.meshes.painting import spread_to_margin
 from backend.meshes.textured_mesh import (
@@ -27,7 +28,6 @@ from backend.meshes.textured_mesh import (
     see_surface,
     see_texture,
 )
-from backend.scenes.scene import Relevance
 
 REACH = 0.015
 """How far a texel's ray begins before the surface and ends behind it, as a share of the mesh's

@@ -20,7 +20,7 @@ from backend.captures.capture import Capture, CaptureError
 from backend.captures.lens import Intrinsics
 from backend.counts import check_counts
 from backend.fields.nerfstudio_compat import auto_orient_and_center_poses
-from backend.scenes.scene import Camera
+from backend.scenes.camera import Camera
 
 KEY_CAMERAS = 12
 """Cameras of the capture at most that a path goes through, spread evenly in its order."""

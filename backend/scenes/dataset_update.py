@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.editing import ImageEditor, Step
-from backend.fields import checkpoint
 from backend.fields.config import SceneEditConfig
+from backend.fields.facts import CheckpointError
 from backend.fields.radiance_field import Rendering
 from backend.fields.radiance_training import MEASURED_PIXELS, RadianceTraining, corrected_rays, psnr
 from backend.pictures.changes import UNSEEN
@@ -86,7 +86,7 @@ class EditedView:
             with Image.open(path) as file:
                 return np.asarray(file)
         except OSError as error:
-            raise checkpoint.CheckpointError(
+            raise CheckpointError(
                 f"{path} is missing or damaged: undo the edit and make it anew."
             ) from error
 
@@ -113,9 +113,7 @@ def edited_views(folder: Path, before: int) -> tuple[EditedView, ...]:
         try:
             record = read_record(path, _Record)
         except (OSError, DamagedRecord) as error:
-            raise checkpoint.CheckpointError(
-                f"{path} is damaged: undo the edit and make it anew."
-            ) from error
+            raise CheckpointError(f"{path} is damaged: undo the edit and make it anew.") from error
         if record.count < before:
             found.append(EditedView(**msgspec.structs.asdict(record), folder=folder))
     return tuple(found)

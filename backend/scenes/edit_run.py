@@ -4,14 +4,14 @@
     2. the relevance field on all of them together (section 4.3), and its calibration
     3. the dataset update
 
-Each part is kept as soon as it is there (see scene_edit.py), so that the same call goes on where it
-was stopped.
+Each part is kept as soon as it is there (see edit_records.py), so that the same call goes on where
+it was stopped.
 """
 
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,11 +24,13 @@ from backend.editing.prompt_check import pooled_evidence
 from backend.errors import BadInput, check_instruction
 from backend.fields import checkpoint, radiance_training
 from backend.fields.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
+from backend.fields.facts import RADIANCE, CheckpointError, load_facts
 from backend.fields.radiance_field import Rendering
 from backend.fields.radiance_training import Decay, RadianceTraining, Views
 from backend.fields.training import CHECKPOINT_SECONDS, Progress, Schedule, fit
 from backend.scenes.dataset_update import VIEWS_FOLDER, DatasetUpdate, Region, split
-from backend.scenes.edit import (
+from backend.scenes.edit import SceneEdit
+from backend.scenes.edit_records import (
     CHECK_FILE,
     EDIT_FILE,
     MAPS_FOLDER,
@@ -36,13 +38,11 @@ from backend.scenes.edit import (
     Asked,
     EditError,
     PromptCheck,
-    SceneEdit,
+    edit_folder,
 )
+from backend.scenes.scene_fields import SceneFields
 from backend.scenes.view_maps import read_map, write_map
 from protocol import files
-
-if TYPE_CHECKING:
-    from backend.scenes.scene import Scene
 
 STAGES = {"maps": 0.15, "field": 0.15, "update": 0.7}
 """Shares of the time that the parts take, roughly."""
@@ -53,7 +53,7 @@ it raises pauses the edit: the same call goes on."""
 
 
 def edit_scene(
-    scene: "Scene",
+    scene: SceneFields,
     instruction: str,
     editor: ImageEditor,
     threshold: float | None = None,
@@ -152,21 +152,19 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
 
 
 def _start(
-    scene: "Scene", base: str | None, config: SceneEditConfig
+    scene: SceneFields, base: str | None, config: SceneEditConfig
 ) -> tuple[RadianceTraining, int]:
     """The training of the field that is to be edited as it was left, with its optimizer's state,
     on views as they are now; and how many steps it has had.
     """
     if base is None:
-        found = checkpoint.load(scene.work, radiance_training.NAME)
+        found = checkpoint.load(scene.work, RADIANCE)
         if found is None:
-            raise checkpoint.CheckpointError(
-                f"{scene.work} holds no trained field: train one first."
-            )
+            raise CheckpointError(f"{scene.work} holds no trained field: train one first.")
         facts, state = found
         first_step, seen = int(facts["step"]), None
     else:
-        below = scene.edited(base)
+        below = SceneEdit(scene, base)
         if not below.finished:
             raise EditError(f"The edit {base} is not finished: let it finish first.")
         facts, seen = below.checkpoint()
@@ -202,13 +200,13 @@ def _start(
     return training, first_step
 
 
-def _begin(scene: "Scene", name: str, asked: Asked) -> SceneEdit:
+def _begin(scene: SceneFields, name: str, asked: Asked) -> SceneEdit:
     """Notes what is asked for, or finds the same noted already."""
-    folder = scene.edit_folder(name)
+    folder = edit_folder(scene.work, name)
     path = folder / EDIT_FILE
     if path.exists():
         edit = SceneEdit(scene, name)
-        begun = checkpoint.load_facts(edit.folder, NAME) is not None
+        begun = load_facts(edit.folder, NAME) is not None
         old = edit.asked if begun else dataclasses.replace(edit.asked, threshold=asked.threshold)
         if old != asked:
             raise EditError(
@@ -268,7 +266,7 @@ def over_black(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _region(
-    scene: "Scene",
+    scene: SceneFields,
     edit: SceneEdit,
     training: RadianceTraining,
     config: SceneEditConfig,

@@ -26,6 +26,7 @@ from scipy import ndimage
 from backend.captures.capture import Capture
 from backend.captures.lens import Intrinsics
 from backend.fields.radiance_field import Rendering
+from backend.fields.relevance_field import Relevance
 from backend.meshes.painting import (
     PaintConfig,
     Painting,
@@ -38,7 +39,7 @@ from backend.meshes.painting import (
 )
 from backend.meshes.texture_edit import EditedView, MeshEdit, OnProgress, gather_relevance
 from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh
-from backend.scenes.scene import Relevance, Scene
+from backend.scenes.scene import Scene
 
 AT_ONCE = 1 << 16
 """Places whose relevance is asked for at once."""

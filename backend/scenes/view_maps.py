@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from backend.editing import RelevanceMap
 from backend.editing.prompt_check import Agreement
-from backend.fields import checkpoint
+from backend.fields.facts import CheckpointError
 from protocol import files
 
 
@@ -58,6 +58,6 @@ def read_map(path: Path) -> RelevanceMap:
                 agreement=Agreement(float(seen[0]), float(seen[1])) if len(seen) else None,
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise checkpoint.CheckpointError(
+        raise CheckpointError(
             f"{path} is damaged: delete it, and the same edit makes it anew."
         ) from error

@@ -14,8 +14,8 @@ from backend.fields.calibration import Calibration
 from backend.fields.nerfstudio_compat import RayBundle
 from backend.fields.radiance_field import Rendering
 from backend.fields.rays import ViewRays
+from backend.fields.relevance_field import Relevance
 from backend.meshes.baking import Composite
-from backend.scenes.scene import Relevance
 
 from .tiny_capture import SPHERES
 

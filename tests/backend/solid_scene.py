@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backend.scenes import Scene
-from backend.scenes.edit import EditError
+from backend.scenes.edit_records import EditError
 
 from .solid_field import Colours, SolidField, first_sphere, solid_relevance
 

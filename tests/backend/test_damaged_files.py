@@ -12,6 +12,7 @@ import pytest
 from backend.captures.store import CaptureStore, answer
 from backend.captures.transforms import open_capture
 from backend.fields import checkpoint
+from backend.fields.facts import CheckpointError
 from backend.jobs.scene_state import answer_scene
 from backend.work_lock import alone
 from protocol.messages import (
@@ -208,7 +209,7 @@ def test_damaged_tensors_are_told(tmp_path, content):
     path.unlink()
     if content != "gone":
         damage(path, content)
-    with pytest.raises(checkpoint.CheckpointError, match=r"radiance-000007\.pt is missing or dam"):
+    with pytest.raises(CheckpointError, match=r"radiance-000007\.pt is missing or dam"):
         checkpoint.load(tmp_path, "radiance")
 
 

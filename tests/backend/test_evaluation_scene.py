@@ -15,7 +15,8 @@ from backend.evaluation import mesh_distance as scene_mesh
 from backend.evaluation import scene_figures, scene_world
 from backend.evaluation.scene_world import HELD_OUT, WorldScene, ball_around, draw
 from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
-from backend.scenes.scene import Camera, Scene, View
+from backend.scenes.camera import Camera, View
+from backend.scenes.scene import Scene
 from backend.world import render, world
 from backend.world.cameras import project
 

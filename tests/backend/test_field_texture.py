@@ -11,10 +11,10 @@ from PIL import Image
 
 from backend.captures.capture import Capture
 from backend.fields.calibration import Calibration
+from backend.fields.relevance_field import Relevance
 from backend.meshes.painting import PaintConfig, to_linear, to_srgb
 from backend.meshes.texture_edit import MeshEdit, colour_change, rerender_difference
 from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh
-from backend.scenes.scene import Relevance
 from backend.scenes.texture import FieldEdit, texture_from_field
 
 from .solid_field import Colours, SolidField

@@ -20,8 +20,9 @@ from backend.captures.capture import Capture
 from backend.captures.lens import Intrinsics
 from backend.captures.transforms import NewView, open_capture, write_capture
 from backend.captures.views import Pixels
-from backend.fields import checkpoint, nerfstudio_compat, radiance_training, training
+from backend.fields import checkpoint, nerfstudio_compat, training
 from backend.fields.config import PRESETS, FieldConfig, ProposalConfig
+from backend.fields.facts import RADIANCE, CheckpointError, load_facts
 from backend.fields.nerfstudio_compat import Cameras, FieldHeadNames
 from backend.fields.radiance_field import RadianceField
 from backend.fields.radiance_training import RadianceTraining, Views, held_out, load, psnr, train
@@ -467,32 +468,32 @@ def test_a_checkpoint_of_another_capture_or_config_is_refused(
     tmp_path: Path, scene: tuple[Capture, Truth], deep: tuple[Capture, Truth]
 ) -> None:
     train(scene[0], TINY, tmp_path)
-    with pytest.raises(checkpoint.CheckpointError, match="another config"):
+    with pytest.raises(CheckpointError, match="another config"):
         train(scene[0], dataclasses.replace(TINY, levels=4), tmp_path)
-    with pytest.raises(checkpoint.CheckpointError, match="another names and capture"):
+    with pytest.raises(CheckpointError, match="another names and capture"):
         train(scene[0].subset(range(15)), TINY, tmp_path)
-    with pytest.raises(checkpoint.CheckpointError, match="another capture:"):
+    with pytest.raises(CheckpointError, match="another capture:"):
         train(deep[0], TINY, tmp_path)
 
 
 def test_damaged_checkpoints_are_named(tmp_path: Path, scene: tuple[Capture, Truth]) -> None:
-    with pytest.raises(checkpoint.CheckpointError, match="holds no trained field"):
+    with pytest.raises(CheckpointError, match="holds no trained field"):
         load(tmp_path)
     train(scene[0], TINY, tmp_path)
     (tensors,) = tmp_path.glob("radiance-*.pt")
     content = tensors.read_bytes()
     for damage in (content[: len(content) // 2], b"", b"nonsense"):
         tensors.write_bytes(damage)
-        with pytest.raises(checkpoint.CheckpointError, match=tensors.name):
+        with pytest.raises(CheckpointError, match=tensors.name):
             load(tmp_path)
     tensors.unlink()
-    with pytest.raises(checkpoint.CheckpointError, match="missing or damaged"):
+    with pytest.raises(CheckpointError, match="missing or damaged"):
         load(tmp_path)
     (tmp_path / "radiance.json").write_text("{")
-    with pytest.raises(checkpoint.CheckpointError, match=r"radiance\.json is damaged"):
+    with pytest.raises(CheckpointError, match=r"radiance\.json is damaged"):
         load(tmp_path)
     (tmp_path / "radiance.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(checkpoint.CheckpointError, match="another version"):
+    with pytest.raises(CheckpointError, match="another version"):
         load(tmp_path)
 
 
@@ -576,7 +577,7 @@ def test_a_process_killed_at_random_moments_loses_no_checkpoint(
         child.join()
         assert child.exitcode == -signal.SIGKILL
         steps = [int(line) for line in log.read_text().split()] if log.exists() else []
-        facts = checkpoint.load_facts(tmp_path / "w", "radiance")
+        facts = load_facts(tmp_path / "w", "radiance")
         if facts is None:
             assert len(steps) < 2
             continue
@@ -675,4 +676,4 @@ def test_training_state_survives_a_copy(scene: tuple[Capture, Truth]) -> None:
         training_run.advance(3)
     assert same(parameters(one.field), parameters(other.field))
     assert one.measure() is None
-    assert radiance_training.NAME == "radiance"
+    assert RADIANCE == "radiance"

@@ -12,8 +12,9 @@ import torch
 
 from backend.captures.capture import Capture
 from backend.editing.relevance import RelevanceMap, normalise, normalise_together
-from backend.fields import checkpoint, relevance_field
+from backend.fields import relevance_field
 from backend.fields.config import RelevanceConfig
+from backend.fields.facts import CheckpointError
 from backend.fields.nerfstudio_compat import RayBundle
 from backend.fields.radiance_field import RadianceField
 from backend.fields.rays import ViewRays
@@ -222,7 +223,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(
         pairs = zip(straight.state_dict().values(), one.state_dict().values(), strict=True)
         assert all(torch.equal(a, b) for a, b in pairs)
     assert calibration == other
-    with pytest.raises(checkpoint.CheckpointError, match="another maps"):
+    with pytest.raises(CheckpointError, match="another maps"):
         train(radiance, rays, [m * 0.5 for m in maps], SMALL, tmp_path)
 
 
@@ -237,5 +238,5 @@ def test_maps_of_another_size_and_missing_fields_are_refused(
         train(radiance, rays, [*maps[:3], maps[3][:, 1:], *maps[4:]], SMALL)
     with pytest.raises(ValueError, match="15 maps for 16 views"):
         train(radiance, rays, maps[1:], SMALL)
-    with pytest.raises(checkpoint.CheckpointError, match="holds no relevance field"):
+    with pytest.raises(CheckpointError, match="holds no relevance field"):
         relevance_field.load(tmp_path)

@@ -14,8 +14,8 @@ from PIL import Image
 from backend.captures.capture import CaptureError
 from backend.commands import train as train_command
 from backend.editing.relevance import RelevanceMap
-from backend.fields.checkpoint import CheckpointError
 from backend.fields.config import PRESETS, RelevanceConfig
+from backend.fields.facts import CheckpointError
 from backend.output.report import Report
 from backend.scenes import Camera, Scene
 

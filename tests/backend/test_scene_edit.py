@@ -18,12 +18,12 @@ from backend.captures.transforms import NewView, write_capture
 from backend.captures.views import Pixels
 from backend.editing import Editor
 from backend.editing.relevance import normalise_together
-from backend.fields.checkpoint import CheckpointError
 from backend.fields.config import EDIT_PRESETS, SceneEditConfig
+from backend.fields.facts import CheckpointError
 from backend.fields.radiance_training import Views
 from backend.scenes import Scene, SceneEdit
 from backend.scenes.dataset_update import EditedView
-from backend.scenes.edit import EditError
+from backend.scenes.edit_records import EditError
 from backend.scenes.edit_run import edit_name
 
 from .quick_edit import INSTRUCTION, QUICK, VIEWS, scene_of, train_a_little

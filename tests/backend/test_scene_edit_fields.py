@@ -11,8 +11,8 @@ import torch
 
 from backend.editing import Editor
 from backend.fields import relevance_field
-from backend.fields.checkpoint import CheckpointError
 from backend.fields.config import EDIT_PRESETS, PRESETS
+from backend.fields.facts import CheckpointError
 from backend.fields.radiance_field import RadianceField
 from backend.fields.radiance_training import RadianceTraining, Views
 from backend.fields.rays import ViewRays

@@ -14,7 +14,8 @@ from backend.editing import Editor
 from backend.meshes.painting import PaintConfig
 from backend.meshes.texture_edit import MeshEditConfig, edit_mesh
 from backend.meshes.textured_mesh import MeshView, TexturedMesh
-from backend.scenes.scene import Camera, Scene
+from backend.scenes.camera import Camera
+from backend.scenes.scene import Scene
 from backend.scenes.texture import field_edit, texture_from_field
 from backend.work_lock import InUse, alone
 from protocol.client import Client, JobCancelled

@@ -1,0 +1,171 @@
+"""What is kept of a scene's edits beside their tensors: what was asked for, and how far they are.
+
+edits/NAME/edit.json              what was asked for
+edits/NAME/maps/0000.npz          the views' raw maps
+edits/NAME/prompt_check.json      the prompt check of all views together
+edits/NAME/relevance.json, relevance-STEP.pt, calibration.json
+edits/NAME/edited.json, edited-STEP.pt
+                                  the edited field, and the views as it is trained on them
+edits/NAME/views/00000.json, ...  every view that was edited: before, after, mask
+
+Nothing here needs torch. `work` is the scene's work folder throughout (see work_folder.py).
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from backend.errors import BadInput
+from backend.fields.config import SceneEditConfig
+from backend.fields.facts import CheckpointError, load_facts
+from backend.records import DamagedRecord, read_record
+from protocol import files
+
+NAME = "edited"
+"""Of the edited field's checkpoint."""
+EDIT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+EDIT_FILE = "edit.json"
+CHECK_FILE = "prompt_check.json"
+MAPS_FOLDER = "maps"
+MIDDLE = 0.5
+"""The threshold on the calibrated scale whose region fits the scene best (see `Calibration`)."""
+
+
+class EditError(BadInput):
+    """A scene edit that cannot be made or used; the text is one sentence."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an edit was asked for. Kept in edit.json.
+
+    Attributes:
+        instruction: such as "turn the bear into a panda".
+        base: the edit that it is stacked on, or None.
+        threshold: 0..1 on the calibrated scale, or of each view's own map without the relevance
+            field; None for what suits them.
+        model: name of the editor's model.
+        config: all numbers.
+    """
+
+    instruction: str
+    base: str | None
+    threshold: float | None
+    model: str
+    config: SceneEditConfig
+
+
+class PromptCheck(msgspec.Struct):
+    """The prompt check of all views together.
+
+    Attributes:
+        evidence: 0..1, pooled over the views; None with one seed.
+        limit: the model's, from which an instruction counts as applying.
+    """
+
+    evidence: float | None
+    limit: float
+
+
+def edits_folder(work: Path) -> Path:
+    """The folder of all edits."""
+    return work / "edits"
+
+
+def edit_folder(work: Path, name: str) -> Path:
+    """The folder of an edit.
+
+    Raises:
+        BadInput: the name is none.
+    """
+    if not EDIT_NAME.fullmatch(name):
+        raise BadInput(f"An edit's name has letters a to z, digits, - and _, not {name!r}.")
+    return edits_folder(work) / name
+
+
+def keeps(work: Path, name: str) -> bool:
+    """Whether there is an edit of this name, even a damaged one.
+
+    Raises:
+        BadInput: the name is none.
+    """
+    return (edit_folder(work, name) / EDIT_FILE).exists()
+
+
+def read_asked(work: Path, name: str) -> Asked:
+    """What an edit was asked for.
+
+    Raises:
+        BadInput: the name is none.
+        EditError: there is no such edit.
+        CheckpointError: it is damaged.
+    """
+    folder = edit_folder(work, name)
+    path = folder / EDIT_FILE
+    if not path.exists():
+        raise EditError(f"The scene has no edit {name}: {_known(work)}.")
+    try:
+        return read_record(path, Asked)
+    except (OSError, DamagedRecord) as error:
+        raise CheckpointError(f"{path} is damaged: delete {folder} to edit anew.") from error
+
+
+def is_finished(work: Path, name: str) -> bool:
+    """Whether an edit has come to its end.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    facts = load_facts(edit_folder(work, name), NAME)
+    return facts is not None and bool(facts["finished"])
+
+
+def edit_names(work: Path) -> tuple[str, ...]:
+    """The names of a scene's edits, finished or not, each after the one that it is stacked on.
+
+    Raises:
+        CheckpointError: one is damaged.
+    """
+    left = {name: read_asked(work, name).base for name in _folder_names(work)}
+    found: list[str] = []
+    while left:
+        # what is stacked on an edit that was deleted by hand comes last
+        ready = [name for name, base in left.items() if base not in left] or list(left)
+        found += ready
+        for name in ready:
+            del left[name]
+    return tuple(found)
+
+
+def undo(work: Path, name: str) -> None:
+    """Delete an edit, even a damaged one. The scene and other edits stay as they are.
+
+    Raises:
+        EditError: there is no such edit, or another one is stacked on it.
+        OSError: it cannot be deleted.
+    """
+    if not keeps(work, name):
+        raise EditError(f"The scene has no edit {name}: {_known(work)}.")
+    for other in _folder_names(work):
+        try:
+            base = read_asked(work, other).base
+        except CheckpointError:
+            continue  # it cannot be used, whatever lies under it
+        if base == name:
+            raise EditError(f"The edit {other} is stacked on {name}: undo that one first.")
+    files.delete_folder(edit_folder(work, name), f".{name}.deleted")
+
+
+def _folder_names(work: Path) -> list[str]:
+    """The names of a scene's edits, damaged ones too. What else lies there is none, such as what is
+    left of a deletion.
+    """
+    names = (path.parent.name for path in edits_folder(work).glob(f"*/{EDIT_FILE}"))
+    return sorted(name for name in names if EDIT_NAME.fullmatch(name))
+
+
+def _known(work: Path) -> str:
+    names = edit_names(work)
+    return f"it has {', '.join(names)}" if names else "it has none"

@@ -1,0 +1,250 @@
+"""A capture and the fields that were trained on it, opened, trained and rendered."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from backend.captures.axes import Axes
+from backend.captures.capture import Capture
+from backend.captures.error import CaptureError
+from backend.captures.transforms import readable
+from backend.editing import RelevanceMap
+from backend.errors import BadInput
+from backend.fields import radiance_training, relevance_field
+from backend.fields.calibration import Calibration
+from backend.fields.config import PRESETS, FieldConfig, RelevanceConfig
+from backend.fields.facts import CheckpointError
+from backend.fields.radiance_field import RadianceField
+from backend.fields.rays import ViewRays
+from backend.fields.relevance_field import Relevance, scene_maps
+from backend.fields.training import Course, OnStep
+from backend.records import DamagedRecord, read_record
+from backend.scenes.camera import Camera, View
+from backend.scenes.edit_records import edit_folder
+from backend.scenes.work_folder import keep_trained_in, open_as_trained, work_folder
+from protocol import files
+from protocol.values import DEFAULT_NORMALISATION, Normalisation
+
+CALIBRATION_FILE = "calibration.json"
+
+
+class SceneFields:
+    """A capture and its fields.
+
+    Attributes:
+        capture: the views.
+        work: the folder of what is made of them.
+        device: where fields are trained and rendered.
+    """
+
+    def __init__(
+        self, capture: Capture, work: Path, device: torch.device, axes: Axes = "opengl"
+    ) -> None:
+        self.capture, self.work, self.device = capture, work, device
+        self._axes = axes
+        self._field: RadianceField | None = None
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        downscale: float = 1.0,
+        work: Path | None = None,
+        device: str = "auto",
+        axes: Axes | None = None,
+    ) -> Self:
+        """Opens a capture: a folder with transforms.json and images.
+
+        Args:
+            folder: the capture.
+            downscale: images are read smaller by this factor.
+            work: where fields and edits are kept; by default `.wys` in the capture's folder.
+            device: "auto", "cpu", "cuda", "cuda:1".
+            axes: what the file's poses are; None for what the scene was trained with, else for
+                OpenGL's camera-to-world, with a note where they look as if they were others.
+
+        Raises:
+            CaptureError: the capture cannot be used, or was trained with other axes.
+            DamagedRecord: what it was trained with cannot be read.
+        """
+        work = work_folder(Path(folder), work)
+        capture, axes = open_as_trained(Path(folder), work, downscale, axes)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(capture, work, torch.device(device), axes)
+
+    def train(
+        self,
+        iterations: int | None = None,
+        on_step: OnStep | None = None,
+        config: FieldConfig | str = "preview",
+        seed: int = 0,
+    ) -> Course:
+        """Trains the radiance field, or goes on with the one that the work folder has.
+
+        Args:
+            iterations: steps at most; by default the config's.
+            on_step: is told of every step; what it raises ends the training after a checkpoint.
+            config: all numbers, or the name of a preset: "preview", "medium", "full".
+            seed: of parameters and rays.
+
+        Raises:
+            ValueError: no such preset, or fewer than 3 views.
+            CaptureError, CheckpointError, FloatingPointError, OSError: as
+                `radiance_training.train`.
+        """
+        if isinstance(config, str):
+            if config not in PRESETS:
+                raise BadInput(f"There is no preset {config!r}: use {', '.join(PRESETS)}.")
+            config = PRESETS[config]
+        if iterations is not None:
+            config = dataclasses.replace(config, iterations=iterations)
+        self.leave_out_damaged()
+        files.make_folder(self.work)
+        keep_trained_in(self.work, self.capture, self._axes)
+        self._field, course = radiance_training.train(
+            self.capture, config, self.work, on_step, self.device, seed
+        )
+        return course
+
+    def leave_out_damaged(self) -> None:
+        """Read the capture whole; images and depth images that are damaged are left out with a
+        note, as they are of training.
+
+        Raises:
+            CaptureError: too few images can be read.
+        """
+        self.capture = readable(self.capture)
+
+    @property
+    def field(self) -> RadianceField:
+        """The radiance field.
+
+        Raises:
+            CheckpointError: none was trained yet, or its checkpoint is damaged.
+        """
+        if self._field is None:
+            self._field = radiance_training.load(self.work, self.device)
+        return self._field
+
+    def camera(self, name: str, field: RadianceField | None = None) -> Camera:
+        """The camera of a view, as training has corrected it where the config asks for that.
+
+        Args:
+            name: of the view.
+            field: an edited radiance field in place of the scene's own: its cameras were corrected
+                further while it was edited, and its colours lie where these see them.
+
+        Raises:
+            CaptureError: there is no such view.
+        """
+        if name not in self.capture.names:
+            raise CaptureError(f"{self.capture.folder} has no view {name}.")
+        index = self.capture.names.index(name)
+        seen_by = self.field if field is None else field
+        pose = seen_by.corrected(self.capture.camera_to_box[index], name)
+        return Camera(self._from_box(pose), self.capture.intrinsics[index])
+
+    def render(
+        self,
+        camera: Camera,
+        relevance: Relevance | None = None,
+        field: RadianceField | None = None,
+    ) -> View:
+        """What a camera sees, in eval mode.
+
+        Args:
+            camera: where from.
+            relevance: is rendered too where it is given.
+            field: an edited radiance field in place of the scene's own.
+
+        Raises:
+            CheckpointError: no field was trained yet.
+        """
+        composite = None if relevance is None else relevance.field.composite
+        field = self.field if field is None else field
+        seen = field.render(self._to_box(camera.pose), camera.intrinsics, composite)
+        mapped = None
+        if relevance is not None and seen.relevance is not None:
+            mapped = relevance.calibration.of(seen.relevance)
+        depth = seen.depth / np.float32(self.capture.box_scale)
+        return View(seen.rgb, depth, mapped, seen.accumulation)
+
+    def train_relevance(
+        self,
+        name: str,
+        maps: Sequence[RelevanceMap],
+        views: Sequence[str] | None = None,
+        normalisation: Normalisation = DEFAULT_NORMALISATION,
+        config: RelevanceConfig | None = None,
+        on_step: OnStep | None = None,
+        seed: int = 0,
+        field: RadianceField | None = None,
+    ) -> Relevance:
+        """Trains where an instruction applies in space from its maps in some views, or goes on.
+
+        Args:
+            name: of the edit: a to z, 0 to 9, - and _.
+            maps: the raw maps, one for each view.
+            views: names of the views; by default those that the radiance field was trained on.
+            normalisation: of all maps together.
+            config, on_step, seed: as `relevance_field.train`.
+            field: an edited radiance field in place of the scene's own.
+
+        Raises:
+            ValueError: the name is none, or maps and views do not fit together.
+            CheckpointError, FloatingPointError, OSError: as `training.fit`.
+        """
+        folder = edit_folder(self.work, name)
+        geometry = self.field if field is None else field
+        names = geometry.names if views is None else tuple(views)
+        cameras = [self.camera(view, geometry) for view in names]
+        if len(maps) != len(cameras):
+            raise ValueError(f"There are {len(maps)} maps for {len(cameras)} views.")
+        sizes = [(c.intrinsics.height, c.intrinsics.width) for c in cameras]
+        poses = np.array([self._to_box(c.pose) for c in cameras])
+        rays = ViewRays(poses, [c.intrinsics for c in cameras], self.device)
+        found, calibration, _ = relevance_field.train(
+            geometry,
+            rays,
+            scene_maps(maps, sizes, normalisation),
+            config or RelevanceConfig(),
+            folder,
+            on_step,
+            seed,
+        )
+        files.write_json(folder / CALIBRATION_FILE, dataclasses.asdict(calibration))
+        return Relevance(found, calibration)
+
+    def relevance(self, name: str) -> Relevance:
+        """The relevance that `train_relevance` left.
+
+        Raises:
+            ValueError: the name is none.
+            CheckpointError: there is none, or it is unfinished or damaged.
+        """
+        folder = edit_folder(self.work, name)
+        field = relevance_field.load(folder, self.device)
+        path = folder / CALIBRATION_FILE
+        try:
+            calibration = read_record(path, Calibration)
+        except (OSError, DamagedRecord) as error:
+            raise CheckpointError(
+                f"{path} is missing or damaged: train the relevance field to its end."
+            ) from error
+        return Relevance(field, calibration)
+
+    def _to_box(self, pose: NDArray[np.float64]) -> NDArray[np.float64]:
+        moved = pose.copy()
+        moved[:3, 3] = pose[:3, 3] * self.capture.box_scale + self.capture.to_box[:3, 3]
+        return moved
+
+    def _from_box(self, pose: NDArray[np.float64]) -> NDArray[np.float64]:
+        moved = pose.copy()
+        moved[:3, 3] = (pose[:3, 3] - self.capture.to_box[:3, 3]) / self.capture.box_scale
+        return moved
