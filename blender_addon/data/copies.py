@@ -4,7 +4,8 @@ Blender copies a scene with all its settings, so that a copy (or a scene that wa
 another file) begins with pointers to its original's pictures, the id of its original's job and that
 of its capture. Each scene therefore carries the mark of the scene that its settings were written
 for; where that is another one, the scene gets pictures of its own, leaves the job to its original,
-and knows that the capture is only borrowed.
+and knows that the capture is only borrowed. Where the scene that a capture belongs to is deleted,
+or captured anew, a copy that uses it takes its place.
 """
 
 import secrets
@@ -31,6 +32,8 @@ JOB = (
 )
 _claimed = False
 """Whether the scenes of the open file were claimed."""
+_captures: set[str] = set()
+"""Captures that scenes of the open file own, or owned since it was opened."""
 _process = secrets.token_hex(8)
 """Session uids of Blender mean nothing in another process, from which a scene may be appended."""
 
@@ -50,6 +53,43 @@ def settle_all() -> None:
     """The same for every scene of the file."""
     for scene in bpy.data.scenes:
         settle(scene)
+    _captures.update(_owners())
+    _inherit()
+
+
+def is_borrowed(scene: bpy.types.Scene) -> bool:
+    """Whether the scene uses a capture that belongs to another one, so that it must not change it.
+
+    An heir's capture is borrowed only while its owner is there, which undo may have brought back.
+    """
+    in_3d = scene.watch_your_steps.in_3d
+    return in_3d.borrowed and _owners().get(in_3d.capture) != scene
+
+
+def _owners() -> dict[str, bpy.types.Scene]:
+    """Whose each capture in the open file is: the first scene that does not borrow it, or where
+    there is none, the first heir. What a copy says that is not settled yet is its original's.
+    """
+    found: dict[str, bpy.types.Scene] = {}
+    settled = [scene for scene in editable() if scene.watch_your_steps.owner == _mark(scene)]
+    for heirs in (False, True):
+        for scene in settled:
+            in_3d = scene.watch_your_steps.in_3d
+            if in_3d.capture and (in_3d.inherited if heirs else not in_3d.borrowed):
+                found.setdefault(in_3d.capture, scene)
+    return found
+
+
+def _inherit() -> None:
+    """Give captures that no scene has any more, for example because it was deleted, to the first
+    copy that uses them. What was appended from another file belongs to a scene there.
+    """
+    orphans = _captures - _owners().keys()
+    for scene in editable():
+        in_3d = scene.watch_your_steps.in_3d
+        if in_3d.capture in orphans:
+            in_3d.inherited = True
+            orphans.remove(in_3d.capture)
 
 
 def claim_all() -> None:
@@ -58,6 +98,7 @@ def claim_all() -> None:
     """
     global _claimed
     _claimed = True
+    _captures.clear()
     taken: set[object] = set()
     for scene in editable():
         settings = scene.watch_your_steps
@@ -74,6 +115,7 @@ def claim_all() -> None:
             settings.in_3d.borrowed_collection = brought
         settings.owner = _mark(scene)
         taken |= ({job, capture, brought} | shown) - {None, ""}
+    _captures.update(_owners())
 
 
 def editable() -> list[bpy.types.Scene]:
@@ -137,4 +179,4 @@ def _part_pictures(scene: bpy.types.Scene) -> None:
 def _borrow_capture(in_3d: bpy.types.PropertyGroup) -> None:
     if in_3d.capture and not in_3d.sealed:
         in_3d.forget_capture()  # its original goes on with it
-    in_3d.borrowed = bool(in_3d.capture)
+    in_3d.borrowed, in_3d.inherited = bool(in_3d.capture), False

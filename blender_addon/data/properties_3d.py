@@ -196,6 +196,9 @@ class SceneIn3D(bpy.types.PropertyGroup):
     borrowed: BoolProperty(
         description="Whether the capture belongs to the scene that this one was copied from"
     )
+    inherited: BoolProperty(
+        description="Whether a borrowed capture is this scene's since its owner was deleted"
+    )
     field: StringProperty(description="What the backend said of the trained field")
     edit: StringProperty(description="The last edit's name at the backend")
     edit_of: StringProperty(description="The last edit's instruction")
@@ -221,6 +224,7 @@ class SceneIn3D(bpy.types.PropertyGroup):
             "views_sent",
             "sealed",
             "borrowed",
+            "inherited",
             "field",
             "edit",
             "edit_of",

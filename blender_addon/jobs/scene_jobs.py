@@ -6,7 +6,7 @@ import re
 import bpy
 import msgspec
 
-from ..data import pictures
+from ..data import copies, pictures
 from ..data.brought_mesh import install_mesh
 from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState, Error, SceneState
@@ -106,7 +106,7 @@ def train(scene: bpy.types.Scene, anew: bool = False) -> NewJob:
         SessionError: there is no complete capture, or what is to be deleted is another scene's.
     """
     in_3d = scene.watch_your_steps.in_3d
-    if anew and in_3d.borrowed:
+    if anew and copies.is_borrowed(scene):
         raise SessionError(f"{BORROWED}: train it anew there, or press Capture Anew here.")
     request = TrainSceneRequest(
         capture=_sealed_capture(scene),

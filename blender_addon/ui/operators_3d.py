@@ -365,7 +365,7 @@ class WYS_OT_undo_scene_edit(ExplainedOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Only an edit of the scene's own."""
-        if context.scene.watch_your_steps.in_3d.borrowed:
+        if copies.is_borrowed(context.scene):
             return f"{scene_jobs.BORROWED}, and so do its edits: delete them there"
         return super().why_not(context)
 
@@ -377,7 +377,7 @@ class WYS_OT_undo_scene_edit(ExplainedOperator):
         in_3d = context.scene.watch_your_steps.in_3d
         name = self.name or in_3d.edit
         try:
-            if in_3d.borrowed:
+            if copies.is_borrowed(context.scene):
                 raise SessionError(f"{self.why_not(context)}.")
             if not name:
                 raise SessionError("There is no edit to undo.")
@@ -410,7 +410,8 @@ class WYS_OT_drop_capture(ExplainedOperator):
         """Ask the backend; the answer comes through the timer."""
         copies.settle(context.scene)
         in_3d = context.scene.watch_your_steps.in_3d
-        if in_3d.borrowed or not in_3d.capture:  # a copy has left an unfinished one to its original
+        # a copy has left an unfinished one to its original
+        if copies.is_borrowed(context.scene) or not in_3d.capture:
             in_3d.forget_capture()
             session.say(context.scene, f"{scene_jobs.BORROWED}: only this scene has forgotten it.")
             return {"FINISHED"}

@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..data import edited_textures, pictures
+from ..data import copies, edited_textures, pictures
 from ..data.brought_mesh import collection_of
 from ..jobs import scene_jobs, session
 from ..jobs.job import Job
@@ -160,7 +160,7 @@ def _draw_capture(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     _draw_job(box, context, {"capture"})
     if in_3d.sealed:
         box.label(text=f"{in_3d.views_planned} views are at the backend.")
-        if in_3d.borrowed:
+        if copies.is_borrowed(context.scene):
             words.paragraph(box, context, f"{scene_jobs.BORROWED}.", icon="INFO", inset=words.BOX)
     elif begun:
         box.label(text=f"{in_3d.views_sent} of {in_3d.views_planned} views were sent.")

@@ -205,6 +205,111 @@ def test_a_copy_uses_the_capture_but_deletes_nothing_of_it(
     assert not brought & set(scene.collection.all_objects)
 
 
+def copies_of_a_captured(
+    addon: SimpleNamespace, scene: bpy.types.Scene
+) -> tuple[bpy.types.Scene, bpy.types.Scene]:
+    """Two copies, the second of the first, of a scene that was captured and edited."""
+    run(addon, "all_in_3d")
+    first = by_operator("LINK_COPY")(scene)
+    addon.session.drain()
+    second = by_operator("LINK_COPY")(first)
+    addon.session.drain()
+    first.name, second.name = "a", "b"
+    return first, second
+
+
+def delete(addon: SimpleNamespace, scene: bpy.types.Scene) -> None:
+    """As the artist does, with the timer's next call after it."""
+    bpy.context.window.scene = scene
+    bpy.ops.scene.delete()
+    addon.session.drain()
+
+
+def borrowing(addon: SimpleNamespace) -> set[str]:
+    return {one.name for one in bpy.data.scenes if addon.copies.is_borrowed(one)}
+
+
+@pytest.mark.parametrize("how", ["deleted", "captured anew", "deleted and saved"])
+def test_a_capture_without_its_scene_belongs_to_a_copy(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    in_3d: bpy.types.PropertyGroup,
+    server: FakeServer,
+    tmp_path: Path,
+    how: str,
+) -> None:
+    """Which can then delete its edits, train it anew, and delete it."""
+    copies_of_a_captured(connected, scene)
+    capture = in_3d.capture
+    assert borrowing(connected) == {"a", "b"}
+    if how == "captured anew":
+        bpy.context.window.scene = scene
+        run(connected, "capture_scene")
+        connected.session.drain()
+    else:
+        delete(connected, scene)
+    if how == "deleted and saved":
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+        bpy.ops.wm.read_homefile(use_empty=True)
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    assert borrowing(connected) == {"b"}
+    heir = bpy.context.window.scene = bpy.data.scenes["a"]
+    connected.session.wait(lambda: connected.session.scene_state(heir) is not None, SECONDS)
+    OPS.undo_scene_edit()
+    connected.session.wait(lambda: not server.scenes.captures[capture].edits, SECONDS)
+    OPS.train_scene(anew=True)
+    connected.session.wait_for_job(heir, SECONDS)
+    OPS.drop_capture()
+    connected.session.wait(lambda: heir.watch_your_steps.in_3d.capture == "", SECONDS)
+    assert capture not in server.scenes.captures
+
+
+def test_an_heir_gives_back_what_undo_gives_its_owner(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> None:
+    copies_of_a_captured(connected, scene)
+    scene.name = "original"
+    bpy.ops.ed.undo_push(message="captured and copied")
+    delete(connected, scene)
+    bpy.ops.ed.undo_push(message="deleted")
+    for _ in range(2):
+        assert borrowing(connected) == {"b"}
+        bpy.ops.ed.undo()
+        connected.session.drain()
+        assert "original" in bpy.data.scenes
+        assert borrowing(connected) == {"a", "b"}
+        bpy.ops.ed.redo()
+        connected.session.drain()
+    delete(connected, bpy.data.scenes["a"])
+    assert borrowing(connected) == set(), "the last one has it"
+
+
+def test_copies_of_an_heir_borrow(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    in_3d: bpy.types.PropertyGroup,
+    server: FakeServer,
+    tmp_path: Path,
+) -> None:
+    copies_of_a_captured(connected, scene)
+    capture = in_3d.capture
+    delete(connected, scene)
+    made = by_operator("FULL_COPY")(bpy.data.scenes["a"])
+    made.name = "Z"  # by name before its original
+    assert not connected.copies.is_borrowed(bpy.data.scenes["a"]), "before the timer's next call"
+    connected.session.drain()
+    assert borrowing(connected) == {"Z", "b"}
+    path = tmp_path / "a.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    bpy.ops.wm.read_homefile(use_empty=True)
+    bpy.ops.wm.append(directory=f"{path}/Scene/", filename="a")
+    connected.session.drain()
+    assert borrowing(connected) == {"a"}, "it belongs to the scene in the file that it came from"
+    bpy.context.window.scene = bpy.data.scenes["a"]
+    OPS.drop_capture()
+    assert capture in server.scenes.captures
+
+
 @copied
 def test_an_interrupted_capture_goes_on_in_its_own_scene_only(
     connected: SimpleNamespace,
