@@ -1,7 +1,8 @@
 """The add-on against the real backend as a process of its own, with an untrained model of the real
 architecture: what comes back is arbitrary, but everything around it is real.
 
-Needs WATCH_YOUR_STEPS_BACKEND_PYTHON, which `python install.py test` sets.
+Needs WATCH_YOUR_STEPS_BACKEND_PYTHON, which `python install.py test` sets. What is about the link
+and the server's end is the same in every Blender, and run in one.
 """
 
 import os
@@ -18,8 +19,6 @@ import bpy
 import numpy as np
 import pytest
 from driving import connect, preview
-
-pytestmark = pytest.mark.one_blender  # whatever Blender says is said through the same link
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 180.0
@@ -128,6 +127,7 @@ def test_preview_threshold_edit(ready: SimpleNamespace, scene: bpy.types.Scene) 
     assert not np.array_equal(edit(ready, scene), image)
 
 
+@pytest.mark.one_blender
 def test_cancel_stops_an_edit(ready: SimpleNamespace, scene: bpy.types.Scene) -> None:
     session = ready.session
     scene.watch_your_steps.steps = 1000
@@ -144,6 +144,7 @@ def test_cancel_stops_an_edit(ready: SimpleNamespace, scene: bpy.types.Scene) ->
     edit(ready, scene)
 
 
+@pytest.mark.one_blender
 def test_wrong_key(
     ready: SimpleNamespace, real: Server, protocol: ModuleType, tmp_path: Path
 ) -> None:
@@ -184,6 +185,7 @@ def test_file_closed_and_reopened_in_the_middle_of_an_edit(
     assert ready.pictures.read_rgb(scene.watch_your_steps.edit_image).shape == (48, 64, 3)
 
 
+@pytest.mark.one_blender
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_server_is_killed_and_started_again(
     ready: SimpleNamespace, scene: bpy.types.Scene, real: Server
@@ -202,6 +204,7 @@ def test_server_is_killed_and_started_again(
     assert scene.watch_your_steps.edit_image is not None
 
 
+@pytest.mark.one_blender
 def test_server_ends_cleanly_while_a_client_is_connected(
     ready: SimpleNamespace, scene: bpy.types.Scene, real: Server
 ) -> None:
