@@ -121,6 +121,10 @@ class Batch:
     names: Tensor  # int64 (B, 4, 3)
     tokens: Tensor  # int64 (B, MAX_TOKENS)
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(**{name: values.to(device) for name, values in vars(self).items()})
+
 
 def draw_batch(
     blocks: list[Block],
@@ -372,27 +376,16 @@ def train_unet(
     """
     torch.manual_seed(2)
     tokenizer = build_tokenizer()
-    unet, text_encoder = build_unet(), build_text_encoder(tokenizer)
     checkpoint = training.load_checkpoint(cache / "unet.pt")
-    if checkpoint is None and start_from is not None:
-        unet = UNet2DConditionModel.from_pretrained(start_from, subfolder="unet")
-        text_encoder = CLIPTextModel.from_pretrained(start_from, subfolder="text_encoder")
-    unet = unet.to(group.device, torch.float32, memory_format=torch.channels_last)
-    text_encoder = text_encoder.to(group.device, torch.float32)
-    heads = Heads(unet).to(group.device)
+    start_from = start_from if checkpoint is None else None
+    unet, text_encoder, heads = _networks(group, tokenizer, start_from)
     modules = nn.ModuleDict({"unet": unet, "text_encoder": text_encoder, "heads": heads})
     parameters = list(modules.parameters())
     average = training.Average(parameters, 0.98)
-    optimiser = torch.optim.AdamW(
-        parameters, lr=rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True
-    )
-    step = seen = 0
-    spent = 0.0
+    optimiser = torch.optim.AdamW(parameters, rate, (0.9, 0.99), weight_decay=1e-3, fused=True)
+    step, seen, spent = 0, 0, 0.0
     if checkpoint is not None:
-        modules.load_state_dict(checkpoint["model"])
-        for value, stored in zip(average.values, checkpoint["average"], strict=True):
-            value.copy_(stored)
-        optimiser.load_state_dict(checkpoint["optimiser"])
+        training.take_over(checkpoint, modules, average, optimiser)
         step, seen, spent = checkpoint["step"], checkpoint["seen"], checkpoint["minutes"]
     if group.device.type == "cpu":
         make_fast_on_cpu(unet)
@@ -406,49 +399,29 @@ def train_unet(
     losses: list[float] = []
     tally, start, seen_here = _Tally(), step, 0
 
-    def save() -> None:
-        training.save_checkpoint(
-            cache / "unet.pt",
-            {
-                "model": modules.state_dict(),
-                "average": average.values,
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-                "seen": seen + seen_here,
-                "minutes": spent + clock.minutes,
-            },
-        )
-
-    def report() -> None:
-        figures = {
-            "minutes": spent + clock.minutes,
-            "seen": seen + seen_here,
-            "step": step,
+    def keep() -> None:
+        where = {"step": step, "seen": seen + seen_here, "minutes": spent + clock.minutes}
+        training.save_training(cache / "unet.pt", modules, average, optimiser, **where)
+        figures = where | {
             "loss": float(np.mean(losses[-200:])) if losses else None,
             "a_second": seen_here / max(clock.minutes * 60, 1e-9),
             "conflict": conflict,
             "batch": batch * group.size,
-        } | tally.take()
+        }
         if check is not None:
-            average.swap()
             modules.eval()
-            figures |= check(unet, text_encoder, tokenizer)
+            with average.in_use():
+                figures |= check(unet, text_encoder, tokenizer)
             modules.train()
-            average.swap()
-        training.note(cache / "unet.jsonl", figures)
+        training.note(cache / "unet.jsonl", figures | tally.take())
 
     while clock.tick():
-        for settings in optimiser.param_groups:
-            settings["lr"] = rate * clock.rate(step - start, 200)
         naming = spent + clock.minutes < naming_minutes or _names_only(step)
-        side = _window(step, clock.share)
-        drawn = draw_batch(blocks, rng, batch, side, 1 if naming else EDITS_OF_ONE_PICTURE)
-        drawn = Batch(**{k: v.to(group.device) for k, v in vars(drawn).items()})
+        drawn = draw_batch(
+            blocks, rng, batch, _window(step, clock.share), 1 if naming else EDITS_OF_ONE_PICTURE
+        ).to(group.device)
         loss, right = diffusion.naming_loss(drawn) if naming else diffusion.loss(drawn, conflict)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        training.descend(loss, parameters, optimiser, rate * clock.rate(step - start, 200))
         step += 1
         seen_here += len(drawn.image) * group.size
         if not naming:
@@ -460,8 +433,19 @@ def train_unet(
         average.update(step // STEPS_APART)
         if group.leads and clock.minutes - checked > check_minutes:
             checked = clock.minutes
-            save()
-            report()
+            keep()
     if group.leads:
-        save()
-        report()
+        keep()
+
+
+def _networks(
+    group: Group, tokenizer: CLIPTokenizer, start_from: Path | None
+) -> tuple[UNet2DConditionModel, CLIPTextModel, Heads]:
+    """UNet, text encoder and heads on the group's device: from a model's folder, or new ones."""
+    unet, text_encoder = build_unet(), build_text_encoder(tokenizer)
+    if start_from is not None:
+        unet = UNet2DConditionModel.from_pretrained(start_from, subfolder="unet")
+        text_encoder = CLIPTextModel.from_pretrained(start_from, subfolder="text_encoder")
+    unet = unet.to(group.device, torch.float32, memory_format=torch.channels_last)
+    text_encoder = text_encoder.to(group.device, torch.float32)
+    return unet, text_encoder, Heads(unet).to(group.device)

@@ -37,10 +37,7 @@ def train_vae(group: Group, cache: Path, minutes: float, batch: int, rate: float
     checkpoint = training.load_checkpoint(cache / "vae.pt")
     step = 0
     if checkpoint is not None:
-        vae.load_state_dict(checkpoint["model"])
-        for value, stored in zip(average.values, checkpoint["average"], strict=True):
-            value.copy_(stored)
-        optimiser.load_state_dict(checkpoint["optimiser"])
+        training.take_over(checkpoint, vae, average, optimiser)
         step = checkpoint["step"]
     if group.device.type == "cpu":
         make_fast_on_cpu(vae)
@@ -50,27 +47,14 @@ def train_vae(group: Group, cache: Path, minutes: float, batch: int, rate: float
     torch.manual_seed(1000 * step + group.rank)
     clock, last, start = training.Clock(group, minutes), 0.0, step
 
-    def save() -> None:
-        training.save_checkpoint(
-            cache / "vae.pt",
-            {
-                "model": vae.state_dict(),
-                "average": average.values,
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-            },
-        )
-
-    def report(last_loss: float) -> None:
-        average.swap()
-        quality = round_trip_psnr(vae, held_out)
-        average.swap()
+    def keep(last_loss: float) -> None:
+        with average.in_use():
+            quality = round_trip_psnr(vae, held_out)
         figures = {"minutes": clock.minutes, "step": step, "loss": last_loss, "psnr": quality}
         training.note(cache / "vae.jsonl", figures)
+        training.save_training(cache / "vae.pt", vae, average, optimiser, step=step)
 
     while clock.tick():
-        for settings in optimiser.param_groups:
-            settings["lr"] = rate * clock.rate(step - start)
         whole = clock.share > 0.55
         x, weight = _batch(
             pictures, rng, max(1, batch // 4) if whole else batch, whole, group.device
@@ -79,20 +63,14 @@ def train_vae(group: Group, cache: Path, minutes: float, batch: int, rate: float
             posterior = vae.encode(x).latent_dist
             decoded = vae.decode(posterior.sample()).sample.float()
         loss = _loss(x, decoded, weight, posterior.mean.float(), posterior.logvar.float())
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        group.average([p.grad for p in parameters if p.grad is not None])
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        training.descend(loss, parameters, optimiser, rate * clock.rate(step - start), group)
         step += 1
         average.update(step)
         if group.leads and clock.minutes - last > 1:
             last = clock.minutes
-            report(loss.item())
-            save()
+            keep(loss.item())
     if group.leads:
-        report(loss.item())
-        save()
+        keep(loss.item())
 
 
 def train_decoder(
@@ -120,15 +98,12 @@ def train_decoder(
     clock, last, step = training.Clock(group, minutes), 0.0, 0
 
     def report() -> None:
-        average.swap()
-        quality = round_trip_psnr(vae, held_out)
-        average.swap()
+        with average.in_use():
+            quality = round_trip_psnr(vae, held_out)
         figures = {"decoder minutes": clock.minutes, "step": step, "psnr": quality}
         training.note(cache / "vae.jsonl", figures)
 
     while clock.tick():
-        for settings in optimiser.param_groups:
-            settings["lr"] = rate * clock.rate(step)
         x, weight = _batch(pictures, rng, batch, True, group.device)
         with training.mixed_precision(group.device):
             with torch.no_grad():
@@ -136,11 +111,7 @@ def train_decoder(
             z = z + 0.03 / SCALING_FACTOR * torch.randn_like(z)  # edits are not exact latents
             decoded = vae.decode(z).sample.float()
         loss = _reconstruction(x, decoded, weight)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        group.average([p.grad for p in parameters if p.grad is not None])
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        training.descend(loss, parameters, optimiser, rate * clock.rate(step), group)
         step += 1
         average.update(step)
         if group.leads and clock.minutes - last > 1:

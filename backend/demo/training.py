@@ -9,7 +9,8 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,13 @@ class Average:
         keep = min(self._longest, (step + 1) / (step + 20))
         torch._foreach_lerp_(self.values, [p.detach() for p in self._live], 1 - keep)
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """The averages stand in for the live parameters in this context."""
+        self.swap()
+        yield
+        self.swap()
+
     def swap(self) -> None:
         """Exchanges the live parameters and the averaged ones."""
         with torch.no_grad():
@@ -165,6 +173,53 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def save_training(
+    path: Path,
+    model: nn.Module,
+    average: Average,
+    optimiser: torch.optim.Optimizer,
+    **where: float,
+) -> None:
+    """Writes a checkpoint to go on from; `where` says how far the training is."""
+    content = {
+        "model": model.state_dict(),
+        "average": average.values,
+        "optimiser": optimiser.state_dict(),
+    }
+    save_checkpoint(path, content | where)
+
+
+def take_over(
+    checkpoint: dict[str, Any],
+    model: nn.Module,
+    average: Average,
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    """Goes on from what `save_training` wrote."""
+    model.load_state_dict(checkpoint["model"])
+    for value, stored in zip(average.values, checkpoint["average"], strict=True):
+        value.copy_(stored)
+    optimiser.load_state_dict(checkpoint["optimiser"])
+
+
+def descend(
+    loss: Tensor,
+    parameters: Sequence[nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    rate: float,
+    group: Group | None = None,
+) -> None:
+    """One step down a loss; with a group, down the mean of its processes' losses."""
+    for settings in optimiser.param_groups:
+        settings["lr"] = rate
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    if group is not None:
+        group.average([p.grad for p in parameters if p.grad is not None])
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimiser.step()
 
 
 def note(path: Path, figures: dict[str, Any]) -> None:
