@@ -5,9 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..protocol.requests import SceneMeshResult
-from ..render.object_views import FAR
 from . import pictures
 from .edited_textures import install_edited
+from .places import FAR
 
 COLLECTION = "Watch Your Steps"
 MARK = "watch_your_steps"

@@ -10,10 +10,10 @@ from datetime import datetime
 
 import bpy
 
-from ..render.camera_render import CaptureError
 from . import pictures
 from .material_images import colour_nodes, image_nodes, tree_of
 from .mesh_reading import colour_images
+from .scene_error import SceneError
 
 SHOWN = ("ORIGINAL", "EDITED", "RELEVANCE")
 
@@ -131,7 +131,7 @@ def check_lasts(thing: bpy.types.Object, image: bpy.types.Image, engine: str) ->
     """Refuse an object whose material could show an edited texture only until the file is closed.
 
     Raises:
-        CaptureError: something between the object and the texture's node is linked from another
+        SceneError: something between the object and the texture's node is linked from another
             file, or no material slot leads there.
     """
     shows = False
@@ -143,21 +143,21 @@ def check_lasts(thing: bpy.types.Object, image: bpy.types.Image, engine: str) ->
             data = [thing.data] if slot.link == "DATA" else []
             for block in (thing, *data, slot.material):
                 if block.library is not None:
-                    raise CaptureError(
+                    raise SceneError(
                         f'"{block.name}" is linked from {_file_of(block)}, where an edit of "'
                         f'{image.name}" cannot be saved: make it local (Object > Relations > Make '
                         "Local > Selected Objects, Data and Materials), and edit it then."
                     )
             for group in one.groups:
                 if group.node_tree.library is not None:
-                    raise CaptureError(
+                    raise SceneError(
                         f'The node group "{group.node_tree.name}" is linked from '
                         f'{_file_of(group.node_tree)}, where an edit of "{image.name}" cannot be '
                         "saved: make it local (in the Outliner's Blender File view, right-click > "
                         "ID Data > Make Local), and edit it then."
                     )
     if not shows:
-        raise CaptureError(
+        raise SceneError(
             f'No material slot of "{thing.name}" shows "{image.name}", as geometry nodes set its '
             "material: put the material into a slot, too."
         )

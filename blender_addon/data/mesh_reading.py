@@ -12,9 +12,10 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..render.camera_render import CaptureError, changed
-from ..render.object_views import bounds_of, near_origin
+from .changing import changed
 from .material_images import colour_nodes, holds_data, image_nodes, name_share, tree_of
+from .places import bounds_of, near_origin
+from .scene_error import SceneError
 from .texture_uvs import check_inside, laying_of, read_uvs
 
 Block = TypeVar("Block", bound=bpy.types.ID)
@@ -110,15 +111,15 @@ def read_mesh_texture(
             `colour_images`.
 
     Raises:
-        CaptureError: the object has no texture that can be painted; the text says what to do.
+        SceneError: the object has no texture that can be painted; the text says what to do.
     """
     if thing.type == "EMPTY" and thing.instance_collection is not None:
-        raise CaptureError(
+        raise SceneError(
             f'"{thing.name}" is an instance of a collection: make it real (Object > Apply > Make '
             "Instances Real), and edit its meshes."
         )
     if thing.type != "MESH":
-        raise CaptureError(f'"{thing.name}" is not a mesh: convert it (Object > Convert > Mesh).')
+        raise SceneError(f'"{thing.name}" is not a mesh: convert it (Object > Convert > Mesh).')
     engine = context.scene.render.engine
     with _as_rendered(context, thing) as (mesh, to_world):
         mesh.calc_loop_triangles()
@@ -141,7 +142,7 @@ def read_mesh_texture(
         image = candidates[0] if image is None else image
         if image not in candidates:
             names = ", ".join(f'"{one.name}"' for one in candidates)
-            raise CaptureError(f'"{image.name}" does not colour "{thing.name}": {names} can.')
+            raise SceneError(f'"{image.name}" does not colour "{thing.name}": {names} can.')
         uvs = np.zeros((count, 3, 2), np.float32)
         painted = np.zeros(count, np.bool_)
         for number, material in enumerate(materials):
@@ -151,7 +152,7 @@ def read_mesh_texture(
                 continue
             layings = [laying_of(one) for one in nodes]
             if any(one != layings[0] for one in layings):
-                raise CaptureError(
+                raise SceneError(
                     f'The material "{material.name}" lays "{image.name}" on in several ways: use '
                     "one of them."
                 )
@@ -164,25 +165,25 @@ def read_mesh_texture(
 
 def _no_texture(
     thing: bpy.types.Object, materials: list[bpy.types.Material | None], engine: str
-) -> CaptureError:
+) -> SceneError:
     """What to say where nothing can be painted."""
     colours = {one.image for part in materials for one in colour_nodes(part, engine)}
     unseen = ", ".join(sorted(f'"{one.name}"' for one in colours if not holds_data(one)))
     if unseen:
-        return CaptureError(
+        return SceneError(
             f'No face of "{thing.name}" has the material with {unseen}: assign it to some in Edit '
             "Mode."
         )
     data = ", ".join(sorted(f'"{image.name}"' for image in colours))
     if data:
-        return CaptureError(
+        return SceneError(
             f'The color of "{thing.name}" comes from {data}, whose color space is for data: set it '
             "to sRGB in the image's settings, if it holds colors."
         )
     nodes = [node for one in materials for node in image_nodes(tree_of(one))]
     others = ", ".join(sorted({f'"{node.image.name}"' for node in nodes}))
     unused = f" ({others} would be something else than its color)" if others else ""
-    return CaptureError(
+    return SceneError(
         f'"{thing.name}" has no faces with an image texture as their base color{unused}: give its '
         "material one, and unwrap the mesh (U in Edit Mode)."
     )
@@ -192,30 +193,30 @@ def read_texture(image: bpy.types.Image) -> NDArray[np.uint8]:
     """An image's pixels: uint8 (T, S, 4), row 0 at the top, the very bytes of an 8-bit image.
 
     Raises:
-        CaptureError: it has more than 8 bits a channel, is tiled, not sRGB, or its file is missing.
+        SceneError: it has more than 8 bits a channel, is tiled, not sRGB, or its file is missing.
     """
     if image.source in MOVING:
-        raise CaptureError(
+        raise SceneError(
             f'The texture "{image.name}" is {MOVING[image.source]}, which cannot be painted: use a '
             "single image."
         )
     width, height = image.size
     if width == 0 or height == 0:
-        raise CaptureError(f'The texture "{image.name}" has no pixels: its file is missing.')
+        raise SceneError(f'The texture "{image.name}" has no pixels: its file is missing.')
     if max(width, height) > MAX_IMAGE_SIDE:
-        raise CaptureError(
+        raise SceneError(
             f'The texture "{image.name}" is {width}x{height}, and at most {MAX_IMAGE_SIDE} pixels '
             "a side can be painted: scale a copy down and use that."
         )
     if image.is_float:
-        raise CaptureError(
+        raise SceneError(
             f'The texture "{image.name}" has more than 8 bits a channel: save a copy as an 8-bit '
             "PNG and use that."
         )
     space = image.colorspace_settings
     known = type(space).bl_rna.properties["name"].enum_items
     if "sRGB" in known and space.name != "sRGB":  # other configurations have other names for it
-        raise CaptureError(
+        raise SceneError(
             f'The texture "{image.name}" is read as "{space.name}", and only sRGB can be painted: '
             "set its color space to sRGB, or convert a copy of it."
         )

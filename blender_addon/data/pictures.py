@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..link.encode import PNG_SIGNATURE
-from ..render.camera_render import CaptureError
+from .scene_error import SceneError
 
 CACHED_ARRAYS = 12
 COLOUR_SPACES = {
@@ -83,7 +83,7 @@ def read_rgb(image: bpy.types.Image) -> NDArray[np.uint8]:
     """The pixels of an 8-bit image as uint8 (H, W, 3), over grey where it is transparent.
 
     Raises:
-        CaptureError: the image has no pixels, for example because its file is missing.
+        SceneError: the image has no pixels, for example because its file is missing.
     """
     cached = _arrays.get(image.session_uid)
     if cached is not None and cached.ndim == 3:
@@ -136,7 +136,7 @@ def read_gray(image: bpy.types.Image) -> NDArray[np.float32]:
     """The first channel of an image as float32 (H, W): a relevance map, or a mask of 0 and 1.
 
     Raises:
-        CaptureError: the image has no pixels, for example because its file is missing.
+        SceneError: the image has no pixels, for example because its file is missing.
     """
     cached = _arrays.get(image.session_uid)
     if cached is not None and cached.ndim == 2:
@@ -165,7 +165,7 @@ def _channels(image: bpy.types.Image) -> NDArray[np.float32]:
     """float32 (H, W, channels), row 0 at the top."""
     width, height = image.size
     if not image.has_data and not len(image.pixels):
-        raise CaptureError(f'The image "{image.name}" has no pixels: its file is missing.')
+        raise SceneError(f'The image "{image.name}" has no pixels: its file is missing.')
     values = np.empty(len(image.pixels), np.float32)
     image.pixels.foreach_get(values)
     return values.reshape(height, width, -1)[::-1]

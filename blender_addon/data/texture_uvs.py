@@ -8,8 +8,8 @@ import numpy as np
 from mathutils import Euler, Matrix, Vector
 from numpy.typing import NDArray
 
-from ..render.camera_render import CaptureError
 from .material_images import ColourNode, Groups, constant, origin
+from .scene_error import SceneError
 
 SLACK = 1e-3
 """Of the texture's side, by which UVs may lie outside of it and still be said to lie inside."""
@@ -34,16 +34,16 @@ def laying_of(colour: ColourNode) -> Laying:
     """How a node lays its image on.
 
     Raises:
-        CaptureError: not by a UV map; the text says what to do.
+        SceneError: not by a UV map; the text says what to do.
     """
     node, name = colour.node, colour.image.name
     if node.projection != "FLAT":
-        raise CaptureError(
+        raise SceneError(
             f'The texture "{name}" is laid on by {node.projection.capitalize()} projection, and '
             "only Flat can be painted: bake it into a texture with UVs of its own."
         )
     if not _untouched(node.texture_mapping):
-        raise CaptureError(
+        raise SceneError(
             f'The texture "{name}" is moved by settings of its node that are not shown: replace '
             "the node by a new one, with a Mapping node before it."
         )
@@ -83,13 +83,13 @@ def read_uvs(mesh: bpy.types.Mesh, laying: Laying, image: bpy.types.Image) -> ND
     """Coordinates in the image, (loops, 2), of each of a mesh's loops.
 
     Raises:
-        CaptureError: the mesh has no such UV map.
+        SceneError: the mesh has no such UV map.
     """
     name = laying.layer or next((one.name for one in mesh.uv_layers if one.active_render), "")
     if not name:
-        raise CaptureError("The mesh has no UV map: unwrap it (U in Edit Mode).")
+        raise SceneError("The mesh has no UV map: unwrap it (U in Edit Mode).")
     if name not in mesh.uv_layers:
-        raise CaptureError(
+        raise SceneError(
             f'The mesh has no UV map "{name}", which "{image.name}" is laid on with: choose '
             "another one in the material."
         )
@@ -106,17 +106,17 @@ def check_inside(uvs: NDArray[np.float64], laying: Laying, image: bpy.types.Imag
     """Refuse coordinates (..., 2) outside of an image that is not repeated there.
 
     Raises:
-        CaptureError: they are.
+        SceneError: they are.
     """
     if not laying.repeats and (uvs.min() < -SLACK or uvs.max() > 1 + SLACK):
-        raise CaptureError(
+        raise SceneError(
             f'UVs of "{image.name}" lie outside of the image, where its node does not repeat it: '
             "set the node to Repeat, or move the UVs into the image."
         )
 
 
-def _not_by_uvs(name: str) -> CaptureError:
-    return CaptureError(
+def _not_by_uvs(name: str) -> SceneError:
+    return SceneError(
         f'The texture "{name}" is not laid on by a UV map alone: connect a UV Map node to its '
         "Vector, or nothing."
     )
@@ -139,7 +139,7 @@ def _mapping(node: bpy.types.ShaderNodeMapping, groups: Groups, name: str) -> Ma
     """What a Mapping node does to coordinates.
 
     Raises:
-        CaptureError: that differs from place to place, or leaves no area.
+        SceneError: that differs from place to place, or leaves no area.
     """
     values: dict[str, Sequence[float]] = {}
     for entry in node.inputs:
@@ -155,7 +155,7 @@ def _mapping(node: bpy.types.ShaderNodeMapping, groups: Groups, name: str) -> Ma
         matrix = matrix.inverted_safe()
     area = matrix[0][0] * matrix[1][1] - matrix[0][1] * matrix[1][0]
     if node.vector_type == "NORMAL" or abs(area) < 1e-9:
-        raise CaptureError(
+        raise SceneError(
             f'The Mapping node of "{name}" leaves nothing of it on the mesh: give it a scale.'
         )
     return matrix

@@ -64,7 +64,7 @@ def edit_in_3d(
     in_3d.views, in_3d.steps = effort.views, effort.steps
     in_3d.train_iterations = effort.train_iterations
     in_3d.edit_iterations = effort.edit_iterations
-    changed = import_module(f"{module}.render.camera_render").changed
+    changed = import_module(f"{module}.data.changing").changed
     # without the sky: where it is seen no ray ends, and a field would paint the ground with it too
     with stage("Capturing the scene from all sides"), changed(scene.render, film_transparent=True):
         buttons.capture_scene()
@@ -167,7 +167,7 @@ def _pictures(
     lie evenly around it: those where most of the named object is seen of each third.
     """
     capture = import_module(f"{module}.render.capture_views")
-    changed = import_module(f"{module}.render.camera_render").changed
+    changed = import_module(f"{module}.data.changing").changed
     scene, in_3d = demo.scene, demo.scene.watch_your_steps.in_3d
     plan = capture.Plan.from_json(in_3d.plan)
     large = capture.Plan(size=PICTURE_SIZE, shots=plan.shots)

@@ -10,11 +10,12 @@ import numpy as np
 
 from ..data import pictures
 from ..data.results import VIEWPOINT
+from ..data.scene_error import SceneError
 from ..link.worker_thread import Arrived, Link
 from ..protocol.files import write_bytes
 from ..protocol.messages import CaptureState
 from ..protocol.requests import SceneRenderRequest, SceneRenderResult, wrong_film
-from ..render.camera_render import CaptureError, render_size, viewpoint
+from ..render.camera_render import render_size, viewpoint
 from ..render.pinhole import Pinhole, pinhole_of
 from .job import Job, Kind, NewJob, SessionError, artist_is_busy
 
@@ -40,7 +41,7 @@ def view_job(scene: bpy.types.Scene) -> NewJob:
 
     Raises:
         SessionError: nothing was trained yet, or the view is too large.
-        CaptureError: there is no camera, or it is no pinhole.
+        SceneError: there is no camera, or it is no pinhole.
     """
     _check(scene)
     film = Film(frames=(scene.frame_current,), viewpoint=viewpoint(scene))
@@ -53,7 +54,7 @@ def film_job(scene: bpy.types.Scene) -> NewJob:
     Raises:
         SessionError: nothing was trained yet, there are no frames or too many, or nothing can be
             written there.
-        CaptureError: there is no camera, or it is no pinhole.
+        SceneError: there is no camera, or it is no pinhole.
     """
     _check(scene)
     frames = tuple(range(scene.frame_start, scene.frame_end + 1, scene.frame_step))
@@ -66,7 +67,7 @@ def _check(scene: bpy.types.Scene) -> None:
     if not scene.watch_your_steps.in_3d.field:
         raise SessionError("The scene is not trained yet: press Train first.")
     if scene.camera is None:
-        raise CaptureError("The scene has no active camera: add one (Add > Camera).")
+        raise SceneError("The scene has no active camera: add one (Add > Camera).")
     pinhole_of(scene, scene.camera, *_size(scene))
 
 
@@ -142,7 +143,7 @@ class _Cameras:
                 stack.callback(scene.frame_set, scene.frame_current, subframe=scene.frame_subframe)
                 scene.frame_set(frame)
             if scene.camera is None:
-                raise CaptureError("The scene has no active camera any more.")
+                raise SceneError("The scene has no active camera any more.")
             return pinhole_of(scene, scene.camera, *self._size)
 
 

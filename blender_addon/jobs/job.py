@@ -35,7 +35,7 @@ class Preparation(Protocol):
         no request puts the end into `job.outcome` instead.
 
         Raises:
-            SessionError, CaptureError: it does not work; the text says why.
+            SessionError, SceneError: it does not work; the text says why.
         """
 
 

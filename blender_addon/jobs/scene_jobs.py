@@ -40,7 +40,7 @@ def new_capture(context: bpy.types.Context, native_size: int) -> NewJob:
             one is set.
 
     Raises:
-        CaptureError: it cannot be captured so; the text says why.
+        SceneError: it cannot be captured so; the text says why.
     """
     scene = context.scene
     in_3d = scene.watch_your_steps.in_3d
@@ -61,7 +61,7 @@ def interrupted_capture(scene: bpy.types.Scene) -> NewJob:
     """The capture that the scene has begun, from where it stopped.
 
     Raises:
-        CaptureError: the scene has lost its cameras.
+        SceneError: the scene has lost its cameras.
     """
     in_3d = scene.watch_your_steps.in_3d
     upload = Upload(in_3d.capture, Plan.from_json(in_3d.plan))

@@ -12,6 +12,7 @@ from pathlib import Path
 import bpy
 
 from ..data import copies, pictures, results
+from ..data.scene_error import SceneError
 from ..link.worker_thread import Arrived, Link, LinkEvent, LinkState, LinkStatus
 from ..protocol.connection import default_connection_file
 from ..protocol.messages import (
@@ -27,7 +28,6 @@ from ..protocol.messages import (
     SceneState,
 )
 from ..protocol.values import new_job_id
-from ..render.camera_render import CaptureError
 from . import scene_jobs
 from .job import Job, NewJob, SessionError
 from .kinds import KINDS
@@ -151,7 +151,7 @@ def _prepare(link: Link, job: Job) -> None:
         return
     try:
         job.request = job.preparation.step(scene, job, link)
-    except (SessionError, CaptureError) as error:  # refusals: they say in words what is wrong
+    except (SessionError, SceneError) as error:  # refusals: they say in words what is wrong
         job.outcome = Failed(job=job.id, code="bad_input", message=str(error))
     except Exception as error:
         text = f"the add-on has a defect ({error!r})."
@@ -326,7 +326,7 @@ def _go_on(scene: bpy.types.Scene, kinds: tuple[str, ...]) -> None:
     words = message_of(scene)
     try:
         submit(scene, follow(scene), kinds[1:])
-    except (SessionError, CaptureError) as error:
+    except (SessionError, SceneError) as error:
         words = f"{words} {error}".lstrip()
     say(scene, words)
 

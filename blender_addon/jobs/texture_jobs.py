@@ -38,7 +38,7 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
 
     Raises:
         SessionError: there is no instruction or no object, or the views are too large.
-        CaptureError: the object has no texture that can be edited.
+        SceneError: the object has no texture that can be edited.
     """
     settings = context.scene.watch_your_steps
     instruction = check_instruction(settings.instruction)
@@ -80,7 +80,7 @@ def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
 
     Raises:
         SessionError: there is no edit or no object, no camera sees it, or the views are too large.
-        CaptureError: the object has no texture that can be edited, or a camera is gone.
+        SceneError: the object has no texture that can be edited, or a camera is gone.
     """
     scene = context.scene
     texture, in_3d = scene.watch_your_steps.texture, scene.watch_your_steps.in_3d

@@ -1,8 +1,6 @@
 """Render a scene's active camera to the picture that an artist sees in a render."""
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.scene_error import SceneError
 from ..link.decode import decode_exr
 from .stand_in import render_result, stand_in
 
@@ -18,10 +17,6 @@ DEPTH_PASS = "Depth"
 SKY = 0.99
 """Share of the clip end from which on a depth is the sky's: EEVEE gives it the clip end, to the
 precision of its depth buffer, where Cycles and Workbench give it 1e10."""
-
-
-class CaptureError(RuntimeError):
-    """A picture cannot be taken or read; the text says why, and what to do."""
 
 
 def render_size(render: bpy.types.RenderSettings, max_side: int) -> tuple[int, int]:
@@ -53,21 +48,6 @@ def viewpoint(scene: bpy.types.Scene) -> tuple[float, ...]:
     return tuple(number for point in (placed.translation, *points) for number in point)
 
 
-@contextmanager
-def changed(owner: Any, **values: Any) -> Iterator[None]:
-    """Set attributes in the order given, and put all of them back in that order, also after an
-    error. The order matters: choosing a file format may change depth and alpha.
-    """
-    before = {name: getattr(owner, name) for name in values}
-    try:
-        for name, value in values.items():
-            setattr(owner, name, value)
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(owner, name, value)
-
-
 def capture(scene: bpy.types.Scene, max_side: int, alpha: bool = False) -> bytes:
     """Render a scene's active camera; returns the PNG file that Blender wrote: 8-bit RGB, or RGBA
     with straight colours.
@@ -77,10 +57,10 @@ def capture(scene: bpy.types.Scene, max_side: int, alpha: bool = False) -> bytes
     render region, stereo, the sequencer. The artist's own renders stay as they are (stand_in).
 
     Raises:
-        CaptureError: there is no camera, or the render fails.
+        SceneError: there is no camera, or the render fails.
     """
     if scene.camera is None:
-        raise CaptureError(
+        raise SceneError(
             "The scene has no active camera: add one (Add > Camera), or select one and press "
             "Ctrl Numpad 0."
         )
@@ -97,7 +77,7 @@ def render_png(scene: bpy.types.Scene, width: int, height: int, alpha: bool = Fa
     crashes as soon as another thread (the link's, say) runs Python at that moment.
 
     Raises:
-        CaptureError: the render fails.
+        SceneError: the render fails.
     """
     with stand_in(scene) as copy:
         return _render(copy, width, height, alpha)
@@ -124,7 +104,7 @@ def render_with_depth(
         rendered: only the compositor knows which of them is seen where.
 
     Raises:
-        CaptureError: the render fails, or the depth cannot be written to the disk for the moment
+        SceneError: the render fails, or the depth cannot be written to the disk for the moment
             that it takes to read it.
     """
     with stand_in(scene) as copy:
@@ -166,9 +146,9 @@ def _render(copy: bpy.types.Scene, width: int, height: int, alpha: bool) -> byte
             bpy.ops.render.render(write_still=True, scene=copy.name)
         except RuntimeError as error:
             reason = str(error).strip().removeprefix("Error: ")
-            raise CaptureError(f"Blender could not render the camera: {reason}") from error
+            raise SceneError(f"Blender could not render the camera: {reason}") from error
         if not path.exists():
-            raise CaptureError("The render was stopped before it was complete: start it again.")
+            raise SceneError("The render was stopped before it was complete: start it again.")
         return path.read_bytes()
 
 
@@ -191,7 +171,7 @@ def _depth(copy: bpy.types.Scene, clip_end: float) -> NDArray[np.float32] | None
             render_result().save_render(str(path), scene=copy)
         except RuntimeError as error:
             reason = str(error).strip().removeprefix("Error: ")
-            raise CaptureError(f"Blender could not write the render's depth: {reason}") from error
+            raise SceneError(f"Blender could not write the render's depth: {reason}") from error
         channels = decode_exr(path.read_bytes())
     # Channels are called LAYER.PASS.X, and what X is depends on Blender's version.
     found = [name for name in channels if name.split(".")[-2:-1] == [DEPTH_PASS]]

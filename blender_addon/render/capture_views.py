@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from ..data import pictures
 from ..data.brought_mesh import collection_of
+from ..data.changing import changed
+from ..data.places import bounds_of, near_origin
+from ..data.scene_error import SceneError
 from ..protocol.messages import PutView
 from ..protocol.values import MAX_VIEWS, MIN_VIEWS
-from .camera_render import SMALLEST_SIDE, CaptureError, changed, render_with_depth
-from .object_views import bounds_of, near_origin
+from .camera_render import SMALLEST_SIDE, render_with_depth
 from .pinhole import pinhole_of
 
 FIELD_OF_VIEW = math.radians(45)
@@ -66,12 +68,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """The plan that a text holds.
 
         Raises:
-            CaptureError: the text is not a plan.
+            SceneError: the text is not a plan.
         """
         try:
             return msgspec.json.decode(text, type=Plan)
         except msgspec.DecodeError as error:
-            raise CaptureError(
+            raise SceneError(
                 "The file has lost the cameras of its capture: start the capture anew."
             ) from error
 
@@ -140,12 +142,12 @@ def plan_around(
         size: pixels of a side of the square images.
 
     Raises:
-        CaptureError: there is nothing to look at, or the number is not allowed.
+        SceneError: there is nothing to look at, or the number is not allowed.
     """
     view_layer.update()
     things = subjects(scene, view_layer)
     if not things:
-        raise CaptureError("There is nothing to capture: the scene has no objects that render.")
+        raise SceneError("There is nothing to capture: the scene has no objects that render.")
     poses = poses_on_rings(_corners(things), count)
     shots = tuple(
         Shot(name=f"view {number + 1}", pose=tuple(pose.ravel().tolist()))
@@ -158,7 +160,7 @@ def plan_cameras(scene: bpy.types.Scene, size: int) -> Plan:
     """All cameras of the scene, by name.
 
     Raises:
-        CaptureError: they are too few or too many, or one is not a pinhole.
+        SceneError: they are too few or too many, or one is not a pinhole.
     """
     cameras = sorted(
         (thing for thing in scene.objects if thing.type == "CAMERA"), key=lambda one: one.name
@@ -174,10 +176,10 @@ def plan_frames(scene: bpy.types.Scene, size: int) -> Plan:
     """The active camera at every frame of the scene's range, by its step.
 
     Raises:
-        CaptureError: there is no camera, it is not a pinhole, or there are too few or many frames.
+        SceneError: there is no camera, it is not a pinhole, or there are too few or many frames.
     """
     if scene.camera is None:
-        raise CaptureError("The scene has no active camera: add one (Add > Camera).")
+        raise SceneError("The scene has no active camera: add one (Add > Camera).")
     pinhole_of(scene, scene.camera, *image_size(scene, size))
     frames = range(scene.frame_start, scene.frame_end + 1, scene.frame_step)
     shots = tuple(Shot(name=f"frame {frame}", frame=frame) for frame in frames)
@@ -187,7 +189,7 @@ def plan_frames(scene: bpy.types.Scene, size: int) -> Plan:
 def _checked(plan: Plan, remedy: str) -> Plan:
     count = len(plan.shots)
     if not MIN_VIEWS <= count <= MAX_VIEWS:
-        raise CaptureError(
+        raise SceneError(
             f"A capture needs {MIN_VIEWS} to {MAX_VIEWS} views, and this would have {count}: "
             f"{remedy}."
         )
@@ -245,7 +247,7 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
     comes too, and depth wherever the engine gives it.
 
     Raises:
-        CaptureError: the camera is not there any more, or no pinhole, or the render fails.
+        SceneError: the camera is not there any more, or no pinhole, or the render fails.
     """
     shot = plan.shots[index]
     alpha = scene.render.film_transparent
@@ -303,7 +305,7 @@ def places_of(scene: bpy.types.Scene, plan: Plan, count: int) -> NDArray[np.floa
     space.
 
     Raises:
-        CaptureError: one of the scene's cameras is not there any more.
+        SceneError: one of the scene's cameras is not there any more.
     """
     count, places = min(count, len(plan.shots)), []
     for shot in (plan.shots[k * len(plan.shots) // count] for k in range(count)):
@@ -319,7 +321,7 @@ def _camera_of(stack: ExitStack, scene: bpy.types.Scene, shot: Shot) -> bpy.type
     """The camera that a shot is taken by, for the time that the stack is open, at its frame.
 
     Raises:
-        CaptureError: it is not there any more.
+        SceneError: it is not there any more.
     """
     # Setting the present frame anew would undo what the artist has moved and not keyed.
     if shot.frame is not None and shot.frame != scene.frame_current:
@@ -329,7 +331,7 @@ def _camera_of(stack: ExitStack, scene: bpy.types.Scene, shot: Shot) -> bpy.type
         return place_camera(stack, scene, shot.pose)
     camera = scene.camera if shot.camera is None else scene.objects.get(shot.camera)
     if camera is None or camera.type != "CAMERA":
-        raise CaptureError(f'The camera of the view "{shot.name}" is not there any more.')
+        raise SceneError(f'The camera of the view "{shot.name}" is not there any more.')
     return camera
 
 

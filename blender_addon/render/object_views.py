@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import bpy
@@ -11,9 +11,12 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from ..data import pictures
+from ..data.changing import changed
 from ..data.material_images import colour_nodes, image_nodes, tree_of
+from ..data.places import bounds_of, near_origin
+from ..data.scene_error import SceneError
 from ..data.texture_uvs import laying_of
-from .camera_render import CaptureError, capture, changed
+from .camera_render import capture
 
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 SHAPES = {"MESH", "CURVE", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "CURVES", "EMPTY"}
@@ -21,9 +24,6 @@ SHAPES = {"MESH", "CURVE", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "C
 UNLIT_BACKGROUND = (0.2, 0.2, 0.2)
 WIDEST = math.tan(math.radians(50))
 """Of half a field of view, at most: a nearer camera sees too little of an object."""
-FAR = 1000.0
-"""Distance from the origin, in sizes of an object, from which on Blender's float32 is too coarse to
-render it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,11 +157,11 @@ def render_around(
             raises ends the work.
 
     Raises:
-        CaptureError: Blender cannot render it.
+        SceneError: Blender cannot render it.
     """
     render = scene.render
     if thing.name not in scene.objects:
-        raise CaptureError(f'"{thing.name}" is not in the scene "{scene.name}".')
+        raise SceneError(f'"{thing.name}" is not in the scene "{scene.name}".')
     lens = bpy.data.cameras.new("watch your steps")
     camera = bpy.data.objects.new("watch your steps", lens)
     world = bpy.data.worlds.new("watch your steps")
@@ -280,7 +280,7 @@ def _show_image(
     that is what Workbench draws.
 
     Raises:
-        CaptureError: Workbench cannot lay it on as the material does.
+        SceneError: Workbench cannot lay it on as the material does.
     """
     layers = set()
     for slot in thing.material_slots:
@@ -292,7 +292,7 @@ def _show_image(
         laying = laying_of(shown[0])
         layers.add(laying.layer)
         if laying.moved != Matrix.Identity(4):
-            raise CaptureError(
+            raise SceneError(
                 f'A Mapping node moves "{image.name}", which only shows in the scene\'s light: '
                 "have it rendered lit."
             )
@@ -303,7 +303,7 @@ def _show_image(
     usual = next((layer.name for layer in maps if layer.active_render), "")
     names = {layer or usual for layer in layers}
     if len(names) != 1 or not names <= set(maps.keys()):
-        raise CaptureError(
+        raise SceneError(
             f'"{image.name}" is laid on by UV maps that only show in the scene\'s light: have it '
             "rendered lit."
         )
@@ -311,75 +311,6 @@ def _show_image(
     if name != maps.active.name:
         stack.callback(setattr, maps, "active_index", maps.active_index)
         maps.active = maps[name]
-
-
-def bounds_of(thing: bpy.types.Object) -> NDArray[np.float64]:
-    """The corners of an object's box in world space, (8, 3)."""
-    matrix = np.array(thing.matrix_world, np.float64)
-    corners = np.array([tuple(corner) for corner in thing.bound_box], np.float64)
-    return corners @ matrix[:3, :3].T + matrix[:3, 3]
-
-
-@contextmanager
-def near_origin(
-    scene: bpy.types.Scene,
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    thing: bpy.types.Object | None = None,
-) -> Iterator[NDArray[np.float64]]:
-    """Move the whole scene but its active camera so that a far box lies at the origin: matrices and
-    renders are of float32, which at the coordinates of maps leaves out half a metre.
-
-    Args:
-        scene: as before afterwards.
-        low, high: the box, (3,) in world space.
-        thing: what is in it, so that it can be seen whether it has moved.
-
-    Returns:
-        What has become the origin, (3,): zeros where the scene may stay where it is.
-
-    Raises:
-        CaptureError: the object is held where it is.
-    """
-    centre = ((low + high) / 2).astype(np.float32).astype(np.float64)
-    extent = (high - low).max()
-    if np.abs(centre).max() <= FAR * extent:
-        yield np.zeros(3)
-        return
-    roots = set()
-    for root in scene.objects:
-        while root.parent is not None:
-            root = root.parent
-        roots.add(root)
-    roots.discard(scene.camera)
-    with ExitStack() as stack:
-        stack.callback(_update, scene)
-        for root in roots:
-            before = tuple(root.delta_location)
-            stack.callback(setattr, root, "delta_location", before)
-            root.delta_location = [a - b for a, b in zip(before, centre, strict=True)]
-        _update(scene)
-        if thing is not None and np.abs(_bounds_in_renders(scene, thing)).max() > 2 * extent:
-            raise CaptureError(
-                f'"{thing.name}" lies so far from the origin that it cannot be rendered exactly, '
-                "and a constraint or its animation holds it there: move it nearer."
-            )
-        yield centre
-
-
-def _bounds_in_renders(scene: bpy.types.Scene, thing: bpy.types.Object) -> NDArray[np.float64]:
-    """As `bounds_of`, with all that is animated or driven at its place, as in renders."""
-    copy = scene.copy()
-    try:
-        copy.frame_set(copy.frame_current, subframe=copy.frame_subframe)
-        return bounds_of(thing.evaluated_get(copy.view_layers[0].depsgraph))
-    finally:
-        bpy.data.scenes.remove(copy)
-
-
-def _update(scene: bpy.types.Scene) -> None:
-    for layer in scene.view_layers:
-        layer.update()
 
 
 def _set_clipping(

@@ -6,7 +6,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .camera_render import CaptureError
+from ..data.scene_error import SceneError
 
 RIGID = 1e-4
 """How far the axes of a camera may be from right angles and unit length."""
@@ -47,11 +47,11 @@ def pinhole_of(
         width, height: of the render in pixels.
 
     Raises:
-        CaptureError: it is no camera, or no pinhole, or mirrored or sheared.
+        SceneError: it is no camera, or no pinhole, or mirrored or sheared.
     """
     if camera.type != "CAMERA":
         kind = camera.bl_rna.properties["type"].enum_items[camera.type].name.lower()
-        raise CaptureError(
+        raise SceneError(
             f'"{camera.name}" is looked through, but it is no camera ({kind}): select a camera and '
             "press Ctrl Numpad 0."
         )
@@ -60,7 +60,7 @@ def pinhole_of(
     evaluated = camera.evaluated_get(layer.depsgraph)
     lens = evaluated.data
     if lens.type != "PERSP":
-        raise CaptureError(
+        raise SceneError(
             f'The camera "{camera.name}" is not a perspective camera: set its Lens > Type to '
             "Perspective."
         )
@@ -86,15 +86,15 @@ def _rigid(name: str, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """A camera's matrix without its scale.
 
     Raises:
-        CaptureError: what is left is not a turn.
+        SceneError: what is left is not a turn.
     """
     axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
     if np.linalg.det(axes) < 0:
-        raise CaptureError(
+        raise SceneError(
             f'The camera "{name}" is mirrored by a negative scale: apply its scale (Ctrl A).'
         )
     if np.abs(axes.T @ axes - np.eye(3)).max() > RIGID:
-        raise CaptureError(
+        raise SceneError(
             f'The camera "{name}" is sheared by the scale of its parents: clear its parent and '
             "keep its place (Alt P)."
         )

@@ -54,12 +54,10 @@ def main() -> int:
     )
     options = parser.parse_args()
     check_counts(parser, options)
-    addon = _addon(
-        "render.camera_render", "data.mesh_reading", "render.object_views", "link.encode"
-    )
+    addon = _addon("data.scene_error", "data.mesh_reading", "render.object_views", "link.encode")
     try:
         _export(options, addon)
-    except (Refused, addon["render.camera_render"].CaptureError, OSError) as error:
+    except (Refused, addon["data.scene_error"].SceneError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

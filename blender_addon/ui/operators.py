@@ -8,11 +8,12 @@ from bpy.props import EnumProperty
 from ..data import copies, results
 from ..data.properties import VIEWS
 from ..data.results import Picture
+from ..data.scene_error import SceneError
 from ..jobs import session
 from ..jobs.job import SessionError, check_instruction
 from ..jobs.picture_jobs import picture_job
 from ..render import freshness
-from ..render.camera_render import CaptureError, capture, viewpoint
+from ..render.camera_render import capture, viewpoint
 from . import preferences
 from .overlay import NEEDED
 from .switches import cell_of
@@ -109,7 +110,7 @@ class WYS_OT_preview_relevance(JobOperator):
         """Render, send, return; the result comes through the timer."""
         try:
             _start(context, "relevance", new_render=True)
-        except (CaptureError, SessionError) as error:
+        except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         return {"FINISHED"}
 
@@ -129,7 +130,7 @@ class WYS_OT_edit(JobOperator):
         try:
             render = context.scene.watch_your_steps.render_image
             _start(context, "edit", new_render=render is None)
-        except (CaptureError, SessionError) as error:
+        except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         return {"FINISHED"}
 
@@ -138,7 +139,7 @@ def _start(context: bpy.types.Context, kind: str, *, new_render: bool) -> None:
     """Check what can be checked without rendering, render where asked to, and submit.
 
     Raises:
-        SessionError, CaptureError: one sentence for the panel.
+        SessionError, SceneError: one sentence for the panel.
     """
     scene = context.scene
     copies.settle(scene)

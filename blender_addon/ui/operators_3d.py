@@ -7,11 +7,11 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..data import copies, edited_textures
 from ..data.mesh_reading import left_alone, with_full_name
+from ..data.scene_error import SceneError
 from ..jobs import film_jobs, scene_jobs, session
 from ..jobs.job import NewJob, SessionError, check_instruction
 from ..jobs.texture_jobs import scene_texture_job, texture_job
 from ..protocol.messages import DropCapture, UndoSceneEdit
-from ..render.camera_render import CaptureError
 from .operators import ExplainedOperator, JobOperator, refuse
 from .switches import cell_of
 
@@ -64,7 +64,7 @@ class WYS_OT_edit_texture(JobOperator):
             session.check_connection()
             size = _native_size(scene.watch_your_steps.texture.size)
             session.submit(scene, texture_job(context, size))
-        except (CaptureError, SessionError) as error:
+        except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         thing = context.active_object
         image = scene.watch_your_steps.job_image
@@ -176,7 +176,7 @@ class _SceneOperator(JobOperator):
         return super().why_not(context)
 
     def job(self, context: bpy.types.Context) -> NewJob:
-        """The job to start. Raises SessionError or CaptureError."""
+        """The job to start. Raises SessionError or SceneError."""
         raise NotImplementedError
 
     def then(self, context: bpy.types.Context) -> tuple[str, ...]:
@@ -189,7 +189,7 @@ class _SceneOperator(JobOperator):
         try:
             session.check_connection()
             session.submit(context.scene, self.job(context), self.then(context))
-        except (CaptureError, SessionError) as error:
+        except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         return {"FINISHED"}
 

@@ -57,6 +57,7 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
         "data.edits",
         "data.brought_mesh",
         "data.pictures",
+        "data.scene_error",
         "render.camera_render",
         "ui.frame",
         "link.encode",

@@ -100,7 +100,7 @@ def test_settings_come_back_after_a_failure(addon: SimpleNamespace, scene: bpy.t
     bpy.utils.register_class(engine)
     try:
         scene.render.engine = "WYS_BROKEN"
-        with pytest.raises(addon.camera_render.CaptureError, match="no light today"):
+        with pytest.raises(addon.scene_error.SceneError, match="no light today"):
             captured(addon)
     finally:
         scene.render.engine = "BLENDER_WORKBENCH"
@@ -110,7 +110,7 @@ def test_settings_come_back_after_a_failure(addon: SimpleNamespace, scene: bpy.t
 
 def test_without_a_camera_one_sentence(addon: SimpleNamespace, scene: bpy.types.Scene) -> None:
     scene.camera = None
-    with pytest.raises(addon.camera_render.CaptureError, match="no active camera"):
+    with pytest.raises(addon.scene_error.SceneError, match="no active camera"):
         captured(addon)
 
 
@@ -180,7 +180,7 @@ def test_any_object_may_be_the_active_camera(
         lambda: film_jobs.pinhole_of(scene, scene.camera, 32, 32),
     ):
         with pytest.raises(
-            connected.camera_render.CaptureError, match=r'"other" is .*no camera .*Ctrl'
+            connected.scene_error.SceneError, match=r'"other" is .*no camera .*Ctrl'
         ):
             refused()
     plan = scene_capture.plan_around(scene, bpy.context.view_layer, 3, 16)

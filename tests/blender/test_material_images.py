@@ -403,7 +403,7 @@ def test_the_image_that_is_edited_feeds_the_surfaces_colour(
     if wanted:
         assert mesh_texture.read_mesh_texture(bpy.context, thing).image == wanted[0]
     else:
-        with pytest.raises(addon.camera_render.CaptureError) as refused:
+        with pytest.raises(addon.scene_error.SceneError) as refused:
             mesh_texture.read_mesh_texture(bpy.context, thing)
         assert str(refused.value).count(". ") == 0, "one sentence"
         present = {
@@ -435,7 +435,7 @@ def test_a_mesh_without_faces_is_not_said_to_show_data(
     tree = material(thing)
     tree.colour(tree.image("base"))
     thing.data.clear_geometry()
-    with pytest.raises(addon.camera_render.CaptureError, match='has the material with "base"'):
+    with pytest.raises(addon.scene_error.SceneError, match='has the material with "base"'):
         mesh_texture.read_mesh_texture(bpy.context, thing)
 
 
@@ -472,7 +472,7 @@ def test_the_image_on_most_faces_comes_first_and_each_can_be_chosen(
     assert (read.image, len(read.corners), len(read.occluders)) == ("one", 4, 8)
     left = mesh_texture.left_alone(thing, images["two"])
     assert [image.name for image in left] == ["one"]
-    with pytest.raises(addon.camera_render.CaptureError, match='"hidden" does not colour "Cube"'):
+    with pytest.raises(addon.scene_error.SceneError, match='"hidden" does not colour "Cube"'):
         mesh_texture.read_mesh_texture(bpy.context, thing, images["hidden"])
 
 
@@ -663,7 +663,7 @@ def test_other_ways_to_lay_it_on_are_refused_in_one_sentence(
     words: str,
 ) -> None:
     spoil(thing, kind)
-    with pytest.raises(addon.camera_render.CaptureError, match=words) as refused:
+    with pytest.raises(addon.scene_error.SceneError, match=words) as refused:
         mesh_texture.read_mesh_texture(bpy.context, thing)
     assert str(refused.value).count(". ") == 0
 
@@ -682,7 +682,7 @@ def test_a_moved_texture_is_not_shown_bare(
     view_cameras = importlib.import_module(f"{installed}.render.object_views")
     moved(thing, "POINT", Scale=(2, 2, 1))
     poses = view_cameras.poses_around(np.array([[-1, -1, -1], [1, 1, 1.0]]), 1, 0.7)
-    with pytest.raises(addon.camera_render.CaptureError, match="have it rendered lit"):
+    with pytest.raises(addon.scene_error.SceneError, match="have it rendered lit"):
         view_cameras.render_around(
             bpy.context.scene, thing, bpy.data.images["base"], poses, 16, 0.7, lit=False
         )

@@ -205,7 +205,7 @@ def test_refused_in_one_sentence(
     words: str,
 ) -> None:
     spoil(thing)
-    with pytest.raises(addon.camera_render.CaptureError, match=words):
+    with pytest.raises(addon.scene_error.SceneError, match=words):
         mesh_texture.read_mesh_texture(bpy.context, thing)
 
 
@@ -489,7 +489,7 @@ def test_what_is_held_far_from_the_origin_is_refused(
     bpy.context.view_layer.update()
     poses = view_cameras.poses_around(np.full((1, 3), 5e6) + np.eye(3), 1, FIELD_OF_VIEW)
     image = bpy.data.images["paint"]
-    with pytest.raises(addon.camera_render.CaptureError, match="a constraint or its animation"):
+    with pytest.raises(addon.scene_error.SceneError, match="a constraint or its animation"):
         view_cameras.render_around(
             bpy.context.scene, thing, image, poses, 16, FIELD_OF_VIEW, lit=False
         )
@@ -504,7 +504,7 @@ def test_what_animation_holds_far_from_the_origin_is_refused(
     lamp.keyframe_insert("location", frame=1)
     thing.keyframe_insert("delta_location", frame=1)
     moved_far(bpy.context.scene)
-    with pytest.raises(addon.camera_render.CaptureError, match="its animation holds it"):
+    with pytest.raises(addon.scene_error.SceneError, match="its animation holds it"):
         mesh_texture.read_mesh_texture(bpy.context, thing)
     assert np.array_equal(lamp.location, FAR)
     assert tuple(thing.delta_location) == (0, 0, 0)

@@ -175,7 +175,7 @@ def test_handlers_come_back_after_a_failure(
     try:
         scene.render.engine = "WYS_BROKEN"
         blocks = data_blocks()
-        with pytest.raises(addon.camera_render.CaptureError, match="no light today"):
+        with pytest.raises(addon.scene_error.SceneError, match="no light today"):
             addon.camera_render.render_png(scene, 16, 16)
         assert data_blocks() == blocks
     finally:

@@ -87,7 +87,7 @@ def test_an_image_without_pixels_says_so(addon: SimpleNamespace) -> None:
     image = bpy.data.images.new("lost", 4, 4)
     image.source = "FILE"
     image.filepath = "//nowhere.png"
-    with pytest.raises(addon.camera_render.CaptureError, match='"lost" has no pixels'):
+    with pytest.raises(addon.scene_error.SceneError, match='"lost" has no pixels'):
         addon.pictures.read_rgb(image)
 
 

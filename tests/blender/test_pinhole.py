@@ -163,5 +163,5 @@ def test_what_is_no_pinhole_is_refused_in_one_sentence(
         scene.camera.rotation_euler = (0.4, 0.5, 0.6)
     else:
         spoil(scene.camera)
-    with pytest.raises(addon.camera_render.CaptureError, match=words):
+    with pytest.raises(addon.scene_error.SceneError, match=words):
         pinhole.pinhole_of(scene, scene.camera, 64, 48)

@@ -88,7 +88,7 @@ def test_the_ground_is_no_subject_and_a_selection_is_the_only_one(
 def test_only_ground_is_better_than_nothing(
     scene_capture: ModuleType, addon: SimpleNamespace
 ) -> None:
-    with pytest.raises(addon.camera_render.CaptureError, match="nothing to capture"):
+    with pytest.raises(addon.scene_error.SceneError, match="nothing to capture"):
         around(scene_capture)
     bpy.ops.mesh.primitive_plane_add(size=2)
     assert len(around(scene_capture).shots) == 24
@@ -100,7 +100,7 @@ def test_only_ground_is_better_than_nothing(
 def test_all_cameras_of_the_scene(
     scene_capture: ModuleType, scene: bpy.types.Scene, addon: SimpleNamespace
 ) -> None:
-    with pytest.raises(addon.camera_render.CaptureError, match="would have 1: add cameras"):
+    with pytest.raises(addon.scene_error.SceneError, match="would have 1: add cameras"):
         scene_capture.plan_cameras(scene, 32)
     for number in range(3):
         camera = bpy.data.objects.new(f"camera {number}", bpy.data.cameras.new("lens"))
@@ -114,10 +114,10 @@ def test_all_cameras_of_the_scene(
     assert taken.fx == taken.fy == pytest.approx(50 / 36 * 32)
     assert taken.camera_to_world[3::4] == pytest.approx((1, -8, 3, 1))
     bpy.data.objects.remove(bpy.data.objects["camera 2"])
-    with pytest.raises(addon.camera_render.CaptureError, match='"camera 2" is not there any more'):
+    with pytest.raises(addon.scene_error.SceneError, match='"camera 2" is not there any more'):
         scene_capture.take_view(scene, plan, 3, CAPTURE)
     bpy.data.objects["camera 1"].data.type = "ORTHO"
-    with pytest.raises(addon.camera_render.CaptureError, match='"camera 1" is not a perspective'):
+    with pytest.raises(addon.scene_error.SceneError, match='"camera 1" is not a perspective'):
         scene_capture.plan_cameras(scene, 24)
 
 
@@ -147,7 +147,7 @@ def test_the_active_camera_over_the_frames(
     assert scene.frame_current == 1
     assert scene.camera.name == "camera"
     scene.frame_end = 6
-    with pytest.raises(addon.camera_render.CaptureError, match="frame range"):
+    with pytest.raises(addon.scene_error.SceneError, match="frame range"):
         scene_capture.plan_frames(scene, 16)
 
 
@@ -319,7 +319,7 @@ def test_a_full_disk_is_said_when_the_depth_is_written(
     (tmp_path / "no folder").touch()
     folders = iter((nullcontext(str(tmp_path)), nullcontext(str(tmp_path / "no folder"))))
     monkeypatch.setattr(capture.tempfile, "TemporaryDirectory", lambda prefix: next(folders))
-    with pytest.raises(capture.CaptureError, match="could not write the render's depth: "):
+    with pytest.raises(capture.SceneError, match="could not write the render's depth: "):
         capture.render_with_depth(scene, 64, 48, alpha=False, clip_end=100)
     assert scene.render.image_settings.file_format == "PNG"
 
@@ -327,7 +327,7 @@ def test_a_full_disk_is_said_when_the_depth_is_written(
 def test_a_plan_is_the_same_after_saving(scene_capture: ModuleType, scene: bpy.types.Scene) -> None:
     plan = around(scene_capture)
     assert scene_capture.Plan.from_json(plan.to_json()) == plan
-    with pytest.raises(scene_capture.CaptureError, match="start the capture anew"):
+    with pytest.raises(scene_capture.SceneError, match="start the capture anew"):
         scene_capture.Plan.from_json("{}")
 
 

@@ -621,7 +621,7 @@ def test_a_collections_instance_is_refused_with_what_to_do(
     instance = bpy.data.objects.new("instance", None)
     instance.instance_type, instance.instance_collection = "COLLECTION", collection
     scene.collection.objects.link(instance)
-    with pytest.raises(addon.camera_render.CaptureError, match="Make Instances Real"):
+    with pytest.raises(addon.scene_error.SceneError, match="Make Instances Real"):
         addon.mesh_reading.read_mesh_texture(bpy.context, instance)
 
 
