@@ -89,7 +89,7 @@ def test_the_equations_are_shown_by_the_browser_itself(site: Path) -> None:
 
 def test_the_code_stands_beside_the_equations(site: Path) -> None:
     page = (site / "how-it-works.html").read_text("utf-8")
-    for name in ("noise_differences", "normalise", "guided_edit", "composite"):
+    for name in ("noise_differences", "normalise", "predict", "guided_edit", "composite"):
         assert f"{name}</span>" in page
 
 
@@ -117,6 +117,7 @@ def test_a_stranger_gets_everywhere_in_two_clicks() -> None:
         "relevance.py",
         "guided_edit.py",
         "relevance_field.py",
+        "instruct_pix2pix.py",
     }
     assert all(away[one] <= 2 for one in equations)
     assert (DOCS / "models.md", "add-a-model") in set(links(readme))

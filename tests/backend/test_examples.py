@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from backend.fields.config import EDIT_PRESETS, PRESETS
-from examples import edit_picture, edit_scene
+from examples import edit_picture, edit_scene, new_model
 
 from .quick_edit import INSTRUCTION, QUICK
 from .test_radiance_field import TINY
@@ -33,3 +33,16 @@ def test_a_scene(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPat
     pictures = sorted((tmp_path / "out").glob("*.png"))
     assert [path.stem for path in pictures] == ["000", "002", "004", "006"]
     assert np.asarray(Image.open(pictures[0])).shape == (24, 48, 3)
+
+
+def test_a_new_model(tmp_path: Path) -> None:
+    """The green part becomes red, and nothing else changes."""
+    image = np.repeat(random_image(60, 80)[..., :1], 3, axis=2)  # grey
+    image[20:40, 20:50] = (20, 200, 30)
+    source, target = tmp_path / "picture.png", tmp_path / "edited.png"
+    Image.fromarray(image).save(source)
+    new_model.main(str(source), "turn green into red", str(target))
+    edited = np.asarray(Image.open(target))
+    assert (edited[20:40, 20:50] == (200, 20, 30)).all()
+    image[20:40, 20:50] = (200, 20, 30)
+    assert (edited == image).all()
