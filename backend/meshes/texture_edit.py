@@ -9,6 +9,7 @@ textured mesh in place of a radiance field.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,36 +144,107 @@ def edit_mesh(
     report = on_progress or (lambda words, fraction, preview: None)
     check_instruction(instruction)
     _check(views, config)
-    per_edit = config.steps + 1
-    total = len(views) * (len(config.relevance_seeds) + config.rounds * per_edit) + 1
-    report("Finding what each view shows", 0.0, None)
+    draws = len(views) * len(config.relevance_seeds)
+    total = draws + config.rounds * len(views) * (config.steps + 1) + 1
+
+    def tell(words: str, done: int, preview: NDArray[np.uint8] | None = None) -> None:
+        report(words, done / total, preview)
+
+    tell("Finding what each view shows", 0)
     prepared = prepare_views(mesh, views, config)
-    report(f"Relevance of view 1 of {len(views)}", 0.0, prepared[0].image)
-    maps = [
-        found
-        for _, found in editor.relevance_of_images(
-            instruction,
-            [view.image for view in prepared],
-            noise_level=config.noise_level,
-            seeds=config.relevance_seeds,
-            on_draw=lambda draw, draws: report(
-                f"Relevance of view {draw * len(views) // draws + 1} of {len(views)}",
-                (draw + 1) / total,
-                prepared[draw * len(views) // draws].image,
-            ),
-        )
-    ]
-    done = len(views) * len(config.relevance_seeds)
+    where = _find(mesh, prepared, instruction, editor, config, tell)
+    painting = Painting(mesh, prepared, where.seen & (where.relevance >= where.threshold), config)
+    edits = _edit_views(painting, prepared, instruction, editor, config, tell, draws)
+    tell("Writing the texture", total - 1)
+    painting.fill()
+    texture, region = painting.texture()
+    return MeshEdit(
+        texture=texture,
+        relevance=spread_to_margin(where.relevance, painting.source),
+        region=region,
+        threshold=where.threshold,
+        applies=where.applies,
+        renders=tuple(painting.render(index) for index in range(len(views))),
+        masks=painting.masks,
+        edits=tuple(edits),
+    )
+
+
+class _Tell(Protocol):
+    """Is told what is being done, how many draws and denoising steps are done, and a render."""
+
+    def __call__(
+        self, words: str, done: int, preview: NDArray[np.uint8] | None = None, /
+    ) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Where:
+    """Where an instruction applies.
+
+    Attributes:
+        relevance: float32 (T, S), 0..1.
+        seen: bool (T, S), where it is known.
+        threshold: 0..1, from which the region begins.
+        applies: what the prompt check says of all views together, or None with one seed.
+    """
+
+    relevance: NDArray[np.float32]
+    seen: NDArray[np.bool_]
+    threshold: float
+    applies: bool | None
+
+
+def _find(
+    mesh: TexturedMesh,
+    views: Sequence[PreparedView],
+    instruction: str,
+    editor: ImageEditor,
+    config: MeshEditConfig,
+    tell: _Tell,
+) -> _Where:
+    """The relevance of all views, gathered per texel."""
+    tell(f"Relevance of view 1 of {len(views)}", 0, views[0].image)
+
+    def on_draw(draw: int, draws: int) -> None:
+        view = draw * len(views) // draws
+        tell(f"Relevance of view {view + 1} of {len(views)}", draw + 1, views[view].image)
+
+    found = editor.relevance_of_images(
+        instruction,
+        [view.image for view in views],
+        noise_level=config.noise_level,
+        seeds=config.relevance_seeds,
+        on_draw=on_draw,
+    )
+    maps = [one for _, one in found]
     together = normalise_together([one.raw for one in maps], config.normalisation)
-    maps = [replace(one, values=values) for one, values in zip(maps, together, strict=True)]
-    at_pixels = [one.at(*view.confidence.shape) for one, view in zip(maps, prepared, strict=True)]
-    relevance, seen = gather_relevance(mesh, prepared, at_pixels, config)
+    at_pixels = [
+        replace(one, values=values).at(*view.confidence.shape)
+        for one, values, view in zip(maps, together, views, strict=True)
+    ]
+    relevance, seen = gather_relevance(mesh, views, at_pixels, config)
     threshold = config.threshold
     if threshold is None:
         # Over the views, not over the texels: the instruction may mean the whole mesh.
         threshold = suggest_threshold(np.stack(together))
     evidence = pooled_evidence([one.agreement for one in maps])
-    painting = Painting(mesh, prepared, seen & (relevance >= threshold), config)
+    applies = None if evidence is None else evidence >= editor.card.views_evidence_limit
+    return _Where(relevance, seen, threshold, applies)
+
+
+def _edit_views(
+    painting: Painting,
+    views: Sequence[PreparedView],
+    instruction: str,
+    editor: ImageEditor,
+    config: MeshEditConfig,
+    tell: _Tell,
+    done: int,
+) -> list[EditedView]:
+    """Edits the views in rounds, each edit being painted before the next. `done` counts the draws
+    before.
+    """
     edits: list[EditedView] = []
     random = np.random.default_rng(config.seed)
     for number in range(config.rounds if painting.region.any() else 0):
@@ -182,13 +254,14 @@ def edit_mesh(
         for count, index in enumerate(random.permutation(len(views))):
             level = high - (high - low) * painting.painted(index) * random.random()
             seed = int(random.integers(2**31))
-            if not painting.masks[index].any():
+            mask = painting.masks[index]
+            if not mask.any():
                 continue
             start = painting.render(index)
             words = f"Round {number + 1} of {config.rounds}, view {count + 1} of {len(views)}"
-            begun = done + count * per_edit
-            report(words, begun / total, start)
-            editor.set_image(prepared[index].image)
+            begun = done + count * (config.steps + 1)
+            tell(words, begun, start)
+            editor.set_image(views[index].image)
             edit = editor.edit(
                 instruction,
                 text_guidance=config.text_guidance,
@@ -196,32 +269,16 @@ def edit_mesh(
                 steps=config.steps,
                 strength=level,
                 seed=seed,
-                mask=painting.masks[index],
+                mask=mask,
                 start=start,
-                on_step=_teller(report, words, begun, total),
+                on_step=_teller(tell, words, begun),
             )
             painting.write(index, edit.image)
-            edits.append(
-                EditedView(
-                    int(index), number, start, edit.image, painting.masks[index], seed, level
-                )
-            )
-        done += len(views) * per_edit
+            edits.append(EditedView(int(index), number, start, edit.image, mask, seed, level))
+        done += len(views) * (config.steps + 1)
         if number > 0 and np.abs(painting.changes - before).mean() < config.settled:
             break
-    report("Writing the texture", (total - 1) / total, None)
-    painting.fill()
-    texture, region = painting.texture()
-    return MeshEdit(
-        texture=texture,
-        relevance=spread_to_margin(relevance, painting.source),
-        region=region,
-        threshold=threshold,
-        applies=None if evidence is None else evidence >= editor.card.views_evidence_limit,
-        renders=tuple(painting.render(index) for index in range(len(views))),
-        masks=painting.masks,
-        edits=tuple(edits),
-    )
+    return edits
 
 
 def edited_share(mesh: TexturedMesh, region: NDArray[np.bool_]) -> float:
@@ -316,9 +373,9 @@ def gather_relevance(
     return found.reshape(mesh.size), seen.reshape(mesh.size)
 
 
-def _teller(report: OnProgress, words: str, begun: int, total: int) -> Callable[[Step], None]:
-    """Reports every denoising step, so that an edit can be ended within one."""
-    return lambda step: report(words, (begun + step.index + 1) / total, None)
+def _teller(tell: _Tell, words: str, begun: int) -> Callable[[Step], None]:
+    """Tells of every denoising step, so that an edit can be ended within one."""
+    return lambda step: tell(words, begun + step.index + 1)
 
 
 def _check(views: Sequence[MeshView], config: MeshEditConfig) -> None:
