@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 import bpy
@@ -159,7 +159,6 @@ def render_around(
     Raises:
         SceneError: Blender cannot render it.
     """
-    render = scene.render
     if thing.name not in scene.objects:
         raise SceneError(f'"{thing.name}" is not in the scene "{scene.name}".')
     lens = bpy.data.cameras.new("watch your steps")
@@ -177,18 +176,7 @@ def render_around(
                 plain = {} if lit else {"exposure": 0.0, "gamma": 1.0}
                 stack.enter_context(changed(scene.view_settings, **values, **plain))
                 stack.enter_context(changed(scene.display_settings, display_device="sRGB"))
-            stack.enter_context(
-                changed(
-                    render,
-                    resolution_x=size,
-                    resolution_y=size,
-                    resolution_percentage=100,
-                    pixel_aspect_x=1.0,
-                    pixel_aspect_y=1.0,
-                    use_motion_blur=False,
-                    use_compositing=False,
-                )
-            )
+            stack.enter_context(_square_pictures(scene.render, size))
             if not lit:
                 _show_image(stack, scene, thing, image)
                 _show_bare_texture(stack, scene, world)
@@ -211,6 +199,20 @@ def render_around(
     focal = size / 2 / math.tan(field_of_view / 2)
     return ObjectViews(
         np.stack(images), np.array([focal, focal, size / 2, size / 2]), np.array(poses, np.float64)
+    )
+
+
+def _square_pictures(render: bpy.types.RenderSettings, size: int) -> AbstractContextManager[None]:
+    """Sharp renders of `size` x `size` pixels, within the context."""
+    return changed(
+        render,
+        resolution_x=size,
+        resolution_y=size,
+        resolution_percentage=100,
+        pixel_aspect_x=1.0,
+        pixel_aspect_y=1.0,
+        use_motion_blur=False,
+        use_compositing=False,
     )
 
 
