@@ -31,13 +31,13 @@ from backend.work_lock import lock
 from protocol import codec
 from protocol.connection import (
     BadConnectionFile,
-    data_folder,
     default_connection_file,
     load_or_make_keys,
     reachable,
     read_connection,
     write_connection,
 )
+from protocol.folders import data_folder
 from protocol.line import FRAME_TIMEOUT_MS
 from protocol.messages import (
     Cancel,

@@ -150,6 +150,9 @@ def test(fast: bool, torch: str | None, extra: list[str]) -> int:
     for folder in sorted(extension.STAGE.glob("*")):
         mypy: list[str | Path] = [backend, "-m", "mypy", *mypy_options, "-p", folder.name]
         steps.append(check(f"mypy {folder.name}", partial(run, mypy, cwd=extension.STAGE)))
+    contracts: list[str | Path] = [backend.with_name("lint-imports"), "--no-cache"]
+    staged = {"PYTHONPATH": extension.STAGE}
+    steps.append(check("imports", lambda: run(contracts, environ=staged)))
     runs = [*backend_runs(left_out, extra), *blender_runs(tested, left_out, extra)]
     print()
     steps += side_by_side(runs, environ, min(cores(), MOST_AT_ONCE))

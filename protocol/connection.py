@@ -1,16 +1,15 @@
 """The connection file: where the server listens, and the keys that let a client in."""
 
 import json
-import os
 import re
 import socket
-import sys
 from pathlib import Path
 
 import msgspec
 import zmq
 
 from .files import write_bytes
+from .folders import data_folder
 from .values import PROTOCOL_VERSION
 
 KEY_PATTERN = re.compile(r"[!-~]{40}")  # a CURVE key in Z85: 40 printable characters
@@ -88,17 +87,6 @@ def new_server_keys() -> ServerKeys:
         client_public_key=client_public,
         client_secret_key=client_secret,
     )
-
-
-def data_folder() -> Path:
-    """The user's own folder for connection files and keys, by the rules of the platform."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "watch-your-steps"
 
 
 def default_connection_file() -> Path:

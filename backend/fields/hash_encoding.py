@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from protocol.connection import data_folder
+from protocol.folders import data_folder
 
 log = logging.getLogger(__name__)
 
