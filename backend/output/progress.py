@@ -17,8 +17,9 @@ OnProgress = Callable[[str, float], None]
 def shown_progress() -> Iterator[OnProgress]:
     """Shows what the `with` block tells the function it is given.
 
-    In a terminal that is a bar with the time remaining, which lasts until a share of 1 or the end
-    of the block; in a file or a pipe it is a line for every tenth of the way.
+    In a terminal that is a bar with the time remaining, which stays once it has reached a share of
+    1, and goes at the end of the block where it has not; elsewhere a line for every tenth of the
+    way.
     """
     # A "dumb" terminal, such as an editor's, cannot redraw a line.
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
@@ -60,6 +61,8 @@ class _Bar:
 
     def stop(self) -> None:
         if self._progress is not None:
+            # One that stands short of its end would look like a failure.
+            self._progress.live.transient = not self._progress.finished
             self._progress.stop()
             self._progress = None
 

@@ -55,7 +55,7 @@ def test_a_terminal_gets_a_bar_and_its_cursor_back(monkeypatch: pytest.MonkeyPat
         show("Read", 1.0)
     shown = terminal.text()
     assert "Reading [/b] a.png" in shown  # not taken for markup
-    assert "100%" in shown
+    assert "100%" in shown.split("\n")[-2]
     assert "\ntold in between\r\n" in shown or "\x1b[2Ktold in between\r\n" in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
 
@@ -69,6 +69,7 @@ def test_an_error_ends_the_bar_before_its_sentence(monkeypatch: pytest.MonkeyPat
     shown = terminal.text()
     assert "25%" in shown
     assert shown.rstrip().endswith("paused")
+    assert "\x1b[1A\x1b[2K" in shown[shown.rindex("Training") :]  # the line is taken back
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
 
 
