@@ -21,6 +21,7 @@ from zmq.auth.thread import ThreadAuthenticator
 from backend import __version__
 from backend.captures.store import CaptureStore
 from backend.jobs.capture_desk import CaptureDesk, JobMessage
+from backend.jobs.intake import Intake, Outcome
 from backend.jobs.outbox import Outbox
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
 from backend.jobs.refusals import defect, unknown
@@ -156,6 +157,7 @@ class Server:
             ) from error
         self._outbox = Outbox(self._send_now, self._latest)
         self._desk = CaptureDesk(self.captures, self.queue, self._send, self._about_job)
+        self._intake = Intake(self._router, self._desk.storekeeper, self._serve_outcome)
         try:
             self._workers = Supervisor(self._start_worker)
         except NOT_STARTED as error:
@@ -177,13 +179,13 @@ class Server:
         Raises:
             CannotStart: the models cannot be loaded.
         """
-        store = self._desk.storekeeper
+        errands = self._desk.storekeeper, self._intake.errands
         try:
             while not stop.is_set():
                 poller = zmq.Poller()  # made anew, as another worker has another socket
-                poller.register(store.woken, zmq.POLLIN)
-                # While too much has to go to the disk, clients wait with what they send next.
-                if not store.is_full or store.hangs:
+                for done in errands:
+                    poller.register(done.woken, zmq.POLLIN)
+                if self._intake.may_take:
                     poller.register(self._router, zmq.POLLIN)
                 worker = self._workers.worker
                 if worker is not None:
@@ -193,10 +195,11 @@ class Server:
                     self._hear_worker(worker)
                 elif (trouble := self._workers.tend()) is not None:
                     self._worker_lost(trouble)
-                if store.woken.fileno() in ready:
-                    store.deliver()
+                for done in errands:
+                    if done.woken.fileno() in ready:
+                        done.deliver()
                 if self._router in ready:
-                    self._hear_client()
+                    self._intake.take()
                 self._outbox.send_owed()
                 self._feed_worker()
         finally:
@@ -204,16 +207,16 @@ class Server:
 
     # ------------------------------------------------------------ clients
 
-    def _hear_client(self) -> None:
-        """Serve one message. Whatever goes wrong with it is told to whoever sent it, and the server
-        goes on.
+    def _serve_outcome(self, identity: bytes, size: int, outcome: Outcome) -> None:
+        """Serve a message of so many bytes. Whatever went or goes wrong with it is told to whoever
+        sent it, and the server goes on.
         """
-        identity, *frames = self._router.recv_multipart()
         about = None
         try:
-            message = codec.decode_client_message(frames)
-            about = codec.about(message)
-            self._serve_message(identity, message, sum(map(len, frames)))
+            if isinstance(outcome, Exception):
+                raise outcome
+            about = codec.about(outcome)
+            self._serve_message(identity, outcome, size)
         except codec.BadMessage as error:
             logger.warning("refused a message: %s", error)
             code = "protocol_version" if isinstance(error, codec.OtherVersion) else "bad_message"
@@ -289,7 +292,7 @@ class Server:
         """Whether a message has been sent, or nobody is there for it any more."""
         try:
             frames = codec.encode(message)
-        except Exception as error:  # as in _hear_client
+        except Exception as error:  # as in _serve_outcome
             logger.exception("an answer could not be sent")
             frames = codec.encode(defect(error, codec.about(message)))
         try:
@@ -325,7 +328,7 @@ class Server:
             return
         try:
             worker.send(Submit(job=job.id, request=job.request))
-        except Exception as error:  # as in _hear_client
+        except Exception as error:  # as in _serve_outcome
             logger.exception("a job could not be handed to the worker")
             self._fail(job, "internal", f"The backend failed on this job ({error}); see its log.")
 
@@ -388,7 +391,8 @@ class Server:
             for follower in list(job.followers):
                 self._send(follower, Failed(job=job.id, code="server_stopped", message=words))
         self._workers.stop()
-        self._desk.storekeeper.close()
+        for errands in (self._intake.errands, self._desk.storekeeper):
+            errands.close()
         with contextlib.suppress(BadConnectionFile):  # ours to remove only while it is ours
             if read_connection(self.connection_file) == self.connection:
                 self.connection_file.unlink()

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from backend.captures.error import CaptureError
 from backend.captures.store import NO_CAPTURE, CaptureStore, UnknownCapture, answer, out_of_room
+from backend.jobs.errands import Errands
 from backend.jobs.parking import parked
 from backend.jobs.queue import JobQueue
 from backend.jobs.scene_state import answer_scene
-from backend.jobs.storekeeper import Storekeeper
 from protocol.messages import (
     Cancel,
     CaptureMessage,
@@ -30,6 +30,7 @@ from protocol.text import readable
 
 logger = logging.getLogger("backend.captures")
 
+DISK_THREADS = 4
 JobMessage = Submit | Follow | Cancel
 BUSY_DISK = "The backend's disk does not keep up: send this again later, or make its disk faster."
 
@@ -62,7 +63,7 @@ class CaptureDesk:
         send: tells a client something.
         about_job: serves a message about a job whose capture is in order.
         """
-        self.storekeeper = Storekeeper()
+        self.storekeeper = Errands(DISK_THREADS, "captures")
         self._captures, self._queue = captures, queue
         self._send, self._about_job = send, about_job
         self._held: dict[str, _Held] = {}
@@ -75,7 +76,7 @@ class CaptureDesk:
         if isinstance(message, DropCapture | UndoSceneEdit) and jobs:
             words = "A job uses this capture: cancel it first, or wait for its end."
             self._send(client, Error(code="in_use", message=words, job=capture))
-        elif self.storekeeper.is_full:
+        elif self.storekeeper.is_over_full:
             self._send(client, Error(code="storage", message=BUSY_DISK, job=capture))
         else:
             self.storekeeper.ask(
@@ -99,7 +100,7 @@ class CaptureDesk:
         request = message.request
         if not isinstance(request, SceneRequest):
             return False
-        if self.storekeeper.is_full:
+        if self.storekeeper.is_over_full:
             self._send(client, Error(code="storage", message=BUSY_DISK, job=job))
             return True
         self._held[job] = _Held(request.capture, [(client, message)])

@@ -14,11 +14,11 @@ from PIL import Image
 
 from backend.captures.store import CaptureStore
 from backend.captures.transforms import open_capture
-from backend.jobs import storekeeper
+from backend.jobs import errands
 from backend.jobs.capture_desk import CaptureDesk
+from backend.jobs.errands import Errands
 from backend.jobs.outbox import MAX_ANSWERS, Outbox
 from backend.jobs.queue import JobQueue
-from backend.jobs.storekeeper import Storekeeper
 from backend.pictures.fast_png import write_fast_png
 from backend.server import CannotStart, Server
 from backend.work_lock import lock
@@ -45,7 +45,7 @@ JOB, OTHER_JOB = "1" * 32, "2" * 32
 
 @pytest.fixture
 def store():
-    made = Storekeeper()
+    made = Errands(4, "captures")
     yield made
     made.close()
 
@@ -75,8 +75,8 @@ def test_one_captures_errands_keep_their_order_and_others_do_not_wait(store):
 
 
 def test_no_more_is_read_while_too_much_waits_until_the_disk_seems_to_hang(store, monkeypatch):
-    monkeypatch.setattr(storekeeper, "READ_AHEAD_BYTES", 100)
-    monkeypatch.setattr(storekeeper, "PATIENCE", 0.2)
+    monkeypatch.setattr(errands, "READ_AHEAD_BYTES", 100)
+    monkeypatch.setattr(errands, "PATIENCE", 0.2)
     slow, told = threading.Event(), []
     store.ask(A, 60, lambda: slow.wait(20), told.append)
     assert not store.is_full
@@ -92,7 +92,7 @@ def test_no_more_is_read_while_too_much_waits_until_the_disk_seems_to_hang(store
 
 
 def test_what_memory_has_no_room_for_waits_elsewhere_in_its_order(store, monkeypatch):
-    monkeypatch.setattr(storekeeper, "READ_AHEAD_BYTES", 100)
+    monkeypatch.setattr(errands, "READ_AHEAD_BYTES", 100)
     slow, told = threading.Event(), []
     store.ask(A, 60, lambda: slow.wait(20) and "first", told.append, lambda: 1 / 0)
     for name in ("second", "third"):
@@ -105,7 +105,7 @@ def test_what_memory_has_no_room_for_waits_elsewhere_in_its_order(store, monkeyp
     slow.set()
     deliver(store, lambda: len(told) == 5)
     assert told == ["first", "second", "third", "no room on the disk", "fifth"]
-    assert store._waiting_bytes == 0
+    assert store.waiting_bytes == 0
 
 
 def no_room():
@@ -177,7 +177,7 @@ def test_others_are_answered_while_a_view_goes_to_the_disk(desk):
 
 
 def test_views_above_what_memory_keeps_come_whole_to_the_disk(desk, monkeypatch):
-    monkeypatch.setattr(storekeeper, "READ_AHEAD_BYTES", 1500)
+    monkeypatch.setattr(errands, "READ_AHEAD_BYTES", 1500)
     desk.hear(b"a", OpenCapture(capture=A, views=4), 0)
     deliver(desk.storekeeper, lambda: desk.sent)
     views = [put(A, index) for index in range(4)]
@@ -249,7 +249,7 @@ def test_a_defect_in_an_answer_is_told_to_who_asked_at_once(desk):
 
 
 def test_a_disk_that_hangs_refuses_what_would_wait_for_it(desk, monkeypatch):
-    monkeypatch.setattr(storekeeper, "READ_AHEAD_BYTES", 100)
+    monkeypatch.setattr(errands, "MOST_BYTES", 100)
     desk.hear(b"a", OpenCapture(capture=A, views=4), 0)
     desk.hear(b"a", put(A, 0), 1000)
     desk.hear(b"b", put(B, 0), 1000)

@@ -1,8 +1,9 @@
-"""What is done on the disk for the front end, in threads of their own: writing views, sealing,
-checking, deleting. The front end hands in errands and is called back; it never waits.
+"""What takes long is done for the front end in threads of their own: decoding large messages,
+writing views, sealing, checking, deleting. The front end hands in errands and is called back; it
+never waits.
 
-What concerns one capture is done in the order in which it was asked for, one at a time; other
-captures do not wait for it.
+What concerns one client, or one capture, is done in the order in which it was asked for, one at a
+time; others do not wait for it.
 """
 
 import contextlib
@@ -16,20 +17,19 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
-logger = logging.getLogger("backend.captures")
+logger = logging.getLogger("backend.server")
 
-THREADS = 4
 READ_AHEAD_BYTES = 256 * 1024**2
-"""Of messages that wait for the disk in memory. What comes above that waits on the disk, too; no
-more is read until it lies there, so that its senders wait.
-"""
+"""Of messages that wait in memory. What comes above that is parked on the disk."""
+MOST_BYTES = 1024**3
+"""Of messages that wait in memory because parking them takes longer than sending them."""
 PATIENCE = 5.0
 """Seconds without anything done, after which the disk is taken to hang."""
 
 
 @dataclass
 class _Errand:
-    capture: str
+    lane: str | bytes
     size: int
     work: Callable[[], Any]
     then: Callable[[Any], None]
@@ -43,36 +43,37 @@ class _Parked:
     work: Callable[[], Any]
 
 
-class Storekeeper:
-    """Does errands about captures. All methods are called in the front end's thread.
+class Errands:
+    """Does errands. All methods are called in the front end's thread.
 
     Attributes:
         woken: a socket that can be read when errands are done: call `deliver`.
+        waiting_bytes: that errands keep in memory.
     """
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(THREADS, "captures")
+    def __init__(self, threads: int, name: str) -> None:
+        self._threads = ThreadPoolExecutor(threads, name)
         self._parker = ThreadPoolExecutor(1, "parking")
-        self._lanes: dict[str, deque[_Errand]] = {}
+        self._lanes: dict[str | bytes, deque[_Errand]] = {}
         self._done: SimpleQueue[tuple[_Errand, Any]] = SimpleQueue()
         self.woken, self._wake = socket.socketpair()
         self.woken.setblocking(False)
         self._wake.setblocking(False)
-        self._waiting_bytes = 0
+        self.waiting_bytes = 0
         self._last_done = time.monotonic()
 
     def ask(
         self,
-        capture: str,
+        lane: str | bytes,
         size: int,
         work: Callable[[], Any],
         then: Callable[[Any], None],
         park: Callable[[], Callable[[], Any]] | None = None,
     ) -> None:
-        """Have something done about a capture.
+        """Have something done.
 
         Args:
-            capture: its id.
+            lane: whom or what it concerns, such as a capture: behind what else does.
             size: bytes that the errand keeps in memory until it is done.
             work: is called in another thread. What it raises is given to `then`.
             then: is called by `deliver` with what `work` returned or raised, and where that fails,
@@ -82,11 +83,11 @@ class Storekeeper:
         """
         if not self._lanes:
             self._last_done = time.monotonic()
-        errand = _Errand(capture, size, work, then)
-        lane = self._lanes.setdefault(capture, deque())
-        lane.append(errand)
-        self._waiting_bytes += size
-        if len(lane) == 1:
+        errand = _Errand(lane, size, work, then)
+        queue = self._lanes.setdefault(lane, deque())
+        queue.append(errand)
+        self.waiting_bytes += size
+        if len(queue) == 1:
             self._begin(errand)
         elif park is not None and self.is_full:
             self._parker.submit(self._park, errand, park)
@@ -104,16 +105,16 @@ class Storekeeper:
             if isinstance(outcome, _Parked):
                 if not errand.begun:
                     errand.work = outcome.work
-                    self._waiting_bytes -= errand.size
+                    self.waiting_bytes -= errand.size
                     errand.size = 0
                 continue
-            self._waiting_bytes -= errand.size
-            lane = self._lanes[errand.capture]
-            lane.popleft()
-            if lane:
-                self._begin(lane[0])
+            self.waiting_bytes -= errand.size
+            queue = self._lanes[errand.lane]
+            queue.popleft()
+            if queue:
+                self._begin(queue[0])
             else:
-                del self._lanes[errand.capture]
+                del self._lanes[errand.lane]
             self._answer(errand, outcome)
 
     def _answer(self, errand: _Errand, outcome: Any) -> None:
@@ -123,16 +124,25 @@ class Storekeeper:
         try:
             errand.then(outcome)
         except Exception as error:
-            logger.exception("capture %s", errand.capture)
+            logger.exception("an errand for %r", errand.lane)
             try:
                 errand.then(error)
             except Exception:
-                logger.exception("capture %s", errand.capture)
+                logger.exception("an errand for %r", errand.lane)
+
+    def concern(self, lane: str | bytes) -> bool:
+        """Whether an errand concerns this."""
+        return lane in self._lanes
 
     @property
     def is_full(self) -> bool:
-        """Whether more wait for the disk than should be kept in memory."""
-        return self._waiting_bytes > READ_AHEAD_BYTES
+        """Whether more wait than should be kept in memory."""
+        return self.waiting_bytes > READ_AHEAD_BYTES
+
+    @property
+    def is_over_full(self) -> bool:
+        """Whether so much waits that nothing more may be added."""
+        return self.waiting_bytes > MOST_BYTES
 
     @property
     def hangs(self) -> bool:
@@ -153,15 +163,15 @@ class Storekeeper:
     def _park(self, errand: _Errand, park: Callable[[], Callable[[], Any]]) -> None:
         try:
             self._tell(errand, _Parked(park()))
-        except OSError as error:  # it waits where it is, and what comes after it is not read
-            logger.warning("capture %s waits in memory: %s", errand.capture, error)
+        except OSError as error:  # it waits where it is
+            logger.warning("an errand for %r waits in memory: %s", errand.lane, error)
 
     def _do(self, errand: _Errand) -> None:
         outcome: Any
         try:
             outcome = errand.work()
         except Exception as error:  # a defect, which must not cost the others their answers
-            logger.exception("capture %s", errand.capture)
+            logger.exception("an errand for %r", errand.lane)
             outcome = error
         self._tell(errand, outcome)
 
