@@ -3,7 +3,8 @@
 Whether the process still runs is found by ZeroMQ's own heartbeats: they are answered by a thread
 without Python in it, so that neither loading a large model nor a call that holds the interpreter
 counts as silence, and a process that was stopped does. Whether its work goes on is seen from the
-words about it.
+words about it, and sooner by the process itself, which ends where its work stands still
+(backend.jobs.watchdog).
 """
 
 import logging
@@ -17,6 +18,7 @@ from pathlib import Path
 import zmq
 
 from backend.jobs.worker_messages import (
+    HUNG,
     KEYS_VARIABLE,
     Loaded,
     WorkerMessage,
@@ -37,6 +39,9 @@ HEARTBEAT_MS, SILENCE_MS = 3000, 15000
 """Between two heartbeats, and without an answer to one."""
 CONNECT_SECONDS = 300.0
 """Until a new process has imported torch, from a slow disk too, and says that it is there."""
+STILL_SECONDS = 120.0
+"""That a job may stand still, neither using the processor nor a disk; see `watchdog` for where it
+may be longer."""
 WORDLESS_SECONDS = 1800.0
 """Without a word about a job that runs. The longest calls in between, such as unwrapping a mesh of
 millions of faces, take minutes."""
@@ -99,7 +104,8 @@ class Worker:
         self._unreachable = False
         try:
             port = self.socket.bind_to_random_port("tcp://127.0.0.1")
-            arguments = [f"tcp://127.0.0.1:{port}", model, device, dtype, f"{data_root}"]
+            address = f"tcp://127.0.0.1:{port}"
+            arguments = [address, model, device, dtype, f"{data_root}", f"{STILL_SECONDS}"]
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "backend.jobs.worker", *arguments],
                 cwd=ROOT,
@@ -149,6 +155,8 @@ class Worker:
         None where it is well.
         """
         code = self.process.poll()
+        if code == HUNG:
+            return "hung, as a driver can make it"
         if code is not None:
             return f"ended (exit code {code})"
         if self._unreachable:

@@ -1,6 +1,6 @@
 """The process that holds the models and works the jobs off, one at a time.
 
-    python -m backend.jobs.worker ENDPOINT MODEL DEVICE DTYPE DATA_ROOT
+    python -m backend.jobs.worker ENDPOINT MODEL DEVICE DTYPE DATA_ROOT STILL_SECONDS
 
 It is started by the server, speaks the protocol's own frames with it over an encrypted loopback
 socket, and ends when the server's end of its standard input closes. Keeping the models in a process
@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ from backend.captures.store import CaptureStore, out_of_room
 from backend.editing import Editor, ImageEditor
 from backend.errors import BadInput
 from backend.jobs.perform import perform
+from backend.jobs.watchdog import Mark, Watchdog
 from backend.jobs.worker_messages import (
     KEYS_VARIABLE,
     Loaded,
@@ -121,13 +123,17 @@ class _Line:
             self._cancelled.add(message.job)
 
 
-def main(endpoint: str, model: str, device: str, dtype: str, data_root: str) -> None:
+def main(
+    endpoint: str, model: str, device: str, dtype: str, data_root: str, still_seconds: str
+) -> None:
     """Load the models, then do jobs until the server goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the server ends this one
     _end_with_parent()
     line = _Line(endpoint, os.environ.pop(KEYS_VARIABLE))
+    watchdog = Watchdog(float(still_seconds))
     try:
-        editor = Editor.from_pretrained(model, device, dtype)
+        with watchdog.over_loading():
+            editor = Editor.from_pretrained(model, device, dtype)
     except (BadInput, torch.OutOfMemoryError) as error:
         line.send(NotLoaded(message=str(error)))
         line.close()
@@ -146,7 +152,9 @@ def main(endpoint: str, model: str, device: str, dtype: str, data_root: str) -> 
     )
     while True:
         submitted = line.next_job()
-        line.send_end(_do(editor, captures, line, submitted.job, submitted.request))
+        with watchdog.over_job(card.device.type != "cpu", _mark(card.device)):
+            end = _do(editor, captures, line, submitted.job, submitted.request)
+        line.send_end(end)
 
 
 def _do(
@@ -233,6 +241,19 @@ def _too_large(request: Request) -> str:
         height, width = request.views.shape[1:3]
         return f"on views of {width}x{height}: render smaller ones"
     return "on this scene: choose a smaller preset, or send smaller views"
+
+
+def _mark(device: torch.device) -> Mark | None:
+    """Marks the end of what a CUDA device has been given; None for others."""
+    if device.type != "cuda":
+        return None
+
+    def mark() -> Callable[[], bool]:
+        event = torch.cuda.Event()
+        event.record(torch.cuda.default_stream(device))
+        return event.query
+
+    return mark
 
 
 def _end_with_parent() -> None:

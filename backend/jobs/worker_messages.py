@@ -8,6 +8,9 @@ from protocol.messages import Cancelled, Done, Failed, Progress
 KEYS_VARIABLE = "WATCH_YOUR_STEPS_WORKER_KEYS"
 """Environment variable with server public, own public and own secret key, separated by spaces."""
 
+HUNG = 70
+"""Exit code of a worker whose work stood still."""
+
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
     """The worker's models are in place."""

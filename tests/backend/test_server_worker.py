@@ -24,7 +24,9 @@ from protocol import codec
 from protocol.client import Client
 from protocol.line import ServerError
 from protocol.messages import Cancel, Cancelled, Done, Failed, Progress, Submit, Welcome
-from protocol.requests import EditRequest, RelevanceResult
+from protocol.requests import EditRequest, RelevanceResult, TrainSceneRequest
+from protocol.values import new_capture_id
+from tests.backend.test_capture_server import COUNT, put
 from tests.protocol.bench_mutated_messages import send_many
 
 JOB = "0123456789abcdef" * 2
@@ -298,6 +300,32 @@ def test_silent_workers_and_those_that_die_while_loading_anew_are_replaced(serve
         assert client.welcome.model_state == "ready"
         assert client.welcome.notice == ""
         assert "The worker process ended (exit code -9)" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes a FIFO")
+def test_a_worker_that_hangs_while_it_answers_heartbeats_is_replaced(
+    tiny_model, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setattr(supervision, "STILL_SECONDS", 4.0)
+    capture = new_capture_id()
+    with running(tiny_model, tmp_path) as server, Client(server.connection) as client:
+        client.connect()
+        client.send_capture(capture, COUNT, lambda index: put(capture, index))
+        file = tmp_path / "data" / "captures" / capture / "transforms.json"
+        kept = file.read_bytes()
+        file.unlink()
+        os.mkfifo(file)  # whoever opens it waits in the system, as in a driver that hangs
+        hung = the_worker(server)
+        began = time.monotonic()
+        with pytest.raises(ServerError, match="process hung, as a driver can make it") as failed:
+            client.run(TrainSceneRequest(capture=capture, iterations=2))
+        assert failed.value.code == "worker_died"
+        assert time.monotonic() - began < supervision.WORDLESS_SECONDS / 10
+        assert the_worker(server).pid != hung.pid
+        file.unlink()
+        file.write_bytes(kept)
+        assert client.run(TrainSceneRequest(capture=capture, iterations=2)).steps == 2
+    assert "transforms.py" in capfd.readouterr().err  # where it hung
 
 
 def test_a_message_that_breaks_something_costs_nobody_else_anything(server, monkeypatch, caplog):
