@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.captures.axes import NAMES, Axes, suspected, to_opengl, turned_round
+from backend.captures.axes import Axes, suspected, to_opengl, turned_round
 from backend.captures.box import box_around, standing
 from backend.captures.camera_fields import CameraFields, camera_of
 from backend.captures.capture import Capture
@@ -42,6 +42,7 @@ from backend.captures.files import (
     other_descriptions,
 )
 from backend.captures.lens import Intrinsics, Lens
+from backend.captures.picture_evidence import PictureEvidence
 from backend.captures.view_depths import ViewDepths
 from backend.captures.views import (
     Pixels,
@@ -107,7 +108,9 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
     matrices = _matrices(path, frames)
     names = [view.name for view in views]
     check_poses(path, names, matrices)
-    suspicion = _suspicion(matrices) if axes is None else None
+    suspicion = None
+    if axes is None:
+        suspicion = suspected(matrices, PictureEvidence(views, matrices).disagreement)
     poses = to_opengl(matrices, axes or "opengl")
     try:
         check_places(path, poses)
@@ -129,7 +132,8 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
             raise
         raise CaptureError(f"{str(error).removesuffix('.')}; {suspicion}.") from error
     if suspicion is not None:
-        notes.append(f"{suspicion[0].upper()}{suspicion[1:]}.")
+        said = str(suspicion)
+        notes.append(f"{said[0].upper()}{said[1:]}.")
     else:
         notes += turned_round_note([view.name for view in views], turned_round(poses))
     views, depth_notes = _with_depths_that_fit(path, views, poses)
@@ -262,22 +266,6 @@ def _matrices(path: Path, frames: Sequence[_Frame]) -> NDArray[np.float64]:
             raise CaptureError(f"{path}: the transform_matrix of {frame.file_path} is not 4x4.")
         matrix[: len(rows)] = rows
     return matrices
-
-
-def _suspicion(matrices: NDArray[np.float64]) -> str | None:
-    """What other convention poses look like, as a sentence's part."""
-    other = suspected(matrices)
-    if other is None:
-        return None
-    seen = (
-        "the cameras look away from each other"
-        if other == "opencv"
-        else "the poses may be no camera-to-world matrices"
-    )
-    return (
-        f"{seen}: read as {NAMES[other]}, they look at one thing: if they should, give "
-        f"--axes {other}"
-    )
 
 
 def _with_depths_that_fit(

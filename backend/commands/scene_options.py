@@ -30,8 +30,9 @@ def add_axes_option(command: argparse.ArgumentParser) -> None:
         "--axes",
         choices=AXES,
         help="what the poses in transforms.json are: of cameras with OpenGL's axes (y up, z "
-        "backward) or OpenCV's (y down, z forward); w2c for world-to-camera matrices (what the "
-        "scene was trained with, else opengl)",
+        "backward), OpenCV's (y down, z forward), PyTorch3D's (x left, y up, z forward) or Unity's "
+        "(y up, z forward, in a left-handed world, which comes out with its z negated); w2c for "
+        "world-to-camera matrices (what the scene was trained with, else opengl)",
     )
 
 

@@ -26,6 +26,22 @@ def orbit(count, radius=4.0, target=(0.0, 0.0, 0.0), height=1.0, turn=2 * np.pi)
     return np.array([look_at(target + place, target) for place in places])
 
 
+TURNS = {
+    "opengl": np.eye(4),
+    "opencv": np.diag([1.0, -1.0, -1.0, 1.0]),
+    "pytorch3d": np.diag([-1.0, 1.0, -1.0, 1.0]),
+}
+
+
+def as_other_programs_write(poses, axes):
+    """Camera-to-world poses of OpenGL's cameras as a convention of `AXES` has them."""
+    if axes == "unity":
+        left_handed = np.diag([1.0, 1.0, -1.0, 1.0])
+        return left_handed @ poses @ left_handed
+    turned = poses @ TURNS[axes.removesuffix("-w2c")]
+    return np.linalg.inv(turned) if axes.endswith("w2c") else turned
+
+
 def views_of_noise(poses, width=24, height=16, fx=30.0, seed=0, **extra):
     """NewViews of random pixels with names 0000, 0001, ..."""
     rng = np.random.default_rng(seed)
