@@ -23,6 +23,14 @@ UP: dict[str, Literal["y", "z"]] = {".glb": "y", ".obj": "y", ".ply": "z"}
 """Which axis points up by each format's convention, or in the lack of one as Blender takes it."""
 UNDERSTOOD = {"KHR_materials_unlit", "KHR_materials_specular", "KHR_materials_ior"}
 """Extensions of glTF without which a mesh's places and its texture are as they are with them."""
+OPTIONS = {
+    **{"-blendu": 1, "-blendv": 1, "-boost": 1, "-cc": 1, "-clamp": 1, "-imfchan": 1},
+    **{"-mm": 2, "-texres": 1},
+}
+"""Of a texture in a .mtl file, and how many words follow them: they move no texel."""
+IDENTITIES = {("-o", "0", "0", "0"), ("-s", "1", "1", "1"), ("-t", "0", "0", "0")}
+HEADER = 65_536
+"""Bytes in which a .ply file's header ends."""
 FLOAT, TRIANGLES, TRIANGLE_FAN = 5126, 4, 6
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 """Pillow's kinds of image that are sRGB of 8 bits a channel."""
@@ -52,6 +60,8 @@ def read_mesh(path: Path, up: Literal["y", "z"] | None = None) -> FileMesh:
         raise MeshError(f"There is no file {path}.")
     if ending == ".glb":
         _check_glb(path)
+    if ending == ".ply":
+        _check_ply(path)
     parts, missing = _parsed(path)
     if not parts:
         raise MeshError(f"{path} holds no faces: export a mesh.")
@@ -92,10 +102,10 @@ def _parsed(path: Path) -> tuple[list[_Part], list[str]]:
         """Finds what a file names, in its folder if need be, and keeps what is not there."""
 
         def get(self, name: str) -> bytes:
-            named = name.strip().replace("\\", "/")  # as Windows writes it
+            named = _without_options(name).replace("\\", "/")  # as Windows writes it
             for place in (path.parent / named, path.parent / Path(named).name):
-                if place.is_file():
-                    return place.read_bytes()
+                if (found := _in_any_case(place)) is not None:
+                    return found.read_bytes()
             missing.append(name.strip())
             raise FileNotFoundError(name)
 
@@ -127,6 +137,38 @@ def _parsed(path: Path) -> tuple[list[_Part], list[str]]:
             f"{path} is damaged and cannot be read as a mesh ({reason}): export it again."
         ) from error
     return parts, missing
+
+
+def _without_options(named: str) -> str:
+    """The file's name in what a .mtl says of a texture, without what changes nothing of it."""
+    words = named.split(" ")
+    while words[0] in OPTIONS or tuple(words[:4]) in IDENTITIES:
+        words = words[1 + OPTIONS.get(words[0], 3) :]
+    return " ".join(words).strip()
+
+
+def _in_any_case(place: Path) -> Path | None:
+    """The file of a name, or of one that Windows takes for the same."""
+    if place.is_file():
+        return place
+    beside = sorted(place.parent.iterdir()) if place.parent.is_dir() else []
+    same = [one for one in beside if one.name.lower() == place.name.lower() and one.is_file()]
+    return same[0] if same else None
+
+
+def _check_ply(path: Path) -> None:
+    """Refuses several textures, of which trimesh takes the last for all faces.
+
+    Raises:
+        MeshError: there are several.
+    """
+    with path.open("rb") as file:
+        header = file.read(HEADER).partition(b"end_header")[0]
+    textures = {
+        line.strip() for line in header.splitlines() if b"texturefile" in line.lower().split()
+    }
+    if len(textures) > 1:
+        raise MeshError(f"{path} has several textures: bake them into one, and export it again.")
 
 
 def _check_glb(path: Path) -> None:

@@ -45,7 +45,7 @@ def picture(path: Path, mode: str = "RGB") -> np.ndarray:
 
 def board(folder: Path, obj: str = QUAD, mtl: str = PAINT) -> Path:
     """An OBJ file and its materials, without the picture."""
-    (folder / "my materials.mtl").write_text(mtl)
+    (folder / "my materials.mtl").write_text(mtl, "utf-8")
     (folder / "board.obj").write_text(obj)
     return folder / "board.obj"
 
@@ -121,16 +121,25 @@ def test_an_obj_of_another_program_is_read(tmp_path: Path) -> None:
         "../elsewhere/picture.png",
         "C:\\Users\\me\\picture.png",
         "/home/me/textures/picture.png",
+        "Tür.png",
+        "-clamp on -s 1 1 1 -o 0 0 0 a picture.png",
     ],
 )
 def test_a_texture_is_found_as_it_is_named_or_beside_the_mesh(tmp_path: Path, named: str) -> None:
     folder = tmp_path / "mesh"
     folder.mkdir()
     absolute = named.startswith(("C:", "/"))
-    place = folder / ("picture.png" if absolute else named.replace("\\", "/"))
+    name = "picture.png" if absolute else named.rpartition(" 0 ")[2].replace("\\", "/")
+    place = folder / name
     pixels = picture(place)
     found = read_mesh(board(folder, mtl=PAINT.replace("picture.png", named)))
     assert np.array_equal(found.texture, pixels)
+
+
+def test_a_texture_is_found_whatever_its_case(tmp_path: Path) -> None:
+    """As on the Windows or macOS where the mesh was made."""
+    pixels = picture(tmp_path / "Picture.PNG")
+    assert np.array_equal(read_mesh(board(tmp_path)).texture, pixels)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA", "LA"])
@@ -275,6 +284,7 @@ def refused(path: Path, *words: str) -> None:
     [
         (QUAD, PAINT.replace("picture", "other"), "names other.png, which is not there"),
         (QUAD.replace("my materials.mtl", "no.mtl"), PAINT, "names no.mtl, which is not there"),
+        (QUAD, PAINT.replace("picture", "-s 2 2 1 picture"), "-s 2 2 1 picture.png, which is not"),
         (QUAD, "newmtl paint\nKd 1 0 0\n", "no texture"),
         (QUAD.replace("mtllib my materials.mtl", ""), PAINT, "no texture"),
         (QUAD, PAINT.replace("picture.png", "broken.png"), "no texture, or one that cannot"),
@@ -313,6 +323,14 @@ def test_other_files_are_one_sentence(tmp_path: Path) -> None:
         for content in (b"", b"\0" * 64, b"ply\nformat ascii 1.0\nelement vertex 3\n", b"glTF"):
             (tmp_path / f"b.{ending}").write_bytes(content)
             refused(tmp_path / f"b.{ending}")
+
+
+def test_a_ply_with_several_textures_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "a.ply"
+    WRITERS["ply"](path, square())
+    second = b"comment TextureFile a.png\ncomment TextureFile b.png\n"
+    path.write_bytes(path.read_bytes().replace(b"comment TextureFile a.png\n", second))
+    refused(path, "has several textures")
 
 
 @pytest.mark.parametrize("ending", ["glb", "ply"])
