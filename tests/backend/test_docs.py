@@ -129,3 +129,16 @@ def test_every_page_of_the_manual_can_be_reached() -> None:
     away = clicks(ROOT / "README.md")
     missing = [one.name for one in DOCS.glob("*.md") if one not in away]
     assert missing == []
+
+
+COMMAND = re.compile(r"python(?:\.exe)? (?:-m ([\w.]+)|([\w./-]+\.py))")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_run_modules_and_scripts_that_exist(page: Path) -> None:
+    for module, script in COMMAND.findall(page.read_text("utf-8")):
+        if script:
+            assert (ROOT / script).is_file(), script
+        elif module.split(".")[0] in ("backend", "examples", "protocol"):
+            path = ROOT / module.replace(".", "/")
+            assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
