@@ -18,7 +18,7 @@ from torch import Tensor
 from backend.captures.capture import Capture
 from backend.fields.nerfstudio_compat import RayBundle
 from backend.fields.relevance_field import Relevance
-from backend.meshes.extraction import OnMeshProgress, TriangleMesh
+from backend.meshes.extraction import TriangleMesh
 from backend.meshes.painting import spread_to_margin
 from backend.meshes.textured_mesh import (
     MeshView,
@@ -28,6 +28,7 @@ from backend.meshes.textured_mesh import (
     see_surface,
     see_texture,
 )
+from backend.output.progress import OnProgress
 
 REACH = 0.015
 """How far a texel's ray begins before the surface and ends behind it, as a share of the mesh's
@@ -112,7 +113,7 @@ def texture_mesh(
     capture: Capture,
     size: int,
     edit: EditToBake | None = None,
-    on_progress: OnMeshProgress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> TexturedScene:
     """Unwrap a mesh and bake its textures.
 
@@ -122,7 +123,7 @@ def texture_mesh(
         capture: that the field was trained on.
         size: T, pixels of a side of the textures.
         edit: baked too where it is given.
-        on_progress: told what is being done.
+        on_progress: told what is being done; what it raises ends the work.
 
     Raises:
         MeshError: the mesh is too small for a single texel.
@@ -277,9 +278,7 @@ def _colours(shaded: NDArray[np.float32], field: ShadedField) -> NDArray[np.floa
     return rgb / shaded[:, 4:5].clip(LEAST_LIGHT, None) if field.alpha else rgb
 
 
-def _teller(
-    report: OnMeshProgress, words: str, begun: float, part: float
-) -> Callable[[float], None]:
+def _teller(report: OnProgress, words: str, begun: float, part: float) -> Callable[[float], None]:
     return lambda share: report(words, begun + part * share)
 
 

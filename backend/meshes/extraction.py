@@ -13,7 +13,7 @@ sides of a layer of fog, and drops what one view has dreamt up before its camera
 rays go through it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +31,7 @@ from backend.fields.nerfstudio_compat import RayBundle
 from backend.fields.radiance_field import CHUNK
 from backend.fields.rays import ViewRays
 from backend.meshes.textured_mesh import MeshError, project
+from backend.output.progress import OnProgress
 
 RESOLUTION = 160
 """Grid cells along the longest side of what the views see."""
@@ -54,10 +55,6 @@ FEWEST_VIEWS = 3
 SMALLEST = 6.0
 """Cells that a piece must measure along its longest side: a smaller one may as well be noise."""
 PLACES_AT_ONCE = 1 << 17
-
-OnMeshProgress = Callable[[str, float], None]
-"""Called with what is being done in words and the share 0..1 that is done. What it raises ends the
-work; nothing is changed by it."""
 
 
 class MarchedField(Protocol):
@@ -171,7 +168,7 @@ def extract_mesh(
     capture: Capture,
     resolution: int = RESOLUTION,
     faces: int | None = None,
-    on_progress: OnMeshProgress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> TriangleMesh:
     """The surface that the views of a capture see of a field.
 
@@ -180,7 +177,7 @@ def extract_mesh(
         capture: whose views' surroundings are meshed.
         resolution: grid cells along the longest side of what the views see.
         faces: how many the mesh is decimated to; None to leave all.
-        on_progress: told what is being done.
+        on_progress: told what is being done; what it raises ends the work.
 
     Raises:
         MeshError: no surface is seen, or a setting is out of range.

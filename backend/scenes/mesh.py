@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from backend.meshes.baking import EditToBake, TexturedScene, texture_mesh
-from backend.meshes.extraction import RESOLUTION, OnMeshProgress, extract_mesh
+from backend.meshes.extraction import RESOLUTION, extract_mesh
+from backend.output.progress import OnProgress
 
 if TYPE_CHECKING:
     from backend.scenes.edit import SceneEdit
@@ -19,7 +20,7 @@ def mesh_of_scene(
     faces: int | None = None,
     texture_size: int = 1024,
     resolution: int = RESOLUTION,
-    on_progress: OnMeshProgress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> TexturedScene:
     """Extract the surface and bake its textures.
 
@@ -30,7 +31,7 @@ def mesh_of_scene(
         faces: how many at most; None to leave all.
         texture_size: pixels of a side of the textures.
         resolution: grid cells along the longest side of what the views see.
-        on_progress: told what is being done.
+        on_progress: told what is being done; what it raises ends the work.
 
     Raises:
         MeshError: no surface is seen, or a setting is out of range.
