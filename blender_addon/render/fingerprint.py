@@ -15,6 +15,7 @@ import bpy
 import numpy as np
 
 from .camera_render import viewpoint
+from .stand_in import compositor_of
 
 DEEPEST = 6
 """Structures within structures that are looked into."""
@@ -25,6 +26,9 @@ INTERFACE = {
     *("animation_data", "asset_data", "library", "is_evaluated", "is_library_indirect"),
     *("show_expanded", "show_in_editmode", "show_on_cage", "show_viewport", "show_preview"),
     *("is_active", "execution_time", "active_item", "active_index", "debug_options"),
+    *("is_open", "show_group_selector", "show_manage_panel", "open_output_attributes_panel"),
+    *("open_manage_panel", "open_bake_panel", "open_named_attributes_panel"),
+    *("open_warnings_panel", "open_bake_data_blocks_panel"),
 }
 """Names of properties that say nothing of the picture."""
 NODE_INTERFACE = {
@@ -74,11 +78,12 @@ def fingerprint(scene: bpy.types.Scene, max_side: int) -> dict[str, str]:
     read.scene(scene)
     render = [max_side, *_values(scene.render, OUTPUT), *_values(scene.view_settings)]
     render += [*_values(scene.display_settings), *_engine(scene)]
-    tree = getattr(scene, "compositing_node_group", None) or getattr(scene, "node_tree", None)
-    if tree is not None and scene.render.use_compositing:
+    tree = compositor_of(scene)
+    if tree is not None:
         render += _values(tree)
     for layer in scene.view_layers:
         render += [layer.name, layer.use, layer.samples, layer.use_pass_z]
+        render += _pointed(layer.material_override, 0)
     places = np.round(viewpoint(scene), 4) + 0.0
     return {
         "camera": _digest([*places.tolist(), *read.lens(scene.camera)]),
@@ -116,9 +121,14 @@ class _Reader:
             self._look(scene.world)
         for layer in scene.view_layers:
             self._collections(layer.layer_collection)
-        for thing in scene.objects:
-            if not thing.hide_render:
-                self._thing(thing)
+            if layer.material_override is not None:
+                self._look(layer.material_override)
+        behind: bpy.types.Scene | None = scene  # then the scenes that are seen behind it
+        while behind is not None:
+            for thing in behind.objects:
+                if not thing.hide_render:
+                    self._thing(thing)
+            behind = behind.background_set
 
     def lens(self, camera: bpy.types.Object) -> list[Any]:
         """Of the camera what its frame does not tell, such as the depth of field."""
@@ -140,7 +150,10 @@ class _Reader:
         seen = [bool(getattr(thing, name)) for name in _visibilities()]
         self.things.append((thing.name, thing.type, place, tuple(thing.color), seen))
         self.things.append((thing.is_holdout, thing.is_shadow_catcher, thing.pass_index))
-        self.things += _values(thing.modifiers)
+        self.things += [*_values(thing.modifiers), *_own_properties(thing)]
+        for modifier in thing.modifiers:
+            if modifier.type == "NODES":
+                self.things += _given(modifier)
         if thing.pose is not None:
             bones = [np.round(np.array(bone.matrix_basis), 5) + 0.0 for bone in thing.pose.bones]
             self.things.append(np.array(bones).tobytes())
@@ -191,8 +204,35 @@ def _mesh(mesh: bpy.types.Mesh) -> list[Any]:
     corners = np.empty(len(mesh.loops), np.int32)
     mesh.loops.foreach_get("vertex_index", corners)
     found.append((len(corners), zlib.crc32(corners.data)))
+    found += [layer.name for layer in mesh.uv_layers if layer.active_render]
+    found.append(mesh.color_attributes.render_color_index)
     if mesh.shape_keys is not None:
         found += [(key.name, key.value, key.mute) for key in mesh.shape_keys.key_blocks]
+    return found
+
+
+def _own_properties(struct: Any) -> list[Any]:
+    """The custom properties of an object, which shaders may read."""
+    found = []
+    for name, value in struct.items():
+        if isinstance(value, bpy.types.ID):
+            found.append((name, value.name))
+        elif not hasattr(value, "items"):  # groups are add-ons'
+            found.append((name, _plain(value)))
+    return found
+
+
+def _given(modifier: bpy.types.Modifier) -> list[Any]:
+    """What geometry nodes are given by their modifier."""
+    if not hasattr(modifier, "properties"):  # before Blender 5.2
+        return _own_properties(modifier)
+    found: list[Any] = []
+    for described in modifier.properties.inputs.bl_rna.properties:
+        if described.type == "POINTER" and described.is_runtime:
+            entry = getattr(modifier.properties.inputs, described.identifier)
+            for name in ("type", "value", "attribute_name"):
+                value = getattr(entry, name, None)
+                found.append(value.name if isinstance(value, bpy.types.ID) else _plain(value))
     return found
 
 
