@@ -201,6 +201,7 @@ def _mesh(mesh: bpy.types.Mesh) -> list[Any]:
         values = np.empty(size * len(attribute.data), kind)
         attribute.data.foreach_get(FIELDS.get(attribute.data_type, "value"), values)
         found.append((attribute.name, len(values), zlib.crc32(values.data)))
+    found.sort()  # edit mode changes their order
     corners = np.empty(len(mesh.loops), np.int32)
     mesh.loops.foreach_get("vertex_index", corners)
     found.append((len(corners), zlib.crc32(corners.data)))

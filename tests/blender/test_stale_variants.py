@@ -23,6 +23,7 @@ def colour_through_groups() -> None:
     for tree in (inner, outer):
         tree.interface.new_socket("Color", in_out="OUTPUT", socket_type="NodeSocketColor")
     colour = inner.nodes.new("ShaderNodeRGB")
+    colour.name = "RGB"  # Blender 5 calls it otherwise
     within = outer.nodes.new("ShaderNodeGroup")
     within.node_tree = inner
     for tree, source in ((inner, colour), (outer, within)):
