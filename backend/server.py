@@ -21,6 +21,7 @@ from zmq.auth.thread import ThreadAuthenticator
 from backend import __version__
 from backend.captures.store import CaptureStore
 from backend.jobs.capture_desk import CaptureDesk, JobMessage
+from backend.jobs.doorkeeper import Doorkeeper
 from backend.jobs.intake import Intake, Outcome
 from backend.jobs.outbox import Outbox
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
@@ -140,6 +141,7 @@ class Server:
         self._router.setsockopt(zmq.HEARTBEAT_IVL, 5000)
         self._router.setsockopt(zmq.HEARTBEAT_TIMEOUT, FRAME_TIMEOUT_MS)
         self._router.zap_domain = CLIENTS.encode()
+        self._doorkeeper = Doorkeeper(self._router)
         self._router.curve_server = True
         self._router.curve_secretkey = keys.server_secret_key.encode()
         try:
@@ -157,7 +159,9 @@ class Server:
             ) from error
         self._outbox = Outbox(self._send_now, self._latest)
         self._desk = CaptureDesk(self.captures, self.queue, self._send, self._about_job)
-        self._intake = Intake(self._router, self._desk.storekeeper, self._serve_outcome)
+        self._intake = Intake(
+            self._router, self._doorkeeper, self._desk.storekeeper, self._serve_outcome
+        )
         try:
             self._workers = Supervisor(self._start_worker)
         except NOT_STARTED as error:
@@ -200,6 +204,7 @@ class Server:
                         done.deliver()
                 if self._router in ready:
                     self._intake.take()
+                self._doorkeeper.look()
                 self._outbox.send_owed()
                 self._feed_worker()
         finally:
@@ -398,6 +403,7 @@ class Server:
                 self.connection_file.unlink()
         os.close(self._lock)
         self._authenticator.stop()
+        self._doorkeeper.close()
         self._router.close()
         self._context.term()
 

@@ -8,6 +8,7 @@ from functools import partial
 
 import zmq
 
+from backend.jobs.doorkeeper import Doorkeeper
 from backend.jobs.errands import Errands
 from protocol import codec
 from protocol.messages import ClientMessage
@@ -35,17 +36,20 @@ class Intake:
     def __init__(
         self,
         router: zmq.Socket[bytes],
+        doorkeeper: Doorkeeper,
         disk: Errands,
         serve: Callable[[bytes, int, Outcome], None],
     ) -> None:
         """Args:
         router: the clients' socket.
+        doorkeeper: is told what has been taken.
         disk: what waits there counts as taken ahead, too.
         serve: is called with the identity of who sent a message, its bytes, and the message or
             what was raised in decoding it. Those of one client come in their order.
         """
         self.errands = Errands(THREADS, "decoding")
-        self._router, self._disk, self._serve = router, disk, serve
+        self._router, self._doorkeeper = router, doorkeeper
+        self._disk, self._serve = disk, serve
         self._last_turn = 0.0
 
     @property
@@ -65,6 +69,7 @@ class Intake:
                 identity, *frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
+            self._doorkeeper.note_taken(frames[-1])
             client, parts = identity.bytes, [frame.buffer for frame in frames]
             size = sum(map(len, parts))
             if size < LARGE_BYTES and not self.errands.concern(client):
