@@ -236,6 +236,8 @@ class CaptureState(msgspec.Struct, frozen=True, kw_only=True, tag="capture_state
     """Indices of the views that have not arrived."""
     sealed: bool
     """Whether it is whole, checked and final."""
+    notes: tuple[str, ...] = ()
+    """Of a sealed one: what a person should know of it, such as which views will not be used."""
 
 
 class FieldState(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ So an upload goes on after the server was killed, and nothing is ever half a cap
 
 import contextlib
 import logging
+import os
 import re
 import shutil
 import sys
@@ -40,9 +41,10 @@ ID = re.compile("[0-9a-f]{32}")
 
 
 class _Upload(msgspec.Struct):
-    """What was said when the upload began."""
+    """What was said when the upload began, and the notes on it when it was sealed."""
 
     views: Annotated[int, msgspec.Meta(ge=MIN_VIEWS, le=MAX_VIEWS)]
+    notes: tuple[str, ...] = ()
 
 
 _Row = Annotated[list[float], msgspec.Meta(min_length=4, max_length=4)]
@@ -165,10 +167,12 @@ class CaptureStore:
         poses = [pose for _, pose in filter(None, found)]
         path = write_transforms(folder / FILE_NAME, views, np.array(poses, dtype=np.float64))
         try:
-            open_capture(folder, axes="opengl")
+            notes = open_capture(folder, axes="opengl").notes
         except CaptureError as error:
             path.unlink()
-            raise CaptureError(str(error).replace(f"{folder}", "The capture")) from error
+            raise CaptureError(_without_folder(f"{error}", folder)) from error
+        told = _Upload(state.views, tuple(_without_folder(note, folder) for note in notes))
+        files.write_bytes(folder / UPLOAD_FILE, msgspec.json.encode(told))
         files.move_folder(folder, self.place(capture))
         return self.state(capture)
 
@@ -182,7 +186,7 @@ class CaptureStore:
         self._check_id(capture)
         for folder, sealed in ((self.place(capture), True), (self._unfinished(capture), False)):
             try:
-                views = read_record(folder / UPLOAD_FILE, _Upload).views
+                upload = read_record(folder / UPLOAD_FILE, _Upload)
             except FileNotFoundError:
                 if sealed and folder.is_dir():
                     raise CaptureError(DAMAGED) from None
@@ -190,8 +194,14 @@ class CaptureStore:
             except DamagedRecord as error:
                 raise CaptureError(DAMAGED) from error
             arrived = {file.stem for file in (folder / "views").glob("*.json")}
-            missing = tuple(index for index in range(views) if f"{index:04}" not in arrived)
-            return CaptureState(capture=capture, views=views, missing=missing, sealed=sealed)
+            missing = tuple(index for index in range(upload.views) if f"{index:04}" not in arrived)
+            return CaptureState(
+                capture=capture,
+                views=upload.views,
+                missing=missing,
+                sealed=sealed,
+                notes=upload.notes if sealed else (),
+            )
         raise UnknownCapture(capture)
 
     def folder(self, capture: str) -> Path:
@@ -255,6 +265,11 @@ class CaptureStore:
 
     def _unfinished(self, capture: str) -> Path:
         return self.root / f"{capture}.unfinished"
+
+
+def _without_folder(text: str, folder: Path) -> str:
+    """A sentence about a capture, for people who do not see the server's disk."""
+    return text.replace(f"{folder}{os.sep}", "").replace(f"{folder}", "The capture")
 
 
 def _remove(path: Path) -> None:

@@ -309,7 +309,8 @@ def _finish(
     elif isinstance(outcome, Cancelled):
         say(scene, f"{kind.title} was cancelled. {outcome.message}".rstrip())
     else:
-        say(scene, " ".join(outcome.result.notes) if isinstance(outcome, Arrived) else "")
+        said = outcome.result if isinstance(outcome, Arrived) else outcome
+        say(scene, " ".join(said.notes))
         state.last_edit = what_it_cost(job) or state.last_edit
         if kind.undo:
             state.undo_steps.append(f"Watch Your Steps: {kind.title}")

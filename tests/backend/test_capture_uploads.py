@@ -53,6 +53,27 @@ def test_a_sealed_upload_is_a_capture_with_the_very_views(store):
         assert (capture.camera_to_world[index] == view.camera_to_world).all()
 
 
+def test_what_is_left_out_of_a_capture_is_told_when_it_is_sealed_and_ever_after(store, tmp_path):
+    """Not only when a job opens it."""
+    poses = orbit(12)
+    poses[5] = poses[5] @ np.diag([1.0, -1.0, -1.0, 1.0])  # looks away
+    upload(store, list(views_of_noise(poses)))
+    assert store.open(ID, 12).notes == ()
+    state = store.seal(ID)
+    (note,) = state.notes
+    assert note.startswith("1 of 12 views is left out: Nothing that images/0005_Camera.005.png can")
+    assert note == open_capture(store.folder(ID), axes="opengl").notes[0]
+    for again in (store.seal(ID), store.open(ID, 12), CaptureStore(tmp_path).state(ID)):
+        assert again == state
+
+
+def test_uploads_of_earlier_versions_have_no_notes(store):
+    upload(store, views())
+    store.seal(ID)
+    (store.place(ID) / "upload.json").write_text('{"views":5}', "utf-8")
+    assert store.state(ID).notes == ()
+
+
 def test_views_come_in_any_order_and_the_missing_ones_are_told(store, tmp_path):
     sent = views()
     assert store.open(ID, COUNT).missing == (0, 1, 2, 3, 4)

@@ -33,6 +33,8 @@ class FakeScenes:
         """Indices of the views in the order in which they came."""
         self.refusal: tuple[str, str] | None = None
         """Code and sentence that answer the next message about a capture."""
+        self.notes: tuple[str, ...] = ()
+        """On every sealed capture."""
 
     def answer(self, message: Any) -> Any:
         """The state after a message about a capture, or an error."""
@@ -59,7 +61,11 @@ class FakeScenes:
             return self._scene(capture)
         missing = tuple(index for index in range(kept.count) if index not in kept.views)
         return m.CaptureState(
-            capture=capture, views=kept.count, missing=missing, sealed=kept.sealed
+            capture=capture,
+            views=kept.count,
+            missing=missing,
+            sealed=kept.sealed,
+            notes=self.notes if kept.sealed else (),
         )
 
     def _scene(self, capture: str) -> Any:

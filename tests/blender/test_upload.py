@@ -28,6 +28,7 @@ def test_a_capture_arrives_view_by_view(
     server: FakeServer,
     scene_capture: ModuleType,
 ) -> None:
+    server.scenes.notes = ("1 of 12 views is left out.",)
     OPS.capture_scene()
     job = connected.session.job_of(scene)
     seen = []
@@ -44,6 +45,7 @@ def test_a_capture_arrives_view_by_view(
     kept = server.scenes.captures[in_3d.capture]
     assert kept.sealed
     assert in_3d.sealed
+    assert connected.session.message_of(scene) == "1 of 12 views is left out."
     assert in_3d.views_sent == in_3d.views_planned == VIEWS
     plan = scene_capture.Plan.from_json(in_3d.plan)
     for index in range(VIEWS):

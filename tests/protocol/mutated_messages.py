@@ -69,7 +69,7 @@ FROM_SERVERS: list[Any] = [
     m.Progress(job=ID, stage="Denoising", fraction=0.5, preview=IMAGE),
     m.Failed(job=ID, code="bad_input", message="No."),
     m.Cancelled(job=ID),
-    m.CaptureState(capture=ID, views=5, missing=(1, 2), sealed=False),
+    m.CaptureState(capture=ID, views=5, missing=(1, 2), sealed=False, notes=("a",)),
     m.Error(code="busy", message="Wait.", job=ID),
     m.Done(
         job=ID,
