@@ -14,6 +14,8 @@ FOCAL_LENGTHS = (("fl_x", "camera_angle_x", "x_fov"), ("fl_y", "camera_angle_y",
 """Along x and along y, in pixels, in radians, in degrees."""
 DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 BEYOND_ANY_CAMERA = 1e9
+SHORTEST = 0.05
+"""Of a perspective camera, as a share of the image's side: an angle of view of 169 degrees."""
 
 
 class CameraFields(msgspec.Struct):
@@ -66,11 +68,12 @@ def camera_of(
             raise CaptureError(f"{file} gives {name} the {field} {number:g}, which is no camera's.")
         return number
 
-    fx, fy = _focal_lengths(file, name, frame, top, size)
+    fisheye = _is_fisheye(file, name, frame, top)
+    fx, fy = _focal_lengths(file, name, frame, top, size, fisheye)
     intrinsics = Intrinsics(fx, fy, value("cx", width / 2), value("cy", height / 2), width, height)
     lens = Lens(
         **{field: value(field, 0.0) for field in DISTORTION},
-        fisheye=_is_fisheye(file, name, frame, top),
+        fisheye=fisheye,
     )
     said = f"{value('w', width):g}x{value('h', height):g}"
     if said != f"{width}x{height}":
@@ -80,12 +83,17 @@ def camera_of(
 
 
 def _focal_lengths(
-    file: Path, name: str, frame: CameraFields, top: CameraFields, size: tuple[int, int]
+    file: Path,
+    name: str,
+    frame: CameraFields,
+    top: CameraFields,
+    size: tuple[int, int],
+    fisheye: bool,
 ) -> tuple[float, float]:
     """Focal lengths along x and y in pixels; one that is missing is the other."""
     for place in (frame, top):
         fx, fy = (
-            _focal_length(file, name, place, fields, pixels)
+            _focal_length(file, name, place, fields, pixels, fisheye)
             for fields, pixels in zip(FOCAL_LENGTHS, size, strict=True)
         )
         either = fy if fx is None else fx
@@ -95,7 +103,12 @@ def _focal_lengths(
 
 
 def _focal_length(
-    file: Path, name: str, place: CameraFields, fields: tuple[str, str, str], pixels: int
+    file: Path,
+    name: str,
+    place: CameraFields,
+    fields: tuple[str, str, str],
+    pixels: int,
+    fisheye: bool,
 ) -> float | None:
     """The focal length in pixels by the first of three fields that the file has: pixels, radians,
     degrees.
@@ -105,6 +118,12 @@ def _focal_length(
         if not 0 < length < BEYOND_ANY_CAMERA:
             raise CaptureError(
                 f"{file} gives {name} the {fields[0]} {length:g}, which is no focal length."
+            )
+        if length < SHORTEST * pixels and not fisheye:
+            raise CaptureError(
+                f"{file} gives {name} the {fields[0]} {length:g}, which is no focal length in "
+                f"pixels of an image of {pixels}: it looks like a share of the image's side or "
+                "another unit."
             )
         return float(length)
     field, angle, half_turn = fields[1], radians, math.pi
@@ -117,6 +136,12 @@ def _focal_length(
         if half_turn < angle < 180:
             wrong += f": it looks like degrees, which are {math.radians(angle):.6g} radians"
         raise CaptureError(f"{wrong}.")
+    if degrees is not None and angle <= math.pi:
+        raise CaptureError(
+            f"{file} gives {name} the {field} {angle:g}, which looks like radians: write "
+            f"{math.degrees(angle):.6g}, as {field} is in degrees, or {fields[1]} in its place; of "
+            f"a telephoto lens, give {fields[0]}."
+        )
     found = pixels / 2 / math.tan(angle * math.pi / half_turn / 2)
     if not 0 < found < BEYOND_ANY_CAMERA:
         raise CaptureError(f"{file} gives {name} the {field} {angle:g}, which is no camera's.")
