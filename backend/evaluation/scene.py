@@ -20,8 +20,7 @@ from PIL import Image
 from backend.captures.files import FILE_NAME
 from backend.editing import Editor
 from backend.errors import BadInput
-from backend.evaluation import mesh_distance as scene_mesh
-from backend.evaluation import scene_figures
+from backend.evaluation import mesh_distance, scene_figures
 from backend.evaluation.maps import Table
 from backend.evaluation.relevance import markdown
 from backend.evaluation.samples import SEEDS
@@ -176,7 +175,7 @@ def measure(
         figures |= scene_figures.relevance(scene, world, located)
     with report.stage("meshes"):
         try:
-            figures |= scene_mesh.of_scene(scene, world.scene)
+            figures |= mesh_distance.of_scene(scene, world.scene)
         except MeshError as error:
             _show(f"no mesh: {error}")
     return Measured(world, scene, located, figures)

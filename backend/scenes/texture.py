@@ -1,7 +1,7 @@
 """An edited texture for a known mesh from an edited radiance field.
 
-Where the direct way (mesh_edit.py) edits the mesh's own views, here the dataset update has edited a
-field that was trained on a capture of the mesh. From each view
+Where the direct way (meshes/texture_edit.py) edits the mesh's own views, here the dataset update
+has edited a field that was trained on a capture of the mesh. From each view
 
     what the edit changed  =  render of the edited field - render of the field before it
 

@@ -132,7 +132,7 @@ def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
 
 
 def _texture(
-    thing: bpy.types.Object, name: str | None, mesh_texture: ModuleType
+    thing: bpy.types.Object, name: str | None, reading: ModuleType
 ) -> bpy.types.Image | None:
     """The image of an object's colours with this name or file name; None for the main one.
 
@@ -141,7 +141,7 @@ def _texture(
     """
     if name is None or thing.type != "MESH":
         return None
-    images = mesh_texture.colour_images(thing, bpy.context.scene.render.engine)
+    images = reading.colour_images(thing, bpy.context.scene.render.engine)
     for image in images:
         if name in (image.name, bpy.path.basename(image.filepath)):
             return image
@@ -149,10 +149,10 @@ def _texture(
     raise Refused(f'No image "{name}" colours {thing.name}; those that do: {names}.')
 
 
-def _announce(thing: bpy.types.Object, image: bpy.types.Image, mesh_texture: ModuleType) -> None:
+def _announce(thing: bpy.types.Object, image: bpy.types.Image, reading: ModuleType) -> None:
     """Say which image is edited, and which others the object has."""
-    others = mesh_texture.left_alone(thing, image)
-    colours = mesh_texture.colour_images(thing, bpy.context.scene.render.engine)
+    others = reading.left_alone(thing, image)
+    colours = reading.colour_images(thing, bpy.context.scene.render.engine)
     words = [f"the texture {image.name} of {thing.name} is the one to edit"]
     if others:
         words.append("left alone: " + ", ".join(other.name for other in others))

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from backend.__main__ import main
-from backend.evaluation import mesh_distance as scene_mesh
-from backend.evaluation import scene_figures, scene_world
+from backend.evaluation import mesh_distance, scene_figures, scene_world
 from backend.evaluation.scene_world import HELD_OUT, WorldScene, ball_around, draw
 from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
 from backend.scenes.camera import Camera, View
@@ -114,7 +113,7 @@ def test_the_depth_is_that_of_the_surfaces(drawn: WorldScene, tmp_path: Path) ->
         local = rays * depth[rows, columns][:, None]
         pose = capture.camera_to_world[number]
         places = local @ pose[:3, :3].T + pose[:3, 3]
-        things, ground = scene_mesh.true_distances(drawn.scene, places)
+        things, ground = mesh_distance.true_distances(drawn.scene, places)
         assert np.quantile(np.minimum(things, ground), 0.99) < 0.01
 
 
