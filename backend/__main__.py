@@ -1,6 +1,7 @@
 """The backend's jobs without Blender: `python -m backend relevance|edit`."""
 
 import argparse
+import dataclasses
 import io
 import os
 import sys
@@ -36,7 +37,8 @@ from protocol.requests import (
     RelevanceRequest,
     RelevanceResult,
 )
-from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, MAX_IMAGE_SIDE, Normalisation
+from protocol.settings import EditSettings, GuidanceSettings, MapSettings, taken
+from protocol.values import MAX_IMAGE_SIDE, Normalisation
 
 RESULTS = {
     "relevance": ("relevance.png", "overlay.png"),
@@ -156,16 +158,16 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--seeds",
             type=int,
-            default=len(DEFAULT_SEEDS),
+            default=len(MapSettings.relevance_seeds),
             metavar="K",
-            help=f"average the map over K noises ({len(DEFAULT_SEEDS)})",
+            help=f"average the map over K noises ({len(MapSettings.relevance_seeds)})",
         )
         command.add_argument(
             "--normalisation",
             choices=get_args(Normalisation),
-            default=DEFAULT_NORMALISATION,
+            default=MapSettings.normalisation,
             help="paper: clamp the map's outliers as the paper does; full: keep them "
-            f"({DEFAULT_NORMALISATION})",
+            f"({MapSettings.normalisation})",
         )
     edit.add_argument(
         "--threshold",
@@ -320,14 +322,13 @@ def _request(options: argparse.Namespace, picture: Picture) -> tuple[ImageReques
     own = [f"--{name}" for name in ("model", "device", "dtype") if vars(options)[name] != "auto"]
     if options.server is not None and own:
         notes = (*notes, f"Not used: {', '.join(own)}. The server has its own model.")
-    seeds = tuple(range(options.seeds))
+    options.relevance_seeds = tuple(range(options.seeds))
+    maps = taken(MapSettings, options)
     if options.command == "relevance":
         request: ImageRequest = RelevanceRequest(
             image=image,
             instruction=options.instruction,
-            noise_level=options.noise_level,
-            seeds=seeds,
-            normalisation=options.normalisation,
+            maps=maps,
         )
     else:
         mask, threshold = None, options.threshold
@@ -341,34 +342,31 @@ def _request(options: argparse.Namespace, picture: Picture) -> tuple[ImageReques
             image=image,
             instruction=options.instruction,
             threshold=threshold,
-            text_guidance=options.text_guidance,
-            image_guidance=options.image_guidance,
-            steps=options.steps,
-            strength=options.strength,
-            seed=options.seed,
-            noise_level=options.noise_level,
-            relevance_seeds=seeds,
-            normalisation=options.normalisation,
+            maps=maps,
+            settings=taken(EditSettings, options),
             mask=mask,
         )
     return request, notes
 
 
 def _settings(request: ImageRequest) -> dict[str, object]:
-    plain = {name: getattr(request, name) for name in request.__struct_fields__}
-    arrays = {name: value for name, value in plain.items() if isinstance(value, np.ndarray)}
-    shapes = {name: list(array.shape) for name, array in arrays.items()}
-    return plain | shapes
+    settings: dict[str, object] = {}
+    for name in request.__struct_fields__:
+        value = getattr(request, name)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            settings |= dataclasses.asdict(value)
+        else:
+            settings[name] = list(value.shape) if isinstance(value, np.ndarray) else value
+    if isinstance(request, RelevanceRequest):
+        settings["seeds"] = settings.pop("relevance_seeds")
+    return settings
 
 
-def _guidance(request: ImageRequest, text: float, image: float) -> dict[str, float]:
+def _guidance(request: ImageRequest, own: GuidanceSettings) -> dict[str, object]:
     """The guidance of an edit for its report, where the model's own is this."""
     if not isinstance(request, EditRequest):
         return {}
-    return {
-        "text_guidance": text if request.text_guidance is None else request.text_guidance,
-        "image_guidance": image if request.image_guidance is None else request.image_guidance,
-    }
+    return dataclasses.asdict(request.settings.resolved(own).guidance)
 
 
 def _run(
@@ -395,7 +393,7 @@ def _run(
             welcome = client.welcome  # at first a server may not have loaded its model yet
         assert welcome is not None
         report.settings |= {"model": welcome.model, "device": welcome.device}
-        report.settings |= _guidance(request, welcome.text_guidance, welcome.image_guidance)
+        report.settings |= _guidance(request, welcome.guidance)
         assert isinstance(result, ImageResult)  # as every request of an image
         return result
     # Only now: they take seconds to import, which --server and mistyped options need not pay.
@@ -410,8 +408,7 @@ def _run(
             "device": editor.card.device_name,
             "dtype": str(editor.card.dtype),
         }
-        own = editor.card.guidance
-        report.settings |= _guidance(request, own.text, own.image)
+        report.settings |= _guidance(request, editor.card.guidance.settings)
         words = f"model {editor.card.name} on {editor.card.device_name}"
         print(words, file=sys.stderr)
         with report.stage("job"):

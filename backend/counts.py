@@ -3,12 +3,9 @@ and settings of edits lie in the ranges that the protocol gives them.
 """
 
 import argparse
-import math
-
-import msgspec.inspect
 
 from backend.errors import BadInput
-from protocol.requests import EditRequest
+from protocol.settings import EditSettings, MapSettings, Setting, Threshold, all_settings
 
 FROM_ZERO = {"seed", "first_shard"}
 """Options that are numbers, not counts."""
@@ -38,42 +35,14 @@ def check_settings(options: argparse.Namespace) -> None:
     Raises:
         BadInput: one is out of its range.
     """
-    for name, (least, above, most) in _ranges().items():
+    threshold = Setting.of("threshold", Threshold)
+    for one in (*all_settings(EditSettings), *all_settings(MapSettings), threshold):
+        name = one.name.removeprefix("relevance_")
         value = getattr(options, name, None)
         if not isinstance(value, int | float):
             continue
-        if above is None and not least <= value <= most:
-            words = f"{_short(least)} to {_short(most)}"
-        elif above is not None and not above < value <= most:
-            words = f"above {_short(above)} and at most {_short(most)}"
-        else:
-            continue
-        raise BadInput(f"--{name.replace('_', '-')} must be {words}, not {value}.")
-
-
-def _ranges() -> dict[str, tuple[float, float | None, float]]:
-    """Of the settings of an edit that are numbers, by option: the least, or what they must be
-    above, and the most.
-    """
-    ranges: dict[str, tuple[float, float | None, float]] = {}
-    structure = msgspec.inspect.type_info(EditRequest)
-    assert isinstance(structure, msgspec.inspect.StructType)
-    for field in structure.fields:
-        for kind in getattr(field.type, "types", (field.type,)):
-            if isinstance(kind, msgspec.inspect.IntType | msgspec.inspect.FloatType):
-                ranges[field.name] = (
-                    kind.ge or 0,
-                    kind.gt,
-                    math.inf if kind.le is None else kind.le,
-                )
-            elif isinstance(kind, msgspec.inspect.VarTupleType):  # counted on a command line
-                most = math.inf if kind.max_length is None else kind.max_length
-                ranges[field.name.removeprefix("relevance_")] = (kind.min_length or 0, None, most)
-    return ranges
-
-
-def _short(number: float) -> str:
-    return f"{number:g}" if isinstance(number, float) else str(number)
+        if must_be := one.wrong(range(int(value)) if one.kind is tuple else value):
+            raise BadInput(f"--{name.replace('_', '-')} must be {must_be}, not {value}.")
 
 
 def check_counts(**counts: int) -> None:

@@ -1,5 +1,8 @@
 """What tells a person's mistake from a defect of the program."""
 
+from typing import Any
+
+from protocol.settings import wrong_settings
 from protocol.text import wrong_instruction
 
 
@@ -13,4 +16,10 @@ class BadInput(ValueError):
 def check_instruction(text: str) -> None:
     """Raise BadInput, with what to do, where `text` cannot be an instruction."""
     if wrong := wrong_instruction(text):
+        raise BadInput(wrong)
+
+
+def check_settings(settings: Any) -> None:
+    """Raise BadInput where an object of protocol/settings.py has a value out of its range."""
+    if wrong := wrong_settings(settings):
         raise BadInput(wrong)

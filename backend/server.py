@@ -56,6 +56,7 @@ from protocol.messages import (
     Welcome,
 )
 from protocol.requests import Request, SceneRequest
+from protocol.settings import GuidanceSettings
 from protocol.text import readable
 from protocol.values import MAX_FRAME_BYTES, MAX_WIRE_BYTES, PROTOCOL_VERSION
 
@@ -267,8 +268,7 @@ class Server:
             device=self.loaded.device if self.loaded else device,
             model_state="ready" if self.loaded else "loading",
             native_size=self.loaded.native_size if self.loaded else 0,
-            text_guidance=self.loaded.text_guidance if self.loaded else 0.0,
-            image_guidance=self.loaded.image_guidance if self.loaded else 0.0,
+            guidance=self.loaded.guidance if self.loaded else GuidanceSettings(),
             capabilities=CAPABILITIES,
             limits=Limits(
                 max_frame_bytes=MAX_FRAME_BYTES,

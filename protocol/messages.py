@@ -17,6 +17,7 @@ from .requests import (
     Request,
     Result,
 )
+from .settings import GuidanceSettings
 from .values import (
     MAX_EDITS,
     MAX_IMAGE_SIDE,
@@ -164,11 +165,9 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     """"loading" or "ready"."""
     native_size: int
     """Pixels a side that the model was trained at; 0 while it is loading."""
-    text_guidance: float
-    """What the model is best used with, and what None in a request stands for; 0 while it is
+    guidance: GuidanceSettings
+    """What the model is best used with, and what None in a request stands for; None while it is
     loading."""
-    image_guidance: float
-    """The same."""
     capabilities: tuple[str, ...]
     """Request types that the server understands, such as "edit_request", and "captures" and
     "scenes" for the messages about these."""

@@ -11,25 +11,27 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from .settings import (
+    EditSettings,
+    FieldSettings,
+    Iterations,
+    MapSettings,
+    MeshSettings,
+    SceneThreshold,
+    TextureSettings,
+    Threshold,
+    UpdateSettings,
+)
 from .text import check_instruction
 from .values import (
-    DEFAULT_NORMALISATION,
-    DEFAULT_SEEDS,
     MAX_FRAME_BYTES,
-    MAX_IMAGE_SIDE,
     MAX_LEFT_OUT,
     MAX_PICTURES,
     MAX_VIEWS,
     CaptureId,
     EditName,
-    Guidance,
     ImageSide,
-    Iterations,
-    Normalisation,
     Preset,
-    Seed,
-    Seeds,
-    Steps,
     Unit,
     check_array,
     check_mesh,
@@ -47,11 +49,7 @@ class RelevanceRequest(msgspec.Struct, frozen=True, kw_only=True, tag="relevance
     """uint8 (H, W, 3), sRGB, row 0 at the top."""
     instruction: str
     """As `text.wrong_instruction` allows it."""
-    noise_level: Unit = 0.8
-    """Share of the diffusion's steps up to which the image is noised."""
-    seeds: Seeds = DEFAULT_SEEDS
-    """Noise seeds; the raw differences are averaged over them."""
-    normalisation: Normalisation = DEFAULT_NORMALISATION
+    maps: MapSettings = MapSettings()
 
     def __post_init__(self) -> None:
         check_array(self.image, "image", "uint8", (3,))
@@ -65,21 +63,12 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request")
     """uint8 (H, W, 3), sRGB, row 0 at the top."""
     instruction: str
     """As `text.wrong_instruction` allows it."""
-    threshold: Unit | None = None
+    threshold: Threshold | None = None
     """Relevance from which a pixel is edited; 0 edits everything, None takes the map's own
     suggestion."""
-    text_guidance: Guidance = None
-    image_guidance: Guidance = None
-    steps: Steps = 100
-    """Denoising steps; always exactly so many."""
-    strength: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
-    """Noise level that the edit starts from: 1 can change everything inside the mask."""
-    seed: Seed = 0
-    noise_level: Unit = 0.8
-    """Noise level of the relevance map, as in RelevanceRequest."""
-    relevance_seeds: Seeds = DEFAULT_SEEDS
-    """Noise seeds of the relevance map."""
-    normalisation: Normalisation = DEFAULT_NORMALISATION
+    maps: MapSettings = MapSettings()
+    """Of the relevance map, where no mask is given."""
+    settings: EditSettings = EditSettings()
     mask: NDArray[np.bool_] | None = None
     """bool (H, W) to edit inside instead of the thresholded relevance, or None."""
 
@@ -137,21 +126,12 @@ class TextureRequest(MeshViews, frozen=True, kw_only=True, tag="texture_request"
 
     instruction: str
     """As `text.wrong_instruction` allows it."""
-    threshold: Unit | None = None
+    threshold: Threshold | None = None
     """Relevance from which a texel is edited; None parts the relevance of all views together."""
-    noise_level: Unit = 0.8
-    """Of the relevance maps, as in RelevanceRequest."""
-    relevance_seeds: Seeds = DEFAULT_SEEDS
-    """Noise seeds of each view's relevance map."""
-    normalisation: Normalisation = DEFAULT_NORMALISATION
-    text_guidance: Guidance = None
-    image_guidance: Guidance = None
-    steps: Steps = 20
-    """Denoising steps of one view's edit."""
-    rounds: Annotated[int, Meta(ge=1, le=20)] = 3
-    """How often each view is edited at most."""
-    seed: Seed = 0
-    """Fixes the order of the views, noise levels and noise."""
+    maps: MapSettings = MapSettings()
+    """Of each view's relevance map."""
+    settings: TextureSettings = TextureSettings()
+    """Its seed fixes the order of the views, noise levels and noise."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -162,11 +142,9 @@ class TrainSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="train_sc
     """Train the radiance field of a sealed capture, or go on with the one that is there."""
 
     capture: CaptureId
-    preset: Preset = "preview"
-    iterations: Iterations | None = None
-    """Training steps at most, those of earlier runs included; None for the preset's own."""
-    seed: Seed = 0
-    """Of parameters and rays, where training begins."""
+    settings: FieldSettings = FieldSettings()
+    """Its iterations include those of earlier runs; its seed is that of parameters and rays, where
+    training begins."""
     anew: bool = False
     """Delete the field that is there and all its edits first. Without this, a field that has had
     its steps is returned at once, and one of another preset is refused."""
@@ -183,21 +161,14 @@ class EditSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scen
     """Of the edit. One that is there already goes on if everything else is the same, too."""
     instruction: str
     """As `text.wrong_instruction` allows it."""
-    preset: Preset = "preview"
+    preset: Preset = FieldSettings.preset
     """All numbers that are not given here; each preset is meant for the field of its name."""
-    threshold: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
+    threshold: SceneThreshold | None = None
     """Relevance from which a place is edited, on the scale that is calibrated to the scene's own
     relevance; None takes 0.5, where the region's outline follows the scene's edges best."""
-    text_guidance: Guidance = None
-    image_guidance: Guidance = None
-    steps: Steps = 20
-    """Denoising steps of one view's edit."""
+    settings: UpdateSettings = UpdateSettings()
     iterations: Iterations | None = None
     """Training steps with edited views at most; None for the program's own."""
-    seed: Seed = 0
-    relevance: bool = True
-    """Whether a relevance field says where each view is edited, as in the paper; False for each
-    view's own map (the paper's ablation)."""
     base: EditName | None = None
     """Name of an earlier edit to go on from; None starts at the capture's own field."""
 
@@ -211,11 +182,7 @@ class SceneMeshRequest(msgspec.Struct, frozen=True, kw_only=True, tag="scene_mes
     capture: CaptureId
     edit: EditName | None = None
     """An edit whose colours become a second texture of the mesh."""
-    faces: Annotated[int, Meta(ge=4, le=4_000_000)] | None = None
-    """Triangles at most, as far as the mesh's pieces can be simplified; None keeps all of the
-    field's."""
-    texture_size: Annotated[int, Meta(ge=16, le=MAX_IMAGE_SIDE)] = 1024
-    """Pixels of a side of the textures."""
+    settings: MeshSettings = MeshSettings()
 
 
 class SceneTextureRequest(MeshViews, frozen=True, kw_only=True, tag="scene_texture_request"):
@@ -225,7 +192,7 @@ class SceneTextureRequest(MeshViews, frozen=True, kw_only=True, tag="scene_textu
 
     capture: CaptureId
     edit: EditName
-    threshold: Unit | None = None
+    threshold: Threshold | None = None
     """Relevance from which a texel is edited, on the scale that is calibrated to the scene; None
     takes that of the edit."""
 

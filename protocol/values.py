@@ -31,21 +31,13 @@ EditName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
 ImageSide = Annotated[int, Meta(ge=1, le=MAX_IMAGE_SIDE)]
 """Pixels."""
 Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
-Guidance = Annotated[float, Meta(ge=0.0, le=100.0)] | None
-"""None for what the model is best used with, which `Welcome` tells."""
-Steps = Annotated[int, Meta(ge=1, le=1000)]
-Iterations = Annotated[int, Meta(ge=1, le=1_000_000)]
 Preset = Literal["preview", "medium", "full"]
 """How large a radiance field is and how long it trains, or how it is edited: "preview" is for CPUs,
 "medium" for many views on one, "full" is the paper's."""
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Seeds = Annotated[tuple[Seed, ...], Meta(min_length=1, max_length=64)]
 Normalisation = Literal["paper", "full"]
 """How raw differences become relevance 0..1: "paper" clamps outliers at 1.5 interquartile ranges
 first, as the paper does; "full" keeps them, so that small regions stand out."""
-DEFAULT_NORMALISATION: Normalisation = "full"
-DEFAULT_SEEDS: tuple[int, ...] = (0, 1, 2, 3)
-"""The program's own settings of a relevance map, everywhere."""
 
 
 def new_job_id() -> str:

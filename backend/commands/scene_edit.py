@@ -17,14 +17,13 @@ from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
 from protocol import files
+from protocol.settings import UpdateSettings, taken
 
 if TYPE_CHECKING:
     from backend.scenes.edit import SceneEdit
     from backend.scenes.scene import Scene
 
 SHEET_VIEWS = 4
-OVERRIDES = ("views_at_once", "steps", "text_guidance", "image_guidance", "seed")
-"""Options that take a number of the preset's place."""
 
 
 def add_edit_commands(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -55,10 +54,12 @@ def add_edit_commands(kinds: "argparse._SubParsersAction[argparse.ArgumentParser
         metavar="N",
         help="edit so many views in one batch, for a GPU with memory to spare (1)",
     )
-    edit.add_argument("--steps", type=int, metavar="N", help="of one view's edit (the preset's)")
+    edit.add_argument(
+        "--steps", type=int, default=UpdateSettings.steps, metavar="N", help="of one view's edit"
+    )
     edit.add_argument("--text-guidance", type=float, help="(the model's own)")
     edit.add_argument("--image-guidance", type=float, help="(the model's own)")
-    edit.add_argument("--seed", type=int, help="(0)")
+    edit.add_argument("--seed", type=int, default=UpdateSettings.seed, help="(0)")
     edit.add_argument(
         "--relevance",
         choices=("field", "off"),
@@ -91,18 +92,21 @@ def run_edit(options: argparse.Namespace, report: Report, on_progress: OnProgres
     # Only now: torch and nerfstudio take seconds to load.
     from backend.editing import Editor
     from backend.editing.notes import notes_on
-    from backend.scenes.edit_run import edit_preset, with_overrides
+    from backend.scenes.edit_run import edit_preset, with_settings
     from backend.scenes.outcome import changed, compare, outcome_notes
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     scene = open_scene(options)
-    given = {name: getattr(options, name) for name in OVERRIDES}
-    config = with_overrides(
-        EDIT_PRESETS[options.preset or edit_preset(scene.field.config)],
-        options.iterations,
-        relevance=options.relevance == "field",
-        **{name: value for name, value in given.items() if value is not None},
+    settings = dataclasses.replace(
+        taken(UpdateSettings, options), relevance=options.relevance == "field"
     )
+    config = with_settings(
+        EDIT_PRESETS[options.preset or edit_preset(scene.field.config)],
+        settings,
+        options.iterations,
+    )
+    if options.views_at_once is not None:
+        config = dataclasses.replace(config, views_at_once=options.views_at_once)
     with report.stage("loading the model"):
         editor = Editor.from_pretrained(options.model, options.device, options.dtype)
     with report.stage("editing"):
@@ -117,11 +121,9 @@ def run_edit(options: argparse.Namespace, report: Report, on_progress: OnProgres
         )
     on_progress("Edited", 1.0)
     card = editor.card
-    guidance = card.guidance.resolved(config.text_guidance, config.image_guidance)
-    ran = config.for_views(len(edit.field.names))
+    ran = config.resolved(card.guidance.settings).for_views(len(edit.field.names))
     report.settings |= {
-        "config": dataclasses.asdict(ran)
-        | {"text_guidance": guidance.text, "image_guidance": guidance.image},
+        "config": dataclasses.asdict(ran),
         "rays": config.rays_for(edit.field.config.rays, len(edit.field.names)),
         "model": card.name,
         "device": card.device_name,

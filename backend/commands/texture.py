@@ -15,7 +15,7 @@ from backend.meshes.folder import MeshFolder, read_mesh_folder
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.new_folder import appearing, check_new
 from backend.output.report import Report, print_notes
-from protocol.values import DEFAULT_SEEDS
+from protocol.settings import MapSettings, TextureSettings, taken
 
 if TYPE_CHECKING:
     from backend.meshes.texture_edit import MeshEdit, OnProgress
@@ -64,9 +64,9 @@ def add_texture_command(
     texture.add_argument(
         "--seeds",
         type=int,
-        default=len(DEFAULT_SEEDS),
+        default=len(MapSettings.relevance_seeds),
         metavar="K",
-        help=f"average the relevance over K noises ({len(DEFAULT_SEEDS)})",
+        help=f"average the relevance over K noises ({len(MapSettings.relevance_seeds)})",
     )
     texture.add_argument("--rounds", type=int, default=3, help="edits of each view at most (3)")
     texture.add_argument("--seed", type=int, default=0, help="(0)")
@@ -89,9 +89,6 @@ def run_texture(
         raise BadInput("With --from-field name an --edit of it, in place of an INSTRUCTION.")
     if options.from_field is None:
         check_instruction(options.instruction)
-    guidances = (options.text_guidance, options.image_guidance)
-    if not all(one is None or one >= 0 for one in guidances):
-        raise BadInput("--text-guidance and --image-guidance must be 0 or more.")
     # Only now: torch takes seconds to load.
     from backend.meshes.texture_edit import outcome_note
 
@@ -127,21 +124,14 @@ def _from_model(
         lit=folder.lit,
         threshold=options.threshold,
         relevance_seeds=tuple(range(options.seeds)),
-        text_guidance=options.text_guidance,
-        image_guidance=options.image_guidance,
-        steps=options.steps,
-        rounds=options.rounds,
-        seed=options.seed,
+        **dataclasses.asdict(taken(TextureSettings, options)),
     )
     with report.stage("loading the model"):
         editor = Editor.from_pretrained(options.model, options.device, options.dtype)
     # the prompt check has a line of its own
     report.notes += notes_on(editor.card, options.instruction, applies=None)
     card = editor.card
-    guidance = card.guidance.resolved(config.text_guidance, config.image_guidance)
-    report.settings |= dataclasses.asdict(config) | {
-        "text_guidance": guidance.text,
-        "image_guidance": guidance.image,
+    report.settings |= dataclasses.asdict(config.resolved(card.guidance.settings)) | {
         "model": card.name,
         "device": card.device_name,
         "dtype": str(card.dtype),

@@ -4,30 +4,31 @@ and edit several images together.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Self
+from dataclasses import replace
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.errors import BadInput, check_instruction
+from backend.errors import BadInput, check_instruction, check_settings
 from backend.pictures import unchanged
-from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
+from protocol.settings import EditSettings, MapSettings
+from protocol.values import Normalisation
 
 from .encoded_image import EncodedImage, padded, work_image, work_shape
 from .guided_edit import Step, guided_edit
 from .image_editor import Edit
 from .models.denoiser import Conditions, Denoiser, ModelCard, draw_noise
-from .models.guidance import Guidance
 from .models.registry import load_model
 from .relevance import (
-    NOISE_LEVEL,
-    NORMALISATIONS,
     RelevanceMap,
     images_at_once,
     relevance_maps,
 )
+
+Settings = TypeVar("Settings", EditSettings, MapSettings)
 
 
 class Editor:
@@ -81,11 +82,12 @@ class Editor:
     def relevance(
         self,
         instruction: str,
-        noise_level: float = NOISE_LEVEL,
-        seeds: Sequence[int] = DEFAULT_SEEDS,
+        noise_level: float = MapSettings.noise_level,
+        seeds: Sequence[int] = MapSettings.relevance_seeds,
         noise: NDArray[np.float32] | None = None,
-        normalisation: Normalisation = DEFAULT_NORMALISATION,
+        normalisation: Normalisation = MapSettings.normalisation,
         on_draw: Callable[[int, int], None] | None = None,
+        settings: MapSettings | None = None,
     ) -> RelevanceMap:
         """Where the instruction applies in the image that was set (Eq. 2 and 3).
 
@@ -97,25 +99,35 @@ class Editor:
             normalisation: "paper" (Eq. 3) or "full" (its clamp left out).
             on_draw: called as noises are done, with the number of the last one from 0 and how
                 many there are; what it raises ends the work.
+            settings: all of noise level, seeds and normalisation, in their place.
 
         Raises:
             RuntimeError: no image was set.
-            ValueError: a value is out of range or the noise has another shape.
+            ValueError: a value is out of range or given twice, or the noise has another shape.
             FloatingPointError: the networks overflowed.
         """
         check_instruction(instruction)
-        if noise is None and not seeds:
-            raise BadInput("A relevance map needs at least one seed.")
-        _check_relevance(noise_level, normalisation)
+        single = MapSettings(
+            noise_level=noise_level,
+            # a noise that is handed in has no seed
+            relevance_seeds=tuple(seeds) if noise is None else MapSettings.relevance_seeds,
+            normalisation=normalisation,
+        )
+        settings = _given_once(settings, single)
+        check_settings(settings)
         encoded = self._image()
-        noises = self._noises(seeds, encoded) if noise is None else self._given(noise, encoded)
+        noises = (
+            self._noises(settings.relevance_seeds, encoded)
+            if noise is None
+            else self._given(noise, encoded)
+        )
         (found,) = relevance_maps(
             self.model,
             encoded.encoding.latents,
             self._conditions([encoded], instruction),
             noises,
-            noise_level,
-            normalisation,
+            settings.noise_level,
+            settings.normalisation,
             encoded.extent,
             on_draw,
         )
@@ -125,16 +137,14 @@ class Editor:
         self,
         instruction: str,
         images: Sequence[NDArray[np.uint8]],
-        noise_level: float = NOISE_LEVEL,
-        seeds: Sequence[int] = DEFAULT_SEEDS,
-        normalisation: Normalisation = DEFAULT_NORMALISATION,
+        settings: MapSettings = MapSettings(),
         wanted: Sequence[int] | None = None,
         on_draw: Callable[[int, int], None] | None = None,
     ) -> Iterator[tuple[int, RelevanceMap]]:
         """The maps that `relevance` finds in several images, neighbours of one size in one batch.
 
         Args:
-            instruction, noise_level, seeds, normalisation: as in `relevance`.
+            instruction, settings: as in `relevance`.
             images: uint8 (H, W, 3) each; the image that was set stays.
             wanted: numbers of the images whose maps are needed, all by default. What is computed in
                 one batch depends on `images` alone, so that a map is the same bit for bit whichever
@@ -150,9 +160,8 @@ class Editor:
             ValueError: a value is out of range, or an array is no such image.
         """
         check_instruction(instruction)
-        if not seeds:
-            raise BadInput("A relevance map needs at least one seed.")
-        _check_relevance(noise_level, normalisation)
+        check_settings(settings)
+        seeds = settings.relevance_seeds
         total = len(images) * len(seeds)
         for batch in self._batches(images, len(seeds)):
             needed = [number for number in batch if wanted is None or number in wanted]
@@ -170,8 +179,8 @@ class Editor:
                 torch.cat([one.encoding.latents for one in encoded]),
                 self._conditions(encoded, instruction),
                 self._noises(seeds, encoded[0]),
-                noise_level,
-                normalisation,
+                settings.noise_level,
+                settings.normalisation,
                 encoded[0].extent,
                 after_batch,
             )
@@ -184,14 +193,15 @@ class Editor:
         threshold: float | None = None,
         text_guidance: float | None = None,
         image_guidance: float | None = None,
-        steps: int = 100,
-        strength: float = 1.0,
-        seed: int = 0,
+        steps: int = EditSettings.steps,
+        strength: float = EditSettings.strength,
+        seed: int = EditSettings.seed,
         noise: NDArray[np.float32] | None = None,
         relevance: RelevanceMap | None = None,
         mask: NDArray[np.bool_] | None = None,
         start: NDArray[np.uint8] | None = None,
         on_step: Callable[[Step], None] | None = None,
+        settings: EditSettings | None = None,
     ) -> Edit:
         """Edit the image that was set where the instruction applies (Eq. 1, 4 and 5).
 
@@ -212,15 +222,26 @@ class Editor:
             start: uint8 (H, W, 3), what is noised to `strength` in place of the image that was
                 set, which stays the condition and what is outside the mask (dataset update).
             on_step: called after every step; what it raises ends the edit and nothing is changed.
+            settings: all of both guidances, steps, strength and seed, in their place.
 
         Raises:
             RuntimeError: no image was set.
-            ValueError: a value is out of range, or noise, map, mask or start have another shape.
+            ValueError: a value is out of range or given twice, or noise, map, mask or start have
+                another shape.
             FloatingPointError: the networks overflowed.
         """
         check_instruction(instruction)
-        guidance = self.card.guidance.resolved(text_guidance, image_guidance)
-        _check_settings(threshold, guidance, steps, (strength,))
+        single = EditSettings(
+            text_guidance=text_guidance,
+            image_guidance=image_guidance,
+            steps=steps,
+            strength=strength,
+            seed=seed,
+        )
+        settings = _given_once(settings, single)
+        check_settings(settings)
+        if threshold is not None and not 0.0 <= threshold <= 1.0:
+            raise BadInput(f"The threshold must be between 0 and 1, not {threshold}.")
         encoded = self._image()
         height, width = encoded.image.shape[:2]
         start_latents = None if start is None else self._encode_start(start, encoded)
@@ -238,11 +259,12 @@ class Editor:
             instruction,
             [encoded],
             [mask],
-            self._noises((seed,), encoded) if noise is None else self._given(noise, encoded),
+            self._noises((settings.seed,), encoded)
+            if noise is None
+            else self._given(noise, encoded),
             start_latents,
-            (strength,),
-            guidance,
-            steps,
+            (settings.strength,),
+            settings,
             on_step,
         )
         values = None if relevance is None else relevance.values
@@ -257,17 +279,16 @@ class Editor:
         starts: Sequence[NDArray[np.uint8]],
         strengths: Sequence[float],
         seeds: Sequence[int],
-        text_guidance: float | None = None,
-        image_guidance: float | None = None,
-        steps: int = 100,
+        settings: EditSettings = EditSettings(),
         on_step: Callable[[Step], None] | None = None,
     ) -> list[NDArray[np.uint8]]:
         """What `edit` makes of each of B images of one size, all in one batch.
 
         Args:
-            instruction, text_guidance, image_guidance, steps: as in `edit`, the same for all.
+            instruction: as in `edit`, the same for all.
             images: uint8 (H, W, 3) each; the image that was set stays.
             masks, starts, strengths, seeds: as in `edit`, one for each image.
+            settings: as in `edit`, but for strength and seed, the same for all.
             on_step: called after every step of the batch; what it raises ends the edits.
 
         Returns:
@@ -279,8 +300,8 @@ class Editor:
                 images are not of one size.
         """
         check_instruction(instruction)
-        guidance = self.card.guidance.resolved(text_guidance, image_guidance)
-        _check_settings(None, guidance, steps, strengths)
+        for strength in strengths:
+            check_settings(replace(settings, strength=strength))
         if any(len(given) != len(images) for given in (masks, starts, strengths, seeds)):
             raise ValueError("Every image needs a mask, a start, a strength and a seed of its own.")
         if len({image.shape for image in images}) != 1:
@@ -293,8 +314,7 @@ class Editor:
             self._noises(seeds, encoded[0]),
             torch.cat([self._encode_start(s, one) for s, one in zip(starts, encoded, strict=True)]),
             strengths,
-            guidance,
-            steps,
+            settings,
             on_step,
         )
 
@@ -306,8 +326,7 @@ class Editor:
         noises: Tensor,
         start: Tensor | None,
         strengths: Sequence[float],
-        guidance: Guidance,
-        steps: int,
+        settings: EditSettings,
         on_step: Callable[[Step], None] | None,
     ) -> list[NDArray[np.uint8]]:
         """B edited images, uint8 (H, W, 3): denoised in the latents' cells with any pixel of their
@@ -322,8 +341,8 @@ class Editor:
             self._conditions(encoded, instruction),
             torch.from_numpy(np.stack(cells)).to(noises.device)[:, None],
             noises,
-            guidance=guidance,
-            steps=steps,
+            guidance=self.card.guidance.resolved(settings),
+            steps=settings.steps,
             strengths=strengths,
             start=start,
             on_step=on_step,
@@ -404,27 +423,14 @@ class Editor:
         return torch.from_numpy(noise.astype(np.float32))[None].to(latents.device)
 
 
-def _check_relevance(noise_level: float, normalisation: Normalisation) -> None:
-    if not 0.0 <= noise_level <= 1.0:
-        raise BadInput(f"The noise level must be between 0 and 1, not {noise_level}.")
-    if normalisation not in NORMALISATIONS:
-        raise BadInput(
-            f"There is no normalisation {normalisation!r}: use {' or '.join(NORMALISATIONS)}."
-        )
+def _given_once(settings: Settings | None, single: Settings) -> Settings:
+    """The settings of a call that takes them as an object or one by one.
 
-
-def _check_settings(
-    threshold: float | None,
-    guidance: Guidance,
-    steps: int,
-    strengths: Sequence[float],
-) -> None:
-    if threshold is not None and not 0.0 <= threshold <= 1.0:
-        raise BadInput(f"The threshold must be between 0 and 1, not {threshold}.")
-    if not all(0.0 <= value < math.inf for value in (guidance.text, guidance.image)):
-        raise BadInput("Text and image guidance must be numbers of 0 or more.")
-    if steps < 1:
-        raise BadInput(f"An edit needs at least 1 step, not {steps}.")
-    for strength in strengths:
-        if not 0.0 < strength <= 1.0:
-            raise BadInput(f"The strength must be above 0 and at most 1, not {strength}.")
+    Raises:
+        BadInput: they are given both ways.
+    """
+    if settings is None:
+        return single
+    if single != type(single)():
+        raise BadInput("Give settings as one object or one by one, not both.")
+    return settings

@@ -7,11 +7,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
+from protocol.settings import EditSettings, MapSettings
 
 from .guided_edit import Step
 from .models.denoiser import ModelCard
-from .relevance import NOISE_LEVEL, RelevanceMap
+from .relevance import RelevanceMap
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,8 @@ class ImageEditor(Protocol):
     def relevance(
         self,
         instruction: str,
-        noise_level: float = NOISE_LEVEL,
-        seeds: Sequence[int] = DEFAULT_SEEDS,
         *,
-        normalisation: Normalisation = DEFAULT_NORMALISATION,
+        settings: MapSettings | None = None,
         on_draw: Callable[[int, int], None] | None = None,
     ) -> RelevanceMap:
         """Where the instruction applies in it."""
@@ -59,9 +57,7 @@ class ImageEditor(Protocol):
         self,
         instruction: str,
         images: Sequence[NDArray[np.uint8]],
-        noise_level: float = NOISE_LEVEL,
-        seeds: Sequence[int] = DEFAULT_SEEDS,
-        normalisation: Normalisation = DEFAULT_NORMALISATION,
+        settings: MapSettings = MapSettings(),
         wanted: Sequence[int] | None = None,
         on_draw: Callable[[int, int], None] | None = None,
     ) -> Iterator[tuple[int, RelevanceMap]]:
@@ -71,12 +67,8 @@ class ImageEditor(Protocol):
         self,
         instruction: str,
         threshold: float | None = None,
-        text_guidance: float | None = None,
-        image_guidance: float | None = None,
-        steps: int = 100,
-        strength: float = 1.0,
-        seed: int = 0,
         *,
+        settings: EditSettings | None = None,
         relevance: RelevanceMap | None = None,
         mask: NDArray[np.bool_] | None = None,
         start: NDArray[np.uint8] | None = None,
@@ -92,9 +84,7 @@ class ImageEditor(Protocol):
         starts: Sequence[NDArray[np.uint8]],
         strengths: Sequence[float],
         seeds: Sequence[int],
-        text_guidance: float | None = None,
-        image_guidance: float | None = None,
-        steps: int = 100,
+        settings: EditSettings = EditSettings(),
         on_step: Callable[[Step], None] | None = None,
     ) -> list[NDArray[np.uint8]]:
         """What `edit` makes of several pictures of one size inside their masks."""

@@ -10,20 +10,19 @@ outlier and brings the map's own noise up to it; "full" leaves the clamp out.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from protocol.values import DEFAULT_NORMALISATION, Normalisation
+from protocol.settings import MapSettings
+from protocol.values import Normalisation
 
 from .models.denoiser import Conditions, Denoiser
 from .prompt_check import Agreement, agreement
 
-NOISE_LEVEL = 0.8
-NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
+NOISE_LEVEL = MapSettings.noise_level
 IQR_FACTOR = 1.5
 FLAT = 1e-12
 """A map whose values differ by no more is the same everywhere."""
@@ -116,7 +115,7 @@ def normalise(raw: NDArray[np.float32], normalisation: Normalisation) -> NDArray
 
 
 def normalise_together(
-    maps: Sequence[NDArray[np.float32]], normalisation: Normalisation = DEFAULT_NORMALISATION
+    maps: Sequence[NDArray[np.float32]], normalisation: Normalisation = MapSettings.normalisation
 ) -> list[NDArray[np.float32]]:
     """Raw maps (h, w) of all views, of any sizes, to 0..1 on one scale: Eq. 3 over all of them.
     Where each of them is the same everywhere, they become zeros as one alone does, though one may

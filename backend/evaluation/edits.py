@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from backend.editing import Editor
 from backend.evaluation import metrics
 from backend.world.pool import Sample
+from protocol.settings import EditSettings, GuidanceSettings, taken
 
 STEPS = 20
 OUTSIDE = 0.02
@@ -48,8 +49,7 @@ WAYS = ("plain", "guided", "paper", "true")
 def edit_samples(
     editor: Editor,
     samples: Sequence[Sample],
-    text_guidance: float,
-    image_guidance: float,
+    guidance: GuidanceSettings,
     show: Callable[[str], None],
     ways: Collection[str] = WAYS,
 ) -> list[Edited]:
@@ -71,9 +71,7 @@ def edit_samples(
                 threshold=0.5 if paper else None,
                 relevance=editor.relevance(instruction, normalisation="paper") if paper else None,
                 mask=mask,
-                steps=STEPS,
-                text_guidance=text_guidance,
-                image_guidance=image_guidance,
+                settings=replace(taken(EditSettings, guidance), steps=STEPS),
             )
             return done.image, done.mask
 

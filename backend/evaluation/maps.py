@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,6 @@ from backend.editing.models.denoiser import Denoiser
 from backend.editing.prompt_check import agreement
 from backend.editing.relevance import (
     NOISE_LEVEL,
-    NORMALISATIONS,
     normalise,
     suggest_threshold,
 )
@@ -19,7 +19,8 @@ from backend.evaluation import metrics
 from backend.evaluation.metrics import Map
 from backend.evaluation.samples import Probe, conditions, differences
 from backend.world.pool import Sample
-from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
+from protocol.settings import MapSettings
+from protocol.values import Normalisation
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
 NOISE_LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -49,7 +50,7 @@ class RawMaps:
 
     def default(self) -> Map:
         """float32 (N, h, w), averaged over the program's default seeds."""
-        return self.averaged(len(DEFAULT_SEEDS))
+        return self.averaged(len(MapSettings.relevance_seeds))
 
     def averaged(self, seeds: int) -> Map:
         """float32 (N, h, w), averaged over the first `seeds` seeds."""
@@ -64,7 +65,7 @@ def raw_maps(model: Denoiser, probe: Probe, show: Callable[[str], None]) -> RawM
         show(f"maps with seed {seed}")
         found = differences(model, probe, told, seed)
         by_seed.append(np.abs(found).sum(axis=1))
-        if seed in DEFAULT_SEEDS:
+        if seed in MapSettings.relevance_seeds:
             signed.append(found)
     by_level = {}
     for level in NOISE_LEVELS:
@@ -81,7 +82,7 @@ def raw_maps(model: Denoiser, probe: Probe, show: Callable[[str], None]) -> RawM
 
 
 def default_maps(
-    model: Denoiser, probe: Probe, seeds: Sequence[int] = DEFAULT_SEEDS
+    model: Denoiser, probe: Probe, seeds: Sequence[int] = MapSettings.relevance_seeds
 ) -> tuple[Map, NDArray[np.float64]]:
     """Raw maps float32 (N, h, w) and evidence float64 (N,), at the program's default settings."""
     told = conditions(model, probe)
@@ -138,7 +139,7 @@ def groups_of(sample: Sample) -> list[str]:
 
 
 def by_group(
-    probe: Probe, raws: Map, normalisation: Normalisation = DEFAULT_NORMALISATION
+    probe: Probe, raws: Map, normalisation: Normalisation = MapSettings.normalisation
 ) -> dict[str, dict[str, float]]:
     """Figures of raw maps (N, h, w), one row a kind and wording.
 
@@ -173,7 +174,7 @@ def controls(probe: Probe, raws: Map) -> Table:
     """Maps that do not read the instruction, and one that reads another, for recolourings of
     objects; the model's own map at the program's default settings beside each.
     """
-    own = [normalise(raw, DEFAULT_NORMALISATION) for raw in raws]
+    own = [normalise(raw, MapSettings.normalisation) for raw in raws]
     objects = [
         i
         for i, s in enumerate(probe.samples)
@@ -214,7 +215,7 @@ def one_at_a_time(probe: Probe, maps: RawMaps) -> Table:
         return metrics.mean_figures([map_figures(normalise(r, normalisation), t) for r, t in rows])
 
     table = {}
-    for normalisation in NORMALISATIONS:
+    for normalisation in get_args(Normalisation):
         name = f'normalisation "{normalisation}"'
         for count in SEED_COUNTS:
             row = f"{name}, {count} seed{'s' if count > 1 else ''}"

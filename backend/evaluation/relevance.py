@@ -5,6 +5,7 @@ report.json, figures.md and contact_sheet.png.
 """
 
 import argparse
+import dataclasses
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ from backend.evaluation.samples import (
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.report import Report
 from backend.world import world
-from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS
+from protocol.settings import GuidanceSettings, MapSettings, taken
 
 SHEET_SAMPLES = 24
 
@@ -82,19 +83,17 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
             "kinds": list(kinds),
             "seeds": options.seeds,
             "captured": options.captured,
-            "relevance_seeds": list(DEFAULT_SEEDS),
-            "normalisation": DEFAULT_NORMALISATION,
+            "relevance_seeds": list(MapSettings.relevance_seeds),
+            "normalisation": MapSettings.normalisation,
         },
     )
     editor = Editor.from_pretrained(options.model, options.device, options.dtype)
     card = editor.card
-    guidance = card.guidance.resolved(options.text_guidance, options.image_guidance)
+    guidance = taken(GuidanceSettings, options).resolved(card.guidance.settings)
     report.settings |= {
         "model": card.name,
         "device": card.device_name,
-        "text_guidance": guidance.text,
-        "image_guidance": guidance.image,
-    }
+    } | dataclasses.asdict(guidance)
     folder = Path(DEMO_WEIGHTS if card.name == DEMO_MODEL else card.name)
     if options.calibrate and not folder.is_dir():
         raise BadInput(f"{card.name} is not a folder into which a limit can be written.")
@@ -119,7 +118,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
             tables[RENDERS] = renders_table(editor, options.renders, size)
     with report.stage("edits"):
         chosen = probe.samples[: options.edits]
-        edited = edit_samples(editor, chosen, guidance.text, guidance.image, _show, options.ways)
+        edited = edit_samples(editor, chosen, guidance, _show, options.ways)
         tables[EDITS] = edits_table(edited)
     tables = {"Summary": summary(tables)} | tables
     report.figures |= tables
@@ -192,7 +191,7 @@ def sheet(probe: Probe, raw: RawMaps, edited: Sequence[Edited]) -> Image.Image:
     for sample, raw_map, truth in zip(
         probe.samples[:SHEET_SAMPLES], raw.default(), probe.truths, strict=False
     ):
-        values = normalise(raw_map, DEFAULT_NORMALISATION)
+        values = normalise(raw_map, MapSettings.normalisation)
         mask = values >= suggest_threshold(values)
         iou = metrics.intersection_over_union(mask, truth)
         tiles: list[Tile] = [

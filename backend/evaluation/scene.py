@@ -34,6 +34,7 @@ from backend.output.report import Report
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_records import MIDDLE
 from backend.scenes.scene import Scene
+from protocol.settings import GuidanceSettings, taken
 
 GUIDED, ALONE = "with the relevance field", "without the relevance field"
 SHEET_VIEWS = 3
@@ -90,9 +91,9 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
         },
     )
     editor = Editor.from_pretrained(options.model, options.device, options.dtype)
-    asked = (options.text_guidance, options.image_guidance)
-    guidance = editor.card.guidance.resolved(*asked)
-    config = dataclasses.replace(config, text_guidance=guidance.text, image_guidance=guidance.image)
+    asked = taken(GuidanceSettings, options)
+    config = dataclasses.replace(config, **dataclasses.asdict(asked))
+    config = config.resolved(editor.card.guidance.settings)
     report.settings |= {
         "edit": dataclasses.asdict(config),
         "model": editor.card.name,

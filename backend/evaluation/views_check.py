@@ -33,7 +33,7 @@ from backend.world import instructions, sampling, world
 from backend.world.cameras import ball_around, rings
 from backend.world.pool import visible_shares
 from backend.world.render import render
-from protocol.values import DEFAULT_SEEDS
+from protocol.settings import MapSettings
 
 SINGLE, ANY, POOLED = "one view", "any view", "all views, pooled"
 
@@ -91,7 +91,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
             "edits": options.edits,
             "seeds": options.seeds,
             "side": options.side,
-            "relevance_seeds": list(DEFAULT_SEEDS),
+            "relevance_seeds": list(MapSettings.relevance_seeds),
         },
     )
     editor = Editor.from_pretrained(options.model, options.device, options.dtype)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
-from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
+from protocol.settings import MapSettings, Stop, UpdateSettings
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ProposalConfig:
 
 
 @dataclass(frozen=True)
-class FieldConfig:
+class FieldConfig(Stop):
     """A nerfacto field and its training. The defaults are nerfstudio 1.1.5's own nerfacto, which is
     what the paper trains; the loss of depths, held-out views and the early end are added to it.
     """
@@ -94,9 +94,7 @@ class FieldConfig:
     evaluate_every: int = 1000
     """Steps between two measurements of the PSNR on held-out views."""
     stop_gain: float = 0.05
-    """Decibels that count as progress..."""
     stop_patience: int = 5
-    """...and training stops after so many measurements without any; 0 to never stop early."""
 
 
 PRESETS = {
@@ -142,7 +140,7 @@ PRESETS["medium"] = replace(
 
 
 @dataclass(frozen=True)
-class RelevanceConfig:
+class RelevanceConfig(Stop):
     """A relevance field and its training. It is coarse on purpose: the maps that it is trained on
     have a cell for 8 x 8 pixels or so, and what one of them alone says should not fit in.
     """
@@ -168,16 +166,15 @@ class RelevanceConfig:
     evaluate_every: int = 50
     """Steps between two measurements of how well the field fits the maps."""
     stop_gain: float = 0.02
-    """Decibels that count as progress..."""
     stop_patience: int = 3
-    """...and training stops after so many measurements without any; 0 to never stop early."""
 
 
 @dataclass(frozen=True)
-class SceneEditConfig:
+class SceneEditConfig(MapSettings, UpdateSettings, Stop):
     """The edit of a scene: relevance of its views, and the dataset update. The defaults of the
     update are the paper's (section 4.3 and its appendix), for `views` views or fewer; how the maps
-    are made is the program's own (protocol/values.py).
+    are made is the program's own (protocol/settings.py). A measurement is one of the agreement
+    among the edited views, in each round.
     """
 
     iterations: int = 4000
@@ -198,21 +195,6 @@ class SceneEditConfig:
     first_level: float | None = None
     """Level of each view's first edit; None draws it as all others are. With few edits of each view
     the highest level is the right one: from a lower one, little of the edit appears."""
-    steps: int = 20
-    """Denoising steps of one view's edit."""
-    text_guidance: float | None = None
-    """s_T of Eq. 1; None for what the model is best used with, 7.5 for InstructPix2Pix."""
-    image_guidance: float | None = None
-    """s_I of Eq. 1; the same, 1.5."""
-    relevance: bool = True
-    """Whether edits are guided by the relevance field; without it, by each view's own map (the
-    paper's ablation)."""
-    noise_level: float = 0.8
-    """Share of the diffusion's steps up to which views are noised for their relevance."""
-    relevance_seeds: tuple[int, ...] = DEFAULT_SEEDS
-    """Noise seeds of the relevance maps."""
-    normalisation: Normalisation = DEFAULT_NORMALISATION
-    """How the raw differences of all views together become relevance 0..1."""
     relevance_field: RelevanceConfig = RelevanceConfig()
     """The relevance field."""
     learning_rate: float | None = None
@@ -222,11 +204,6 @@ class SceneEditConfig:
     settling: float = 0.0
     """Share of the steps, at their end, in which no view is edited any more."""
     stop_gain: float = 0.1
-    """Decibels of agreement among the edited views that count as progress in a round..."""
-    stop_patience: int = 0
-    """...and the update stops after so many rounds without any; 0 to never stop early."""
-    seed: int = 0
-    """Fixes the order of views, noise levels, noise, and the rays."""
 
     def growth(self, views: int) -> float:
         """How many times the views there are that the numbers are meant for, at least 1."""

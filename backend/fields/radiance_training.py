@@ -296,8 +296,7 @@ def train(
     schedule = Schedule(
         config.iterations,
         config.evaluate_every,
-        config.stop_gain,
-        config.stop_patience,
+        config,
         seed,
         checkpoint_seconds,
     )

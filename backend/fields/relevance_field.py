@@ -31,7 +31,8 @@ from backend.fields.radiance_field import CHUNK, RadianceField
 from backend.fields.radiance_training import MEASURED_PIXELS, psnr
 from backend.fields.rays import ViewRays
 from backend.fields.training import Course, OnStep, Schedule, fit
-from protocol.values import DEFAULT_NORMALISATION, Normalisation
+from protocol.settings import MapSettings
+from protocol.values import Normalisation
 
 NAME = "relevance"
 """Of the checkpoint."""
@@ -105,7 +106,7 @@ class Relevance:
 def scene_maps(
     maps: Sequence[RelevanceMap],
     sizes: Sequence[tuple[int, int]],
-    normalisation: Normalisation = DEFAULT_NORMALISATION,
+    normalisation: Normalisation = MapSettings.normalisation,
 ) -> list[NDArray[np.float32]]:
     """The views' maps normalised together, float32 (height, width) each at its size in pixels."""
     values = normalise_together([one.raw for one in maps], normalisation)
@@ -226,13 +227,8 @@ def train(
     # Maps that say nothing of where teach nothing, and the field's own noise must not be stretched
     # to a region.
     says_where = bool(flat.any())
-    schedule = Schedule(
-        config.iterations if says_where else 1,
-        config.evaluate_every,
-        config.stop_gain,
-        config.stop_patience,
-        seed,
-    )
+    iterations = config.iterations if says_where else 1
+    schedule = Schedule(iterations, config.evaluate_every, config, seed)
     course = fit(training, schedule, folder, NAME, on_step)
     if not says_where:
         return field, NOWHERE, course

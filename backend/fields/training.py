@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from backend.fields import checkpoint
+from protocol.settings import Stop
 
 CHECKPOINT_SECONDS = 30.0
 PREVIEW_SECONDS = 5.0
@@ -79,16 +80,14 @@ class Schedule:
     Attributes:
         iterations: steps in all.
         evaluate_every: steps between two measurements.
-        stop_gain, stop_patience: it ends after so many measurements without such a gain over the
-            best; a patience of 0 never ends it.
+        stop: when it ends earlier.
         seed: of the random numbers of a training that begins.
         checkpoint_seconds: between two checkpoints; 0 writes one after every step.
     """
 
     iterations: int
     evaluate_every: int
-    stop_gain: float = 0.0
-    stop_patience: int = 0
+    stop: Stop = Stop()
     seed: int = 0
     checkpoint_seconds: float = CHECKPOINT_SECONDS
 
@@ -111,12 +110,12 @@ class Course:
 
     def stalled(self, schedule: Schedule) -> bool:
         """Whether the last measurements show no progress any more."""
-        patience = schedule.stop_patience
+        patience = schedule.stop.stop_patience
         if patience == 0 or len(self.scores) <= patience:
             return False
         before = max(score for _, score in self.scores[:-patience])
         latest = max(score for _, score in self.scores[-patience:])
-        return latest < before + schedule.stop_gain
+        return latest < before + schedule.stop.stop_gain
 
 
 def fit(

@@ -35,9 +35,7 @@ def _relevance(
 ) -> RelevanceResult:
     relevance = editor.relevance(
         request.instruction,
-        request.noise_level,
-        request.seeds,
-        normalisation=request.normalisation,
+        settings=request.maps,
         on_draw=lambda index, count: on_progress(
             f"Relevance, noise {index + 1} of {count}", (index + 1) / (count + 1), None
         ),
@@ -54,15 +52,13 @@ def _relevance(
 
 
 def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnProgress) -> EditResult:
-    draws = 0 if request.mask is not None else len(request.relevance_seeds)
-    units = draws + request.steps + 1
+    draws = 0 if request.mask is not None else len(request.maps.relevance_seeds)
+    units = draws + request.settings.steps + 1
     relevance = None
     if request.mask is None:
         relevance = editor.relevance(
             request.instruction,
-            request.noise_level,
-            request.relevance_seeds,
-            normalisation=request.normalisation,
+            settings=request.maps,
             on_draw=lambda index, count: on_progress(
                 f"Relevance, noise {index + 1} of {count}", (index + 1) / units, None
             ),
@@ -75,11 +71,7 @@ def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnProgress) ->
     edit = editor.edit(
         request.instruction,
         threshold=request.threshold,
-        text_guidance=request.text_guidance,
-        image_guidance=request.image_guidance,
-        steps=request.steps,
-        strength=request.strength,
-        seed=request.seed,
+        settings=request.settings,
         relevance=relevance,
         mask=request.mask,
         on_step=after_step,

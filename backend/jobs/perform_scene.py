@@ -22,7 +22,7 @@ from backend.jobs.words import OnProgress, time_left, with_time_left
 from backend.meshes.painting import PaintConfig
 from backend.scenes.camera import Camera
 from backend.scenes.edit import SceneEdit
-from backend.scenes.edit_run import with_overrides
+from backend.scenes.edit_run import with_settings
 from backend.scenes.mesh import mesh_of_scene
 from backend.scenes.outcome import PICTURE_SIDE, compare, outcome_notes
 from backend.scenes.scene import Scene
@@ -93,7 +93,7 @@ def _train(scene: Scene, request: TrainSceneRequest, on_progress: OnProgress) ->
         files.delete_folder(scene.work, f"{scene.work.name}.deleted")
     before = load_facts(scene.work, RADIANCE)
     if before is not None:
-        _check_preset(scene, request.preset)
+        _check_preset(scene, request.settings.preset)
 
     def tell(progress: Progress) -> None:
         words = f"Training, step {progress.step} of {progress.iterations}"
@@ -103,7 +103,8 @@ def _train(scene: Scene, request: TrainSceneRequest, on_progress: OnProgress) ->
             words += f", {time_left(progress.remaining)}"
         on_progress(words, progress.step / progress.iterations, progress.preview)
 
-    course = scene.train(request.iterations, tell, request.preset, request.seed)
+    asked = request.settings
+    course = scene.train(asked.iterations, tell, asked.preset, asked.seed)
     notes = [without_paths(note, scene.capture.folder) for note in scene.capture.notes]
     if before is not None and before["step"] < course.step:
         notes.append(f"The training went on from step {before['step']}.")
@@ -167,15 +168,7 @@ def _edit(
 
 
 def _edit_config(request: EditSceneRequest) -> SceneEditConfig:
-    return with_overrides(
-        EDIT_PRESETS[request.preset],
-        request.iterations,
-        steps=request.steps,
-        text_guidance=request.text_guidance,
-        image_guidance=request.image_guidance,
-        relevance=request.relevance,
-        seed=request.seed,
-    )
+    return with_settings(EDIT_PRESETS[request.preset], request.settings, request.iterations)
 
 
 def _changes(
@@ -208,17 +201,18 @@ def _finished(scene: Scene, name: str | None) -> SceneEdit | None:
 def _mesh(scene: Scene, request: SceneMeshRequest, on_progress: OnProgress) -> SceneMeshResult:
     edit = _finished(scene, request.edit)
     report = with_time_left(on_progress)
+    faces = request.settings.faces
     made = mesh_of_scene(
         scene,
         edit,
-        request.faces,
-        request.texture_size,
+        faces,
+        request.settings.texture_size,
         on_progress=lambda words, share: report(words, share, None),
     )
     notes = [without_paths(note, scene.capture.folder) for note in scene.capture.notes]
-    if request.faces is not None and len(made.faces) > request.faces:
+    if faces is not None and len(made.faces) > faces:
         notes.append(
-            f"The mesh has {len(made.faces)} triangles instead of {request.faces}: its pieces "
+            f"The mesh has {len(made.faces)} triangles instead of {faces}: its pieces "
             "cannot be simplified further."
         )
     return SceneMeshResult(

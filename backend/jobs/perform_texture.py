@@ -1,5 +1,6 @@
 """The job of one texture: its edit in the UVs of a mesh that the client knows."""
 
+from dataclasses import asdict
 from typing import TypeVar
 
 import numpy as np
@@ -41,14 +42,8 @@ def perform_texture(
         MeshEditConfig(
             lit=request.lit,
             threshold=request.threshold,
-            noise_level=request.noise_level,
-            relevance_seeds=request.relevance_seeds,
-            normalisation=request.normalisation,
-            text_guidance=request.text_guidance,
-            image_guidance=request.image_guidance,
-            steps=request.steps,
-            rounds=request.rounds,
-            seed=request.seed,
+            **asdict(request.maps),
+            **asdict(request.settings),
         ),
         with_time_left(on_progress),
     )

@@ -146,8 +146,7 @@ def main(
             device=card.device_name,
             dtype=str(card.dtype).removeprefix("torch."),
             native_size=card.native_size,
-            text_guidance=card.guidance.text,
-            image_guidance=card.guidance.image,
+            guidance=card.guidance.settings,
         )
     )
     while True:

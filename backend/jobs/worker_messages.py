@@ -4,6 +4,7 @@ import msgspec
 
 from protocol import codec
 from protocol.messages import Cancelled, Done, Failed, Progress
+from protocol.settings import GuidanceSettings
 
 KEYS_VARIABLE = "WATCH_YOUR_STEPS_WORKER_KEYS"
 """Environment variable with server public, own public and own secret key, separated by spaces."""
@@ -19,8 +20,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
     device: str
     dtype: str
     native_size: int
-    text_guidance: float
-    image_guidance: float
+    guidance: GuidanceSettings
 
 
 class NotLoaded(msgspec.Struct, frozen=True, kw_only=True, tag="not_loaded"):

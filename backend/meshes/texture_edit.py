@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from backend.counts import check_counts
 from backend.editing import ImageEditor, Step
 from backend.editing.prompt_check import pooled_evidence
-from backend.editing.relevance import NOISE_LEVEL, normalise_together, suggest_threshold
-from backend.errors import BadInput, check_instruction
+from backend.editing.relevance import normalise_together, suggest_threshold
+from backend.errors import BadInput, check_instruction, check_settings
 from backend.meshes.painting import (
     PaintConfig,
     Painting,
@@ -30,7 +30,7 @@ from backend.meshes.painting import (
 from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh, sample
 from backend.pictures.changes import NOWHERE, UNSEEN
 from backend.pictures.visible_change import LEAST_SHARE, changed_share
-from protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS, Normalisation
+from protocol.settings import EditSettings, MapSettings, TextureSettings, taken
 
 VISIBLE = 0.1
 """Change of a colour's channel, as a share of its range, that is seen at a glance."""
@@ -41,33 +41,18 @@ it raises ends the edit; nothing that was handed in is ever changed."""
 
 
 @dataclass(frozen=True)
-class MeshEditConfig(PaintConfig):
+class MeshEditConfig(PaintConfig, MapSettings, TextureSettings):
     """All settings of a texture edit."""
 
     threshold: float | None = None
     """0..1, relevance from which a texel is edited; None parts the texels by Otsu's method."""
-    noise_level: float = NOISE_LEVEL
-    """0..1, share of the diffusion's steps up to which views are noised for their relevance."""
-    relevance_seeds: tuple[int, ...] = DEFAULT_SEEDS
-    """Noise seeds of the relevance maps; each view's raw differences are averaged over them."""
-    normalisation: Normalisation = DEFAULT_NORMALISATION
-    """How the raw differences of all views together become relevance 0..1."""
-    text_guidance: float | None = None
-    """s_T of Eq. 1; None for what the model is best used with, 7.5 for InstructPix2Pix."""
-    image_guidance: float | None = None
-    """s_I of Eq. 1; the same, 1.5."""
-    steps: int = 20
-    """Denoising steps of one view's edit."""
     noise_range: tuple[float, float] = (0.02, 0.98)
     """Levels that a render is noised to, drawn evenly. As much of a view's region as no edit has
-    reached yet, so much of the range is left out from below: the first edit starts at its end."""
-    rounds: int = 3
-    """How often each view is edited at most, in an order drawn anew for each round. Every
-    round has half the noise range of the one before, so that the views agree in the end."""
+    reached yet, so much of the range is left out from below: the first edit starts at its end.
+    Every round has half the range of the one before, and another order of the views, so that they
+    agree in the end."""
     settled: float = 0.01
     """Mean change of the region's texels in a round, 0..1, below which it was the last."""
-    seed: int = 0
-    """Fixes order, noise levels and noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,8 +198,7 @@ def _find(
     found = editor.relevance_of_images(
         instruction,
         [view.image for view in views],
-        noise_level=config.noise_level,
-        seeds=config.relevance_seeds,
+        settings=taken(MapSettings, config),
         on_draw=on_draw,
     )
     maps = [one for _, one in found]
@@ -264,11 +248,7 @@ def _edit_views(
             editor.set_image(views[index].image)
             edit = editor.edit(
                 instruction,
-                text_guidance=config.text_guidance,
-                image_guidance=config.image_guidance,
-                steps=config.steps,
-                strength=level,
-                seed=seed,
+                settings=replace(taken(EditSettings, config), strength=level, seed=seed),
                 mask=mask,
                 start=start,
                 on_step=_teller(tell, words, begun),
@@ -394,3 +374,4 @@ def _check(views: Sequence[MeshView], config: MeshEditConfig) -> None:
         samples=config.samples,
         relevance_seeds=len(config.relevance_seeds),
     )
+    check_settings(config)

@@ -33,6 +33,7 @@ from backend.pictures.visible_change import changed_share
 from backend.records import DamagedRecord, read_record
 from backend.scenes.update_plan import UpdatePlan
 from protocol import files
+from protocol.settings import EditSettings, taken
 
 VIEWS_FOLDER = "views"
 
@@ -233,9 +234,7 @@ class DatasetUpdate:
             starts=[turn.before for turn in turns],
             strengths=[turn.noise_level for turn in turns],
             seeds=[turn.seed for turn in turns],
-            text_guidance=self._config.text_guidance,
-            image_guidance=self._config.image_guidance,
-            steps=self._config.steps,
+            settings=taken(EditSettings, self._config),
             on_step=after_step,
         )
         return {turn.count: image for turn, image in zip(turns, edited, strict=True)}

@@ -11,7 +11,6 @@ it was stopped.
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from backend.counts import check_counts
 from backend.editing import ImageEditor, RelevanceMap
 from backend.editing.prompt_check import pooled_evidence
-from backend.errors import BadInput, check_instruction
+from backend.errors import BadInput, check_instruction, check_settings
 from backend.fields import checkpoint, radiance_training
 from backend.fields.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
 from backend.fields.facts import RADIANCE, CheckpointError, load_facts
@@ -43,6 +42,7 @@ from backend.scenes.edit_records import (
 from backend.scenes.scene_fields import SceneFields
 from backend.scenes.view_maps import read_map, write_map
 from protocol import files
+from protocol.settings import MapSettings, UpdateSettings, taken
 
 STAGES = {"maps": 0.15, "field": 0.15, "update": 0.7}
 """Shares of the time that the parts take, roughly."""
@@ -101,18 +101,18 @@ def edit_preset(field: FieldConfig) -> str:
     return next((name for name in EDIT_PRESETS if kept(PRESETS[name]) == field), "preview")
 
 
-def with_overrides(
-    config: SceneEditConfig, iterations: int | None, **given: Any
+def with_settings(
+    config: SceneEditConfig, settings: UpdateSettings, iterations: int | None = None
 ) -> SceneEditConfig:
     """The config with other numbers in place of its own: what was asked for is not grown with the
     number of views.
 
     Args:
         config: of a preset.
+        settings: how its views are edited.
         iterations: training steps; None for the config's own.
-        **given: by the config's own names.
     """
-    config = dataclasses.replace(config, **given)
+    config = dataclasses.replace(config, **dataclasses.asdict(settings))
     return (
         config
         if iterations is None
@@ -144,9 +144,7 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
     )
     if min(config.rounds, config.views) < 0:
         raise BadInput("rounds and views must be 0 or more.")
-    guidances = (config.text_guidance, config.image_guidance)
-    if not all(one is None or one >= 0 for one in guidances):
-        raise BadInput("Text and image guidance must be 0 or more.")
+    check_settings(config)
     if not 0.0 <= config.settling < 1.0:
         raise BadInput(f"The share of settling must be between 0 and 1, not {config.settling}.")
 
@@ -241,9 +239,7 @@ def _maps(
     for index, found in editor.relevance_of_images(
         edit.instruction,
         images,
-        config.noise_level,
-        config.relevance_seeds,
-        config.normalisation,
+        taken(MapSettings, config),
         missing,
         tell,
     ):
@@ -362,8 +358,7 @@ def _update(
     schedule = Schedule(
         config.iterations,
         update.plan.round_steps,
-        config.stop_gain,
-        config.stop_patience,
+        config,
         config.seed,
         checkpoint_seconds,
     )

@@ -28,7 +28,8 @@ from backend.scenes.camera import Camera, View
 from backend.scenes.edit_records import edit_folder
 from backend.scenes.work_folder import keep_trained_in, open_as_trained, work_folder
 from protocol import files
-from protocol.values import DEFAULT_NORMALISATION, Normalisation
+from protocol.settings import MapSettings
+from protocol.values import Normalisation
 
 CALIBRATION_FILE = "calibration.json"
 
@@ -180,7 +181,7 @@ class SceneFields:
         name: str,
         maps: Sequence[RelevanceMap],
         views: Sequence[str] | None = None,
-        normalisation: Normalisation = DEFAULT_NORMALISATION,
+        normalisation: Normalisation = MapSettings.normalisation,
         config: RelevanceConfig | None = None,
         on_step: OnStep | None = None,
         seed: int = 0,

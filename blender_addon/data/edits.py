@@ -10,7 +10,9 @@ import msgspec
 from ..link.encode import encode_png
 from ..protocol.messages import Welcome
 from ..protocol.requests import EditResult
+from ..protocol.settings import EditSettings, GuidanceSettings, MapSettings
 from . import copies, pictures, results
+from .properties_settings import asked, copy, guidance_words, put
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,26 +20,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     runs.
     """
 
-    seed: int
-    steps: int
-    strength: float
-    noise_level: float
-    relevance_seeds: int
-    normalisation: str
-    text_guidance: float | None
-    """None for the model's own."""
-    image_guidance: float | None
+    maps: MapSettings
+    settings: EditSettings
 
 
-def asked(scene: bpy.types.Scene) -> str:
+def asked_for(scene: bpy.types.Scene) -> str:
     """The JSON of an edit that the scene's settings ask for now."""
     settings = scene.watch_your_steps
-    chosen = Asked(
-        **{name: getattr(settings, name) for name in ("seed", "steps", "strength", "noise_level")},
-        relevance_seeds=settings.relevance_seeds,
-        normalisation=settings.normalisation,
-        **settings.guidance(),
-    )
+    chosen = Asked(maps=asked(MapSettings, settings), settings=asked(EditSettings, settings))
     return msgspec.json.encode(chosen).decode()
 
 
@@ -46,7 +36,7 @@ def keep(
     instruction: str,
     result: EditResult,
     png: bytes,
-    asked_for: str = "",
+    noted: str = "",
     server: Welcome | None = None,
 ) -> None:
     """Keep an edit of the render that the scene shows, and show it.
@@ -56,7 +46,7 @@ def keep(
         instruction: what was asked for.
         result: what the backend has made.
         png: the file of its picture.
-        asked_for: what `asked` said when the edit began; "" where that is not known.
+        noted: what `asked_for` said when the edit began; "" where that is not known.
         server: what the backend says of itself, which has the model's name and guidance.
     """
     settings = scene.watch_your_steps
@@ -74,7 +64,7 @@ def keep(
     entry.date = time.strftime("%Y-%m-%d %H:%M")
     if server is not None:
         entry.model = server.model
-    _write_asked(entry, asked_for, server)
+    _write_asked(entry, noted, server)
     settings.edit_index = 0  # shows it
 
 
@@ -89,26 +79,16 @@ def _image(scene: bpy.types.Scene, result: EditResult, png: bytes) -> bpy.types.
     return image
 
 
-def _write_asked(entry: bpy.types.PropertyGroup, asked_for: str, server: Welcome | None) -> None:
+def _write_asked(entry: bpy.types.PropertyGroup, noted: str, server: Welcome | None) -> None:
     try:
-        chosen = msgspec.json.decode(asked_for, type=Asked)
+        chosen = msgspec.json.decode(noted, type=Asked)
     except msgspec.DecodeError:
         return  # the edit began in another version of the add-on: the entry says that it is unknown
     entry.known = True
-    entry.own_guidance = chosen.text_guidance is None
-    own = (server.text_guidance, server.image_guidance) if server is not None else (0.0, 0.0)
-    for name, model in zip(("text_guidance", "image_guidance"), own, strict=True):
-        value = getattr(chosen, name)
-        setattr(entry, name, model if value is None else value)
-    for name in (
-        "seed",
-        "steps",
-        "strength",
-        "noise_level",
-        "relevance_seeds",
-        "normalisation",
-    ):
-        setattr(entry, name, getattr(chosen, name))
+    entry.own_guidance = chosen.settings.guidance == GuidanceSettings()
+    own = server.guidance if server is not None else GuidanceSettings()
+    for settings in (chosen.maps, chosen.settings.resolved(own)):
+        put(entry, settings)
 
 
 def _new_entry(settings: bpy.types.PropertyGroup, instruction: str) -> bpy.types.PropertyGroup:
@@ -179,13 +159,7 @@ def restore(scene: bpy.types.Scene) -> None:
     assert entry is not None  # the operator's poll has found it
     copies.settle(scene)
     if entry.known:
-        for name in ("seed", "steps", "strength", "noise_level", "relevance_seeds"):
-            setattr(settings, name, getattr(entry, name))
-        settings.normalisation = entry.normalisation
-        settings.own_guidance = entry.own_guidance
-        if not entry.own_guidance:
-            settings.text_guidance = entry.text_guidance
-            settings.image_guidance = entry.image_guidance
+        copy(entry, settings)
     settings.instruction = entry.instruction
     if entry.render is not None and entry.relevance is not None:
         results.put_back(scene, entry)
@@ -215,7 +189,7 @@ def describe(entry: bpy.types.PropertyGroup) -> str:
     if entry.model:
         parts.append(entry.model.replace("\\", "/").rstrip("/").rpartition("/")[2])
     if entry.known:
-        guidance = f"guidance {entry.text_guidance:g} and {entry.image_guidance:g}"
+        guidance = guidance_words(entry)
         if entry.own_guidance:
             guidance = (
                 f"{guidance} (the model's own)" if entry.model else "the model's own guidance"

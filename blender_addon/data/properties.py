@@ -14,26 +14,12 @@ from bpy.props import (
     StringProperty,
 )
 
-from ..protocol.values import DEFAULT_NORMALISATION, DEFAULT_SEEDS
+from ..protocol.settings import EditSettings, MapSettings, Setting, Threshold
 from . import edits, properties_3d, properties_edits, results
-from .properties_3d import ImageSettings, SceneIn3D, TextureSettings
+from .properties_3d import ImageSettings, SceneIn3D, TextureProperties
 from .properties_edits import KeptEdit
+from .properties_settings import described, with_settings
 
-NORMALISATIONS = (
-    (
-        "full",
-        "Full",
-        "From the lowest to the highest difference that the model found: regions of any size stand "
-        "out",
-    ),
-    (
-        "paper",
-        "Paper",
-        "As published: outliers are clamped first. A region far below a quarter of the picture is "
-        "one, and its mask comes out too large",
-    ),
-)
-"""The protocol's names, with words for people."""
 VIEWS = (
     ("RENDER", "Render", "The picture that was rendered and sent"),
     (
@@ -66,6 +52,7 @@ def _edit_chosen(changed: "SceneSettings", _: bpy.types.Context) -> None:
     edits.show(changed.id_data)
 
 
+@with_settings(MapSettings, EditSettings, normalisation={"update": _normalisation_changed})
 class SceneSettings(bpy.types.PropertyGroup):
     """Settings and results of one scene."""
 
@@ -74,97 +61,22 @@ class SceneSettings(bpy.types.PropertyGroup):
         description="What to change, as one sentence: turn the red ball into a green one",
         maxlen=1000,
     )
-    threshold: FloatProperty(
-        name="Threshold",
+    threshold: described(
+        Threshold,
+        "threshold",
         description=(
-            "Relevance from which a pixel is edited. Lower edits more of the picture, 0 all of it. "
-            "A new map sets it to the map's own suggestion, unless you have moved it for this "
-            "instruction: then it stays where you put it. Moving it needs no backend"
+            f"{Setting.of('threshold', Threshold).description}. A new map sets it to the map's own "
+            "suggestion, unless you have moved it for this instruction: then it stays where you "
+            "put it. Moving it needs no backend"
         ),
-        default=0.5,
-        min=0.0,
-        max=1.0,
         step=1,
         precision=3,
-        subtype="FACTOR",
         update=_threshold_moved,
-    )
-    steps: IntProperty(
-        name="Steps",
-        description=(
-            "Denoising steps of an edit; the time grows in proportion. 100 as in the paper; 20 are "
-            "good for a first look"
-        ),
-        default=100,
-        min=1,
-        soft_max=200,
-        max=1000,
     )
     own_guidance: BoolProperty(
         name="Model's Own Guidance",
         description="Use as much guidance by text and image as the model is best used with",
         default=True,
-    )
-    text_guidance: FloatProperty(
-        name="Text Guidance",
-        description="How strongly the edit follows the instruction",
-        default=7.5,
-        min=0.0,
-        soft_max=15.0,
-        max=100.0,
-        step=10,
-    )
-    image_guidance: FloatProperty(
-        name="Image Guidance",
-        description="How closely the edit keeps to the render inside the mask",
-        default=1.5,
-        min=0.0,
-        soft_max=3.0,
-        max=100.0,
-        step=10,
-    )
-    strength: FloatProperty(
-        name="Strength",
-        description=(
-            "How much of the render's own detail is given up inside the mask: 1 can change "
-            "everything, small values only retouch"
-        ),
-        default=1.0,
-        min=0.01,
-        max=1.0,
-        subtype="FACTOR",
-    )
-    seed: IntProperty(
-        name="Seed",
-        description="Another seed gives another edit, the same seed gives the same one again",
-        default=0,
-        min=0,
-    )
-    noise_level: FloatProperty(
-        name="Noise Level",
-        description="How far the render is noised to find the relevance; 0.8 as in the paper",
-        default=0.8,
-        min=0.0,
-        max=1.0,
-        subtype="FACTOR",
-    )
-    relevance_seeds: IntProperty(
-        name="Relevance Seeds",
-        description=(
-            "How many noise samples the relevance is averaged over: more is steadier and takes "
-            "proportionally longer. The prompt check compares them, so it needs two at least"
-        ),
-        default=len(DEFAULT_SEEDS),
-        min=1,
-        max=64,
-        soft_max=16,
-    )
-    normalisation: EnumProperty(
-        name="Normalisation",
-        description="How what the model finds becomes a map from 0 to 1",
-        items=NORMALISATIONS,
-        default=DEFAULT_NORMALISATION,
-        update=_normalisation_changed,
     )
     max_side: IntProperty(
         name="Size Limit",
@@ -241,14 +153,8 @@ class SceneSettings(bpy.types.PropertyGroup):
     job_object: PointerProperty(name="Painted Object", type=bpy.types.Object)
     job_image: PointerProperty(name="Painted Texture", type=bpy.types.Image)
 
-    texture: PointerProperty(type=TextureSettings)
+    texture: PointerProperty(type=TextureProperties)
     in_3d: PointerProperty(type=SceneIn3D)
-
-    def guidance(self) -> dict[str, float | None]:
-        """The guidance of a request: None for the model's own."""
-        if self.own_guidance:
-            return {"text_guidance": None, "image_guidance": None}
-        return {"text_guidance": self.text_guidance, "image_guidance": self.image_guidance}
 
 
 CLASSES = (*properties_3d.CLASSES, *properties_edits.CLASSES, SceneSettings)

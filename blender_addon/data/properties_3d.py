@@ -7,11 +7,20 @@ import bpy
 from bpy.props import (
     BoolProperty,
     EnumProperty,
-    FloatProperty,
     IntProperty,
     PointerProperty,
     StringProperty,
 )
+
+from ..protocol.settings import (
+    FieldSettings,
+    MeshSettings,
+    SceneThreshold,
+    TextureSettings,
+    Threshold,
+    UpdateSettings,
+)
+from .properties_settings import described, prop
 
 CAMERAS = (
     (
@@ -23,12 +32,6 @@ CAMERAS = (
     ("CAMERAS", "Cameras", "All cameras of the scene, each one view"),
     ("FRAMES", "Frames", "The active camera at every frame of the scene's range"),
 )
-PRESETS = (
-    ("preview", "Preview", "Minutes on a CPU: small pictures, to see whether the edit is right"),
-    ("medium", "Medium", "More detail, of many views: a quarter of an hour without a GPU"),
-    ("full", "Full", "As in the paper: 30,000 steps, for a GPU with time"),
-)
-"""The protocol's names, with words for people."""
 TEXTURE_SIZES = tuple((str(2**n), str(2**n), f"{2**n} x {2**n} pixels") for n in range(8, 14))
 NATIVE = "Pixels of a view's {}; 0: the size that the model was trained at, which is the best one"
 
@@ -45,7 +48,7 @@ class ImageSettings(bpy.types.PropertyGroup):
     date: StringProperty(description="When it was made, local time as ISO 8601 has it")
 
 
-class TextureSettings(bpy.types.PropertyGroup):
+class TextureProperties(bpy.types.PropertyGroup):
     """How the texture of an object is edited."""
 
     image: PointerProperty(
@@ -72,17 +75,8 @@ class TextureSettings(bpy.types.PropertyGroup):
         ),
         default=True,
     )
-    steps: IntProperty(
-        name="Steps",
-        description="Denoising steps of each view's edit",
-        default=20,
-        min=1,
-        soft_max=100,
-        max=1000,
-    )
-    rounds: IntProperty(
-        name="Rounds", description="How often each view is edited at most", default=3, min=1, max=20
-    )
+    steps: prop(TextureSettings, "steps")
+    rounds: prop(TextureSettings, "rounds")
     use_threshold: BoolProperty(
         name="Own Threshold",
         description=(
@@ -91,13 +85,10 @@ class TextureSettings(bpy.types.PropertyGroup):
         ),
         default=False,
     )
-    threshold: FloatProperty(
-        name="Threshold",
+    threshold: described(
+        Threshold,
+        "threshold",
         description="Relevance from which a texel is edited. Every edit sets it to what it used",
-        default=0.5,
-        min=0.0,
-        max=1.0,
-        subtype="FACTOR",
     )
 
 
@@ -126,66 +117,29 @@ class SceneIn3D(bpy.types.PropertyGroup):
         max=8192,
         subtype="PIXEL",
     )
-    preset: EnumProperty(
-        name="Preset",
-        description="How large the radiance field is, and how long it is trained",
-        items=PRESETS,
-        default="preview",
-    )
-    train_iterations: IntProperty(
-        name="Iterations",
-        description="Training steps at most; 0: as many as the preset has",
-        default=0,
-        min=0,
-        max=1_000_000,
-    )
-    threshold: FloatProperty(
-        name="Threshold",
-        description=(
-            "Relevance from which the scene is edited, on a scale that is calibrated to the scene: "
-            "at 0.5 the region's outline follows the scene's edges best. Lower edits more"
-        ),
-        default=0.5,
-        min=0.01,
-        max=1.0,
-        subtype="FACTOR",
-    )
-    steps: IntProperty(
-        name="Steps",
-        description="Denoising steps of one view's edit; every view is edited once at least",
-        default=20,
-        min=1,
-        soft_max=100,
-        max=1000,
-    )
-    edit_iterations: IntProperty(
-        name="Iterations",
+    preset: prop(FieldSettings, "preset")
+    train_iterations: prop(FieldSettings, "iterations")
+    threshold: described(SceneThreshold, "threshold")
+    steps: prop(UpdateSettings, "steps")
+    edit_iterations: prop(
+        FieldSettings,
+        "iterations",
         description=(
             "Training steps with edited views at most; 0: as many as the preset has for so many "
             "views"
         ),
-        default=0,
-        min=0,
-        max=1_000_000,
     )
     stack: BoolProperty(
         name="On Top of the Last Edit",
         description="Edit what the last edit has made, instead of the scene as it was captured",
         default=False,
     )
-    faces: IntProperty(
-        name="Faces",
-        description="Triangles of the mesh at most; 0: all that the field gives",
-        default=50_000,
-        min=0,
-        soft_max=500_000,
-        max=4_000_000,
-    )
+    faces: prop(MeshSettings, "faces")
     texture_size: EnumProperty(
         name="Texture",
         description="Size of the mesh's textures",
         items=TEXTURE_SIZES,
-        default="1024",
+        default=str(MeshSettings.texture_size),
     )
 
     capture: StringProperty(description="Id of the scene's capture at the backend")
@@ -233,4 +187,4 @@ class SceneIn3D(bpy.types.PropertyGroup):
             self.property_unset(name)
 
 
-CLASSES = (ImageSettings, TextureSettings, SceneIn3D)
+CLASSES = (ImageSettings, TextureProperties, SceneIn3D)

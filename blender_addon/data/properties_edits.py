@@ -6,7 +6,11 @@
 import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
+from ..protocol.settings import EditSettings, MapSettings
+from .properties_settings import with_settings
 
+
+@with_settings(MapSettings, EditSettings)
 class KeptEdit(bpy.types.PropertyGroup):
     """One edit: its picture, what it was made of, and all that makes it again. The pointers keep
     the pictures in the file. Its `name`, which Blender's lists search, is the instruction.
@@ -27,15 +31,8 @@ class KeptEdit(bpy.types.PropertyGroup):
     date: StringProperty(description="When it was made: year-month-day hour:minute, local time")
 
     known: BoolProperty(description="Whether the settings that follow are known")
-    seed: IntProperty()
-    steps: IntProperty()
-    strength: FloatProperty()
     own_guidance: BoolProperty(description="Whether the guidance was the model's own")
-    text_guidance: FloatProperty()
-    image_guidance: FloatProperty()
-    noise_level: FloatProperty()
-    relevance_seeds: IntProperty()
-    normalisation: StringProperty()
+    normalisation: StringProperty(description="As in the settings; empty: not known")
     camera: StringProperty(description="Name of the camera that was rendered")
     frame: IntProperty(description="Frame of the scene that was rendered")
 

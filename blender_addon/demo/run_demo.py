@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,6 @@ from scripting import check_counts  # noqa: E402
 
 MODULE = "bl_ext.user_default.watch_your_steps"
 DEMO_SEED = 0
-SETTINGS = (
-    "steps",
-    "strength",
-    "seed",
-    "noise_level",
-    "relevance_seeds",
-    "max_side",
-)
 PASSING_IOU = 0.5
 EDIT_STEPS = 50
 RENDER_SIZE = 512
@@ -230,7 +222,7 @@ def _one_scene(
         files["edit"] = edited
         result["outside_is_input"] = bool((edited == render)[~mask].all())
         result["inside_changed"] = round(float((edited != render).any(axis=2)[mask].mean()), 4)
-        result["settings"] = {name: getattr(settings, name) for name in SETTINGS}
+        result["settings"] = {name: getattr(settings, name) for name in _settings_names()}
     files["truth"] = truth
     for name, picture in files.items():
         images.save_png(picture, out / f"{name}.png")
@@ -302,6 +294,14 @@ def _contact_sheet(options: argparse.Namespace, name: str, rows: list[dict[str, 
     return out
 
 
+def _settings_names() -> list[str]:
+    """Of the settings that a report names but for the guidance, which is the model's own."""
+    known = import_module(f"{MODULE}.protocol.settings")
+    kinds = (known.MapSettings, known.EditSettings)
+    names = [one.name for kind in kinds for one in known.all_settings(kind)]
+    return [*(name for name in names if name not in known.GUIDANCE), "max_side"]
+
+
 def _report(
     options: argparse.Namespace,
     stages: Stages,
@@ -331,8 +331,7 @@ def _report(
         "machine": machine,
         "model": welcome.model,
         "device": welcome.device,
-        "text_guidance": welcome.text_guidance,
-        "image_guidance": welcome.image_guidance,
+        **asdict(welcome.guidance),
         "install": install,
         "seconds": stages.seconds,
         "demo": demo,

@@ -7,10 +7,12 @@ from typing import Any
 import bpy
 
 from ..data import edits, pictures, results
+from ..data.properties_settings import asked
 from ..data.results import Picture
 from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState
 from ..protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult, Request
+from ..protocol.settings import EditSettings, MapSettings
 from .job import Job, Kind, NewJob, Sending, SessionError
 
 UNCHANGED = "Unchanged"
@@ -27,8 +29,8 @@ def picture_job(scene: bpy.types.Scene, picture: Picture, kind: str) -> NewJob:
     """
     make = partial(_request, kind, _parameters(scene, kind))
     instruction = scene.watch_your_steps.instruction
-    asked = edits.asked(scene) if kind == "edit" else ""
-    return NewJob(kind, instruction, picture.identity, Sending(make), picture, asked)
+    noted = edits.asked_for(scene) if kind == "edit" else ""
+    return NewJob(kind, instruction, picture.identity, Sending(make), picture, noted)
 
 
 def _request(kind: str, parameters: dict[str, Any], scene: bpy.types.Scene) -> Request:
@@ -39,23 +41,13 @@ def _request(kind: str, parameters: dict[str, Any], scene: bpy.types.Scene) -> R
 def _parameters(scene: bpy.types.Scene, kind: str) -> dict[str, Any]:
     """The fields of a request, all but the image."""
     settings = scene.watch_your_steps
-    seeds = tuple(range(settings.relevance_seeds))
-    common = {
-        name: getattr(settings, name) for name in ("instruction", "noise_level", "normalisation")
-    }
+    common = {"instruction": settings.instruction, "maps": asked(MapSettings, settings)}
     if kind == "relevance":
-        return {**common, "seeds": seeds}
-    chosen = {name: getattr(settings, name) for name in ("steps", "strength", "seed")}
+        return common
     # a threshold of another map would be a number without a meaning: then the new map's own
     meant = results.is_current(scene) or settings.threshold_of == settings.instruction
     threshold = settings.threshold if meant else None
-    return {
-        **common,
-        **chosen,
-        **settings.guidance(),
-        "threshold": threshold,
-        "relevance_seeds": seeds,
-    }
+    return {**common, "settings": asked(EditSettings, settings), "threshold": threshold}
 
 
 def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:
@@ -74,7 +66,7 @@ def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) 
             result.relevance,
             arrived.files["relevance"],
             job.instruction,
-            sent.normalisation
+            sent.maps.normalisation
             if isinstance(sent, RelevanceRequest | EditRequest)
             else settings.normalisation,
             result.suggested_threshold,
@@ -94,7 +86,8 @@ def what_it_cost(job: Job) -> str:
         return ""
     seconds = time.monotonic() - job.started
     height, width = job.request.image.shape[:2]
-    return f"The last edit took {seconds:.0f} s: {job.request.steps} steps, {width} x {height}"
+    steps = job.request.settings.steps
+    return f"The last edit took {seconds:.0f} s: {steps} steps, {width} x {height}"
 
 
 def _attach(scene: bpy.types.Scene, job: Job) -> None:

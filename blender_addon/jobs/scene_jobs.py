@@ -8,6 +8,7 @@ import msgspec
 
 from ..data import copies, pictures
 from ..data.brought_mesh import install_mesh
+from ..data.properties_settings import asked
 from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState, Error, SceneState
 from ..protocol.requests import (
@@ -18,6 +19,7 @@ from ..protocol.requests import (
     TrainSceneRequest,
     TrainSceneResult,
 )
+from ..protocol.settings import FieldSettings, MeshSettings, UpdateSettings
 from ..protocol.values import new_capture_id
 from ..render.capture_views import Plan, plan_around, plan_cameras, plan_frames
 from .job import Job, Kind, NewJob, Sending, SessionError, check_instruction
@@ -110,8 +112,7 @@ def train(scene: bpy.types.Scene, anew: bool = False) -> NewJob:
         raise SessionError(f"{BORROWED}: train it anew there, or press Capture Anew here.")
     request = TrainSceneRequest(
         capture=_sealed_capture(scene),
-        preset=in_3d.preset,
-        iterations=in_3d.train_iterations or None,
+        settings=FieldSettings(preset=in_3d.preset, iterations=in_3d.train_iterations or None),
         anew=anew,
     )
     return NewJob("train", "", request.capture, Sending(lambda _: request))
@@ -143,10 +144,8 @@ def edit_scene(scene: bpy.types.Scene) -> NewJob:
         instruction=instruction,
         preset=in_3d.preset,
         threshold=in_3d.threshold,
-        **settings.guidance(),
-        steps=in_3d.steps,
+        settings=asked(UpdateSettings, in_3d, settings),
         iterations=in_3d.edit_iterations or None,
-        seed=settings.seed,
         base=in_3d.edit if in_3d.stack and in_3d.edit else None,
     )
     request = msgspec.structs.replace(unnamed, name=edit_name(unnamed))
@@ -205,8 +204,7 @@ def bring_mesh(scene: bpy.types.Scene) -> NewJob:
     request = SceneMeshRequest(
         capture=_sealed_capture(scene),
         edit=in_3d.edit or None,
-        faces=in_3d.faces or None,
-        texture_size=int(in_3d.texture_size),
+        settings=MeshSettings(faces=in_3d.faces or None, texture_size=int(in_3d.texture_size)),
     )
     instruction = in_3d.edit_of if in_3d.edit else ""
     return NewJob("mesh", instruction, in_3d.edit, Sending(lambda _: request))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.edited_textures import check_lasts, install_edited, show, shows_relevance, to_paint
 from ..data.mesh_reading import MeshTexture, read_mesh_texture, with_full_name
+from ..data.properties_settings import asked, guidance_words
 from ..link.worker_thread import Arrived, Link
 from ..protocol.messages import CaptureState
 from ..protocol.requests import (
@@ -20,6 +21,7 @@ from ..protocol.requests import (
     TextureRequest,
     TextureResult,
 )
+from ..protocol.settings import MapSettings, TextureSettings
 from ..protocol.values import MAX_FRAME_BYTES
 from ..render.capture_views import Plan, places_of
 from ..render.object_views import ObjectViews, poses_around, poses_towards, render_around
@@ -50,24 +52,19 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
         lit=texture.lit,
         instruction=instruction,
         threshold=texture.threshold if texture.use_threshold else None,
-        noise_level=settings.noise_level,
-        relevance_seeds=tuple(range(settings.relevance_seeds)),
-        normalisation=settings.normalisation,
-        **settings.guidance(),
-        steps=texture.steps,
-        rounds=texture.rounds,
-        seed=settings.seed,
+        maps=asked(MapSettings, settings),
+        settings=asked(TextureSettings, texture, settings),
     )
     size = texture.size or native_size
     views = _Views(thing.name_full, read, poses, FIELD_OF_VIEW, size, texture.lit, make)
     guidance = "the model's own guidance"
     if not settings.own_guidance:
-        guidance = f"guidance {settings.text_guidance:g} and {settings.image_guidance:g}"
-    asked = (
+        guidance = guidance_words(settings)
+    words = (
         f"seed {settings.seed}, {texture.views} views, {texture.steps} steps, at most "
         f"{texture.rounds} rounds, {guidance}"
     )
-    return _new_job(context.scene, "texture", instruction, thing, views, asked)
+    return _new_job(context.scene, "texture", instruction, thing, views, words)
 
 
 def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
@@ -95,8 +92,8 @@ def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     make = partial(SceneTextureRequest, lit=True, capture=in_3d.capture, edit=in_3d.edit)
     size = texture.size or native_size
     views = _Views(thing.name_full, read, poses, field_of_view, size, True, make, as_captured=True)
-    asked = f"of the 3D edit {in_3d.edit}"
-    return _new_job(scene, "scene_texture", in_3d.edit_of, thing, views, asked)
+    words = f"of the 3D edit {in_3d.edit}"
+    return _new_job(scene, "scene_texture", in_3d.edit_of, thing, views, words)
 
 
 def _read_active(context: bpy.types.Context) -> tuple[bpy.types.Object, MeshTexture]:
@@ -125,7 +122,7 @@ def _new_job(
     instruction: str,
     thing: bpy.types.Object,
     views: "_Views",
-    asked: str,
+    words: str,
 ) -> NewJob:
     settings, image = scene.watch_your_steps, views.read.image
     if len(views.poses) * views.size**2 * 3 > MAX_FRAME_BYTES:
@@ -136,7 +133,7 @@ def _new_job(
         )
     settings.job_object = thing
     settings.job_image = with_full_name(bpy.data.images, image)
-    return NewJob(kind, instruction, f"{thing.name_full}\n{image}", views, asked=asked)
+    return NewJob(kind, instruction, f"{thing.name_full}\n{image}", views, asked=words)
 
 
 @dataclass

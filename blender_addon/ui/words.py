@@ -8,6 +8,7 @@ import bpy
 from ..jobs.job import Job
 from ..link.worker_thread import LinkState, LinkStatus
 from ..protocol.messages import Welcome
+from ..protocol.settings import GUIDANCE
 
 ICONS = {
     LinkState.CLOSED: "UNLINKED",
@@ -60,12 +61,12 @@ def guidance(
     """The settings of the guidance: the model's own, in numbers where they are known, or two."""
     text = "Model's Own Guidance"
     if welcome is not None and welcome.model_state == "ready":
-        text += f" ({welcome.text_guidance:g}, {welcome.image_guidance:g})"
+        text += f" ({', '.join(f'{number:g}' for number in welcome.guidance.numbers)})"
     column = layout.column(align=True)
     column.prop(settings, "own_guidance", text=text)
     if not settings.own_guidance:
-        column.prop(settings, "text_guidance")
-        column.prop(settings, "image_guidance")
+        for name in GUIDANCE:
+            column.prop(settings, name)
 
 
 def progress(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:

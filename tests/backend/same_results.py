@@ -43,6 +43,15 @@ EDITS: dict[str, dict[str, Any]] = {
 Found = Iterator[tuple[str, Any]]
 
 
+def settings_of(kind: str, **values: Any) -> dict[str, Any]:
+    """Settings of calls that take them as one object; one by one, in versions without objects."""
+    try:
+        from protocol import settings
+    except ImportError:
+        return {name.removeprefix("relevance_"): value for name, value in values.items()}
+    return {"settings": getattr(settings, kind)(**values)}
+
+
 def of_map(found: RelevanceMap) -> Found:
     """What a map consists of."""
     yield from (("raw", found.raw), ("values", found.values), ("spread", found.spread))
@@ -69,13 +78,23 @@ def of_pictures(editor: Editor) -> Found:
             edit = editor.edit(INSTRUCTION, **{"steps": 3} | settings)
             yield f"{size}, {name}: image", edit.image
             yield f"{size}, {name}: mask", edit.mask
-    for number, found in editor.relevance_of_images(INSTRUCTION, pictures * 2, seeds=(0, 1)):
+    for number, found in editor.relevance_of_images(
+        INSTRUCTION, pictures * 2, **settings_of("MapSettings", relevance_seeds=(0, 1))
+    ):
         for name, value in of_map(found):
             yield f"picture {number} of several: {name}", value
     several = [random_image(60, 84, seed) for seed in range(3)]
     masks = [np.random.default_rng(seed).random((60, 84)) < 0.4 for seed in range(3)]
     levels, seeds = (0.98, 0.41, 0.07), (7, 1, 2**31 - 1)
-    edits = editor.edit_images(INSTRUCTION, several, masks, several[::-1], levels, seeds, steps=3)
+    edits = editor.edit_images(
+        INSTRUCTION,
+        several,
+        masks,
+        several[::-1],
+        levels,
+        seeds,
+        **settings_of("EditSettings", steps=3),
+    )
     yield "edits of several", np.stack(edits)
 
 

@@ -19,6 +19,7 @@ from backend.editing.models.ddpm import Ddpm
 from backend.editing.models.denoiser import draw_noise
 from backend.editing.models.guidance import Guidance
 from backend.editing.models.registry import resolve_model
+from protocol.settings import EditSettings, MapSettings
 from tests.backend.tiny_editor import INSTRUCTION, Spy, random_image, reference_pipeline
 
 
@@ -304,7 +305,7 @@ def test_images_edited_together_are_edited_as_alone(editor, monkeypatch, image_g
     assert len(predict.calls) == 12
     told = []
     together = editor.edit_images(
-        INSTRUCTION, images, masks, starts, strengths, seeds, on_step=told.append, **settings
+        INSTRUCTION, images, masks, starts, strengths, seeds, EditSettings(**settings), told.append
     )
     assert len(predict.calls) == 16
     assert [(step.index, step.count) for step in told] == [(k, 4) for k in range(4)]
@@ -361,6 +362,28 @@ def test_steps_are_reported_and_can_stop_the_edit(editor):
     assert [(step.index, step.count) for step in seen] == [(0, 10), (1, 10), (2, 10)]
 
 
+def test_settings_as_one_object_are_those_given_one_by_one(editor):
+    editor.set_image(random_image(64, 64))
+    maps = MapSettings(noise_level=0.5, relevance_seeds=(3,), normalisation="paper")
+    one_by_one = editor.relevance(INSTRUCTION, noise_level=0.5, seeds=(3,), normalisation="paper")
+    relevance = editor.relevance(INSTRUCTION, settings=maps)
+    assert np.array_equal(relevance.values, one_by_one.values)
+    settings = EditSettings(text_guidance=3.0, image_guidance=1.0, steps=2, strength=0.5, seed=9)
+    given = {"threshold": 0.4, "relevance": relevance}
+    edited = editor.edit(INSTRUCTION, settings=settings, **given)
+    same = editor.edit(INSTRUCTION, **dataclasses.asdict(settings), **given)
+    assert np.array_equal(edited.image, same.image)
+    assert not np.array_equal(edited.image, editor.edit(INSTRUCTION, steps=2, **given).image)
+    for call in (
+        lambda: editor.relevance(INSTRUCTION, settings=maps, noise_level=0.5),
+        lambda: editor.edit(INSTRUCTION, settings=settings, steps=2),
+    ):
+        with pytest.raises(ValueError, match="as one object or one by one, not both"):
+            call()
+    with pytest.raises(ValueError, match="The steps must be 1 to 1000, not 2000"):
+        editor.edit(INSTRUCTION, settings=EditSettings(steps=2000))
+
+
 def test_wrong_input_is_refused_in_words(editor):
     with pytest.raises(ValueError, match="uint8"):
         editor.set_image(np.zeros((8, 8, 3), np.float32))
@@ -383,7 +406,7 @@ def test_wrong_input_is_refused_in_words(editor):
         editor.relevance(INSTRUCTION, noise_level=1.1)
     with pytest.raises(ValueError, match="seed"):
         editor.relevance(INSTRUCTION, seeds=())
-    with pytest.raises(ValueError, match="use paper or full"):
+    with pytest.raises(ValueError, match="must be paper or full, not other"):
         editor.relevance(INSTRUCTION, normalisation="other")
 
 

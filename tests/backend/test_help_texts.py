@@ -7,18 +7,23 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from backend import __main__ as command_line
 from backend.demo.model import WEIGHTS
 from backend.editing.editor import Editor
-from backend.editing.models.guidance import GUIDANCE_FILE, Guidance
+from backend.editing.models.guidance import GUIDANCE_FILE
 from backend.fields.config import EDIT_PRESETS, PRESETS
 from backend.meshes.extraction import RESOLUTION as CELLS
 from backend.meshes.texture_edit import MeshEditConfig
-from protocol.requests import EditRequest, EditSceneRequest, TextureRequest
-from protocol.values import DEFAULT_SEEDS
+from protocol.settings import (
+    INSTRUCT_PIX2PIX,
+    EditSettings,
+    MapSettings,
+    TextureSettings,
+    UpdateSettings,
+    taken,
+)
 
 NUMBER = r"-?\d[\d,]*\.?\d*"
 
@@ -54,45 +59,39 @@ def test_a_number_in_brackets_is_the_default(command: str, action: argparse.Acti
 
 def test_guidance_in_help_is_the_models_own() -> None:
     """The demo model's differs and is told by its own folder: help names none but the default."""
-    own = Guidance()
+    own = INSTRUCT_PIX2PIX
     for _, action in ALL:
         if action.dest not in ("text_guidance", "image_guidance"):
             continue
         assert action.default is None
-        wanted = own.text if action.dest == "text_guidance" else own.image
+        wanted = getattr(own, action.dest)
         numbers = [float(one) for one in re.findall(rf"(?<!\w){NUMBER}", action.help or "")]
         assert numbers in ([], [wanted])
 
 
 def test_the_manual_names_the_guidance_of_both_models() -> None:
     demo = json.loads((WEIGHTS / GUIDANCE_FILE).read_text("utf-8"))
-    own = Guidance()
+    text, image = INSTRUCT_PIX2PIX.numbers
     manual = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
-    assert (
-        f"({demo['text']:g} and {demo['image']:g} in place of {own.text:g} and {own.image:g})"
-        in manual
-    )
-
-
-def defaults(request: type[msgspec.Struct]) -> dict[str, object]:
-    """Those of a request's fields that may be left out."""
-    values = request.__struct_defaults__
-    return dict(zip(request.__struct_fields__[-len(values) :], values, strict=True))
+    assert f"({demo['text']:g} and {demo['image']:g} in place of {text:g} and {image:g})" in manual
 
 
 def test_the_same_thing_has_the_same_default_everywhere() -> None:
     """In the protocol, the Python functions, the presets and the command line."""
     by_name = {(command, action.dest): action.default for command, action in ALL}
-    function, request = inspect.signature(Editor.edit).parameters, defaults(EditRequest)
-    for name in ("steps", "strength", "seed", "threshold", "text_guidance", "image_guidance"):
-        assert function[name].default == request[name] == by_name["edit", name], name
-    relevance = inspect.signature(Editor.relevance).parameters
-    assert relevance["seeds"].default == request["relevance_seeds"] == DEFAULT_SEEDS
-    assert relevance["noise_level"].default == request["noise_level"]
-    texture = defaults(TextureRequest)
+    function, settings = inspect.signature(Editor.edit).parameters, EditSettings()
+    for name in ("steps", "strength", "seed", "text_guidance", "image_guidance"):
+        assert function[name].default == getattr(settings, name) == by_name["edit", name], name
+    relevance, maps = inspect.signature(Editor.relevance).parameters, MapSettings()
+    assert relevance["seeds"].default == maps.relevance_seeds
+    assert relevance["noise_level"].default == maps.noise_level
+    assert relevance["normalisation"].default == maps.normalisation
+    for config in (MeshEditConfig(), *EDIT_PRESETS.values()):
+        assert taken(MapSettings, config) == maps
+    texture = TextureSettings()
+    assert taken(TextureSettings, MeshEditConfig()) == texture
     for name in ("steps", "rounds", "seed"):
-        assert texture[name] == getattr(MeshEditConfig(), name) == by_name["scene texture", name]
-    scene = defaults(EditSceneRequest)
+        assert getattr(texture, name) == by_name["scene texture", name]
     for preset in EDIT_PRESETS.values():
-        assert (scene["steps"], scene["seed"]) == (preset.steps, preset.seed)
+        assert taken(UpdateSettings, preset) == UpdateSettings()
     assert EDIT_PRESETS.keys() == PRESETS.keys()

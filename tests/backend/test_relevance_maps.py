@@ -3,6 +3,7 @@
 import itertools
 import math
 import shutil
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -21,11 +22,12 @@ from backend.editing.prompt_check import (
     write_evidence_limit,
 )
 from backend.editing.relevance import (
-    NORMALISATIONS,
     RelevanceMap,
     normalise,
     suggest_threshold,
 )
+from protocol.settings import EditSettings, MapSettings
+from protocol.values import Normalisation
 from tests.backend.tiny_editor import INSTRUCTION, Spy, random_image, reference_pipeline
 
 
@@ -102,6 +104,7 @@ def test_maps_of_many_images_are_those_of_each_alone(editor, monkeypatch):
     sizes = [(64, 64)] * 5 + [(40, 72), (64, 64)]
     images = [random_image(*size, seed) for seed, size in enumerate(sizes)]
     seeds = (0, 3)
+    settings = MapSettings(relevance_seeds=seeds)
     alone = []
     predict = Spy(editor.model.network)
     monkeypatch.setattr(editor.model, "network", predict)
@@ -114,7 +117,7 @@ def test_maps_of_many_images_are_those_of_each_alone(editor, monkeypatch):
     told = []
     found = list(
         editor.relevance_of_images(
-            INSTRUCTION, images, seeds=seeds, on_draw=lambda *draws: told.append(draws)
+            INSTRUCTION, images, settings, on_draw=lambda *draws: told.append(draws)
         )
     )
     # two images with two noises each, with and without text; the last of the five has no neighbour
@@ -129,7 +132,7 @@ def test_maps_of_many_images_are_those_of_each_alone(editor, monkeypatch):
         assert (ours.extent, ours.applies) == (theirs.extent, theirs.applies)
         assert ours.evidence == pytest.approx(theirs.evidence, abs=1e-4)
     predict.results.clear()
-    some = list(editor.relevance_of_images(INSTRUCTION, images, seeds=seeds, wanted=(3, 5)))
+    some = list(editor.relevance_of_images(INSTRUCTION, images, settings, wanted=(3, 5)))
     assert [len(noises) for noises in predict.results] == [8, 4]
     assert [number for number, _ in some] == [3, 5]
     for number, ours in some:
@@ -138,18 +141,19 @@ def test_maps_of_many_images_are_those_of_each_alone(editor, monkeypatch):
 
 def test_seeds_of_an_image_that_fills_a_batch_are_split(editor, monkeypatch):
     images = [random_image(64, 64, seed) for seed in (1, 2)]
-    expected = [one.raw for _, one in editor.relevance_of_images(INSTRUCTION, images, seeds=(0, 1))]
+    settings = MapSettings(relevance_seeds=(0, 1))
+    expected = [one.raw for _, one in editor.relevance_of_images(INSTRUCTION, images, settings)]
     monkeypatch.setattr("backend.editing.relevance.CELLS_AT_ONCE", 8 * 8)
     predict = Spy(editor.model.network)
     monkeypatch.setattr(editor.model, "network", predict)
-    found = [one.raw for _, one in editor.relevance_of_images(INSTRUCTION, images, seeds=(0, 1))]
+    found = [one.raw for _, one in editor.relevance_of_images(INSTRUCTION, images, settings)]
     assert [len(noises) for noises in predict.results] == [2, 2, 2, 2]
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
 @given(
     st.lists(st.floats(0, 1e6, width=32), min_size=4, max_size=60),
-    st.sampled_from(NORMALISATIONS),
+    st.sampled_from(get_args(Normalisation)),
 )
 def test_normalised_maps_lie_in_0_to_1_and_keep_the_order(numbers, normalisation):
     raw = np.array(numbers, np.float32).reshape(1, -1)
@@ -162,7 +166,7 @@ def test_normalised_maps_lie_in_0_to_1_and_keep_the_order(numbers, normalisation
     assert (np.diff(values[0][order]) >= 0).all()
 
 
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+@pytest.mark.parametrize("normalisation", get_args(Normalisation))
 def test_constant_map_becomes_zeros(normalisation):
     assert (normalise(np.full((5, 6), 3.3, np.float32), normalisation) == 0).all()
 
@@ -264,7 +268,9 @@ def test_models_own_guidance_is_read_from_its_folder(tiny_model, tmp_path):
     assert np.array_equal(edit(text_guidance=7.5), edit(text_guidance=7.5, image_guidance=1.0))
     mask, image = np.ones((64, 64), np.bool_), random_image(64, 64)
     together = [
-        editor.edit_images(INSTRUCTION, [image], [mask], [image], [1.0], [0], steps=2, **given)
+        editor.edit_images(
+            INSTRUCTION, [image], [mask], [image], [1.0], [0], EditSettings(steps=2, **given)
+        )
         for given in ({}, {"text_guidance": 3.0, "image_guidance": 1.0})
     ]
     assert np.array_equal(*together)

@@ -413,7 +413,7 @@ def test_what_cannot_be_edited_is_refused(scene: Scene, editor: Editor, tmp_path
     refuse("first noise level", config=dataclasses.replace(QUICK, first_level=0.0))
     refuse("must be 1 or more", config=dataclasses.replace(QUICK, edit_every=0))
     refuse("must be 1 or more", config=dataclasses.replace(QUICK, views_at_once=0))
-    refuse("guidance must be 0 or more", config=dataclasses.replace(QUICK, text_guidance=-1.0))
+    refuse("text guidance must be 0 to 100", config=dataclasses.replace(QUICK, text_guidance=-1.0))
     refuse("An edit's name has letters", name="../away")
     refuse("no edit other: it has none", base="other")
     fresh = Scene.open(scene.capture.folder, work=tmp_path / "fresh", device="cpu")

@@ -26,6 +26,7 @@ from backend.pictures.visible_change import changed_share
 from backend.scenes import Scene
 from backend.scenes.outcome import Compared, changed, compare, outcome_notes
 from protocol.requests import EditSceneRequest, TextureResult
+from tests.protocol.flat import flat
 
 from .quick_edit import INSTRUCTION, QUICK, scene_of, train_a_little
 from .test_mesh_edit import CONFIG, Painter, around, ball_mesh, two_halves, unlit_views
@@ -159,7 +160,8 @@ def test_an_instruction_whose_maps_are_constant_in_every_view_says_unchanged_fir
 ) -> None:
     """It was refused; or, where views differ from each other, whole views were edited."""
     blind = Blind(editor, levels)
-    request = EditSceneRequest(
+    request = flat(
+        EditSceneRequest,
         capture="0" * 32,
         name="deaf",
         instruction=INSTRUCTION,
@@ -230,8 +232,13 @@ def test_a_scene_that_the_model_leaves_as_it_is_says_unchanged_first(
     scene: Scene, editor: Editor
 ) -> None:
     """Though the field goes on learning its photos, and looks different after it."""
-    request = EditSceneRequest(
-        capture="0" * 32, name="idle", instruction=INSTRUCTION, steps=2, iterations=12
+    request = flat(
+        EditSceneRequest,
+        capture="0" * 32,
+        name="idle",
+        instruction=INSTRUCTION,
+        steps=2,
+        iterations=12,
     )
     said: list[str] = []
     result = _edit(Idle(editor), scene, request, lambda words, *_: said.append(words))  # type: ignore[arg-type]
@@ -267,7 +274,8 @@ def test_a_scene_that_has_changed_does_not_say_so_and_names_the_views_left_out(
 
 
 def test_a_result_names_the_views_left_out(scene: Scene, editor: Editor) -> None:
-    request = EditSceneRequest(
+    request = flat(
+        EditSceneRequest,
         capture="0" * 32,
         name="half",
         instruction=INSTRUCTION,

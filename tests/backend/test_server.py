@@ -37,12 +37,14 @@ from protocol.messages import (
     Welcome,
 )
 from protocol.requests import EditRequest, RelevanceRequest
+from protocol.settings import INSTRUCT_PIX2PIX
 from protocol.values import MAX_WIRE_BYTES, PROTOCOL_VERSION, new_job_id
+from tests.protocol.flat import changed, flat
 
 ROOT = Path(__file__).parents[2]
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 72, 3), dtype=np.uint8)
-EDIT = EditRequest(image=IMAGE, instruction="make the sphere red", steps=3, threshold=0.3)
-LONG_EDIT = msgspec.structs.replace(EDIT, image=np.tile(IMAGE, (4, 4, 1)), steps=1000)
+EDIT = flat(EditRequest, image=IMAGE, instruction="make the sphere red", steps=3, threshold=0.3)
+LONG_EDIT = changed(EDIT, image=np.tile(IMAGE, (4, 4, 1)), steps=1000)
 PATIENCE = 60.0
 """Seconds for what takes less than one where the machine has nothing else to do."""
 
@@ -113,7 +115,7 @@ def test_welcome_names_model_device_and_capabilities(server, tiny_model):
     assert (welcome.model, welcome.device) == (str(tiny_model), "cpu")
     assert welcome.model_state == "ready"
     assert welcome.native_size == 64
-    assert (welcome.text_guidance, welcome.image_guidance) == (7.5, 1.5)  # its folder says nothing
+    assert welcome.guidance == INSTRUCT_PIX2PIX  # its folder says nothing
     assert set(welcome.capabilities) == {
         "relevance_request",
         "edit_request",
@@ -131,7 +133,7 @@ def test_welcome_names_model_device_and_capabilities(server, tiny_model):
 def test_server_returns_what_the_editor_makes(client, tiny_model):
     editor = Editor.from_pretrained(str(tiny_model), device="cpu")
     editor.set_image(IMAGE)
-    expected = editor.edit(EDIT.instruction, threshold=EDIT.threshold, steps=EDIT.steps)
+    expected = editor.edit(EDIT.instruction, threshold=EDIT.threshold, settings=EDIT.settings)
     events = []
     result = client.run(EDIT, events.append)
     assert expected.relevance is not None
@@ -150,7 +152,7 @@ def test_every_step_is_reported_with_a_preview(client):
     assert isinstance(events[0], Queued)
     assert isinstance(events[-1], Done)
     steps = [event for event in events if isinstance(event, Progress) and event.preview is not None]
-    assert len(steps) == EDIT.steps
+    assert len(steps) == EDIT.settings.steps
     assert steps[0].preview.shape == (8, 9, 3)
     fractions = [event.fraction for event in events if isinstance(event, Progress)]
     assert fractions == sorted(fractions)
@@ -204,7 +206,7 @@ def test_submitting_twice_starts_one_job(client):
 def test_job_survives_its_client_and_is_followed_by_another(server):
     with Client(server[1]) as first:
         first.connect(PATIENCE)
-        job = first.submit(msgspec.structs.replace(EDIT, steps=40))
+        job = first.submit(changed(EDIT, steps=40))
         assert first.poll(PATIENCE)  # it has arrived
     with Client(server[1]) as second:
         second.connect(PATIENCE)

@@ -17,6 +17,7 @@ from protocol.requests import TrainSceneRequest
 from protocol.values import new_capture_id
 from tests.backend.test_capture_server import COUNT, ask, put
 from tests.backend.test_server import EDIT, ROOT, running_server
+from tests.protocol.flat import changed, flat
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_a_file_as_data_root_costs_captures_only_and_can_be_moved_away(client, s
     (folder / "data").unlink()
     capture = new_capture_id()
     assert client.send_capture(capture, COUNT, lambda index: put(capture, index)).sealed
-    client.run(TrainSceneRequest(capture=capture, iterations=2))
+    client.run(flat(TrainSceneRequest, capture=capture, iterations=2))
     found = [folder / "data", *(folder / "data").rglob("*")]
     assert any(path.suffix == ".pt" for path in found)
     if sys.platform != "win32":
@@ -66,7 +67,7 @@ def test_a_client_that_did_not_read_gets_the_end_of_its_job(client, server):
     slow.curve_secretkey = connection.client_secret_key.encode()
     slow.connect(connection.endpoint)
     slow.send_multipart(codec.encode(Hello(client="a slow\nreader")))
-    job = client.submit(msgspec.structs.replace(EDIT, steps=60))
+    job = client.submit(changed(EDIT, steps=60))
     slow.send_multipart(codec.encode(Follow(job=job)))
     for _ in range(1500):  # answers of 30 kB that nobody reads
         slow.send_multipart(codec.encode(Follow(job=finished)))

@@ -44,6 +44,7 @@ from tests.backend.test_capture_server import ask
 from tests.backend.test_mesh_edit import around, ball_mesh, two_halves, unlit_views
 from tests.backend.test_server import _child_of, running_server
 from tests.backend.tiny_capture import SPHERES, orbit_pose, trace
+from tests.protocol.flat import changed, flat
 
 VIEWS, STEPS = 16, 150
 CAMERA = Intrinsics(31.2, 31.2, 12, 12, 24, 24)
@@ -91,7 +92,7 @@ def trained(server):
     with Client(server[2], "the tests") as client:
         client.connect()
         capture = send_scene(client)
-        client.run(TrainSceneRequest(capture=capture, iterations=STEPS))
+        client.run(flat(TrainSceneRequest, capture=capture, iterations=STEPS))
     return capture
 
 
@@ -109,7 +110,8 @@ def texture_request():
     mesh = ball_mesh(two_halves(64))
     views = unlit_views(mesh, around(3))
     camera = views[0].intrinsics
-    return TextureRequest(
+    return flat(
+        TextureRequest,
         corners=mesh.corners,
         uvs=mesh.uvs,
         occluders=mesh.occluders,
@@ -146,7 +148,7 @@ def test_a_texture_comes_back_as_the_function_makes_it(client, tiny_model):
 
 
 def test_a_texture_without_a_region_stays_and_a_note_says_so(client):
-    request = msgspec.structs.replace(texture_request(), threshold=1.0, relevance_seeds=(0,))
+    request = changed(texture_request(), threshold=1.0, relevance_seeds=(0,))
     result = client.run(request)
     assert (result.texture == request.texture).all()
     assert result.rerender_difference is None
@@ -156,7 +158,7 @@ def test_a_texture_without_a_region_stays_and_a_note_says_so(client):
 def test_a_texture_edit_is_cancelled_within_a_step(client):
     with pytest.raises(JobCancelled):
         client.run(
-            msgspec.structs.replace(texture_request(), steps=1000, rounds=20),
+            changed(texture_request(), steps=1000, rounds=20),
             lambda event: client.cancel(event.job) if isinstance(event, Progress) else None,
         )
 
@@ -176,7 +178,7 @@ def test_a_mesh_that_cannot_be_painted_is_refused_in_words(client):
 def test_a_training_goes_on_after_a_cancel_and_after_a_kill(client, server):
     capture = send_scene(client)
     assert client.scene(capture).field is None
-    long = TrainSceneRequest(capture=capture, iterations=100_000)
+    long = flat(TrainSceneRequest, capture=capture, iterations=100_000)
     job = client.submit(long)
     for event in client.events(job):
         if step_in(event):
@@ -200,7 +202,7 @@ def test_a_training_goes_on_after_a_cancel_and_after_a_kill(client, server):
 
     steps = []
     result = client.run(
-        TrainSceneRequest(capture=capture, iterations=kept.steps + 3),
+        flat(TrainSceneRequest, capture=capture, iterations=kept.steps + 3),
         lambda event: steps.append(step_in(event)),
     )
     assert result.steps == kept.steps + 3
@@ -216,7 +218,7 @@ def test_a_training_goes_on_after_a_cancel_and_after_a_kill(client, server):
 
 def test_a_field_that_is_there_is_returned_at_once(client, trained):
     events = []
-    result = client.run(TrainSceneRequest(capture=trained, iterations=STEPS), events.append)
+    result = client.run(flat(TrainSceneRequest, capture=trained, iterations=STEPS), events.append)
     assert result.steps == STEPS
     assert not any(map(step_in, events))
     assert result.preview.shape == (24, 24, 3)
@@ -226,15 +228,15 @@ def test_a_field_that_is_there_is_returned_at_once(client, trained):
 def test_training_shows_steps_and_pictures_and_another_preset_needs_a_new_beginning(client):
     capture = send_scene(client)
     events = []
-    first = client.run(TrainSceneRequest(capture=capture, iterations=3), events.append)
+    first = client.run(flat(TrainSceneRequest, capture=capture, iterations=3), events.append)
     assert first.steps == 3
     progress = [event for event in events if step_in(event)]
     assert progress[-1].stage.startswith("Training, step 3 of 3")
     assert progress[-1].preview.shape == (24, 24, 3)
     with pytest.raises(ServerError, match=r"another preset than medium.*train anew") as refused:
-        client.run(TrainSceneRequest(capture=capture, iterations=1, preset="medium"))
+        client.run(flat(TrainSceneRequest, capture=capture, iterations=1, preset="medium"))
     assert refused.value.code == "bad_input"
-    anew = TrainSceneRequest(capture=capture, iterations=2, preset="medium", anew=True)
+    anew = flat(TrainSceneRequest, capture=capture, iterations=2, preset="medium", anew=True)
     assert client.run(anew).steps == 2
 
 
@@ -244,13 +246,13 @@ def test_training_shows_steps_and_pictures_and_another_preset_needs_a_new_beginn
 def test_captures_that_are_not_there_or_not_whole_are_refused(client):
     capture = new_capture_id()
     with pytest.raises(ServerError, match="does not have this capture") as refused:
-        client.run(TrainSceneRequest(capture=capture))
+        client.run(flat(TrainSceneRequest, capture=capture))
     assert refused.value.code == "unknown_capture"
     with pytest.raises(ServerError, match="does not have this capture"):
         client.scene(capture)
     ask(client, OpenCapture(capture=capture, views=5))
     with pytest.raises(ServerError, match=r"not complete \(0 of 5 views have come\)") as refused:
-        client.run(TrainSceneRequest(capture=capture))
+        client.run(flat(TrainSceneRequest, capture=capture))
     assert refused.value.code == "bad_capture"
     state = client.scene(capture)
     assert (state.views, state.sealed, state.field, state.edits) == (5, False, None, ())
@@ -258,19 +260,19 @@ def test_captures_that_are_not_there_or_not_whole_are_refused(client):
 
 def test_edits_and_meshes_need_a_field(client, server):
     capture = send_scene(client)
-    edit = EditSceneRequest(capture=capture, name="red", instruction=INSTRUCTION)
-    for request in (edit, SceneMeshRequest(capture=capture)):
+    edit = flat(EditSceneRequest, capture=capture, name="red", instruction=INSTRUCTION)
+    for request in (edit, flat(SceneMeshRequest, capture=capture)):
         with pytest.raises(ServerError, match="The capture holds no trained field") as refused:
             client.run(request)
         assert refused.value.code == "bad_input"
         assert str(server[0]) not in str(refused.value)
     with pytest.raises(ServerError, match="The scene has no edit red"):
-        client.run(SceneMeshRequest(capture=capture, edit="red"))
+        client.run(flat(SceneMeshRequest, capture=capture, edit="red"))
 
 
 def test_a_capture_in_use_stays_and_names_its_jobs(client):
     capture = send_scene(client)
-    long = TrainSceneRequest(capture=capture, iterations=100_000)
+    long = flat(TrainSceneRequest, capture=capture, iterations=100_000)
     jobs = client.submit(long), client.submit(long)
     events = client.events(jobs[0])
     while step_in(next(events)) is None:
@@ -295,11 +297,11 @@ def test_a_capture_that_another_backend_works_on_is_left_alone(client, server, t
     folder = server[0] / "captures" / trained
     with alone(folder):
         with pytest.raises(ServerError, match="Another backend") as refused:
-            client.run(TrainSceneRequest(capture=trained, iterations=STEPS))
+            client.run(flat(TrainSceneRequest, capture=trained, iterations=STEPS))
         assert refused.value.code == "in_use"
         with pytest.raises(InUse), alone(folder):
             pass
-    assert client.run(TrainSceneRequest(capture=trained, iterations=STEPS)).steps == STEPS
+    assert client.run(flat(TrainSceneRequest, capture=trained, iterations=STEPS)).steps == STEPS
 
 
 # ------------------------------------------------------------------ edits
@@ -307,16 +309,17 @@ def test_a_capture_that_another_backend_works_on_is_left_alone(client, server, t
 
 def edit_request(capture, **changes):
     settings = {"name": "red", "instruction": INSTRUCTION, "iterations": 12, "steps": 2}
-    return EditSceneRequest(capture=capture, **(settings | changes))
+    return flat(EditSceneRequest, capture=capture, **(settings | changes))
 
 
 def check_meshes(client, capture):
     """Meshes of the edit "red" and of the field, in the capture's coordinates."""
     events = []
     edited = client.run(
-        SceneMeshRequest(capture=capture, edit="red", faces=200, texture_size=64), events.append
+        flat(SceneMeshRequest, capture=capture, edit="red", faces=200, texture_size=64),
+        events.append,
     )
-    plain = client.run(SceneMeshRequest(capture=capture, faces=200, texture_size=32))
+    plain = client.run(flat(SceneMeshRequest, capture=capture, faces=200, texture_size=32))
     for result in (edited, plain):
         assert len(result.faces) > 100
         simple = len(result.faces) <= 200
@@ -418,7 +421,7 @@ def test_an_edit_is_paused_gone_on_with_meshed_stacked_and_undone(client, server
     with pytest.raises(JobCancelled):
         client.run(edit_request(trained), pause)
     with pytest.raises(ServerError, match="The edit red is not finished"):
-        client.run(SceneMeshRequest(capture=trained, edit="red"))
+        client.run(flat(SceneMeshRequest, capture=trained, edit="red"))
     with pytest.raises(ServerError, match="The edit red is not finished"):
         client.run(scene_texture_request(trained))
     (begun,) = client.scene(trained).edits
@@ -470,7 +473,7 @@ def test_an_edit_is_paused_gone_on_with_meshed_stacked_and_undone(client, server
 def test_a_stopped_server_keeps_what_was_trained(client, server):
     """The last test here, as it stops the server of all the others."""
     capture = send_scene(client)
-    job = client.submit(TrainSceneRequest(capture=capture, iterations=100_000))
+    job = client.submit(flat(TrainSceneRequest, capture=capture, iterations=100_000))
     seen = 0
     for event in client.events(job):
         if step_in(event) and not seen:

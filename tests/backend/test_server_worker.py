@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 
-import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -28,11 +27,12 @@ from protocol.requests import EditRequest, RelevanceResult, TrainSceneRequest
 from protocol.values import new_capture_id
 from tests.backend.test_capture_server import COUNT, put
 from tests.protocol.bench_mutated_messages import send_many
+from tests.protocol.flat import changed, flat
 
 JOB = "0123456789abcdef" * 2
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 72, 3), dtype=np.uint8)
-EDIT = EditRequest(image=IMAGE, instruction="make the sphere red", steps=2, threshold=0.3)
-LONG_EDIT = msgspec.structs.replace(EDIT, steps=1000)
+EDIT = flat(EditRequest, image=IMAGE, instruction="make the sphere red", steps=2, threshold=0.3)
+LONG_EDIT = changed(EDIT, steps=1000)
 
 
 # ------------------------------------------------------------------ what the worker sends
@@ -318,13 +318,13 @@ def test_a_worker_that_hangs_while_it_answers_heartbeats_is_replaced(
         hung = the_worker(server)
         began = time.monotonic()
         with pytest.raises(ServerError, match="process hung, as a driver can make it") as failed:
-            client.run(TrainSceneRequest(capture=capture, iterations=2))
+            client.run(flat(TrainSceneRequest, capture=capture, iterations=2))
         assert failed.value.code == "worker_died"
         assert time.monotonic() - began < supervision.WORDLESS_SECONDS / 10
         assert the_worker(server).pid != hung.pid
         file.unlink()
         file.write_bytes(kept)
-        assert client.run(TrainSceneRequest(capture=capture, iterations=2)).steps == 2
+        assert client.run(flat(TrainSceneRequest, capture=capture, iterations=2)).steps == 2
     assert "transforms.py" in capfd.readouterr().err  # where it hung
 
 

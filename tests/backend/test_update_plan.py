@@ -15,11 +15,13 @@ from backend.editing import Editor
 from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.fields.radiance_training import RadianceTraining, held_out
 from backend.scenes import Scene
-from backend.scenes.edit_run import with_overrides
+from backend.scenes.edit_run import with_settings
 from backend.scenes.update_plan import UpdatePlan
+from protocol.settings import UpdateSettings
 
 from .quick_edit import INSTRUCTION, QUICK, train_a_little
 
+ALONE = UpdateSettings(steps=QUICK.steps, relevance=False)
 CAPTURES = (3, 4, 24, 84, 185, 500)
 
 
@@ -102,7 +104,7 @@ def test_steps_edits_and_rays_grow_with_the_number_of_views() -> None:
 def test_every_view_has_its_turn_in_as_few_steps_as_a_person_allows(
     iterations: int, views: int, at_once: int
 ) -> None:
-    config = with_overrides(EDIT_PRESETS["preview"], iterations, seed=3)
+    config = with_settings(EDIT_PRESETS["preview"], UpdateSettings(seed=3), iterations)
     assert (config.iterations, config.seed) == (iterations, 3)
     assert config.for_views(views) == config  # what was asked for is not grown
     plan = UpdatePlan.of(config, views)
@@ -130,7 +132,7 @@ def test_no_view_keeps_its_photo_in_the_training(
 ) -> None:
     """36 views in 20 steps, several of them edited in one step; also after a stop between these."""
     scene = Scene.open(many, device="cpu")
-    config = with_overrides(QUICK, 20, relevance=False, rounds=1)
+    config = with_settings(dataclasses.replace(QUICK, rounds=1), ALONE, 20)
     whole = scene.edit(INSTRUCTION, editor, config=config, name="whole")
     assert whole.checkpoint()[0]["step"] == 20
     assert len(whole.views) == len(whole.field.names) == 36
@@ -204,7 +206,7 @@ def test_an_early_stop_comes_after_whole_rounds_and_trains_on_every_edit(
 
 def test_a_cancel_in_the_last_step_leaves_no_view_out(few: Path, editor: Editor) -> None:
     scene = Scene.open(few, device="cpu")
-    config = with_overrides(QUICK, 4, relevance=False, rounds=1, settling=0.0)
+    config = with_settings(dataclasses.replace(QUICK, rounds=1, settling=0.0), ALONE, 4)
 
     def stop(words: str, share: float, picture: object) -> None:
         if words.startswith("Training, step 4 of 4"):

@@ -36,7 +36,7 @@ class FakeServer:
 
     def __init__(self, protocol: ModuleType, connection_file: Path, manual: bool = False) -> None:
         self.messages, self.requests = protocol.messages, protocol.requests
-        self.values = protocol.values
+        self.values, self.settings = protocol.values, protocol.settings
         self.codec = protocol.codec
         self.connection = protocol.connection
         self.file = connection_file
@@ -196,8 +196,7 @@ class FakeServer:
             device="cpu",
             model_state=self.model_state,
             native_size=64 if self.model_state == "ready" else 0,
-            text_guidance=2.0,
-            image_guidance=1.0,
+            guidance=self.settings.GuidanceSettings(text_guidance=2.0, image_guidance=1.0),
             capabilities=("relevance_request", "edit_request", "captures", "scenes"),
             limits=m.Limits(max_frame_bytes=self.codec.MAX_FRAME_BYTES, max_queued_jobs=256),
         )

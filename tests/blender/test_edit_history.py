@@ -147,7 +147,11 @@ def test_going_back_to_an_earlier_edit_and_making_it_again(
     again = edit(connected)
     assert np.array_equal(again, made[2])
     request = [m for m in server.received if isinstance(m, server.messages.Submit)][-1].request
-    assert (request.seed, request.steps, request.instruction) == (3, 20, "turn the ball blue")
+    assert (request.settings.seed, request.settings.steps, request.instruction) == (
+        3,
+        20,
+        "turn the ball blue",
+    )
     assert same(pictures_of(connected)[1:], made), "the others are as they were"
 
 

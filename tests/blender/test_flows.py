@@ -45,7 +45,8 @@ def test_preview_threshold_edit(
     connected.session.wait_for_job(scene, SECONDS)
     request = submits(server)[-1].request
     assert np.array_equal(request.image, render)
-    assert (request.seed, request.steps, request.relevance_seeds) == (7, 20, (0, 1, 2))
+    assert (request.settings.seed, request.settings.steps) == (7, 20)
+    assert request.maps.relevance_seeds == (0, 1, 2)
     assert np.float32(request.threshold) == np.float32(0.3)
     edit = pictures.read_rgb(settings.edit_image)
     assert np.array_equal(edit, edited(render, mask))
@@ -69,7 +70,8 @@ def test_the_models_own_guidance_unless_another_is_set(
         bpy.ops.watch_your_steps.edit()
         connected.session.wait_for_job(scene, SECONDS)
         request = submits(server)[-1].request
-        asked.append((request.text_guidance, request.image_guidance))
+        guidance = request.settings.guidance
+        asked.append((guidance.text_guidance, guidance.image_guidance))
     assert asked == [(None, None), (4.0, 1.25)]
 
 

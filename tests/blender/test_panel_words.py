@@ -389,28 +389,50 @@ def test_the_panels_defaults_are_the_protocols(
     """A setting and the request that it is sent in; so the tooltips that name a default are right,
     too.
     """
-    requests = protocol.requests
-
-    def sent(request: type, name: str) -> object:
-        values = request.__struct_defaults__
-        return dict(zip(request.__struct_fields__[-len(values) :], values, strict=True))[name]
-
+    known = protocol.settings
     settings = bpy.context.scene.watch_your_steps
 
     def default(group: bpy.types.PropertyGroup, name: str) -> object:
         return group.bl_rna.properties[name].default
 
-    for name in ("steps", "strength", "seed", "normalisation"):
-        assert default(settings, name) == sent(requests.EditRequest, name), name
-    noise_level = sent(requests.EditRequest, "noise_level")
-    assert default(settings, "noise_level") == np.float32(noise_level)
-    assert default(settings, "relevance_seeds") == len(
-        sent(requests.EditRequest, "relevance_seeds")
-    )
-    assert default(settings, "own_guidance") is True
-    for name in ("steps", "rounds"):
-        assert default(settings.texture, name) == sent(requests.TextureRequest, name), name
-    assert default(settings.in_3d, "steps") == sent(requests.EditSceneRequest, "steps")
+    here = [(settings, known.MapSettings()), (settings, known.EditSettings())]
+    for group, wanted in (*here, (settings.texture, known.TextureSettings())):
+        for one in known.all_settings(type(wanted)):
+            if one.name not in group.bl_rna.properties:
+                assert one.name in settings.bl_rna.properties
+                continue
+            value = getattr(wanted, one.name)
+            if value is None:
+                assert default(settings, "own_guidance") is True
+                value = getattr(known.INSTRUCT_PIX2PIX, one.name)
+            elif one.kind is tuple:
+                value = len(value)
+            shown = default(group, one.name)
+            assert shown == (np.float32(value) if one.kind is float else value), one.name
+    for name in ("steps", "preset"):
+        kind = known.UpdateSettings if name == "steps" else known.FieldSettings
+        assert default(settings.in_3d, name) == getattr(kind(), name)
     for name, word in (("steps", "100 as in the paper"), ("noise_level", "0.8 as in the paper")):
         assert word in settings.bl_rna.properties[name].description
         assert default(settings, name) == np.float32(word.split()[0])
+
+
+def test_a_property_has_the_range_the_name_and_the_words_of_its_setting(
+    addon: SimpleNamespace, protocol: SimpleNamespace
+) -> None:
+    known = protocol.settings
+    settings = bpy.context.scene.watch_your_steps
+    for kind in (known.MapSettings, known.EditSettings):
+        for one in known.all_settings(kind):
+            shown = settings.bl_rna.properties[one.name]
+            assert (shown.name, shown.description) == (one.title, one.description)
+            if one.kind is str:
+                words = {item.identifier: item.description for item in shown.enum_items}
+                assert words == one.extra["words"]
+                assert words.keys() == set(one.choices)
+                continue
+            least, most = shown.hard_min, shown.hard_max
+            assert most == min(one.most, 2**31 - 1)
+            assert (least > one.least) if one.above else (least == one.least)
+    faces = settings.in_3d.bl_rna.properties["faces"]
+    assert faces.description.endswith("; 0: all that the field gives")

@@ -61,10 +61,11 @@ def test_all_steps_by_one_button(
     ]
     assert {one.capture for one in requests} == {in_3d.capture}
     train, edit, mesh = requests
-    assert train.preset == "preview"
-    assert (edit.instruction, edit.threshold, edit.text_guidance) == ("turn the ball blue", 0.5, 3)
+    assert train.settings.preset == "preview"
+    assert (edit.instruction, edit.threshold) == ("turn the ball blue", 0.5)
+    assert edit.settings.text_guidance == 3
     assert edit.name.startswith("turn-the-ball-blue-")
-    assert (mesh.edit, mesh.faces, mesh.texture_size) == (edit.name, 50_000, 1024)
+    assert (mesh.edit, mesh.settings.faces, mesh.settings.texture_size) == (edit.name, 50_000, 1024)
     assert "27.5 dB" in in_3d.field
     assert in_3d.edit == edit.name
     first = server.scenes.captures[in_3d.capture].views[0].image

@@ -116,16 +116,16 @@ def test_normalisation_is_sent_and_its_change_asks_for_a_new_threshold(
     connected: SimpleNamespace, settings: bpy.types.PropertyGroup, server: FakeServer
 ) -> None:
     scene = settings.id_data
-    default = server.values.DEFAULT_NORMALISATION
+    default = server.settings.MapSettings.normalisation
     preview(connected, scene)
-    assert last_request(server).normalisation == settings.normalisation == default
+    assert last_request(server).maps.normalisation == settings.normalisation == default
     settings.threshold = 0.3
     assert connected.results.is_current(scene)
     settings.normalisation = "paper"
     assert not connected.results.is_current(scene)
     edit(connected, scene)
     request = last_request(server)
-    assert (request.normalisation, request.threshold) == ("paper", None)
+    assert (request.maps.normalisation, request.threshold) == ("paper", None)
     assert connected.results.is_current(scene)
 
 
@@ -135,7 +135,7 @@ def test_the_panel_offers_the_protocols_normalisations_and_defaults(
     names = settings.bl_rna.properties["normalisation"].enum_items.keys()
     assert set(names) == set(get_args(server.values.Normalisation))
     preview(connected, settings.id_data)
-    assert last_request(server).seeds == server.values.DEFAULT_SEEDS
+    assert last_request(server).maps == server.settings.MapSettings()
 
 
 def test_the_prompt_check_stays_with_its_map(

@@ -10,6 +10,7 @@ import numpy as np
 from protocol import codec
 from protocol import messages as m
 from protocol import requests as r
+from tests.protocol.flat import flat
 
 IMAGE = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
 ID = "0123456789abcdef" * 2
@@ -25,11 +26,11 @@ VIEWS: dict[str, Any] = {
 }
 REQUESTS: list[Any] = [
     r.RelevanceRequest(image=IMAGE, instruction="make it red"),
-    r.EditRequest(image=IMAGE, instruction="make it red", mask=IMAGE[..., 0] > 9, steps=1),
-    r.TextureRequest(**VIEWS, instruction="make it red", steps=1, rounds=1),
-    r.TrainSceneRequest(capture=ID),
-    r.EditSceneRequest(capture=ID, name="red", instruction="make it red"),
-    r.SceneMeshRequest(capture=ID),
+    flat(r.EditRequest, image=IMAGE, instruction="make it red", mask=IMAGE[..., 0] > 9, steps=1),
+    flat(r.TextureRequest, **VIEWS, instruction="make it red", steps=1, rounds=1),
+    flat(r.TrainSceneRequest, capture=ID),
+    flat(r.EditSceneRequest, capture=ID, name="red", instruction="make it red"),
+    flat(r.SceneMeshRequest, capture=ID),
     r.SceneTextureRequest(**VIEWS, capture=ID, edit="red"),
     r.SceneRenderRequest(
         capture=ID,

@@ -13,6 +13,7 @@ from zmq.auth.thread import ThreadAuthenticator
 from protocol import codec
 from protocol.connection import Connection, ServerKeys, new_server_keys
 from protocol.messages import Error, Follow, Hello, Limits, ServerMessage, Submit, Welcome
+from protocol.settings import GuidanceSettings
 from protocol.values import MAX_FRAME_BYTES, MAX_WIRE_BYTES
 
 
@@ -85,8 +86,7 @@ def welcome() -> Welcome:
         device="none",
         model_state="ready",
         native_size=64,
-        text_guidance=1.0,
-        image_guidance=1.0,
+        guidance=GuidanceSettings(text_guidance=1.0, image_guidance=1.0),
         capabilities=(),
         limits=Limits(max_frame_bytes=MAX_FRAME_BYTES, max_queued_jobs=1),
     )

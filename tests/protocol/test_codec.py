@@ -12,6 +12,7 @@ from protocol.messages import Follow, Progress, Submit
 from protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult
 from protocol.text import wrong_instruction
 from protocol.values import PROTOCOL_VERSION, new_job_id
+from tests.protocol.flat import flat
 
 JOB = "0123456789abcdef" * 2
 IMAGE = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
@@ -33,7 +34,8 @@ instructions = st.text(min_size=1, max_size=40).filter(lambda text: not wrong_in
 def edit_requests(draw):
     image = draw(images)
     mask = draw(st.none() | npst.arrays(np.bool_, image.shape[:2]))
-    return EditRequest(
+    return flat(
+        EditRequest,
         image=image,
         mask=mask,
         instruction=draw(instructions),
@@ -148,7 +150,7 @@ def test_damaged_messages_are_bad_or_still_valid(data):
     comes out. Nothing else is ever raised.
     """
     frames = copied(
-        codec.encode(Submit(job=JOB, request=EditRequest(image=IMAGE, instruction="x")))
+        codec.encode(Submit(job=JOB, request=flat(EditRequest, image=IMAGE, instruction="x")))
     )
     which = data.draw(st.integers(0, len(frames) - 1))
     at = data.draw(st.integers(0, len(frames[which]) - 1))
@@ -245,7 +247,7 @@ def test_a_text_that_is_not_utf_8_is_said_in_our_words(text):
 
 
 def test_bytes_that_are_no_bools_are_refused():
-    request = EditRequest(image=IMAGE, instruction="x", mask=np.ones((4, 5), bool))
+    request = flat(EditRequest, image=IMAGE, instruction="x", mask=np.ones((4, 5), bool))
     version, header, image, _ = codec.encode(Submit(job=JOB, request=request))
     with pytest.raises(codec.BadMessage, match="bool"):
         codec.decode_client_message([version, header, image, bytes([2] * 20)])
@@ -266,7 +268,7 @@ def test_bytes_that_are_no_bools_are_refused():
     ],
 )
 def test_values_out_of_range_are_refused(wrong):
-    request = EditRequest(**({"image": IMAGE, "instruction": "x"} | wrong))
+    request = flat(EditRequest, **({"image": IMAGE, "instruction": "x"} | wrong))
     with pytest.raises(codec.BadMessage, match="cannot be read"):
         codec.decode_client_message(codec.encode(Submit(job=JOB, request=request)))
 
@@ -286,6 +288,8 @@ def request_with(**changes):
     return msgspec.msgpack.encode({"type": "submit", "job": JOB, "request": request})
 
 
+LONG_CHOICE = {"normalisation": "x" * 200_000}
+LONG_NUMBER = {"relevance_seeds": [2**64 - 1]}
 NESTED = b"\x91" * 200_000
 """A list in a list in a list..., as msgpack."""
 
@@ -298,8 +302,16 @@ NESTED = b"\x91" * 200_000
         "huge sides": [codec.VERSION_FRAME, header_with(shape=[2**63, 0, 3]), b""],
         "long type": [codec.VERSION_FRAME, msgspec.msgpack.encode({"type": "x" * 200_000})],
         "long key": [codec.VERSION_FRAME, msgspec.msgpack.encode({"x" * 200_000: 1})],
-        "long choice": [codec.VERSION_FRAME, request_with(normalisation="x" * 200_000), bytes(60)],
-        "long number": [codec.VERSION_FRAME, request_with(seeds=[2**64 - 1]), bytes(60)],
+        "long choice": [
+            codec.VERSION_FRAME,
+            request_with(maps={"normalisation": "x" * 200_000}),
+            bytes(60),
+        ],
+        "long number": [
+            codec.VERSION_FRAME,
+            request_with(maps={"relevance_seeds": [2**64 - 1]}),
+            bytes(60),
+        ],
         "nested": [codec.VERSION_FRAME, NESTED],
         "nested inside": [codec.VERSION_FRAME, b"\x81\xa7request" + NESTED],
         "no text": [codec.VERSION_FRAME, request_with(instruction="")],
@@ -323,7 +335,7 @@ def test_whatever_comes_is_refused_by_words_that_can_be_sent(frames):
 
 
 def test_a_refusal_knows_the_job_and_the_capture():
-    for header in (header_with(dtype="object"), request_with(noise_level=7.0)):
+    for header in (header_with(dtype="object"), request_with(maps={"noise_level": 7.0})):
         with pytest.raises(codec.BadMessage) as refused:
             codec.decode_client_message([codec.VERSION_FRAME, header, bytes(60)])
         assert refused.value.about == JOB
@@ -358,7 +370,7 @@ def test_the_largest_array_passes_and_one_byte_more_does_not(monkeypatch):
 
 def test_mask_of_another_size_is_refused():
     with pytest.raises(ValueError, match="mask is"):
-        EditRequest(image=IMAGE, instruction="x", mask=np.ones((4, 4), bool))
+        flat(EditRequest, image=IMAGE, instruction="x", mask=np.ones((4, 4), bool))
 
 
 # ------------------------------------------------------------------ versions

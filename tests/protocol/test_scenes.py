@@ -1,6 +1,7 @@
 """Messages of 3D work: what they refuse, and that they survive the wire bit for bit."""
 
 import math
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -36,6 +37,7 @@ from protocol.requests import (
     TrainSceneResult,
 )
 from protocol.values import MAX_EDITS, MAX_LISTED_INSTRUCTION
+from tests.protocol.flat import flat
 from tests.protocol.test_codec import copied, instructions, same
 
 ID = "0123456789abcdef" * 2
@@ -78,7 +80,8 @@ def mesh_views(draw):
 
 @st.composite
 def texture_requests(draw):
-    return TextureRequest(
+    return flat(
+        TextureRequest,
         **draw(mesh_views()),
         instruction=draw(words),
         threshold=draw(st.none() | unit),
@@ -119,7 +122,7 @@ scene_requests = st.one_of(
     scene_texture_requests(),
     render_requests(),
     st.builds(
-        TrainSceneRequest,
+        partial(flat, TrainSceneRequest),
         capture=ids,
         preset=st.sampled_from(["preview", "medium", "full"]),
         iterations=st.none() | st.integers(1, 10**6),
@@ -127,7 +130,7 @@ scene_requests = st.one_of(
         anew=st.booleans(),
     ),
     st.builds(
-        EditSceneRequest,
+        partial(flat, EditSceneRequest),
         capture=ids,
         name=names,
         instruction=words,
@@ -142,7 +145,7 @@ scene_requests = st.one_of(
         base=st.none() | names,
     ),
     st.builds(
-        SceneMeshRequest,
+        partial(flat, SceneMeshRequest),
         capture=ids,
         edit=st.none() | names,
         faces=st.none() | st.integers(4, 10**6),
@@ -305,9 +308,9 @@ def test_messages_about_scenes_survive_the_wire():
 
 # ------------------------------------------------------------------ what must not pass
 
-EDIT = EditSceneRequest(capture=ID, name="red", instruction="make it red")
-TRAIN = TrainSceneRequest(capture=ID)
-MESH = SceneMeshRequest(capture=ID)
+EDIT = flat(EditSceneRequest, capture=ID, name="red", instruction="make it red")
+TRAIN = flat(TrainSceneRequest, capture=ID)
+MESH = flat(SceneMeshRequest, capture=ID)
 MESH_VIEWS = {
     "corners": np.zeros((2, 3, 3)),
     "uvs": np.zeros((2, 3, 2), np.float32),
@@ -318,7 +321,7 @@ MESH_VIEWS = {
     "camera_to_world": np.zeros((3, 4, 4)),
     "lit": True,
 }
-TEXTURE = TextureRequest(**MESH_VIEWS, instruction="make it red")
+TEXTURE = flat(TextureRequest, **MESH_VIEWS, instruction="make it red")
 SCENE_TEXTURE = SceneTextureRequest(**MESH_VIEWS, capture=ID, edit="red")
 RENDER = SceneRenderRequest(
     capture=ID,
@@ -370,7 +373,12 @@ def test_values_out_of_range_are_refused(request_, wrong):
     version, header, *arrays = codec.encode(Submit(job=ID, request=request_))
     # Changed in the plain map: the struct itself would refuse some before they are sent.
     plain = msgspec.msgpack.decode(header)
-    plain["request"] |= wrong
+    for name, value in wrong.items():
+        places = [
+            plain["request"],
+            *(plain["request"].get(one, {}) for one in ("maps", "settings")),
+        ]
+        next(place for place in places if name in place)[name] = value
     with pytest.raises(codec.BadMessage, match="cannot be read"):
         codec.decode_client_message([version, msgspec.msgpack.encode(plain), *map(bytes, arrays)])
 

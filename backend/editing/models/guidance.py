@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.errors import BadInput
+from protocol.settings import INSTRUCT_PIX2PIX, GuidanceSettings
 
 GUIDANCE_FILE = "guidance.json"
 """Beside a model's model_index.json: {"text": number, "image": number}."""
@@ -17,12 +18,17 @@ GUIDANCE_FILE = "guidance.json"
 class Guidance:
     """s_T and s_I of Eq. 1; by default those of InstructPix2Pix (Brooks et al. 2023)."""
 
-    text: float = 7.5
-    image: float = 1.5
+    text: float = INSTRUCT_PIX2PIX.numbers[0]
+    image: float = INSTRUCT_PIX2PIX.numbers[1]
 
-    def resolved(self, text: float | None, image: float | None) -> "Guidance":
+    @property
+    def settings(self) -> GuidanceSettings:
+        """The same as settings of an edit."""
+        return GuidanceSettings(text_guidance=self.text, image_guidance=self.image)
+
+    def resolved(self, asked: GuidanceSettings) -> "Guidance":
         """What was asked for, and where that is None these."""
-        return Guidance(self.text if text is None else text, self.image if image is None else image)
+        return Guidance(*asked.resolved(self.settings).numbers)
 
 
 DEFAULT_GUIDANCE = Guidance()

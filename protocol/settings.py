@@ -1,0 +1,426 @@
+"""The settings that travel together. Their defaults, ranges, names and help are written here and
+nowhere else: messages carry these objects, the backend's functions take them, and the command line
+and the add-on's properties are made from them.
+
+The metadata of a field is msgspec's `Meta`: its range, its name for people (`title`), what it means
+(`description`), and in `extra` what only one of the front ends wants:
+
+- `none`: what None stands for, in words
+- `suggested`: what a slider shows where None stands for a number that is decided later
+- `soft_max`, `step`: how a slider moves
+- `words`: of each choice, what it means
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from types import NoneType
+from typing import Annotated, Any, Self, TypeVar, get_args, get_type_hints
+
+from msgspec import Meta
+
+from .values import MAX_IMAGE_SIDE, Normalisation, Preset, Seed
+
+TEXT_GUIDANCE, IMAGE_GUIDANCE = 7.5, 1.5
+OWN = "the model's own, {:g} for InstructPix2Pix"
+
+Threshold = Annotated[
+    float,
+    Meta(
+        ge=0.0,
+        le=1.0,
+        title="Threshold",
+        description="Relevance from which a pixel is edited. Lower edits more of the picture, 0 "
+        "all of it",
+        extra={"suggested": 0.5},
+    ),
+]
+SceneThreshold = Annotated[
+    float,
+    Meta(
+        gt=0.0,
+        le=1.0,
+        title="Threshold",
+        description="Relevance from which the scene is edited, on a scale that is calibrated to "
+        "the scene: at 0.5 the region's outline follows the scene's edges best. Lower edits more",
+        extra={"suggested": 0.5},
+    ),
+]
+Steps = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=1000,
+        title="Steps",
+        description="Denoising steps of an edit; the time grows in proportion. 100 as in the "
+        "paper; 20 are good for a first look",
+        extra={"soft_max": 200},
+    ),
+]
+StepsOfView = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=1000,
+        title="Steps",
+        description="Denoising steps of each view's edit",
+        extra={"soft_max": 100},
+    ),
+]
+Iterations = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=1_000_000,
+        title="Iterations",
+        description="Training steps at most",
+        extra={"none": "as many as the preset has"},
+    ),
+]
+Fixed = Annotated[
+    Seed,
+    Meta(
+        title="Seed",
+        description="Another seed gives another result, the same seed gives the same one again",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapSettings:
+    """How a relevance map is made."""
+
+    noise_level: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=1.0,
+            title="Noise Level",
+            description="How far the picture is noised to find the relevance; 0.8 as in the paper",
+        ),
+    ] = 0.8
+    relevance_seeds: Annotated[
+        tuple[Seed, ...],
+        Meta(
+            min_length=1,
+            max_length=64,
+            title="Relevance Seeds",
+            description="How many noises the relevance is averaged over: more is steadier and "
+            "takes longer. The prompt check compares them, so it needs two at least",
+            extra={"soft_max": 16},
+        ),
+    ] = (0, 1, 2, 3)
+    normalisation: Annotated[
+        Normalisation,
+        Meta(
+            title="Normalisation",
+            description="How what the model finds becomes a map from 0 to 1",
+            extra={
+                "words": {
+                    "full": "From the lowest to the highest difference that the model found: "
+                    "regions of any size stand out",
+                    "paper": "As published: outliers are clamped first. A region far below a "
+                    "quarter of the picture is one, and its mask comes out too large",
+                }
+            },
+        ),
+    ] = "full"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuidanceSettings:
+    """s_T and s_I of Eq. 1; None for what the model is best used with."""
+
+    text_guidance: (
+        Annotated[
+            float,
+            Meta(
+                ge=0.0,
+                le=100.0,
+                title="Text Guidance",
+                description="How strongly an edit follows the instruction",
+                extra={
+                    "none": OWN.format(TEXT_GUIDANCE),
+                    "suggested": TEXT_GUIDANCE,
+                    "soft_max": 15.0,
+                    "step": 10,
+                },
+            ),
+        ]
+        | None
+    ) = None
+    image_guidance: (
+        Annotated[
+            float,
+            Meta(
+                ge=0.0,
+                le=100.0,
+                title="Image Guidance",
+                description="How closely an edit keeps to the picture inside the mask",
+                extra={
+                    "none": OWN.format(IMAGE_GUIDANCE),
+                    "suggested": IMAGE_GUIDANCE,
+                    "soft_max": 3.0,
+                    "step": 10,
+                },
+            ),
+        ]
+        | None
+    ) = None
+
+    @property
+    def guidance(self) -> "GuidanceSettings":
+        """The guidance alone."""
+        return GuidanceSettings(
+            text_guidance=self.text_guidance, image_guidance=self.image_guidance
+        )
+
+    def resolved(self, own: "GuidanceSettings") -> Self:
+        """The same with the model's own guidance where None is asked for."""
+        missing = [name for name in GUIDANCE if getattr(self, name) is None]
+        return dataclasses.replace(self, **{name: getattr(own, name) for name in missing})
+
+    @property
+    def numbers(self) -> tuple[float, float]:
+        """s_T and s_I, once both are known."""
+        assert self.text_guidance is not None
+        assert self.image_guidance is not None
+        return self.text_guidance, self.image_guidance
+
+
+GUIDANCE = tuple(field.name for field in dataclasses.fields(GuidanceSettings))
+"""The names of the two numbers."""
+INSTRUCT_PIX2PIX = GuidanceSettings(text_guidance=TEXT_GUIDANCE, image_guidance=IMAGE_GUIDANCE)
+"""What InstructPix2Pix is best used with (Brooks et al. 2023)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditSettings(GuidanceSettings):
+    """How a picture is edited."""
+
+    steps: Steps = 100
+    strength: Annotated[
+        float,
+        Meta(
+            gt=0.0,
+            le=1.0,
+            title="Strength",
+            description="How much of the picture's own detail is given up inside the mask: 1 can "
+            "change everything, small values only retouch",
+        ),
+    ] = 1.0
+    seed: Fixed = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextureSettings(GuidanceSettings):
+    """How the views of a mesh are edited for its texture."""
+
+    steps: StepsOfView = 20
+    rounds: Annotated[
+        int,
+        Meta(ge=1, le=20, title="Rounds", description="How often each view is edited at most"),
+    ] = 3
+    seed: Fixed = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldSettings:
+    """How large a radiance field is, and how long it is trained."""
+
+    preset: Annotated[
+        Preset,
+        Meta(
+            title="Preset",
+            description="How large the radiance field is, and how long it is trained",
+            extra={
+                "words": {
+                    "preview": "Minutes on a CPU: small pictures, to see whether the edit is right",
+                    "medium": "More detail, of many views: a quarter of an hour without a GPU",
+                    "full": "As in the paper: 30,000 steps, for a GPU with time",
+                }
+            },
+        ),
+    ] = "preview"
+    iterations: Iterations | None = None
+    seed: Fixed = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateSettings(GuidanceSettings):
+    """How the views of a scene are edited."""
+
+    steps: StepsOfView = 20
+    seed: Fixed = 0
+    relevance: Annotated[
+        bool,
+        Meta(
+            title="Relevance Field",
+            description="Whether a relevance field says where each view is edited, as in the "
+            "paper; without it each view's own map does (the paper's ablation)",
+        ),
+    ] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshSettings:
+    """How fine the mesh of a scene is."""
+
+    faces: (
+        Annotated[
+            int,
+            Meta(
+                ge=4,
+                le=4_000_000,
+                title="Faces",
+                description="Triangles of the mesh at most, as far as its pieces can be simplified",
+                extra={
+                    "none": "all that the field gives",
+                    "suggested": 50_000,
+                    "soft_max": 500_000,
+                },
+            ),
+        ]
+        | None
+    ) = None
+    texture_size: Annotated[
+        int,
+        Meta(
+            ge=16,
+            le=MAX_IMAGE_SIDE,
+            title="Texture",
+            description="Pixels of a side of the mesh's textures",
+        ),
+    ] = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """When a training ends before its last step: after so many measurements in a row that gain less
+    than this over the best; a patience of 0 never ends it.
+    """
+
+    stop_gain: float = 0.0
+    """Decibels."""
+    stop_patience: int = 0
+    """Measurements."""
+
+
+Settings = TypeVar(
+    "Settings", MapSettings, GuidanceSettings, EditSettings, TextureSettings, UpdateSettings
+)
+
+
+def taken(kind: type[Settings], more: Any) -> Settings:
+    """The settings of a kind that an object has among others; what it lacks has its default."""
+    names = (field.name for field in dataclasses.fields(kind))
+    return kind(**{name: getattr(more, name) for name in names if hasattr(more, name)})
+
+
+# ---------------------------------------------------------------- what is known of a setting
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of one field.
+
+    Attributes:
+        name: of the field.
+        default: its value where nothing is said.
+        kind: bool, int, float, tuple (numbers that people give by their count) or str.
+        choices: the values of a str.
+        optional: whether None is a value.
+        least, most: its range, both included; of a tuple, that of its length.
+        above: it must be above `least`, not at it.
+        title, description, extra: as the module says.
+    """
+
+    name: str
+    default: Any
+    kind: type
+    choices: tuple[str, ...]
+    optional: bool
+    least: float
+    most: float
+    above: bool
+    title: str
+    description: str
+    extra: dict[str, Any]
+
+    @classmethod
+    def of(cls, name: str, hint: Any, default: Any = None) -> Self:
+        """What is known of a field from its type."""
+        metas: list[Meta] = []
+        plain, optional = _unwrapped(hint, metas)
+        given = {
+            key: value
+            for meta in metas  # the outermost is the last one and wins
+            for key in ("ge", "gt", "le", "min_length", "max_length", "title", "description")
+            if (value := getattr(meta, key)) is not None
+        }
+        origin = tuple if getattr(plain, "__origin__", None) is tuple else plain
+        kind = origin if origin in (bool, int, float, tuple) else str
+        return cls(
+            name=name,
+            default=default,
+            kind=kind,
+            choices=get_args(plain) if kind is str else (),
+            optional=optional,
+            least=given.get("min_length", given.get("gt", given.get("ge", -math.inf))),
+            most=given.get("max_length", given.get("le", math.inf)),
+            above="gt" in given,
+            title=given.get("title", ""),
+            description=given.get("description", ""),
+            extra={key: value for meta in metas for key, value in (meta.extra or {}).items()},
+        )
+
+    def wrong(self, value: Any) -> str | None:
+        """How a value must be, such as "0 to 1"; None where it is right."""
+        if (value is None and self.optional) or self.kind is bool:
+            return None
+        if self.kind is str:
+            return None if value in self.choices else " or ".join(self.choices)
+        number = len(value) if self.kind is tuple else value
+        ends = (self.least, self.most)
+        least, most = (f"{end:g}" if self.kind is float else str(end) for end in ends)
+        if self.above:
+            return None if self.least < number <= self.most else f"above {least} and at most {most}"
+        if self.least <= number <= self.most:
+            return None
+        if self.kind is not float and number < self.least and self.least in (0, 1):
+            return f"{least} or more"
+        return f"{least} to {most}"
+
+
+def all_settings(settings: type) -> tuple[Setting, ...]:
+    """What is known of the fields of one of the classes above, or of another with such types, that
+    have a name for people; in their order.
+    """
+    hints = get_type_hints(settings, include_extras=True)
+    fields = dataclasses.fields(settings)
+    found = (Setting.of(one.name, hints[one.name], one.default) for one in fields)
+    return tuple(one for one in found if one.title)
+
+
+def _unwrapped(hint: Any, metas: list[Meta]) -> tuple[Any, bool]:
+    """A type without its metadata, which goes into `metas`, and whether None is a value of it."""
+    if hasattr(hint, "__metadata__"):
+        plain, optional = _unwrapped(hint.__origin__, metas)
+        metas += [meta for meta in hint.__metadata__ if isinstance(meta, Meta)]
+        return plain, optional
+    if NoneType in get_args(hint):
+        (value,) = (one for one in get_args(hint) if one is not NoneType)
+        return _unwrapped(value, metas)[0], True
+    return hint, False
+
+
+def wrong_settings(settings: Any) -> str | None:
+    """What is wrong with the first of an object's settings that is out of its range, in one
+    sentence; None where all are right.
+    """
+    for one in all_settings(type(settings)):
+        value = getattr(settings, one.name)
+        if must_be := one.wrong(value):
+            shown = len(value) if one.kind is tuple else value
+            return f"The {one.title.lower()} must be {must_be}, not {shown}."
+    return None
