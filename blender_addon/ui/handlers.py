@@ -15,7 +15,7 @@ IDLE_SECONDS = 0.25
 REDRAWN_AREAS = {"VIEW_3D", "IMAGE_EDITOR", "PREFERENCES"}
 REDRAWS = 2
 """For each change: panels are placed by the heights that they had when they were drawn last, so
-that below one whose height has changed only the next redraw closes gaps."""
+that one that has grown lies over those below it until the next redraw."""
 _redraws = 0
 """That are still to come."""
 

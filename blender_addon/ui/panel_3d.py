@@ -36,17 +36,16 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
         """Settings, the button, and the switch between original and edited."""
         layout = self.layout
         settings, thing = context.scene.watch_your_steps, context.active_object
-        row = layout.row()
         if thing is None or thing.type != "MESH":
-            row.label(text="Click on a mesh with a texture", icon="INFO")
+            words.paragraph(layout, context, "Click on a mesh with a texture", icon="INFO")
         else:
-            row.label(text=thing.name, icon="MESH_DATA")
+            layout.label(text=thing.name, icon="MESH_DATA")
             _draw_images(layout, context, thing)
         texture = settings.texture
         column = layout.column(align=True)
         for name in ("views", "size", "steps"):
             column.prop(texture, name)
-        _draw_size(layout, texture.size)
+        _draw_size(layout, context, texture.size)
         words.guidance(layout, session.state.status.welcome, settings)
         layout.prop(texture, "lit")
         row = layout.row(heading="Threshold")
@@ -54,7 +53,7 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
         if texture.use_threshold:
             row.prop(texture, "threshold", text="", slider=True)
         else:
-            row.label(text="As the relevance suggests")
+            row.label(text="Automatic")
         row = layout.row()
         row.scale_y = 1.4
         row.operator("watch_your_steps.edit_texture", icon="TEXTURE")
@@ -148,7 +147,7 @@ def _draw_capture(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     else:
         column.label(text=_how_many(context.scene, in_3d.cameras))
     column.prop(in_3d, "size")
-    _draw_size(box, in_3d.size)
+    _draw_size(box, context, in_3d.size)
     begun = in_3d.capture and not in_3d.sealed and session.job_of(context.scene) is None
     if begun:
         box.operator("watch_your_steps.resume_capture", icon="FILE_REFRESH")
@@ -159,11 +158,13 @@ def _draw_capture(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
         row.operator("watch_your_steps.drop_capture", text="", icon="TRASH")
     _draw_job(box, context, {"capture"})
     if in_3d.sealed:
-        box.label(text=f"{in_3d.views_planned} views are at the backend.")
+        text = f"{in_3d.views_planned} views are at the backend."
+        words.paragraph(box, context, text, inset=words.BOX)
         if copies.is_borrowed(context.scene):
             words.paragraph(box, context, f"{scene_jobs.BORROWED}.", icon="INFO", inset=words.BOX)
     elif begun:
-        box.label(text=f"{in_3d.views_sent} of {in_3d.views_planned} views were sent.")
+        text = f"{in_3d.views_sent} of {in_3d.views_planned} views were sent."
+        words.paragraph(box, context, text, inset=words.BOX)
 
 
 def _how_many(scene: bpy.types.Scene, cameras: str) -> str:
@@ -264,11 +265,12 @@ def _draw_title(box: bpy.types.UILayout, text: str, done: bool) -> None:
         row.label(icon="CHECKMARK")
 
 
-def _draw_size(layout: bpy.types.UILayout, chosen: int) -> None:
+def _draw_size(layout: bpy.types.UILayout, context: bpy.types.Context, chosen: int) -> None:
     """What a size of 0 stands for."""
     welcome = session.state.status.welcome
     if not chosen and welcome is not None and welcome.native_size:
-        layout.label(text=f"Size 0: the model's own, {welcome.native_size} px", icon="INFO")
+        text = f"Size 0: the model's own, {welcome.native_size} px"
+        words.paragraph(layout, context, text, icon="INFO", inset=words.BOX)
 
 
 def _running(context: bpy.types.Context, kinds: set[str]) -> Job | None:
