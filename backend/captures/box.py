@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from protocol.values import MIN_VIEWS
 
 CORE = 0.7
 """Share of the cameras that are taken to stand where they should."""
@@ -18,6 +21,9 @@ STRAY = 10.0
 """...and beyond so many times are no part of the scene."""
 AHEAD = 0.75
 """Share of the cameras that must look towards a point for it to be what they look at."""
+GAP = 30.0
+"""Up to half of the cameras are no part of the scene where all of them stand so many times as far
+out as the farthest of the others, with none in between."""
 PARALLEL = 1e-4
 ROUNDS = 30
 
@@ -100,14 +106,15 @@ def standing(camera_to_world: NDArray[np.float64]) -> Standing:
         camera_to_world: float64 (n, 4, 4).
     """
     positions = camera_to_world[:, :3, 3]
+    near = np.flatnonzero(_before_a_gap(positions))
     found = crossing(camera_to_world)
-    middle, limit = np.median(positions, axis=0), STRAY
+    middle, limit = np.median(positions[near], axis=0), STRAY
     if found is not None and found.ahead >= AHEAD:
         middle, limit = found.point, OUTSIDE
     distances = np.abs(positions - middle).max(axis=1)
     # Each place once: a camera that stood still for most of a film says nothing of how far it goes.
-    _, places = np.unique(positions, axis=0, return_index=True)
-    unit = np.sort(distances[places])[_last_of_core(len(places))]
+    _, places = np.unique(positions[near], axis=0, return_index=True)
+    unit = np.sort(distances[near[places]])[_last_of_core(len(places))]
     if unit <= 1e-9 * np.abs(positions).max():  # the core is in one place, which is no measure
         unit = distances.max()
     out = distances / unit if unit > 0 else np.zeros(len(positions))
@@ -142,11 +149,32 @@ def _last_of_core(count: int) -> int:
 
 
 def _core(camera_to_world: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Which cameras are nearest to the middle of all."""
+    """Which cameras are nearest to the middle of those that stand together."""
     positions = camera_to_world[:, :3, 3]
-    out = np.linalg.norm(positions - np.median(positions, axis=0), axis=1)
-    order = np.argsort(out, kind="stable")
-    return np.flatnonzero(out <= out[order[_last_of_core(len(order))]] * (1 + 1e-9))
+    near = _before_a_gap(positions)
+    out = np.linalg.norm(positions - np.median(positions[near], axis=0), axis=1)
+    last = np.sort(out[near])[_last_of_core(int(near.sum()))]
+    return np.flatnonzero(near & (out <= last * (1 + 1e-9)))
+
+
+def _before_a_gap(positions: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """bool (n,): all cameras, or without those that a gap parts from the others (see GAP)."""
+    places, which = np.unique(positions, axis=0, return_inverse=True)
+    which = which.reshape(-1)
+    half = len(places) - len(places) // 2
+    if half < MIN_VIEWS:
+        return np.ones(len(positions), np.bool_)
+    # the middle of the densest half: far ones on one side do not draw it towards them
+    apart = cdist(places, places)
+    reach = np.partition(apart, half - 1, axis=1)[:, half - 1]
+    densest = places[apart[reach.argmin()] <= reach.min()]
+    out = np.linalg.norm(places - np.median(densest, axis=0), axis=1)
+    ordered = np.sort(out)
+    gaps = np.flatnonzero(ordered[half:] > GAP * ordered[half - 1 : -1])
+    if len(gaps) == 0:
+        return np.ones(len(positions), np.bool_)
+    near: NDArray[np.bool_] = (out <= ordered[half - 1 + gaps[0]])[which]
+    return near
 
 
 def _nearest(

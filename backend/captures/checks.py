@@ -16,6 +16,7 @@ from protocol.values import MIN_VIEWS
 RIGID_TOLERANCE = 1e-3
 """How far R^T R may be from 1: what rounding to four digits in a text file leaves."""
 MAX_COORDINATE = 1e9
+LAST_ROW = (0, 0, 0, 1)
 FAR = 1000.0
 """How far views are taken to reach, in multiples of the distance over which the cameras spread."""
 NEAREST = 32
@@ -26,7 +27,9 @@ NAMED = 5
 """So many of what is wrong are named in a note."""
 
 
-def check_poses(file: Path, names: Sequence[str], camera_to_world: NDArray[np.float64]) -> None:
+def check_poses(
+    file: Path, names: Sequence[str], camera_to_world: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], list[str]]:
     """Poses must be rigid and finite, of three views at least.
 
     Args:
@@ -34,17 +37,29 @@ def check_poses(file: Path, names: Sequence[str], camera_to_world: NDArray[np.fl
         names: of the n images.
         camera_to_world: float64 (n, 4, 4), or world to camera.
 
+    Returns:
+        The indices of the views whose poses are, and a note on those that are left out: any that
+        are not known, as they are not finite, and a few others.
+
     Raises:
-        CaptureError: they are not.
+        CaptureError: more are not.
     """
     if len(names) < MIN_VIEWS:
         raise CaptureError(
             f"{file} has {len(names)} view{'s' * (len(names) != 1)}: a scene needs at least "
             f"{MIN_VIEWS}."
         )
-    for name, pose in zip(names, camera_to_world, strict=True):
-        if wrong := check_pose(pose):
-            raise CaptureError(f"{file}: the camera pose of {name} {wrong}.")
+    found = [check_pose(pose) for pose in camera_to_world]
+    wrong = {index: words for index, words in enumerate(found) if words is not None}
+    odd = [index for index in wrong if np.isfinite(camera_to_world[index]).all()]
+    kept = np.array([index for index in range(len(names)) if index not in wrong], dtype=np.intp)
+    if not wrong:
+        return kept, []
+    if len(kept) < MIN_VIEWS or len(odd) >= FEW * len(names):
+        first = (odd or list(wrong))[0]
+        raise CaptureError(f"{file}: the camera pose of {names[first]} {wrong[first]}.")
+    reasons = [f"The camera pose of {names[index]} {words}." for index, words in wrong.items()]
+    return kept, [left_out_note("views", len(names), reasons)]
 
 
 def check_places(file: Path, camera_to_world: NDArray[np.float64]) -> None:
@@ -69,7 +84,9 @@ def check_pose(pose: NDArray[np.float64]) -> str | None:
         return "holds values that are not finite numbers"
     if np.abs(pose).max() > MAX_COORDINATE:
         return f"holds values beyond {MAX_COORDINATE:g}"
-    if not np.allclose(pose[3], (0, 0, 0, 1), rtol=0, atol=1e-6):
+    if not np.allclose(pose[3], LAST_ROW, rtol=0, atol=1e-6):
+        if np.allclose(pose[:, 3], LAST_ROW, rtol=0, atol=1e-6):
+            return "is transposed: it has its shift in the last row, not in the last column"
         return "does not have 0 0 0 1 as its last row"
     rotation = pose[:3, :3]
     lengths = np.linalg.norm(rotation, axis=0)
@@ -280,6 +297,24 @@ def turned_round_note(names: Sequence[str], turned: NDArray[np.bool_]) -> list[s
         f"{len(some)} of {len(names)} cameras look away from what the others look at: "
         f"{some_of(some)}; if they were not taken that way, correct their poses, or take "
         "them out of the file."
+    ]
+
+
+def placeless_note(names: Sequence[str], camera_to_world: NDArray[np.float64]) -> list[str]:
+    """Which cameras seem to have a place that nobody gave them: several at the world's origin and
+    not turned at all. A single one may be that from which the world is measured.
+
+    Args:
+        names: of the n images.
+        camera_to_world: float64 (n, 4, 4), or world to camera.
+    """
+    unmoved = (camera_to_world == np.eye(4)).all(axis=(1, 2))
+    some = [name for name, so in zip(names, unmoved, strict=True) if so]
+    if len(some) < 2:
+        return []
+    return [
+        f"{len(some)} of {len(names)} cameras stand at the world's origin and are not turned, as "
+        f"those do whose place is not known: {some_of(some)}; if so, take them out of the file."
     ]
 
 

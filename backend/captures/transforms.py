@@ -27,6 +27,7 @@ from backend.captures.checks import (
     check_places,
     check_poses,
     left_out_note,
+    placeless_note,
     standing_notes,
     turned_round_note,
 )
@@ -107,7 +108,10 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
     frames, views, notes = _stored_views(path, transforms)
     matrices = _matrices(path, frames)
     names = [view.name for view in views]
-    check_poses(path, names, matrices)
+    sound, left_out = check_poses(path, names, matrices)
+    views, matrices = [views[index] for index in sound], matrices[sound]
+    names = [view.name for view in views]
+    notes += [*left_out, *placeless_note(names, matrices)]
     suspicion = None
     if axes is None:
         suspicion = suspected(matrices, PictureEvidence(views, matrices).disagreement)

@@ -171,10 +171,12 @@ def test_a_capture_is_never_overwritten(folder):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda p: p.__setitem__((0, 3), np.nan), "not finite"),
-        (lambda p: p.__setitem__((1, 1), np.inf), "not finite"),
         (lambda p: p.__setitem__((0, 3), 1e30), "beyond 1e+09"),
         (lambda p: p.__setitem__((3, 0), 1.0), "0 0 0 1"),
+        (
+            lambda p: p.__setitem__(slice(None), p.T.copy()),
+            "is transposed: it has its shift in the",
+        ),
         (lambda p: p.__imul__(np.array([[2.0], [2], [2], [1]])), "has a scale"),
         (lambda p: p.__setitem__((slice(3), 0), p[:3, 1]), "is not a rotation"),
         (lambda p: p.__setitem__((slice(3), 0), -p[:3, 0]), "is mirrored"),
@@ -189,6 +191,15 @@ def test_poses_that_are_not_rigid(folder, change, words):
     sentence = refusal(folder)
     assert "images/0002.png" in sentence
     assert words in sentence
+
+
+def test_poses_that_are_not_known_are_refused_where_too_few_are(folder):
+    content = read_json(folder)
+    for number, value in ((1, np.nan), (2, -np.inf)):
+        content["frames"][number]["transform_matrix"][0][3] = value
+    write_json(folder, content)
+    sentence = refusal(folder)
+    assert "the camera pose of images/0001.png holds values that are not finite numbers" in sentence
 
 
 def test_poses_rounded_to_four_digits_are_rigid_enough(folder):

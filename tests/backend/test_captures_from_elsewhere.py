@@ -59,6 +59,41 @@ def test_capture_outlier_is_named_left_out_and_moves_nothing(tmp_path, count, st
     assert all(names[index] in note for index in strays)
 
 
+@pytest.mark.parametrize("times", [100, 1e3, 1e7])
+@pytest.mark.parametrize("how", ["everywhere", "one side", "another unit"])
+@pytest.mark.parametrize("count", [6, 12, 13])
+def test_half_of_the_cameras_far_out_are_left_out_and_do_not_scale_the_box(
+    tmp_path, count, how, times
+):
+    poses = orbit(count, target=(7, -3, 2))
+    strays = np.arange(count) % 2 == 1
+    sound = poses[~strays]
+    rng = np.random.default_rng(count)
+    if how == "another unit":
+        poses[strays, :3, 3] *= times
+    else:
+        aside = rng.normal(size=(strays.sum(), 3))
+        aside /= np.linalg.norm(aside, axis=1, keepdims=True)
+        aside = aside if how == "everywhere" else 0.01 * aside + (1, 0, 0)
+        poses[strays, :3, 3] += 4 * times * aside
+    content = capture_folder(tmp_path, poses)
+    capture = open_capture(tmp_path)
+    names = np.array([frame["file_path"] for frame in content["frames"]])
+    assert capture.names == tuple(names[~strays])
+    np.testing.assert_allclose(capture.to_box, box_around(sound))
+    assert f"{strays.sum()} of {count} cameras stand" in capture.notes[0]
+    assert "are left out, as their poses can hardly be right" in capture.notes[0]
+
+
+def test_near_and_far_cameras_without_a_wide_gap_all_stay():
+    near_and_far = orbit(12)
+    near_and_far[::2, :3, 3] *= 12
+    zooming_in = orbit(14)
+    zooming_in[:, :3, 3] *= np.geomspace(0.01, 10, 14)[:, None]
+    for poses in (near_and_far, zooming_in):
+        assert not standing(poses).stray.any()
+
+
 def test_a_camera_somewhat_far_out_stays_and_does_not_scale_the_box(tmp_path):
     poses = orbit(COUNT)
     poses[3] = look_at(6 * poses[3][:3, 3], (0, 0, 0))

@@ -55,6 +55,55 @@ def test_a_few_views_that_share_nothing_with_the_others_are_left_out(tmp_path, t
     assert all(f"Nothing that {name} can see is in any other view." in note for name in names)
 
 
+@pytest.mark.parametrize("unknown", [[5], [0, 2, 4, 6, 8]])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_views_whose_poses_are_not_known_are_left_out(tmp_path, unknown, value):
+    content = capture_folder(tmp_path)
+    for index in unknown:
+        content["frames"][index]["transform_matrix"] = np.full((4, 4), value).tolist()
+    rewrite(tmp_path, content)
+    capture = open_capture(tmp_path)
+    np.testing.assert_allclose(capture.camera_to_world, np.delete(orbit(COUNT), unknown, axis=0))
+    (note,) = capture.notes
+    assert note.startswith(f"{len(unknown)} of {COUNT} views")
+    for index in unknown:
+        assert f"images/{index:04}.png holds values that are not finite numbers." in note
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (np.diag([1.0, 1, -1, 1]), "is mirrored"),
+        (np.diag([2.0, 2, 2, 1]), "has a scale"),
+    ],
+)
+def test_a_few_poses_that_are_no_poses_are_left_out_and_many_refused(tmp_path, change, words):
+    content = capture_folder(tmp_path)
+    frames = content["frames"]
+    for index in (3, 7):
+        frames[index]["transform_matrix"] = (orbit(COUNT)[index] @ change).tolist()
+    rewrite(tmp_path, content)
+    capture = open_capture(tmp_path)
+    assert len(capture) == COUNT - 2
+    assert capture.notes[0].count(words) == 2
+    frames[0]["transform_matrix"] = (orbit(COUNT)[0] @ change).tolist()
+    rewrite(tmp_path, content)
+    with pytest.raises(CaptureError, match=rf"the camera pose of images/0000.png {words}"):
+        open_capture(tmp_path)
+
+
+def test_cameras_whose_place_nobody_gave_are_named(tmp_path):
+    content = capture_folder(tmp_path)
+    for index in (2, 9):
+        content["frames"][index]["transform_matrix"] = np.eye(4).tolist()
+    rewrite(tmp_path, content)
+    assert any(
+        note.startswith(f"2 of {COUNT} cameras stand at the world's origin")
+        and "images/0002.png, images/0009.png" in note
+        for note in open_capture(tmp_path).notes
+    )
+
+
 def test_many_views_that_share_nothing_speak_against_all_poses(tmp_path):
     with_turned(tmp_path, [1, 5, 9])
     with pytest.raises(CaptureError, match=r"images/0001.png can see .*: correct its pose, or"):
