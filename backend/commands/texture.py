@@ -14,11 +14,12 @@ from backend.errors import BadInput, check_instruction
 from backend.meshes.folder import MeshFolder, read_mesh_folder
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.new_folder import appearing, check_new
+from backend.output.progress import OnPreview
 from backend.output.report import Report, print_notes
 from protocol.settings import MapSettings, TextureSettings, taken
 
 if TYPE_CHECKING:
-    from backend.meshes.texture_edit import MeshEdit, OnProgress
+    from backend.meshes.texture_edit import MeshEdit
 
 SIDES = 3
 
@@ -112,7 +113,7 @@ def run_texture(
 
 
 def _from_model(
-    options: argparse.Namespace, folder: MeshFolder, report: Report, on_progress: "OnProgress"
+    options: argparse.Namespace, folder: MeshFolder, report: Report, on_progress: OnPreview
 ) -> "MeshEdit":
     """Edits the mesh's own views."""
     # Only now: torch takes seconds to load, which a mistyped folder need not pay.
@@ -143,7 +144,7 @@ def _from_model(
 
 
 def _from_field(
-    options: argparse.Namespace, folder: MeshFolder, report: Report, on_progress: "OnProgress"
+    options: argparse.Namespace, folder: MeshFolder, report: Report, on_progress: OnPreview
 ) -> "MeshEdit":
     """Takes over what an edit of a captured scene has changed."""
     from backend.meshes.painting import PaintConfig

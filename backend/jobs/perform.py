@@ -5,12 +5,12 @@ from backend.editing import ImageEditor
 from backend.jobs.perform_image import perform_image
 from backend.jobs.perform_scene import perform_scene
 from backend.jobs.perform_texture import perform_texture
-from backend.jobs.words import OnProgress
+from backend.output.progress import OnPreview
 from protocol.requests import ImageRequest, Request, Result, TextureRequest
 
 
 def perform(
-    editor: ImageEditor, captures: CaptureStore, request: Request, on_progress: OnProgress
+    editor: ImageEditor, captures: CaptureStore, request: Request, on_progress: OnPreview
 ) -> Result:
     """Do what a request asks for.
 

@@ -2,7 +2,7 @@
 
 from backend.editing import ImageEditor, RelevanceMap, Step
 from backend.editing.notes import notes_on
-from backend.jobs.words import OnProgress
+from backend.output.progress import OnPreview
 from protocol.requests import (
     EditRequest,
     EditResult,
@@ -14,7 +14,7 @@ from protocol.requests import (
 
 
 def perform_image(
-    editor: ImageEditor, request: ImageRequest, on_progress: OnProgress
+    editor: ImageEditor, request: ImageRequest, on_progress: OnPreview
 ) -> ImageResult:
     """Do what a request asks for.
 
@@ -31,7 +31,7 @@ def perform_image(
 
 
 def _relevance(
-    editor: ImageEditor, request: RelevanceRequest, on_progress: OnProgress
+    editor: ImageEditor, request: RelevanceRequest, on_progress: OnPreview
 ) -> RelevanceResult:
     relevance = editor.relevance(
         request.instruction,
@@ -51,7 +51,7 @@ def _relevance(
     )
 
 
-def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnProgress) -> EditResult:
+def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnPreview) -> EditResult:
     draws = 0 if request.mask is not None else len(request.maps.relevance_seeds)
     units = draws + request.settings.steps + 1
     relevance = None

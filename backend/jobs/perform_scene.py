@@ -18,8 +18,9 @@ from backend.fields.facts import RADIANCE, CheckpointError, check_same, load_fac
 from backend.fields.training import Progress
 from backend.jobs.perform_texture import mesh_and_views, texture_result
 from backend.jobs.scene_state import without_paths
-from backend.jobs.words import OnProgress, time_left, with_time_left
+from backend.jobs.words import time_left, with_time_left
 from backend.meshes.painting import PaintConfig
+from backend.output.progress import OnPreview
 from backend.scenes.camera import Camera
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_run import with_settings
@@ -48,7 +49,7 @@ from protocol.values import MAX_LEFT_OUT
 
 
 def perform_scene(
-    editor: ImageEditor, captures: CaptureStore, request: SceneRequest, on_progress: OnProgress
+    editor: ImageEditor, captures: CaptureStore, request: SceneRequest, on_progress: OnPreview
 ) -> SceneResult:
     """Do what a request asks for, or go on with it. What `on_progress` raises ends the job after a
     checkpoint.
@@ -88,7 +89,7 @@ def _device(editor: ImageEditor) -> str:
     return "cpu" if device.type == "mps" else str(device)
 
 
-def _train(scene: Scene, request: TrainSceneRequest, on_progress: OnProgress) -> TrainSceneResult:
+def _train(scene: Scene, request: TrainSceneRequest, on_progress: OnPreview) -> TrainSceneResult:
     if request.anew and scene.work.exists():
         files.delete_folder(scene.work, f"{scene.work.name}.deleted")
     before = load_facts(scene.work, RADIANCE)
@@ -132,7 +133,7 @@ def _check_preset(scene: Scene, preset: str) -> None:
 
 
 def _edit(
-    editor: ImageEditor, scene: Scene, request: EditSceneRequest, on_progress: OnProgress
+    editor: ImageEditor, scene: Scene, request: EditSceneRequest, on_progress: OnPreview
 ) -> EditSceneResult:
     edit = scene.edit(
         request.instruction,
@@ -198,7 +199,7 @@ def _finished(scene: Scene, name: str | None) -> SceneEdit | None:
     return edit
 
 
-def _mesh(scene: Scene, request: SceneMeshRequest, on_progress: OnProgress) -> SceneMeshResult:
+def _mesh(scene: Scene, request: SceneMeshRequest, on_progress: OnPreview) -> SceneMeshResult:
     edit = _finished(scene, request.edit)
     report = with_time_left(on_progress)
     faces = request.settings.faces
@@ -228,7 +229,7 @@ def _mesh(scene: Scene, request: SceneMeshRequest, on_progress: OnProgress) -> S
 
 
 def _texture(
-    scene: Scene, request: SceneTextureRequest, on_progress: OnProgress
+    scene: Scene, request: SceneTextureRequest, on_progress: OnPreview
 ) -> SceneTextureResult:
     mesh, views = mesh_and_views(request)
     made = texture_from_field(
@@ -241,9 +242,7 @@ def _texture(
     return texture_result(SceneTextureResult, mesh, made, ())
 
 
-def _render(
-    scene: Scene, request: SceneRenderRequest, on_progress: OnProgress
-) -> SceneRenderResult:
+def _render(scene: Scene, request: SceneRenderRequest, on_progress: OnPreview) -> SceneRenderResult:
     for number, pose in enumerate(request.camera_to_world):
         if wrong := check_pose(pose):
             raise BadInput(f"The camera pose of frame {number + 1} {wrong}.")

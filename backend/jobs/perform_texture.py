@@ -8,7 +8,7 @@ import numpy as np
 from backend.captures.lens import Intrinsics
 from backend.editing import ImageEditor
 from backend.editing.notes import notes_on
-from backend.jobs.words import OnProgress, with_time_left
+from backend.jobs.words import with_time_left
 from backend.meshes.texture_edit import (
     MeshEdit,
     MeshEditConfig,
@@ -18,13 +18,14 @@ from backend.meshes.texture_edit import (
     rerender_difference,
 )
 from backend.meshes.textured_mesh import MeshView, TexturedMesh
+from backend.output.progress import OnPreview
 from protocol.requests import MeshViews, TextureRequest, TextureResult
 
 Answer = TypeVar("Answer", bound=TextureResult)
 
 
 def perform_texture(
-    editor: ImageEditor, request: TextureRequest, on_progress: OnProgress
+    editor: ImageEditor, request: TextureRequest, on_progress: OnPreview
 ) -> TextureResult:
     """Do what a request asks for.
 

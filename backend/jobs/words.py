@@ -1,14 +1,11 @@
 """What jobs say to people while they run and when they have ended."""
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-OnProgress = Callable[[str, float, NDArray[np.uint8] | None], None]
-"""Called with what is being done in words, the share 0..1 of the whole job that is done, and a
-small preview or None. What it raises ends the job."""
+from backend.output.progress import OnPreview
 
 RECKONED_SHARE, RECKONED_SECONDS = 0.03, 2.0
 """Of a job, before which nothing is said about its remaining time."""
@@ -21,7 +18,7 @@ def time_left(seconds: float) -> str:
     return f"about {round(seconds / 60)} min left"
 
 
-def with_time_left(on_progress: OnProgress) -> OnProgress:
+def with_time_left(on_progress: OnPreview) -> OnPreview:
     """Adds to the words how long the job will take yet, reckoned from its share that is done, once
     that says something.
     """

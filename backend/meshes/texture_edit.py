@@ -28,16 +28,13 @@ from backend.meshes.painting import (
     spread_to_margin,
 )
 from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh, sample
+from backend.output.progress import OnPreview
 from backend.pictures.changes import NOWHERE, UNSEEN
 from backend.pictures.visible_change import LEAST_SHARE, changed_share
 from protocol.settings import EditSettings, MapSettings, TextureSettings, taken
 
 VISIBLE = 0.1
 """Change of a colour's channel, as a share of its range, that is seen at a glance."""
-
-OnProgress = Callable[[str, float, NDArray[np.uint8] | None], None]
-"""Called with what is being done in words, the share 0..1 that is done, and a render or None. What
-it raises ends the edit; nothing that was handed in is ever changed."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ def edit_mesh(
     instruction: str,
     editor: ImageEditor,
     config: MeshEditConfig | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: OnPreview | None = None,
 ) -> MeshEdit:
     """Edit a mesh's texture where an instruction applies.
 

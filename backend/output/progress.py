@@ -6,11 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 OnProgress = Callable[[str, float], None]
-"""Called with what is being done in words, and the share 0..1 of the whole that is done."""
+"""Called with what is being done in words, and the share 0..1 of the whole that is done. What it
+raises ends the work."""
+OnPreview = Callable[[str, float, NDArray[np.uint8] | None], None]
+"""The same, called with a picture of how far the work is, too: uint8 (H, W, 3), or None."""
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from backend.fields.facts import RADIANCE, CheckpointError, load_facts
 from backend.fields.radiance_field import Rendering
 from backend.fields.radiance_training import Decay, RadianceTraining, Views
 from backend.fields.training import CHECKPOINT_SECONDS, Progress, Schedule, fit
+from backend.output.progress import OnPreview
 from backend.scenes.dataset_update import VIEWS_FOLDER, DatasetUpdate, Region, split
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_records import (
@@ -47,10 +48,6 @@ from protocol.settings import MapSettings, UpdateSettings, taken
 STAGES = {"maps": 0.15, "field": 0.15, "update": 0.7}
 """Shares of the time that the parts take, roughly."""
 
-OnProgress = Callable[[str, float, NDArray[np.uint8] | None], None]
-"""Called with what is being done in words, the share 0..1 that is done, and a picture or None. What
-it raises pauses the edit: the same call goes on."""
-
 
 def edit_scene(
     scene: SceneFields,
@@ -60,7 +57,7 @@ def edit_scene(
     config: SceneEditConfig | str | None = None,
     name: str | None = None,
     base: str | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: OnPreview | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> SceneEdit:
     """Edit a scene where an instruction applies, or go on with an edit. See `Scene.edit`."""
@@ -217,7 +214,7 @@ def _begin(scene: SceneFields, name: str, asked: Asked) -> SceneEdit:
 
 
 def _maps(
-    edit: SceneEdit, editor: ImageEditor, views: Views, report: OnProgress
+    edit: SceneEdit, editor: ImageEditor, views: Views, report: OnPreview
 ) -> list[RelevanceMap]:
     """The maps of all views, each kept as soon as its batch is done."""
     config = edit.asked.config
@@ -267,7 +264,7 @@ def _region(
     training: RadianceTraining,
     config: SceneEditConfig,
     maps: Sequence[RelevanceMap],
-    report: OnProgress,
+    report: OnPreview,
 ) -> tuple[Region, Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None]:
     """Where views are edited, and what renders the relevance for it."""
     views = training.views
@@ -317,7 +314,7 @@ def _update(
     first_step: int,
     region: Region,
     composite: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None,
-    report: OnProgress,
+    report: OnPreview,
     checkpoint_seconds: float,
 ) -> None:
     """The dataset update, from where it was stopped."""

@@ -5,9 +5,10 @@ from pathlib import Path
 from backend.editing import ImageEditor
 from backend.fields.config import SceneEditConfig
 from backend.fields.training import CHECKPOINT_SECONDS
+from backend.output.progress import OnPreview
 from backend.scenes import edit_records
 from backend.scenes.edit import SceneEdit
-from backend.scenes.edit_run import OnProgress, edit_scene
+from backend.scenes.edit_run import edit_scene
 from backend.scenes.scene_fields import SceneFields
 
 
@@ -28,7 +29,7 @@ class Scene(SceneFields):
         config: SceneEditConfig | str | None = None,
         name: str | None = None,
         base: str | None = None,
-        on_progress: OnProgress | None = None,
+        on_progress: OnPreview | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> SceneEdit:
         """Edits the scene where an instruction applies, or goes on with such an edit. The scene's

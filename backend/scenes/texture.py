@@ -37,8 +37,9 @@ from backend.meshes.painting import (
     to_linear,
     to_srgb,
 )
-from backend.meshes.texture_edit import EditedView, MeshEdit, OnProgress, gather_relevance
+from backend.meshes.texture_edit import EditedView, MeshEdit, gather_relevance
 from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh
+from backend.output.progress import OnPreview
 from backend.scenes.scene import Scene
 
 AT_ONCE = 1 << 16
@@ -106,7 +107,7 @@ def texture_from_field(
     views: Sequence[MeshView],
     edit: FieldEdit,
     config: PaintConfig | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: OnPreview | None = None,
 ) -> MeshEdit:
     """Bring a field's edit into a mesh's own texture.
 
