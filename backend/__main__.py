@@ -398,7 +398,7 @@ def _run(
         return result
     # Only now: they take seconds to import, which --server and mistyped options need not pay.
     from backend.editing import Editor
-    from backend.jobs.perform_image import perform_image
+    from backend.worker.perform_image import perform_image
 
     try:
         with report.stage("loading the model"):

@@ -1,7 +1,7 @@
 """The backend's front end: `python -m backend.server`.
 
 One thread and one ROUTER socket that never wait for the GPU. Jobs are worked off by a process of
-their own (backend.jobs.worker), which is started anew if it dies.
+their own (backend.worker.process), which is started anew if it dies.
 """
 
 import argparse

@@ -4,7 +4,7 @@ Whether the process still runs is found by ZeroMQ's own heartbeats: they are ans
 without Python in it, so that neither loading a large model nor a call that holds the interpreter
 counts as silence, and a process that was stopped does. Whether its work goes on is seen from the
 words about it, and sooner by the process itself, which ends where its work stands still
-(backend.jobs.watchdog).
+(backend.worker.watchdog).
 """
 
 import logging
@@ -107,7 +107,7 @@ class Worker:
             address = f"tcp://127.0.0.1:{port}"
             arguments = [address, model, device, dtype, f"{data_root}", f"{STILL_SECONDS}"]
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "backend.jobs.worker", *arguments],
+                [sys.executable, "-m", "backend.worker.process", *arguments],
                 cwd=ROOT,
                 env=os.environ | {KEYS_VARIABLE: " ".join(secrets)},
                 stdin=subprocess.PIPE,

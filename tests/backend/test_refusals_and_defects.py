@@ -10,9 +10,10 @@ from backend.captures.store import CaptureStore
 from backend.commands import scene as commands
 from backend.errors import BadInput
 from backend.evaluation import relevance, scene, views_check
-from backend.jobs import perform_scene, worker
 from backend.jobs.scene_state import answer_scene
 from backend.work_lock import InUse
+from backend.worker import perform_scene
+from backend.worker import process as worker
 from protocol.messages import Failed, GetScene
 from protocol.requests import RelevanceRequest, TrainSceneRequest
 

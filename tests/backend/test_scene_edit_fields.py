@@ -16,10 +16,10 @@ from backend.fields.facts import CheckpointError
 from backend.fields.radiance_field import RadianceField
 from backend.fields.radiance_training import RadianceTraining, Views
 from backend.fields.rays import ViewRays
-from backend.jobs.perform_scene import _edit_config
 from backend.scenes import Scene
 from backend.scenes.dataset_update import DatasetUpdate
 from backend.scenes.edit_run import edit_preset
+from backend.worker.perform_scene import _edit_config
 from protocol.requests import EditSceneRequest
 from tests.protocol.flat import flat
 

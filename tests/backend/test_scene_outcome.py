@@ -18,13 +18,13 @@ from backend.editing.models.instruct_pix2pix import InstructPix2Pix
 from backend.editing.relevance import normalise
 from backend.fields.calibration import Calibration
 from backend.fields.config import EDIT_PRESETS
-from backend.jobs.perform_scene import _edit
-from backend.jobs.perform_texture import texture_result
 from backend.meshes.texture_edit import edit_mesh, outcome_note
 from backend.pictures.changes import NOWHERE
 from backend.pictures.visible_change import changed_share
 from backend.scenes import Scene
 from backend.scenes.outcome import Compared, changed, compare, outcome_notes
+from backend.worker.perform_scene import _edit
+from backend.worker.perform_texture import texture_result
 from protocol.requests import EditSceneRequest, TextureResult
 from tests.protocol.flat import flat
 

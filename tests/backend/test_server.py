@@ -451,6 +451,6 @@ def _child_of(pid: int) -> int:
             with contextlib.suppress(OSError):
                 fields = (entry / "stat").read_bytes().rsplit(b")", 1)[1].split()
                 command = (entry / "cmdline").read_bytes()
-                if int(fields[1]) == pid and b"backend.jobs.worker" in command:
+                if int(fields[1]) == pid and b"backend.worker.process" in command:
                     return int(entry.name)
     raise AssertionError("the server has no worker")

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.jobs import words
 from backend.jobs.scene_state import without_paths
-from backend.jobs.words import time_left, with_time_left
-from backend.jobs.worker import smaller
+from backend.worker import words
+from backend.worker.process import smaller
+from backend.worker.words import time_left, with_time_left
 
 
 @pytest.mark.parametrize(

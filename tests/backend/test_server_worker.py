@@ -16,9 +16,9 @@ import zmq
 
 from backend.jobs import supervision
 from backend.jobs.supervision import Supervisor, Worker
-from backend.jobs.worker import frames_of_end
 from backend.jobs.worker_messages import decode_worker_message
 from backend.server import Server
+from backend.worker.process import frames_of_end
 from protocol import codec
 from protocol.client import Client
 from protocol.line import ServerError

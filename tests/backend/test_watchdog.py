@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from backend.jobs.watchdog import SLOW_PLACES, GpuQueue, Look, Stillness
 from backend.jobs.worker_messages import HUNG
+from backend.worker.watchdog import SLOW_PLACES, GpuQueue, Look, Stillness
 from protocol import files
 from tests.backend.test_server import ROOT
 
@@ -52,7 +52,7 @@ def test_a_gpu_stands_still_that_does_not_come_to_an_end():
 
 BEGINNING = """
 import logging, sys, threading, time, zlib
-from backend.jobs.watchdog import Watchdog
+from backend.worker.watchdog import Watchdog
 logging.basicConfig()
 watchdog = Watchdog(1.0)
 """

@@ -16,9 +16,7 @@ from backend.fields import radiance_training
 from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.fields.facts import RADIANCE, CheckpointError, check_same, load_facts
 from backend.fields.training import Progress
-from backend.jobs.perform_texture import mesh_and_views, texture_result
 from backend.jobs.scene_state import without_paths
-from backend.jobs.words import time_left, with_time_left
 from backend.meshes.painting import PaintConfig
 from backend.output.progress import OnPreview
 from backend.scenes.camera import Camera
@@ -29,6 +27,8 @@ from backend.scenes.outcome import PICTURE_SIDE, compare, outcome_notes
 from backend.scenes.scene import Scene
 from backend.scenes.texture import field_edit, texture_from_field
 from backend.work_lock import alone
+from backend.worker.perform_texture import mesh_and_views, texture_result
+from backend.worker.words import time_left, with_time_left
 from protocol import files
 from protocol.requests import (
     EditSceneRequest,

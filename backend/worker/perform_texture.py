@@ -8,7 +8,6 @@ import numpy as np
 from backend.captures.lens import Intrinsics
 from backend.editing import ImageEditor
 from backend.editing.notes import notes_on
-from backend.jobs.words import with_time_left
 from backend.meshes.texture_edit import (
     MeshEdit,
     MeshEditConfig,
@@ -19,6 +18,7 @@ from backend.meshes.texture_edit import (
 )
 from backend.meshes.textured_mesh import MeshView, TexturedMesh
 from backend.output.progress import OnPreview
+from backend.worker.words import with_time_left
 from protocol.requests import MeshViews, TextureRequest, TextureResult
 
 Answer = TypeVar("Answer", bound=TextureResult)

@@ -1,6 +1,6 @@
 """The process that holds the models and works the jobs off, one at a time.
 
-    python -m backend.jobs.worker ENDPOINT MODEL DEVICE DTYPE DATA_ROOT STILL_SECONDS
+    python -m backend.worker.process ENDPOINT MODEL DEVICE DTYPE DATA_ROOT STILL_SECONDS
 
 It is started by the server, speaks the protocol's own frames with it over an encrypted loopback
 socket, and ends when the server's end of its standard input closes. Keeping the models in a process
@@ -27,8 +27,6 @@ from PIL import Image
 from backend.captures.store import CaptureStore, out_of_room
 from backend.editing import Editor, ImageEditor
 from backend.errors import BadInput
-from backend.jobs.perform import perform
-from backend.jobs.watchdog import Mark, Watchdog
 from backend.jobs.worker_messages import (
     KEYS_VARIABLE,
     Loaded,
@@ -37,6 +35,8 @@ from backend.jobs.worker_messages import (
 )
 from backend.logs import log_to
 from backend.work_lock import InUse
+from backend.worker.perform import perform
+from backend.worker.watchdog import Mark, Watchdog
 from protocol import codec
 from protocol.messages import Cancel, Cancelled, Done, Failed, Progress, Submit
 from protocol.requests import (

@@ -2,10 +2,10 @@
 
 from backend.captures.store import CaptureStore
 from backend.editing import ImageEditor
-from backend.jobs.perform_image import perform_image
-from backend.jobs.perform_scene import perform_scene
-from backend.jobs.perform_texture import perform_texture
 from backend.output.progress import OnPreview
+from backend.worker.perform_image import perform_image
+from backend.worker.perform_scene import perform_scene
+from backend.worker.perform_texture import perform_texture
 from protocol.requests import ImageRequest, Request, Result, TextureRequest
 
 
