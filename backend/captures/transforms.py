@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.captures.axes import Axes, suspected, to_opengl, turned_round
 from backend.captures.box import box_around, standing
 from backend.captures.camera_fields import CameraFields, camera_of
 from backend.captures.capture import Capture
@@ -31,6 +30,8 @@ from backend.captures.checks import (
     standing_notes,
     turned_round_note,
 )
+from backend.captures.conventions.axes import Axes, suspected, to_opengl, turned_round
+from backend.captures.conventions.picture_evidence import PictureEvidence
 from backend.captures.depth_images import INTEGER_UNIT, check_depth
 from backend.captures.error import CaptureError
 from backend.captures.files import (
@@ -43,7 +44,6 @@ from backend.captures.files import (
     other_descriptions,
 )
 from backend.captures.lens import Intrinsics, Lens
-from backend.captures.picture_evidence import PictureEvidence
 from backend.captures.view_depths import ViewDepths
 from backend.captures.views import (
     Pixels,

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend.captures.axes import AXES
+from backend.captures.conventions.axes import AXES
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Scene

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backend.captures.axes import Axes
 from backend.captures.capture import Capture
+from backend.captures.conventions.axes import Axes
 from backend.captures.error import CaptureError
 from backend.captures.transforms import readable
 from backend.editing import RelevanceMap

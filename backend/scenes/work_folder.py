@@ -17,8 +17,8 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from backend.captures.axes import Axes
 from backend.captures.capture import Capture
+from backend.captures.conventions.axes import Axes
 from backend.captures.error import CaptureError
 from backend.captures.files import description_of
 from backend.captures.transforms import open_capture

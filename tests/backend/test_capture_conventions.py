@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from backend.captures.axes import AXES, Suspicion, suspected, to_opengl
+from backend.captures.conventions.axes import AXES, Suspicion, suspected, to_opengl
+from backend.captures.conventions.picture_evidence import PictureEvidence
 from backend.captures.error import CaptureError
 from backend.captures.lens import Intrinsics
-from backend.captures.picture_evidence import PictureEvidence
 from backend.captures.transforms import NewView, open_capture, write_capture
 from backend.captures.views import Pixels
 from tests.backend.capture_worlds import (

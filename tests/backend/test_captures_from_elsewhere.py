@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from backend.captures.axes import AXES, Suspicion, suspected, to_opengl
 from backend.captures.box import box_around, standing
+from backend.captures.conventions.axes import AXES, Suspicion, suspected, to_opengl
 from backend.captures.depth_images import read_depth
 from backend.captures.error import CaptureError
 from backend.captures.transforms import open_capture, readable, write_capture

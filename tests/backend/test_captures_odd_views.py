@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.captures.axes import turned_round
+from backend.captures.conventions.axes import turned_round
 from backend.captures.error import CaptureError
 from backend.captures.transforms import open_capture, readable
 from tests.backend.capture_worlds import look_at, orbit

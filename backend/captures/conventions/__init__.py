@@ -1,0 +1,1 @@
+"""The conventions that poses come in, and how they are told apart."""
