@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from backend import __version__
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [
@@ -142,3 +144,16 @@ def test_commands_run_modules_and_scripts_that_exist(page: Path) -> None:
         elif module.split(".")[0] in ("backend", "examples", "protocol"):
             path = ROOT / module.replace(".", "/")
             assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
+
+
+def test_versions_that_are_written_twice_are_the_same() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    pins = (ROOT / "tests" / "requirements.txt").read_text("utf-8")
+    ruff = re.search(r"^ruff==(\S+)$", pins, re.MULTILINE)
+    assert ruff is not None
+    assert f"rev: v{ruff[1]}" in hooks
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    manifest = (ROOT / "blender_addon" / "blender_manifest.toml").read_text("utf-8")
+    assert f"\nversion: {__version__}\n" in citation
+    assert f'\nversion = "{__version__}"\n' in manifest
+    assert f"({__version__})" in (ROOT / "CHANGELOG.md").read_text("utf-8")
