@@ -1,8 +1,9 @@
-"""What mkdocs.yml asks for beyond its plugins: formulas without a network, and texts that lie
-beside the code as pages of the manual.
+"""What mkdocs.yml asks for beyond its plugins: formulas without a network, texts that lie
+beside the code as pages of the manual, and tables of all settings.
 """
 
 import html
+import math
 import posixpath
 import re
 from pathlib import Path
@@ -10,10 +11,21 @@ from typing import Any
 
 from latex2mathml.converter import convert
 
+from protocol import settings
+
 FORMULA = re.compile(r'<(?:span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</(?:span|div)>', re.S)
 """What pymdownx.arithmatex makes of $...$ and $$...$$."""
 UNREAD = re.compile(r"<m\w+>\s*(?:\\|&|\\?\w*\{)")
 """A command of LaTeX that the converter has let through as a word."""
+SETTINGS = "<!-- settings -->"
+KINDS = (
+    settings.MapSettings,
+    settings.EditSettings,
+    settings.TextureSettings,
+    settings.FieldSettings,
+    settings.UpdateSettings,
+    settings.MeshSettings,
+)
 INCLUDE = re.compile(r"<!-- include (\S+) -->")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s]+)(?=\))")
 
@@ -51,8 +63,37 @@ def rebased(text: str, source: str) -> str:
     return LINK.sub(moved, text)
 
 
+def settings_tables() -> str:
+    """Every setting with its default, its range and what it means, as protocol/settings.py says."""
+    parts = []
+    for kind in KINDS:
+        rows = [
+            f"| `{one.name}` | {allowed(one)} | `{one.default}` | {one.description} |"
+            for one in settings.all_settings(kind)
+        ]
+        head = "| field | values | default | what |\n|---|---|---|---|"
+        parts.append("\n".join([f"### {kind.__name__}\n\n{kind.__doc__}\n\n{head}", *rows]))
+    return "\n\n".join(parts)
+
+
+def allowed(one: settings.Setting) -> str:
+    """The values that a setting may have, in words."""
+    if one.kind is bool:
+        return "yes or no"
+    if one.choices:
+        return ", ".join(one.choices)
+    least, most = (f"{end:g}" if one.kind is float else str(end) for end in (one.least, one.most))
+    words = f"above {least}" if one.above else f"{least} or more"
+    if one.most < math.inf:
+        words = f"above {least}, at most {most}" if one.above else f"{least} to {most}"
+    if one.kind is tuple:
+        words += " numbers"
+    return words + (" or None" if one.optional else "")
+
+
 def on_page_markdown(markdown: str, *, config: Any, **_: Any) -> str:
-    """Put in the file that a page asks for, in place of the page's own words."""
+    """Put in what a page asks for: tables of the settings, or a file in place of its own words."""
+    markdown = markdown.replace(SETTINGS, settings_tables())
     asked = INCLUDE.search(markdown)
     if asked is None:
         return markdown

@@ -11,6 +11,14 @@ from pathlib import Path
 import pytest
 
 from backend import __version__
+from protocol.settings import (
+    EditSettings,
+    MapSettings,
+    MeshSettings,
+    TextureSettings,
+    UpdateSettings,
+    all_settings,
+)
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -157,3 +165,11 @@ def test_versions_that_are_written_twice_are_the_same() -> None:
     assert f"\nversion: {__version__}\n" in citation
     assert f'\nversion = "{__version__}"\n' in manifest
     assert f"({__version__})" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_every_setting_stands_in_the_manual_with_its_default(site: Path) -> None:
+    page = (site / "python.html").read_text("utf-8")
+    for kind in (MapSettings, EditSettings, TextureSettings, UpdateSettings, MeshSettings):
+        for one in all_settings(kind):
+            row = rf"<code>{one.name}</code></td>\s*<td>[^<]+</td>\s*<td><code>([^<]*)</code>"
+            assert str(one.default) in re.findall(row, page), one.name
