@@ -22,7 +22,7 @@ from backend import __version__
 from backend.captures.store import CaptureStore
 from backend.jobs.capture_desk import CaptureDesk, JobMessage
 from backend.jobs.doorkeeper import Doorkeeper
-from backend.jobs.intake import Intake, Outcome
+from backend.jobs.intake import PACE_MS, Intake, Outcome
 from backend.jobs.outbox import Outbox
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
 from backend.jobs.refusals import defect, unknown
@@ -65,7 +65,7 @@ logger = logging.getLogger("backend.server")
 CLIENTS = "clients"
 """ZAP domain of the socket to the clients."""
 POLL_MS = 100
-IO_THREADS = 2
+IO_THREADS = 4
 """Of ZeroMQ, which decrypt what comes: a large message must not hold up the others'."""
 MESSAGES_READ_AHEAD, MESSAGES_SENT_AHEAD = 2, 100
 """Of each client, in memory."""
@@ -190,12 +190,13 @@ class Server:
                 poller = zmq.Poller()  # made anew, as another worker has another socket
                 for done in errands:
                     poller.register(done.woken, zmq.POLLIN)
-                if self._intake.may_take:
+                may_take = self._intake.may_take
+                if may_take:
                     poller.register(self._router, zmq.POLLIN)
                 worker = self._workers.worker
                 if worker is not None:
                     poller.register(worker.socket, zmq.POLLIN)
-                ready = dict(poller.poll(POLL_MS))
+                ready = dict(poller.poll(POLL_MS if may_take else PACE_MS))
                 if worker is not None and worker.socket in ready:
                     self._hear_worker(worker)
                 elif (trouble := self._workers.tend()) is not None:

@@ -18,7 +18,7 @@ LARGE_BYTES = 1024**2
 """From which a message is decoded in a thread, and nothing else is taken in the same turn."""
 MOST_AT_ONCE = 100
 """Small messages in one turn."""
-PACE_SECONDS = 0.1
+PACE_MS = 50
 """Between two turns while more waits in memory than should. Others are heard this often, however
 fast one sends large messages, as the socket takes from all in turn."""
 
@@ -59,7 +59,7 @@ class Intake:
             return True  # to refuse it
         if self._disk.is_over_full or self.errands.is_full:
             return False
-        return not self._disk.is_full or time.monotonic() - self._last_turn > PACE_SECONDS
+        return not self._disk.is_full or time.monotonic() - self._last_turn > PACE_MS / 1000
 
     def take(self) -> None:
         """Take what has come, but at most one large message."""

@@ -103,7 +103,7 @@ def test_a_full_disk_queue_slows_the_taking_and_an_over_full_one_stops_it(taken,
     taken.disk.ask("a", 150, lambda: slow.wait(20), lambda _: None)
     taken.take()
     assert not taken.may_take
-    time.sleep(2 * intake.PACE_SECONDS)
+    time.sleep(2 * intake.PACE_MS / 1000)
     assert taken.may_take
     taken.disk.ask("a", 100, lambda: None, lambda _: None)
     assert not taken.may_take
