@@ -4,7 +4,7 @@ Brings the tab "Watch Your Steps" into the 3D view's sidebar. The work is done b
 (`python -m backend.server`), which this talks to; nothing here needs torch.
 """
 
-from .data import properties
+from .properties import scene_settings
 from .ui import (
     handlers,
     operators,
@@ -20,7 +20,7 @@ from .ui import (
 
 MODULES = (
     preferences,
-    properties,
+    scene_settings,
     operators,
     operators_3d,
     operators_edits,

@@ -6,12 +6,12 @@ import bpy
 from bpy.props import EnumProperty
 
 from ..data import copies, results
-from ..data.properties import VIEWS
 from ..data.results import Picture
 from ..data.scene_error import SceneError
 from ..jobs import session
 from ..jobs.job import SessionError, check_instruction
 from ..jobs.picture_jobs import picture_job
+from ..properties.scene_settings import VIEWS
 from ..render import freshness
 from ..render.camera_render import capture, viewpoint
 from . import preferences

@@ -14,11 +14,12 @@ from bpy.props import (
     StringProperty,
 )
 
+from ..data import edits, results
+from ..data.properties_settings import described, with_settings
 from ..protocol.settings import EditSettings, MapSettings, Setting, Threshold
-from . import edits, properties_3d, properties_edits, results
-from .properties_3d import ImageSettings, SceneIn3D, TextureProperties
-from .properties_edits import KeptEdit
-from .properties_settings import described, with_settings
+from . import in_3d, kept_edits
+from .in_3d import ImageSettings, SceneIn3D, TextureProperties
+from .kept_edits import KeptEdit
 
 VIEWS = (
     ("RENDER", "Render", "The picture that was rendered and sent"),
@@ -157,7 +158,7 @@ class SceneSettings(bpy.types.PropertyGroup):
     in_3d: PointerProperty(type=SceneIn3D)
 
 
-CLASSES = (*properties_3d.CLASSES, *properties_edits.CLASSES, SceneSettings)
+CLASSES = (*in_3d.CLASSES, *kept_edits.CLASSES, SceneSettings)
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(CLASSES)
 
 

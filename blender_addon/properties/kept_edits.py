@@ -6,8 +6,8 @@
 import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
+from ..data.properties_settings import with_settings
 from ..protocol.settings import EditSettings, MapSettings
-from .properties_settings import with_settings
 
 
 @with_settings(MapSettings, EditSettings)

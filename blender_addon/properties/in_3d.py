@@ -12,6 +12,7 @@ from bpy.props import (
     StringProperty,
 )
 
+from ..data.properties_settings import described, prop
 from ..protocol.settings import (
     FieldSettings,
     MeshSettings,
@@ -20,7 +21,6 @@ from ..protocol.settings import (
     Threshold,
     UpdateSettings,
 )
-from .properties_settings import described, prop
 
 CAMERAS = (
     (

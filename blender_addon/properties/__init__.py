@@ -1,0 +1,1 @@
+"""The settings of a scene as Blender's properties, and the list of its edits."""
