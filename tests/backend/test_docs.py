@@ -173,3 +173,11 @@ def test_every_setting_stands_in_the_manual_with_its_default(site: Path) -> None
         for one in all_settings(kind):
             row = rf"<code>{one.name}</code></td>\s*<td>[^<]+</td>\s*<td><code>([^<]*)</code>"
             assert str(one.default) in re.findall(row, page), one.name
+
+
+@pytest.mark.parametrize("top", ["backend", "blender_addon"])
+def test_contributing_names_every_room_of_the_house(top: str) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    house = re.split(r"\n    \w", text[text.index(f"    {top}/") + 5 :], maxsplit=1)[0]
+    rooms = {path.parent.name for path in (ROOT / top).glob("*/*.py")}
+    assert rooms - set(re.findall(r"(\w+)/ ", house)) == set()
