@@ -16,9 +16,9 @@ from PIL import Image
 import backend.editing.editor as editor_module
 from backend.editing import Editor, ModelNotFound, Step
 from backend.editing.models.ddpm import Ddpm
-from backend.editing.models.denoiser import draw_noise
+from backend.editing.models.denoiser import Encoding, ModelCard, Prediction, draw_noise
 from backend.editing.models.guidance import Guidance
-from backend.editing.models.registry import resolve_model
+from backend.editing.models.registry import MODELS, resolve_model
 from protocol.settings import EditSettings, MapSettings
 from tests.backend.tiny_editor import INSTRUCTION, Spy, random_image, reference_pipeline
 
@@ -470,3 +470,80 @@ def test_model_of_another_kind_is_refused(tmp_path, tiny_model):
     (folder / "unet/diffusion_pytorch_model.safetensors").unlink()
     with pytest.raises(ModelNotFound, match="safetensors"):
         Editor.from_pretrained(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        (
+            '{"_class_name": "StableDiffusionPipeline"}',
+            "is a model of the class StableDiffusionPipe",
+        ),
+        ('{"_class_name": ["a"]}', "StableDiffusionXLInstructPix2PixPipeline"),
+        ('{"unet": 1}', "names no class"),
+        ("[]", "names no class"),
+        ("{", "names no class"),
+        (b"\xff\xfe{", "names no class"),
+    ],
+)
+def test_a_model_is_chosen_by_the_class_that_its_index_names(tmp_path, index, said):
+    (tmp_path / "model_index.json").write_bytes(
+        index if isinstance(index, bytes) else index.encode()
+    )
+    with pytest.raises(ModelNotFound, match=said):
+        Editor.from_pretrained(str(tmp_path), device="cpu")
+
+
+def test_a_new_model_needs_a_place_in_the_registry_alone(tmp_path, monkeypatch):
+    """A model without networks, which finds things where it is bright and makes them red."""
+
+    class Bright:
+        def __init__(self, source):
+            self.card = ModelCard(
+                name=source.name,
+                device=source.device,
+                dtype=torch.float32,
+                native_size=64,
+                multiple=4,
+                cell=4,
+            )
+
+        def encode(self, image):
+            cells = torch.tensor(image[::4, ::4]).permute(2, 0, 1)[None].float()
+            return Encoding(cells / 255)
+
+        def decode(self, latents):
+            image = (latents[0].clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
+            return image.repeat(4, axis=0).repeat(4, axis=1)
+
+        def conditions(self, encoding, instruction):
+            return encoding.latents
+
+        def levels(self, steps, strength):
+            return np.linspace(strength, 0, steps, endpoint=False).tolist()
+
+        def noised(self, clean, noise, level):
+            level = torch.as_tensor(level, dtype=torch.float32).view(-1, 1, 1, 1)
+            return (1 - level) * clean + level * noise
+
+        def difference(self, noisy, level, conditions):
+            return torch.cat(conditions)
+
+        def predict(self, noisy, level, conditions, guidance):
+            red = torch.tensor([1.0, 0, 0]).view(-1, 1, 1).expand_as(noisy)
+            left = torch.as_tensor(level, dtype=torch.float32).view(-1, 1, 1, 1)
+            return Prediction(red, (noisy - (1 - left) * red) / left)
+
+    monkeypatch.setitem(MODELS, "Bright", Bright)
+    (tmp_path / "model_index.json").write_text('{"_class_name": "Bright"}')
+    editor = Editor.from_pretrained(str(tmp_path), device="cpu")
+    image = np.zeros((62, 66, 3), np.uint8)
+    image[8:24, 12:40] = 200
+    editor.set_image(image)
+    edit = editor.edit(INSTRUCTION, steps=4)
+    assert edit.mask[12:20, 16:36].all()
+    assert (edit.image[edit.mask] == (255, 0, 0)).all()
+    assert (edit.image[~edit.mask] == image[~edit.mask]).all()
+    assert edit.mask.mean() < 0.2
+    ((_, found),) = editor.relevance_of_images(INSTRUCTION, [image])
+    assert (found.values == edit.relevance.values).all()

@@ -12,6 +12,10 @@ from torch import Tensor
 
 from .denoiser import Level, Prediction
 
+PREDICTIONS = ("epsilon", "v_prediction")
+"""What a network may predict: the noise, or v = sqrt(a_t) noise - sqrt(1 - a_t) z (Salimans and Ho,
+"Progressive Distillation", 2022)."""
+
 
 class Schedule(Protocol):
     """How a model's latents are noised, and what its network's outputs say about the noise."""
@@ -37,9 +41,7 @@ class Ddpm:
 
     Attributes:
         alphas_cumprod: (T,) float64 on the CPU, the cumulative products a_t.
-        predicts: "epsilon", a network's output is the noise, or "v_prediction", it is
-            v = sqrt(a_t) noise - sqrt(1 - a_t) z (Salimans and Ho, "Progressive Distillation",
-            2022).
+        predicts: one of PREDICTIONS.
     """
 
     def __init__(self, scheduler: Any, device: torch.device) -> None:

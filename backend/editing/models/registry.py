@@ -18,11 +18,13 @@ from backend.errors import BadInput
 from .denoiser import Denoiser
 from .instruct_pix2pix import InstructPix2Pix
 from .source import Source
+from .stable_diffusion_xl_instruct_pix2pix import StableDiffusionXLInstructPix2Pix
 
 logger = logging.getLogger(__name__)
 
 MODELS: dict[str, Callable[[Source], Denoiser]] = {
     "StableDiffusionInstructPix2PixPipeline": InstructPix2Pix.load,
+    "StableDiffusionXLInstructPix2PixPipeline": StableDiffusionXLInstructPix2Pix.load,
 }
 """By the `_class_name` of a model_index.json. An OSError or ValueError of theirs means files that
 cannot be read."""
