@@ -181,3 +181,15 @@ def test_contributing_names_every_room_of_the_house(top: str) -> None:
     house = re.split(r"\n    \w", text[text.index(f"    {top}/") + 5 :], maxsplit=1)[0]
     rooms = {path.parent.name for path in (ROOT / top).glob("*/*.py")}
     assert rooms - set(re.findall(r"(\w+)/ ", house)) == set()
+
+
+def test_every_link_of_the_built_manual_leads_to_a_file(site: Path) -> None:
+    """Pages and pictures in it; and files of the repository, which it is built into."""
+    for page in site.rglob("*.html"):
+        if page.name == "404.html":  # written for a server's root
+            continue
+        for target in re.findall(r'(?:href|src)="([^"#?:]+)[^":]*"', page.read_text("utf-8")):
+            path = Path(os.path.normpath(page.parent / html.unescape(target)))
+            if not path.is_relative_to(site):
+                path = ROOT / path.relative_to(site.parent)
+            assert path.exists(), f"{page.name} links to {target}"
