@@ -20,7 +20,7 @@ BACKEND_TESTS = ("tests/protocol", "tests/backend")
 BLENDER_TESTS = ("tests/blender",)
 BLENDER_TOOLS = "tests/requirements-blender.txt"
 MYPY_CACHE = ROOT / ".mypy_cache"
-TYPED = ("install.py", "installer", "protocol", "backend")
+TYPED = ("install.py", "installer", "protocol", "backend", "examples")
 MOST_AT_ONCE = 4
 """Test processes, however many cores there are: each may take more than a gigabyte of memory."""
 
