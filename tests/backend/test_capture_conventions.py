@@ -78,6 +78,17 @@ def test_of_conventions_that_all_look_sound_the_pictures_tell(tmp_path, axes, al
         np.testing.assert_allclose(taken.camera_to_world, poses, atol=1e-12)
 
 
+@pytest.mark.parametrize("axes", AXES[1:])
+@pytest.mark.parametrize("stray", [1, 3])
+def test_a_camera_far_out_does_not_hide_the_convention(tmp_path, axes, stray):
+    """Its picture agrees with none of the others', whichever of them it is compared with."""
+    poses = narrow_arc()
+    views = list(views_of_a_room(poses))
+    poses[stray, :3, 3] *= 1000
+    write(tmp_path, views, as_other_programs_write(poses, axes))
+    assert words_on(tmp_path)[-1].endswith(f"if they should, give --axes {axes}.")
+
+
 def test_inverted_poses_of_a_narrow_arc_look_as_sound_as_the_right_ones():
     """Why pictures are asked at all."""
     poses = np.linalg.inv(narrow_arc(2)[0]) @ narrow_arc(2)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from backend.captures.box import crossing
+from backend.captures.box import crossing, standing
 from backend.captures.error import CaptureError
 from backend.captures.lens import Intrinsics
 from backend.captures.views import StoredView
@@ -39,6 +39,7 @@ class PictureEvidence:
             against each other is the same in all.
         """
         self._views, self._rotations = views, matrices[:, :3, :3]
+        self._together = np.flatnonzero(~standing(matrices).stray)
 
     def disagreement(self, poses: NDArray[np.float64]) -> float:
         """How far the pictures' colours are apart where they should show the same, weighted with
@@ -52,29 +53,50 @@ class PictureEvidence:
         """
         found = crossing(poses)
         total = weight = 0.0
-        for one, other in self._pairs:
-            if one not in self._pictures or other not in self._pictures:
-                continue
+        for one, others in self._neighbours.items():
             place = poses[one, :3, 3]
             away = poses[:, :3, 3].std() if found is None else np.linalg.norm(found.point - place)
             distances = max(float(away), 1e-9) * np.geomspace(NEAREST, FARTHEST, DISTANCES)
-            apart, seen = _compare(
-                self._pictures[one], self._pictures[other], poses[one], poses[other], distances
+            picture, camera = self._pictures[one]
+            # at one distance for all others, as each alone finds some distance that fits
+            apart = np.mean(
+                [
+                    _apart(picture, camera, *self._pictures[other], moved, distances)
+                    for other in others
+                    for moved in [np.linalg.inv(poses[other]) @ poses[one]]
+                ],
+                axis=0,
             )
-            total += float((apart * seen).sum())
+            best = uniform_filter(apart, (0, PATCH, PATCH), mode="nearest").min(axis=0)
+            blurred = uniform_filter(picture, (PATCH, PATCH, 0), mode="nearest")
+            seen = np.abs(picture - blurred).max(axis=-1)
+            total += float((best * seen).sum())
             weight += float(seen.sum())
         return total / weight if weight > 0 else 1.0
 
     @cached_property
-    def _pairs(self) -> list[tuple[int, int]]:
-        count, pairs = len(self._views), []
+    def _chosen(self) -> dict[int, list[int]]:
+        """Some views, spread over all, and for each the others that it is compared with."""
+        count, rotations = len(self._together), self._rotations[self._together]
         spread = np.linspace(0, count - 1, min(count, COMPARED + 2)).round().astype(int)
+        chosen = {}
         for one in sorted(set(spread[1:-1].tolist())):
-            traces = np.einsum("ij,nij->n", self._rotations[one], self._rotations)
+            traces = np.einsum("ij,nij->n", rotations[one], rotations)
             turned = np.arccos(((traces - 1) / 2).clip(-1, 1))
             order = np.argsort(np.abs(turned - TURNED), kind="stable")
-            pairs += [(one, other) for other in order[order != one][:NEIGHBOURS].tolist()]
-        return pairs
+            others = self._together[order[order != one][:NEIGHBOURS]]
+            chosen[int(self._together[one])] = others.tolist()
+        return chosen
+
+    @cached_property
+    def _neighbours(self) -> dict[int, list[int]]:
+        """The same without those whose pictures cannot be read."""
+        there = {
+            one: [other for other in others if other in self._pictures]
+            for one, others in self._chosen.items()
+            if one in self._pictures
+        }
+        return {one: others for one, others in there.items() if others}
 
     @cached_property
     def _pictures(self) -> dict[int, tuple[NDArray[np.float32], Intrinsics]]:
@@ -82,7 +104,7 @@ class PictureEvidence:
         are told of when all are read.
         """
         pictures: dict[int, tuple[NDArray[np.float32], Intrinsics]] = {}
-        for index in sorted({index for pair in self._pairs for index in pair}):
+        for index in sorted(set(self._chosen).union(*self._chosen.values())):
             view = self._views[index]
             try:
                 colours = view.read_image()
@@ -103,26 +125,29 @@ class PictureEvidence:
         return pictures
 
 
-def _compare(
-    one: tuple[NDArray[np.float32], Intrinsics],
-    other: tuple[NDArray[np.float32], Intrinsics],
-    pose: NDArray[np.float64],
-    other_pose: NDArray[np.float64],
+def _apart(
+    colours: NDArray[np.float32],
+    camera: Intrinsics,
+    others: NDArray[np.float32],
+    other_camera: Intrinsics,
+    moved: NDArray[np.float64],
     distances: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """How far each pixel of a picture is from the other one at the best of some distances, as a
-    share of how far it is from the other's mean colour; and how much there is to see at it.
+) -> NDArray[np.float64]:
+    """How far each pixel of a picture is from what another one shows there, if it is at one of some
+    distances, as a share of how far it is from the other's mean colour: 1 where it is not shown.
+
+    Args:
+        colours, others: float32 (h, w, 3), the two pictures, of their cameras.
+        moved: float64 (4, 4), from the first camera's frame to the other's.
+        distances: (k,)
 
     Returns:
-        float64 and float32 (h, w).
+        float64 (k, h, w), 0..1.
     """
-    (colours, camera), (others, other_camera) = one, other
     height, width = colours.shape[:2]
     rows, columns = np.mgrid[:height, :width] + 0.5
-    turned = other_pose[:3, :3].T @ pose[:3, :3]
-    rays = camera.directions(np.stack([columns, rows], axis=-1)) @ turned.T
-    moved = (pose[:3, 3] - other_pose[:3, 3]) @ other_pose[:3, :3]
-    x, y, z = np.moveaxis(moved + rays * distances[:, None, None, None], -1, 0)
+    rays = camera.directions(np.stack([columns, rows], axis=-1)) @ moved[:3, :3].T
+    x, y, z = np.moveaxis(moved[:3, 3] + rays * distances[:, None, None, None], -1, 0)
     ahead = -z > 1e-6 * distances[0]
     depth = np.where(ahead, -z, 1.0)
     column = np.floor(x / depth * other_camera.fx + other_camera.cx)
@@ -130,9 +155,6 @@ def _compare(
     shown = ahead & (column >= 0) & (column < others.shape[1])
     shown &= (row >= 0) & (row < others.shape[0])
     row, column = (np.where(shown, place, 0).astype(int) for place in (row, column))
-    chance = float(np.abs(colours - others.mean(axis=(0, 1))).mean())
-    apart = np.where(shown, np.abs(others[row, column] - colours).mean(axis=-1), chance)
-    best = uniform_filter(apart, (0, PATCH, PATCH), mode="nearest").min(axis=0)
-    blurred = uniform_filter(colours, (PATCH, PATCH, 0), mode="nearest")
-    seen = np.abs(colours - blurred).max(axis=-1)
-    return best / max(chance, 1e-6), seen
+    chance = max(float(np.abs(colours - others.mean(axis=(0, 1))).mean()), 1e-6)
+    apart = np.abs(others[row, column] - colours).mean(axis=-1) / chance
+    return np.where(shown, apart.clip(0, 1), 1.0)
