@@ -1,22 +1,18 @@
 """A textured mesh of a scene, unedited or with an edit."""
 
-from typing import TYPE_CHECKING
-
 from backend.meshes.baking import EditToBake, TexturedScene, texture_mesh
 from backend.meshes.extraction import RESOLUTION, extract_mesh
 from backend.output.progress import OnProgress
-
-if TYPE_CHECKING:
-    from backend.scenes.edit import SceneEdit
-    from backend.scenes.scene import Scene
+from backend.scenes.edit import SceneEdit
+from backend.scenes.scene_fields import SceneFields
 
 EXTRACTION = 0.4
 """Share of the time that the mesh takes, without its textures."""
 
 
 def mesh_of_scene(
-    scene: "Scene",
-    edit: "SceneEdit | None" = None,
+    scene: SceneFields,
+    edit: SceneEdit | None = None,
     faces: int | None = None,
     texture_size: int = 1024,
     resolution: int = RESOLUTION,
