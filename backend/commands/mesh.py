@@ -11,8 +11,8 @@ from PIL import Image
 
 from backend.commands.scene_options import add_scene_options, open_scene
 from backend.errors import BadInput
-from backend.meshes.files import WRITERS, FileMesh
 from backend.meshes.textured_mesh import MeshView, SeenTexture, TexturedMesh, see_texture
+from backend.meshes.writing import WRITERS, FileMesh
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.new_folder import appearing, check_new
 from backend.output.progress import OnProgress

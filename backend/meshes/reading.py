@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from backend.meshes.files import FileMesh
 from backend.meshes.textured_mesh import MeshError
+from backend.meshes.writing import FileMesh
 from backend.pictures.reading import DAMAGED
 
 ENDINGS = (".glb", ".obj", ".ply")
@@ -39,7 +39,7 @@ logging.getLogger("trimesh").setLevel(logging.CRITICAL)  # what it warns about i
 
 
 def read_mesh(path: Path, up: Literal["y", "z"] | None = None) -> FileMesh:
-    """Read a mesh with one texture, such as `backend.meshes.files` writes.
+    """Read a mesh with one texture, such as `backend.meshes.writing` writes.
 
     Corners at the very same place become one vertex, as the formats double vertices at seams;
     polygons become triangles. Colour profiles in the texture are passed over, as glTF asks.

@@ -11,14 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.meshes.files import (
-    FileMesh,
-    vertex_normals,
-    write_glb,
-    write_obj,
-    write_ply,
-    y_up,
-)
+from backend.meshes.writing import FileMesh, vertex_normals, write_glb, write_obj, write_ply, y_up
 
 
 def square(rows: int = 5, columns: int = 3) -> FileMesh:

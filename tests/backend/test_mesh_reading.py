@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.meshes.files import WRITERS, FileMesh
 from backend.meshes.reading import read_mesh
 from backend.meshes.textured_mesh import MeshError
+from backend.meshes.writing import WRITERS, FileMesh
 
 from .test_mesh_files import square
 

@@ -15,7 +15,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from backend.meshes.files import WRITERS, FileMesh
+from backend.meshes.writing import WRITERS, FileMesh
 given, path = np.load(sys.argv[1]), Path(sys.argv[2])
 arrays = [given[name] for name in ("vertices", "faces", "uvs", "texture")]
 WRITERS[path.suffix[1:]](path, FileMesh(*arrays, "edited"))
