@@ -1,6 +1,7 @@
 """The scripts in examples/ do what they say, on small inputs."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -46,3 +47,15 @@ def test_a_new_model(tmp_path: Path) -> None:
     assert (edited[20:40, 20:50] == (200, 20, 30)).all()
     image[20:40, 20:50] = (200, 20, 30)
     assert (edited == image).all()
+
+
+def test_the_lines_of_python_in_readme_run(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    (lines,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    assert "timbrooks/instruct-pix2pix" in lines
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(random_image(64, 80)).save("photo.jpg")
+    exec(lines.replace("timbrooks/instruct-pix2pix", str(tiny_model)), {})  # noqa: S102
+    assert np.asarray(Image.open("edited.png")).shape == (64, 80, 3)
