@@ -2,8 +2,13 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from protocol.settings import MapSettings, Stop, UpdateSettings
+
+RegionKind = Literal["field", "maps", "everything"]
+"""Where the views of a scene are edited: inside its relevance field, each inside its own map, or
+everywhere."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,10 @@ class SceneEditConfig(MapSettings, UpdateSettings, Stop):
     among the edited views, in each round.
     """
 
+    method: str = "dataset_update"
+    """Which of the methods that edit scenes (scenes/methods/scene_method.py)."""
+    everything: bool = False
+    """Whether all of every view is edited, in place of where the instruction applies."""
     iterations: int = 4000
     """Training steps of the dataset update at most, of up to `views` views."""
     views: int = 100
@@ -204,6 +213,13 @@ class SceneEditConfig(MapSettings, UpdateSettings, Stop):
     settling: float = 0.0
     """Share of the steps, at their end, in which no view is edited any more."""
     stop_gain: float = 0.1
+
+    @property
+    def region(self) -> RegionKind:
+        """Where views are edited."""
+        if self.everything:
+            return "everything"
+        return "field" if self.relevance else "maps"
 
     def growth(self, views: int) -> float:
         """How many times the views there are that the numbers are meant for, at least 1."""

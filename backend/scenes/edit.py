@@ -11,7 +11,6 @@ from backend.fields.radiance_field import RadianceField
 from backend.fields.relevance_field import Relevance
 from backend.records import DamagedRecord, read_record
 from backend.scenes.camera import Camera, View
-from backend.scenes.dataset_update import VIEWS_FOLDER, EditedView, edited_views
 from backend.scenes.edit_records import (
     CHECK_FILE,
     MAPS_FOLDER,
@@ -22,6 +21,7 @@ from backend.scenes.edit_records import (
     is_finished,
     read_asked,
 )
+from backend.scenes.methods.dataset_update import VIEWS_FOLDER, EditedView, edited_views
 from backend.scenes.scene_fields import SceneFields
 from backend.scenes.view_maps import read_map
 
@@ -61,7 +61,7 @@ class SceneEdit:
         """0..1, relevance from which the scene was edited: on the calibrated scale, or of each
         view's own map without the relevance field; None where each map had its own threshold.
         """
-        if self.asked.threshold is None and self.asked.config.relevance:
+        if self.asked.threshold is None and self.asked.config.region == "field":
             return MIDDLE
         return self.asked.threshold
 
@@ -128,7 +128,7 @@ class SceneEdit:
         Raises:
             CheckpointError: it is not trained to its end yet, or damaged.
         """
-        return self._scene.relevance(self.name) if self.asked.config.relevance else None
+        return self._scene.relevance(self.name) if self.asked.config.region == "field" else None
 
     def camera(self, name: str) -> Camera:
         """The camera of a view, as training has corrected it up to the end of the edit.

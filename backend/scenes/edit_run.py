@@ -10,11 +10,10 @@ it was stopped.
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from backend.counts import check_counts
@@ -24,11 +23,9 @@ from backend.errors import BadInput, check_instruction, check_settings
 from backend.fields import checkpoint, radiance_training
 from backend.fields.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
 from backend.fields.facts import RADIANCE, CheckpointError, load_facts
-from backend.fields.radiance_field import Rendering
 from backend.fields.radiance_training import Decay, RadianceTraining, Views
 from backend.fields.training import CHECKPOINT_SECONDS, Progress, Schedule, fit
 from backend.output.progress import OnPreview
-from backend.scenes.dataset_update import VIEWS_FOLDER, DatasetUpdate, Region, split
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_records import (
     CHECK_FILE,
@@ -40,6 +37,9 @@ from backend.scenes.edit_records import (
     PromptCheck,
     edit_folder,
 )
+from backend.scenes.methods.dataset_update import split
+from backend.scenes.methods.regions import Region, everything, inside_field, inside_maps
+from backend.scenes.methods.scene_method import METHODS
 from backend.scenes.scene_fields import SceneFields
 from backend.scenes.view_maps import read_map, write_map
 from protocol import files
@@ -76,13 +76,13 @@ def edit_scene(
     edit = _begin(scene, name, asked)
     if edit.finished:
         return edit
-    maps = _maps(edit, editor, training.views, report)
-    _keep_check(edit, maps, editor.card.views_evidence_limit)
+    maps: list[RelevanceMap] = []
+    if config.region != "everything":
+        maps = _maps(edit, editor, training.views, report)
+        _keep_check(edit, maps, editor.card.views_evidence_limit)
     config = config.for_views(len(training.views.names))
-    region, composite = _region(scene, edit, training, config, maps, report)
-    _update(
-        edit, editor, training, config, first_step, region, composite, report, checkpoint_seconds
-    )
+    region = _region(scene, edit, training, config, maps, report)
+    _update(edit, editor, training, config, first_step, region, report, checkpoint_seconds)
     return SceneEdit(scene, name)
 
 
@@ -127,6 +127,10 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
     check_instruction(instruction)
     if threshold is not None and not 0.0 < threshold <= 1.0:
         raise BadInput(f"The threshold must lie above 0 and be at most 1, not {threshold}.")
+    if config.method not in METHODS:
+        raise BadInput(f"There is no method {config.method!r}: use {' or '.join(METHODS)}.")
+    if threshold is not None and config.everything:
+        raise BadInput("Where everything is edited, a threshold has no meaning: leave it out.")
     low, high = config.noise_range
     if not 0.0 < low <= high <= 1.0:
         raise BadInput(f"The noise range must be part of 0..1 without 0, not {low} to {high}.")
@@ -265,17 +269,13 @@ def _region(
     config: SceneEditConfig,
     maps: Sequence[RelevanceMap],
     report: OnPreview,
-) -> tuple[Region, Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None]:
-    """Where views are edited, and what renders the relevance for it."""
+) -> Region:
+    """Where views are edited."""
     views = training.views
-    if not config.relevance:
-        threshold = edit.asked.threshold
-        limits = [one.suggested_threshold if threshold is None else threshold for one in maps]
-
-        def own_map(view: int, seen: Rendering) -> NDArray[np.bool_]:
-            return maps[view].at(*views.rays.shape(view)) >= limits[view]
-
-        return own_map, None
+    if config.region == "everything":
+        return everything()
+    if config.region == "maps":
+        return inside_maps(maps, views.rays, edit.asked.threshold)
 
     def tell(progress: Progress) -> None:
         share = progress.step / progress.iterations
@@ -295,15 +295,9 @@ def _region(
         seed=config.seed,
         field=training.field,
     )
-
     threshold = edit.threshold
     assert threshold is not None  # as there is a relevance field
-
-    def rendered(view: int, seen: Rendering) -> NDArray[np.bool_]:
-        assert seen.relevance is not None  # rendered with `composite`
-        return relevance.calibration.of(seen.relevance) >= threshold
-
-    return rendered, relevance.field.composite
+    return inside_field(relevance, threshold)
 
 
 def _update(
@@ -313,11 +307,10 @@ def _update(
     config: SceneEditConfig,
     first_step: int,
     region: Region,
-    composite: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None,
     report: OnPreview,
     checkpoint_seconds: float,
 ) -> None:
-    """The dataset update, from where it was stopped."""
+    """The method's own part, from where it was stopped."""
     before = STAGES["maps"] + STAGES["field"]
     now = Progress(0, config.iterations, 0.0, None, 0.0, None)
 
@@ -327,16 +320,8 @@ def _update(
     def editing(words: str, part: float) -> None:
         report(f"{words}, {part:.0%}{_left(now)}", share(), None)
 
-    update = DatasetUpdate(
-        training,
-        editor,
-        edit.instruction,
-        region,
-        composite,
-        config,
-        edit.folder / VIEWS_FOLDER,
-        first_step,
-        editing,
+    trainee = METHODS[config.method].begin(
+        training, editor, edit.asked, region, edit.folder, first_step, editing
     )
 
     def tell(progress: Progress) -> None:
@@ -350,16 +335,16 @@ def _update(
         # here and not within the step, so that what stops an edit comes after a checkpoint; and not
         # after an early stop, as nothing would be trained on it
         if not progress.finished:
-            update.edit_if_due(progress.step)
+            trainee.between_steps(progress.step)
 
     schedule = Schedule(
         config.iterations,
-        update.plan.round_steps,
+        trainee.round_steps,
         config,
         config.seed,
         checkpoint_seconds,
     )
-    fit(update, schedule, edit.folder, NAME, tell)
+    fit(trainee, schedule, edit.folder, NAME, tell)
 
 
 def _left(progress: Progress) -> str:

@@ -79,6 +79,8 @@ def outcome_notes(edit: SceneEdit, compared: tuple[Compared, ...]) -> tuple[str,
         compared: some of its views, from `compare`.
     """
     latest = {one.name: one for one in edit.views}
+    if not latest and edit.asked.config.region == "everything":
+        return ("Unchanged: no view shows anything.",)
     if not latest and _applies_nowhere(edit):
         return (NOWHERE,)
     if not latest:
@@ -109,7 +111,7 @@ def _applies_nowhere(edit: SceneEdit) -> bool:
     """Whether the relevance of all views is zero everywhere, as they were edited by it."""
     maps, config = edit.maps(), edit.asked.config
     values = [one.values for one in maps]
-    if config.relevance:
+    if config.region == "field":
         values = normalise_together([one.raw for one in maps], config.normalisation)
     return not any(one.any() for one in values)
 

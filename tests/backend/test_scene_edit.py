@@ -22,9 +22,11 @@ from backend.fields.config import EDIT_PRESETS, SceneEditConfig
 from backend.fields.facts import CheckpointError
 from backend.fields.radiance_training import Views
 from backend.scenes import Scene, SceneEdit
-from backend.scenes.dataset_update import EditedView
 from backend.scenes.edit_records import EditError
 from backend.scenes.edit_run import edit_name
+from backend.scenes.methods.dataset_update import DatasetUpdate, EditedView
+from backend.scenes.methods.scene_method import METHODS
+from backend.scenes.outcome import compare, outcome_notes
 
 from .quick_edit import INSTRUCTION, QUICK, VIEWS, scene_of, train_a_little
 from .test_radiance_field import TINY
@@ -355,6 +357,43 @@ def test_without_the_field_each_views_own_map_counts(scene: Scene, editor: Edito
     for view in edit.views:
         own = maps[view.name]
         np.testing.assert_array_equal(view.mask, own.at(24, 24) >= own.suggested_threshold)
+
+
+def test_everything_is_edited_where_that_is_asked_for(
+    scene: Scene, editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Instruct-NeRF2NeRF does: without maps, field or prompt check."""
+    monkeypatch.setattr(editor, "relevance_of_images", None)  # would end in a TypeError
+    config = dataclasses.replace(QUICK, iterations=8, everything=True)
+    edit = scene.edit(INSTRUCTION, editor, config=config)
+    assert edit.finished
+    assert (edit.threshold, edit.relevance, edit.applies, edit.maps()) == (None, None, None, [])
+    assert edit.views
+    assert all(view.mask.all() for view in edit.views)
+    assert (edit.views[0].after != photo_of(scene, edit.views[0])).mean() > 0.9
+    assert not any("relevant enough" in note for note in outcome_notes(edit, compare(scene, edit)))
+    with pytest.raises(ValueError, match="leave it out"):
+        scene.edit(INSTRUCTION, editor, 0.5, config, "other")
+
+
+def test_a_method_of_ones_own_edits_a_scene(
+    scene: Scene, editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that edits no view, and only trains on: it needs a place in METHODS alone."""
+    steps: list[int] = []
+
+    class Waits(DatasetUpdate):
+        def between_steps(self, step: int) -> None:
+            steps.append(step)
+
+    monkeypatch.setitem(METHODS, "waits", Waits)
+    config = dataclasses.replace(QUICK, iterations=4, method="waits", everything=True)
+    edit = scene.edit(INSTRUCTION, editor, config=config)
+    assert edit.finished
+    assert edit.views == ()
+    assert max(steps) in (3, 4)
+    with pytest.raises(ValueError, match="no method 'other': use dataset_update or waits"):
+        scene.edit(INSTRUCTION, editor, config=dataclasses.replace(config, method="other"))
 
 
 def test_maps_are_kept_raw_and_normalised_together(scene: Scene, editor: Editor) -> None:

@@ -17,8 +17,9 @@ from backend.fields.radiance_field import RadianceField
 from backend.fields.radiance_training import RadianceTraining, Views
 from backend.fields.rays import ViewRays
 from backend.scenes import Scene
-from backend.scenes.dataset_update import DatasetUpdate
 from backend.scenes.edit_run import edit_preset
+from backend.scenes.methods.dataset_update import DatasetUpdate
+from backend.scenes.methods.regions import everything
 from backend.worker.perform_scene import _edit_config
 from protocol.requests import EditSceneRequest
 from tests.protocol.flat import flat
@@ -107,8 +108,7 @@ def test_the_agreement_of_edited_views_is_measured_from_corrected_cameras(tmp_pa
         RadianceTraining(field, views, None),
         None,  # type: ignore[arg-type]
         INSTRUCTION,
-        lambda view, seen: np.ones((24, 24), np.bool_),
-        None,
+        everything(),
         QUICK,
         tmp_path / "edit",
         0,

@@ -16,7 +16,7 @@ from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.fields.radiance_training import RadianceTraining, held_out
 from backend.scenes import Scene
 from backend.scenes.edit_run import with_settings
-from backend.scenes.update_plan import UpdatePlan
+from backend.scenes.methods.update_plan import UpdatePlan
 from protocol.settings import UpdateSettings
 
 from .quick_edit import INSTRUCTION, QUICK, train_a_little

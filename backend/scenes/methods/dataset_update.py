@@ -15,7 +15,7 @@ every side.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -26,19 +26,18 @@ from PIL import Image
 from backend.editing import ImageEditor, Step
 from backend.fields.config import SceneEditConfig
 from backend.fields.facts import CheckpointError
-from backend.fields.radiance_field import Rendering
 from backend.fields.radiance_training import MEASURED_PIXELS, RadianceTraining, corrected_rays, psnr
 from backend.pictures.changes import UNSEEN
 from backend.pictures.visible_change import changed_share
 from backend.records import DamagedRecord, read_record
-from backend.scenes.update_plan import UpdatePlan
+from backend.scenes.edit_records import Asked
+from backend.scenes.methods.regions import Region
+from backend.scenes.methods.update_plan import UpdatePlan
 from protocol import files
 from protocol.settings import EditSettings, taken
 
 VIEWS_FOLDER = "views"
 
-Region = Callable[[int, Rendering], NDArray[np.bool_]]
-"""Where a view is to be edited, bool (H, W), of its number and its current rendering."""
 OnStage = Callable[[str, float], None]
 """Told of every denoising step of a view's edit, in words and as a share 0..1 of that edit."""
 
@@ -144,7 +143,8 @@ class _Turn:
 
 
 class DatasetUpdate:
-    """A radiance field that is trained on while its views are edited. Satisfies `training.Trainee`.
+    """A radiance field that is trained on while its views are edited. Satisfies `SceneTrainee`, and
+    the class itself `SceneMethod`.
 
     Attributes:
         count: edits of views made so far, those of views without a region among them.
@@ -157,7 +157,6 @@ class DatasetUpdate:
         editor: ImageEditor,
         instruction: str,
         region: Region,
-        composite: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None,
         config: SceneEditConfig,
         folder: Path,
         first_step: int,
@@ -168,7 +167,6 @@ class DatasetUpdate:
         editor: the model.
         instruction: such as "turn the bear into a panda".
         region: where each view is edited.
-        composite: what renders the relevance (`RelevanceField.composite`), or None.
         config: all numbers, for as many views (`SceneEditConfig.for_views`).
         folder: where every edited view is kept.
         first_step: steps that the field was trained for before.
@@ -176,7 +174,7 @@ class DatasetUpdate:
             counts.
         """
         self.training, self._editor, self._instruction = training, editor, instruction
-        self._region, self._composite, self._config = region, composite, config
+        self._region, self._config = region, config
         self._folder, self._first_step, self._on_stage = folder, first_step, on_stage
         views = training.views
         self.originals, self._distances = views.pixels.clone(), views.distances
@@ -184,7 +182,28 @@ class DatasetUpdate:
         self.count, self._edited = 0, False
         self.plan = UpdatePlan.of(config, len(views.names))
 
-    def edit_if_due(self, step: int) -> None:
+    @classmethod
+    def begin(
+        cls,
+        training: RadianceTraining,
+        editor: ImageEditor,
+        asked: Asked,
+        region: Region,
+        folder: Path,
+        first_step: int,
+        on_stage: OnStage,
+    ) -> Self:
+        """See `SceneMethod`."""
+        config = asked.config.for_views(len(training.views.names))
+        kept = folder / VIEWS_FOLDER
+        return cls(training, editor, asked.instruction, region, config, kept, first_step, on_stage)
+
+    @property
+    def round_steps(self) -> int:
+        """The steps that it takes until every view has had its turn once more."""
+        return self.plan.round_steps
+
+    def between_steps(self, step: int) -> None:
         """Edits the next views whose turn has come when `step` steps are done.
 
         The random numbers of an edit depend on nothing but the seed and its count, so that a batch
@@ -212,10 +231,12 @@ class DatasetUpdate:
         views, field = self.training.views, self.training.field
         name = views.names[index]
         seen = field.render(
-            field.corrected(views.poses[index], name), views.intrinsics[index], self._composite
+            field.corrected(views.poses[index], name),
+            views.intrinsics[index],
+            self._region.composite,
         )
         original, opaque = self._original(index)
-        mask = self._region(index, seen) & opaque
+        mask = self._region.mask(index, seen) & opaque
         before = (seen.rgb * 255 + 0.5).astype(np.uint8)
         return _Turn(count, index, seed, level, original, before, mask)
 
@@ -306,7 +327,7 @@ class DatasetUpdate:
         """One step of the field's training on the views as they are now; the loss. As long as no
         view has been edited there is nothing to learn, and the field stays as it is.
         """
-        self.edit_if_due(step)
+        self.between_steps(step)
         if not self._edited:
             return 0.0
         return self.training.advance(self._first_step + step)

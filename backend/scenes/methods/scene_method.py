@@ -1,0 +1,58 @@
+"""The methods that edit a scene: what each of them has to offer, and which ones there are.
+
+An edit of a scene is a training of its radiance field (`training.fit`) while something about its
+views or its loss changes. `edit_scene` makes the maps, the region and the progress; a method makes
+what is trained.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+from backend.editing import ImageEditor
+from backend.fields.radiance_training import RadianceTraining
+from backend.fields.training import Trainee
+from backend.scenes.edit_records import Asked
+from backend.scenes.methods.dataset_update import DatasetUpdate, OnStage
+from backend.scenes.methods.regions import Region
+
+
+class SceneTrainee(Trainee, Protocol):
+    """A scene's field while it is edited."""
+
+    @property
+    def round_steps(self) -> int:
+        """Steps between two measurements: until every view has had its turn once more."""
+
+    def between_steps(self, step: int) -> None:
+        """What is due when `step` steps are done, of work that may be broken off."""
+
+
+class SceneMethod(Protocol):
+    """A method that edits a scene."""
+
+    def begin(
+        self,
+        training: RadianceTraining,
+        editor: ImageEditor,
+        asked: Asked,
+        region: Region,
+        folder: Path,
+        first_step: int,
+        on_stage: OnStage,
+    ) -> SceneTrainee:
+        """What is to be trained; `fit` makes it go on where an earlier run was stopped.
+
+        Args:
+            training: of the field; its views' pixels are the originals.
+            editor: what edits pictures.
+            asked: what was asked for, its numbers those for any number of views.
+            region: where each view is edited.
+            folder: of the edit, for what the method keeps.
+            first_step: steps that the field was trained for before.
+            on_stage: told of every part of what is done between two steps; what it raises ends the
+                edit before anything of that counts.
+        """
+
+
+METHODS: dict[str, SceneMethod] = {"dataset_update": DatasetUpdate}
+"""By the name that `SceneEditConfig.method` has."""
