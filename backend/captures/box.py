@@ -23,7 +23,7 @@ AHEAD = 0.75
 """Share of the cameras that must look towards a point for it to be what they look at."""
 GAP = 30.0
 """Up to half of the cameras are no part of the scene where all of them stand so many times as far
-out as the farthest of the others, with none in between."""
+out as the farthest of the others, and as what these look at, with none in between."""
 PARALLEL = 1e-4
 ROUNDS = 30
 
@@ -106,7 +106,7 @@ def standing(camera_to_world: NDArray[np.float64]) -> Standing:
         camera_to_world: float64 (n, 4, 4).
     """
     positions = camera_to_world[:, :3, 3]
-    near = np.flatnonzero(_before_a_gap(positions))
+    near = np.flatnonzero(_before_a_gap(camera_to_world))
     found = crossing(camera_to_world)
     middle, limit = np.median(positions[near], axis=0), STRAY
     if found is not None and found.ahead >= AHEAD:
@@ -151,19 +151,22 @@ def _last_of_core(count: int) -> int:
 def _core(camera_to_world: NDArray[np.float64]) -> NDArray[np.intp]:
     """Which cameras are nearest to the middle of those that stand together."""
     positions = camera_to_world[:, :3, 3]
-    near = _before_a_gap(positions)
+    near = _before_a_gap(camera_to_world)
     out = np.linalg.norm(positions - np.median(positions[near], axis=0), axis=1)
     last = np.sort(out[near])[_last_of_core(int(near.sum()))]
     return np.flatnonzero(near & (out <= last * (1 + 1e-9)))
 
 
-def _before_a_gap(positions: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """bool (n,): all cameras, or without those that a gap parts from the others (see GAP)."""
+def _before_a_gap(camera_to_world: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """bool (n,): all cameras, or without those that a gap parts from the others (see GAP), where
+    these look at one thing: cameras that stood still for half of a film say nothing of the rest.
+    """
+    positions = camera_to_world[:, :3, 3]
+    everything = np.ones(len(positions), np.bool_)
     places, which = np.unique(positions, axis=0, return_inverse=True)
-    which = which.reshape(-1)
     half = len(places) - len(places) // 2
     if half < MIN_VIEWS:
-        return np.ones(len(positions), np.bool_)
+        return everything
     # the middle of the densest half: far ones on one side do not draw it towards them
     apart = cdist(places, places)
     reach = np.partition(apart, half - 1, axis=1)[:, half - 1]
@@ -172,9 +175,15 @@ def _before_a_gap(positions: NDArray[np.float64]) -> NDArray[np.bool_]:
     ordered = np.sort(out)
     gaps = np.flatnonzero(ordered[half:] > GAP * ordered[half - 1 : -1])
     if len(gaps) == 0:
-        return np.ones(len(positions), np.bool_)
-    near: NDArray[np.bool_] = (out <= ordered[half - 1 + gaps[0]])[which]
-    return near
+        return everything
+    last, next_one = ordered[half - 1 + gaps[0]], ordered[half + gaps[0]]
+    near: NDArray[np.bool_] = (out <= last)[which.reshape(-1)]
+    group = camera_to_world[near]
+    point = _nearest(group, np.ones(len(group)))
+    if point is None or _ahead(group, point) < AHEAD:
+        return everything
+    seen = np.median(np.linalg.norm(group[:, :3, 3] - point, axis=1))
+    return near if next_one > GAP * seen else everything
 
 
 def _nearest(

@@ -90,7 +90,13 @@ def test_near_and_far_cameras_without_a_wide_gap_all_stay():
     near_and_far[::2, :3, 3] *= 12
     zooming_in = orbit(14)
     zooming_in[:, :3, 3] *= np.geomspace(0.01, 10, 14)[:, None]
-    for poses in (near_and_far, zooming_in):
+    jitter = np.random.default_rng(0).normal(size=(2, 20, 3)) * 1e-4
+    stood = np.array([look_at(p, np.add(q, (0, 4, 0))) for p, q in zip(*jitter, strict=True)])
+    turns = [(np.cos(a), np.sin(a), 0.1) for a in np.linspace(0, 6, 20)]
+    panned = np.array([look_at(p, 4 * np.array(t)) for p, t in zip(jitter[0], turns, strict=True)])
+    walk = np.array([look_at((x, 0, 0), (x, 4, 0)) for x in np.linspace(0.1, 5, 20)])
+    films = (np.concatenate([still, walk]) for still in (stood, panned))
+    for poses in (near_and_far, zooming_in, *films):
         assert not standing(poses).stray.any()
 
 
