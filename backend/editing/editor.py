@@ -243,18 +243,13 @@ class Editor:
         if threshold is not None and not 0.0 <= threshold <= 1.0:
             raise BadInput(f"The threshold must be between 0 and 1, not {threshold}.")
         encoded = self._image()
-        height, width = encoded.image.shape[:2]
         start_latents = None if start is None else self._encode_start(start, encoded)
         if mask is not None:
             relevance = threshold = None
         else:
-            if relevance is None:
-                relevance = self.relevance(instruction)
-            if threshold is None:
-                threshold = relevance.suggested_threshold
-            if relevance.extent != encoded.extent:
-                raise BadInput("The relevance map belongs to an image of another size.")
-            mask = relevance.at(height, width) >= threshold
+            relevance = self.relevance(instruction) if relevance is None else relevance
+            threshold = relevance.suggested_threshold if threshold is None else threshold
+            mask = _thresholded(relevance, threshold, encoded)
         (edited,) = self._edit_inside(
             instruction,
             [encoded],
@@ -421,6 +416,16 @@ class Editor:
         if noise.shape != shape:
             raise BadInput(f"The noise must have the shape {shape}, not {noise.shape}.")
         return torch.from_numpy(noise.astype(np.float32))[None].to(latents.device)
+
+
+def _thresholded(
+    relevance: RelevanceMap, threshold: float, encoded: EncodedImage
+) -> NDArray[np.bool_]:
+    """The mask of an image, bool (H, W), from its map."""
+    if relevance.extent != encoded.extent:
+        raise BadInput("The relevance map belongs to an image of another size.")
+    height, width = encoded.image.shape[:2]
+    return relevance.at(height, width) >= threshold
 
 
 def _given_once(settings: Settings | None, single: Settings) -> Settings:
