@@ -161,11 +161,20 @@ def _remember(image: bpy.types.Image, pixels: NDArray[np.generic]) -> None:
         _arrays.popitem(last=False)
 
 
+def why_lost(image: bpy.types.Image) -> str:
+    """Why an image cannot be read, without a full stop; "" where it can. It may have been unpacked,
+    and its file deleted.
+    """
+    if image.session_uid in _arrays or image.has_data or len(image.pixels):
+        return ""
+    return f'The image "{image.name}" has no pixels: its file is missing'
+
+
 def _channels(image: bpy.types.Image) -> NDArray[np.float32]:
     """float32 (H, W, channels), row 0 at the top."""
     width, height = image.size
-    if not image.has_data and not len(image.pixels):
-        raise SceneError(f'The image "{image.name}" has no pixels: its file is missing.')
+    if lost := why_lost(image):
+        raise SceneError(f"{lost}.")
     values = np.empty(len(image.pixels), np.float32)
     image.pixels.foreach_get(values)
     return values.reshape(height, width, -1)[::-1]

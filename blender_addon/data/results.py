@@ -134,13 +134,13 @@ def is_current(scene: bpy.types.Scene) -> bool:
 
 def mask(scene: bpy.types.Scene) -> NDArray[np.bool_] | None:
     """The mask at the scene's threshold, bool (H, W): the very one that the backend uses, or None
-    where there is no relevance map.
+    where there is no relevance map, or its file is missing.
     """
-    settings = scene.watch_your_steps
-    if settings.relevance_image is None:
+    image = scene.watch_your_steps.relevance_image
+    if image is None or pictures.why_lost(image):
         return None
-    relevance = pictures.read_gray(settings.relevance_image)
-    return relevance >= np.float32(settings.threshold)
+    relevance = pictures.read_gray(image)
+    return relevance >= np.float32(scene.watch_your_steps.threshold)
 
 
 def refresh_mask(scene: bpy.types.Scene) -> None:

@@ -15,7 +15,7 @@ from ..properties.scene_settings import VIEWS
 from ..render import freshness
 from ..render.camera_render import capture, viewpoint
 from . import preferences
-from .overlay import NEEDED
+from .overlay import NEEDED, lost_picture
 from .switches import cell_of
 
 MISSING = {
@@ -244,9 +244,11 @@ class WYS_OT_show_picture(ExplainedOperator):
 
 def _missing(scene: bpy.types.Scene, view: str) -> str:
     """Why one of VIEWS cannot be shown; "" where it can."""
-    names = NEEDED[view] if view else ()
     settings = scene.watch_your_steps
-    return next((MISSING[name] for name in names if getattr(settings, name) is None), "")
+    for name in NEEDED[view] if view else ():
+        if getattr(settings, name) is None:
+            return MISSING[name]
+    return lost_picture(settings, view) if view else ""
 
 
 class WYS_OT_dismiss(bpy.types.Operator):

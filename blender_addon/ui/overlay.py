@@ -136,7 +136,9 @@ class Overlay:
         job = session.job_of(context.scene)
         if job is not None and job.preview is not None and KINDS[job.kind].over_camera:
             self._draw_progress(frame, settings, job.preview)
-        elif all(getattr(settings, name) is not None for name in NEEDED[settings.view]):
+        elif all(getattr(settings, name) is not None for name in NEEDED[settings.view]) and (
+            not lost_picture(settings, settings.view)
+        ):
             self._draw_results(frame, settings, context.preferences.system.ui_scale)
 
     def _draw_results(
@@ -146,12 +148,12 @@ class Overlay:
             alone = self._picture_texture(settings.scene_image)
             self._draw(frame, VIEWS["EDIT"], (alone, alone, alone), settings, line=ui_scale)
             return
-        of_edit = settings.view in ("EDIT", "COMPARE")
+        of_edit = "edit_image" in NEEDED[settings.view]
         render = edits.render_of_shown(settings) if of_edit else settings.render_image
-        rendered = self._picture_texture(render)
-        edited = self._picture_texture(settings.edit_image) if settings.edit_image else rendered
-        relevance = rendered
-        if settings.relevance_image is not None:
+        edited = relevance = rendered = self._picture_texture(render)  # where the view uses neither
+        if of_edit:
+            edited = self._picture_texture(settings.edit_image)
+        elif "relevance_image" in NEEDED[settings.view]:
             relevance = self._relevance_texture(settings.relevance_image)
         self._draw(
             frame, VIEWS[settings.view], (rendered, edited, relevance), settings, line=ui_scale
@@ -162,7 +164,8 @@ class Overlay:
     ) -> None:
         """The edit so far: inside the mask, or all of it where there is no mask yet."""
         edited = self._texture(preview)
-        if settings.pending_image is None and settings.relevance_image is not None:
+        masked = settings.pending_image is None and settings.relevance_image is not None
+        if masked and not lost_picture(settings, "RELEVANCE"):
             rendered = self._picture_texture(settings.render_image)
             relevance = self._relevance_texture(settings.relevance_image)
             self._draw(frame, IN_PROGRESS, (rendered, edited, relevance), settings, line=1.0)
@@ -236,6 +239,15 @@ class Overlay:
         gpu.state.blend_set("ALPHA")
         batch.draw(shader)
         gpu.state.blend_set("NONE")
+
+
+def lost_picture(settings: bpy.types.PropertyGroup, view: str) -> str:
+    """Why one of the pictures that a view shows cannot be read, without a full stop, or ""."""
+    images = [getattr(settings, name) for name in NEEDED[view]]
+    if "edit_image" in NEEDED[view]:
+        images[0] = edits.render_of_shown(settings)
+    lost = (pictures.why_lost(image) for image in images if image is not None)
+    return next((reason for reason in lost if reason), "")
 
 
 def visible_frame(context: bpy.types.Context) -> Frame | None:

@@ -13,6 +13,7 @@ from ..link.worker_thread import LinkState
 from ..render import freshness
 from ..render.camera_render import render_size, viewpoint
 from . import words
+from .overlay import lost_picture
 from .switches import cell
 
 PROMPT_ADVICE = "Edit still works, but where it edits is a guess."
@@ -119,6 +120,8 @@ def _draw_hints(
     """What the artist should know."""
     for job in session.waiting_elsewhere():
         words.paragraph(layout, context, _where_it_waits(job), icon="INFO")
+    if lost := lost_picture(settings, settings.view):
+        words.paragraph(layout, context, f"{lost}.", icon="ERROR")
     text = words.stale(changed_since(context.scene), settings.view == "IN_3D")
     if text:
         words.paragraph(layout, context, text, icon="INFO")

@@ -219,6 +219,9 @@ def _draw_edit(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
             words.paragraph(row.column(), context, text, icon="PAUSE", inset=inset)
         row.operator("watch_your_steps.undo_scene_edit", text="", icon="TRASH").name = edit.name
     if in_3d.edit and in_3d.pictures is not None:
+        if lost := pictures.why_lost(in_3d.pictures):
+            words.paragraph(box, context, f"{lost}.", icon="ERROR", inset=words.BOX)
+            return
         number = thumbnails.icon("pictures", pictures.read_rgb(in_3d.pictures))
         box.template_icon(icon_value=number, scale=PICTURES_SCALE)
         box.label(text="Before, after, relevance")

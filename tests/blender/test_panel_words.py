@@ -5,6 +5,7 @@ first; and what greyed buttons say.
 import importlib
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import blf
@@ -253,6 +254,49 @@ def test_every_change_is_drawn_twice(addon: SimpleNamespace, installed: str) -> 
     finally:
         handlers.bpy = bpy
     assert len(tagged) == 2
+
+
+# ---------------------------------------------------------------- pictures whose files are gone
+
+
+def lose(image: bpy.types.Image) -> None:
+    """As if it was unpacked, and the file deleted."""
+    image.unpack(method="REMOVE")
+
+
+def test_pictures_whose_files_are_missing_are_named_and_not_drawn(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    installed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither the panel nor the overlay, which are drawn all the time, may fail over them."""
+    overlay = importlib.import_module(f"{installed}.ui.overlay")
+    run(connected, "edit")
+    lose(scene.watch_your_steps.relevance_image)
+    lose(scene.watch_your_steps.edit_image)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    connected.session.drain()
+    settings = bpy.context.scene.watch_your_steps
+    for view, name in {
+        "RENDER": "",
+        "RELEVANCE": "relevance_image",
+        "MASK": "relevance_image",
+        "EDIT": "edit_image",
+        "COMPARE": "edit_image",
+    }.items():
+        settings.view = view
+        reason = overlay.lost_picture(settings, view)
+        lost = f'The image "{getattr(settings, name).name}" has no pixels' if name else ""
+        assert reason.startswith(lost)
+        assert bool(reason) == bool(lost)
+        assert (f"{reason}." in drawn(connected, installed, monkeypatch).texts) == bool(lost)
+        assert lost in why_greyed("show_picture", "view", view)
+    settings.threshold = 0.2  # there is no mask to be written
+    preview(connected, bpy.context.scene)
+    assert overlay.lost_picture(settings, "MASK") == ""
 
 
 # ---------------------------------------------------------------- greyed buttons
