@@ -148,6 +148,7 @@ def test_refused_in_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.one_blender
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -166,6 +167,7 @@ def test_a_file_that_blender_cannot_read_is_refused(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.one_blender
 def test_a_defect_of_the_export_is_no_refusal(
     blend: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
