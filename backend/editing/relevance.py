@@ -2,7 +2,7 @@
 
 I_t    = E(I) noised to noise_level
 M_raw  = sum over channels of | eps(I_t, I, text) - eps(I_t, I, "") |          (Eq. 2)
-M      = min-max of M_raw after clamping its outliers by 1.5 IQR               (Eq. 3)
+M      = min-max of M_raw, clamped at Q3 + 1.5 IQR                             (Eq. 3)
 
 Eq. 3 is `normalisation="paper"`. Its clamp takes a region far below a quarter of the image for an
 outlier and brings the map's own noise up to it; "full" leaves the clamp out.
@@ -99,14 +99,16 @@ def noise_differences(
 def normalise(raw: NDArray[np.float32], normalisation: Normalisation) -> NDArray[np.float32]:
     """Raw differences (h, w) to relevance in 0..1.
 
-    "paper" is Eq. 3: clamp to [Q1 - 1.5 IQR, Q3 + 1.5 IQR], then stretch to 0..1. "full" only
-    stretches. A map that is the same everywhere says nothing about where, and becomes zeros.
+    "paper" is Eq. 3: clamp at Q3 + 1.5 IQR, then stretch to 0..1. "full" only stretches. Nothing is
+    clamped from below, as in the authors' code: where the target fills nearly all of the picture,
+    the rest of it is the outlier. A map that is the same everywhere says nothing about where, and
+    becomes zeros.
     """
     values = raw.astype(np.float64)
     if normalisation == "paper":
         first, third = np.quantile(values, [0.25, 0.75])
         reach = IQR_FACTOR * (third - first)
-        values = values.clip(first - reach, third + reach)
+        values = values.clip(None, third + reach)
     low, high = values.min(), values.max()
     if high - low <= FLAT:
         return np.zeros_like(raw)

@@ -110,15 +110,18 @@ def of_texture(editor: Editor) -> Found:
 def of_scene(editor: Editor, folder: Path, trained: Path) -> Found:
     """A scene edited inside its relevance field."""
     scene = scene_of(trained, folder)
-    for threshold, at_once in ((None, 1), (0.2, 3)):
-        config = dataclasses.replace(QUICK, views_at_once=at_once)
-        name = f"from-{at_once}"
+    for name, threshold, changed in (
+        ("one-by-one", None, {}),
+        ("three-at-once", 0.2, {"views_at_once": 3}),
+        ("own-maps", None, {"relevance": False}),
+    ):
+        config = dataclasses.replace(QUICK, **changed)
         edit = scene.edit(INSTRUCTION, editor, threshold, config, name)
         for key, value in edit.field.model.state_dict().items():
             yield f"{name}: field's {key}", value.numpy()
-        assert edit.relevance is not None
-        for key, value in edit.relevance.field.state_dict().items():
-            yield f"{name}: relevance field's {key}", value.numpy()
+        if edit.relevance is not None:
+            for key, value in edit.relevance.field.state_dict().items():
+                yield f"{name}: relevance field's {key}", value.numpy()
         for view in edit.views:
             yield f"{name}: view {view.count} after", view.after
             yield f"{name}: view {view.count} mask", view.mask

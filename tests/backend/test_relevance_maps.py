@@ -78,8 +78,7 @@ def test_relevance_equals_equations_2_and_3_written_out(editor, pipeline):
         np.testing.assert_allclose(ours.raw, raw, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(ours.spread, np.std(differences, axis=0), rtol=1e-3, atol=1e-6)
     quartiles = np.percentile(raw, [25, 75])
-    reach = 1.5 * (quartiles[1] - quartiles[0])
-    clamped = np.clip(raw, quartiles[0] - reach, quartiles[1] + reach)
+    clamped = np.minimum(raw, quartiles[1] + 1.5 * (quartiles[1] - quartiles[0]))
     expected = (clamped - clamped.min()) / (clamped.max() - clamped.min())
     np.testing.assert_allclose(paper.values, expected, rtol=1e-3, atol=1e-5)
     expected = (raw - raw.min()) / (raw.max() - raw.min())
@@ -178,6 +177,15 @@ def test_small_region_stands_out_only_without_the_papers_clamp():
     truth = raw == 10
     assert ((normalise(raw, "full") >= 0.5) == truth).all()
     assert (normalise(raw, "paper") >= 0.3).sum() > 10 * truth.sum()
+
+
+def test_the_papers_clamp_leaves_what_lies_far_below_a_large_target():
+    """A target of 90 %: the rest is the outlier, and stays far below it."""
+    raw = (5 + 0.2 * np.random.default_rng(0).random((20, 20))).astype(np.float32)
+    raw[:2] = np.linspace(0, 1, 40, dtype=np.float32).reshape(2, 20)
+    values = normalise(raw, "paper")
+    assert (values[2:] >= 0.9).all()
+    np.testing.assert_allclose(values[:2], raw[:2] / raw.max(), rtol=1e-5)
 
 
 @given(st.lists(st.integers(0, 8), min_size=2, max_size=30))
