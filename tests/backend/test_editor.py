@@ -5,10 +5,12 @@ import itertools
 import math
 import shutil
 
+import httpx2
 import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from huggingface_hub.errors import LocalEntryNotFoundError
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -492,6 +494,19 @@ def test_a_model_is_chosen_by_the_class_that_its_index_names(tmp_path, index, sa
     )
     with pytest.raises(ModelNotFound, match=said):
         Editor.from_pretrained(str(tmp_path), device="cpu")
+
+
+@pytest.mark.parametrize(
+    "error", [httpx2.ConnectError("no route"), LocalEntryNotFoundError("not in the cache")]
+)
+def test_a_hub_that_is_lost_after_it_was_found_is_named(monkeypatch, error):
+    def lost(*arguments):
+        raise error
+
+    monkeypatch.setattr("backend.editing.models.registry.hub_has", lambda model: True)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lost)
+    with pytest.raises(ModelNotFound, match="somebody/model cannot be read from the hub"):
+        Editor.from_pretrained("somebody/model", device="cpu")
 
 
 def test_a_new_model_needs_a_place_in_the_registry_alone(tmp_path, monkeypatch):

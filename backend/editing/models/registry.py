@@ -75,17 +75,9 @@ def load_model(model: str = "auto", device: str = "auto", dtype: str = "auto") -
 
 def _class_of(place: str) -> str:
     """A name in `MODELS`: of what class the model of a folder or hub id is."""
-    import httpx2
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError
-
-    path = Path(place) / INDEX_FILE
+    path = Path(place) / INDEX_FILE if Path(place).is_dir() else _index_from_hub(place)
     try:
-        if not Path(place).is_dir():
-            path = Path(huggingface_hub.hf_hub_download(place, INDEX_FILE))
         name = str(json.loads(path.read_text("utf-8"))["_class_name"])
-    except (httpx2.HTTPError, HfHubHTTPError) as error:
-        raise ModelNotFound(f"{place} cannot be had from the hub: check the network.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelNotFound(
             f"{place} is not a model in diffusers' format: its {INDEX_FILE} names no class."
@@ -96,6 +88,20 @@ def _class_of(place: str) -> str:
             f"{' or '.join(MODELS)}."
         )
     return name
+
+
+def _index_from_hub(model: str) -> Path:
+    """The model_index.json of a hub id, from this machine's cache or from the hub."""
+    import httpx2  # what huggingface_hub asks with; it lets errors of the network through
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(huggingface_hub.hf_hub_download(model, INDEX_FILE))
+    except (OSError, HfHubHTTPError, httpx2.HTTPError) as error:
+        raise ModelNotFound(
+            f"{model} cannot be read from the hub: check the network. ({error})"
+        ) from error
 
 
 def resolve_model(model: str) -> str:
