@@ -256,6 +256,7 @@ def _each(struct: Any, without: tuple[str, ...], depth: int) -> Iterator[Any]:
     for described in struct.bl_rna.properties:
         name = described.identifier
         left_out = name in INTERFACE or (node and name in NODE_INTERFACE)
+        left_out |= getattr(described, "is_deprecated", False)  # Blender 5 warns of their reading
         if described.type == "POINTER" and described.is_runtime:  # an add-on's
             # To read it may make it. What was made in a scene's shading (Cycles' settings of the
             # viewport) is shared by New Scene > Copy Settings: both free it, and Blender crashes.
