@@ -3,17 +3,22 @@
 trimesh parses them. What it would leave out or misread without a word is refused here.
 """
 
-import json
+import io
 import logging
-import struct
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from backend.meshes.glb_check import check_glb
+from backend.meshes.obj_text import plain_text, texture_file, with_one_library
+from backend.meshes.ply_lists import with_even_lists
 from backend.meshes.textured_mesh import MeshError
 from backend.meshes.writing import FileMesh
 from backend.pictures.reading import DAMAGED
@@ -21,17 +26,14 @@ from backend.pictures.reading import DAMAGED
 ENDINGS = (".glb", ".obj", ".ply")
 UP: dict[str, Literal["y", "z"]] = {".glb": "y", ".obj": "y", ".ply": "z"}
 """Which axis points up by each format's convention, or in the lack of one as Blender takes it."""
-UNDERSTOOD = {"KHR_materials_unlit", "KHR_materials_specular", "KHR_materials_ior"}
-"""Extensions of glTF without which a mesh's places and its texture are as they are with them."""
-OPTIONS = {
-    **{"-blendu": 1, "-blendv": 1, "-boost": 1, "-cc": 1, "-clamp": 1, "-imfchan": 1},
-    **{"-mm": 2, "-texres": 1},
-}
-"""Of a texture in a .mtl file, and how many words follow them: they move no texel."""
-IDENTITIES = {("-o", "0", "0", "0"), ("-s", "1", "1", "1"), ("-t", "0", "0", "0")}
 HEADER = 65_536
 """Bytes in which a .ply file's header ends."""
-FLOAT, TRIANGLES, TRIANGLE_FAN = 5126, 4, 6
+LIBRARY = "all of the .mtl files"
+MISSING = "names {}, which is not there: put it beside the mesh"
+BEYOND = 1e-4
+"""How far texture coordinates may be beyond 0..1 where a texture does not repeat."""
+WHITE = 0.999
+"""From here on a colour of vertices tints no texture."""
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 """Pillow's kinds of image that are sRGB of 8 bits a channel."""
 
@@ -58,16 +60,21 @@ def read_mesh(path: Path, up: Literal["y", "z"] | None = None) -> FileMesh:
         raise MeshError(f"{path} is no {', '.join(ENDINGS)} file: export the mesh as one of these.")
     if not path.is_file():
         raise MeshError(f"There is no file {path}.")
-    if ending == ".glb":
-        _check_glb(path)
+    repeats = check_glb(path) if ending == ".glb" else True
     if ending == ".ply":
         _check_ply(path)
-    parts, missing = _parsed(path)
+    found = _parsed(path)
+    parts = found.parts
     if not parts:
         raise MeshError(f"{path} holds no faces: export a mesh.")
-    texture = _only_texture(path, parts, missing)
+    texture = _only_texture(path, found)
     corners = np.concatenate([part.places[part.faces] for part in parts])
     uvs = np.concatenate([_uvs(path, part)[part.faces] for part in parts])
+    if not (repeats and found.repeats) and (np.abs(uvs - 0.5) > 0.5 + BEYOND).any():
+        raise MeshError(
+            f"{path} has texture coordinates beyond a texture that does not repeat there: let it "
+            "repeat, or unwrap the mesh within it, and export it again."
+        )
     places, index = _welded(corners.reshape(-1, 3))
     if (up or UP[ending]) == "y":
         places = places[:, [0, 2, 1]] * (1.0, -1.0, 1.0)
@@ -91,69 +98,133 @@ class _Part:
     visual: Any
 
 
-def _parsed(path: Path) -> tuple[list[_Part], list[str]]:
-    """The meshes in a file that have faces, and the names of files that it asks for in vain."""
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What is in a file.
+
+    Attributes:
+        parts: its meshes that have faces.
+        trouble: what is wrong with files that it names: what follows its own name in a sentence.
+        repeats: whether its textures repeat beyond their edges, as far as the parsing tells.
+    """
+
+    parts: list[_Part]
+    trouble: list[str]
+    repeats: bool
+
+
+def _parsed(path: Path) -> _Found:
     import trimesh  # only now: it takes half a second
     from trimesh.resolvers import FilePathResolver
 
-    missing: list[str] = []
+    trouble: list[str] = []
+    clamped: list[str] = []
+    libraries = ""
+    ending = path.suffix.lower()
+
+    def find(name: str) -> bytes | None:
+        named = name.replace("\\", "/")  # as Windows writes it
+        for way in (named, unquote(named)):  # glTF's names are URIs
+            for place in (path.parent / way, path.parent / Path(way).name):
+                if (found := _in_any_form(place)) is not None:
+                    return found.read_bytes()
+        return None
 
     class Beside(FilePathResolver):
         """Finds what a file names, in its folder if need be, and keeps what is not there."""
 
         def get(self, name: str) -> bytes:
-            named = _without_options(name).replace("\\", "/")  # as Windows writes it
-            for place in (path.parent / named, path.parent / Path(named).name):
-                if (found := _in_any_case(place)) is not None:
-                    return found.read_bytes()
-            missing.append(name.strip())
+            if name == LIBRARY:
+                return libraries.encode()
+            moved = None
+            if ending == ".obj":
+                name, moved, repeats = texture_file(name)
+                if not repeats:
+                    clamped.append(name)
+            found = find(name)
+            if found is None:
+                trouble.append(MISSING.format(name or '""'))
+            elif moved is not None:
+                trouble.append(
+                    f"moves its texture ({moved}), which cannot be read: move the texture "
+                    "coordinates in its place, and export it again"
+                )
+            else:
+                return found
             raise FileNotFoundError(name)
 
     try:
+        content = path.read_bytes()
+        if ending == ".obj":
+            text, libraries, missing = with_one_library(plain_text(content), LIBRARY, find)
+            trouble += map(MISSING.format, missing)
+            content = text.encode()
+        elif ending == ".ply":
+            content = with_even_lists(content)
         scene = trimesh.load_scene(
-            path,
-            file_type=path.suffix[1:].lower(),
+            io.BytesIO(content),
+            file_type=ending[1:],
             resolver=Beside(str(path)),
             process=False,
         )
-        parts = []
-        for node in scene.graph.nodes_geometry:
-            turn, name = scene.graph[node]
-            mesh = scene.geometry[name]
-            if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
-                continue
-            faces = np.asarray(mesh.faces, np.int64)
-            if faces.min() < 0 or faces.max() >= len(mesh.vertices):
-                raise IndexError("a face has a corner that is no vertex")
-            place = np.asarray(mesh.vertices, np.float64) @ turn[:3, :3].T + turn[:3, 3]
-            if not np.isfinite(place[faces]).all():
-                raise ValueError("a vertex lies where no number is")
-            if np.linalg.det(turn[:3, :3]) < 0:  # mirrored: the other way round is outside
-                faces = faces[:, ::-1]
-            parts.append(_Part(str(name), place, faces, mesh.visual))
+        parts = list(_parts(path, scene))
+    except MeshError:
+        raise
     except Exception as error:  # trimesh raises whatever its parsing meets
         reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
         raise MeshError(
             f"{path} is damaged and cannot be read as a mesh ({reason}): export it again."
         ) from error
-    return parts, missing
+    return _Found(parts, trouble, not clamped)
 
 
-def _without_options(named: str) -> str:
-    """The file's name in what a .mtl says of a texture, without what changes nothing of it."""
-    words = named.split(" ")
-    while words[0] in OPTIONS or tuple(words[:4]) in IDENTITIES:
-        words = words[1 + OPTIONS.get(words[0], 3) :]
-    return " ".join(words).strip()
+def _parts(path: Path, scene: Any) -> Iterator[_Part]:
+    """The meshes with faces in what trimesh has read."""
+    import trimesh
+
+    for node in scene.graph.nodes_geometry:
+        turn, name = scene.graph[node]
+        mesh = scene.geometry[name]
+        if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
+            continue
+        faces = np.asarray(mesh.faces, np.int64)
+        if faces.min() < 0 or faces.max() >= len(mesh.vertices):
+            raise IndexError("a face has a corner that is no vertex")
+        if _is_tinted(mesh.visual, faces):
+            raise MeshError(
+                f"{path} has colours of vertices that tint its texture, which cannot be read: "
+                "export it again without."
+            )
+        place = np.asarray(mesh.vertices, np.float64) @ turn[:3, :3].T + turn[:3, 3]
+        if not np.isfinite(place[faces]).all():
+            raise ValueError("a vertex lies where no number is")
+        if np.linalg.det(turn[:3, :3]) < 0:  # mirrored: the other way round is outside
+            faces = faces[:, ::-1]
+        yield _Part(str(name), place, faces, mesh.visual)
 
 
-def _in_any_case(place: Path) -> Path | None:
-    """The file of a name, or of one that Windows takes for the same."""
+def _is_tinted(visual: Any, faces: NDArray[np.int64]) -> bool:
+    """Whether vertices of faces have colours other than white beside their texture, as in glTF."""
+    colours = getattr(visual, "vertex_attributes", {}).get("color")
+    if colours is None:
+        return False
+    values = np.asarray(colours)
+    most = np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1.0
+    return bool((values[faces.ravel(), :3] < WHITE * most).any())
+
+
+def _in_any_form(place: Path) -> Path | None:
+    """The file of a name, or of one that Windows or macOS takes for the same."""
     if place.is_file():
         return place
     beside = sorted(place.parent.iterdir()) if place.parent.is_dir() else []
-    same = [one for one in beside if one.name.lower() == place.name.lower() and one.is_file()]
+    key = _key(place.name)
+    same = [one for one in beside if _key(one.name) == key and one.is_file()]
     return same[0] if same else None
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _check_ply(path: Path) -> None:
@@ -171,60 +242,10 @@ def _check_ply(path: Path) -> None:
         raise MeshError(f"{path} has several textures: bake them into one, and export it again.")
 
 
-def _check_glb(path: Path) -> None:
-    """Refuses what trimesh does not read, or reads as if it were something else.
-
-    Raises:
-        MeshError: there is something of the kind.
-    """
-    content = path.read_bytes()
-    try:
-        magic, version, total, length = struct.unpack_from("<4sIII", content)
-        header = json.loads(content[20 : 20 + length])
-        if magic != b"glTF" or version != 2:
-            raise ValueError("it is no binary glTF 2.0")
-        if total > len(content):
-            raise ValueError("its end is missing")
-        trouble = _not_understood(header)
-    except (struct.error, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise MeshError(
-            f"{path} is damaged and cannot be read as a mesh ({error}): export it again."
-        ) from error
-    if trouble:
-        raise MeshError(f"{path} has {trouble}, which cannot be read: export it again without.")
-
-
-def _not_understood(header: dict[str, Any]) -> str | None:
-    """What a glTF header holds that cannot be read; None for nothing of the kind."""
-    if unknown := set(header.get("extensionsRequired", ())) - UNDERSTOOD:
-        return f"the extension {min(unknown)}"
-    accessors = header.get("accessors", ())
-    if any("sparse" in accessor for accessor in accessors):
-        return "sparse accessors"
-    for mesh in header.get("meshes", ()):
-        for primitive in mesh["primitives"]:
-            index = primitive["attributes"].get("TEXCOORD_0")
-            if index is not None and accessors[index]["componentType"] != FLOAT:
-                return "texture coordinates that are whole numbers"
-            if primitive.get("mode", TRIANGLES) == TRIANGLE_FAN:
-                return "fans of triangles"
-    for material in header.get("materials", ()):
-        rough = material.get("pbrMetallicRoughness", {})
-        texture = rough.get("baseColorTexture", {})
-        moved = texture.get("extensions", {}).get("KHR_texture_transform", {})
-        if moved.get("texCoord", texture.get("texCoord", 0)):
-            return "a texture on a second set of texture coordinates"
-        if moved.keys() - {"texCoord"}:
-            return "the extension KHR_texture_transform"
-        if any(part != 1 for part in rough.get("baseColorFactor", (1, 1, 1))[:3]) and texture:
-            return "a colour that tints its texture"
-    return None
-
-
-def _only_texture(path: Path, parts: list[_Part], missing: list[str]) -> NDArray[np.uint8]:
+def _only_texture(path: Path, found: _Found) -> NDArray[np.uint8]:
     """uint8 (T, S, 3 or 4), which all parts have."""
     images: list[Image.Image | None] = []
-    for part in parts:
+    for part in found.parts:
         material = getattr(part.visual, "material", None)
         image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
         if not isinstance(image, ImageFile.ImageFile):
@@ -232,12 +253,15 @@ def _only_texture(path: Path, parts: list[_Part], missing: list[str]) -> NDArray
         if not any(image is known for known in images):
             images.append(image)
     textures = [_pixels(path, image) for image in images if image is not None]
-    if not textures and missing:
-        raise MeshError(f"{path} names {missing[0]}, which is not there: put it beside the mesh.")
+    if len(textures) < len(images) and found.trouble:
+        raise MeshError(f"{path} {found.trouble[0]}.")
     if not textures:
+        named = ""
+        if path.suffix.lower() == ".ply":  # whose exporters, Blender's too, often name none
+            named = ', name it in a line "comment TextureFile NAME" of the header'
         raise MeshError(
             f"{path} has no texture, or one that cannot be read: give the mesh an 8-bit PNG or "
-            "JPEG as its colour, and export it again."
+            f"JPEG as its colour{named}, and export it again."
         )
     if any(not np.array_equal(textures[0], other) for other in textures[1:]):
         raise MeshError(f"{path} has several textures: bake them into one, and export it again.")
@@ -290,5 +314,6 @@ def _pixels(path: Path, image: Image.Image) -> NDArray[np.uint8]:
 
 def _name(path: Path, parts: list[_Part]) -> str:
     """The mesh's own where the file has one mesh with a name, or the file's."""
-    name = parts[0].name if len(parts) == 1 else path.name
+    named = len(parts) == 1 and path.suffix.lower() != ".ply"
+    name = parts[0].name if named else path.name
     return "_".join((path.stem if name == path.name else name).split())

@@ -19,7 +19,7 @@ from PIL import Image
 
 FAR = 1000.0
 """Distance from the origin, in sizes of a mesh, from which on float32 is too coarse for it."""
-LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
+LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE, REPEAT = 9729, 9987, 33071, 10497
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class FileMesh:
         vertices: float64 (V, 3), in capture coordinates.
         faces: int64 (F, 3), counterclockwise from outside.
         uvs: float32 (F, 3, 2), texture coordinates of the faces' corners; v = 1 is the texture's
-            row 0.
+            row 0. Beyond 0..1 the texture repeats.
         texture: uint8 (T, S, 3), or (T, S, 4) with alpha, sRGB.
         name: of the object and its material, without spaces.
     """
@@ -70,6 +70,8 @@ def write_glb(path: Path, mesh: FileMesh) -> None:
         visual=trimesh.visual.TextureVisuals(uvs, material),
         process=False,
     )
+    # Within the texture it ends at its edges: so its last texels do not mix with those across.
+    wrap = CLAMP_TO_EDGE if (np.abs(mesh.uvs - 0.5) <= 0.5).all() else REPEAT
     placed = {"translation": y_up(middle[None])[0].tolist()} if middle.any() else {}
 
     def finish(content: dict[str, Any]) -> None:
@@ -82,8 +84,8 @@ def write_glb(path: Path, mesh: FileMesh) -> None:
             {
                 "magFilter": LINEAR,
                 "minFilter": LINEAR_MIPMAP_LINEAR,
-                "wrapS": CLAMP_TO_EDGE,
-                "wrapT": CLAMP_TO_EDGE,
+                "wrapS": wrap,
+                "wrapT": wrap,
             }
         ]
 

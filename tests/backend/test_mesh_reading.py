@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import struct
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def same(found: FileMesh, mesh: FileMesh, places: float = 1e-6) -> None:
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-@pytest.mark.parametrize("kind", ["near", "far", "alpha", "one texel", "many faces"])
+@pytest.mark.parametrize("kind", ["near", "far", "alpha", "one texel", "many faces", "repeats"])
 def test_what_is_written_is_read_back(tmp_path: Path, ending: str, kind: str) -> None:
     mesh, rng = square(), np.random.default_rng(3)
     if kind == "far":
@@ -91,6 +92,8 @@ def test_what_is_written_is_read_back(tmp_path: Path, ending: str, kind: str) ->
         faces = np.arange(3 * 22_000).reshape(-1, 3)
         vertices, uvs = rng.normal(size=(faces.size, 3)), rng.random((len(faces), 3, 2), np.float32)
         mesh = FileMesh(vertices, faces, uvs, mesh.texture, "square")
+    if kind == "repeats":
+        mesh = dataclasses.replace(mesh, uvs=mesh.uvs * 3 - 1)
     path = tmp_path / f"square.{ending.upper()}"
     WRITERS[ending](path, mesh)
     found = read_mesh(path)
@@ -123,13 +126,18 @@ def test_an_obj_of_another_program_is_read(tmp_path: Path) -> None:
         "/home/me/textures/picture.png",
         "Tür.png",
         "-clamp on -s 1 1 1 -o 0 0 0 a picture.png",
+        "-bm 1 -s 1.000 1.000 -t 0 0 0 picture.png",
     ],
 )
 def test_a_texture_is_found_as_it_is_named_or_beside_the_mesh(tmp_path: Path, named: str) -> None:
     folder = tmp_path / "mesh"
     folder.mkdir()
     absolute = named.startswith(("C:", "/"))
-    name = "picture.png" if absolute else named.rpartition(" 0 ")[2].replace("\\", "/")
+    name = (
+        "picture.png"
+        if absolute or "-bm" in named
+        else named.rpartition(" 0 ")[2].replace("\\", "/")
+    )
     place = folder / name
     pixels = picture(place)
     found = read_mesh(board(folder, mtl=PAINT.replace("picture.png", named)))
@@ -140,6 +148,43 @@ def test_a_texture_is_found_whatever_its_case(tmp_path: Path) -> None:
     """As on the Windows or macOS where the mesh was made."""
     pixels = picture(tmp_path / "Picture.PNG")
     assert np.array_equal(read_mesh(board(tmp_path)).texture, pixels)
+
+
+@pytest.mark.parametrize(
+    "kind", ["mac", "mark", "windows", "tabs", "indents", "composed", "libraries", "quotes", "long"]
+)
+def test_an_obj_is_read_however_its_text_is_written(tmp_path: Path, kind: str) -> None:
+    obj, mtl, coded, name = QUAD.strip() + "\n", PAINT, "utf-8", "picture.png"
+    if kind == "mac":
+        obj, mtl = obj.replace("\n", "\r"), mtl.replace("\n", "\r")
+    if kind == "mark":
+        coded = "utf-8-sig"
+    if kind in ("windows", "composed"):
+        name = "Größe.png"
+        mtl = mtl.replace("paint", "Würfel").replace("picture.png", name)
+        obj, coded = obj.replace("paint", "Würfel"), "cp1252" if kind == "windows" else "utf-8"
+    if kind == "composed":  # as macOS names files
+        name = unicodedata.normalize("NFD", name)
+    if kind == "tabs":
+        obj, mtl = obj.replace(" ", "\t"), mtl.replace(" ", "\t")
+        obj = obj.replace("my\tmaterials", "my materials")
+    if kind == "indents":
+        obj, mtl = obj.replace("\n", "\n\t"), mtl.replace("\n", "\n  ")
+    if kind == "libraries":
+        obj = "# mtllib none.mtl\nmtllib other.mtl my materials.mtl\n" + obj.partition("\n")[2]
+    if kind == "quotes":
+        mtl = mtl.replace("picture.png", '"picture.png"')
+    if kind == "long":
+        obj = obj.replace("2/2 3/3", "2/2\\\n3/3")
+    pixels = picture(tmp_path / name)
+    (tmp_path / "other.mtl").write_text("newmtl other\nKd 1 0 0\n")
+    (tmp_path / "my materials.mtl").write_bytes(mtl.encode(coded))
+    (tmp_path / "board.obj").write_bytes(obj.encode(coded))
+    found = read_mesh(tmp_path / "board.obj")
+    corners = found.vertices[found.faces].reshape(-1, 3)
+    assert corners.shape == (6, 3)
+    np.testing.assert_allclose(corners[:, [0, 2]], found.uvs.reshape(-1, 2) * (2, 1))
+    assert np.array_equal(found.texture, pixels)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA", "LA"])
@@ -185,6 +230,99 @@ def test_a_ply_of_another_program_is_read(tmp_path: Path, kind: str) -> None:
     np.testing.assert_allclose(found.uvs, uvs[faces])
     assert np.array_equal(found.texture, pixels)
     assert found.name == "board"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_binary_ply_with_triangles_and_quads_is_read(tmp_path: Path, order: str) -> None:
+    """As Blender writes a cube beside a sphere."""
+    pixels = picture(tmp_path / "a picture.png")
+    places = np.array([[0, 0, 0], [2, 0, 0], [2, 1, 0], [0, 1, 0], [1, 0.1, 0]])
+    coded = "little" if order == "<" else "big"
+    lines = ["ply", f"format binary_{coded}_endian 1.0", "comment TextureFile a picture.png"]
+    lines += ["element vertex 5", *(f"property float {name}" for name in "xyzst")]
+    lines += ["element face 3", "property list uchar uint vertex_indices", "property short group"]
+    content = "\n".join([*lines, "end_header", ""]).encode()
+    for x, y, z in places:
+        content += struct.pack(f"{order}5f", x, y, z, x / 2, y)
+    faces = [[0, 1, 2, 3], [0, 1, 4], [4, 1, 2]]
+    for face in faces:
+        content += struct.pack(f"{order}B{len(face)}Ih", len(face), *face, 7)
+    path = tmp_path / "board.ply"
+    path.write_bytes(content)
+    found = read_mesh(path)
+    corners = found.vertices[found.faces]
+    triangles = places[[[0, 1, 2], [0, 2, 3], *faces[1:]]]
+    same = [sorted(map(sorted, each.round(6).tolist())) for each in (corners, triangles)]
+    assert same[0] == same[1]
+    np.testing.assert_allclose(corners[..., :2], found.uvs * (2, 1), rtol=1e-6)
+    assert np.array_equal(found.texture, pixels)
+    for cut in (1, 3, 20):
+        path.write_bytes(content[:-cut])
+        refused(path, "damaged")
+
+
+@pytest.mark.parametrize(
+    ("extension", "where"),
+    [
+        ("EXT_texture_webp", None),
+        ("KHR_materials_clearcoat", None),
+        ("KHR_lights_punctual", None),
+        ("KHR_texture_transform", {"offset": [0, 0], "scale": [1, 1], "rotation": 0.0}),
+    ],
+)
+def test_extensions_that_change_neither_shape_nor_texture_are_read(
+    tmp_path: Path, extension: str, where: dict[str, Any] | None
+) -> None:
+    WRITERS["glb"](tmp_path / "a.glb", square())
+
+    def change(header: dict[str, Any]) -> None:
+        header["extensionsRequired"] = header["extensionsUsed"] = [extension]
+        if where is not None:
+            rough = header["materials"][0]["pbrMetallicRoughness"]
+            rough["baseColorTexture"]["extensions"] = {extension: where}
+        if extension == "EXT_texture_webp":
+            source = {"source": header["textures"][0].pop("source")}
+            header["textures"][0]["extensions"] = {extension: source}
+
+    same(read_mesh(changed(tmp_path / "a.glb", change)), square())
+
+
+@pytest.mark.parametrize("tint", [1.0, 0.5])
+def test_colours_of_vertices_tint_a_glb_s_texture(tmp_path: Path, tint: float) -> None:
+    """Places stand in for colours: only white ones leave a texture as it is."""
+    vertices = (1 + np.random.default_rng(1).random((4, 3))) * (1, -1, 1)  # y up: (x, z, -y)
+    vertices[0, 0] = tint
+    mesh = dataclasses.replace(square(), vertices=vertices)
+    WRITERS["glb"](tmp_path / "a.glb", mesh)
+
+    def change(header: dict[str, Any]) -> None:
+        attributes = header["meshes"][0]["primitives"][0]["attributes"]
+        attributes["COLOR_0"] = attributes["POSITION"]
+        header["accessors"][attributes["POSITION"]].pop("min", None)
+
+    path = changed(tmp_path / "a.glb", change)
+    if tint == 1:
+        assert len(read_mesh(path).faces) == len(mesh.faces)
+    else:
+        refused(path, "colours of vertices")
+
+
+def test_a_texture_that_does_not_repeat_needs_a_mesh_within_it(tmp_path: Path) -> None:
+    mesh = dataclasses.replace(square(), uvs=square().uvs * 2)
+    WRITERS["glb"](tmp_path / "a.glb", mesh)
+    for way in (33071, 33648):
+        refused(changed(tmp_path / "a.glb", set_at("samplers", 0, "wrapT", to=way)), "not repeat")
+    picture(tmp_path / "picture.png")
+    clamped = PAINT.replace("picture", "-clamp on picture")
+    refused(board(tmp_path, QUAD.replace("vt 1 1", "vt 1 3"), clamped), "not repeat")
+
+
+def test_a_picture_of_a_glb_is_found_by_its_uri(tmp_path: Path) -> None:
+    mesh = square()
+    WRITERS["glb"](tmp_path / "a.glb", mesh)
+    Image.fromarray(mesh.texture).save(tmp_path / "my picture ü.png")
+    named = {"uri": "my%20picture%20%C3%BC.png"}
+    same(read_mesh(changed(tmp_path / "a.glb", set_at("images", 0, to=named))), mesh)
 
 
 def test_things_in_a_glb_lie_where_their_nodes_are(tmp_path: Path) -> None:
@@ -237,7 +375,7 @@ ROUGH = ("materials", 0, "pbrMetallicRoughness")
     ("change", "words"),
     [
         (set_at("extensionsRequired", to=["KHR_draco_mesh_compression"]), "KHR_draco"),
-        (set_at("extensionsRequired", to=["EXT_texture_webp"]), "EXT_texture_webp"),
+        (set_at("extensionsRequired", to=["KHR_texture_basisu"]), "KHR_texture_basisu"),
         (set_at("accessors", 0, "sparse", to={}), "sparse accessors"),
         (set_at(*ROUGH, "baseColorTexture", "texCoord", to=1), "second set of texture coordinates"),
         (
@@ -256,6 +394,16 @@ ROUGH = ("materials", 0, "pbrMetallicRoughness")
         (set_at("nodes", to=[{}]), "holds no faces"),
         (set_at("meshes", 0, "primitives", 0, "mode", to=6), "fans of triangles"),
         (set_at("meshes", 0, "primitives", 0, "mode", to=1), "holds no faces"),
+        (
+            set_at(
+                "meshes", 0, "primitives", 0, "extensions", to={"KHR_draco_mesh_compression": {}}
+            ),
+            "KHR_draco_mesh_compression",
+        ),
+        (set_at("nodes", 0, "extensions", to={"EXT_mesh_gpu_instancing": {}}), "gpu_instancing"),
+        (set_at("nodes", 0, "skin", to=0), "a skeleton"),
+        (set_at("nodes", 0, "weights", to=[0, 0.5]), "shape keys"),
+        (set_at("accessors", to=[{"componentType": 5126}] * 4), "places are left out"),
         (set_at("accessors", 0, "count", to=60), "damaged"),
         (set_at("bufferViews", 0, "byteLength", to=10**9), "damaged"),
         (set_at("meshes", to=[7]), "damaged"),
@@ -284,7 +432,7 @@ def refused(path: Path, *words: str) -> None:
     [
         (QUAD, PAINT.replace("picture", "other"), "names other.png, which is not there"),
         (QUAD.replace("my materials.mtl", "no.mtl"), PAINT, "names no.mtl, which is not there"),
-        (QUAD, PAINT.replace("picture", "-s 2 2 1 picture"), "-s 2 2 1 picture.png, which is not"),
+        (QUAD, PAINT.replace("picture", "-s 2 2 1 picture"), "moves its texture (-s 2 2 1)"),
         (QUAD, "newmtl paint\nKd 1 0 0\n", "no texture"),
         (QUAD.replace("mtllib my materials.mtl", ""), PAINT, "no texture"),
         (QUAD, PAINT.replace("picture.png", "broken.png"), "no texture, or one that cannot"),
@@ -299,6 +447,11 @@ def refused(path: Path, *words: str) -> None:
             QUAD + "usemtl other\nf 1/1 2/2 3/3\n",
             PAINT + "newmtl other\nmap_Kd second.png\n",
             "has several textures",
+        ),
+        (
+            QUAD + "usemtl other\nf 1/1 2/2 3/3\n",
+            PAINT + "newmtl other\nmap_Kd third.png\n",
+            "names third.png, which is not there",
         ),
         (QUAD + "usemtl plain\nf 1/1 2/2 3/3\n", PAINT + "newmtl plain\n", "without its texture"),
     ],
@@ -329,8 +482,17 @@ def test_a_ply_with_several_textures_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "a.ply"
     WRITERS["ply"](path, square())
     second = b"comment TextureFile a.png\ncomment TextureFile b.png\n"
-    path.write_bytes(path.read_bytes().replace(b"comment TextureFile a.png\n", second))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"comment TextureFile a.png\n", second))
     refused(path, "has several textures")
+
+
+def test_a_ply_without_the_name_of_its_texture_says_where_it_goes(tmp_path: Path) -> None:
+    """As Blender exports all."""
+    path = tmp_path / "a.ply"
+    WRITERS["ply"](path, square())
+    path.write_bytes(path.read_bytes().replace(b"comment TextureFile a.png\n", b""))
+    refused(path, '"comment TextureFile NAME"')
 
 
 @pytest.mark.parametrize("ending", ["glb", "ply"])
