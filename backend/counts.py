@@ -2,10 +2,10 @@
 and settings of edits lie in the ranges that the protocol gives them.
 """
 
-import argparse
+import dataclasses
 
 from backend.errors import BadInput
-from protocol.settings import EditSettings, MapSettings, Setting, Threshold, all_settings
+from protocol.settings import all_settings
 
 FROM_ZERO = {"seed", "first_shard"}
 """Options that are numbers, not counts."""
@@ -13,36 +13,24 @@ ALSO = {"faces": 0, "edits": 0, "threads": -1}
 """Values below 1 that have a meaning of their own, which the option's help tells."""
 
 
-def check_options(options: argparse.Namespace) -> None:
-    """Check every whole number of a command line.
+def check_options(options: object) -> None:
+    """Check the numbers of a command line: the options of a command, or of a parser.
 
     Raises:
-        BadInput: one is below 1, or below 0 where it is no count.
+        BadInput: one is below 1, or below 0 where it is no count, or not in the range that
+            protocol/settings.py has for it.
     """
     for name, value in vars(options).items():
-        if type(value) is not int or value == ALSO.get(name):
-            continue
-        least = 0 if name in FROM_ZERO else 1
-        if value < least:
-            also = f" (or {ALSO[name]})" if name in ALSO else ""
-            option = name.replace("_", "-")
-            raise BadInput(f"--{option} must be {least} or more{also}, not {value}.")
-
-
-def check_settings(options: argparse.Namespace) -> None:
-    """Check the settings of an edit on a command line, as far as it has them.
-
-    Raises:
-        BadInput: one is out of its range.
-    """
-    threshold = Setting.of("threshold", Threshold)
-    for one in (*all_settings(EditSettings), *all_settings(MapSettings), threshold):
-        name = one.name.removeprefix("relevance_")
-        value = getattr(options, name, None)
-        if not isinstance(value, int | float):
-            continue
-        if must_be := one.wrong(range(int(value)) if one.kind is tuple else value):
-            raise BadInput(f"--{name.replace('_', '-')} must be {must_be}, not {value}.")
+        option = f"--{name.replace('_', '-')}"
+        if type(value) is int and value != ALSO.get(name):
+            least = 0 if name in FROM_ZERO else 1
+            if value < least:
+                also = f" (or {ALSO[name]})" if name in ALSO else ""
+                raise BadInput(f"{option} must be {least} or more{also}, not {value}.")
+    for one in all_settings(type(options)) if dataclasses.is_dataclass(options) else ():
+        value = getattr(options, one.name)
+        if must_be := one.wrong(value):
+            raise BadInput(f"--{one.name.replace('_', '-')} must be {must_be}, not {value}.")
 
 
 def check_counts(**counts: int) -> None:

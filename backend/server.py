@@ -4,7 +4,6 @@ One thread and one ROUTER socket that never wait for the GPU. Jobs are worked of
 their own (backend.worker.process), which is started anew if it dies.
 """
 
-import argparse
 import contextlib
 import logging
 import math
@@ -12,14 +11,17 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Annotated, get_args
 
 import zmq
+from tyro.conf import arg
 from zmq.auth.thread import ThreadAuthenticator
 
 from backend import __version__
 from backend.captures.store import CaptureStore
+from backend.command_line import otherwise, parse
 from backend.jobs.capture_desk import CaptureDesk, JobMessage
 from backend.jobs.doorkeeper import Doorkeeper
 from backend.jobs.intake import PACE_MS, Intake, Outcome
@@ -426,48 +428,34 @@ def _claim(connection_file: Path) -> int:
     return held
 
 
+@dataclass(frozen=True, kw_only=True)
+class Serve:
+    """Serve relevance maps and local edits to Blender and other clients."""
+
+    bind: Annotated[str, arg(metavar="ENDPOINT")] = "tcp://127.0.0.1:*"
+    """where to listen; tcp://0.0.0.0:5577 serves other machines too"""
+    advertise: Annotated[str | None, otherwise("this machine's own", "HOST")] = None
+    """host name for the connection file, if clients need another"""
+    model: str = "auto"
+    """hub id, folder, demo, or auto: InstructPix2Pix where it can be had, else the demo model"""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps"""
+    dtype: str = "auto"
+    """auto, float32, float16, bfloat16"""
+    connection_file: Annotated[Path | None, otherwise(str(default_connection_file()), "FILE")] = (
+        None
+    )
+    """where to write address and keys for clients"""
+    new_keys: bool = False
+    """make new keys; older connection files stop working"""
+    data_root: Annotated[Path | None, otherwise(f"{data_folder() / 'data'}", "DIR")] = None
+    """where to keep captures"""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the server until SIGINT or SIGTERM; the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m backend.server",
-        description="Serve relevance maps and local edits to Blender and other clients.",
-    )
-    parser.add_argument(
-        "--bind",
-        default="tcp://127.0.0.1:*",
-        metavar="ENDPOINT",
-        help="where to listen; tcp://0.0.0.0:5577 serves other machines too (%(default)s)",
-    )
-    parser.add_argument(
-        "--advertise",
-        metavar="HOST",
-        help="host name for the connection file, if clients need another than this machine's own",
-    )
-    parser.add_argument(
-        "--model",
-        default="auto",
-        help='hub id, folder, "demo", or "auto": the real InstructPix2Pix where it can be had, '
-        "the embedded demo model where not (%(default)s)",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, float16, bfloat16")
-    parser.add_argument(
-        "--connection-file",
-        type=Path,
-        default=default_connection_file(),
-        metavar="FILE",
-        help="where to write address and keys for clients (%(default)s)",
-    )
-    parser.add_argument(
-        "--new-keys", action="store_true", help="make new keys; older connection files stop working"
-    )
-    parser.add_argument(
-        "--data-root",
-        type=Path,
-        metavar="DIR",
-        help=f"where to keep captures ({data_folder() / 'data'})",
-    )
-    options = parser.parse_args(arguments)
+    typed = sys.argv[1:] if arguments is None else arguments
+    options: Serve = parse(Serve, typed, "python -m backend.server")
     log_to(sys.stdout)
     os.umask(0o077)  # what is written here is nobody else's, and ours to read, whoever started it
     stop = threading.Event()
@@ -476,7 +464,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         server = Server(
             options.bind,
-            options.connection_file,
+            options.connection_file or default_connection_file(),
             options.model,
             options.device,
             options.dtype,

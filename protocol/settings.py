@@ -22,7 +22,6 @@ from msgspec import Meta
 from .values import MAX_IMAGE_SIDE, Normalisation, Preset, Seed
 
 TEXT_GUIDANCE, IMAGE_GUIDANCE = 7.5, 1.5
-OWN = "the model's own, {:g} for InstructPix2Pix"
 
 Threshold = Annotated[
     float,
@@ -77,11 +76,20 @@ Iterations = Annotated[
         extra={"none": "as many as the preset has"},
     ),
 ]
+TextureSize = Annotated[
+    int,
+    Meta(
+        ge=16,
+        le=MAX_IMAGE_SIDE,
+        title="Texture",
+        description="Pixels of a side of the mesh's textures",
+    ),
+]
 Fixed = Annotated[
     Seed,
     Meta(
         title="Seed",
-        description="Another seed gives another result, the same seed gives the same one again",
+        description="Another seed gives another result, the same seed the same one again",
     ),
 ]
 
@@ -96,7 +104,7 @@ class MapSettings:
             ge=0.0,
             le=1.0,
             title="Noise Level",
-            description="How far the picture is noised to find the relevance; 0.8 as in the paper",
+            description="How far pictures are noised for the map; 0.8 as in the paper",
         ),
     ] = 0.8
     relevance_seeds: Annotated[
@@ -140,7 +148,7 @@ class GuidanceSettings:
                 title="Text Guidance",
                 description="How strongly an edit follows the instruction",
                 extra={
-                    "none": OWN.format(TEXT_GUIDANCE),
+                    "none": "the model's own",
                     "suggested": TEXT_GUIDANCE,
                     "soft_max": 15.0,
                     "step": 10,
@@ -158,7 +166,7 @@ class GuidanceSettings:
                 title="Image Guidance",
                 description="How closely an edit keeps to the picture inside the mask",
                 extra={
-                    "none": OWN.format(IMAGE_GUIDANCE),
+                    "none": "the model's own",
                     "suggested": IMAGE_GUIDANCE,
                     "soft_max": 3.0,
                     "step": 10,
@@ -258,6 +266,7 @@ class UpdateSettings(GuidanceSettings):
             title="Relevance Field",
             description="Whether a relevance field says where each view is edited, as in the "
             "paper; without it each view's own map does (the paper's ablation)",
+            extra={"words": {"field": "A relevance field does", "off": "Each view's own map does"}},
         ),
     ] = True
 
@@ -283,15 +292,7 @@ class MeshSettings:
         ]
         | None
     ) = None
-    texture_size: Annotated[
-        int,
-        Meta(
-            ge=16,
-            le=MAX_IMAGE_SIDE,
-            title="Texture",
-            description="Pixels of a side of the mesh's textures",
-        ),
-    ] = 1024
+    texture_size: TextureSize = 1024
 
 
 @dataclass(frozen=True, kw_only=True)

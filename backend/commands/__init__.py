@@ -1,1 +1,35 @@
 """What `python -m backend` does, one file a command."""
+
+from backend.command_line import Tree
+from backend.commands import evaluate
+from backend.commands.image import Edit, Relevance
+from backend.commands.import_capture import Import
+from backend.commands.mesh import Mesh
+from backend.commands.render import Render
+from backend.commands.scene_edit import EditScene
+from backend.commands.texture import Texture
+from backend.commands.train import Train
+from backend.commands.undo import Undo
+
+COMMANDS: Tree = {
+    "relevance": Relevance,
+    "edit": Edit,
+    "scene": (
+        "3D: captures, fields, edits, meshes and textures.",
+        {
+            "import": Import,
+            "train": Train,
+            "edit": EditScene,
+            "undo": Undo,
+            "render": Render,
+            "mesh": Mesh,
+            "texture": Texture,
+        },
+    ),
+    "evaluate": (
+        "Measure a model where the truth is known.",
+        {"relevance": evaluate.Relevance, "scene": evaluate.Scene, "check": evaluate.Check},
+    ),
+    "bench": ("How fast this machine is.", {"radiance": evaluate.Radiance}),
+}
+"""Every command by its name."""

@@ -1,124 +1,106 @@
 """`python -m backend scene mesh`: a textured mesh of a scene."""
 
-import argparse
-import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.commands.scene_options import add_scene_options, open_scene
-from backend.errors import BadInput
+from backend.command_line import otherwise
+from backend.commands.options import Out, SceneCommand, SceneOptions
 from backend.meshes.textured_mesh import MeshView, SeenTexture, TexturedMesh, see_texture
 from backend.meshes.writing import WRITERS, FileMesh
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.new_folder import appearing, check_new
 from backend.output.progress import OnProgress
 from backend.output.report import Report
+from protocol.settings import MeshSettings, TextureSize
 
 if TYPE_CHECKING:
     from backend.meshes.baking import TexturedScene
     from backend.scenes.scene import Scene
 
-FACES, TEXTURE_SIZE = 10_000, 1024
-SMALLEST_TEXTURE, LARGEST_TEXTURE = 16, 8192
 SHEET_VIEWS = 4
 SAMPLES = 2
 """Points a pixel, along each side, at which the mesh is compared with the views."""
 
 
-def add_mesh_command(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `scene mesh` to the scene commands."""
-    mesh = kinds.add_parser(
-        "mesh",
-        help="make a textured mesh of a scene whose field is trained",
-        description="Write DIR/original.glb with the colours of the scene, in the capture's "
-        "coordinates; with --edit also DIR/edited.glb and DIR/relevance.png (of each texel). "
-        "Outside the edited region both have the same colours. DIR also gets the textures as "
-        ".png, contact_sheet.png (the views, and the mesh from there) and report.json, and "
-        "appears when all of it is there.",
-    )
-    mesh.add_argument("folder", type=Path, metavar="FOLDER")
-    mesh.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
-    mesh.add_argument("--edit", metavar="NAME", help="of the scene's edits")
-    mesh.add_argument(
-        "--faces", type=int, default=FACES, metavar="N", help=f"at most; 0 for all ({FACES})"
-    )
-    mesh.add_argument(
-        "--texture-size",
-        type=int,
-        default=TEXTURE_SIZE,
-        metavar="N",
-        help=f"pixels a side ({TEXTURE_SIZE})",
-    )
-    mesh.add_argument(
-        "--resolution",
-        type=int,
-        metavar="N",
-        help="grid cells along the longest side of what the views see (160)",
-    )
-    mesh.add_argument("--format", choices=tuple(WRITERS), default="glb", help="(glb)")
-    add_scene_options(mesh)
-    mesh.set_defaults(run_scene=run_mesh, cancelled="cancelled; nothing was written")
+@dataclass(frozen=True, kw_only=True)
+class Mesh(SceneOptions, SceneCommand):
+    """Make a textured mesh of a scene whose field is trained.
 
-
-def run_mesh(options: argparse.Namespace, report: Report, on_progress: OnProgress) -> None:
-    """Do it.
-
-    Raises:
-        EditError, CaptureError, CheckpointError, MeshError, ValueError, OSError: the scene, the
-            edit or a setting cannot be used, or DIR is there already; nothing was written.
+    Write DIR/original.glb with the colours of the scene, in the capture's coordinates; with --edit
+    also DIR/edited.glb and DIR/relevance.png (of each texel). Outside the edited region both have
+    the same colours. DIR also gets the textures as .png, contact_sheet.png (the views, and the mesh
+    from there) and report.json, and appears when all of it is there.
     """
-    out = check_new(options.out)
-    if not SMALLEST_TEXTURE <= options.texture_size <= LARGEST_TEXTURE:
-        raise BadInput(f"--texture-size must be {SMALLEST_TEXTURE} to {LARGEST_TEXTURE}.")
-    # Only now: torch and nerfstudio take seconds to load.
-    from backend.meshes.extraction import RESOLUTION
-    from backend.scenes.mesh import mesh_of_scene
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    scene = open_scene(options)
-    scene.leave_out_damaged()
-    edit = None if options.edit is None else scene.edited(options.edit)
-    report.settings["resolution"] = options.resolution or RESOLUTION
-    with appearing(out) as unfinished:
-        with report.stage("mesh and textures"):
-            made = mesh_of_scene(
-                scene,
-                edit,
-                options.faces or None,
-                options.texture_size,
-                report.settings["resolution"],
-                on_progress,
-            )
-        with report.stage("writing"):
-            textures = {"original": made.texture}
-            if made.edited_texture is not None:
-                textures["edited"] = made.edited_texture
-            for name, texture in textures.items():
-                mesh = FileMesh(made.vertices, made.faces, made.uvs, texture, name)
-                WRITERS[options.format](unfinished / f"{name}.{options.format}", mesh)
-                Image.fromarray(texture).save(unfinished / f"{name}.png")
-            if made.relevance_texture is not None:
-                grey = np.rint(made.relevance_texture * 255).astype(np.uint8)
-                Image.fromarray(grey).save(unfinished / "relevance.png")
-        with report.stage("pictures"):
-            report.figures |= _figures(made) | _compare(scene, made, unfinished)
-        report.write(unfinished)
-    on_progress("Written", 1.0)
-    figures = report.figures
-    print(
-        f"{figures['vertices']} vertices, {figures['faces']} faces; with its texture it is "
-        f"{figures['difference_from_views']:.2%} from the views"
-    )
-    if made.edited_texture is not None:
+    out: Out
+    """a new folder"""
+    edit: Annotated[str | None, otherwise("the scene alone", "NAME")] = None
+    """of the scene's edits"""
+    faces: int = 10_000
+    """triangles at most; 0 for all"""
+    texture_size: TextureSize = MeshSettings.texture_size
+    """pixels a side"""
+    resolution: Annotated[int | None, otherwise("160")] = None
+    """grid cells along the longest side of what the views see"""
+    format: Literal["glb", "obj", "ply"] = "glb"
+    """of the mesh"""
+
+    def do(self, report: Report, on_progress: OnProgress) -> None:
+        """Do it.
+
+        Raises:
+            EditError, CaptureError, CheckpointError, MeshError, ValueError, OSError: the scene, the
+                edit or a setting cannot be used, or DIR is there already; nothing was written.
+        """
+        out = check_new(self.out)
+        # Only now: torch and nerfstudio take seconds to load.
+        from backend.meshes.extraction import RESOLUTION
+        from backend.scenes.mesh import mesh_of_scene
+
+        scene = self.open_scene()
+        scene.leave_out_damaged()
+        edit = None if self.edit is None else scene.edited(self.edit)
+        report.settings["resolution"] = self.resolution or RESOLUTION
+        with appearing(out) as unfinished:
+            with report.stage("mesh and textures"):
+                made = mesh_of_scene(
+                    scene,
+                    edit,
+                    self.faces or None,
+                    self.texture_size,
+                    report.settings["resolution"],
+                    on_progress,
+                )
+            with report.stage("writing"):
+                textures = {"original": made.texture}
+                if made.edited_texture is not None:
+                    textures["edited"] = made.edited_texture
+                for name, texture in textures.items():
+                    mesh = FileMesh(made.vertices, made.faces, made.uvs, texture, name)
+                    WRITERS[self.format](unfinished / f"{name}.{self.format}", mesh)
+                    Image.fromarray(texture).save(unfinished / f"{name}.png")
+                if made.relevance_texture is not None:
+                    grey = np.rint(made.relevance_texture * 255).astype(np.uint8)
+                    Image.fromarray(grey).save(unfinished / "relevance.png")
+            with report.stage("pictures"):
+                report.figures |= _figures(made) | _compare(scene, made, unfinished)
+            report.write(unfinished)
+        on_progress("Written", 1.0)
+        figures = report.figures
         print(
-            f"{figures['region_share_of_mesh']:.1%} of the mesh's texels are in the edited region"
+            f"{figures['vertices']} vertices, {figures['faces']} faces; with its texture it is "
+            f"{figures['difference_from_views']:.2%} from the views"
         )
-    names = ", ".join(f"{name}.{options.format}" for name in textures)
-    print(f"wrote {names}, their textures, contact_sheet.png and report.json to {out}")
+        if made.edited_texture is not None:
+            share = f"{figures['region_share_of_mesh']:.1%}"
+            print(f"{share} of the mesh's texels are in the edited region")
+        names = ", ".join(f"{name}.{self.format}" for name in textures)
+        print(f"wrote {names}, their textures, contact_sheet.png and report.json to {out}")
 
 
 def _figures(made: "TexturedScene") -> dict[str, Any]:

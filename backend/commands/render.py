@@ -1,18 +1,19 @@
 """`python -m backend scene render`: pictures of a scene along a camera path."""
 
-import argparse
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.commands.scene_options import add_scene_options, open_scene
+from backend.command_line import otherwise
+from backend.commands.options import Out, SceneCommand, SceneOptions
 from backend.errors import BadInput
 from backend.output.new_folder import appearing, check_new
+from backend.output.progress import OnProgress
 from backend.output.report import Report
 
 if TYPE_CHECKING:
@@ -24,97 +25,82 @@ FRAMES, FRAMES_A_SECOND = 48, 12.0
 LARGEST_WIDTH = 8192
 
 
-def add_render_command(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `scene render` to the scene commands."""
-    render = kinds.add_parser(
-        "render",
-        help="render a scene along a camera path",
-        description="Write DIR/frames/0000.png ..., an animation of them, DIR/render.gif, and "
-        "DIR/report.json. With --edit each frame shows the scene before (left) and after (right). "
-        "DIR appears when all of it is there.",
-    )
-    render.add_argument("folder", type=Path, metavar="FOLDER")
-    render.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
-    render.add_argument("--edit", metavar="NAME", help="of the scene's edits")
-    render.add_argument(
-        "--path",
-        default="orbit",
-        metavar="PATH",
-        help="orbit (around what the cameras look at), through (along the capture's cameras), or "
-        "the .json file of a camera path of nerfstudio's viewer (orbit)",
-    )
-    render.add_argument(
-        "--frames", type=int, metavar="N", help=f"({FRAMES}; of a file: all that it has)"
-    )
-    render.add_argument(
-        "--fps", type=float, help=f"frames a second ({FRAMES_A_SECOND:g}; of a file: its own)"
-    )
-    render.add_argument("--width", type=int, metavar="N", help="pixels (as the capture or file)")
-    render.add_argument(
-        "--format", choices=("gif", "webp"), default="gif", help="of the animation (gif)"
-    )
-    add_scene_options(render)
-    render.set_defaults(run_scene=run_render, cancelled="cancelled; nothing was written")
+@dataclass(frozen=True, kw_only=True)
+class Render(SceneOptions, SceneCommand):
+    """Render a scene along a camera path.
 
-
-def run_render(
-    options: argparse.Namespace, report: Report, on_progress: Callable[[str, float], None]
-) -> None:
-    """Do it.
-
-    Raises:
-        EditError, CaptureError, CheckpointError, ValueError, OSError: the scene, the edit, the path
-            or a setting cannot be used, or DIR is there already; nothing was written.
+    Write DIR/frames/0000.png ..., an animation of them, DIR/render.gif, and DIR/report.json. With
+    --edit each frame shows the scene before (left) and after (right). DIR appears when all of it is
+    there.
     """
-    out = check_new(options.out)
-    if options.frames is not None and options.frames < 2:
-        raise BadInput("--frames must be 2 or more.")
-    if options.fps is not None and not 0 < options.fps <= 100:
-        raise BadInput("--fps must be above 0, and 100 at most.")
-    if options.width is not None and not 1 <= options.width <= LARGEST_WIDTH:
-        raise BadInput(f"--width must be 1 to {LARGEST_WIDTH}.")
-    # Only now: torch and nerfstudio take seconds to load.
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    scene = open_scene(options)
-    edit = None if options.edit is None else scene.edited(options.edit)
-    cameras, fps = _path(options, scene)
-    lens = cameras[0].intrinsics
-    report.settings |= {"frames": len(cameras), "fps": fps, "width": lens.width}
-    with appearing(out) as unfinished:
-        (unfinished / "frames").mkdir()
-        with report.stage("rendering"):
-            for number, frame in enumerate(_frames(scene, edit, cameras)):
-                on_progress(f"Frame {number + 1} of {len(cameras)}", number / len(cameras))
-                Image.fromarray(frame).save(unfinished / "frames" / f"{number:04d}.png")
-        report.figures |= {
-            "height": lens.height,
-            "width": lens.width,
-            "seconds_a_frame": round(report.seconds["rendering"] / len(cameras), 3),
-        }
-        with report.stage("animation"):
-            files = sorted((unfinished / "frames").glob("*.png"))
-            write_animation(unfinished / f"render.{options.format}", files, fps)
-        report.write(unfinished)
-    on_progress("Written", 1.0)
-    print(f"wrote {len(cameras)} frames, render.{options.format} and report.json to {out}")
+    out: Out
+    """a new folder"""
+    edit: Annotated[str | None, otherwise("the scene alone", "NAME")] = None
+    """of the scene's edits"""
+    path: str = "orbit"
+    """orbit (around what they look at), through (along the cameras), or nerfstudio's .json file"""
+    frames: Annotated[int | None, otherwise(f"{FRAMES}; of a file: all that it has")] = None
+    """how many"""
+    fps: Annotated[float | None, otherwise(f"{FRAMES_A_SECOND:g}; of a file: its own")] = None
+    """frames a second"""
+    width: Annotated[int | None, otherwise("as the capture or file")] = None
+    """pixels"""
+    format: Literal["gif", "webp"] = "gif"
+    """of the animation"""
 
+    def do(self, report: Report, on_progress: OnProgress) -> None:
+        """Do it.
 
-def _path(options: argparse.Namespace, scene: "Scene") -> tuple[list["Camera"], float]:
-    """The cameras, and frames a second."""
-    from backend.scenes import camera_path
+        Raises:
+            EditError, CaptureError, CheckpointError, ValueError, OSError: the scene, the edit, the
+                path or a setting cannot be used, or DIR is there already; nothing was written.
+        """
+        out = check_new(self.out)
+        if self.frames is not None and self.frames < 2:
+            raise BadInput("--frames must be 2 or more.")
+        if self.fps is not None and not 0 < self.fps <= 100:
+            raise BadInput("--fps must be above 0, and 100 at most.")
+        if self.width is not None and not 1 <= self.width <= LARGEST_WIDTH:
+            raise BadInput(f"--width must be 1 to {LARGEST_WIDTH}.")
+        scene = self.open_scene()
+        edit = None if self.edit is None else scene.edited(self.edit)
+        cameras, fps = self._path(scene)
+        lens = cameras[0].intrinsics
+        report.settings |= {"frames": len(cameras), "fps": fps, "width": lens.width}
+        with appearing(out) as unfinished:
+            (unfinished / "frames").mkdir()
+            with report.stage("rendering"):
+                for number, frame in enumerate(_frames(scene, edit, cameras)):
+                    on_progress(f"Frame {number + 1} of {len(cameras)}", number / len(cameras))
+                    Image.fromarray(frame).save(unfinished / "frames" / f"{number:04d}.png")
+            report.figures |= {
+                "height": lens.height,
+                "width": lens.width,
+                "seconds_a_frame": round(report.seconds["rendering"] / len(cameras), 3),
+            }
+            with report.stage("animation"):
+                files = sorted((unfinished / "frames").glob("*.png"))
+                write_animation(unfinished / f"render.{self.format}", files, fps)
+            report.write(unfinished)
+        on_progress("Written", 1.0)
+        print(f"wrote {len(cameras)} frames, render.{self.format} and report.json to {out}")
 
-    fps = FRAMES_A_SECOND
-    if options.path == "orbit":
-        cameras = camera_path.orbit(scene.capture, options.frames or FRAMES)
-    elif options.path == "through":
-        cameras = camera_path.through(scene.capture, options.frames or FRAMES)
-    else:
-        cameras, fps = camera_path.read_path(Path(options.path), scene.capture)
-        cameras = camera_path.thinned(cameras, options.frames or len(cameras))
-    if options.width is not None:
-        cameras = camera_path.resized(cameras, options.width)
-    return cameras, options.fps or fps
+    def _path(self, scene: "Scene") -> tuple[list["Camera"], float]:
+        """The cameras, and frames a second."""
+        from backend.scenes import camera_path
+
+        fps = FRAMES_A_SECOND
+        if self.path == "orbit":
+            cameras = camera_path.orbit(scene.capture, self.frames or FRAMES)
+        elif self.path == "through":
+            cameras = camera_path.through(scene.capture, self.frames or FRAMES)
+        else:
+            cameras, fps = camera_path.read_path(Path(self.path), scene.capture)
+            cameras = camera_path.thinned(cameras, self.frames or len(cameras))
+        if self.width is not None:
+            cameras = camera_path.resized(cameras, self.width)
+        return cameras, self.fps or fps
 
 
 def _frames(

@@ -1,23 +1,24 @@
-"""`python -m backend scene edit` and `scene undo`: edits of a captured scene."""
+"""`python -m backend scene edit`: an edit of a captured scene."""
 
-import argparse
 import dataclasses
-import logging
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from tyro.conf import Positional
 
-from backend.commands.scene_options import add_scene_options, open_scene
+from backend.command_line import otherwise
+from backend.commands.options import ModelOptions, SceneCommand, SceneOptions
 from backend.errors import check_instruction
 from backend.fields.config import EDIT_PRESETS
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
 from protocol import files
-from protocol.settings import UpdateSettings, taken
+from protocol.settings import SceneThreshold, UpdateSettings
+from protocol.values import Preset
 
 if TYPE_CHECKING:
     from backend.scenes.edit import SceneEdit
@@ -26,138 +27,99 @@ if TYPE_CHECKING:
 SHEET_VIEWS = 4
 
 
-def add_edit_commands(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `scene edit` and `scene undo` to the scene commands."""
-    edit = kinds.add_parser(
-        "edit",
-        help="edit a scene whose field is trained, or go on with such an edit",
-        description="Find where the instruction applies in all views, train the relevance field, "
-        "and update the views one by one while the radiance field goes on training. All of it is "
-        "kept in WORK/edits/NAME, with before_and_after.png, every edited view and report.json; "
-        "the capture and the scene's own field stay as they are. Ctrl-C pauses: the same command "
-        "goes on.",
-    )
-    edit.add_argument("folder", type=Path, metavar="FOLDER")
-    edit.add_argument("instruction", metavar="INSTRUCTION", help='"turn the bear into a panda"')
-    edit.add_argument("--name", help="of the edit (made from the instruction)")
-    edit.add_argument("--base", metavar="NAME", help="stack it on this edit")
-    edit.add_argument("--preset", choices=tuple(EDIT_PRESETS), help="(that of the field)")
-    edit.add_argument(
-        "--threshold",
-        type=float,
-        help="0..1, relevance to edit from; 0.5, the default, fits its edges best",
-    )
-    edit.add_argument("--iterations", type=int, metavar="N", help="training steps (the preset's)")
-    edit.add_argument(
-        "--views-at-once",
-        type=int,
-        metavar="N",
-        help="edit so many views in one batch, for a GPU with memory to spare (1)",
-    )
-    edit.add_argument(
-        "--steps", type=int, default=UpdateSettings.steps, metavar="N", help="of one view's edit"
-    )
-    edit.add_argument("--text-guidance", type=float, help="(the model's own)")
-    edit.add_argument("--image-guidance", type=float, help="(the model's own)")
-    edit.add_argument("--seed", type=int, default=UpdateSettings.seed, help="(0)")
-    edit.add_argument(
-        "--relevance",
-        choices=("field", "off"),
-        default="field",
-        help="off: edit each view inside its own map, as the paper's ablation does (field)",
-    )
-    edit.add_argument("--model", default="auto", help="hub id, folder, demo or auto (auto)")
-    edit.add_argument("--dtype", default="auto", help="auto, float32, float16, bfloat16")
-    add_scene_options(edit)
-    edit.set_defaults(
-        run_scene=run_edit, cancelled="paused: the same command goes on from the last checkpoint"
-    )
-    undo = kinds.add_parser(
-        "undo", help="delete an edit of a scene", description="The scene itself stays as it is."
-    )
-    undo.add_argument("folder", type=Path, metavar="FOLDER")
-    undo.add_argument("name", metavar="NAME", help="of the edit")
-    add_scene_options(undo)
-    undo.set_defaults(run_scene=run_undo, cancelled="cancelled; the edit is still there")
+@dataclass(frozen=True, kw_only=True)
+class EditScene(SceneOptions, SceneCommand):
+    """Edit a scene whose field is trained, or go on with such an edit.
 
-
-def run_edit(options: argparse.Namespace, report: Report, on_progress: OnProgress) -> None:
-    """Do it.
-
-    Raises:
-        EditError, CaptureError, CheckpointError, ModelNotFound, FloatingPointError, ValueError,
-            OSError: as `Scene.edit`.
+    Find where the instruction applies in all views, train the relevance field, and update the views
+    one by one while the radiance field goes on training. All of it is kept in WORK/edits/NAME, with
+    before_and_after.png, every edited view and report.json; the capture and the scene's own field
+    stay as they are. Ctrl-C pauses: the same command goes on.
     """
-    check_instruction(options.instruction)
-    # Only now: torch and nerfstudio take seconds to load.
-    from backend.editing import Editor
-    from backend.editing.notes import notes_on
-    from backend.scenes.edit_run import edit_preset, with_settings
-    from backend.scenes.outcome import changed, compare, outcome_notes
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    scene = open_scene(options)
-    settings = dataclasses.replace(
-        taken(UpdateSettings, options), relevance=options.relevance == "field"
-    )
-    config = with_settings(
-        EDIT_PRESETS[options.preset or edit_preset(scene.field.config)],
-        settings,
-        options.iterations,
-    )
-    if options.views_at_once is not None:
-        config = dataclasses.replace(config, views_at_once=options.views_at_once)
-    with report.stage("loading the model"):
-        editor = Editor.from_pretrained(options.model, options.device, options.dtype)
-    with report.stage("editing"):
-        edit = scene.edit(
-            options.instruction,
-            editor,
-            options.threshold,
-            config,
-            options.name,
-            options.base,
-            lambda words, share, _: on_progress(words, share),
+    instruction: Positional[str]
+    """such as "turn the bear into a panda\""""
+    name: Annotated[str | None, otherwise("made from the instruction")] = None
+    """of the edit"""
+    base: Annotated[str | None, otherwise("the scene as it was captured", "NAME")] = None
+    """stack it on this edit"""
+    preset: Annotated[Preset | None, otherwise("that of the field")] = None
+    """all numbers that are not given here"""
+    threshold: Annotated[SceneThreshold | None, otherwise("0.5, which fits its edges best")] = None
+    """relevance to edit from, above 0 to 1"""
+    iterations: Annotated[int | None, otherwise("the preset's")] = None
+    """training steps"""
+    views_at_once: Annotated[int | None, otherwise("the preset's")] = None
+    """edit so many views in one batch, for a GPU with memory to spare"""
+    settings: UpdateSettings = UpdateSettings()
+    model: str = ModelOptions.model
+    """hub id, folder, demo or auto"""
+    dtype: str = ModelOptions.dtype
+    """auto, float32, float16, bfloat16"""
+
+    cancelled: ClassVar[str] = "paused: the same command goes on from the last checkpoint"
+
+    def do(self, report: Report, on_progress: OnProgress) -> None:
+        """Do it.
+
+        Raises:
+            EditError, CaptureError, CheckpointError, ModelNotFound, FloatingPointError, ValueError,
+                OSError: as `Scene.edit`.
+        """
+        check_instruction(self.instruction)
+        # Only now: torch and nerfstudio take seconds to load.
+        from backend.editing import Editor
+        from backend.editing.notes import notes_on
+        from backend.scenes.edit_run import edit_preset, with_settings
+        from backend.scenes.outcome import changed, compare, outcome_notes
+
+        scene = self.open_scene()
+        config = with_settings(
+            EDIT_PRESETS[self.preset or edit_preset(scene.field.config)],
+            self.settings,
+            self.iterations,
         )
-    on_progress("Edited", 1.0)
-    card = editor.card
-    ran = config.resolved(card.guidance.settings).for_views(len(edit.field.names))
-    report.settings |= {
-        "config": dataclasses.asdict(ran),
-        "rays": config.rays_for(edit.field.config.rays, len(edit.field.names)),
-        "model": card.name,
-        "device": card.device_name,
-        "dtype": str(card.dtype),
-    }
-    with report.stage("pictures"):
-        report.figures |= _pictures(scene, edit)
-        compared = compare(scene, edit)
-    report.figures |= {"changed_share_of_region": changed(compared), "left_out": edit.unedited}
-    # the prompt check has a line of its own
-    about = notes_on(editor.card, options.instruction, applies=None)
-    report.notes = [*outcome_notes(edit, compared), *about]
-    report.write(edit.folder)
-    print_notes(report.notes)
-    print(f"model {card.name} on {card.device_name}")
-    if edit.applies is not None:
-        seen = "applies" if edit.applies else "does not apply, as far as the model sees"
-        print(f"prompt check: {seen}")
-    print(
-        f"{report.figures['edits_of_views']} edits of views; the edit {edit.name}, "
-        f"before_and_after.png and report.json are in {edit.folder}"
-    )
-
-
-def run_undo(options: argparse.Namespace, report: Report, on_progress: OnProgress) -> None:
-    """Do it.
-
-    Raises:
-        EditError, CaptureError, OSError: as `Scene.undo`.
-    """
-    scene = open_scene(options)
-    scene.undo(options.name)
-    left = scene.edits()
-    print(f"undone; the scene has {', '.join(left) if left else 'no edits now'}")
+        if self.views_at_once is not None:
+            config = dataclasses.replace(config, views_at_once=self.views_at_once)
+        with report.stage("loading the model"):
+            editor = Editor.from_pretrained(self.model, self.device, self.dtype)
+        with report.stage("editing"):
+            edit = scene.edit(
+                self.instruction,
+                editor,
+                self.threshold,
+                config,
+                self.name,
+                self.base,
+                lambda words, share, _: on_progress(words, share),
+            )
+        on_progress("Edited", 1.0)
+        card = editor.card
+        ran = config.resolved(card.guidance.settings).for_views(len(edit.field.names))
+        report.settings |= {
+            "config": dataclasses.asdict(ran),
+            "rays": config.rays_for(edit.field.config.rays, len(edit.field.names)),
+            "model": card.name,
+            "device": card.device_name,
+            "dtype": str(card.dtype),
+        }
+        with report.stage("pictures"):
+            report.figures |= _pictures(scene, edit)
+            compared = compare(scene, edit)
+        report.figures |= {"changed_share_of_region": changed(compared), "left_out": edit.unedited}
+        # the prompt check has a line of its own
+        about = notes_on(editor.card, self.instruction, applies=None)
+        report.notes = [*outcome_notes(edit, compared), *about]
+        report.write(edit.folder)
+        print_notes(report.notes)
+        print(f"model {card.name} on {card.device_name}")
+        if edit.applies is not None:
+            seen = "applies" if edit.applies else "does not apply, as far as the model sees"
+            print(f"prompt check: {seen}")
+        print(
+            f"{report.figures['edits_of_views']} edits of views; the edit {edit.name}, "
+            f"before_and_after.png and report.json are in {edit.folder}"
+        )
 
 
 def _pictures(scene: "Scene", edit: "SceneEdit") -> dict[str, Any]:

@@ -1,22 +1,26 @@
 """`python -m backend scene texture`: an edited texture for a mesh that Blender has written."""
 
-import argparse
 import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from tyro.conf import Positional
 
+from backend.command_line import otherwise
+from backend.commands.options import ModelOptions, Out, SceneCommand
 from backend.errors import BadInput, check_instruction
 from backend.meshes.folder import MeshFolder, read_mesh_folder
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.new_folder import appearing, check_new
-from backend.output.progress import OnPreview
+from backend.output.progress import OnPreview, OnProgress
 from backend.output.report import Report, print_notes
-from protocol.settings import MapSettings, TextureSettings, taken
+from protocol.settings import MapSettings, TextureSettings, Threshold
 
 if TYPE_CHECKING:
     from backend.meshes.texture_edit import MeshEdit
@@ -24,141 +28,119 @@ if TYPE_CHECKING:
 SIDES = 3
 
 
-def add_texture_command(
-    kinds: "argparse._SubParsersAction[argparse.ArgumentParser]",
-) -> None:
-    """Add `scene texture` to the scene commands."""
-    texture = kinds.add_parser(
-        "texture",
-        help="edit the texture of a mesh from Blender",
-        description="FOLDER is written by blender_addon/tools/export_mesh.py. Write "
-        "DIR/texture.png (outside the edited region with its own bytes), DIR/relevance.png "
-        "(of each texel), DIR/views with every view before and after and the region in it, "
-        "DIR/contact_sheet.png and DIR/report.json. DIR appears when all of it is there. With "
-        "--from-field the change comes from an edit of a captured scene instead of from editing "
-        "the views of FOLDER: no INSTRUCTION then, and no settings of the model.",
-    )
-    texture.add_argument("folder", type=Path, metavar="FOLDER")
-    texture.add_argument(
-        "instruction", nargs="?", metavar="INSTRUCTION", help='"make the bottle blue"'
-    )
-    texture.add_argument(
-        "--from-field",
-        type=Path,
-        metavar="CAPTURE",
-        help="a capture in the mesh's coordinates, of which --edit is an edit",
-    )
-    texture.add_argument("--edit", metavar="NAME", help="with --from-field: of the scene's edits")
-    texture.add_argument(
-        "--work", type=Path, metavar="DIR", help="with --from-field: work folder (CAPTURE/.wys)"
-    )
-    texture.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
-    texture.add_argument("--model", default="auto", help="hub id, folder, demo or auto (auto)")
-    texture.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    texture.add_argument("--dtype", default="auto", help="auto, float32, float16, bfloat16")
-    texture.add_argument(
-        "--threshold", type=float, help="relevance to edit from, 0..1 (default: what suits the map)"
-    )
-    texture.add_argument("--steps", type=int, default=20, help="of one view's edit (20)")
-    texture.add_argument("--text-guidance", type=float, help="(the model's own)")
-    texture.add_argument("--image-guidance", type=float, help="(the model's own)")
-    texture.add_argument(
-        "--seeds",
-        type=int,
-        default=len(MapSettings.relevance_seeds),
-        metavar="K",
-        help=f"average the relevance over K noises ({len(MapSettings.relevance_seeds)})",
-    )
-    texture.add_argument("--rounds", type=int, default=3, help="edits of each view at most (3)")
-    texture.add_argument("--seed", type=int, default=0, help="(0)")
-    texture.set_defaults(run_scene=run_texture, cancelled="cancelled; nothing was written")
+@dataclass(frozen=True, kw_only=True)
+class Texture(ModelOptions, SceneCommand):
+    """Edit the texture of a mesh from Blender.
 
-
-def run_texture(
-    options: argparse.Namespace, report: Report, on_progress: Callable[[str, float], None]
-) -> None:
-    """Do it.
-
-    Raises:
-        MeshError, ModelNotFound, ValueError, FloatingPointError, OSError: the folder, the model or
-            a setting cannot be used, or DIR is there already; nothing was written.
+    FOLDER is written by blender_addon/tools/export_mesh.py. Write DIR/texture.png (outside the
+    edited region with its own bytes), DIR/relevance.png (of each texel), DIR/views with every view
+    before and after and the region in it, DIR/contact_sheet.png and DIR/report.json. DIR appears
+    when all of it is there. With --from-field the change comes from an edit of a captured scene
+    instead of from editing the views of FOLDER: no INSTRUCTION then, and no settings of the model.
     """
-    out = check_new(options.out)
-    if options.from_field is None and options.instruction is None:
-        raise BadInput("Say what to change, or name an edited capture with --from-field.")
-    if options.from_field is not None and (options.instruction or options.edit is None):
-        raise BadInput("With --from-field name an --edit of it, in place of an INSTRUCTION.")
-    if options.from_field is None:
-        check_instruction(options.instruction)
-    # Only now: torch takes seconds to load.
-    from backend.meshes.texture_edit import outcome_note
 
-    with report.stage("reading"):
-        folder = read_mesh_folder(options.folder)
-    change = _from_model if options.from_field is None else _from_field
-    with appearing(out) as unfinished:
-        edit = change(options, folder, report, lambda words, share, _: on_progress(words, share))
-        report.figures |= _figures(folder, edit, report.seconds["editing"])
-        unchanged = outcome_note(folder.mesh, edit)
-        if unchanged is not None:
-            report.notes.insert(0, unchanged)
-        _write(unfinished, folder, edit, report)
-    on_progress("Written", 1.0)
-    print_notes(report.notes)
-    if options.from_field is None:
-        print(f"model {report.settings['model']} on {report.settings['device']}")
-    for line in _summary(report.figures):
-        print(line)
-    print(f"wrote texture.png, relevance.png, views, contact_sheet.png and report.json to {out}")
+    folder: Positional[Path]
+    """the mesh and its views"""
+    instruction: Annotated[Positional[str | None], otherwise("none")] = None
+    """such as "make the bottle blue\""""
+    from_field: Annotated[Path | None, otherwise("no capture", "CAPTURE")] = None
+    """a capture in the mesh's coordinates, of which --edit is an edit"""
+    edit: Annotated[str | None, otherwise("none", "NAME")] = None
+    """with --from-field: of the scene's edits"""
+    work: Annotated[Path | None, otherwise("CAPTURE/.wys", "DIR")] = None
+    """with --from-field: work folder"""
+    out: Out
+    """a new folder"""
+    threshold: Annotated[Threshold | None, otherwise("what suits the map")] = None
+    """relevance to edit from, 0..1"""
+    maps: MapSettings = MapSettings()
+    settings: TextureSettings = TextureSettings()
 
+    def do(self, report: Report, on_progress: OnProgress) -> None:
+        """Do it.
 
-def _from_model(
-    options: argparse.Namespace, folder: MeshFolder, report: Report, on_progress: OnPreview
-) -> "MeshEdit":
-    """Edits the mesh's own views."""
-    # Only now: torch takes seconds to load, which a mistyped folder need not pay.
-    from backend.editing import Editor
-    from backend.editing.notes import notes_on
-    from backend.meshes.texture_edit import MeshEditConfig, edit_mesh
+        Raises:
+            MeshError, ModelNotFound, ValueError, FloatingPointError, OSError: the folder, the model
+                or a setting cannot be used, or DIR is there already; nothing was written.
+        """
+        out = check_new(self.out)
+        change: Callable[[MeshFolder, Report, OnPreview], MeshEdit]
+        if self.from_field is not None:
+            if self.instruction or self.edit is None:
+                raise BadInput(
+                    "With --from-field name an --edit of it, in place of an INSTRUCTION."
+                )
+            change = partial(self._from_field, self.from_field, self.edit)
+        elif self.instruction is None:
+            raise BadInput("Say what to change, or name an edited capture with --from-field.")
+        else:
+            check_instruction(self.instruction)
+            change = partial(self._from_model, self.instruction)
+        # Only now: torch takes seconds to load.
+        from backend.meshes.texture_edit import outcome_note
 
-    config = MeshEditConfig(
-        lit=folder.lit,
-        threshold=options.threshold,
-        relevance_seeds=tuple(range(options.seeds)),
-        **dataclasses.asdict(taken(TextureSettings, options)),
-    )
-    with report.stage("loading the model"):
-        editor = Editor.from_pretrained(options.model, options.device, options.dtype)
-    # the prompt check has a line of its own
-    report.notes += notes_on(editor.card, options.instruction, applies=None)
-    card = editor.card
-    report.settings |= dataclasses.asdict(config.resolved(card.guidance.settings)) | {
-        "model": card.name,
-        "device": card.device_name,
-        "dtype": str(card.dtype),
-    }
-    with report.stage("editing"):
-        return edit_mesh(
-            folder.mesh, folder.views, options.instruction, editor, config, on_progress
+        with report.stage("reading"):
+            folder = read_mesh_folder(self.folder)
+        with appearing(out) as unfinished:
+            edit = change(folder, report, lambda words, share, _: on_progress(words, share))
+            report.figures |= _figures(folder, edit, report.seconds["editing"])
+            unchanged = outcome_note(folder.mesh, edit)
+            if unchanged is not None:
+                report.notes.insert(0, unchanged)
+            _write(unfinished, folder, edit, report)
+        on_progress("Written", 1.0)
+        print_notes(report.notes)
+        if self.from_field is None:
+            print(f"model {report.settings['model']} on {report.settings['device']}")
+        for line in _summary(report.figures):
+            print(line)
+        names = "texture.png, relevance.png, views, contact_sheet.png and report.json"
+        print(f"wrote {names} to {out}")
+
+    def _from_model(
+        self, instruction: str, folder: MeshFolder, report: Report, on_progress: OnPreview
+    ) -> "MeshEdit":
+        """Edits the mesh's own views."""
+        # Only now: torch takes seconds to load, which a mistyped folder need not pay.
+        from backend.editing import Editor
+        from backend.editing.notes import notes_on
+        from backend.meshes.texture_edit import MeshEditConfig, edit_mesh
+
+        config = MeshEditConfig(
+            lit=folder.lit,
+            threshold=self.threshold,
+            **dataclasses.asdict(self.maps),
+            **dataclasses.asdict(self.settings),
         )
+        with report.stage("loading the model"):
+            editor = Editor.from_pretrained(self.model, self.device, self.dtype)
+        # the prompt check has a line of its own
+        report.notes += notes_on(editor.card, instruction, applies=None)
+        card = editor.card
+        report.settings |= dataclasses.asdict(config.resolved(card.guidance.settings)) | {
+            "model": card.name,
+            "device": card.device_name,
+            "dtype": str(card.dtype),
+        }
+        with report.stage("editing"):
+            return edit_mesh(folder.mesh, folder.views, instruction, editor, config, on_progress)
 
+    def _from_field(
+        self, capture: Path, edit: str, folder: MeshFolder, report: Report, on_progress: OnPreview
+    ) -> "MeshEdit":
+        """Takes over what an edit of a captured scene has changed."""
+        from backend.meshes.painting import PaintConfig
+        from backend.scenes.scene import Scene
+        from backend.scenes.texture import field_edit, texture_from_field
 
-def _from_field(
-    options: argparse.Namespace, folder: MeshFolder, report: Report, on_progress: OnPreview
-) -> "MeshEdit":
-    """Takes over what an edit of a captured scene has changed."""
-    from backend.meshes.painting import PaintConfig
-    from backend.scenes.scene import Scene
-    from backend.scenes.texture import field_edit, texture_from_field
-
-    config = PaintConfig(lit=folder.lit)
-    with report.stage("loading the scene"):
-        scene = Scene.open(options.from_field, work=options.work, device=options.device)
-        change = field_edit(scene, options.edit, options.threshold)
-        instruction = scene.edited(options.edit).instruction
-    report.settings |= dataclasses.asdict(config) | {"instruction": instruction}
-    with report.stage("editing"):
-        return texture_from_field(folder.mesh, folder.views, change, config, on_progress)
+        config = PaintConfig(lit=folder.lit)
+        with report.stage("loading the scene"):
+            scene = Scene.open(capture, work=self.work, device=self.device)
+            change = field_edit(scene, edit, self.threshold)
+            instruction = scene.edited(edit).instruction
+        report.settings |= dataclasses.asdict(config) | {"instruction": instruction}
+        with report.stage("editing"):
+            return texture_from_field(folder.mesh, folder.views, change, config, on_progress)
 
 
 def _figures(folder: MeshFolder, edit: "MeshEdit", seconds: float) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 torch implementation against this program's, with the same parameters on the same rays, in one run.
 """
 
-import argparse
 import logging
 import statistics
 import time
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from backend.evaluation.options import RadianceOptions
 from backend.fields.config import PRESETS
 from backend.fields.fast_nerfacto import accelerate
 from backend.fields.hash_encoding import compiled_code
@@ -98,7 +98,7 @@ def measure(rays: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def run(options: argparse.Namespace, command: list[str]) -> int:
+def run(options: RadianceOptions, command: list[str]) -> int:
     """Measure and write report.json into `options.out`; the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     report = Report(command, settings={"rays": options.rays, "rounds": options.rounds})

@@ -4,7 +4,6 @@ Scenes of held-out seeds, which nothing was trained on; the truth is the world's
 report.json, figures.md and contact_sheet.png.
 """
 
-import argparse
 import dataclasses
 import sys
 import textwrap
@@ -22,6 +21,7 @@ from backend.errors import BadInput
 from backend.evaluation import maps, metrics
 from backend.evaluation.edits import GUIDED, PLAIN, Edited, edit_samples, edits_table
 from backend.evaluation.maps import OTHER, OWN, RawMaps, Table
+from backend.evaluation.options import RelevanceOptions
 from backend.evaluation.renders import read_renders
 from backend.evaluation.samples import (
     SEEDS,
@@ -33,7 +33,7 @@ from backend.evaluation.samples import (
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.report import Report
 from backend.world import world
-from protocol.settings import GuidanceSettings, MapSettings, taken
+from protocol.settings import MapSettings
 
 SHEET_SAMPLES = 24
 
@@ -62,7 +62,7 @@ SUMMARY = (
 """Rows of the summary: name, and table, row and column that it comes from."""
 
 
-def run(options: argparse.Namespace, command: list[str]) -> int:
+def run(options: RelevanceOptions, command: list[str]) -> int:
     """Measure and write; the exit status."""
     try:
         return _run(options, command)
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace, command: list[str]) -> int:
         return 1
 
 
-def _run(options: argparse.Namespace, command: list[str]) -> int:
+def _run(options: RelevanceOptions, command: list[str]) -> int:
     kinds = _kinds(options.kinds)
     if options.calibrate and options.seeds != "validation":
         raise BadInput("A limit must not be chosen on test scenes: add --seeds validation.")
@@ -89,7 +89,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
     )
     editor = Editor.from_pretrained(options.model, options.device, options.dtype)
     card = editor.card
-    guidance = taken(GuidanceSettings, options).resolved(card.guidance.settings)
+    guidance = options.guidance.resolved(card.guidance.settings)
     report.settings |= {
         "model": card.name,
         "device": card.device_name,

@@ -5,7 +5,6 @@ world knows. Writes report.json, figures.md, contact_sheet.png, and under scenes
 their fields: the same command goes on with them where it was stopped.
 """
 
-import argparse
 import dataclasses
 import sys
 import textwrap
@@ -22,6 +21,7 @@ from backend.editing import Editor
 from backend.errors import BadInput
 from backend.evaluation import mesh_distance, scene_figures
 from backend.evaluation.maps import Table
+from backend.evaluation.options import SceneOptions
 from backend.evaluation.relevance import markdown
 from backend.evaluation.samples import SEEDS
 from backend.evaluation.scene_figures import Figures, Located
@@ -34,7 +34,6 @@ from backend.output.report import Report
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_records import MIDDLE
 from backend.scenes.scene import Scene
-from protocol.settings import GuidanceSettings, taken
 
 GUIDED, ALONE = "with the relevance field", "without the relevance field"
 SHEET_VIEWS = 3
@@ -66,7 +65,7 @@ class Measured:
         return f"{self.world.seed}: {self.world.edit.instruction}"
 
 
-def run(options: argparse.Namespace, command: list[str]) -> int:
+def run(options: SceneOptions, command: list[str]) -> int:
     """Measure and write; the exit status."""
     try:
         return _run(options, command)
@@ -75,7 +74,7 @@ def run(options: argparse.Namespace, command: list[str]) -> int:
         return 1
 
 
-def _run(options: argparse.Namespace, command: list[str]) -> int:
+def _run(options: SceneOptions, command: list[str]) -> int:
     config = EDIT_PRESETS[options.preset]
     report = Report(
         command,
@@ -91,8 +90,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
         },
     )
     editor = Editor.from_pretrained(options.model, options.device, options.dtype)
-    asked = taken(GuidanceSettings, options)
-    config = dataclasses.replace(config, **dataclasses.asdict(asked))
+    config = dataclasses.replace(config, **dataclasses.asdict(options.guidance))
     config = config.resolved(editor.card.guidance.settings)
     report.settings |= {
         "edit": dataclasses.asdict(config),
@@ -124,7 +122,7 @@ def _run(options: argparse.Namespace, command: list[str]) -> int:
     return 0
 
 
-def _worlds(options: argparse.Namespace) -> Iterator[WorldScene]:
+def _worlds(options: SceneOptions) -> Iterator[WorldScene]:
     """The first scenes of the seeds that can be measured."""
     left = options.scenes
     for seed in SEEDS[options.seeds]:

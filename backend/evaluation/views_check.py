@@ -5,7 +5,6 @@ Scenes of the demo world, captured from all around as for a field. Writes report
 figures.md.
 """
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ from backend.editing.prompt_check import (
 from backend.errors import BadInput
 from backend.evaluation.maps import Table, prompt_check
 from backend.evaluation.metrics import SMALLEST_THING
+from backend.evaluation.options import CheckOptions
 from backend.evaluation.relevance import markdown
 from backend.evaluation.samples import SEEDS, absent_edit
 from backend.output.report import Report
@@ -69,7 +69,7 @@ class Checked:
     shown: NDArray[np.bool_]
 
 
-def run(options: argparse.Namespace, command: list[str]) -> int:
+def run(options: CheckOptions, command: list[str]) -> int:
     """Measure and write; the exit status."""
     try:
         return _run(options, command)
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, command: list[str]) -> int:
         return 1
 
 
-def _run(options: argparse.Namespace, command: list[str]) -> int:
+def _run(options: CheckOptions, command: list[str]) -> int:
     if options.calibrate and options.seeds != "validation":
         raise BadInput("A limit must not be chosen on test scenes: add --seeds validation.")
     if min(options.scenes, options.views, options.edits) < 1:

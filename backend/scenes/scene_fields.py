@@ -41,12 +41,19 @@ class SceneFields:
         capture: the views.
         work: the folder of what is made of them.
         device: where fields are trained and rendered.
+        downscale: how many times smaller than they are the images are read.
     """
 
     def __init__(
-        self, capture: Capture, work: Path, device: torch.device, axes: Axes = "opengl"
+        self,
+        capture: Capture,
+        work: Path,
+        device: torch.device,
+        axes: Axes = "opengl",
+        downscale: float = 1.0,
     ) -> None:
         self.capture, self.work, self.device = capture, work, device
+        self.downscale = downscale
         self._axes = axes
         self._field: RadianceField | None = None
 
@@ -54,7 +61,7 @@ class SceneFields:
     def open(
         cls,
         folder: Path | str,
-        downscale: float = 1.0,
+        downscale: float | None = None,
         work: Path | None = None,
         device: str = "auto",
         axes: Axes | None = None,
@@ -63,21 +70,23 @@ class SceneFields:
 
         Args:
             folder: the capture.
-            downscale: images are read smaller by this factor.
+            downscale: images are read smaller by this factor; None for that of the training, else
+                1.
             work: where fields and edits are kept; by default `.wys` in the capture's folder.
             device: "auto", "cpu", "cuda", "cuda:1".
             axes: what the file's poses are; None for what the scene was trained with, else for
                 OpenGL's camera-to-world, with a note where they look as if they were others.
 
         Raises:
-            CaptureError: the capture cannot be used, or was trained with other axes.
+            CaptureError: the capture cannot be used, or was trained with other axes or another
+                factor.
             DamagedRecord: what it was trained with cannot be read.
         """
         work = work_folder(Path(folder), work)
-        capture, axes = open_as_trained(Path(folder), work, downscale, axes)
+        capture, axes, downscale = open_as_trained(Path(folder), work, downscale, axes)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(capture, work, torch.device(device), axes)
+        return cls(capture, work, torch.device(device), axes, downscale)
 
     def train(
         self,
@@ -107,7 +116,7 @@ class SceneFields:
             config = dataclasses.replace(config, iterations=iterations)
         self.leave_out_damaged()
         files.make_folder(self.work)
-        keep_trained_in(self.work, self.capture, self._axes)
+        keep_trained_in(self.work, self.capture, self._axes, self.downscale)
         self._field, course = radiance_training.train(
             self.capture, config, self.work, on_step, self.device, seed
         )

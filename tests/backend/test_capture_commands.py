@@ -1,26 +1,30 @@
 """`python -m backend scene import`: its words, its files and its exit status."""
 
-import argparse
 import json
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from backend.captures.transforms import open_capture, write_capture, write_transforms
-from backend.commands.scene import add_scene_commands, run
+from backend.command_line import command_in
+from backend.commands import COMMANDS
+from backend.errors import BadInput
 from tests.backend.capture_worlds import TexturedRoom, look_at, orbit, views_of_noise
 from tests.backend.test_capture_photos import CAMERA, room_poses
 
 
 def scene(*arguments):
     """Run a scene command; the exit status and the progress that it told."""
-    parser = argparse.ArgumentParser()
-    add_scene_commands(parser.add_subparsers(dest="command", required=True))
-    command = ["scene", *map(str, arguments)]
+    typed = ["scene", *map(str, arguments)]
     told = []
-    status = run(parser.parse_args(command), command, lambda words, share: told.append(words))
-    return status, told
+    try:
+        command = command_in(COMMANDS, typed, "python -m backend")
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1, told
+    return command.run(typed, lambda words, share: told.append(words)), told
 
 
 def test_a_capture_is_checked_whole_and_left_as_it_is(tmp_path, capsys):

@@ -5,18 +5,21 @@ import json
 import os
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from backend.__main__ import main
+from backend.command_line import command_in
+from backend.commands import COMMANDS
 from backend.editing import Editor
 from backend.output.contact_sheet import contact_sheet
 from backend.output.contact_sheet import main as sheet_main
 from backend.pictures import heat_map
 from protocol import client
-from protocol.connection import write_connection
+from protocol.connection import default_connection_file, write_connection
 from protocol.messages import Queued
 from tests.backend.colour_profiles import ADOBE_RGB
 from tests.backend.test_server import running_server
@@ -313,3 +316,59 @@ def test_contact_sheet_shows_every_picture(tmp_path):
         assert found.sum() == 256 * 128
     assert sheet_main(["only one argument"]) == 2
     assert contact_sheet([[(Image.new("RGB", (9, 900)), "")]]).height > 256
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (
+            "",
+            "Say what to do, after 'python -m backend': relevance, edit, scene, evaluate or",
+        ),
+        ("draw", "There is no command 'draw': use relevance, edit, scene, evaluate or bench."),
+        ("scene", "Say what to do, after 'python -m backend scene': import, train, edit, undo"),
+        (
+            "scene fly",
+            "There is no command 'scene fly': use import, train, edit, undo",
+        ),
+        ("edit", "IMAGE, INSTRUCTION and --out are missing."),
+        ("edit a b", "--out is missing."),
+        ("edit a b --out", "--out needs a value."),
+        ("edit a b c --out d", "'c' belongs to nothing: put texts with spaces in quotes."),
+        ("edit a b --out d --stepz 4", "There is no option --stepz: did you mean --steps?"),
+        ("edit a b --stepz=4", "There is no option --stepz: did you mean --steps?"),
+        ("edit a b --out d --banana", "There is no option --banana."),
+        ("edit a b --out d --steps 2.5", "--steps must be a whole number, not 2.5."),
+        ("edit a b --out d --steps x", "--steps must be a whole number, not x."),
+        ("edit a b --out d --seeds x", "--seeds must be a whole number, not x."),
+        ("edit a b --out d --strength x", "--strength must be a number, not x."),
+        ("edit a b --out d --threshold x", "--threshold must be a number, not x."),
+        ("edit a b --out d --normalisation x", "--normalisation must be full or paper, not x."),
+        ("scene train f --preset x", "--preset must be preview, medium or full, not x."),
+        ("scene edit f i --relevance x", "--relevance must be field or off, not x."),
+        (
+            "evaluate relevance --out d --ways x",
+            "--ways must be plain, guided, paper or true, not",
+        ),
+        ("evaluate relevance --out d --captured=3", "'3' belongs to nothing"),
+    ],
+)
+def test_what_is_typed_wrong_is_one_line_and_status_2(capsys, monkeypatch, tmp_path, typed, words):
+    monkeypatch.setattr(sys, "argv", ["backend/__main__.py"])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(typed.split())
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"error: {words}")
+    assert (printed.err.count("\n"), printed.out) == (1, "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_server_is_asked_by_its_own_connection_file_where_none_is_named(tmp_path, capsys):
+    own = default_connection_file()
+    for typed, file in ((["--server"], own), (["--server", "x.json"], Path("x.json"))):
+        for words in ([*typed, "--out", "d"], ["--out", "d", *typed]):
+            edit = command_in(COMMANDS, ["edit", "a", "b", *words], "x")
+            assert (edit.server, edit.image, edit.instruction) == (file, Path("a"), "b")
+    assert command_in(COMMANDS, ["edit", "a", "b", "--out", "d"], "x").server is None

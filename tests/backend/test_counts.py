@@ -10,8 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from backend.__main__ import _parser, main
+from backend.__main__ import main
 from backend.captures.capture import Capture
+from backend.commands.import_capture import Import
+from backend.counts import check_options
 from backend.demo import train as demo_train
 from backend.errors import BadInput
 from backend.fields import radiance_training, relevance_field
@@ -75,7 +77,7 @@ def test_what_zero_means_something_for_stays_allowed(capsys: pytest.CaptureFixtu
     assert "--faces must be 1 or more (or 0), not -2." in capsys.readouterr().err
     assert main(["scene", "edit", "missing", "red", "--seed", "-1"]) == 1
     assert "--seed must be 0 or more, not -1." in capsys.readouterr().err
-    assert _parser().parse_args(["scene", "import", "F"]).threads == -1
+    check_options(Import(folder=Path("F")))
 
 
 def test_scripts(capsys: pytest.CaptureFixture[str]) -> None:

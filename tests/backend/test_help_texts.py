@@ -1,72 +1,106 @@
 """Help texts name the defaults that the code has."""
 
-import argparse
 import inspect
 import json
 import re
+import shutil
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from backend import __main__ as command_line
+from backend.__main__ import main
+from backend.command_line import Tree
+from backend.commands import COMMANDS
 from backend.demo.model import WEIGHTS
 from backend.editing.editor import Editor
 from backend.editing.models.guidance import GUIDANCE_FILE
 from backend.fields.config import EDIT_PRESETS, PRESETS
-from backend.meshes.extraction import RESOLUTION as CELLS
 from backend.meshes.texture_edit import MeshEditConfig
 from protocol.settings import (
     INSTRUCT_PIX2PIX,
     EditSettings,
     MapSettings,
+    MeshSettings,
     TextureSettings,
     UpdateSettings,
     taken,
 )
 
-NUMBER = r"-?\d[\d,]*\.?\d*"
+
+def commands(tree: Tree = COMMANDS, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Every command with its name."""
+    for name, found in tree.items():
+        if isinstance(found, type):
+            yield " ".join([*words, name]), found
+        else:
+            yield from commands(found[1], (*words, name))
 
 
-def options(
-    parser: argparse.ArgumentParser, name: str = ""
-) -> Iterator[tuple[str, argparse.Action]]:
-    """Every option of a command and of the commands below it, with the command's name."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for word, below in action.choices.items():
-                yield from options(below, f"{name} {word}".strip())
-        elif action.option_strings:
-            yield name, action
+ALL = dict(commands())
+OPTION = r"(--[\w-]+|[A-Z]+)(?: \S+)*?  +(.*)"
+GROUPS = ("", *(name for name, found in COMMANDS.items() if not isinstance(found, type)))
 
 
-ALL = list(options(command_line._parser()))
+def help_of(name: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What -h prints, in 100 columns."""
+    with pytest.raises(SystemExit) as ended:
+        main([*name.split(), "-h"])
+    assert ended.value.code in (0, None)
+    return capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("command", "action"), ALL, ids=[f"{name} {one.option_strings[-1]}" for name, one in ALL]
-)
-def test_a_number_in_brackets_is_the_default(command: str, action: argparse.Action) -> None:
-    said = re.search(rf"\(({NUMBER})\)$", action.help or "")
-    if said is None:
-        return
-    default = action.default
-    if default is None:  # then it is decided later
-        later = {"scene edit": vars(EDIT_PRESETS["preview"]), "scene mesh": {"resolution": CELLS}}
-        default = later[command][action.dest]
-    assert float(said[1].replace(",", "")) == default
+@pytest.mark.parametrize("name", [*ALL, *GROUPS])
+def test_help_fits_a_screen(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    printed = help_of(name, capsys).splitlines()
+    lines = [part for line in printed for part in textwrap.wrap(line, 100) or [""]]
+    assert len(lines) <= 50, "\n".join(lines)
 
 
-def test_guidance_in_help_is_the_models_own() -> None:
-    """The demo model's differs and is told by its own folder: help names none but the default."""
-    own = INSTRUCT_PIX2PIX
-    for _, action in ALL:
-        if action.dest not in ("text_guidance", "image_guidance"):
-            continue
-        assert action.default is None
-        wanted = getattr(own, action.dest)
-        numbers = [float(one) for one in re.findall(rf"(?<!\w){NUMBER}", action.help or "")]
-        assert numbers in ([], [wanted])
+@pytest.mark.parametrize("name", ALL)
+def test_help_explains_every_option_and_says_its_default(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    lines = [line.strip("│ ") for line in help_of(name, capsys).splitlines()]
+    shown = [m.groups() for line in lines if (m := re.fullmatch(OPTION, line))]
+    assert len(shown) >= 3
+    for option, words in shown:
+        said = re.search(r"\((default: [^()]+|required)\)$", words)
+        assert said is not None, f"{option}: {words}"
+        assert len(words) > len(said[0]) + 3, option
+        assert "None" not in said[0], option
+
+
+def test_help_loads_no_models_libraries() -> None:
+    program = (
+        "import sys\nfrom backend.__main__ import main\n"
+        "try: main(['scene', 'edit', '-h'])\nexcept SystemExit: pass\n"
+        "sys.exit(bool({'torch', 'diffusers', 'nerfstudio'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 0
+
+
+def test_a_completion_script_is_printed_that_bash_can_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--tyro-print-completion", "bash"])
+    script = capsys.readouterr().out
+    for word in ("watch-your-steps", "--text-guidance", "--views-at-once", "radiance"):
+        assert word in script
+    bash = shutil.which("bash")
+    if bash is not None:
+        subprocess.run([bash, "-n"], input=script, text=True, check=True)
 
 
 def test_the_manual_names_the_guidance_of_both_models() -> None:
@@ -78,10 +112,10 @@ def test_the_manual_names_the_guidance_of_both_models() -> None:
 
 def test_the_same_thing_has_the_same_default_everywhere() -> None:
     """In the protocol, the Python functions, the presets and the command line."""
-    by_name = {(command, action.dest): action.default for command, action in ALL}
+    by_name = {name: {one.name: one.default for one in fields(kind)} for name, kind in ALL.items()}
     function, settings = inspect.signature(Editor.edit).parameters, EditSettings()
     for name in ("steps", "strength", "seed", "text_guidance", "image_guidance"):
-        assert function[name].default == getattr(settings, name) == by_name["edit", name], name
+        assert function[name].default == getattr(settings, name), name
     relevance, maps = inspect.signature(Editor.relevance).parameters, MapSettings()
     assert relevance["seeds"].default == maps.relevance_seeds
     assert relevance["noise_level"].default == maps.noise_level
@@ -90,8 +124,10 @@ def test_the_same_thing_has_the_same_default_everywhere() -> None:
         assert taken(MapSettings, config) == maps
     texture = TextureSettings()
     assert taken(TextureSettings, MeshEditConfig()) == texture
-    for name in ("steps", "rounds", "seed"):
-        assert getattr(texture, name) == by_name["scene texture", name]
+    assert by_name["edit"]["settings"] == settings
+    assert by_name["edit"]["maps"] == by_name["relevance"]["maps"] == maps
+    assert by_name["scene texture"]["settings"] == texture
+    assert by_name["scene mesh"]["texture_size"] == MeshSettings().texture_size
     for preset in EDIT_PRESETS.values():
         assert taken(UpdateSettings, preset) == UpdateSettings()
     assert EDIT_PRESETS.keys() == PRESETS.keys()

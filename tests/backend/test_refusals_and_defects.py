@@ -7,7 +7,7 @@ import pytest
 
 from backend import __main__ as command_line
 from backend.captures.store import CaptureStore
-from backend.commands import scene as commands
+from backend.commands import import_capture as commands
 from backend.errors import BadInput
 from backend.evaluation import relevance, scene, views_check
 from backend.jobs.scene_state import answer_scene

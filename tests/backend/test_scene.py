@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from pathlib import Path
@@ -11,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backend.__main__ import main
 from backend.captures.capture import CaptureError
-from backend.commands import train as train_command
+from backend.command_line import command_in
+from backend.commands import COMMANDS
 from backend.editing.relevance import RelevanceMap
 from backend.fields.config import PRESETS, RelevanceConfig
 from backend.fields.facts import CheckpointError
-from backend.output.report import Report
 from backend.scenes import Camera, Scene
 
 from .test_radiance_field import TINY
@@ -124,12 +124,10 @@ def test_scene_train_writes_pictures_and_a_report(
     capture: tuple[Path, Truth], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PRESETS, "preview", TINY)
-    parser = argparse.ArgumentParser()
-    train_command.add_train_command(parser.add_subparsers())
     arguments = ["train", str(capture[0]), "--work", str(tmp_path), "--device", "cpu"]
-    options = parser.parse_args([*arguments, "--iterations", "5"])
+    train = command_in(COMMANDS, ["scene", *arguments, "--iterations", "5"], "x")
     said: list[tuple[str, float]] = []
-    options.run_scene(options, Report(["x"]), lambda words, share: said.append((words, share)))
+    assert train.run(["x"], lambda words, share: said.append((words, share))) == 0
     assert said[0][0].startswith("Step 1 of 5")
     assert said[-1][1] == 1.0
     assert "dB" in said[-1][0]
@@ -162,11 +160,9 @@ def test_scene_train_holds_out_one_of_few_views_and_says_their_psnr_first(
 ) -> None:
     orbit_capture(tmp_path / "capture", count, 24)
     monkeypatch.setitem(PRESETS, "preview", TINY)
-    parser = argparse.ArgumentParser()
-    train_command.add_train_command(parser.add_subparsers())
     arguments = ["train", str(tmp_path / "capture"), "--work", str(tmp_path), "--device", "cpu"]
-    options = parser.parse_args([*arguments, "--iterations", "3"])
-    options.run_scene(options, Report(["x"]), lambda words, share: None)
+    train = command_in(COMMANDS, ["scene", *arguments, "--iterations", "3"], "x")
+    assert train.run(["x"], lambda words, share: None) == 0
     figures = json.loads((tmp_path / "report.json").read_text("utf-8"))["figures"]
     assert next(iter(figures)) == "held_out_psnr"
     ((step, score),) = figures["held_out_psnr"]
@@ -257,3 +253,38 @@ def test_work_folders_of_earlier_versions_open_without_a_box(
     old = Scene.open(scene.capture.folder, work=work, device="cpu")
     np.testing.assert_array_equal(old.capture.to_box, scene.capture.to_box)
     assert old.field.names == scene.field.names
+
+
+def test_downscale_is_asked_once_and_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orbit_capture(tmp_path / "capture", 4, 24)
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    where = [str(tmp_path / "capture"), "--device", "cpu"]
+
+    def scene(name: str, *words: str) -> int:
+        return main(["scene", name, *where, *words])
+
+    assert scene("train", "--downscale", "2", "--iterations", "3") == 0
+    assert "times smaller" not in capsys.readouterr().out
+    assert Scene.open(tmp_path / "capture", device="cpu").capture.intrinsics[0].width == 12
+    assert scene("train", "--iterations", "4") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("note: Images are read 2 times smaller, as in training.\n")
+    assert "4 steps" in said
+    assert scene("train", "--downscale", "2.0", "--iterations", "4") == 0
+    for name, words in (("train", ()), ("render", ("--out", str(tmp_path / "film")))):
+        assert scene(name, "--downscale", "1", *words) == 1
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.endswith(
+            "was trained with --downscale 2: leave the option out, name another folder with "
+            "--work, or delete it to train anew."
+        )
+    other = tmp_path / "other"
+    assert scene("train", "--downscale", "1", "--work", str(other), "--iterations", "3") == 0
+    kept = json.loads((other / "axes.json").read_text("utf-8"))
+    assert kept["downscale"] == 1
+    del kept["downscale"]  # as earlier versions wrote it
+    (other / "axes.json").write_text(json.dumps(kept))
+    assert Scene.open(tmp_path / "capture", 3, other, "cpu").downscale == 3
+    assert Scene.open(tmp_path / "capture", None, other, "cpu").downscale == 1

@@ -1,0 +1,282 @@
+"""A command line from dataclasses, by tyro: a command is a dataclass whose fields are its options.
+Settings of protocol/settings.py are options by what is known of them there.
+"""
+
+import dataclasses
+import difflib
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar, Union
+
+import tyro
+from tyro._errors import (  # private: requirements.txt pins the version
+    BadValue,
+    InstantiationFailure,
+    InvalidChoice,
+    MissingArgs,
+    ParseErrorEvent,
+    UnrecognizedArgs,
+    on_parse_error,
+)
+from tyro.constructors import (
+    ConstructorRegistry,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
+
+from backend.errors import BadInput
+from protocol import settings as known
+from protocol.settings import Setting, all_settings
+
+CONFIG = (
+    tyro.conf.OmitArgPrefixes,
+    tyro.conf.OmitSubcommandPrefixes,
+    tyro.conf.FlagCreatePairsOff,
+    tyro.conf.DisallowNone,
+    tyro.conf.PositionalMetavarFromFieldName,
+    tyro.conf.HelptextFromCommentsOff,
+)
+COMPLETION = ("--tyro-print-completion", "--tyro-write-completion")
+HELP = ("-h", "--help", "help")
+PROGRAM = "watch-your-steps"
+"""What completion completes."""
+
+Command = TypeVar("Command")
+Tree = Mapping[str, "type | tuple[str, Tree]"]
+"""Commands by their names; a group of commands is what it is for, and its own commands."""
+
+
+class _Refused(Exception):
+    """What was typed cannot be used; the text says why. No ValueError: tyro catches these."""
+
+
+def command_in(tree: Tree, arguments: Sequence[str], program: str) -> Any:
+    """The command that was typed, with its options. Ends the program where help or a completion
+    script was asked for, and with status 2, after one sentence, where there is no such command or
+    option.
+
+    Raises:
+        BadInput: a setting is out of its range.
+    """
+    if arguments and arguments[0] in COMPLETION:
+        return parse(_group(_about(tree, []), tree), arguments, PROGRAM)
+    typed: list[str] = []
+    group, rest = tree, list(arguments)
+    while True:
+        here = " ".join([program, *typed])
+        names = " or ".join(filter(None, [", ".join(list(group)[:-1]), list(group)[-1]]))
+        if not rest:
+            _end(f"Say what to do, after {here!r}: {names}.")
+        word = rest[0]
+        if word in HELP:
+            _list(_about(tree, typed), group, here)
+        if word not in group:
+            _end(f"There is no command {' '.join([*typed, word])!r}: use {names}.")
+        typed.append(rest.pop(0))
+        found = group[word]
+        if isinstance(found, type):
+            return parse(found, rest, " ".join([program, *typed]))
+        group = found[1]
+
+
+def parse(kind: Any, arguments: Sequence[str], program: str) -> Any:
+    """One command's dataclass from its options. Ends the program as `command_in` does.
+
+    Raises:
+        BadInput: a setting is out of its range.
+    """
+
+    def refuse(event: ParseErrorEvent) -> None:
+        raise _Refused(f"{_sentence(event, kind)} See {program} -h.")
+
+    try:
+        with on_parse_error(refuse):
+            return tyro.cli(
+                kind,
+                args=_filled(arguments, kind),
+                prog=program,
+                config=CONFIG,
+                registry=_registry(),
+            )
+    except OutOfRange as wrong:
+        raise BadInput(str(wrong)) from None
+    except _Refused as refused:
+        _end(str(refused))
+
+
+def _filled(arguments: Sequence[str], kind: Any) -> list[str]:
+    """What was typed, with their values after the options that stand for something alone."""
+    alone, filled = getattr(kind, "alone", {}), []
+    for word, following in zip(arguments, [*arguments, "-"][1:], strict=True):
+        filled.append(word)
+        if word in alone and following.startswith("-"):
+            filled.append(alone[word])
+    return filled
+
+
+def _list(about: str, group: Tree, here: str) -> Any:
+    """Show what a group of commands is for, and each of them."""
+    print(f"usage: {here} [-h] {{{','.join(group)}}}\n\n{about}\n")
+    width = max(map(len, group)) + 4
+    for name, found in group.items():
+        words = _first_sentence(found) if isinstance(found, type) else found[0]
+        indent = " " * width
+        print(textwrap.fill(f"  {name}".ljust(width) + words, 98, subsequent_indent=indent))
+    raise SystemExit(0)
+
+
+def _first_sentence(command: type) -> str:
+    return " ".join((command.__doc__ or "").strip().split("\n\n")[0].split())
+
+
+def _end(sentence: str) -> Any:
+    print(f"error: {sentence}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _about(tree: Tree, typed: Sequence[str]) -> str:
+    """What a group of commands is for."""
+    about = "Watch Your Steps: local edits of pictures and scenes by text."
+    for word in typed:
+        found = tree[word]
+        assert not isinstance(found, type)
+        about, tree = found
+    return about
+
+
+def _group(about: str, tree: Tree) -> Any:
+    """A dataclass whose one field is one of the commands, for completion."""
+    kinds = []
+    for name, found in tree.items():
+        one = found if isinstance(found, type) else _group(*found)
+        kinds.append(Annotated[one, tyro.conf.subcommand(name)])
+    if len(kinds) == 1:  # tyro would leave the one name out
+        kinds.append(Annotated[_Help, tyro.conf.subcommand("help")])
+    group = dataclasses.make_dataclass("Group", [("command", Union[tuple(kinds)])])  # noqa: UP007
+    group.__doc__ = about
+    return group
+
+
+@dataclasses.dataclass
+class _Help:
+    """Show the commands."""
+
+
+# ---------------------------------------------------------------- settings as options
+
+
+def _registry() -> ConstructorRegistry:
+    registry = ConstructorRegistry()
+    registry.struct_rule(_settings_rule)
+    return registry
+
+
+def _settings_rule(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """Options of a class of settings."""
+    kind = info.type
+    if getattr(kind, "__module__", "") != known.__name__ or not dataclasses.is_dataclass(kind):
+        return None
+    fields = {option_name(one): one for one in all_settings(kind)}
+
+    def make(**given: Any) -> Any:
+        values = {}
+        for option, one in fields.items():
+            value = given[option]
+            if one.kind is tuple:
+                value = range(value)
+            elif one.kind is bool:
+                value = value == next(iter(one.extra["words"]))
+            if must_be := one.wrong(value):
+                shown = given[option]
+                raise OutOfRange(f"--{option.replace('_', '-')} must be {must_be}, not {shown}.")
+            values[one.name] = tuple(value) if one.kind is tuple else value
+        return kind(**values)
+
+    return StructConstructorSpec(
+        instantiate=make,
+        fields=tuple(_option(option, one) for option, one in fields.items()),
+    )
+
+
+class OutOfRange(Exception):
+    """A setting's value is out of its range; the text says which. No ValueError: tyro catches
+    these.
+    """
+
+
+def option_name(one: Setting) -> str:
+    """What a setting is called on the command line, with _ for -."""
+    return one.name.removeprefix("relevance_")
+
+
+def otherwise(words: str, metavar: str | None = None) -> Any:
+    """What the help says of an option's default where that is decided later."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {words})", metavar=metavar)
+
+
+def _option(option: str, one: Setting) -> StructFieldSpec:
+    kind: Any = int if one.kind is tuple else one.kind
+    default = len(one.default) if one.kind is tuple else one.default
+    if one.kind in (bool, str):
+        choices = tuple(one.extra["words"])
+        kind = Literal[choices]
+        default = one.default if one.kind is str else choices[0 if one.default else 1]
+    if one.optional:
+        hint = tyro.conf.arg(help_behavior_hint=f"(default: {one.extra['none']})")
+        kind = Annotated[kind | None, hint]
+    return StructFieldSpec(name=option, type=kind, default=default, helptext=one.description)
+
+
+# ---------------------------------------------------------------- sentences
+
+
+def _sentence(event: ParseErrorEvent, kind: Any) -> str:
+    if isinstance(event, MissingArgs):
+        unknown = [token for token in event.unrecognized_tokens if token.startswith("-")]
+        if unknown:
+            return _no_option(unknown[0], kind)
+        names = [_name(one.arg) for one in event.missing_arguments]
+        listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        return f"{listed} {'are' if len(names) > 1 else 'is'} missing."
+    if isinstance(event, UnrecognizedArgs):
+        unknown = [token for token in event.tokens if token.startswith("-")]
+        if unknown:
+            return _no_option(unknown[0], kind)
+        return f"{' '.join(event.tokens)!r} belongs to nothing: put texts with spaces in quotes."
+    if isinstance(event, InvalidChoice):
+        choices = " or ".join(filter(None, [", ".join(event.choices[:-1]), event.choices[-1]]))
+        return f"{_name(event.argument)} must be {choices}, not {event.value}."
+    if isinstance(event, BadValue):
+        return f"{_name(event.argument)} needs a value."
+    if isinstance(event, InstantiationFailure) and event.argument is not None:
+        value = event.message.rpartition(": ")[2].strip("'\"")
+        kinds = {"int": "a whole number", "float": "a number"}
+        wanted = next((w for name, w in kinds.items() if f" {name}" in f" {event.message}"), "")
+        return f"{_name(event.argument)} must be {wanted or 'another value'}, not {value}."
+    return "The command line cannot be read."
+
+
+def _name(argument: Any) -> str:
+    """An option's or a positional argument's name, as it is typed or shown."""
+    lowered = argument.lowered
+    return str(lowered.metavar if argument.is_positional() else lowered.name_or_flags[-1])
+
+
+def _no_option(token: str, kind: Any) -> str:
+    """That there is none, and the one that was meant, where one is like it."""
+    name = token.partition("=")[0]
+    near = difflib.get_close_matches(name, _option_names(kind), 1)
+    return f"There is no option {name}{f': did you mean {near[0]}?' if near else '.'}"
+
+
+def _option_names(kind: Any) -> list[str]:
+    names = []
+    for field in dataclasses.fields(kind):
+        inner = type(field.default)
+        if getattr(inner, "__module__", "") == known.__name__:
+            names += [option_name(one) for one in all_settings(inner)]
+        else:
+            names.append(field.name)
+    return [f"--{name.replace('_', '-')}" for name in names]

@@ -1,0 +1,86 @@
+"""`python -m backend evaluate` and `bench`: what is measured where the truth is known, and how fast
+this machine is.
+"""
+
+import sys
+from dataclasses import dataclass
+
+from backend.counts import check_options
+from backend.errors import BadInput
+from backend.evaluation import options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relevance(options.RelevanceOptions):
+    """Measure maps and edits on held-out scenes of the demo world.
+
+    Write DIR/figures.md, DIR/contact_sheet.png and DIR/report.json.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        # Only now, here and below: torch takes seconds to load.
+        from backend.evaluation import relevance
+
+        return relevance.run(self, command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene(options.SceneOptions):
+    """Measure fields and 3D edits on held-out scenes of the demo world.
+
+    Write DIR/figures.md, DIR/contact_sheet.png and DIR/report.json. The captures and their fields
+    are kept in DIR/scenes: the same command goes on with them.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation import scene
+
+        return scene.run(self, command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(options.CheckOptions):
+    """Measure the prompt check in one picture and in all views of a scene, on the demo world.
+
+    Write DIR/figures.md and DIR/report.json.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation import views_check
+
+        return views_check.run(self, command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Radiance(options.RadianceOptions):
+    """Time a training step of nerfacto: nerfstudio's own torch implementation against ours.
+
+    Both take turns on the same rays. Write DIR/report.json.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation import bench_radiance
+
+        return bench_radiance.run(self, command)
+
+
+def _wrong(command: object) -> bool:
+    """Whether an option is out of its range, which is told then."""
+    try:
+        check_options(command)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return True
+    return False

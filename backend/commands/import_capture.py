@@ -1,0 +1,121 @@
+"""`python -m backend scene import`: photos to a capture, or a capture checked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from tyro.conf import Positional
+
+from backend.captures.alignment import pose_errors
+from backend.captures.capture import Capture
+from backend.captures.error import CaptureError
+from backend.captures.files import description_of, other_descriptions
+from backend.captures.transforms import open_capture, readable
+from backend.command_line import otherwise
+from backend.commands.options import AxesOption, SceneCommand
+from backend.errors import BadInput
+from backend.output.progress import OnProgress
+from backend.output.report import Report, print_notes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import(SceneCommand):
+    """Check a capture, or find the cameras of photos alone.
+
+    For a folder of photos: find their cameras and write transforms.json into it (or to FILE). For a
+    folder that has a transforms.json: read and check all of it.
+    """
+
+    folder: Positional[Path]
+    """the capture, or the photos"""
+    out: Annotated[Path | None, otherwise("transforms.json in FOLDER", "FILE")] = None
+    """find the cameras, even where FOLDER has a transforms.json, and write this .json file"""
+    compare: Annotated[Path | None, otherwise("no comparison", "FILE")] = None
+    """say how far the cameras are from those in this transforms.json, by image name"""
+    matching: Literal["auto", "exhaustive", "sequential"] = "auto"
+    """compare all photos with each other, or neighbours by name; auto: all, up to 200 photos"""
+    threads: int = -1
+    """CPU threads; -1 for all cores"""
+    axes: AxesOption = None
+
+    def do(self, report: Report, on_progress: OnProgress) -> None:
+        """Do it.
+
+        Raises:
+            CaptureError, OSError: the photos or the capture cannot be used.
+        """
+        folder, out = self.folder, self.out
+        if out is not None and out.suffix != ".json":
+            raise CaptureError(f"{out} is no .json file: name the file that --out should write.")
+        path = description_of(folder)
+        notes: list[str] = []
+        described = path.exists() or bool(other_descriptions(path))
+        photos_alone = out is not None or (folder.is_dir() and not described)
+        if photos_alone:
+            # Only now: COLMAP's library takes a second to load.
+            from backend.captures.photos import import_photos
+
+            with report.stage("finding the cameras"):
+                imported = import_photos(folder, out, self.matching, self.threads, on_progress)
+            path = imported.path
+            report.figures |= {
+                "photos": len(imported.registered) + len(imported.unregistered),
+                "registered": len(imported.registered),
+                "unregistered": list(imported.unregistered),
+                "points": imported.points,
+                "reprojection_error_pixels": round(imported.reprojection_error, 4),
+            }
+            notes += imported.losses
+            print(f"wrote {path} with {len(imported.registered)} views")
+        with report.stage("checking"):
+            capture = open_capture(path, axes="opengl" if photos_alone else self.axes)
+            count = len(capture)
+            capture = readable(
+                capture,
+                lambda done: on_progress(f"Checking view {done} of {count}", done / count),
+            )
+        report.figures |= {"views": len(capture)}
+        report.notes = [*notes, *capture.notes]
+        print_notes(report.notes)
+        print(f"{path}: {len(capture)} views can be used")
+        if self.compare is not None:
+            figures = compare(capture, open_capture(self.compare))
+            report.figures |= figures
+            for name, figure in figures.items():
+                print(f"{name.replace('_', ' ')}: {figure}")
+        if photos_alone:
+            report.write(path.parent)
+
+
+def compare(capture: Capture, reference: Capture) -> dict[str, float]:
+    """How far the cameras of a capture are from those of another of the same images.
+
+    Returns:
+        Figures by name; degrees, and percent of the largest distance between two reference cameras.
+
+    Raises:
+        CaptureError: they have fewer than 3 images (by file name) in common, or the cameras lie on
+            one line.
+    """
+    places = {Path(name).name: index for index, name in enumerate(reference.names)}
+    pairs = [
+        (index, places[Path(name).name])
+        for index, name in enumerate(capture.names)
+        if Path(name).name in places
+    ]
+    ours, theirs = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
+    try:
+        errors = pose_errors(capture.camera_to_world[ours], reference.camera_to_world[theirs])
+    except BadInput as error:
+        raise CaptureError(
+            f"{capture.folder} and {reference.folder} cannot be compared: {error}."
+        ) from error
+    return {
+        "compared": len(pairs),
+        "of": len(reference),
+        "rotation_error_degrees_median": round(float(np.median(errors.rotation)), 4),
+        "rotation_error_degrees_worst": round(float(errors.rotation.max()), 4),
+        "position_error_percent_median": round(100 * float(np.median(errors.position)), 4),
+        "position_error_percent_worst": round(100 * float(errors.position.max()), 4),
+    }

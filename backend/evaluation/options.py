@@ -1,0 +1,104 @@
+"""The options of the evaluations and benches. Importing them loads no model's libraries."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from protocol.settings import GuidanceSettings
+
+Seeds = Literal["test", "validation"]
+Way = Literal["plain", "guided", "paper", "true"]
+Preset = Literal["preview", "full"]
+WAYS: tuple[Way, ...] = ("plain", "guided", "paper", "true")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """What every evaluation has."""
+
+    out: Annotated[Path, arg(metavar="DIR")]
+    """where the results go"""
+    model: str = "demo"
+    """hub id, folder or demo"""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps"""
+    dtype: str = "auto"
+    """auto, float32, float16, bfloat16"""
+    seeds: Seeds = "test"
+    """which scenes: test for figures that are published, validation to choose by"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelevanceOptions(EvaluationOptions):
+    """Of maps and edits."""
+
+    samples: int = 300
+    """maps"""
+    edits: int = 60
+    """edits, of these"""
+    kinds: Annotated[
+        tuple[str, ...] | None, arg(metavar="KIND [KIND ...]", help_behavior_hint="(default: all)")
+    ] = None
+    """kinds of edit, such as recolour"""
+    captured: bool = False
+    """the scenes as the views of a capture show them"""
+    guidance: GuidanceSettings = GuidanceSettings()
+    ways: tuple[Way, ...] = WAYS
+    """of editing: each takes its time, guided is always measured"""
+    renders: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: none)")] = (
+        None
+    )
+    """measure selection on these pictures by Blender, too (see backend.evaluation.renders)"""
+    calibrate: bool = False
+    """write the prompt check's limit into the model's folder; validation scenes only"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneOptions(EvaluationOptions):
+    """Of fields and 3D edits."""
+
+    scenes: int = 2
+    """how many"""
+    views: int = 24
+    """of a capture"""
+    side: int = 128
+    """pixels of a view"""
+    preset: Preset = "preview"
+    """of field and edit"""
+    depth: bool = False
+    """capture the true depth, too"""
+    edits: int = 1
+    """edits, of these scenes; 0 for fields alone"""
+    ablation: bool = False
+    """edit without the relevance field, too"""
+    guidance: GuidanceSettings = GuidanceSettings()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(EvaluationOptions):
+    """Of the prompt check."""
+
+    scenes: int = 40
+    """how many"""
+    views: int = 8
+    """of each"""
+    side: int = 128
+    """pixels of a view"""
+    edits: int = 2
+    """instructions for each scene"""
+    calibrate: bool = False
+    """write the check's limit for views into the model's folder; validation scenes only"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadianceOptions:
+    """Of a training step's time."""
+
+    out: Annotated[Path, arg(metavar="DIR")]
+    """where the report goes"""
+    rays: int = 4096
+    """in a step"""
+    rounds: int = 3
+    """timed steps of each"""
