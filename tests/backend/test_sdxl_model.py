@@ -26,6 +26,7 @@ from backend.editing.models.stable_diffusion_xl_instruct_pix2pix import (
     StableDiffusionXLInstructPix2Pix,
 )
 from backend.errors import BadInput
+from protocol.settings import EditSettings
 from tests.backend.tiny_editor import INSTRUCTION, Spy, random_image
 from tests.backend.tiny_model import save_tiny_xl_model
 
@@ -177,7 +178,13 @@ def test_sdxl_edits_keep_the_bytes_outside_their_mask(editor):
         assert (edit.image[~mask] == image[~mask]).all()
         assert (edit.image[mask] != image[mask]).any()
     together = editor.edit_images(
-        INSTRUCTION, [image] * 2, [mask] * 2, [image] * 2, (0.02, 0.7), (0, 0), steps=3
+        INSTRUCTION,
+        [image] * 2,
+        [mask] * 2,
+        [image] * 2,
+        (0.02, 0.7),
+        (0, 0),
+        EditSettings(steps=3),
     )
     assert np.abs(together[0].astype(int) - edit.image).max() <= 1
 
