@@ -14,8 +14,11 @@ FOCAL_LENGTHS = (("fl_x", "camera_angle_x", "x_fov"), ("fl_y", "camera_angle_y",
 """Along x and along y, in pixels, in radians, in degrees."""
 DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 BEYOND_ANY_CAMERA = 1e9
-SHORTEST = 0.05
-"""Of a perspective camera, as a share of the image's side: an angle of view of 169 degrees."""
+SHORTEST = 0.1
+"""Of a perspective camera, as a share of the image's side: an angle of view of 157 degrees. So the
+50 mm of a common lens are no pixels of a picture either."""
+SMALL = 8
+"""Up to so many pixels a side, a centre of 0 to 1 is in pixels."""
 
 
 class CameraFields(msgspec.Struct):
@@ -68,9 +71,16 @@ def camera_of(
             raise CaptureError(f"{file} gives {name} the {field} {number:g}, which is no camera's.")
         return number
 
+    cx, cy = value("cx", width / 2), value("cy", height / 2)
+    if 0 < cx <= 1 and 0 < cy <= 1 and min(size) > SMALL:
+        raise CaptureError(
+            f"{file} gives {name} the cx {cx:g} and the cy {cy:g}, which is no centre in pixels of "
+            f"an image of {width}x{height}: it looks like shares of the image's sides; leave both "
+            "out if it is the middle."
+        )
     fisheye = _is_fisheye(file, name, frame, top)
     fx, fy = _focal_lengths(file, name, frame, top, size, fisheye)
-    intrinsics = Intrinsics(fx, fy, value("cx", width / 2), value("cy", height / 2), width, height)
+    intrinsics = Intrinsics(fx, fy, cx, cy, width, height)
     lens = Lens(
         **{field: value(field, 0.0) for field in DISTORTION},
         fisheye=fisheye,
@@ -150,11 +160,11 @@ def _focal_length(
 
 def _is_fisheye(file: Path, name: str, frame: CameraFields, top: CameraFields) -> bool:
     model = frame.camera_model or top.camera_model
-    if model is not None and model not in PERSPECTIVE | FISHEYE:
+    if model is not None and model.upper() not in PERSPECTIVE | FISHEYE:
         raise CaptureError(
             f"{file} gives {name} the camera model {model}, which is not supported: undistort the "
             "images to a perspective camera."
         )
     if model is not None:
-        return model in FISHEYE
+        return model.upper() in FISHEYE
     return bool(frame.is_fisheye if frame.is_fisheye is not None else top.is_fisheye)

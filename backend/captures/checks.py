@@ -80,6 +80,8 @@ def check_places(file: Path, camera_to_world: NDArray[np.float64]) -> None:
 
 def check_pose(pose: NDArray[np.float64]) -> str | None:
     """What is wrong with one pose (4, 4), to follow "the camera pose of X", or None."""
+    if np.isnan(pose).all():
+        return "is not known"
     if not np.isfinite(pose).all():
         return "holds values that are not finite numbers"
     if np.abs(pose).max() > MAX_COORDINATE:

@@ -65,7 +65,7 @@ SAMPLED_DEPTHS = 3
 
 class _Frame(CameraFields, kw_only=True):
     file_path: str
-    transform_matrix: list[list[float]]
+    transform_matrix: list[list[float | None]] | None = None
     depth_file_path: str | None = None
     depth_path: str | None = None
     mask_path: str | None = None
@@ -263,12 +263,15 @@ def _check_names(path: Path, views: Sequence[StoredView]) -> None:
 
 
 def _matrices(path: Path, frames: Sequence[_Frame]) -> NDArray[np.float64]:
+    """float64 (n, 4, 4); NaN where a file gives nothing."""
+    if all(frame.transform_matrix is None for frame in frames) and frames:
+        raise CaptureError(f"{path} gives no camera poses (transform_matrix).")
     matrices = np.tile(np.eye(4), (len(frames), 1, 1))
     for matrix, frame in zip(matrices, frames, strict=True):
-        rows = frame.transform_matrix
+        rows = frame.transform_matrix or [[None] * 4] * 4
         if len(rows) not in (3, 4) or any(len(row) != 4 for row in rows):
             raise CaptureError(f"{path}: the transform_matrix of {frame.file_path} is not 4x4.")
-        matrix[: len(rows)] = rows
+        matrix[: len(rows)] = np.array(rows, np.float64)
     return matrices
 
 

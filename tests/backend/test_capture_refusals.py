@@ -85,7 +85,10 @@ def test_what_is_no_json_at_all(folder, content):
     ("change", "words"),
     [
         (lambda c: c.pop("frames"), "missing required field `frames`"),
-        (lambda c: c["frames"][2].pop("transform_matrix"), "`transform_matrix` - at `$.frames[2]`"),
+        (
+            lambda c: c["frames"][2].update(transform_matrix=3),
+            "got `int` - at `$.frames[2].transform_matrix`",
+        ),
         (lambda c: c["frames"][1].update(file_path=3), "$.frames[1].file_path"),
         (lambda c: c["frames"][1].update(transform_matrix=[[1, 2], [3]]), "0001.png is not 4x4"),
         (lambda c: c.pop("fl_x") and c.pop("fl_y"), "the focal length of images/0000.png"),

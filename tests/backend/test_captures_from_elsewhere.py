@@ -466,6 +466,8 @@ def test_capture_nerf_synthetic_opens_by_its_training_views(tmp_path, blender_ne
         ({"x_fov": 0.895}, "the x_fov 0.895, which looks like radians: write 51.2797, as x_fov is"),
         ({"y_fov": 3.1}, "the y_fov 3.1, which looks like radians.*or camera_angle_y.* give fl_y"),
         ({"fl_x": 1.1}, "the fl_x 1.1, which is no focal length in pixels of an image of 24"),
+        ({"fl_x": 2.1}, "the fl_x 2.1, which is no focal length in pixels of an image of 24"),
+        ({"fl_x": 20.0, "cx": 0.5, "cy": 0.5}, "cx 0.5 and the cy 0.5, which is no centre in pix"),
         ({"x_fov": 190.0}, "the x_fov 190, which is no angle of view"),
         ({"fl_x": 0.0}, "the fl_x 0, which is no focal length"),
         ({"fl_y": float("nan")}, "the fl_y nan, which is no focal length"),

@@ -56,8 +56,11 @@ def test_a_few_views_that_share_nothing_with_the_others_are_left_out(tmp_path, t
 
 
 @pytest.mark.parametrize("unknown", [[5], [0, 2, 4, 6, 8]])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_views_whose_poses_are_not_known_are_left_out(tmp_path, unknown, value):
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(np.nan, "is not known"), (np.inf, "holds values that are not finite numbers")],
+)
+def test_views_whose_poses_are_not_known_are_left_out(tmp_path, unknown, value, words):
     content = capture_folder(tmp_path)
     for index in unknown:
         content["frames"][index]["transform_matrix"] = np.full((4, 4), value).tolist()
@@ -67,7 +70,27 @@ def test_views_whose_poses_are_not_known_are_left_out(tmp_path, unknown, value):
     (note,) = capture.notes
     assert note.startswith(f"{len(unknown)} of {COUNT} views")
     for index in unknown:
-        assert f"images/{index:04}.png holds values that are not finite numbers." in note
+        assert f"images/{index:04}.png {words}." in note
+
+
+@pytest.mark.parametrize("given", [None, "none", [], [[None] * 4] * 4])
+def test_views_whose_poses_are_not_given_are_left_out(tmp_path, given):
+    content = capture_folder(tmp_path)
+    for index in (1, 4):
+        content["frames"][index]["transform_matrix"] = given
+        if given == "none":
+            del content["frames"][index]["transform_matrix"]
+    rewrite(tmp_path, content)
+    capture = open_capture(tmp_path)
+    np.testing.assert_allclose(capture.camera_to_world, np.delete(orbit(COUNT), [1, 4], axis=0))
+    (note,) = capture.notes
+    for index in (1, 4):
+        assert f"The camera pose of images/{index:04}.png is not known." in note
+    for frame in content["frames"]:
+        frame["transform_matrix"] = None
+    rewrite(tmp_path, content)
+    with pytest.raises(CaptureError, match=r"gives no camera poses \(transform_matrix\)"):
+        open_capture(tmp_path)
 
 
 @pytest.mark.parametrize(
