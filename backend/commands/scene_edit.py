@@ -50,7 +50,9 @@ class EditScene(SceneOptions, SceneCommand):
     iterations: Annotated[int | None, otherwise("the preset's")] = None
     """training steps"""
     views_at_once: Annotated[int | None, otherwise("the preset's")] = None
-    """edit so many views in one batch, for a GPU with memory to spare"""
+    """views edited in one batch, for a GPU with memory to spare"""
+    everything: bool = False
+    """edit all of every view, not only where the instruction applies"""
     settings: UpdateSettings = UpdateSettings()
     model: str = ModelOptions.model
     """hub id, folder, demo or auto"""
@@ -81,6 +83,8 @@ class EditScene(SceneOptions, SceneCommand):
         )
         if self.views_at_once is not None:
             config = dataclasses.replace(config, views_at_once=self.views_at_once)
+        if self.everything:
+            config = dataclasses.replace(config, everything=True)
         with report.stage("loading the model"):
             editor = Editor.from_pretrained(self.model, self.device, self.dtype)
         with report.stage("editing"):

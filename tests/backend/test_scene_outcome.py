@@ -228,6 +228,26 @@ def test_a_scene_edit_says_what_the_model_does_not_read_of_its_instruction(
     assert f"note: {report['notes'][-1]}" in said
 
 
+def test_everything_of_a_scene_is_edited_from_the_command_line(
+    scene: Scene,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setitem(EDIT_PRESETS, "preview", dataclasses.replace(QUICK, rounds=1))
+    command = ["scene", "edit", str(scene.capture.folder), INSTRUCTION, "--everything"]
+    command += ["--work", str(scene.work), "--device", "cpu", "--model", str(tiny_model)]
+    assert main([*command, "--name", "all", "--preset", "preview"]) == 0
+    edit = scene.edited("all")
+    assert all(view.mask.all() for view in edit.views)
+    report = json.loads((edit.folder / "report.json").read_text("utf-8"))
+    assert report["settings"]["config"]["everything"]
+    assert report["figures"]["edits_of_views"] == len(scene.field.names)
+    assert "prompt check" not in capsys.readouterr().out
+    assert main([*command, "--name", "other", "--threshold", "0.5"]) == 1
+    assert "leave it out" in capsys.readouterr().err
+
+
 def test_a_scene_that_the_model_leaves_as_it_is_says_unchanged_first(
     scene: Scene, editor: Editor
 ) -> None:
