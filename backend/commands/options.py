@@ -3,7 +3,6 @@
 import abc
 import contextlib
 import dataclasses
-import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from backend.captures.conventions.axes import AXES, Axes
 from backend.command_line import otherwise
 from backend.counts import check_options
 from backend.errors import BadInput
-from backend.output.progress import OnProgress, shown_progress
+from backend.output.progress import OnProgress, show_log, shown_progress
 from backend.output.report import Report
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class SceneOptions:
         # Only now: torch and nerfstudio take seconds to load.
         from backend.scenes.scene import Scene
 
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        show_log()
         scene = Scene.open(self.folder, self.downscale, self.work, self.device, self.axes)
         if self.downscale is None and scene.downscale != 1:
             print(f"note: Images are read {scene.downscale:g} times smaller, as in training.")

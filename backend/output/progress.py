@@ -1,5 +1,6 @@
 """How far a command is, on the standard error: a bar in a terminal, a few plain lines elsewhere."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -36,6 +37,18 @@ def shown_progress() -> Iterator[OnProgress]:
         yield bar.show
     finally:
         bar.stop()
+
+
+def show_log() -> None:
+    """Show what is logged on the standard error, too, on lines of their own above a bar."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_LogLines()])
+
+
+class _LogLines(logging.Handler):
+    """Unlike logging's own, it asks for the standard error each time: a bar puts itself there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
 
 
 def _lines() -> OnProgress:
@@ -83,12 +96,18 @@ def _bar() -> "Progress":
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
+    # The words are cut where there is no room for all of them, and nothing before them is.
+    words = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     return Progress(
-        TaskProgressColumn(),
-        BarColumn(bar_width=24),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.description}", markup=False),  # a file's name can hold brackets
+        TaskProgressColumn(table_column=Column(min_width=4, no_wrap=True)),
+        BarColumn(bar_width=24, table_column=Column(min_width=6)),
+        TimeRemainingColumn(
+            elapsed_when_finished=True, table_column=Column(min_width=7, no_wrap=True)
+        ),
+        TextColumn("{task.description}", markup=False, table_column=words),  # names hold brackets
+        expand=True,
         console=Console(stderr=True, highlight=False),
         redirect_stdout=sys.stdout.isatty(),  # else results would go where the bar is
     )

@@ -1,13 +1,15 @@
 """What a command shows while it runs: a bar in a terminal, plain lines elsewhere."""
 
 import contextlib
+import logging
 import os
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from backend.output.progress import shown_progress
+from backend.output.progress import show_log, shown_progress
 
 
 def test_a_pipe_gets_a_line_for_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,6 +60,36 @@ def test_a_terminal_gets_a_bar_and_its_cursor_back(monkeypatch: pytest.MonkeyPat
     assert "100%" in shown.split("\n")[-2]
     assert "\ntold in between\r\n" in shown or "\x1b[2Ktold in between\r\n" in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
+def test_log_lines_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal(monkeypatch)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    show_log()
+    with shown_progress() as show:
+        show("Training", 0.5)
+        logging.getLogger("backend").warning("told in between")
+        show("Trained", 1.0)
+    shown = terminal.text()
+    assert "\x1b[2Ktold in between\r\n" in shown
+
+
+@pytest.mark.parametrize("columns", [100, 60, 30])
+def test_long_words_are_cut_and_leave_the_bar_its_room(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    terminal = Terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with shown_progress() as show:
+        show("Reading " + 30 * "a long name ", 0.5)
+        show("Read " + 30 * "a long name ", 1.0)
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.text()).replace("\r", "\n").split("\n")
+    drawn = [line for line in lines if line]
+    assert {line[:4] for line in drawn} <= {"  0%", " 50%", "100%"}
+    for line in drawn:
+        assert "Rea" in line or columns == 30
+        assert len(line) <= columns
+        assert ":" in line  # of the time
 
 
 def test_an_error_ends_the_bar_before_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
