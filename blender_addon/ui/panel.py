@@ -10,6 +10,7 @@ from ..jobs.job import Job
 from ..jobs.kinds import KINDS
 from ..jobs.picture_jobs import UNCHANGED
 from ..link.worker_thread import LinkState
+from ..protocol.settings import GUIDANCE, EditSettings, MapSettings, all_settings
 from ..render import freshness
 from ..render.camera_render import render_size, viewpoint
 from . import words
@@ -206,8 +207,9 @@ class WYS_PT_edit(SidebarPanel, bpy.types.Panel):
         layout = self.layout
         settings = context.scene.watch_your_steps
         column = layout.column(align=True)
-        for name in ("steps", "strength", "seed"):
-            column.prop(settings, name)
+        for one in all_settings(EditSettings):
+            if one.name not in GUIDANCE:
+                column.prop(settings, one.name)
         words.guidance(layout, session.state.status.welcome, settings)
         if session.state.last_edit:
             words.paragraph(layout, context, session.state.last_edit, icon="INFO")
@@ -245,10 +247,12 @@ class WYS_PT_advanced(SidebarPanel, bpy.types.Panel):
         """The relevance map's settings."""
         settings = context.scene.watch_your_steps
         column = self.layout.column()
-        column.row().prop(settings, "normalisation", expand=True)
-        column = column.column(align=True)
-        for name in ("noise_level", "relevance_seeds"):
-            column.prop(settings, name)
+        choices, numbers = column.row(), column.column(align=True)
+        for one in all_settings(MapSettings):
+            if one.kind is str:
+                choices.prop(settings, one.name, expand=True)
+            else:
+                numbers.prop(settings, one.name)
 
 
 CLASSES = (WYS_PT_main, WYS_PT_view, WYS_PT_edit, WYS_PT_relevance, WYS_PT_advanced)

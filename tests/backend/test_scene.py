@@ -248,7 +248,7 @@ def test_work_folders_of_earlier_versions_open_without_a_box(
     work = tmp_path / "work"
     shutil.copytree(scene.work, work)
     kept = json.loads((work / "axes.json").read_text("utf-8"))
-    assert set(kept) == {"axes", "box"}
+    assert set(kept) == {"axes", "box", "downscale"}
     (work / "axes.json").write_text(json.dumps({"axes": kept["axes"]}), "utf-8")
     old = Scene.open(scene.capture.folder, work=work, device="cpu")
     np.testing.assert_array_equal(old.capture.to_box, scene.capture.to_box)
