@@ -16,9 +16,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionInstructPix2PixPipeline
+from diffusers import (
+    AutoencoderKL,
+    DiffusionPipeline,
+    StableDiffusionInstructPix2PixPipeline,
+    UNet2DConditionModel,
+)
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import CLIPTextModel
 
 from backend.editing.prompt_check import DEFAULT_EVIDENCE_LIMIT, read_evidence_limits
 from backend.errors import BadInput
@@ -26,6 +32,7 @@ from backend.errors import BadInput
 from .ddpm import Ddpm, Schedule
 from .denoiser import Encoding, Level, ModelCard, Prediction
 from .guidance import DEFAULT_GUIDANCE, Guidance, read_guidance
+from .networks import COPY, check_tokenizer, read_networks
 from .source import Source
 
 MAX_CACHED_TEXTS = 64
@@ -83,6 +90,12 @@ class InstructPix2Pix:
         "feature_extractor": None,
         "requires_safety_checker": False,
     }
+    networks: ClassVar[dict[str, type]] = {
+        "unet": UNet2DConditionModel,
+        "vae": AutoencoderKL,
+        "text_encoder": CLIPTextModel,
+    }
+    told_besides: ClassVar[str | None] = None  # as the U-Net's config names it
     default_guidance: ClassVar[Guidance] = DEFAULT_GUIDANCE
 
     def __init__(
@@ -113,13 +126,23 @@ class InstructPix2Pix:
                 f"{self.unet.config.in_channels} channels, not "
                 f"{2 * self.vae.config.latent_channels}."
             )
+        for tokenizer, encoder in self.text_encoders():
+            check_tokenizer(name, tokenizer, encoder)
+        read = sum(encoder.config.hidden_size for _, encoder in self.text_encoders())
+        config = self.unet.config
+        if (config.cross_attention_dim, config.addition_embed_type) != (read, self.told_besides):
+            raise BadInput(
+                f"The U-Net of {name} does not read what its texts are made into: {COPY}."
+            )
+        if config.sample_size is None:
+            raise BadInput(f"The U-Net of {name} does not say at what size it was trained: {COPY}.")
         self.schedule = self._schedule(parts["scheduler"], name, device)
         cell = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.card = ModelCard(
             name=name,
             device=device,
             dtype=dtype,
-            native_size=self.unet.config.sample_size * cell,
+            native_size=int(np.min(config.sample_size)) * cell,
             multiple=cell,
             cell=cell,
             guidance=guidance or self.default_guidance,
@@ -137,11 +160,17 @@ class InstructPix2Pix:
             OSError, ValueError: its files cannot be read.
             BadInput: a file beside the model cannot be read, or it is a model of another kind.
         """
+        folder = Path(source.place)
+        if not folder.is_dir():
+            found = cls.pipeline.download(
+                source.place, use_safetensors=True, **cls.pipeline_options
+            )
+            folder = Path(found)
+        dtypes = dict.fromkeys(cls.networks, source.dtype) | {"vae": torch.float32}
         pipeline: Any = cls.pipeline.from_pretrained(
-            source.place,
-            dtype={"default": source.dtype, "vae": torch.float32},
-            use_safetensors=True,
-            local_files_only=Path(source.place).is_dir(),
+            folder,
+            **read_networks(folder, cls.networks, dtypes),
+            local_files_only=True,
             **cls.pipeline_options,
         )
         for part in pipeline.components.values():
@@ -152,8 +181,8 @@ class InstructPix2Pix:
             source.name,
             source.device,
             source.dtype,
-            read_guidance(Path(source.place), cls.default_guidance),
-            read_evidence_limits(Path(source.place)),
+            read_guidance(folder, cls.default_guidance),
+            read_evidence_limits(folder),
         )
 
     @classmethod
@@ -163,9 +192,14 @@ class InstructPix2Pix:
         return parts
 
     def _schedule(self, scheduler: Any, name: str, device: torch.device) -> Schedule:
-        if scheduler.config.prediction_type != "epsilon":
+        known = hasattr(scheduler, "alphas_cumprod")
+        if not known or scheduler.config.prediction_type != "epsilon":
             raise BadInput(f"{name} does not predict noise; Eq. 2 needs a model that does.")
         return Ddpm(scheduler, device)
+
+    def text_encoders(self) -> list[tuple[Any, Any]]:
+        """Tokenizers and the text encoders that they belong to."""
+        return [(self.tokenizer, self.text_encoder)]
 
     # ------------------------------------------------------------ pictures and words
 

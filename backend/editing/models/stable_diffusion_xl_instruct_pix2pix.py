@@ -13,6 +13,7 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusionXLInstructPix2PixPipeline
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import CLIPTextModelWithProjection
 
 from backend.errors import BadInput
 
@@ -31,20 +32,30 @@ class StableDiffusionXLInstructPix2Pix(InstructPix2Pix):
 
     pipeline: ClassVar[type[DiffusionPipeline]] = StableDiffusionXLInstructPix2PixPipeline
     pipeline_options: ClassVar[dict[str, Any]] = {"add_watermarker": False}
+    networks: ClassVar[dict[str, type]] = {
+        **InstructPix2Pix.networks,
+        "text_encoder_2": CLIPTextModelWithProjection,
+    }
+    told_besides: ClassVar[str | None] = "text_time"
     default_guidance: ClassVar[Guidance] = Guidance(text=5.0, image=1.5)
 
     def __init__(self, parts: Mapping[str, Any], *arguments: Any, **named: Any) -> None:
         """As InstructPix2Pix's, with what `parts_of` takes of a pipeline."""
-        encoders = [
-            (parts[f"tokenizer{number}"], parts[f"text_encoder{number}"])
+        self._encoders = [
+            (parts.get(f"tokenizer{number}"), parts[f"text_encoder{number}"])
             for number in ("", "_2")
             if parts.get(f"text_encoder{number}") is not None
         ]
-        self._encoders = encoders
         self._empty_is_zero: bool = parts["force_zeros_for_empty_prompt"]
         self._image_is_scaled: bool = parts["is_cosxl_edit"] or _is_edm(parts["scheduler"])
-        first = {"tokenizer": encoders[0][0], "text_encoder": encoders[0][1]}
-        super().__init__({**parts, **first}, *arguments, **named)
+        tokenizer, encoder = self._encoders[0]
+        super().__init__(
+            {**parts, "tokenizer": tokenizer, "text_encoder": encoder}, *arguments, **named
+        )
+
+    def text_encoders(self) -> list[tuple[Any, Any]]:
+        """The first may be missing."""
+        return self._encoders
 
     @classmethod
     def parts_of(cls, pipeline: Any) -> dict[str, Any]:
