@@ -23,6 +23,7 @@ from backend.evaluation.samples import SEEDS, Probe, absent_twins, draw_present,
 from backend.world import world
 from backend.world.pool import draw_samples
 from backend.world.render import render
+from protocol.settings import GuidanceSettings
 
 cells = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40).filter(
     lambda drawn: len({inside for _, inside in drawn}) == 2
@@ -348,7 +349,8 @@ def test_command_writes_figures_report_and_sheet(
 def test_only_the_ways_of_editing_that_are_asked_for_are_measured(tiny_model):
     editor = Editor.from_pretrained(str(tiny_model), device="cpu")
     sample = sample_of("recolour")
-    few = edit_samples(editor, [sample], 2.0, 1.0, print, ["plain"])
+    guidance = GuidanceSettings(text_guidance=2.0, image_guidance=1.0)
+    few = edit_samples(editor, [sample], guidance, print, ["plain"])
     assert set(few[0].pictures) == {PLAIN, PASTED, GUIDED, ROUND_TRIP}
     done = editor.edit(sample.edit.instruction, text_guidance=2.0, image_guidance=1.0, steps=STEPS)
     assert (few[0].pictures[GUIDED] == done.image).all()
