@@ -1,6 +1,7 @@
 """What the backend does without Blender: `python -m backend`, or `watch-your-steps`."""
 
 import io
+import os
 import sys
 
 from backend.command_line import PROGRAM, command_in
@@ -18,6 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
         command = command_in(COMMANDS, typed, program)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # who reads the help, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     status: int = command.run([*program.split(), *typed])
     return status

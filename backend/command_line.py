@@ -4,13 +4,16 @@ Settings of protocol/settings.py are options by what is known of them there.
 
 import dataclasses
 import difflib
+import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar, Union
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import tyro
-from tyro._errors import (  # private: requirements.txt pins the version
+from tyro._backends._tyro_backend import _LiteralValue  # private, as what follows
+from tyro._errors import (  # requirements.txt pins the version
     BadValue,
     InstantiationFailure,
     InvalidChoice,
@@ -21,6 +24,8 @@ from tyro._errors import (  # private: requirements.txt pins the version
 )
 from tyro.constructors import (
     ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
     StructConstructorSpec,
     StructFieldSpec,
     StructTypeInfo,
@@ -38,7 +43,8 @@ CONFIG = (
     tyro.conf.PositionalMetavarFromFieldName,
     tyro.conf.HelptextFromCommentsOff,
 )
-COMPLETION = ("--tyro-print-completion", "--tyro-write-completion")
+COMPLETION = {"--tyro-print-completion": "SHELL", "--tyro-write-completion": "SHELL FILE"}
+SHELLS = ("bash", "zsh", "tcsh", "fish")
 HELP = ("-h", "--help", "help")
 PROGRAM = "watch-your-steps"
 """What completion completes."""
@@ -61,12 +67,15 @@ def command_in(tree: Tree, arguments: Sequence[str], program: str) -> Any:
         BadInput: a setting is out of its range.
     """
     if arguments and arguments[0] in COMPLETION:
+        wanted = COMPLETION[arguments[0]]
+        if len(arguments) != 1 + len(wanted.split()) or arguments[1] not in SHELLS:
+            _end(f"Say {arguments[0]} {wanted}, where SHELL is {_any(SHELLS)}.")
         return parse(_group(_about(tree, []), tree), arguments, PROGRAM)
     typed: list[str] = []
     group, rest = tree, list(arguments)
     while True:
         here = " ".join([program, *typed])
-        names = " or ".join(filter(None, [", ".join(list(group)[:-1]), list(group)[-1]]))
+        names = _any(list(group))
         if not rest:
             _end(f"Say what to do, after {here!r}: {names}.")
         word = rest[0]
@@ -89,17 +98,22 @@ def parse(kind: Any, arguments: Sequence[str], program: str) -> Any:
     """
 
     def refuse(event: ParseErrorEvent) -> None:
-        raise _Refused(f"{_sentence(event, kind)} See {program} -h.")
+        raise _Refused(f"{_sentence(event, kind, arguments)} See {program} -h.")
 
     try:
         with on_parse_error(refuse):
-            return tyro.cli(
+            found = tyro.cli(
                 kind,
                 args=_filled(arguments, kind),
                 prog=program,
+                description=_wrapped(kind),
                 config=CONFIG,
                 registry=_registry(),
             )
+        for field in dataclasses.fields(found):
+            if getattr(found, field.name) == ():
+                raise _Refused(f"--{field.name} needs a value. See {program} -h.")
+        return found
     except OutOfRange as wrong:
         raise BadInput(str(wrong)) from None
     except _Refused as refused:
@@ -107,13 +121,27 @@ def parse(kind: Any, arguments: Sequence[str], program: str) -> Any:
 
 
 def _filled(arguments: Sequence[str], kind: Any) -> list[str]:
-    """What was typed, with their values after the options that stand for something alone."""
+    """What was typed, with their values after the options that stand for something alone, and with
+    texts that begin with a dash marked as texts.
+    """
     alone, filled = getattr(kind, "alone", {}), []
     for word, following in zip(arguments, [*arguments, "-"][1:], strict=True):
-        filled.append(word)
+        filled.append(_LiteralValue(word) if _is_text(word) else word)
         if word in alone and following.startswith("-"):
             filled.append(alone[word])
     return filled
+
+
+def _is_text(word: str) -> bool:
+    """Whether it is none of an option's, though it begins with a dash: no option has a space."""
+    return word.startswith("-") and any(one.isspace() for one in word.partition("=")[0])
+
+
+def _wrapped(kind: type) -> str:
+    """What a command does, in lines of the terminal's width. tyro joins those without an indent."""
+    width = shutil.get_terminal_size().columns
+    paragraphs = [" ".join(one.split()) for one in (kind.__doc__ or "").split("\n\n")]
+    return "\n\n".join(textwrap.fill(one, width, subsequent_indent="  ") for one in paragraphs)
 
 
 def _list(about: str, group: Tree, here: str) -> Any:
@@ -170,7 +198,27 @@ class _Help:
 def _registry() -> ConstructorRegistry:
     registry = ConstructorRegistry()
     registry.struct_rule(_settings_rule)
+    registry.primitive_rule(_path_rule)
     return registry
+
+
+def _path_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+    """Names of files and folders, of which an empty one would be the current folder."""
+    if info.type is not Path:
+        return None
+
+    def make(words: list[str]) -> Path:
+        if not words[0]:
+            raise _Refused("The name of a file or folder is empty: give one.")
+        return Path(words[0])
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=make,
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 def _settings_rule(info: StructTypeInfo) -> StructConstructorSpec | None:
@@ -232,30 +280,42 @@ def _option(option: str, one: Setting) -> StructFieldSpec:
 # ---------------------------------------------------------------- sentences
 
 
-def _sentence(event: ParseErrorEvent, kind: Any) -> str:
+def _sentence(event: ParseErrorEvent, kind: Any, arguments: Sequence[str]) -> str:
+    unknown = _unknown(arguments, kind)
+    if unknown is not None and isinstance(event, MissingArgs | UnrecognizedArgs | BadValue):
+        return _no_option(unknown, kind)
     if isinstance(event, MissingArgs):
-        unknown = [token for token in event.unrecognized_tokens if token.startswith("-")]
-        if unknown:
-            return _no_option(unknown[0], kind)
         names = [_name(one.arg) for one in event.missing_arguments]
         listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
         return f"{listed} {'are' if len(names) > 1 else 'is'} missing."
     if isinstance(event, UnrecognizedArgs):
-        unknown = [token for token in event.tokens if token.startswith("-")]
-        if unknown:
-            return _no_option(unknown[0], kind)
         return f"{' '.join(event.tokens)!r} belongs to nothing: put texts with spaces in quotes."
     if isinstance(event, InvalidChoice):
-        choices = " or ".join(filter(None, [", ".join(event.choices[:-1]), event.choices[-1]]))
-        return f"{_name(event.argument)} must be {choices}, not {event.value}."
+        choices = [one for one in _literals(event.argument.field.type) if one in event.choices]
+        return f"{_name(event.argument)} must be {_any(choices)}, not {event.value}."
     if isinstance(event, BadValue):
         return f"{_name(event.argument)} needs a value."
     if isinstance(event, InstantiationFailure) and event.argument is not None:
         value = event.message.rpartition(": ")[2].strip("'\"")
         kinds = {"int": "a whole number", "float": "a number"}
         wanted = next((w for name, w in kinds.items() if f" {name}" in f" {event.message}"), "")
-        return f"{_name(event.argument)} must be {wanted or 'another value'}, not {value}."
+        if "set_int_max_str_digits" in value:
+            return f"{_name(event.argument)} has too many digits."
+        return (
+            f"{_name(event.argument)} must be {wanted or 'another value'}, not {value or 'empty'}."
+        )
     return "The command line cannot be read."
+
+
+def _any(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _literals(kind: Any) -> list[str]:
+    """The texts of a Literal, also of one that something else may stand for, in their order."""
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    return [text for part in get_args(kind) for text in _literals(part)]
 
 
 def _name(argument: Any) -> str:
@@ -264,19 +324,33 @@ def _name(argument: Any) -> str:
     return str(lowered.metavar if argument.is_positional() else lowered.name_or_flags[-1])
 
 
+def _unknown(arguments: Sequence[str], kind: Any) -> str | None:
+    """The first word that looks like an option, and is none."""
+    for word in arguments:
+        if word == "--":
+            break
+        name = word.partition("=")[0].replace("_", "-")
+        option = name.lstrip("-")[:1].isalpha() and name.startswith("-") and not _is_text(word)
+        number = name.lower() in ("-inf", "-infinity", "-nan")
+        if option and not number and name not in _option_names(kind):
+            return word
+    return None
+
+
 def _no_option(token: str, kind: Any) -> str:
-    """That there is none, and the one that was meant, where one is like it."""
-    name = token.partition("=")[0]
-    near = difflib.get_close_matches(name, _option_names(kind), 1)
-    return f"There is no option {name}{f': did you mean {near[0]}?' if near else '.'}"
+    """That there is none, and those that were meant, where some are like it."""
+    name, names = token.partition("=")[0], _option_names(kind)
+    near = [one for one in names if one.startswith(name)] if name.startswith("--") else []
+    near = near or difflib.get_close_matches(name, names, 1)
+    return f"There is no option {name}{f': did you mean {_any(near)}?' if near else '.'}"
 
 
 def _option_names(kind: Any) -> list[str]:
-    names = []
+    names, hints = [], get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         inner = type(field.default)
         if getattr(inner, "__module__", "") == known.__name__:
             names += [option_name(one) for one in all_settings(inner)]
-        else:
+        elif tyro.conf.Positional not in getattr(hints[field.name], "__metadata__", ()):
             names.append(field.name)
     return [f"--{name.replace('_', '-')}" for name in names]

@@ -144,7 +144,11 @@ def find_photos(folder: Path) -> tuple[Path, list[str]]:
         CaptureError: there are fewer than three.
     """
     if not folder.is_dir():
-        raise CaptureError(f"There is no folder {folder}.")
+        raise CaptureError(
+            f"{folder} is a file, not a folder: name the folder that holds the photos."
+            if folder.exists()
+            else f"There is no folder {folder}."
+        )
     photos = folder / "images" if (folder / "images").is_dir() else folder
     names = photos_in(photos)
     if len(names) < 3:

@@ -148,7 +148,12 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
 def _parse(path: Path) -> _Transforms:
     try:
         raw = json.loads(path.read_text("utf-8-sig"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        if path.parent.exists() and not path.parent.is_dir():
+            raise CaptureError(
+                f"{path.parent} is a file, not a folder: name a capture's folder, or the .json "
+                "file that describes it."
+            ) from None
         if not path.parent.is_dir():
             raise CaptureError(f"There is no folder {path.parent}.") from None
         if others := other_descriptions(path):

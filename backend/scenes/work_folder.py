@@ -54,7 +54,7 @@ def _trained_in(work: Path) -> _TrainedIn | None:
     """
     try:
         return read_record(work / AXES_FILE, _TrainedIn)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

@@ -351,6 +351,16 @@ def test_contact_sheet_shows_every_picture(tmp_path):
             "--ways must be plain, guided, paper or true, not",
         ),
         ("evaluate relevance --out d --captured=3", "'3' belongs to nothing"),
+        ("evaluate relevance --out d --ways", "--ways needs a value."),
+        ("edit a b --out d --text 7", "There is no option --text: did you mean --text-guidance?"),
+        ("edit --stepz 3 a b --out d", "There is no option --stepz: did you mean --steps?"),
+        ("scene train --folder f", "There is no option --folder."),
+        ("scene train f --axes x", "--axes must be opengl, opencv, pytorch3d, unity, opengl-w2c,"),
+        ("edit a b --out=", "The name of a file or folder is empty: give one."),
+        ("edit a b --out d --threshold=", "--threshold must be a number, not empty."),
+        ("edit a b --out d --seed " + "9" * 5000, "--seed has too many digits."),
+        ("--tyro-print-completion", "Say --tyro-print-completion SHELL, where SHELL is bash, zsh"),
+        ("--tyro-print-completion sh", "Say --tyro-print-completion SHELL, where SHELL is bash"),
     ],
 )
 def test_what_is_typed_wrong_is_one_line_and_status_2(capsys, monkeypatch, tmp_path, typed, words):
@@ -363,6 +373,20 @@ def test_what_is_typed_wrong_is_one_line_and_status_2(capsys, monkeypatch, tmp_p
     assert printed.err.startswith(f"error: {words}")
     assert (printed.err.count("\n"), printed.out) == (1, "")
     assert not list(tmp_path.iterdir())
+
+
+def test_texts_may_begin_with_a_dash():
+    words = ["-a b.png", "-make it = red", "--out", "-d e"]
+    edit = command_in(COMMANDS, ["edit", *words], "x")
+    assert (edit.image, edit.instruction) == (Path("-a b.png"), "-make it = red")
+    assert edit.out == Path("-d e")
+    assert command_in(COMMANDS, ["edit", "--out", "d", "--", "a", "-b"], "x").instruction == "-b"
+
+
+@pytest.mark.parametrize("command", ["train", "import"])
+def test_a_file_in_place_of_a_capture_is_named(picture, capsys, command):
+    assert main(["scene", command, str(picture[0])]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {picture[0]} is a file, not a folder: ")
 
 
 def test_a_server_is_asked_by_its_own_connection_file_where_none_is_named(tmp_path, capsys):

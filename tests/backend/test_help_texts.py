@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -78,6 +79,24 @@ def test_help_explains_every_option_and_says_its_default(
         assert said is not None, f"{option}: {words}"
         assert len(words) > len(said[0]) + 3, option
         assert "None" not in said[0], option
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_help_is_as_wide_as_the_terminal(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, *lines = help_of(name, capsys).splitlines()  # the first one, usage, is tyro's own
+    assert max(map(len, lines)) <= 80
+
+
+def test_help_ends_quietly_where_nobody_reads_on() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "backend", "edit", "-h"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_help_loads_no_models_libraries() -> None:
