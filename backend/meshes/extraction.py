@@ -34,7 +34,9 @@ from backend.meshes.textured_mesh import MeshError, project
 from backend.output.progress import OnProgress
 
 RESOLUTION = 160
-"""Grid cells along the longest side of what the views see."""
+"""Grid cells along the longest side of what the views see..."""
+COARSEST, FINEST = 8, 1024
+"""...and how many there may be."""
 MOST_VIEWS = 64
 """Views at most whose rays are followed, spread evenly over the capture's."""
 RAYS_SIDE = 128
@@ -182,8 +184,11 @@ def extract_mesh(
     Raises:
         MeshError: no surface is seen, or a setting is out of range.
     """
-    if resolution < 8 or (faces is not None and faces < 4):
-        raise MeshError("A mesh needs a resolution of 8 at least, and 4 faces.")
+    if not COARSEST <= resolution <= FINEST or (faces is not None and faces < 4):
+        raise MeshError(
+            f"A mesh needs a resolution of {COARSEST} at least, and 4 faces; a resolution beyond "
+            f"{FINEST} fits no memory."
+        )
     report = on_progress or (lambda words, share: None)
     seen = []
     for number, (index, count) in enumerate(_chosen(len(capture))):

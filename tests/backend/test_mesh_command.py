@@ -100,6 +100,7 @@ def test_an_interrupt_leaves_nothing(
         (["--edit", "red"], "no edit red: it has blue"),
         (["--texture-size", "3"], "--texture-size must be"),
         (["--resolution", "2"], "a resolution of 8 at least"),
+        (["--resolution", "100000"], "a resolution beyond 1024 fits no memory"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(
