@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from protocol.settings import wrong_settings
+from protocol.settings import wrong_settings, wrong_value
 from protocol.text import wrong_instruction
 
 
@@ -22,4 +22,10 @@ def check_instruction(text: str) -> None:
 def check_settings(settings: Any) -> None:
     """Raise BadInput where an object of protocol/settings.py has a value out of its range."""
     if wrong := wrong_settings(settings):
+        raise BadInput(wrong)
+
+
+def check_value(hint: Any, value: Any) -> None:
+    """The same of a single value, by its type in protocol/settings.py."""
+    if wrong := wrong_value(hint, value):
         raise BadInput(wrong)

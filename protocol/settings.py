@@ -14,6 +14,7 @@ The metadata of a field is msgspec's `Meta`: its range, its name for people (`ti
 import dataclasses
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from types import NoneType
 from typing import Annotated, Any, Self, TypeVar, get_args, get_type_hints
 
@@ -334,6 +335,7 @@ class Setting:
         least, most: its range, both included; of a tuple, that of its length.
         above: it must be above `least`, not at it.
         title, description, extra: as the module says.
+        each: what is known of a tuple's values.
     """
 
     name: str
@@ -347,6 +349,7 @@ class Setting:
     title: str
     description: str
     extra: dict[str, Any]
+    each: "Setting | None" = None
 
     @classmethod
     def of(cls, name: str, hint: Any, default: Any = None) -> Self:
@@ -373,6 +376,7 @@ class Setting:
             title=given.get("title", ""),
             description=given.get("description", ""),
             extra={key: value for meta in metas for key, value in (meta.extra or {}).items()},
+            each=cls.of(name, get_args(plain)[0]) if kind is tuple else None,
         )
 
     def wrong(self, value: Any) -> str | None:
@@ -381,6 +385,10 @@ class Setting:
             return None
         if self.kind is str:
             return None if value in self.choices else " or ".join(self.choices)
+        if self.kind is int and not isinstance(value, Integral):
+            return "a whole number"
+        if self.kind is float and not isinstance(value, Real):
+            return "a number"
         number = len(value) if self.kind is tuple else value
         ends = (self.least, self.most)
         least, most = (f"{end:g}" if self.kind is float else str(end) for end in ends)
@@ -419,9 +427,21 @@ def wrong_settings(settings: Any) -> str | None:
     """What is wrong with the first of an object's settings that is out of its range, in one
     sentence; None where all are right.
     """
-    for one in all_settings(type(settings)):
-        value = getattr(settings, one.name)
-        if must_be := one.wrong(value):
-            shown = len(value) if one.kind is tuple else value
-            return f"The {one.title.lower()} must be {must_be}, not {shown}."
+    found = (_wrong_value(one, getattr(settings, one.name)) for one in all_settings(type(settings)))
+    return next((sentence for sentence in found if sentence), None)
+
+
+def wrong_value(hint: Any, value: Any) -> str | None:
+    """The same of a single value, such as a threshold, by its type in this module."""
+    return _wrong_value(Setting.of("", hint), value)
+
+
+def _wrong_value(one: Setting, value: Any) -> str | None:
+    name = one.title.lower()
+    if must_be := one.wrong(value):
+        return f"The {name} must be {must_be}, not {len(value) if one.kind is tuple else value}."
+    if one.each is not None:
+        for part in value:
+            if must_be := one.each.wrong(part):
+                return f"Each of the {name} must be {must_be}, not {part}."
     return None

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.errors import BadInput, check_instruction, check_settings
+from backend.counts import check_counts
+from backend.errors import BadInput, check_instruction, check_settings, check_value
 from backend.pictures import unchanged
-from protocol.settings import EditSettings, MapSettings
+from protocol.settings import EditSettings, MapSettings, Threshold
 from protocol.values import Normalisation
 
 from .encoded_image import EncodedImage, padded, work_image, work_shape
@@ -73,8 +74,10 @@ class Editor:
                 that the model was trained at.
 
         Raises:
-            ValueError: the array is not such an image.
+            ValueError: the array is not such an image, or the work size is below 1.
         """
+        if work_size is not None:
+            check_counts(work_size=work_size)
         shape, known = work_shape(self.card, image, work_size), self._encoded
         if known is None or known.work_shape != shape or not np.array_equal(known.image, image):
             self._encoded = self._encode(image, shape)
@@ -240,8 +243,7 @@ class Editor:
         )
         settings = _given_once(settings, single)
         check_settings(settings)
-        if threshold is not None and not 0.0 <= threshold <= 1.0:
-            raise BadInput(f"The threshold must be between 0 and 1, not {threshold}.")
+        check_value(Threshold | None, threshold)
         encoded = self._image()
         start_latents = None if start is None else self._encode_start(start, encoded)
         if mask is not None:
@@ -415,6 +417,8 @@ class Editor:
         shape = tuple(latents.shape[1:])
         if noise.shape != shape:
             raise BadInput(f"The noise must have the shape {shape}, not {noise.shape}.")
+        if not np.isfinite(noise).all():
+            raise BadInput("The noise holds values that are no numbers.")
         return torch.from_numpy(noise.astype(np.float32))[None].to(latents.device)
 
 

@@ -18,7 +18,7 @@ from backend.counts import check_counts
 from backend.editing import ImageEditor, Step
 from backend.editing.prompt_check import pooled_evidence
 from backend.editing.relevance import normalise_together, suggest_threshold
-from backend.errors import BadInput, check_instruction, check_settings
+from backend.errors import BadInput, check_instruction, check_settings, check_value
 from backend.meshes.painting import (
     PaintConfig,
     Painting,
@@ -31,7 +31,7 @@ from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh, samp
 from backend.output.progress import OnPreview
 from backend.pictures.changes import NOWHERE, UNSEEN
 from backend.pictures.visible_change import LEAST_SHARE, changed_share
-from protocol.settings import EditSettings, MapSettings, TextureSettings, taken
+from protocol.settings import EditSettings, MapSettings, TextureSettings, Threshold, taken
 
 VISIBLE = 0.1
 """Change of a colour's channel, as a share of its range, that is seen at a glance."""
@@ -360,8 +360,7 @@ def _check(views: Sequence[MeshView], config: MeshEditConfig) -> None:
         raise MeshError("A texture edit needs at least one view of the mesh.")
     if len({view.image.shape for view in views}) > 1:
         raise MeshError("All views of a mesh must have the same size.")
-    if config.threshold is not None and not 0 <= config.threshold <= 1:
-        raise BadInput(f"The threshold must be between 0 and 1, not {config.threshold}.")
+    check_value(Threshold | None, config.threshold)
     low, high = config.noise_range
     if not 0 < low <= high <= 1:
         raise BadInput(f"The noise range must rise within 0..1, unlike {config.noise_range}.")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from backend.counts import check_counts
 from backend.editing import ImageEditor, RelevanceMap
 from backend.editing.prompt_check import pooled_evidence
-from backend.errors import BadInput, check_instruction, check_settings
+from backend.errors import BadInput, check_instruction, check_settings, check_value
 from backend.fields import checkpoint, radiance_training
 from backend.fields.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
 from backend.fields.facts import RADIANCE, CheckpointError, load_facts
@@ -43,7 +43,7 @@ from backend.scenes.methods.scene_method import METHODS
 from backend.scenes.scene_fields import SceneFields
 from backend.scenes.view_maps import read_map, write_map
 from protocol import files
-from protocol.settings import MapSettings, UpdateSettings, taken
+from protocol.settings import MapSettings, SceneThreshold, UpdateSettings, taken
 
 STAGES = {"maps": 0.15, "field": 0.15, "update": 0.7}
 """Shares of the time that the parts take, roughly."""
@@ -125,8 +125,7 @@ def edit_name(instruction: str) -> str:
 
 def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -> None:
     check_instruction(instruction)
-    if threshold is not None and not 0.0 < threshold <= 1.0:
-        raise BadInput(f"The threshold must lie above 0 and be at most 1, not {threshold}.")
+    check_value(SceneThreshold | None, threshold)
     if config.method not in METHODS:
         raise BadInput(f"There is no method {config.method!r}: use {' or '.join(METHODS)}.")
     if threshold is not None and config.everything:

@@ -395,12 +395,16 @@ def test_wrong_input_is_refused_in_words(editor):
     for wrong, words in [
         ({"threshold": 1.5}, "threshold"),
         ({"threshold": float("nan")}, "threshold"),
+        ({"threshold": "0.5"}, "The threshold must be a number, not 0.5"),
         ({"steps": 0}, "step"),
+        ({"steps": 2.5}, "The steps must be a whole number, not 2.5"),
+        ({"strength": None}, "The strength must be a number, not None"),
         ({"strength": 0.0}, "strength"),
         ({"image_guidance": -1.0}, "guidance"),
         ({"text_guidance": math.inf}, "guidance"),
         ({"mask": np.ones((3, 3), bool)}, "mask"),
         ({"noise": np.zeros((4, 3, 3), np.float32)}, "noise"),
+        ({"noise": np.full((4, 8, 8), np.nan, np.float32)}, "noise holds values that are no num"),
     ]:
         with pytest.raises(ValueError, match=words):
             editor.edit(INSTRUCTION, **wrong)
@@ -408,6 +412,11 @@ def test_wrong_input_is_refused_in_words(editor):
         editor.relevance(INSTRUCTION, noise_level=1.1)
     with pytest.raises(ValueError, match="seed"):
         editor.relevance(INSTRUCTION, seeds=())
+    with pytest.raises(ValueError, match="Each of the relevance seeds must be 0 or more, not -1"):
+        editor.relevance(INSTRUCTION, seeds=(0, -1))
+    for size in (0, -1):
+        with pytest.raises(ValueError, match="work_size must be 1 or more"):
+            editor.set_image(random_image(64, 64), size)
     with pytest.raises(ValueError, match="must be paper or full, not other"):
         editor.relevance(INSTRUCTION, normalisation="other")
 

@@ -444,8 +444,8 @@ def test_what_cannot_be_edited_is_refused(scene: Scene, editor: Editor, tmp_path
         assert scene.edits() == ()
 
     refuse("instruction is empty", " ")
-    refuse("threshold must lie above 0", threshold=0.0)
-    refuse("threshold must lie above 0", threshold=1.5)
+    refuse("threshold must be above 0 and at most 1", threshold=0.0)
+    refuse("threshold must be above 0 and at most 1", threshold=1.5)
     refuse("no preset 'huge': use preview, full, medium", config="huge")
     refuse("noise range", config=dataclasses.replace(QUICK, noise_range=(0.5, 0.2)))
     refuse("rounds and views must be", config=dataclasses.replace(QUICK, rounds=-1))

@@ -58,6 +58,7 @@ def test_what_a_message_refuses_is_refused_everywhere(kind: type, one: Setting) 
         values = [end + one.kind(way * step) for end in (one.least, one.most) for way in (-1, 0, 1)]
     elif one.kind is tuple:
         values = [(0,) * int(count) for count in (one.least - 1, one.least, one.most, one.most + 1)]
+        values += [(0, end) for end in (-1, 2**63 - 1)]
     elif one.kind is str:
         values = [*one.choices, "another"]
     for value in values:
@@ -80,6 +81,9 @@ def test_what_a_message_refuses_is_refused_everywhere(kind: type, one: Setting) 
         ({"text_guidance": math.nan}, "The text guidance must be 0 to 100, not nan."),
         ({"image_guidance": math.inf}, "The image guidance must be 0 to 100, not inf."),
         ({"seed": -1}, "The seed must be 0 or more, not -1."),
+        ({"seed": 1.0}, "The seed must be a whole number, not 1.0."),
+        ({"steps": None}, "The steps must be a whole number, not None."),
+        ({"strength": "1"}, "The strength must be a number, not 1."),
     ],
 )
 def test_a_value_out_of_range_is_told_in_one_sentence(wrong: dict[str, Any], sentence: str) -> None:
@@ -90,6 +94,10 @@ def test_counts_and_choices_are_told_too() -> None:
     assert wrong_settings(MapSettings()) is None
     none = MapSettings(relevance_seeds=())
     assert wrong_settings(none) == "The relevance seeds must be 1 or more, not 0."
+    negative = MapSettings(relevance_seeds=(0, -1))
+    assert wrong_settings(negative) == "Each of the relevance seeds must be 0 or more, not -1."
+    huge = MapSettings(relevance_seeds=(2**64,))
+    assert "Each of the relevance seeds must be 0 to 9223372036854775807" in wrong_settings(huge)
     other = MapSettings(normalisation="other")  # type: ignore[arg-type]
     assert wrong_settings(other) == "The normalisation must be paper or full, not other."
 
