@@ -168,6 +168,7 @@ class Server:
         try:
             self._workers = Supervisor(self._start_worker)
         except NOT_STARTED as error:
+            self._leave()
             raise CannotStart(f"The worker process cannot be started: {error}.") from error
 
     def _look_at_data_root(self) -> None:
@@ -399,6 +400,10 @@ class Server:
             for follower in list(job.followers):
                 self._send(follower, Failed(job=job.id, code="server_stopped", message=words))
         self._workers.stop()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Give up the address, and what tells clients of it."""
         for errands in (self._intake.errands, self._desk.storekeeper):
             errands.close()
         with contextlib.suppress(BadConnectionFile):  # ours to remove only while it is ours

@@ -53,6 +53,8 @@ STEADY_SECONDS = 60.0
 """After which a worker that was ready is not counted among those that do not come to work."""
 LONGEST_PAUSE = 60.0
 """Before a worker is started anew, however many have failed."""
+LONGEST_TURN = 10.0
+"""Of the server's loop, in seconds. What takes longer is a stop, of its process or its machine."""
 NOT_STARTED = (OSError, zmq.ZMQError)
 """What a start can raise where the machine has no more processes, files or ports to give."""
 
@@ -70,12 +72,24 @@ class AllowedKey:
         return key == self._public_key
 
 
-class Worker:
-    """The worker process and the encrypted loopback socket to it.
-
-    Attributes:
-        ready_since: time.monotonic() when its models were loaded, or None.
+class Awake:
+    """A clock that stands still while this process does, stopped or on a machine that sleeps: what
+    it waits for was stopped as well. It is to be read in every turn of the server's loop.
     """
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._read = time.monotonic()
+
+    def __call__(self) -> float:
+        """Seconds that it has gone."""
+        before, self._read = self._read, time.monotonic()
+        self._seconds += min(self._read - before, LONGEST_TURN)
+        return self._seconds
+
+
+class Worker:
+    """The worker process and the encrypted loopback socket to it."""
 
     def __init__(
         self,
@@ -87,7 +101,6 @@ class Worker:
     ) -> None:
         keys = new_server_keys()
         self.allowed = AllowedKey(keys.client_public_key)
-        self.ready_since: float | None = None
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.zap_domain = WORKER.encode()
@@ -96,7 +109,9 @@ class Worker:
         self.socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE_MS)
         secrets = (keys.server_public_key, keys.client_public_key, keys.client_secret_key)
-        self._started = time.monotonic()
+        self._clock = Awake()
+        self._started = self._clock()
+        self._ready_since: float | None = None
         self._connected = False
         self._lost_since: float | None = None
         self._last_word: float | None = None  # about the job that it does
@@ -117,6 +132,12 @@ class Worker:
             raise
 
     @property
+    def is_steady(self) -> bool:
+        """Whether it has been ready for so long that its loss is a new one."""
+        since = self._ready_since
+        return since is not None and self._clock() - since > STEADY_SECONDS
+
+    @property
     def is_there(self) -> bool:
         """Whether something can be sent to the process just now."""
         return bool(self.socket.poll(0, zmq.POLLOUT))
@@ -130,9 +151,9 @@ class Worker:
         except zmq.Again:
             self._unreachable = True
         if isinstance(message, Submit):
-            self._last_word, self._cancelled = time.monotonic(), None
+            self._last_word, self._cancelled = self._clock(), None
         elif self._cancelled is None:
-            self._cancelled = time.monotonic()
+            self._cancelled = self._clock()
 
     def receive(self) -> WorkerMessage:
         """The next message that has come.
@@ -141,9 +162,9 @@ class Worker:
             BadMessage: it cannot be read.
         """
         message = decode_worker_message(self.socket.recv_multipart())
-        now = time.monotonic()
+        now = self._clock()
         if isinstance(message, Loaded):
-            self.ready_since = now
+            self._ready_since = now
         elif isinstance(message, Progress):
             self._last_word = now
         elif isinstance(message, FinalEvent):
@@ -154,6 +175,7 @@ class Worker:
         """Why this worker is to be replaced, as the end of a sentence that begins with its name;
         None where it is well.
         """
+        now = self._clock()
         code = self.process.poll()
         if code == HUNG:
             return "hung, as a driver can make it"
@@ -161,7 +183,6 @@ class Worker:
             return f"ended (exit code {code})"
         if self._unreachable:
             return "cannot be reached"
-        now = time.monotonic()
         if self.is_there:
             self._connected, self._lost_since = True, None
         elif self._connected and self._lost_since is None:
@@ -241,8 +262,7 @@ class Supervisor:
     def give_up(self) -> None:
         """End the worker that runs, without waiting for it; `tend` starts another."""
         assert self.worker is not None
-        since = self.worker.ready_since
-        if since is not None and time.monotonic() - since > STEADY_SECONDS:
+        if self.worker.is_steady:
             self._losses = 0
         self.worker.kill()
         self._dying.append(self.worker)

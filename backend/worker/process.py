@@ -106,7 +106,9 @@ class _Line:
         while not self._submitted:
             self._receive()
         self._works = True
-        return self._submitted.pop(0)
+        submitted = self._submitted.pop(0)
+        self._cancelled &= {submitted.job}  # the others have ended
+        return submitted
 
     def is_cancelled(self, job: str) -> bool:
         """Look, without waiting, whether the server has cancelled `job`, or ends."""
@@ -117,7 +119,6 @@ class _Line:
     def _receive(self) -> None:
         message = codec.decode_client_message(self._socket.recv_multipart())
         if isinstance(message, Submit):
-            self._cancelled.clear()  # words about earlier jobs
             self._submitted.append(message)
         elif isinstance(message, Cancel):
             self._cancelled.add(message.job)

@@ -16,14 +16,17 @@ import zmq
 
 from backend.jobs import supervision
 from backend.jobs.supervision import Supervisor, Worker
-from backend.jobs.worker_messages import decode_worker_message
-from backend.server import Server
+from backend.jobs.worker_messages import Loaded, decode_worker_message
+from backend.server import CannotStart, Server
+from backend.worker import process
 from backend.worker.process import frames_of_end
 from protocol import codec
 from protocol.client import Client
+from protocol.connection import new_server_keys
 from protocol.line import ServerError
 from protocol.messages import Cancel, Cancelled, Done, Failed, Progress, Submit, Welcome
 from protocol.requests import EditRequest, RelevanceResult, TrainSceneRequest
+from protocol.settings import GuidanceSettings
 from protocol.values import new_capture_id
 from tests.backend.test_capture_server import COUNT, put
 from tests.protocol.bench_mutated_messages import send_many
@@ -89,7 +92,7 @@ class Fake:
     """A worker in name only."""
 
     def __init__(self):
-        self.ready_since = None
+        self.is_steady = False
         self.process = subprocess.Popen([sys.executable, "-c", ""])
         self.words = None
 
@@ -133,8 +136,7 @@ def test_workers_that_do_not_come_to_work_are_started_after_longer_and_longer_pa
             assert workers.tend() is None
             assert workers.worker is started[-1]
     assert pauses == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
-    workers.worker.ready_since = now
-    now += supervision.STEADY_SECONDS + 1
+    workers.worker.is_steady = True
     workers.worker.words = "ended (exit code -9)"
     workers.tend()
     assert workers.pause == 0
@@ -148,19 +150,19 @@ class Idle:
 
 
 @pytest.fixture
-def worker(monkeypatch):
+def worker():
     """A worker without a process, and a client of its socket; `now` sets its clock."""
     with zmq.Context() as context:
         made = object.__new__(Worker)
         made.process, made.socket = Idle(), context.socket(zmq.DEALER)
-        made.ready_since = made._lost_since = made._last_word = made._cancelled = None
+        made._ready_since = made._lost_since = made._last_word = made._cancelled = None
         made._connected, made._started, made._unreachable = False, 0.0, False
         made.socket.sndtimeo = 5000
         made.other = context.socket(zmq.DEALER)
         made.other.connect(f"tcp://127.0.0.1:{made.socket.bind_to_random_port('tcp://127.0.0.1')}")
 
         def now(seconds):
-            monkeypatch.setattr(supervision.time, "monotonic", lambda: seconds)
+            made._clock = lambda: seconds
 
         made.now = now
         now(0.0)
@@ -193,6 +195,39 @@ def test_a_job_without_a_word_for_long_and_one_that_does_not_stop_are_given_up(w
     assert "has not stopped" in worker.trouble()
 
 
+def test_a_worker_is_steady_some_time_after_it_was_ready(worker):
+    assert not worker.is_steady
+    loaded = Loaded(
+        model="demo", device="cpu", dtype="float32", native_size=256, guidance=GuidanceSettings()
+    )
+    worker.other.send_multipart(codec.encode(loaded))
+    worker.receive()
+    worker.now(supervision.STEADY_SECONDS - 1)
+    assert not worker.is_steady
+    worker.now(supervision.STEADY_SECONDS + 1)
+    assert worker.is_steady
+
+
+def test_what_passes_while_the_server_itself_is_stopped_is_not_the_workers_silence(
+    worker, monkeypatch
+):
+    now = 50.0
+    monkeypatch.setattr(supervision.time, "monotonic", lambda: now)
+    worker._clock = supervision.Awake()
+    assert worker.socket.poll(5000, zmq.POLLOUT)
+    worker.send(Submit(job=JOB, request=EDIT))
+    for _ in range(3):
+        now += 10 * supervision.WORDLESS_SECONDS  # a laptop that sleeps, or Ctrl-Z
+        assert worker.trouble() is None
+    worker.send(Cancel(job=JOB))
+    now += 10 * supervision.WORDLESS_SECONDS
+    assert worker.trouble() is None
+    for _ in range(round(supervision.CANCEL_SECONDS)):
+        now += 1.0
+        trouble = worker.trouble()
+    assert "has not stopped" in trouble
+
+
 def test_a_worker_that_has_hung_up_does_not_hold_up_the_server(worker):
     assert worker.socket.poll(5000, zmq.POLLOUT)
     assert worker.is_there
@@ -217,7 +252,50 @@ def test_a_process_that_does_not_come_to_life_or_hangs_up_is_given_up(worker):
     assert "has not answered" in worker.trouble()
 
 
+def test_a_job_is_still_cancelled_where_the_next_one_has_come_already():
+    """As where a word about the first could not be read, so that the server gave it up."""
+    other = "f" * 32
+    before = process.signal.getsignal(process.signal.SIGTERM)
+    keys = new_server_keys()
+    with zmq.Context() as context, context.socket(zmq.DEALER) as server:
+        server.curve_server, server.curve_secretkey = True, keys.server_secret_key.encode()
+        secrets = (keys.server_public_key, keys.client_public_key, keys.client_secret_key)
+        port = server.bind_to_random_port("tcp://127.0.0.1")
+        line = process._Line(f"tcp://127.0.0.1:{port}", " ".join(secrets))
+        process.signal.signal(process.signal.SIGTERM, before)
+        for message in (
+            Submit(job=JOB, request=EDIT),
+            Cancel(job=JOB),
+            Submit(job=other, request=EDIT),
+        ):
+            server.send_multipart(codec.encode(message))
+        assert line.next_job().job == JOB
+        assert line._socket.poll(5000)
+        while not line._submitted:
+            cancelled = line.is_cancelled(JOB)
+        assert cancelled
+        assert line.next_job().job == other
+        assert not line.is_cancelled(other)
+        assert not line.is_cancelled(JOB)
+        line.close()
+
+
 # ------------------------------------------------------------------ a real one
+
+
+def test_a_server_whose_worker_cannot_be_started_leaves_nothing_that_says_where_it_is(
+    tmp_path, monkeypatch
+):
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EAGAIN, "no more processes")
+
+    file = tmp_path / "connection.json"
+    for _ in range(2):  # nor what keeps another server out
+        with monkeypatch.context() as patched:
+            patched.setattr(supervision.subprocess, "Popen", refuse)
+            with pytest.raises(CannotStart, match=r"worker.*cannot be started.*no more processes"):
+                Server("tcp://127.0.0.1:*", file, "demo", "cpu", data_root=tmp_path / "data")
+        assert not file.exists()
 
 
 @pytest.fixture
