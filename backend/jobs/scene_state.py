@@ -38,7 +38,7 @@ def answer_scene(
     capture = message.capture
     try:
         state = captures.state(capture)
-        folder = captures.folder(capture)
+        folder = captures.place(capture)
         work = _work_folder(folder) if state.sealed else None
         undone = message.edit if isinstance(message, UndoSceneEdit) else None
         if work is not None and undone is not None and keeps(work, undone):
