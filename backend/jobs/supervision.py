@@ -20,6 +20,7 @@ import zmq
 from backend.jobs.worker_messages import (
     HUNG,
     KEYS_VARIABLE,
+    LOST_GPU,
     Loaded,
     WorkerMessage,
     decode_worker_message,
@@ -179,6 +180,8 @@ class Worker:
         code = self.process.poll()
         if code == HUNG:
             return "hung, as a driver can make it"
+        if code == LOST_GPU:
+            return "lost its GPU, as a fault in a driver can make it"
         if code is not None:
             return f"ended (exit code {code})"
         if self._unreachable:

@@ -9,8 +9,8 @@ from protocol.settings import GuidanceSettings
 KEYS_VARIABLE = "WATCH_YOUR_STEPS_WORKER_KEYS"
 """Environment variable with server public, own public and own secret key, separated by spaces."""
 
-HUNG = 70
-"""Exit code of a worker whose work stood still."""
+HUNG, LOST_GPU = 70, 71
+"""Exit codes of a worker whose work stood still, and of one whose GPU answers only errors."""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):

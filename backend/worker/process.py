@@ -29,6 +29,7 @@ from backend.editing import Editor, ImageEditor
 from backend.errors import BadInput
 from backend.jobs.worker_messages import (
     KEYS_VARIABLE,
+    LOST_GPU,
     Loaded,
     NotLoaded,
     decode_worker_message,
@@ -154,6 +155,9 @@ def main(
         submitted = line.next_job()
         with watchdog.over_job(card.device.type != "cpu", _mark(card.device)):
             end = _do(editor, captures, line, submitted.job, submitted.request)
+            if isinstance(end, Failed) and is_lost(card.device):
+                line.close()
+                sys.exit(LOST_GPU)  # only a new process can use it again
         line.send_end(end)
 
 
@@ -241,6 +245,20 @@ def _too_large(request: Request) -> str:
         height, width = request.views.shape[1:3]
         return f"on views of {width}x{height}: render smaller ones"
     return "on this scene: choose a smaller preset, or send smaller views"
+
+
+def is_lost(device: torch.device) -> bool:
+    """Whether a fault, such as an address that is not there, has made all use of a CUDA device by
+    this process an error.
+    """
+    if device.type != "cuda":
+        return False
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError:
+        logger.exception("the GPU is lost")
+        return True
+    return False
 
 
 def _mark(device: torch.device) -> Mark | None:

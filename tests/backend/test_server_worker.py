@@ -12,11 +12,12 @@ import time
 import numpy as np
 import psutil
 import pytest
+import torch
 import zmq
 
 from backend.jobs import supervision
 from backend.jobs.supervision import Supervisor, Worker
-from backend.jobs.worker_messages import Loaded, decode_worker_message
+from backend.jobs.worker_messages import LOST_GPU, Loaded, decode_worker_message
 from backend.server import CannotStart, Server
 from backend.worker import process
 from backend.worker.process import frames_of_end
@@ -250,6 +251,21 @@ def test_a_process_that_does_not_come_to_life_or_hangs_up_is_given_up(worker):
     assert worker.trouble() is None  # it may just be ending
     worker.now(supervision.CONNECT_SECONDS + 3)
     assert "has not answered" in worker.trouble()
+
+
+def test_a_worker_whose_gpu_is_lost_to_a_fault_is_replaced(worker, monkeypatch, caplog):
+    def fault(device):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    assert not process.is_lost(gpu)
+    monkeypatch.setattr(torch.cuda, "synchronize", fault)
+    assert process.is_lost(gpu)
+    assert "an illegal memory access" in caplog.text
+    assert not process.is_lost(torch.device("cpu"))
+    worker.process.poll = lambda: LOST_GPU
+    assert "lost its GPU" in worker.trouble()
 
 
 def test_a_job_is_still_cancelled_where_the_next_one_has_come_already():
