@@ -18,7 +18,7 @@ from backend.errors import BadInput
 from backend.fields import radiance_training, relevance_field
 from backend.fields.calibration import Calibration
 from backend.fields.config import PRESETS, FieldConfig, RelevanceConfig
-from backend.fields.facts import CheckpointError
+from backend.fields.facts import RADIANCE, CheckpointError
 from backend.fields.radiance_field import RadianceField
 from backend.fields.rays import ViewRays
 from backend.fields.relevance_field import Relevance, scene_maps
@@ -116,10 +116,14 @@ class SceneFields:
             config = dataclasses.replace(config, iterations=iterations)
         self.leave_out_damaged()
         files.make_folder(self.work)
-        keep_trained_in(self.work, self.capture, self._axes, self.downscale)
+        trained = (self.work / f"{RADIANCE}.json").exists()
+        if not trained:  # what there is may refuse to be gone on with, and then stays as it is
+            keep_trained_in(self.work, self.capture, self._axes, self.downscale)
         self._field, course = radiance_training.train(
             self.capture, config, self.work, on_step, self.device, seed
         )
+        if trained:
+            keep_trained_in(self.work, self.capture, self._axes, self.downscale)
         return course
 
     def leave_out_damaged(self) -> None:

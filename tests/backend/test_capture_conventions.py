@@ -149,6 +149,13 @@ def test_unitys_world_comes_out_with_its_z_negated():
     np.testing.assert_allclose(to_opengl(written, "unity"), poses, atol=1e-12)
 
 
+def test_poses_with_opengls_axes_keep_their_bits():
+    """A field is known again by the bits of its capture's poses, zeros with a sign among them."""
+    poses = np.tile(np.eye(4), (2, 1, 1))
+    poses[1, 2, 0] = -0.0
+    assert to_opengl(poses, "opengl").tobytes() == poses.tobytes()
+
+
 def test_damaged_and_tiny_pictures_are_no_evidence(tmp_path):
     poses = narrow_arc()
     path = write_capture(tmp_path, views_of_noise(poses, width=1, height=1))

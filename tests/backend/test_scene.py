@@ -288,3 +288,7 @@ def test_downscale_is_asked_once_and_remembered(
     (other / "axes.json").write_text(json.dumps(kept))
     assert Scene.open(tmp_path / "capture", 3, other, "cpu").downscale == 3
     assert Scene.open(tmp_path / "capture", None, other, "cpu").downscale == 1
+    assert scene("train", "--downscale", "2", "--work", str(other), "--iterations", "3") == 1
+    assert "downscale" not in json.loads((other / "axes.json").read_text())  # a field of size 1
+    assert scene("train", "--downscale", "1", "--work", str(other), "--iterations", "3") == 0
+    assert json.loads((other / "axes.json").read_text())["downscale"] == 1
