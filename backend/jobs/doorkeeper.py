@@ -6,6 +6,7 @@ what can be seen is how much its connection has brought since a message of it wa
 tells that on Linux only; elsewhere nothing is bounded here.
 """
 
+import contextlib
 import logging
 import os
 import socket
@@ -35,11 +36,11 @@ class _Door:
     """One connection.
 
     Attributes:
-        number: of its socket in the system, which no other has while it is open.
+        number: of its socket in the system, which nothing else has while it is open.
         taken_at: how many bytes it had brought when a message of it was taken.
     """
 
-    number: int
+    number: tuple[int, int]
     taken_at: int = 0
 
 
@@ -87,11 +88,12 @@ class Doorkeeper:
         self._monitor.close()
 
 
-def _number(descriptor: int) -> int | None:
+def _number(descriptor: int) -> tuple[int, int] | None:
     try:
-        return os.fstat(descriptor).st_ino
+        told = os.fstat(descriptor)
     except OSError:  # it is closed already
         return None
+    return told.st_dev, told.st_ino
 
 
 def _opened(descriptor: int, door: _Door) -> socket.socket | None:
@@ -100,13 +102,13 @@ def _opened(descriptor: int, door: _Door) -> socket.socket | None:
     ZeroMQ closes descriptors in its own threads, and others may get their numbers.
     """
     try:
-        same = socket.socket(fileno=os.dup(descriptor))
+        same = os.dup(descriptor)
     except OSError:
         return None
-    if _number(same.fileno()) != door.number:
-        same.close()
+    if _number(same) != door.number:
+        os.close(same)
         return None
-    return same
+    return socket.socket(fileno=same)
 
 
 def _received(descriptor: int, door: _Door) -> int | None:
@@ -126,5 +128,5 @@ def _received(descriptor: int, door: _Door) -> int | None:
 def _hang_up(descriptor: int, door: _Door) -> None:
     connection = _opened(descriptor, door)
     if connection is not None:
-        with connection:
+        with connection, contextlib.suppress(OSError):  # the other end may have gone by itself
             connection.shutdown(socket.SHUT_RDWR)

@@ -1,6 +1,8 @@
 """What clients send is taken without waiting, in order, and never more than memory has room for."""
 
 import os
+import socket
+import struct
 import sys
 import threading
 import time
@@ -180,3 +182,39 @@ def test_long_lines_are_not_taken_for_messages_without_end(sockets, taken, monke
             client.send_multipart([bytes(10**6)])
         take(taken, lambda number=number: len(taken.served) == 2 * number)
         sockets.keeper.look()
+
+
+@pytest.fixture
+def accepted():
+    """Both ends of a TCP connection: the one that was accepted, and the client's."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = socket.create_connection(listening.getsockname())
+        made, _ = listening.accept()
+    with made, client:
+        yield made, client
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a connection brings")
+def test_hanging_up_on_who_has_just_gone_breaks_nothing(accepted):
+    made, client = accepted
+    door = doorkeeper._Door(doorkeeper._number(made.fileno()))
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()  # by a reset
+    with pytest.raises(OSError, match="reset"):
+        made.recv(1)
+    doorkeeper._hang_up(made.fileno(), door)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a connection brings")
+def test_a_file_that_has_got_a_connections_number_is_left_alone(accepted, tmp_path):
+    made, _ = accepted
+    number = made.fileno()
+    door = doorkeeper._Door(doorkeeper._number(number))
+    assert doorkeeper._received(number, door) == 0
+    with (tmp_path / "file").open("wb") as file:
+        os.dup2(file.fileno(), number)
+    before = psutil.Process().num_fds()
+    for _ in range(5):
+        assert doorkeeper._received(number, door) is None
+        doorkeeper._hang_up(number, door)
+    assert psutil.Process().num_fds() == before
