@@ -210,8 +210,8 @@ class Editor:
 
         Args:
             instruction: what to change.
-            threshold: 0..1, relevance from which a pixel is edited; 0 edits all, as plain IP2P;
-                None takes the map's own suggestion.
+            threshold: 0..1, relevance from which a pixel is edited; 0 edits all; None takes the
+                map's own suggestion.
             text_guidance, image_guidance: s_T and s_I of Eq. 1, at least 0; None for what the
                 model is best used with.
             steps: denoising steps, at least 1; always exactly so many.
@@ -301,7 +301,9 @@ class Editor:
             check_settings(replace(settings, strength=strength))
         if any(len(given) != len(images) for given in (masks, starts, strengths, seeds)):
             raise ValueError("Every image needs a mask, a start, a strength and a seed of its own.")
-        if len({image.shape for image in images}) != 1:
+        if not images:
+            return []
+        if len({image.shape for image in images}) > 1:
             raise ValueError("Images that are edited together must have the same size.")
         encoded = [self._encode(image) for image in images]
         return self._edit_inside(

@@ -3,9 +3,9 @@
     z_{t-1} = DDIM(z_t, eps)                                                       (Eq. 4)
     z_{t-1} = mask * z_{t-1} + (1 - mask) * (E(I) noised to t-1)                   (Eq. 5)
 
-eps is the guided prediction of noise: Eq. 1, which stands with its model
-(models/instruct_pix2pix.py). All is written for B images of one size at once, each of which may
-start from its own level: its result is what it would be alone.
+eps is the guided prediction of noise: Eq. 1, which stands with its model (models/). All is written
+for B images of one size at once, each of which may start from its own level: its result is what it
+would be alone.
 """
 
 from collections.abc import Callable, Sequence

@@ -327,6 +327,7 @@ def test_images_edited_together_are_edited_as_alone(editor, monkeypatch, image_g
         editor.edit_images(INSTRUCTION, images, masks, starts, (1.0, 0.5, 0.0), seeds)
     with pytest.raises(ValueError, match="a seed of its own"):
         editor.edit_images(INSTRUCTION, images, masks, starts, strengths, seeds[:1])
+    assert editor.edit_images(INSTRUCTION, [], [], [], [], []) == []
 
 
 # ------------------------------------------------------------------ caching, callbacks, errors

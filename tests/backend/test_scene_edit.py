@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 
 from backend.__main__ import main
+from backend.captures.error import CaptureError
 from backend.captures.lens import Intrinsics
 from backend.captures.transforms import NewView, write_capture
 from backend.captures.views import Pixels
@@ -458,9 +460,15 @@ def test_what_cannot_be_edited_is_refused(scene: Scene, editor: Editor, tmp_path
     fresh = Scene.open(scene.capture.folder, work=tmp_path / "fresh", device="cpu")
     with pytest.raises(CheckpointError, match="holds no trained field: train one first"):
         fresh.edit(INSTRUCTION, editor, config=QUICK)
-    small = Scene.open(scene.capture.folder, 2, work=scene.work, device="cpu")
-    with pytest.raises(EditError, match="read at another size: open it as it was"):
-        small.edit(INSTRUCTION, editor, config=QUICK)
+    with pytest.raises(CaptureError, match="trained with --downscale 1: leave the option out"):
+        Scene.open(scene.capture.folder, 2, work=scene.work, device="cpu")
+    copy = shutil.copytree(scene.capture.folder, tmp_path / "copy")
+    with Image.open(copy / scene.capture.names[0]) as file:
+        other = Image.fromarray(255 - np.asarray(file))
+    other.save(copy / scene.capture.names[0])
+    changed = Scene.open(copy, work=scene.work, device="cpu")
+    with pytest.raises(EditError, match="capture has changed since its field was trained"):
+        changed.edit(INSTRUCTION, editor, config=QUICK)
 
 
 def test_an_edits_name_stands_for_one_edit(scene: Scene, editor: Editor) -> None:
