@@ -13,8 +13,8 @@ from backend.editing.prompt_check import agreement
 from backend.editing.relevance import (
     NOISE_LEVEL,
     normalise,
-    suggest_threshold,
 )
+from backend.editing.threshold import suggest_threshold
 from backend.evaluation import metrics
 from backend.evaluation.metrics import Map
 from backend.evaluation.samples import Probe, conditions, differences

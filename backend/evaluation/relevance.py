@@ -16,7 +16,8 @@ from PIL import Image
 from backend.editing import Editor
 from backend.editing.models.registry import DEMO_MODEL, DEMO_WEIGHTS
 from backend.editing.prompt_check import write_evidence_limit
-from backend.editing.relevance import normalise, suggest_threshold
+from backend.editing.relevance import normalise
+from backend.editing.threshold import suggest_threshold
 from backend.errors import BadInput
 from backend.evaluation import maps, metrics
 from backend.evaluation.edits import GUIDED, PLAIN, Edited, edit_samples, edits_table

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.editing.relevance import suggest_threshold
+from backend.editing.threshold import suggest_threshold
 
 CANDIDATES = np.linspace(0.2, 0.8, 61)
 """Thresholds that are tried, where 0.5 is Otsu's."""

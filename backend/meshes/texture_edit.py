@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from backend.counts import check_counts
 from backend.editing import ImageEditor, Step
 from backend.editing.prompt_check import pooled_evidence
-from backend.editing.relevance import normalise_together, suggest_threshold
+from backend.editing.relevance import normalise_together
+from backend.editing.threshold import suggest_threshold
 from backend.errors import BadInput, check_instruction, check_settings, check_value
 from backend.meshes.painting import (
     PaintConfig,

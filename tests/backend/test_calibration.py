@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from backend.editing.relevance import suggest_threshold
+from backend.editing.threshold import suggest_threshold
 from backend.fields.calibration import CANDIDATES, WINDOW, Calibration, calibrate, edge_strength
 
 SIZES = st.tuples(st.integers(1, 8), st.integers(1, 8))

@@ -24,8 +24,8 @@ from backend.editing.prompt_check import (
 from backend.editing.relevance import (
     RelevanceMap,
     normalise,
-    suggest_threshold,
 )
+from backend.editing.threshold import suggest_threshold
 from protocol.settings import EditSettings, MapSettings
 from protocol.values import Normalisation
 from tests.backend.tiny_editor import INSTRUCTION, Spy, random_image, reference_pipeline
