@@ -14,6 +14,7 @@ from backend.captures.conventions.axes import Axes
 from backend.captures.error import CaptureError
 from backend.captures.transforms import readable
 from backend.editing import RelevanceMap
+from backend.editing.devices import named_device
 from backend.errors import BadInput
 from backend.fields import radiance_training, relevance_field
 from backend.fields.calibration import Calibration
@@ -80,13 +81,14 @@ class SceneFields:
         Raises:
             CaptureError: the capture cannot be used, or was trained with other axes or another
                 factor.
+            BadInput: there is no such device.
             DamagedRecord: what it was trained with cannot be read.
         """
         work = work_folder(Path(folder), work)
         capture, axes, downscale = open_as_trained(Path(folder), work, downscale, axes)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(capture, work, torch.device(device), axes, downscale)
+        return cls(capture, work, named_device(device), axes, downscale)
 
     def train(
         self,

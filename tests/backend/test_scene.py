@@ -15,6 +15,7 @@ from backend.captures.capture import CaptureError
 from backend.command_line import command_in
 from backend.commands import COMMANDS
 from backend.editing.relevance import RelevanceMap
+from backend.errors import BadInput
 from backend.fields.config import PRESETS, RelevanceConfig
 from backend.fields.facts import CheckpointError
 from backend.scenes import Camera, Scene
@@ -253,6 +254,13 @@ def test_work_folders_of_earlier_versions_open_without_a_box(
     old = Scene.open(scene.capture.folder, work=work, device="cpu")
     np.testing.assert_array_equal(old.capture.to_box, scene.capture.to_box)
     assert old.field.names == scene.field.names
+
+
+@pytest.mark.parametrize("device", ["nix", "meta", "cuda:99", "mps" * 2, ""])
+def test_a_device_that_is_not_there_is_one_sentence(tmp_path: Path, device: str) -> None:
+    orbit_capture(tmp_path / "capture", 4, 24)
+    with pytest.raises(BadInput, match=r"^There is no (CUDA )?device"):
+        Scene.open(tmp_path / "capture", device=device)
 
 
 def test_downscale_is_asked_once_and_remembered(

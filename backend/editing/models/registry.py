@@ -13,6 +13,7 @@ import diffusers.utils.logging
 import torch
 import transformers.utils.logging
 
+from backend.editing.devices import named_device
 from backend.errors import BadInput
 
 from .denoiser import Denoiser
@@ -158,13 +159,7 @@ def _resolve_device(device: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-    except RuntimeError as error:
-        raise BadInput(f"There is no device {device!r}: use auto, cpu, cuda or mps.") from error
-    if resolved.type == "cuda" and not torch.cuda.is_available():
-        raise BadInput("There is no CUDA device here: use --device cpu, or check the driver.")
-    return resolved
+    return named_device(device)
 
 
 def _resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
