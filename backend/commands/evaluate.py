@@ -76,10 +76,12 @@ class Radiance(options.RadianceOptions):
         return bench_radiance.run(self, command)
 
 
-def _wrong(command: object) -> bool:
-    """Whether an option is out of its range, which is told then."""
+def _wrong(command: options.EvaluationOptions | options.RadianceOptions) -> bool:
+    """Whether an option cannot be used, which is told then, before hours of work."""
     try:
         check_options(command)
+        if command.out.exists() and not command.out.is_dir():
+            raise BadInput(f"{command.out} is a file, not a folder: name another with --out.")
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return True

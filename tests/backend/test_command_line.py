@@ -389,6 +389,12 @@ def test_a_file_in_place_of_a_capture_is_named(picture, capsys, command):
     assert capsys.readouterr().err.startswith(f"error: {picture[0]} is a file, not a folder: ")
 
 
+def test_measuring_into_a_file_is_refused_before_the_work(picture, capsys):
+    for words in ("evaluate relevance", "evaluate scene", "evaluate check", "bench radiance"):
+        assert main([*words.split(), "--out", str(picture[0])]) == 1
+        assert "is a file, not a folder" in capsys.readouterr().err
+
+
 def test_a_server_is_asked_by_its_own_connection_file_where_none_is_named(tmp_path, capsys):
     own = default_connection_file()
     for typed, file in ((["--server"], own), (["--server", "x.json"], Path("x.json"))):
