@@ -65,7 +65,11 @@ def read_mesh_folder(folder: Path) -> MeshFolder:
     Raises:
         MeshError: something is missing or cannot be used; one sentence that names the file.
     """
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
+        raise MeshError(
+            f"{folder} is no folder: write one with blender_addon/tools/export_mesh.py."
+        )
+    if not folder.exists():
         raise MeshError(
             f"There is no folder {folder}: write it with blender_addon/tools/export_mesh.py."
         )

@@ -130,6 +130,8 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
         raise BadInput(f"There is no method {config.method!r}: use {' or '.join(METHODS)}.")
     if threshold is not None and config.everything:
         raise BadInput("Where everything is edited, a threshold has no meaning: leave it out.")
+    if not config.relevance and config.everything:
+        raise BadInput("Everything is edited, or what each view's own map says: ask for one alone.")
     low, high = config.noise_range
     if not 0.0 < low <= high <= 1.0:
         raise BadInput(f"The noise range must be part of 0..1 without 0, not {low} to {high}.")

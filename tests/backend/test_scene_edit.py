@@ -376,6 +376,9 @@ def test_everything_is_edited_where_that_is_asked_for(
     assert not any("relevant enough" in note for note in outcome_notes(edit, compare(scene, edit)))
     with pytest.raises(ValueError, match="leave it out"):
         scene.edit(INSTRUCTION, editor, 0.5, config, "other")
+    both = dataclasses.replace(config, relevance=False)
+    with pytest.raises(ValueError, match="ask for one alone"):
+        scene.edit(INSTRUCTION, editor, config=both, name="other")
 
 
 def test_a_method_of_ones_own_edits_a_scene(

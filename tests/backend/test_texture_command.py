@@ -238,6 +238,7 @@ def test_wrong_arrays_are_refused(tmp_path: Path, arrays: dict[str, object], wor
     ("arguments", "words"),
     [
         (["missing", INSTRUCTION, "--out", "out"], "There is no folder missing"),
+        ([__file__, INSTRUCTION, "--out", "out"], "is no folder"),
         (["ball", INSTRUCTION, "--out", "ball"], "is not empty: name a new folder"),
         (["ball", INSTRUCTION, "--out", "ball/mesh.npz"], "is not empty: name a new folder"),
         (["ball", INSTRUCTION, "--out", "out", "--steps", "0"], "--steps must be 1 or more"),
