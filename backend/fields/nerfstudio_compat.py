@@ -19,7 +19,6 @@ from typing import Any, NoReturn
 ABSENT = {
     "cv2": "cameras.py encodes pictures for nerfstudio's own viewer with it",
     "viser": "scene_box.py and the viewer turn boxes with it",
-    "tyro": "camera_optimizers.py names it in annotations of a command line that is not ours",
     "nerfacc": "renderers and samplers use it for packed samples, which nerfacto has none of",
     "matplotlib": "colormaps.py paints depth for the viewer with it",
     "tensorboard": "writer.py, which configs import, logs to it through torch.utils.tensorboard",
@@ -47,7 +46,7 @@ class _Placeholder:
     def __call__(self, *arguments: Any, **options: Any) -> NoReturn:
         raise AbsentPackageError(
             "nerfstudio used a package that it is installed without "
-            f"({', '.join(ABSENT)}): scenes/nerfstudio_compat.py says what for."
+            f"({', '.join(ABSENT)}): fields/nerfstudio_compat.py says what for."
         )
 
 

@@ -29,6 +29,7 @@ from backend.fields.radiance_training import RadianceTraining, Views, held_out, 
 from backend.fields.rays import ViewRays
 from backend.fields.training import Course, Progress, Schedule, fit
 from protocol import files
+from protocol.settings import Stop
 
 from .tiny_capture import Truth, orbit_capture
 
@@ -72,11 +73,11 @@ def test_placeholders_are_gone_after_the_import() -> None:
     left = [n for n, m in sys.modules.items() if type(m).__name__ == "_AbsentModule"]
     assert left == []
     with nerfstudio_compat.absent_packages():
-        import tyro  # type: ignore[import-not-found, unused-ignore]
+        import viser  # type: ignore[import-not-found, unused-ignore]
 
         with pytest.raises(nerfstudio_compat.AbsentPackageError, match="installed without"):
-            tyro.Something()()
-    assert "tyro" not in sys.modules or type(sys.modules["tyro"]).__name__ != "_AbsentModule"
+            viser.Something()()
+    assert "viser" not in sys.modules or type(sys.modules["viser"]).__name__ != "_AbsentModule"
 
 
 def test_the_slice_needs_no_torchvision() -> None:
@@ -640,7 +641,7 @@ class Counter:
     ],
 )
 def test_early_stop(scores: list[float], patience: int, steps: int) -> None:
-    schedule = Schedule(6, 1, stop_gain=0.1, stop_patience=patience)
+    schedule = Schedule(6, 1, Stop(stop_gain=0.1, stop_patience=patience))
     course = fit(Counter(scores), schedule, None, "x")
     assert course.step == steps
     assert course.finished

@@ -402,6 +402,10 @@ def test_a_picture_that_is_not_there_is_refused_without_a_button_too(
     assert scene.watch_your_steps.view == "RENDER"
 
 
+@pytest.mark.skipif(
+    bpy.app.version[:2] == (5, 0),
+    reason="Blender 5.0 itself goes on pointing from one image to another that was removed",
+)
 def test_an_edited_texture_without_a_relevance_says_so(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
