@@ -21,6 +21,7 @@ VERSION_FRAME = VERSION_PREFIX + str(PROTOCOL_VERSION).encode()
 DTYPES = {
     "uint8": np.dtype("u1"),
     "bool": np.dtype("?"),
+    "uint16": np.dtype("<u2"),
     "int32": np.dtype("<i4"),
     "float32": np.dtype("<f4"),
     "float64": np.dtype("<f8"),

@@ -82,6 +82,8 @@ class PutView(msgspec.Struct, frozen=True, kw_only=True, tag="put_view"):
     depth: NDArray[np.float32] | None = None
     """float32 (H, W), distance along the viewing axis in the scene's units, 0 where there is
     nothing; or None."""
+    things: NDArray[np.uint16] | None = None
+    """uint16 (H, W), a label for every pixel, in all views the same for the same thing; or None."""
     fx: Annotated[float, Meta(gt=0.0)]
     """Focal lengths in pixels."""
     fy: Annotated[float, Meta(gt=0.0)]
@@ -96,6 +98,7 @@ class PutView(msgspec.Struct, frozen=True, kw_only=True, tag="put_view"):
         for name, array, dtype in (
             ("alpha", self.alpha, "uint8"),
             ("depth", self.depth, "float32"),
+            ("things", self.things, "uint16"),
         ):
             if array is not None:
                 check_array(array, name, dtype, ())

@@ -83,6 +83,16 @@ class Capture:
         camera = self.intrinsics[index]
         return self.views[index].read(camera.width, camera.height)
 
+    def things(self, index: int) -> NDArray[np.uint16] | None:
+        """The labels of one view's pixels, uint16 (H, W), at the size of `intrinsics[index]`; None
+        where the view has none.
+
+        Raises:
+            CaptureError: the label image is missing, damaged or of the wrong size.
+        """
+        camera = self.intrinsics[index]
+        return self.views[index].read_things(camera.width, camera.height)
+
     def subset(self, indices: Sequence[int]) -> "Capture":
         """The capture with some of its views, in the same box."""
         return replace(

@@ -22,7 +22,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", 
 UNSUPPORTED = (".heic", ".heif", ".jxl")
 """Photos all the same, which are named where they are left out."""
 DEPTH_SUFFIXES = (".npy", ".png", ".tif", ".tiff")
-USUAL_FOLDER, USUAL_DEPTH_FOLDER = "images", "depth"
+USUAL_FOLDER, USUAL_DEPTH_FOLDER, USUAL_THINGS_FOLDER = "images", "depth", "things"
 """Where files lie whose own folder has another name here."""
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 

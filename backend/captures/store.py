@@ -1,6 +1,6 @@
 """Captures that clients send view by view, kept on disk until they are whole.
 
-    ROOT/captures/ID.unfinished/   views as they come: images/, depth/, and views/0000.json, ...
+    ROOT/captures/ID.unfinished/   views as they come: images/, ..., and views/0000.json, ...
     ROOT/captures/ID/              the same once it is sealed: a capture with its transforms.json
 
 What has arrived is what lies there: a view counts once its .json file does, which is written last.
@@ -24,7 +24,7 @@ from backend.captures.error import CaptureError
 from backend.captures.files import FILE_NAME
 from backend.captures.lens import Intrinsics, Lens
 from backend.captures.transforms import NewView, open_capture, write_transforms, write_view
-from backend.captures.views import Pixels, StoredView, image_size
+from backend.captures.views import Pixels, StoredView, check_things, image_size
 from backend.records import DamagedRecord, read_record
 from backend.work_lock import LOCK_FILE, InUse, alone
 from protocol import files
@@ -57,6 +57,7 @@ class _Record(msgspec.Struct):
     depth: str | None
     intrinsics: Intrinsics
     camera_to_world: Annotated[list[_Row], msgspec.Meta(min_length=4, max_length=4)]
+    things: str | None = None
 
 
 class UnknownCapture(KeyError):
@@ -119,7 +120,7 @@ class CaptureStore:
         folder = self._unfinished(capture)
         written = folder / "views" / f"{index:04}.json"
         _remove(written)  # from here on the view is missing until it is whole
-        for kind in ("images", "depth"):
+        for kind in ("images", "depth", "things"):
             for older in (folder / kind).glob(f"{index:04}_*"):
                 _remove(older)
         safe = re.sub(r"[^A-Za-z0-9._-]+", "_", label)[:MAX_LABEL]
@@ -132,6 +133,7 @@ class CaptureStore:
             None if stored.depth is None else stored.depth.name,
             view.intrinsics,
             view.camera_to_world.tolist(),
+            None if stored.things is None else stored.things.name,
         )
         files.write_bytes(written, msgspec.json.encode(record))
         return self.state(capture)
@@ -291,7 +293,15 @@ def _stored(folder: Path, index: int) -> tuple[StoredView, list[list[float]]] | 
     depth = None if record.depth is None else folder / "depth" / Path(record.depth).name
     if depth is not None and not (depth.is_file() and depth.stat().st_size):
         return None
-    view = StoredView(f"images/{image.name}", image, depth, record.intrinsics, Lens())
+    things = None if record.things is None else folder / "things" / Path(record.things).name
+    if things is not None:
+        try:
+            check_things(things, (record.intrinsics.width, record.intrinsics.height))
+        except CaptureError:
+            return None
+    view = StoredView(
+        f"images/{image.name}", image, depth, record.intrinsics, Lens(), things=things
+    )
     return view, record.camera_to_world
 
 
@@ -330,7 +340,7 @@ def _new_view(message: PutView) -> NewView:
     height, width = message.image.shape[:2]
     return NewView(
         name=message.name,
-        pixels=Pixels(message.image, message.alpha, message.depth),
+        pixels=Pixels(message.image, message.alpha, message.depth, message.things),
         intrinsics=Intrinsics(message.fx, message.fy, message.cx, message.cy, width, height),
         camera_to_world=np.array(message.camera_to_world, dtype=np.float64).reshape(4, 4),
     )

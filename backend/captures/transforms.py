@@ -39,6 +39,7 @@ from backend.captures.files import (
     FILE_NAME,
     TRAIN_FILE_NAME,
     USUAL_DEPTH_FOLDER,
+    USUAL_THINGS_FOLDER,
     NamedFiles,
     description_of,
     other_descriptions,
@@ -48,12 +49,15 @@ from backend.captures.view_depths import ViewDepths
 from backend.captures.views import (
     Pixels,
     StoredView,
+    check_things,
     image_size,
     note_on_turned,
+    note_without_things,
     pinhole,
     turned_images,
 )
 from backend.pictures.fast_png import write_fast_png
+from backend.pictures.labels import write_labels
 from protocol import files
 from protocol.values import MIN_VIEWS
 
@@ -68,6 +72,7 @@ class _Frame(CameraFields, kw_only=True):
     transform_matrix: list[list[float | None]] | None = None
     depth_file_path: str | None = None
     depth_path: str | None = None
+    things_file_path: str | None = None
     mask_path: str | None = None
 
     @property
@@ -214,6 +219,8 @@ def _stored_views(
                 view = replace(view, depth=depth)
             except CaptureError as error:
                 without_depth.append(str(error))
+        if frame.things_file_path is not None:
+            view = replace(view, things=_things(path, files, frame.things_file_path, size))
         frames.append(frame)
         views.append(view)
     if missing and len(views) < MIN_VIEWS:
@@ -233,13 +240,24 @@ def _stored_views(
     if without_depth:
         count = sum(frame.depth is not None for frame in transforms.frames)
         notes.append(left_out_note("depth images", count, without_depth))
-    notes += note_on_turned(turned)
+    notes += [*note_on_turned(turned), *note_without_things(views)]
     if any(frame.mask_path for frame in transforms.frames):
         notes.append(f"The masks that {path.name} names (mask_path) are not used.")
     others = other_descriptions(path)
     if path.name.lower() == TRAIN_FILE_NAME and others:
         notes.append(f"Only the views of {path.name} are used, not those of {', '.join(others)}.")
     return frames, views, notes
+
+
+def _things(path: Path, files: NamedFiles, named: str, size: tuple[int, int]) -> Path:
+    """The label image of a frame, checked by its header. One that cannot be used is not left out:
+    an edit would take another region without it.
+    """
+    found = files.find(named, (".png",), USUAL_THINGS_FOLDER)
+    if found is None:
+        raise CaptureError(f"{path} names the label image {named}, which does not exist.")
+    check_things(found, size)
+    return found
 
 
 def _stored_view(
@@ -322,7 +340,7 @@ def readable(capture: Capture, on_view: Callable[[int], None] = lambda done: Non
         on_view: told after each view how many are done.
 
     Raises:
-        CaptureError: too few images can be read; the sentence names one.
+        CaptureError: too few images can be read, or a label image cannot; the sentence names one.
     """
     kept, damaged, depths = [], [], ViewDepths(capture.views)
     for index, view in enumerate(capture.views):
@@ -332,6 +350,7 @@ def readable(capture: Capture, on_view: Callable[[int], None] = lambda done: Non
             damaged.append(str(error))
         else:
             kept.append(index)
+            view.read_things(view.intrinsics.width, view.intrinsics.height)
             depths.read(index)
         on_view(index + 1)
     views, notes = depths.fitting(FILE_NAME, capture.camera_to_world)
@@ -368,7 +387,7 @@ class NewView:
 
 def write_capture(folder: Path, views: Iterable[NewView]) -> Path:
     """Write views as a capture: images/NAME.png (RGBA where there is an alpha), depth/NAME.npy,
-    and, when all are there, transforms.json.
+    things/NAME.png, and, when all are there, transforms.json.
 
     Returns:
         The path of transforms.json.
@@ -404,8 +423,14 @@ def write_view(folder: Path, view: NewView) -> StoredView:
         files.make_folder(depth.parent)
         with files.replacing(depth) as file:
             np.save(file, pixels.depth)
+    things = None
+    if pixels.things is not None:
+        things = folder / "things" / f"{view.name}.png"
+        files.make_folder(things.parent)
+        with files.replacing(things) as file:
+            write_labels(file, pixels.things)
     name = image.relative_to(folder).as_posix()
-    return StoredView(name, image, depth, view.intrinsics, Lens())
+    return StoredView(name, image, depth, view.intrinsics, Lens(), things=things)
 
 
 def write_transforms(
@@ -431,6 +456,8 @@ def write_transforms(
         frame: dict[str, Any] = {"file_path": relative_name(view.image, path.parent)}
         if view.depth is not None:
             frame["depth_file_path"] = relative_name(view.depth, path.parent)
+        if view.things is not None:
+            frame["things_file_path"] = relative_name(view.things, path.parent)
         frames.append(frame | ({} if same else camera) | {"transform_matrix": pose.tolist()})
     content = (cameras[0] if same and cameras else {}) | {"frames": frames}
     return files.write_text(path, json.dumps(content, indent=1) + "\n")

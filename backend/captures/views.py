@@ -15,6 +15,7 @@ from backend.captures.error import CaptureError
 from backend.captures.lens import Intrinsics, Lens, undistorted, undistortion_map
 from backend.errors import BadInput
 from backend.pictures import PictureError, asks_for_turning, read_picture, size_of
+from backend.pictures.labels import check_labels, read_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +27,14 @@ class Pixels:
         alpha: uint8 (H, W), 255 where the scene is, 0 where nothing was rendered; or None.
         depth: float32 (H, W), distance along the viewing axis in capture units, 0 where it is not
             known; or None.
+        things: uint16 (H, W), a label for every pixel, in all views the same for the same thing; or
+            None.
     """
 
     image: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None = None
     depth: NDArray[np.float32] | None = None
+    things: NDArray[np.uint16] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class StoredView:
         intrinsics: the camera of the stored image, before undistortion and downscaling.
         lens: its distortion.
         depth_unit: capture units of one step of a depth in whole numbers.
+        things: a label image of the image's size (see `labels.read_labels`), or None.
     """
 
     name: str
@@ -52,6 +57,7 @@ class StoredView:
     intrinsics: Intrinsics
     lens: Lens
     depth_unit: float = INTEGER_UNIT
+    things: Path | None = None
 
     def read(self, width: int, height: int) -> Pixels:
         """Read, undistort and scale down to `width` x `height`.
@@ -78,7 +84,27 @@ class StoredView:
                 scaled = Image.fromarray(depth).resize((width, height), Image.Resampling.NEAREST)
                 depth = np.asarray(scaled)
         alpha = np.ascontiguousarray(colours[..., 3]) if colours.shape[2] == 4 else None
-        return Pixels(np.ascontiguousarray(colours[..., :3]), alpha, depth)
+        things = self.read_things(width, height)
+        return Pixels(np.ascontiguousarray(colours[..., :3]), alpha, depth, things)
+
+    def read_things(self, width: int, height: int) -> NDArray[np.uint16] | None:
+        """Read the label image alone, undistorted and scaled down to `width` x `height` by taking
+        the nearest pixel: uint16 (height, width); None where there is none.
+
+        Raises:
+            CaptureError: as in `read`.
+        """
+        if self.things is None:
+            return None
+        with _as_capture_error():
+            labels = read_labels(self.things, (self.intrinsics.height, self.intrinsics.width))
+        if not self.lens.is_pinhole:
+            rows_columns = np.moveaxis(undistortion_map(self.intrinsics, self.lens), -1, 0)
+            labels = ndimage.map_coordinates(labels, rows_columns, order=0, mode="nearest")
+        if labels.shape != (height, width):
+            scaled = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
+            labels = np.asarray(scaled)
+        return labels
 
     def read_image(self) -> NDArray[np.uint8]:
         """Read the image file as it is: uint8 (H, W, 3 or 4).
@@ -149,6 +175,31 @@ def note_on_turned(names: Sequence[str]) -> tuple[str, ...]:
     return (
         f"{which} only marked to be shown turned: edits see what is stored, lying on its side "
         "unless it is saved upright first.",
+    )
+
+
+def check_things(path: Path, size: tuple[int, int]) -> None:
+    """Check a label image by its header.
+
+    Args:
+        path: the file.
+        size: width and height of the image that it belongs to.
+
+    Raises:
+        CaptureError: it is missing, no label image, or of another size.
+    """
+    with _as_capture_error():
+        check_labels(path, size[::-1])
+
+
+def note_without_things(views: Sequence[StoredView]) -> tuple[str, ...]:
+    """What a person should know where some views have things and some have none."""
+    without = [view.name for view in views if view.things is None]
+    if len(without) in (0, len(views)):
+        return ()
+    return (
+        f"{len(without)} of {len(views)} views have no things (things_file_path), such as that of "
+        f"{without[0]}: edits of whole things follow the picture's edges there.",
     )
 
 

@@ -47,6 +47,7 @@ PUT_VIEW = m.PutView(
     image=IMAGE,
     alpha=IMAGE[..., 0],
     depth=np.ones((4, 5), np.float32),
+    things=np.ones((4, 5), np.uint16),
     fx=5.0,
     fy=5.0,
     cx=2.5,

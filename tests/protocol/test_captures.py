@@ -38,6 +38,7 @@ def views(draw):
         image=draw(hnp.arrays(np.uint8, (height, width, 3))),
         alpha=draw(st.none() | hnp.arrays(np.uint8, (height, width))),
         depth=draw(st.none() | depths),
+        things=draw(st.none() | hnp.arrays(np.uint16, (height, width))),
         fx=draw(positive),
         fy=draw(positive),
         cx=draw(numbers),
@@ -103,6 +104,8 @@ def test_views_that_make_no_sense_are_refused(wrong, words):
         ("alpha", np.zeros((4, 6), np.float32), "alpha must be uint8"),
         ("depth", np.zeros((6, 4), np.float32), "depth is"),
         ("depth", np.full((4, 6), -1, np.float32), "depth must be 0 or more"),
+        ("things", np.zeros((4, 5), np.uint16), "things is"),
+        ("things", np.zeros((4, 6), np.int32), "things must be uint16"),
         ("depth", np.full((4, 6), np.nan, np.float32), "finite|0 or more"),
     ],
 )
