@@ -1,6 +1,7 @@
 """Render a scene's active camera to the picture that an artist sees in a render."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,28 @@ from numpy.typing import NDArray
 from ..data.scene_error import SceneError
 from ..link.decode import decode_exr
 from .stand_in import render_result, stand_in
+from .things import REST, ThingsUnknown, label_image
 
 SMALLEST_SIDE = 4  # Blender renders nothing smaller
 DEPTH_PASS = "Depth"
 SKY = 0.99
 """Share of the clip end from which on a depth is the sky's: EEVEE gives it the clip end, to the
 precision of its depth buffer, where Cycles and Workbench give it 1e10."""
+
+
+@dataclass(frozen=True, eq=False)
+class Captured:
+    """A render of the active camera."""
+
+    png: bytes
+    """The file that Blender wrote: 8-bit RGB, or RGBA with straight colours."""
+    things: NDArray[np.uint16] | None
+    """(H, W), the label of what is seen at each pixel's centre, row 0 at the top; None where that
+    is not known."""
+    names: tuple[str, ...]
+    """Of the things, by their labels; () where they are not known."""
+    unknown: str
+    """Why the things are not known; "" where they are."""
 
 
 def render_size(render: bpy.types.RenderSettings, max_side: int) -> tuple[int, int]:
@@ -59,13 +76,37 @@ def capture(scene: bpy.types.Scene, max_side: int, alpha: bool = False) -> bytes
     Raises:
         SceneError: there is no camera, or the render fails.
     """
+    _check_camera(scene)
+    width, height = render_size(scene.render, max_side)
+    return render_png(scene, width, height, alpha)
+
+
+def capture_with_things(
+    scene: bpy.types.Scene, max_side: int, kind: str, alpha: bool = False
+) -> Captured:
+    """The same, and what thing is seen at each pixel; `kind` is one of `things.KINDS`.
+
+    Raises:
+        SceneError: there is no camera, or the render fails.
+    """
+    _check_camera(scene)
+    width, height = render_size(scene.render, max_side)
+    numbers: dict[str, int] = {}
+    with stand_in(scene) as copy:
+        png = _render(copy, width, height, alpha)
+        try:
+            things = label_image(copy, width, height, kind, numbers)
+        except ThingsUnknown as error:
+            return Captured(png, None, (), str(error))
+    return Captured(png, things, (REST, *numbers), "")
+
+
+def _check_camera(scene: bpy.types.Scene) -> None:
     if scene.camera is None:
         raise SceneError(
             "The scene has no active camera: add one (Add > Camera), or select one and press "
             "Ctrl Numpad 0."
         )
-    width, height = render_size(scene.render, max_side)
-    return render_png(scene, width, height, alpha)
 
 
 def render_png(scene: bpy.types.Scene, width: int, height: int, alpha: bool = False) -> bytes:

@@ -1,0 +1,362 @@
+"""What thing a camera sees at each pixel: objects, materials, UV islands, or connected faces.
+
+The things are drawn by a depth buffer of our own from Blender's geometry as it is evaluated for a
+render, and not by passes of an engine: Workbench has none, and no engine knows islands. So it is
+one way for every engine and version, needs no GPU, and changes nothing in the file: a render engine
+of ours, which Blender hands the geometry to, is there for a moment.
+
+What is seen is what has a surface. Hair of particle systems, volumes and grease pencil are looked
+through, glass is not; a leaf on a plane that is cut out by its material's alpha is the plane.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.islands import connected, uv_corners
+from ..data.scene_error import SceneError
+from .raster import Canvas
+
+KINDS = (
+    ("OBJECTS", "Objects", "Each object is a thing, and so are the instances of one by another"),
+    ("MATERIALS", "Materials", "All that has one material is a thing"),
+    (
+        "ISLANDS",
+        "UV Islands",
+        "Each island of an object's UV map is a thing; without a map the whole object",
+    ),
+    ("FACES", "Connected Faces", "Each part of an object whose faces hang together is a thing"),
+)
+"""Of things, as Blender's enumerations are written."""
+REST = "Background"
+"""Name of what is seen where there is no thing: label 0."""
+MOST_LABELS = 65_535
+MOST_TRIANGLES = 20_000_000
+NO_MATERIAL = "Without material"
+SURFACES = {"MESH", "POINTCLOUD", "CURVES"}
+"""Types of what the dependency graph gives of curves, texts, metaballs and so on: their meshes."""
+
+
+class ThingsUnknown(SceneError):
+    """What the camera sees cannot be told apart into things; the text says why."""
+
+
+def label_image(
+    copy: bpy.types.Scene, width: int, height: int, kind: str, numbers: dict[str, int]
+) -> NDArray[np.uint16]:
+    """What thing the active camera sees at the centre of each pixel.
+
+    Args:
+        copy: a `stand_in`; nothing stays of what is changed on it.
+        width, height: of the picture in pixels.
+        kind: one of KINDS.
+        numbers: the labels by the things' names. What is seen and not yet among them is added, so
+            that several pictures can share their labels.
+
+    Returns:
+        uint16 (H, W), row 0 at the top; 0 is what is no thing: the sky, holdouts.
+
+    Raises:
+        ThingsUnknown: the camera is no pinhole, or there is too much to be told apart.
+    """
+    engine, camera = copy.render.engine, copy.camera
+    if camera.type == "CAMERA" and camera.data.type not in ("PERSP", "ORTHO"):
+        raise ThingsUnknown(
+            f'The camera "{camera.name}" is panoramic: what things it sees is not known.'
+        )
+    view = _View(kind, engine, width, height)
+    _Engine.view = view
+    bpy.utils.register_class(_Engine)
+    try:
+        render = copy.render
+        render.engine = _Engine.bl_idname
+        render.resolution_x, render.resolution_y = width, height
+        render.resolution_percentage = 100
+        render.use_border = render.use_multiview = render.use_sequencer = False
+        render.use_compositing = False
+        bpy.ops.render.render(scene=copy.name)
+    finally:
+        copy.render.engine = engine
+        bpy.utils.unregister_class(_Engine)
+        _Engine.view = None
+    if view.error is not None:
+        raise view.error
+    if view.canvas is None:
+        raise ThingsUnknown("Blender was stopped before it could tell things apart.")
+    return _numbered(view, numbers)
+
+
+def _numbered(view: "_View", numbers: dict[str, int]) -> NDArray[np.uint16]:
+    assert view.canvas is not None
+    seen, place = np.unique(view.canvas.labels, return_inverse=True)
+    found = np.zeros(len(seen), np.int64)
+    for index, raw in enumerate(seen.tolist()):
+        if raw:
+            found[index] = numbers.setdefault(view.named.name(raw), len(numbers) + 1)
+    if found.max(initial=0) > MOST_LABELS:
+        raise ThingsUnknown(
+            f"The camera sees more than {MOST_LABELS:,} things: choose objects or materials."
+        )
+    return found.astype(np.uint16)[place].reshape(view.canvas.labels.shape)
+
+
+class _Engine(bpy.types.RenderEngine):
+    """Blender gives it the scene as it renders it."""
+
+    bl_idname = "WATCH_YOUR_STEPS_THINGS"
+    bl_label = "Watch Your Steps: Things"
+    view: "_View | None" = None
+
+    def render(self, depsgraph: bpy.types.Depsgraph) -> None:
+        """Blender calls this for each view layer."""
+        view = _Engine.view
+        if view is None or view.error is not None:
+            return
+        try:
+            view.look(depsgraph)
+        except Exception as error:  # noqa: BLE001  # Blender would only print it
+            view.error = error
+
+
+@dataclass
+class _Names:
+    """Numbers for all things, also those that are not seen: of each object, as many in a row as it
+    has things.
+    """
+
+    starts: list[int] = field(default_factory=list)
+    ranges: list[tuple[str, str, int]] = field(default_factory=list)
+    known: dict[tuple[str, str], int] = field(default_factory=dict)
+    next: int = 1
+
+    def first(self, name: str, part: str, count: int) -> int:
+        """The number of an object's first thing."""
+        if (name, part) not in self.known:
+            self.known[name, part] = self.next
+            self.starts.append(self.next)
+            self.ranges.append((name, part, count))
+            self.next += count
+        return self.known[name, part]
+
+    def name(self, number: int) -> str:
+        """What a number is called."""
+        place = bisect_right(self.starts, number) - 1
+        name, part, count = self.ranges[place]
+        return f"{name}, {part} {number - self.starts[place] + 1}" if count > 1 else name
+
+
+@dataclass
+class _Group:
+    """Instances of the same geometry that are the same things."""
+
+    geometry: "_Geometry"
+    labels: NDArray[np.int64]
+    matrices: list[NDArray[np.float64]]
+    one_sided: NDArray[np.bool_] | None = None
+
+
+@dataclass
+class _Geometry:
+    """Of an evaluated mesh, of curves or a point cloud."""
+
+    vertices: NDArray[np.float32]
+    corners: NDArray[np.int32]
+    """(T, 3) of triangles, (N, 2) of lines."""
+    slots: NDArray[np.int32]
+    """Of each triangle, its material's."""
+    parts: NDArray[np.int32] | None = None
+    """Of each triangle, its island or connected part, where those are asked for."""
+
+
+class _View:
+    """What is seen by one camera."""
+
+    def __init__(self, kind: str, engine: str, width: int, height: int) -> None:
+        self.kind, self.engine = kind, engine
+        self.size = width, height
+        self.canvas: Canvas | None = None
+        self.named = _Names()
+        self.error: Exception | None = None
+        self._triangles = 0
+
+    def look(self, depsgraph: bpy.types.Depsgraph) -> None:
+        """Draw all that a view layer shows; of several layers, the nearest is seen."""
+        render = depsgraph.scene.render
+        camera = depsgraph.scene.camera.evaluated_get(depsgraph)
+        if self.canvas is None:
+            aspect = {"scale_x": render.pixel_aspect_x, "scale_y": render.pixel_aspect_y}
+            width, height = self.size
+            matrix = camera.calc_matrix_camera(depsgraph, x=width, y=height, **aspect)
+            self.canvas = Canvas(np.array(matrix, np.float64), width, height)
+        to_camera = np.linalg.inv(np.array(camera.matrix_world.normalized(), np.float64))
+        for group in self._groups(depsgraph).values():
+            self._draw(group, to_camera)
+
+    def _draw(self, group: _Group, to_camera: NDArray[np.float64]) -> None:
+        assert self.canvas is not None
+        geometry = group.geometry
+        matrices = to_camera @ np.array(group.matrices)
+        low, high = geometry.vertices.min(axis=0), geometry.vertices.max(axis=0)
+        box = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), -1).reshape(-1, 3)
+        matrices = matrices[self.canvas.in_view(box, matrices)]
+        self._triangles += len(matrices) * len(geometry.corners)
+        if self._triangles > MOST_TRIANGLES:
+            raise ThingsUnknown(
+                f"The camera sees more than {MOST_TRIANGLES // 1_000_000} million triangles: too "
+                "many to tell things apart."
+            )
+        if geometry.corners.shape[1] == 2:
+            self.canvas.strands(geometry.vertices, geometry.corners, matrices, int(group.labels[0]))
+        else:
+            self.canvas.draw(
+                geometry.vertices, geometry.corners, matrices, group.labels, group.one_sided
+            )
+
+    def _groups(self, depsgraph: bpy.types.Depsgraph) -> dict[tuple[object, ...], _Group]:
+        """All that is rendered. An instance is only valid until the next one is asked for."""
+        groups: dict[tuple[object, ...], _Group] = {}
+        known: dict[int, _Geometry | None] = {}
+        held_out: dict[str, bool] = {}
+        layer = depsgraph.view_layer
+        for instance in depsgraph.object_instances:
+            thing = instance.object
+            if thing.type not in SURFACES or thing.data is None or not instance.show_self:
+                continue
+            name = thing.original.name_full
+            owner = instance.parent.original.name_full if instance.is_instance else name
+            if self._is_hidden(thing):
+                continue
+            pointer = thing.data.as_pointer()
+            key = (pointer, name, owner)
+            if key not in groups:
+                if pointer not in known:
+                    known[pointer] = self._geometry(thing.data)
+                geometry = known[pointer]
+                if geometry is None:
+                    continue
+                if owner not in held_out:
+                    held_out[owner] = self._is_held_out(instance, layer)
+                title = name if owner == name else f"{name} of {owner}"
+                group = self._group(geometry, thing, title, depsgraph)
+                if held_out[owner]:
+                    group.labels = np.zeros_like(group.labels)
+                groups[key] = group
+            groups[key].matrices.append(np.array(instance.matrix_world, np.float64))
+        return {key: group for key, group in groups.items() if len(group.geometry.corners)}
+
+    def _is_hidden(self, thing: bpy.types.Object) -> bool:
+        """Whether the engine does not show an object to the camera."""
+        return self.engine != "BLENDER_WORKBENCH" and not thing.visible_camera
+
+    def _is_held_out(
+        self, instance: bpy.types.DepsgraphObjectInstance, layer: bpy.types.ViewLayer
+    ) -> bool:
+        """Whether an object is a hole in the picture."""
+        thing = instance.object.original
+        owner = instance.parent.original if instance.is_instance else thing
+        return bool(thing.is_holdout or owner.holdout_get(view_layer=layer))
+
+    def _geometry(self, data: bpy.types.ID) -> _Geometry | None:
+        """What there is to draw of a mesh, curves or a point cloud; None of nothing."""
+        if isinstance(data, bpy.types.Mesh):
+            return self._mesh(data) if len(data.loop_triangles) else None
+        places = data.attributes["position"].data
+        if not len(places):
+            return None
+        vertices = _read(places, "vector", np.float32, 3)
+        ends = np.arange(len(vertices), dtype=np.int32)
+        lines = np.stack([ends, ends], axis=1)
+        if isinstance(data, bpy.types.Curves):
+            lines[:-1, 1] += 1
+            starts = _read(data.curve_offset_data, "value", np.int32, 1).ravel()
+            lines[starts[1:] - 1, 1] = starts[1:] - 1  # a curve's last point begins no line
+        return _Geometry(vertices, lines, np.zeros(0, np.int32))
+
+    def _mesh(self, mesh: bpy.types.Mesh) -> _Geometry:
+        triangles = mesh.loop_triangles
+        vertices = _read(mesh.vertices, "co", np.float32, 3)
+        corners = _read(triangles, "vertices", np.int32, 3)
+        slots = _read(triangles, "material_index", np.int32, 1).ravel()
+        parts = None
+        if self.kind == "FACES":
+            parts = connected(corners)
+        elif self.kind == "ISLANDS":
+            layer = next((one for one in mesh.uv_layers if one.active_render), None)
+            if layer is not None:
+                uvs = _read(layer.uv, "vector", np.float32, 2)
+                loops = _read(triangles, "loops", np.int32, 3)
+                parts = connected(uv_corners(corners, uvs[loops]))
+        return _Geometry(vertices, corners, slots, parts)
+
+    def _group(
+        self,
+        geometry: _Geometry,
+        thing: bpy.types.Object,
+        title: str,
+        depsgraph: bpy.types.Depsgraph,
+    ) -> _Group:
+        """The geometry of an object, labelled, without what nothing is seen of."""
+        count = len(geometry.corners)
+        materials = _materials(thing, depsgraph.view_layer)
+        slots = np.minimum(geometry.slots, len(materials) - 1)
+        if self.kind == "MATERIALS":
+            names = [NO_MATERIAL if one is None else one.name_full for one in materials]
+            by_slot = np.array([self.named.first(name, "material", 1) for name in names])
+            labels = by_slot[slots] if len(slots) else np.full(count, by_slot[0])
+        elif geometry.parts is not None:
+            part, parts = ("part" if self.kind == "FACES" else "island"), geometry.parts
+            labels = self.named.first(title, part, int(parts.max()) + 1) + parts.astype(np.int64)
+        else:
+            labels = np.full(count, self.named.first(title, "", 1))
+        if not len(slots):
+            return _Group(geometry, labels, [])
+        solid = np.array([not _is_only_volume(one) for one in materials])[slots]
+        one_sided = np.array([self._is_one_sided(one, depsgraph) for one in materials])[slots]
+        if not solid.all():
+            labels, one_sided = labels[solid], one_sided[solid]
+            geometry = _Geometry(geometry.vertices, geometry.corners[solid], slots[solid])
+        return _Group(geometry, labels, [], one_sided if one_sided.any() else None)
+
+    def _is_one_sided(
+        self, material: bpy.types.Material | None, depsgraph: bpy.types.Depsgraph
+    ) -> bool:
+        if self.engine == "BLENDER_WORKBENCH":
+            return bool(depsgraph.scene.display.shading.show_backface_culling)
+        if self.engine == "CYCLES" or material is None:
+            return False
+        return bool(material.use_backface_culling)
+
+
+def _materials(
+    thing: bpy.types.Object, layer: bpy.types.ViewLayer
+) -> list[bpy.types.Material | None]:
+    """Of each slot of an object, at least one."""
+    slots = [slot.material for slot in thing.material_slots] or [None]
+    if layer.material_override is not None:
+        return [layer.material_override] * len(slots)
+    return [one.original if one is not None else None for one in slots]
+
+
+def _is_only_volume(material: bpy.types.Material | None) -> bool:
+    """Whether a material is a volume without a surface."""
+    if material is None or material.node_tree is None:
+        return False
+    nodes = material.node_tree.nodes
+    output = next(
+        (one for one in nodes if one.type == "OUTPUT_MATERIAL" and one.is_active_output), None
+    )
+    return output is not None and (
+        output.inputs["Volume"].is_linked and not output.inputs["Surface"].is_linked
+    )
+
+
+def _read(
+    collection: bpy.types.bpy_prop_collection, name: str, kind: type[np.generic], size: int
+) -> NDArray[np.generic]:
+    """A property of all items of a collection, (N, size)."""
+    values = np.empty(len(collection) * size, kind)
+    collection.foreach_get(name, values)
+    return values.reshape(-1, size)
