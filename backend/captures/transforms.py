@@ -57,7 +57,7 @@ from backend.captures.views import (
     turned_images,
 )
 from backend.pictures.fast_png import write_fast_png
-from backend.pictures.labels import write_labels
+from backend.pictures.label_images import write_labels
 from protocol import files
 from protocol.values import MIN_VIEWS
 

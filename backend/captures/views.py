@@ -15,7 +15,7 @@ from backend.captures.error import CaptureError
 from backend.captures.lens import Intrinsics, Lens, undistorted, undistortion_map
 from backend.errors import BadInput
 from backend.pictures import PictureError, asks_for_turning, read_picture, size_of
-from backend.pictures.labels import check_labels, read_labels
+from backend.pictures.label_images import check_labels, read_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class StoredView:
         intrinsics: the camera of the stored image, before undistortion and downscaling.
         lens: its distortion.
         depth_unit: capture units of one step of a depth in whole numbers.
-        things: a label image of the image's size (see `labels.read_labels`), or None.
+        things: a label image of the image's size (see `label_images.read_labels`), or None.
     """
 
     name: str
