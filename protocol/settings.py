@@ -20,7 +20,7 @@ from typing import Annotated, Any, Self, TypeVar, get_args, get_type_hints
 
 from msgspec import Meta
 
-from .values import MAX_IMAGE_SIDE, Normalisation, Preset, Seed
+from .values import MAX_IMAGE_SIDE, Detail, Normalisation, Preset, Seed
 
 TEXT_GUIDANCE, IMAGE_GUIDANCE = 7.5, 1.5
 
@@ -204,7 +204,40 @@ INSTRUCT_PIX2PIX = GuidanceSettings(text_guidance=TEXT_GUIDANCE, image_guidance=
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditSettings(GuidanceSettings):
+class WorkSettings:
+    """Which part of a picture is worked on at which size, and how the edit is put back in."""
+
+    detail: Annotated[
+        Detail,
+        Meta(
+            title="Detail",
+            description="What the model is shown of the picture, and how large",
+            extra={
+                "words": {
+                    "sharp": "A part around the region, at the size that the model was trained at: "
+                    "more detail in the same time. The whole picture where that shows no more",
+                    "fast": "A part around the region, as large as it is in the whole picture: the "
+                    "same detail in less time",
+                    "whole": "The whole picture, scaled down to the size that the model was "
+                    "trained at",
+                }
+            },
+        ),
+    ] = "sharp"
+    rim: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=256.0,
+            title="Rim",
+            description="Pixels over which the region's edge is soft, half on each side of it",
+            extra={"soft_max": 32.0, "step": 10},
+        ),
+    ] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditSettings(WorkSettings, GuidanceSettings):
     """How a picture is edited."""
 
     steps: Steps = 100
@@ -222,7 +255,7 @@ class EditSettings(GuidanceSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextureSettings(GuidanceSettings):
+class TextureSettings(WorkSettings, GuidanceSettings):
     """How the views of a mesh are edited for its texture."""
 
     steps: StepsOfView = 20
@@ -256,7 +289,7 @@ class FieldSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpdateSettings(GuidanceSettings):
+class UpdateSettings(WorkSettings, GuidanceSettings):
     """How the views of a scene are edited."""
 
     steps: StepsOfView = 20

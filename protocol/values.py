@@ -1,6 +1,7 @@
 """Values that several messages hold, their ranges, and the checks of arrays."""
 
 import secrets
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -35,9 +36,37 @@ Preset = Literal["preview", "medium", "full"]
 """How large a radiance field is and how long it trains, or how it is edited: "preview" is for CPUs,
 "medium" for many views on one, "full" is the paper's."""
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Detail = Literal["sharp", "fast", "whole"]
+"""What of a picture a model is shown for an edit, and at which size: "whole" is all of it at the
+size that the model was trained at; "sharp" a part around the region at that size; "fast" that part
+as large as it is in the whole picture."""
 Normalisation = Literal["paper", "full"]
 """How raw differences become relevance 0..1: "paper" clamps outliers at 1.5 interquartile ranges
 first, as the paper does; "full" keeps them, so that small regions stand out."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of a picture, in whole pixels from the picture's first row and column."""
+
+    top: Annotated[int, Meta(ge=0)]
+    left: Annotated[int, Meta(ge=0)]
+    height: ImageSide
+    width: ImageSide
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """What takes this part out of an array (H, W, ...)."""
+        rows = slice(self.top, self.top + self.height)
+        return rows, slice(self.left, self.left + self.width)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.height, self.width
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height} at column {self.left}, row {self.top}"
 
 
 def new_job_id() -> str:

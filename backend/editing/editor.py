@@ -16,9 +16,10 @@ from backend.counts import check_counts
 from backend.errors import BadInput, check_instruction, check_settings, check_value
 from backend.pictures import unchanged
 from protocol.settings import EditSettings, MapSettings, Threshold
-from protocol.values import Normalisation
+from protocol.values import Box, Detail, Normalisation
 
-from .encoded_image import EncodedImage, padded, work_image, work_shape
+from .crop import work_shape
+from .encoded_image import EncodedImage, check_image, check_mask, extent, padded, work_image
 from .guided_edit import Step, guided_edit
 from .image_editor import Edit
 from .models.denoiser import Conditions, Denoiser, ModelCard, draw_noise
@@ -28,6 +29,7 @@ from .relevance import (
     images_at_once,
     relevance_maps,
 )
+from .work import Parts, Place, Work
 
 Settings = TypeVar("Settings", EditSettings, MapSettings)
 
@@ -42,7 +44,9 @@ class Editor:
 
     def __init__(self, model: Denoiser) -> None:
         self.model = model
-        self._encoded: EncodedImage | None = None
+        self._parts: Parts | None = None
+        self._work: Work | None = None
+        """The edit that `preview` shows."""
 
     @classmethod
     def from_pretrained(
@@ -62,7 +66,8 @@ class Editor:
         return self.model.card
 
     def set_image(self, image: NDArray[np.uint8], work_size: int | None = None) -> None:
-        """Encode an image; `relevance` and `edit` work on it until another is set.
+        """The image that `relevance` and `edit` work on until another is set. What they need of it
+        is encoded once.
 
         An image whose short side is longer than `work_size` is worked on scaled down to it
         (maps, masks and edits come back at the image's own size); smaller ones are never scaled.
@@ -78,9 +83,10 @@ class Editor:
         """
         if work_size is not None:
             check_counts(work_size=work_size)
-        shape, known = work_shape(self.card, image, work_size), self._encoded
-        if known is None or known.work_shape != shape or not np.array_equal(known.image, image):
-            self._encoded = self._encode(image, shape)
+        check_image(image)
+        size, known = work_size or self.card.native_size, self._parts
+        if known is None or known.size != size or not np.array_equal(known.image, image):
+            self._parts, self._work = Parts(image.copy(), size, self._encode), None
 
     def relevance(
         self,
@@ -118,7 +124,7 @@ class Editor:
         )
         settings = _given_once(settings, single)
         check_settings(settings)
-        encoded = self._image()
+        encoded = self._set().encoded()
         noises = (
             self._noises(settings.relevance_seeds, encoded)
             if noise is None
@@ -170,7 +176,7 @@ class Editor:
             needed = [number for number in batch if wanted is None or number in wanted]
             if not needed:
                 continue
-            encoded = [self._encode(image) for image in images[batch.start : batch.stop]]
+            encoded = [self._whole(image) for image in images[batch.start : batch.stop]]
             before = batch.start * len(seeds)
 
             def after_batch(draw: int, _: int, before: int = before) -> None:
@@ -199,10 +205,13 @@ class Editor:
         steps: int = EditSettings.steps,
         strength: float = EditSettings.strength,
         seed: int = EditSettings.seed,
+        detail: Detail = EditSettings.detail,
+        rim: float = EditSettings.rim,
         noise: NDArray[np.float32] | None = None,
         relevance: RelevanceMap | None = None,
         mask: NDArray[np.bool_] | None = None,
         start: NDArray[np.uint8] | None = None,
+        crop: Box | None = None,
         on_step: Callable[[Step], None] | None = None,
         settings: EditSettings | None = None,
     ) -> Edit:
@@ -217,20 +226,26 @@ class Editor:
             steps: denoising steps, at least 1; always exactly so many.
             strength: 0 < strength <= 1, the noise level that the edit starts from.
             seed: fixes the noise and so the result on a given device.
-            noise: float32 (c, h, w) at the size of the latents, in place of the seed's own draw.
+            detail: which part of the image is worked on, and at which size: "sharp", "fast" or
+                "whole", as protocol/values.py says.
+            rim: pixels over which the region's edge is soft, half of them on each side.
+            noise: float32 (c, h, w) at the size of the latents that are denoised, in place of the
+                seed's own draw; that of the whole image's with detail="whole".
             relevance: a map from `relevance`, in place of the one with its defaults.
             mask: bool (H, W) to edit inside, in place of the thresholded map, which is
                 `relevance.at(H, W) >= threshold`: one and the same mask, from wherever it comes,
                 gives one and the same edit.
             start: uint8 (H, W, 3), what is noised to `strength` in place of the image that was
                 set, which stays the condition and what is outside the mask (dataset update).
+            crop: the part to work on, in place of one that `detail` says; nothing outside it is
+                edited.
             on_step: called after every step; what it raises ends the edit and nothing is changed.
-            settings: all of both guidances, steps, strength and seed, in their place.
+            settings: all of both guidances, steps, strength, seed, detail and rim, in their place.
 
         Raises:
             RuntimeError: no image was set.
-            ValueError: a value is out of range or given twice, or noise, map, mask or start have
-                another shape.
+            ValueError: a value is out of range or given twice, noise, map, mask or start have
+                another shape, or the crop is not inside the image or holds nothing of the mask.
             FloatingPointError: the networks overflowed.
         """
         check_instruction(instruction)
@@ -240,33 +255,39 @@ class Editor:
             steps=steps,
             strength=strength,
             seed=seed,
+            detail=detail,
+            rim=rim,
         )
         settings = _given_once(settings, single)
         check_settings(settings)
         check_value(Threshold | None, threshold)
-        encoded = self._image()
-        start_latents = None if start is None else self._encode_start(start, encoded)
+        parts = self._set()
         if mask is not None:
             relevance = threshold = None
         else:
             relevance = self.relevance(instruction) if relevance is None else relevance
             threshold = relevance.suggested_threshold if threshold is None else threshold
-            mask = _thresholded(relevance, threshold, encoded)
+            mask = _thresholded(relevance, threshold, parts, self.card)
+        check_mask(mask, parts.image)
+        values = None if relevance is None else relevance.values
+        if not mask.any():
+            nothing = unchanged(parts.image, parts.image, mask, threshold, values)
+            return Edit(parts.image.copy(), mask, relevance, threshold, nothing, None)
+        place = Place.of(mask, self.card, parts.size, settings, crop)
+        work = self._work = Work(parts, place)
         (edited,) = self._edit_inside(
             instruction,
-            [encoded],
-            [mask],
-            self._noises((settings.seed,), encoded)
+            [work],
+            self._noises((settings.seed,), work.encoded)
             if noise is None
-            else self._given(noise, encoded),
-            start_latents,
+            else self._given(noise, work.encoded),
+            None if start is None else self._encode_start(start, work),
             (settings.strength,),
             settings,
             on_step,
         )
-        values = None if relevance is None else relevance.values
-        sentence = unchanged(encoded.image, edited, mask, threshold, values)
-        return Edit(edited, mask, relevance, threshold, sentence)
+        sentence = unchanged(parts.image, edited, place.mask, threshold, values)
+        return Edit(edited, place.mask, relevance, threshold, sentence, place.window)
 
     def edit_images(
         self,
@@ -286,11 +307,13 @@ class Editor:
             images: uint8 (H, W, 3) each; the image that was set stays.
             masks, starts, strengths, seeds: as in `edit`, one for each image.
             settings: as in `edit`, but for strength and seed, the same for all.
-            on_step: called after every step of the batch; what it raises ends the edits.
+            on_step: called after every step of each batch; what it raises ends the edits. Images
+                whose crops are worked on at one size are one batch; their steps are counted on
+                from those of the batches before.
 
         Returns:
-            uint8 (H, W, 3) for each image, the edited one; outside its mask it has the image's
-            bytes.
+            uint8 (H, W, 3) for each image, the edited one; outside its mask, and the rim around
+            it, it has the image's bytes.
 
         Raises:
             ValueError: a value is out of range or missing, an array has another shape, or the
@@ -305,35 +328,48 @@ class Editor:
             return []
         if len({image.shape for image in images}) > 1:
             raise ValueError("Images that are edited together must have the same size.")
-        encoded = [self._encode(image) for image in images]
-        return self._edit_inside(
-            instruction,
-            encoded,
-            masks,
-            self._noises(seeds, encoded[0]),
-            torch.cat([self._encode_start(s, one) for s, one in zip(starts, encoded, strict=True)]),
-            strengths,
-            settings,
-            on_step,
-        )
+        works: dict[int, Work] = {}
+        for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
+            check_image(image)
+            check_mask(mask, image)
+            if mask.any():
+                size = self.card.native_size
+                place = Place.of(mask, self.card, size, settings)
+                works[number] = Work(Parts(image, size, self._encode), place)
+        batches: dict[tuple[int, int], list[int]] = {}
+        for number, work in works.items():
+            batches.setdefault(padded(self.card, work.place.window.shape), []).append(number)
+        edited = [image.copy() for image in images]
+        for index, batch in enumerate(batches.values()):
+            found = self._edit_inside(
+                instruction,
+                [works[number] for number in batch],
+                torch.cat([self._noises((seeds[n],), works[n].encoded) for n in batch]),
+                torch.cat([self._encode_start(starts[n], works[n]) for n in batch]),
+                [strengths[number] for number in batch],
+                settings,
+                None if on_step is None else _counted_on(on_step, index, len(batches)),
+            )
+            for number, image in zip(batch, found, strict=True):
+                edited[number] = image
+        return edited
 
     def _edit_inside(
         self,
         instruction: str,
-        encoded: Sequence[EncodedImage],
-        masks: Sequence[NDArray[np.bool_]],
+        works: Sequence[Work],
         noises: Tensor,
         start: Tensor | None,
         strengths: Sequence[float],
         settings: EditSettings,
         on_step: Callable[[Step], None] | None,
     ) -> list[NDArray[np.uint8]]:
-        """B edited images, uint8 (H, W, 3): denoised in the latents' cells with any pixel of their
-        masks, bool (H, W), and put in at these pixels. The rest is as in `guided_edit`.
+        """B edited images, uint8 (H, W, 3), whose windows have latents of one size: denoised in the
+        cells with any pixel that gets some of the edit, and put in at these pixels. The rest is as
+        in `guided_edit`.
         """
-        cells = [one.cells(mask) for mask, one in zip(masks, encoded, strict=True)]
-        if not any(mask.any() for mask in masks):
-            return [one.image.copy() for one in encoded]
+        encoded = [work.encoded for work in works]
+        cells = [one.encoded.cells(one.place.touched()) for one in works]
         latents = guided_edit(
             self.model,
             torch.cat([one.encoding.latents for one in encoded]),
@@ -347,39 +383,40 @@ class Editor:
             on_step=on_step,
         )
         return [
-            np.where(mask[..., None], self._decode(edited, one), one.image)
-            for edited, mask, one in zip(latents.split(1), masks, encoded, strict=True)
+            work.place.put_in(work.parts.image, self._decode(edited, one))
+            for edited, work, one in zip(latents.split(1), works, encoded, strict=True)
         ]
 
     def round_trip(self) -> NDArray[np.uint8]:
         """uint8 (H, W, 3): the image that was set, only encoded and decoded."""
-        encoded = self._image()
+        encoded = self._set().encoded()
         return self._decode(encoded.encoding.latents, encoded)
 
     def preview(self, step: Step) -> NDArray[np.uint8]:
-        """A small uint8 (h, w, 3) look at what a step predicts, without decoding it.
+        """A small uint8 (h, w, 3) look at what a step of the last edit predicts, without decoding
+        it, in its place in the whole image.
 
         Latents are turned into colours by the linear map that fits the input image best.
         """
-        return self._image().preview(step.prediction[0])
+        if self._work is None:
+            raise RuntimeError("There is no edit to preview: its steps are shown as they are done.")
+        return self._work.preview(step.prediction[0])
 
     @torch.inference_mode()
-    def _encode(
-        self, image: NDArray[np.uint8], shape: tuple[int, int] | None = None
-    ) -> EncodedImage:
-        """An image as the networks see it, by default worked on at its own `work_shape`."""
-        return EncodedImage.of(self.model, image, shape or work_shape(self.card, image))
+    def _encode(self, image: NDArray[np.uint8], shape: tuple[int, int]) -> EncodedImage:
+        """An image as the networks see it, worked on at a shape."""
+        return EncodedImage.of(self.model, image, shape)
+
+    def _whole(self, image: NDArray[np.uint8]) -> EncodedImage:
+        """All of an image as the networks see it."""
+        check_image(image)
+        return self._encode(image, work_shape(image.shape, self.card.native_size))
 
     @torch.inference_mode()
-    def _encode_start(self, start: NDArray[np.uint8], encoded: EncodedImage) -> Tensor:
-        """(1, c, h, w) latents of what an image's edit starts from."""
-        if start.dtype != np.uint8 or start.shape != encoded.image.shape:
-            raise BadInput(
-                f"The start must be uint8 of shape {encoded.image.shape}, not {start.dtype} "
-                f"{start.shape}."
-            )
-        work = work_image(self.card, start, encoded.work_shape)
-        latents = self.model.encode(work).latents
+    def _encode_start(self, start: NDArray[np.uint8], work: Work) -> Tensor:
+        """(1, c, h, w) latents of what an edit starts from."""
+        seen = work_image(self.card, work.start(start), work.place.window.shape)
+        latents = self.model.encode(seen).latents
         self.card.check_numbers(latents)
         return latents
 
@@ -396,7 +433,8 @@ class Editor:
         """Numbers of neighbouring images of one size, as many as are noised in one batch."""
         first, card = 0, self.card
         while first < len(images):
-            sides = padded(card, work_shape(card, images[first]))
+            check_image(images[first])
+            sides = padded(card, work_shape(images[first].shape, card.native_size))
             cells = math.prod(side // card.cell for side in sides)
             last, end = min(first + images_at_once(cells, seeds), len(images)), first + 1
             while end < last and images[end].shape == images[first].shape:
@@ -404,10 +442,10 @@ class Editor:
             yield range(first, end)
             first = end
 
-    def _image(self) -> EncodedImage:
-        if self._encoded is None:
+    def _set(self) -> Parts:
+        if self._parts is None:
             raise RuntimeError("Set an image first: editor.set_image(image).")
-        return self._encoded
+        return self._parts
 
     def _noises(self, seeds: Sequence[int], encoded: EncodedImage) -> Tensor:
         """(S, c, h, w) standard normal, each seed's own draw at the size of an image's latents."""
@@ -418,20 +456,35 @@ class Editor:
         latents = encoded.encoding.latents
         shape = tuple(latents.shape[1:])
         if noise.shape != shape:
-            raise BadInput(f"The noise must have the shape {shape}, not {noise.shape}.")
+            raise BadInput(
+                f"The noise must have the shape {shape}, that of the latents of what is worked on "
+                f"(see detail and crop), not {noise.shape}."
+            )
         if not np.isfinite(noise).all():
             raise BadInput("The noise holds values that are no numbers.")
         return torch.from_numpy(noise.astype(np.float32))[None].to(latents.device)
 
 
 def _thresholded(
-    relevance: RelevanceMap, threshold: float, encoded: EncodedImage
+    relevance: RelevanceMap, threshold: float, parts: Parts, card: ModelCard
 ) -> NDArray[np.bool_]:
     """The mask of an image, bool (H, W), from its map."""
-    if relevance.extent != encoded.extent:
+    if relevance.extent != extent(card, parts.whole.shape):
         raise BadInput("The relevance map belongs to an image of another size.")
-    height, width = encoded.image.shape[:2]
+    height, width = parts.image.shape[:2]
     return relevance.at(height, width) >= threshold
+
+
+def _counted_on(
+    on_step: Callable[[Step], None], batch: int, batches: int
+) -> Callable[[Step], None]:
+    """The same, told the steps of one of several batches, counted on from those before."""
+
+    def counted(step: Step) -> None:
+        index, count = batch * step.count + step.index, batches * step.count
+        on_step(replace(step, index=index, count=count))
+
+    return counted
 
 
 def _given_once(settings: Settings | None, single: Settings) -> Settings:

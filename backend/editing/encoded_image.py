@@ -19,7 +19,7 @@ class EncodedImage:
     """An image as the networks see it.
 
     Attributes:
-        image: uint8 (H, W, 3), as it was given.
+        image: uint8 (H, W, 3), as it was given; not a copy.
         work_shape: rows and columns that it was scaled to (its own, where it was small enough).
         encoding: of the scaled image padded to whole cells.
         extent: cells (rows, columns) that the scaled image covers.
@@ -42,15 +42,14 @@ class EncodedImage:
         Raises:
             FloatingPointError: as `ModelCard.check_numbers`.
         """
-        height, width = work_shape
         work = work_image(model.card, image, work_shape)
         encoding = model.encode(work)
         model.card.check_numbers(encoding.latents)
         return cls(
-            image=image.copy(),
+            image=image,
             work_shape=work_shape,
             encoding=encoding,
-            extent=(height / model.card.cell, width / model.card.cell),
+            extent=extent(model.card, work_shape),
             to_rgb=_fit_preview(encoding.latents[0], work),
         )
 
@@ -82,11 +81,8 @@ class EncodedImage:
         """bool (h, w): the latent cells with any pixel of a mask, bool (H, W). The pixels decide
         when all is put together.
         """
-        height, width = self.image.shape[:2]
-        if mask.dtype != np.bool_ or mask.shape != (height, width):
-            raise BadInput(
-                f"The mask must be bool of shape {(height, width)}, not {mask.dtype} {mask.shape}."
-            )
+        check_mask(mask, self.image)
+        height, width = mask.shape
         cells = np.zeros(self.encoding.latents.shape[2:], np.bool_)
         rows, first_rows = _cells_of_pixels(height, self.extent[0])
         columns, first_columns = _cells_of_pixels(width, self.extent[1])
@@ -95,22 +91,24 @@ class EncodedImage:
         return cells
 
 
-def work_shape(
-    card: ModelCard, image: NDArray[np.uint8], work_size: int | None = None
-) -> tuple[int, int]:
-    """Rows and columns that an image is worked on at: scaled down where its short side is longer
-    than `work_size`, by default the model's native size.
-
-    Raises:
-        BadInput: the array is no image.
-    """
+def check_image(image: NDArray[np.uint8]) -> None:
+    """Raise BadInput where an array is no image."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise BadInput(
             f"An image must be uint8 of shape (H, W, 3), not {image.dtype} {image.shape}."
         )
-    scale = min(1.0, (work_size or card.native_size) / min(image.shape[:2]))
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    return height, width
+
+
+def check_mask(mask: NDArray[np.bool_], image: NDArray[np.uint8]) -> None:
+    """Raise BadInput where an array is no mask of an image."""
+    shape = image.shape[:2]
+    if mask.dtype != np.bool_ or mask.shape != shape:
+        raise BadInput(f"The mask must be bool of shape {shape}, not {mask.dtype} {mask.shape}.")
+
+
+def extent(card: ModelCard, shape: tuple[int, int]) -> tuple[float, float]:
+    """Cells (rows, columns) that an image of this work shape covers."""
+    return shape[0] / card.cell, shape[1] / card.cell
 
 
 def padded(card: ModelCard, shape: tuple[int, int]) -> tuple[int, int]:

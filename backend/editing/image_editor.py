@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from protocol.settings import EditSettings, MapSettings
 
+from .crop import Window
 from .guided_edit import Step
 from .models.denoiser import ModelCard
 from .relevance import RelevanceMap
@@ -19,12 +20,14 @@ class Edit:
     """An edited image.
 
     Attributes:
-        image: uint8 (H, W, 3); every pixel outside `mask` has the bytes of the input.
+        image: uint8 (H, W, 3); every pixel outside `mask` has the bytes of the input, or, with a
+            rim, every one that is half a rim or more away from it.
         mask: bool (H, W), where the image was edited.
         relevance: the map that was thresholded to the mask, or None where the mask was given.
         threshold: what it was thresholded at, or None where the mask was given.
         unchanged: a sentence that begins with "Unchanged" where nothing that can be seen was
             changed, or None.
+        window: the part of the image that was worked on, and at which size; None where nothing was.
     """
 
     image: NDArray[np.uint8]
@@ -32,6 +35,7 @@ class Edit:
     relevance: RelevanceMap | None
     threshold: float | None
     unchanged: str | None
+    window: Window | None = None
 
 
 class ImageEditor(Protocol):

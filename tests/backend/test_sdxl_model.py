@@ -104,7 +104,7 @@ def assert_like_theirs(editor, monkeypatch, steps=2, image_guidance=1.5):
     monkeypatch.setattr(editor_module, "guided_edit", guided)
     editor.set_image(image)
     editor.edit(INSTRUCTION, threshold=0.0, steps=steps, image_guidance=image_guidance, seed=3)
-    clean = editor._encoded.encoding.latents
+    clean = editor._set().encoded().encoding.latents
     start = model.noised(clean, draw_noise(3, clean), model.levels(steps, 1.0)[0])
     with torch.no_grad():
         pixels = torch.tensor(image).permute(2, 0, 1)[None].float() / 127.5 - 1
