@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,11 +20,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "blender_addon" / "tools"))
-from scripting import check_counts  # noqa: E402
+from real_addon import (
+    MODULE,
+    ROOT,
+    DemoError,
+    connect,
+    install,
+    send_blenders_words_to,
+    server,
+    wait,
+)
 
-MODULE = "bl_ext.user_default.watch_your_steps"
+sys.path.append(str(ROOT / "blender_addon" / "tools"))
+from scripting import check_counts
+
 DEMO_SEED = 0
 PASSING_IOU = 0.5
 EDIT_STEPS = 50
@@ -37,10 +45,6 @@ WORDS_IN_3D = {
     "mesh": "the mesh that came back,\nwith its original texture",
     "after": "with its edited texture",
 }
-
-
-class DemoError(RuntimeError):
-    """The demo cannot go on; the text says why."""
 
 
 @dataclass
@@ -66,7 +70,7 @@ def main() -> int:
     options = parser.parse_args()
     check_counts(parser, options)
     options.out.mkdir(parents=True, exist_ok=True)
-    _send_blenders_words_to(options.out / "blender.log")
+    send_blenders_words_to(options.out / "blender.log")
     with tempfile.TemporaryDirectory(prefix="watch-your-steps-demo-") as folder:
         os.environ["BLENDER_USER_RESOURCES"] = folder  # before bpy is imported
         try:
@@ -74,16 +78,6 @@ def main() -> int:
         except (RuntimeError, TimeoutError) as error:  # operators that refuse, and our own
             print(f"error: {error}", file=sys.stderr)
             return 1
-
-
-def _send_blenders_words_to(log: Path) -> None:
-    """Blender writes hundreds of lines a render to the process's standard output: keep them in a
-    file, and let only what this script prints through.
-    """
-    own = os.dup(1)
-    with log.open("w") as file:
-        os.dup2(file.fileno(), 1)
-    sys.stdout = os.fdopen(own, "w", encoding="utf-8", errors="replace")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,26 +107,14 @@ def _parser() -> argparse.ArgumentParser:
 def _demo(options: argparse.Namespace, folder: Path) -> int:
     stages = Stages()
     with stages("Installing the extension into Blender"):
-        import bpy
+        install(options.zip)
+    import bpy
 
-        bpy.ops.extensions.package_install_files(
-            filepath=str(options.zip.resolve()),
-            repo="user_default",
-            enable_on_install=True,
-            overwrite=True,
-        )
-        if MODULE not in bpy.context.preferences.addons:
-            raise DemoError(f"Blender does not accept {options.zip}: see blender.log.")
     connection_file = folder / "connection.json"
-    with _server(options, connection_file, options.out / "server.log"):
+    log = options.out / "server.log"
+    with server(options.backend_python, options.model, connection_file, log):
         with stages("Starting the server and loading the model"):
-            session = import_module(f"{MODULE}.jobs.session")
-            bpy.context.preferences.addons[MODULE].preferences.connection_file = str(
-                connection_file
-            )
-            bpy.ops.watch_your_steps.connect()
-            session.wait_for_connection(timeout=300)
-            welcome = session.state.status.welcome
+            welcome = connect(connection_file)
             print(f"The server runs {welcome.model} on {welcome.device}.")
         demo, row = _one_scene(options.seed, options.out, stages, options.steps)
         rows = [row]
@@ -155,26 +137,6 @@ def _demo(options: argparse.Namespace, folder: Path) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _server(options: argparse.Namespace, connection_file: Path, log: Path) -> Iterator[None]:
-    """The real server as a process, until the block ends."""
-    command = [str(options.backend_python.absolute()), "-m", "backend.server"]
-    command += ["--model", options.model, "--connection-file", str(connection_file)]
-    command += ["--data-root", str(connection_file.parent / "data")]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            deadline = time.monotonic() + 60
-            while not connection_file.exists():
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise DemoError(f"The server does not start; see {log}.")
-                time.sleep(0.05)
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
-
-
 def _one_scene(
     seed: int, out: Path, stages: Stages, edit_steps: int | None = None
 ) -> tuple[Any, dict[str, Any]]:
@@ -193,7 +155,7 @@ def _one_scene(
     print(f'Scene {seed}, instruction: "{demo.instruction}"')
     with stages("Rendering and finding the relevance"):
         bpy.ops.watch_your_steps.preview_relevance()
-        _wait(demo.scene)
+        wait(demo.scene)
     relevance = pictures.read_gray(settings.relevance_image)
     mask = pictures.read_gray(settings.mask_image) > 0.5
     if not (mask == (relevance >= settings.threshold)).all():
@@ -217,7 +179,7 @@ def _one_scene(
         settings.steps = edit_steps
         with stages("Editing"):
             bpy.ops.watch_your_steps.edit()
-            _wait(demo.scene)
+            wait(demo.scene)
         edited = pictures.read_rgb(settings.edit_image)
         files["edit"] = edited
         result["outside_is_input"] = bool((edited == render)[~mask].all())
@@ -240,31 +202,12 @@ def _in_3d(options: argparse.Namespace, demo: Any, stages: Stages) -> dict[str, 
         steps=options.view_steps,
     )
     before = sum(stages.seconds.values())
-    found: dict[str, Any] = in_3d.edit_in_3d(MODULE, demo, effort, options.out, stages, _wait)
+    found: dict[str, Any] = in_3d.edit_in_3d(MODULE, demo, effort, options.out, stages, wait)
     found["seconds"] = round(sum(stages.seconds.values()) - before, 1)
     distance = found["mesh"]["distance"]
     print(found["field"])
     print(f"The mesh is {distance['median']:.2f} % of the objects' size from them (median).")
     return found
-
-
-def _wait(scene: Any) -> None:
-    """Drain the add-on's queue until the scene's job has ended, showing its progress."""
-    session = import_module(f"{MODULE}.jobs.session")
-    shown = -1
-
-    def ended() -> bool:
-        nonlocal shown
-        job = session.job_of(scene)
-        if job is not None and int(job.fraction * 10) > shown:
-            shown = int(job.fraction * 10)
-            print(f"  {job.fraction:4.0%}  {job.stage}", flush=True)
-        return job is None
-
-    session.wait(ended, timeout=1800)
-    words = session.message_of(scene)
-    if "failed" in words or "cancelled" in words:
-        raise DemoError(words)
 
 
 def _contact_sheet(options: argparse.Namespace, name: str, rows: list[dict[str, Any]]) -> Path:
