@@ -2,8 +2,12 @@
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from protocol.settings import wrong_settings, wrong_value
 from protocol.text import wrong_instruction
+from protocol.values import MAX_LABEL
 
 
 class BadInput(ValueError):
@@ -29,3 +33,16 @@ def check_value(hint: Any, value: Any) -> None:
     """The same of a single value, by its type in protocol/settings.py."""
     if wrong := wrong_value(hint, value):
         raise BadInput(wrong)
+
+
+def check_things(things: NDArray[np.generic], shape: tuple[int, ...]) -> None:
+    """Raise BadInput unless these are whole numbers of things, 0..65535, of this shape."""
+    if not np.issubdtype(things.dtype, np.integer) or things.shape != shape:
+        raise BadInput(
+            f"Things must be whole numbers of shape {shape}, not {things.dtype} of shape "
+            f"{things.shape}."
+        )
+    if things.size and not (things.min() >= 0 and things.max() <= MAX_LABEL):
+        raise BadInput(
+            f"The numbers of things must be 0 to {MAX_LABEL}, not {things.min()} to {things.max()}."
+        )

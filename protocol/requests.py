@@ -17,6 +17,7 @@ from .settings import (
     Iterations,
     MapSettings,
     MeshSettings,
+    RegionSettings,
     SceneThreshold,
     TextureSettings,
     Threshold,
@@ -32,6 +33,7 @@ from .values import (
     EditName,
     ImageSide,
     Preset,
+    Snap,
     Unit,
     check_array,
     check_mesh,
@@ -71,16 +73,22 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request")
     settings: EditSettings = EditSettings()
     mask: NDArray[np.bool_] | None = None
     """bool (H, W) to edit inside instead of the thresholded relevance, or None."""
+    region: RegionSettings = RegionSettings()
+    """How the map becomes the region, where no mask is given."""
+    things: NDArray[np.uint16] | None = None
+    """uint16 (H, W), each pixel's thing, for a region of whole things; None where none are
+    known."""
 
     def __post_init__(self) -> None:
         check_array(self.image, "image", "uint8", (3,))
         check_instruction(self.instruction)
-        if self.mask is not None:
-            check_array(self.mask, "mask", "bool", ())
-            if self.mask.shape != self.image.shape[:2]:
-                raise ValueError(
-                    f"mask is {self.mask.shape} but the image is {self.image.shape[:2]}"
-                )
+        for name, array, dtype in (("mask", self.mask, "bool"), ("things", self.things, "uint16")):
+            if array is not None:
+                check_array(array, name, dtype, ())
+                if array.shape != self.image.shape[:2]:
+                    raise ValueError(
+                        f"{name} is {array.shape} but the image is {self.image.shape[:2]}"
+                    )
 
 
 class MeshViews(msgspec.Struct, frozen=True, kw_only=True):
@@ -280,15 +288,19 @@ class EditResult(msgspec.Struct, frozen=True, kw_only=True, tag="edit_result"):
     mask: NDArray[np.bool_]
     """bool (H, W): where the image was edited."""
     relevance: NDArray[np.float32] | None
-    """float32 (H, W), 0..1, or None where the request brought its own mask."""
+    """float32 (H, W), 0..1, not snapped (`region.snapped` does that), or None where the request
+    brought its own mask."""
     threshold: Unit | None
-    """What the map was thresholded at, or None where the request brought its own mask."""
+    """What the snapped map was thresholded at, or None where the request brought its own mask."""
     suggested_threshold: Unit | None
     """As in RelevanceResult, or None where the request brought its own mask."""
     evidence: Unit | None
     """As in RelevanceResult, or None where the request brought its own mask."""
     applies: bool | None
     """As in RelevanceResult, or None where the request brought its own mask."""
+    took: Snap | None = None
+    """What the region keeps to, or None where the request brought its own mask. Where that is not
+    what was asked for, one of the notes says why."""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

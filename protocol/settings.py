@@ -20,7 +20,7 @@ from typing import Annotated, Any, Self, TypeVar, get_args, get_type_hints
 
 from msgspec import Meta
 
-from .values import MAX_IMAGE_SIDE, Detail, Normalisation, Preset, Seed
+from .values import MAX_IMAGE_SIDE, Detail, Normalisation, Preset, Seed, Snap
 
 TEXT_GUIDANCE, IMAGE_GUIDANCE = 7.5, 1.5
 
@@ -134,6 +134,26 @@ class MapSettings:
             },
         ),
     ] = "full"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionSettings:
+    """How a relevance map becomes the region that is edited."""
+
+    snap: Annotated[
+        Snap,
+        Meta(
+            title="Snap",
+            description="What the outline of the region keeps to",
+            extra={
+                "words": {
+                    "things": "Whole things, where they are known and explain the map; else edges",
+                    "edges": "The edges in the picture near the map's own outline",
+                    "nothing": "The map as it is, with its coarse cells",
+                }
+            },
+        ),
+    ] = "things"
 
 
 @dataclass(frozen=True, kw_only=True)

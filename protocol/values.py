@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 6
+PROTOCOL_VERSION = 7
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 """Of one array in a message."""
 MAX_WIRE_BYTES = MAX_FRAME_BYTES + 1024
@@ -43,6 +43,11 @@ as large as it is in the whole picture."""
 Normalisation = Literal["paper", "full"]
 """How raw differences become relevance 0..1: "paper" clamps outliers at 1.5 interquartile ranges
 first, as the paper does; "full" keeps them, so that small regions stand out."""
+Snap = Literal["nothing", "edges", "things"]
+"""What the outline of a region keeps to: the map's own cells, the picture's edges, or whole things
+(region.py)."""
+MAX_LABEL = 2**16 - 1
+"""The highest number of a thing in a label image; the lowest is 0."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,15 @@ from backend.counts import check_options
 from backend.errors import BadInput, check_instruction
 from backend.output.progress import OnProgress, shown_progress
 from backend.output.report import Report
-from backend.pictures import Picture, heat_map, read_mask, read_picture, unchanged, write_png
+from backend.pictures import (
+    Picture,
+    heat_map,
+    read_labels,
+    read_mask,
+    read_picture,
+    unchanged,
+    write_png,
+)
 from protocol import files
 from protocol.client import Client, JobCancelled
 from protocol.codec import BadMessage
@@ -33,6 +41,7 @@ from protocol.connection import (
 )
 from protocol.line import ConnectionFailed, ServerError
 from protocol.messages import JobEvent, Progress
+from protocol.region import Snapped, snapped
 from protocol.requests import (
     EditRequest,
     EditResult,
@@ -41,7 +50,13 @@ from protocol.requests import (
     RelevanceRequest,
     RelevanceResult,
 )
-from protocol.settings import EditSettings, GuidanceSettings, MapSettings, Threshold
+from protocol.settings import (
+    EditSettings,
+    GuidanceSettings,
+    MapSettings,
+    RegionSettings,
+    Threshold,
+)
 from protocol.values import MAX_IMAGE_SIDE
 
 OVERLAY = 0.6
@@ -61,6 +76,9 @@ class ImageCommand(ModelOptions, abc.ABC):
     server: Annotated[Path | None, otherwise("none", "FILE")] = None
     """let a running server do it: this machine's own, or that of a connection file"""
     maps: MapSettings = MapSettings()
+    region: RegionSettings = RegionSettings()
+    things: Annotated[Path | None, otherwise("none are known", "LABELS")] = None
+    """what each pixel shows: an image with a number or colour for every thing, or .npy"""
 
     alone: ClassVar[dict[str, str]] = {"--server": str(default_connection_file())}
     """What an option stands for that has no value."""
@@ -68,7 +86,9 @@ class ImageCommand(ModelOptions, abc.ABC):
     """The pictures that it can write."""
 
     @abc.abstractmethod
-    def request(self, image: NDArray[np.uint8]) -> tuple[ImageRequest, tuple[str, ...]]:
+    def request(
+        self, image: NDArray[np.uint8], things: NDArray[np.uint16] | None
+    ) -> tuple[ImageRequest, tuple[str, ...]]:
         """What the options ask for, and what to say about the files it is made of.
 
         Raises:
@@ -82,14 +102,18 @@ class ImageCommand(ModelOptions, abc.ABC):
             picture = read_picture(self.image, MAX_IMAGE_SIDE)
             _check_out(self)
             check_instruction(self.instruction)
-            request, notes = self.request(picture.seen())
+            image = picture.seen()
+            things = None if self.things is None else read_labels(self.things, image.shape[:2])
+            request, notes = self.request(image, things)
             report = Report(command, settings=_settings(request))
             with shown_progress() as show:
                 result = _run(request, self, report, show)
             edited = _edited(picture, request, result)
-            own = (*picture.notes, *self._unused(), *notes)
+            found = _snapped(request, result, self.region, things)
+            why = (found.why,) if found is not None and found.why else ()
+            own = (*why, *picture.notes, *self._unused(), *notes)
             report.notes = [*_notes(edited, request, result), *own]
-            written = _write(picture, edited, request, result, self.out, report)
+            written = _write(picture, edited, request, result, found, self.out, report)
         except (BadInput, BadConnectionFile, ConnectionFailed, ServerError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
@@ -119,13 +143,15 @@ class ImageCommand(ModelOptions, abc.ABC):
 class Relevance(ImageCommand):
     """Show where an instruction applies in an image.
 
-    Write DIR/relevance.png (heat map), DIR/relevance.npy (float32 H x W, 0..1), DIR/overlay.png and
-    DIR/report.json.
+    Write DIR/relevance.png (heat map), DIR/relevance.npy (float32 H x W, 0..1), DIR/overlay.png,
+    DIR/region.png (what would be edited) and DIR/report.json.
     """
 
-    writes: ClassVar[tuple[str, ...]] = ("relevance.png", "overlay.png")
+    writes: ClassVar[tuple[str, ...]] = ("relevance.png", "overlay.png", "region.png")
 
-    def request(self, image: NDArray[np.uint8]) -> tuple[ImageRequest, tuple[str, ...]]:
+    def request(
+        self, image: NDArray[np.uint8], things: NDArray[np.uint16] | None
+    ) -> tuple[ImageRequest, tuple[str, ...]]:
         """The map's."""
         return RelevanceRequest(image=image, instruction=self.instruction, maps=self.maps), ()
 
@@ -145,7 +171,9 @@ class Edit(ImageCommand):
 
     writes: ClassVar[tuple[str, ...]] = ("relevance.png", "mask.png", "edit.png")
 
-    def request(self, image: NDArray[np.uint8]) -> tuple[ImageRequest, tuple[str, ...]]:
+    def request(
+        self, image: NDArray[np.uint8], things: NDArray[np.uint16] | None
+    ) -> tuple[ImageRequest, tuple[str, ...]]:
         """The edit's."""
         mask, threshold = None, self.threshold
         notes: tuple[str, ...] = ()
@@ -154,6 +182,8 @@ class Edit(ImageCommand):
             if threshold is not None:
                 threshold = None
                 notes = (*notes, "The threshold is not used: the mask says where to edit.")
+            if things is not None:
+                notes = (*notes, "The things are not used: the mask says where to edit.")
         request = EditRequest(
             image=image,
             instruction=self.instruction,
@@ -161,6 +191,8 @@ class Edit(ImageCommand):
             maps=self.maps,
             settings=self.settings,
             mask=mask,
+            region=self.region,
+            things=things if mask is None else None,
         )
         return request, notes
 
@@ -272,6 +304,19 @@ def _edited(picture: Picture, request: ImageRequest, result: ImageResult) -> Pic
     return picture.edited(request.image, result.image)
 
 
+def _snapped(
+    request: ImageRequest,
+    result: ImageResult,
+    region: RegionSettings,
+    things: NDArray[np.uint16] | None,
+) -> Snapped | None:
+    """The region that a map gives, where only a map was asked for."""
+    if not isinstance(result, RelevanceResult):
+        return None
+    suggested = result.suggested_threshold
+    return snapped(result.relevance, request.image, region.snap, things, suggested)
+
+
 def _notes(edited: Picture | None, request: ImageRequest, result: ImageResult) -> tuple[str, ...]:
     """The result's, and a first one where the edit changed only what is transparent."""
     if not isinstance(result, EditResult) or edited is None or edited.alpha is None:
@@ -287,6 +332,7 @@ def _write(
     edited: Picture | None,
     request: ImageRequest,
     result: ImageResult,
+    found: Snapped | None,
     folder: Path,
     report: Report,
 ) -> list[str]:
@@ -304,9 +350,12 @@ def _write(
         written.append("edit.png")
         kept = (edited.own == picture.own).all(axis=2) | result.mask
         report.figures["threshold"] = result.threshold
+        report.figures["took"] = result.took
         report.figures["edited_share"] = float(result.mask.mean())
         report.figures["outside_is_input"] = bool(kept.all())
-    if isinstance(result, RelevanceResult):
+    if isinstance(result, RelevanceResult) and found is not None:
+        pictures["region.png"] = found.values >= found.suggested_threshold
+        report.figures |= {"took": found.took, "region_threshold": found.suggested_threshold}
         image, heat = Image.fromarray(request.image), Image.fromarray(pictures["relevance.png"])
         pictures["overlay.png"] = np.asarray(Image.blend(image, heat, OVERLAY))
         np.save(folder / "relevance.npy", result.relevance)

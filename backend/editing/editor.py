@@ -15,7 +15,7 @@ from torch import Tensor
 from backend.counts import check_counts
 from backend.errors import BadInput, check_instruction, check_settings, check_value
 from backend.pictures import unchanged
-from protocol.settings import EditSettings, MapSettings, Threshold
+from protocol.settings import EditSettings, MapSettings, RegionSettings, Threshold
 from protocol.values import Box, Detail, Normalisation
 
 from .crop import work_shape
@@ -24,11 +24,8 @@ from .guided_edit import Step, guided_edit
 from .image_editor import Edit
 from .models.denoiser import Conditions, Denoiser, ModelCard, draw_noise
 from .models.registry import load_model
-from .relevance import (
-    RelevanceMap,
-    images_at_once,
-    relevance_maps,
-)
+from .relevance import RelevanceMap, images_at_once, relevance_maps
+from .snapping import snapped_map
 from .work import Parts, Place, Work
 
 Settings = TypeVar("Settings", EditSettings, MapSettings)
@@ -214,13 +211,15 @@ class Editor:
         crop: Box | None = None,
         on_step: Callable[[Step], None] | None = None,
         settings: EditSettings | None = None,
+        things: NDArray[np.integer] | None = None,
+        region: RegionSettings = RegionSettings(),
     ) -> Edit:
         """Edit the image that was set where the instruction applies (Eq. 1, 4 and 5).
 
         Args:
             instruction: what to change.
             threshold: 0..1, relevance from which a pixel is edited; 0 edits all; None takes the
-                map's own suggestion.
+                suggestion of the snapped map.
             text_guidance, image_guidance: s_T and s_I of Eq. 1, at least 0; None for what the
                 model is best used with.
             steps: denoising steps, at least 1; always exactly so many.
@@ -233,19 +232,23 @@ class Editor:
                 seed's own draw; that of the whole image's with detail="whole".
             relevance: a map from `relevance`, in place of the one with its defaults.
             mask: bool (H, W) to edit inside, in place of the thresholded map, which is
-                `relevance.at(H, W) >= threshold`: one and the same mask, from wherever it comes,
-                gives one and the same edit.
+                `snapped.values >= threshold`: one and the same mask, from wherever it comes, gives
+                one and the same edit.
             start: uint8 (H, W, 3), what is noised to `strength` in place of the image that was
                 set, which stays the condition and what is outside the mask (dataset update).
             crop: the part to work on, in place of one that `detail` says; nothing outside it is
                 edited.
             on_step: called after every step; what it raises ends the edit and nothing is changed.
             settings: all of both guidances, steps, strength, seed, detail and rim, in their place.
+            things: whole numbers (H, W), 0..65535, each pixel's thing, for a region of whole
+                things; None where none are known.
+            region: how the map becomes the mask.
 
         Raises:
             RuntimeError: no image was set.
-            ValueError: a value is out of range or given twice, noise, map, mask or start have
-                another shape, or the crop is not inside the image or holds nothing of the mask.
+            ValueError: a value is out of range or given twice, noise, map, mask, start or things
+                have another shape, or the crop is not inside the image or holds nothing of the
+                mask.
             FloatingPointError: the networks overflowed.
         """
         check_instruction(instruction)
@@ -262,17 +265,20 @@ class Editor:
         check_settings(settings)
         check_value(Threshold | None, threshold)
         parts = self._set()
+        found = None
         if mask is not None:
             relevance = threshold = None
         else:
             relevance = self.relevance(instruction) if relevance is None else relevance
-            threshold = relevance.suggested_threshold if threshold is None else threshold
-            mask = _thresholded(relevance, threshold, parts, self.card)
+            covered = extent(self.card, parts.whole.shape)
+            found = snapped_map(relevance, covered, parts.image, region, things)
+            threshold = found.suggested_threshold if threshold is None else threshold
+            mask = found.values >= threshold
         check_mask(mask, parts.image)
         values = None if relevance is None else relevance.values
         if not mask.any():
             nothing = unchanged(parts.image, parts.image, mask, threshold, values)
-            return Edit(parts.image.copy(), mask, relevance, threshold, nothing, None)
+            return Edit(parts.image.copy(), mask, relevance, threshold, nothing, None, found)
         place = Place.of(mask, self.card, parts.size, settings, crop)
         work = self._work = Work(parts, place)
         (edited,) = self._edit_inside(
@@ -287,7 +293,7 @@ class Editor:
             on_step,
         )
         sentence = unchanged(parts.image, edited, place.mask, threshold, values)
-        return Edit(edited, place.mask, relevance, threshold, sentence, place.window)
+        return Edit(edited, place.mask, relevance, threshold, sentence, place.window, found)
 
     def edit_images(
         self,
@@ -463,16 +469,6 @@ class Editor:
         if not np.isfinite(noise).all():
             raise BadInput("The noise holds values that are no numbers.")
         return torch.from_numpy(noise.astype(np.float32))[None].to(latents.device)
-
-
-def _thresholded(
-    relevance: RelevanceMap, threshold: float, parts: Parts, card: ModelCard
-) -> NDArray[np.bool_]:
-    """The mask of an image, bool (H, W), from its map."""
-    if relevance.extent != extent(card, parts.whole.shape):
-        raise BadInput("The relevance map belongs to an image of another size.")
-    height, width = parts.image.shape[:2]
-    return relevance.at(height, width) >= threshold
 
 
 def _counted_on(

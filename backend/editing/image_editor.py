@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.settings import EditSettings, MapSettings
+from protocol.region import Snapped
+from protocol.settings import EditSettings, MapSettings, RegionSettings
 
 from .crop import Window
 from .guided_edit import Step
@@ -23,11 +24,13 @@ class Edit:
         image: uint8 (H, W, 3); every pixel outside `mask` has the bytes of the input, or, with a
             rim, every one that is half a rim or more away from it.
         mask: bool (H, W), where the image was edited.
-        relevance: the map that was thresholded to the mask, or None where the mask was given.
-        threshold: what it was thresholded at, or None where the mask was given.
+        relevance: the map that the mask was made of, or None where the mask was given.
+        threshold: what the snapped map was thresholded at, or None where the mask was given.
         unchanged: a sentence that begins with "Unchanged" where nothing that can be seen was
             changed, or None.
         window: the part of the image that was worked on, and at which size; None where nothing was.
+        snapped: what was thresholded to the mask, which is `snapped.values >= threshold`, or None
+            where the mask was given.
     """
 
     image: NDArray[np.uint8]
@@ -36,6 +39,7 @@ class Edit:
     threshold: float | None
     unchanged: str | None
     window: Window | None = None
+    snapped: Snapped | None = None
 
 
 class ImageEditor(Protocol):
@@ -77,6 +81,8 @@ class ImageEditor(Protocol):
         mask: NDArray[np.bool_] | None = None,
         start: NDArray[np.uint8] | None = None,
         on_step: Callable[[Step], None] | None = None,
+        things: NDArray[np.integer] | None = None,
+        region: RegionSettings = RegionSettings(),
     ) -> Edit:
         """Edit it where the instruction applies, or inside `mask`."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from backend.editing import Editor
 from backend.evaluation import metrics
 from backend.world.pool import Sample
-from protocol.settings import EditSettings, GuidanceSettings, taken
+from protocol.settings import EditSettings, GuidanceSettings, RegionSettings, taken
 
 STEPS = 20
 OUTSIDE = 0.02
@@ -72,6 +72,7 @@ def edit_samples(
                 relevance=editor.relevance(instruction, normalisation="paper") if paper else None,
                 mask=mask,
                 settings=replace(taken(EditSettings, guidance), steps=STEPS),
+                region=RegionSettings(snap="nothing"),
             )
             return done.image, done.mask
 

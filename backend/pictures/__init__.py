@@ -2,6 +2,7 @@
 
 from backend.pictures.changes import unchanged
 from backend.pictures.heat import heat_map
+from backend.pictures.labels import read_labels
 from backend.pictures.masks import read_mask
 from backend.pictures.reading import (
     Picture,
@@ -17,6 +18,7 @@ __all__ = [
     "PictureError",
     "asks_for_turning",
     "heat_map",
+    "read_labels",
     "read_mask",
     "read_picture",
     "size_of",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,7 @@ PREVIEW = 1
 """Bit of a TIFF's NewSubfileType: these pixels are a small version of others in the file."""
 STANDARD_ERROR = 2
 _SILENCED = threading.Lock()
+Kind = TypeVar("Kind", bound=np.generic)
 
 # What Pillow warns about (large images, odd metadata) is refused here, or does not matter.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -143,17 +144,17 @@ def read_picture(path: Path, longest: int | None = None, upright: bool = True) -
         PictureError: it is missing, no such image, damaged, too large, or has 32-bit or
             floating-point values.
     """
-    with _opened(path, longest, whole=True) as (file, facts):
+    with opened(path, longest, whole=True) as (file, facts):
         notes = []
         if facts.animated:
             notes.append(f"{path} has several frames or pages: the first one is taken.")
-        if _has_16_bits(file, facts.depth):
+        if has_16_bits(file, facts.depth):
             notes.append(f"{path} has 16 bits a channel: 8 of them are used.")
         image, alpha = _parts(file, facts.depth)
         picture = _in_profile(path, image, _profile(file, facts.profile))
         picture = replace(picture, alpha=alpha, notes=(*notes, *picture.notes))
         if upright:
-            return _turned(picture, _orientation(file))
+            return _turned(picture, orientation_of(file))
         return _turned(picture, BACK.get(facts.turned, facts.turned))
 
 
@@ -163,7 +164,7 @@ def size_of(path: Path) -> tuple[int, int]:
     Raises:
         PictureError: as `read_picture`, but for damage of the pixels.
     """
-    with _opened(path) as (file, facts):
+    with opened(path) as (file, facts):
         width, height = file.size
         return (height, width) if facts.turned >= 5 else (width, height)
 
@@ -174,10 +175,10 @@ def asks_for_turning(path: Path) -> bool:
     Raises:
         PictureError: as `size_of`.
     """
-    with _opened(path) as (file, facts):
+    with opened(path) as (file, facts):
         if file.format == "PNG" and not facts.exif:
             return False  # Pillow would decode all pixels to look for it behind them
-        return _orientation(file) != 1
+        return orientation_of(file) != 1
 
 
 def write_png(path: Path, picture: Picture) -> None:
@@ -193,7 +194,7 @@ def write_png(path: Path, picture: Picture) -> None:
 
 
 @contextmanager
-def _opened(
+def opened(
     path: Path, longest: int | None = None, whole: bool = False
 ) -> Iterator[tuple[ImageFile.ImageFile, FileFacts]]:
     """The file as Pillow opens it, checked by its header, and, if `whole`, decoded; what it says of
@@ -219,7 +220,7 @@ def _opened(
                 facts, stream = split_png(stream)
             file = closed_at_end.enter_context(Image.open(stream, formats=FORMATS))
             if file.format == "TIFF":
-                facts = replace(facts, turned=_orientation(file))
+                facts = replace(facts, turned=orientation_of(file))
             if longest is not None and max(file.size) > longest:
                 raise PictureError(f"{path} is {file.width}x{file.height}: {too_large}.")
             if file.mode == "F" or (file.mode == "I" and file.format != "PPM"):
@@ -283,7 +284,8 @@ def _reason(error: BaseException) -> str:
 # ---------------------------------------------------------------- what a file says
 
 
-def _has_16_bits(file: ImageFile.ImageFile, depth: int) -> bool:
+def has_16_bits(file: ImageFile.ImageFile, depth: int) -> bool:
+    """Whether a file has more than 8 bits a channel; `depth` is what a PNG says of that."""
     bits = getattr(file, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (depth,))
     return file.mode.startswith("I") or 16 in (bits if isinstance(bits, tuple) else (bits,))
 
@@ -298,7 +300,7 @@ def _profile(file: ImageFile.ImageFile, found: bytes | None) -> bytes | None:
     return profile or broken
 
 
-def _orientation(file: ImageFile.ImageFile) -> int:
+def orientation_of(file: ImageFile.ImageFile) -> int:
     """How the EXIF data ask for an image to be shown, 1 (as it is) to 8."""
     try:
         asked = file.getexif().get(ExifTags.Base.Orientation, 1)
@@ -314,7 +316,7 @@ def _parts(file: ImageFile.ImageFile, depth: int) -> tuple[Image.Image, NDArray[
     """A loaded file's colours as an image of mode L, RGB, CMYK or LAB, and its alpha."""
     mode: str = file.mode
     key = file.info.get("transparency")
-    if mode.startswith("I"):  # 16 bits, as `_opened` has made sure
+    if mode.startswith("I"):  # 16 bits, as `opened` has made sure
         values = np.asarray(file)
         alpha = None if key is None else _keyed(values[..., None], (key,))
         return Image.fromarray(_as_8_bits(values, file)), alpha
@@ -388,11 +390,11 @@ def _turned(picture: Picture, orientation: int) -> Picture:
     """The picture shown as the EXIF orientation asks."""
     if orientation == 1:
         return picture
-    alpha = None if picture.alpha is None else _turn(picture.alpha, orientation)
-    return replace(picture, own=_turn(picture.own, orientation), alpha=alpha)
+    alpha = None if picture.alpha is None else turned_pixels(picture.alpha, orientation)
+    return replace(picture, own=turned_pixels(picture.own, orientation), alpha=alpha)
 
 
-def _turn(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def turned_pixels(pixels: NDArray[Kind], orientation: int) -> NDArray[Kind]:
     """Pixels (H, W, ...) turned for an EXIF orientation of 2 to 8."""
     rows, columns = TURNS[orientation]
     upright = pixels.swapaxes(0, 1) if orientation >= 5 else pixels

@@ -75,12 +75,14 @@ def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnPreview) -> 
         relevance=relevance,
         mask=request.mask,
         on_step=after_step,
+        things=request.things,
+        region=request.region,
     )
     applies = None if relevance is None else relevance.applies
     notes = notes_on(editor.card, request.instruction, applies)
     if edit.unchanged is not None:
         notes = (edit.unchanged, *notes)
-    if relevance is None:
+    if relevance is None or edit.snapped is None:
         return EditResult(
             image=edit.image,
             mask=edit.mask,
@@ -99,7 +101,8 @@ def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnPreview) -> 
         suggested_threshold=relevance.suggested_threshold,
         evidence=relevance.evidence,
         applies=relevance.applies,
-        notes=notes,
+        took=edit.snapped.took,
+        notes=(*notes, edit.snapped.why) if edit.snapped.why else notes,
     )
 
 

@@ -21,6 +21,7 @@ from backend.pictures import heat_map
 from protocol import client
 from protocol.connection import default_connection_file, write_connection
 from protocol.messages import Queued
+from protocol.region import snapped
 from tests.backend.colour_profiles import ADOBE_RGB
 from tests.backend.test_server import running_server
 from tests.protocol.small_server import SmallServer
@@ -50,7 +51,43 @@ def test_relevance_writes_map_pictures_and_report(picture, tmp_path, tiny_model,
     assert report["seconds"]["job"] > 0
     assert report["figures"]["spread"] > 0
     assert set(report["versions"]) >= {"torch", "diffusers", "watch-your-steps"}
-    assert "wrote relevance.png, overlay.png" in capsys.readouterr().out
+    assert "wrote relevance.png, region.png, overlay.png" in capsys.readouterr().out
+    assert report["figures"]["took"] == "edges"
+    region = np.asarray(Image.open(out / "region.png"))
+    found = snapped(expected, pixels, "edges", None, report["figures"]["suggested_threshold"])
+    assert (region == (found.values >= report["figures"]["region_threshold"])).all()
+
+
+def test_things_of_a_label_image_are_whole_in_the_region(picture, tmp_path, tiny_model, capsys):
+    """Of the map alone, of an edit, and of one on the other side of a message, the same."""
+    path, pixels = picture
+    labels = np.zeros(pixels.shape[:2], np.uint16)
+    labels[:, 32:] = 700
+    np.save(tmp_path / "things.npy", labels)
+    Image.fromarray(labels).save(tmp_path / "things.png")
+    regions = {}
+    for name, file in (("relevance", "things.npy"), ("edit", "things.png")):
+        out = tmp_path / name
+        words = [name, str(path), "make the sphere red", "--out", str(out), "--seeds", "2"]
+        words += ["--things", str(tmp_path / file), "--model", str(tiny_model), "--device", "cpu"]
+        words += [] if name == "relevance" else ["--steps", "1"]
+        assert main(words) == 0
+        figures = json.loads((out / "report.json").read_text())["figures"]
+        told = capsys.readouterr().out
+        assert (figures["took"] == "edges") == ("Whole things do not explain" in told)
+        file = "region.png" if name == "relevance" else "mask.png"
+        regions[name] = np.asarray(Image.open(out / file))
+    assert (regions["relevance"] == regions["edit"]).all()
+
+
+def test_things_of_another_size_are_refused(picture, tmp_path, tiny_model, capsys):
+    path, _ = picture
+    Image.new("L", (64, 47)).save(tmp_path / "things.png")
+    words = ["edit", str(path), "make it red", "--out", str(tmp_path / "out")]
+    assert main([*words, "--things", str(tmp_path / "things.png")]) == 1
+    told = capsys.readouterr().err
+    assert "64x47, unlike the image, which is 64x48" in told
+    assert not (tmp_path / "out").exists()
 
 
 def test_edit_here_and_on_a_server_are_the_same(picture, tmp_path, tiny_model):

@@ -21,7 +21,9 @@ from backend.editing.models.ddpm import Ddpm
 from backend.editing.models.denoiser import Encoding, ModelCard, Prediction, draw_noise
 from backend.editing.models.guidance import Guidance
 from backend.editing.models.registry import MODELS, resolve_model
-from protocol.settings import EditSettings, MapSettings
+from backend.errors import BadInput
+from protocol.region import snapped
+from protocol.settings import EditSettings, MapSettings, RegionSettings
 from tests.backend.tiny_editor import INSTRUCTION, Spy, random_image, reference_pipeline
 
 
@@ -172,22 +174,62 @@ def test_empty_mask_returns_the_input(editor):
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (37, 61), (200, 150)])
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.6])
+@pytest.mark.parametrize("snap", ["nothing", "edges"])
 def test_a_thresholded_map_and_the_same_mask_given_make_the_same_edit(
-    editor, monkeypatch, height, width, threshold
+    editor, monkeypatch, height, width, threshold, snap
 ):
     """One rule: the pixels decide; a cell is denoised where any of its pixels is in the mask."""
-    editor.set_image(random_image(height, width))
+    image, region = random_image(height, width), RegionSettings(snap=snap)
+    editor.set_image(image)
     guided = Spy(editor_module.guided_edit)
     monkeypatch.setattr(editor_module, "guided_edit", guided)
     relevance = editor.relevance(INSTRUCTION)
-    mask = relevance.at(height, width) >= threshold
-    by_map = editor.edit(INSTRUCTION, threshold=threshold, relevance=relevance, steps=2)
+    found = snapped(relevance.at(height, width), image, snap, None, 0.5)
+    mask = found.values >= threshold
+    assert (mask == (relevance.at(height, width) >= threshold)).all() == (
+        snap == "nothing" or threshold == 0
+    )
+    by_map = editor.edit(
+        INSTRUCTION, threshold=threshold, relevance=relevance, steps=2, region=region
+    )
     by_mask = editor.edit(INSTRUCTION, mask=mask, steps=2)
     assert (by_map.mask == mask).all()
     assert (by_map.image == by_mask.image).all()
     assert (guided.calls[0][3] == guided.calls[1][3]).all()
     assert by_map.threshold == threshold
     assert (by_mask.threshold, by_mask.relevance) == (None, None)
+
+
+def test_an_edit_snaps_to_things_and_says_where_it_cannot(editor):
+    """Each thing is in the region whole or not at all; without things the edges are taken."""
+    image = random_image(64, 64)
+    editor.set_image(image)
+    relevance = editor.relevance(INSTRUCTION)
+    things = np.kron(relevance.values >= 0.5, np.ones((4, 4), int)) * 300  # other numbers, too
+    edit = editor.edit(INSTRUCTION, relevance=relevance, steps=1, things=things)
+    assert edit.snapped.took == "things"
+    assert edit.snapped.why == ""
+    assert (edit.mask == (things == 300)).all()
+    unknown = editor.edit(INSTRUCTION, relevance=relevance, steps=1)
+    assert unknown.snapped.took == "edges"
+    assert "No things are known" in unknown.snapped.why
+    assert editor.edit(INSTRUCTION, mask=edit.mask, steps=1).snapped is None
+
+
+@pytest.mark.parametrize(
+    ("things", "sentence"),
+    [
+        (np.zeros((64, 63), int), "whole numbers of shape (64, 64)"),
+        (np.zeros((64, 64)), "whole numbers"),
+        (np.full((64, 64), -1), "0 to 65535, not -1"),
+        (np.full((64, 64), 65536), "0 to 65535, not 65536"),
+    ],
+)
+def test_things_that_cannot_be_used_are_refused(editor, things, sentence):
+    editor.set_image(random_image(64, 64))
+    with pytest.raises(BadInput) as refused:
+        editor.edit(INSTRUCTION, steps=1, things=things)
+    assert sentence in str(refused.value)
 
 
 def test_an_edit_that_changes_nothing_says_so(editor, monkeypatch):

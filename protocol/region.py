@@ -1,0 +1,239 @@
+"""What is edited: the relevance map, snapped to what is there.
+
+A map's cells are coarse, so its outline cuts across things. Here it becomes *values* whose
+outline follows the picture's edges, or that are the same all over each thing; the region is always
+`values >= threshold`. Both sides of the protocol compute it, so that a threshold can be moved
+without asking the server: numpy alone, and nothing whose rounding depends on other libraries.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .values import Snap
+
+Values = NDArray[np.float32]
+Labels = NDArray[np.integer]
+
+SMALL_SIDE = 256
+"""Pixels of the short side at which the filter's coefficients are found: at most twice as many."""
+RADIUS = 1 / 32
+"""Of the filter's window, as a share of the short side."""
+SMOOTH = 1e-3
+"""Variance of colour (0..1) within a window below which it counts as one surface."""
+LEAST_AGREEMENT = 0.5
+"""IoU of the map's own region and that of whole things from which things explain the map."""
+
+NO_THINGS = "No things are known here: the region follows the picture's edges."
+NO_WHOLE_THINGS = (
+    "Whole things do not explain where the model sees this: the region follows the picture's edges."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Snapped:
+    """A relevance map ready to be thresholded.
+
+    Attributes:
+        values: float32 (H, W), 0..1: the region is where they reach the threshold.
+        took: what the values keep to.
+        why: one sentence where that is not what was asked for, else "".
+        suggested_threshold: 0..1, for these values.
+    """
+
+    values: Values
+    took: Snap
+    why: str
+    suggested_threshold: float
+
+
+def snapped(
+    relevance: Values,
+    image: NDArray[np.uint8],
+    snap: Snap,
+    things: Labels | None,
+    suggested_threshold: float,
+) -> Snapped:
+    """The values to threshold, made of a map.
+
+    Args:
+        relevance: float32 (H, W), 0..1, at the picture's size.
+        image: uint8 (H, W, 3), the picture that the map is of.
+        snap: what to keep to: "nothing" leaves the map as it is, "edges" moves its outline to the
+            picture's edges, "things" gives each thing one value, and falls back to "edges" where no
+            things are known or they do not explain the map.
+        things: whole numbers (H, W), 0..65535, each pixel's thing; None where none are known. The
+            rest of the picture, such as the sky, is a thing, too.
+        suggested_threshold: the map's own.
+
+    Raises:
+        ValueError: the arrays are not of one size.
+    """
+    if image.shape != (*relevance.shape, 3):
+        raise ValueError(f"the map is {relevance.shape} but the image is {image.shape[:2]}")
+    if snap == "nothing":
+        return Snapped(relevance, "nothing", "", suggested_threshold)
+    why = ""
+    if snap == "things":
+        if things is None:
+            why = NO_THINGS
+        else:
+            if things.shape != relevance.shape:
+                raise ValueError(f"things are {things.shape} but the map is {relevance.shape}")
+            values, labels = relevance.ravel(), things.ravel()
+            if explained(values, labels, threshold=suggested_threshold):
+                by_thing = thing_scores(values, labels)[things]
+                return Snapped(by_thing, "things", "", suggested_threshold)
+            why = NO_WHOLE_THINGS
+    return Snapped(edge_map(relevance, image), "edges", why, suggested_threshold)
+
+
+def thing_scores(
+    values: Values, labels: Labels, weights: NDArray[np.floating] | None = None
+) -> Values:
+    """How relevant each thing is, 0..1.
+
+    Args:
+        values: float32 (N,), 0..1, the relevance of N pixels or texels.
+        labels: whole numbers (N,), 0..65535, the thing of each.
+        weights: (N,), 0 or more, how much each counts; None for all alike.
+
+    Returns:
+        float32 (K,), K being the highest label and one: the mean of each thing's values; 0 for
+        numbers that no thing has, or whose weights are all 0.
+    """
+    weighted = values if weights is None else values * weights
+    sums = np.bincount(labels, weighted)
+    counts = np.bincount(labels, weights)
+    means = np.divide(sums, counts, out=np.zeros(len(sums)), where=counts > 0)
+    return means.astype(np.float32).clip(0, 1)
+
+
+def explained(
+    values: Values,
+    labels: Labels,
+    weights: NDArray[np.floating] | None = None,
+    threshold: float = 0.5,
+) -> bool:
+    """Whether whole things are what a map shows, and not parts of them or places beside them: the
+    map's own region at `threshold` and that of whole things agree.
+
+    Args:
+        values, labels, weights: as in `thing_scores`.
+        threshold: 0..1, the map's own.
+    """
+    own = values >= threshold
+    whole = (thing_scores(values, labels, weights) >= threshold)[labels]
+    counted = np.ones(len(values)) if weights is None else weights
+    union = float(counted[own | whole].sum())
+    return union > 0 and float(counted[own & whole].sum()) >= LEAST_AGREEMENT * union
+
+
+def with_clicks(
+    mask: NDArray[np.bool_], things: Labels, added: Collection[int], removed: Collection[int]
+) -> NDArray[np.bool_]:
+    """A region, bool of any shape, with and without the things that a person has chosen; `things`
+    are the labels of its pixels. A thing in both is removed.
+    """
+    on = np.isin(things, list(added))
+    off = np.isin(things, list(removed))
+    return (mask | on) & ~off
+
+
+# ---------------------------------------------------------------- edges
+
+
+def edge_map(relevance: Values, image: NDArray[np.uint8]) -> Values:
+    """The map, float32 (H, W), 0..1, with the outlines of the picture, uint8 (H, W, 3): the guided
+    filter (He, Sun, Tang, "Guided Image Filtering", 2013), whose coefficients are found on a small
+    picture and applied to the whole one (He, Sun, "Fast Guided Filter", 2015).
+
+    In each window the map is a linear function of the colours, which follows an edge of theirs.
+    """
+    height, width = relevance.shape
+    step = max(1, min(height, width) // SMALL_SIDE)
+    radius = max(1, round(RADIUS * min(height, width) / step))
+    colours = np.moveaxis(image, 2, 0).astype(np.float32) / 255
+    guide = [_small(channel, step) for channel in colours]
+    target = _small(relevance, step)
+    slopes, offset = _local_fit(guide, target, radius)
+    found = _large(offset, height, width)
+    for slope, channel in zip(slopes, colours, strict=True):
+        found += _large(slope, height, width) * channel
+    return found.clip(0, 1).astype(np.float32)
+
+
+Plane = NDArray[np.float64]
+
+
+def _local_fit(guide: list[Plane], target: Plane, radius: int) -> tuple[list[Plane], Plane]:
+    """Slopes (3 planes) and offset, averaged over all windows with a pixel in it, of the target as
+    a linear function of the guide's colours.
+    """
+    means = [_box(channel, radius) for channel in guide]
+    mean = _box(target, radius)
+    pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
+    rr, rg, rb, gg, gb, bb = (
+        _box(guide[i] * guide[j], radius) - means[i] * means[j] + (SMOOTH if i == j else 0.0)
+        for i, j in pairs
+    )
+    with_r, with_g, with_b = (
+        _box(channel * target, radius) - own * mean
+        for channel, own in zip(guide, means, strict=True)
+    )
+    # The inverse of the symmetric 3x3 covariance, by its cofactors.
+    c_rr, c_rg, c_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
+    c_gg, c_gb, c_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
+    determinant = rr * c_rr + rg * c_rg + rb * c_rb
+    slopes = [
+        (c_rr * with_r + c_rg * with_g + c_rb * with_b) / determinant,
+        (c_rg * with_r + c_gg * with_g + c_gb * with_b) / determinant,
+        (c_rb * with_r + c_gb * with_g + c_bb * with_b) / determinant,
+    ]
+    offset = mean - sum(slope * own for slope, own in zip(slopes, means, strict=True))
+    return [_box(slope, radius) for slope in slopes], _box(offset, radius)
+
+
+def _box(plane: Plane, radius: int) -> Plane:
+    """The mean over a square of 2 * radius + 1 pixels a side, of those that are in the picture."""
+    for axis in (0, 1):
+        length = plane.shape[axis]
+        first = np.arange(length) - radius
+        last = np.minimum(first + 2 * radius + 1, length)
+        first = np.maximum(first, 0)
+        sums = np.cumsum(plane, axis=axis)
+        sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis)
+        counts = (last - first).reshape(-1, 1) if axis == 0 else last - first
+        plane = (sums.take(last, axis) - sums.take(first, axis)) / counts
+    return plane
+
+
+def _small(plane: Values, step: int) -> Plane:
+    """The means of cells of step x step pixels, those at the ends smaller."""
+    found = plane.astype(np.float64)
+    for axis in (0, 1):
+        first = np.arange(0, plane.shape[axis], step)
+        counts = np.diff(np.append(first, plane.shape[axis]))
+        sums = np.add.reduceat(found, first, axis=axis)
+        found = sums / (counts.reshape(-1, 1) if axis == 0 else counts)
+    return found
+
+
+def _large(plane: Plane, height: int, width: int) -> NDArray[np.float32]:
+    """A small plane at (height, width), linear between its cells' centres."""
+    found = plane.astype(np.float32)
+    for axis, length in ((0, height), (1, width)):
+        cells = plane.shape[axis]
+        if cells == length:
+            continue
+        step = -(-length // cells)
+        at = ((np.arange(length) + 0.5) / step - 0.5).clip(0, cells - 1)
+        lower = at.astype(int)
+        upper = np.minimum(lower + 1, cells - 1)
+        share = (at - lower).astype(np.float32)
+        share = share.reshape(-1, 1) if axis == 0 else share
+        one, other = found.take(lower, axis), found.take(upper, axis)
+        found = one + (other - one) * share
+    return found
