@@ -29,6 +29,7 @@ from .values import (
     MAX_LEFT_OUT,
     MAX_PICTURES,
     MAX_VIEWS,
+    Box,
     CaptureId,
     EditName,
     ImageSide,
@@ -78,6 +79,9 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request")
     things: NDArray[np.uint16] | None = None
     """uint16 (H, W), each pixel's thing, for a region of whole things; None where none are
     known."""
+    crop: Box | None = None
+    """The part of the image to work on, in place of one that the settings' detail says; nothing
+    outside it is edited."""
 
     def __post_init__(self) -> None:
         check_array(self.image, "image", "uint8", (3,))
@@ -281,7 +285,9 @@ class RelevanceResult(msgspec.Struct, frozen=True, kw_only=True, tag="relevance_
 
 
 class EditResult(msgspec.Struct, frozen=True, kw_only=True, tag="edit_result"):
-    """An edited image; every pixel outside `mask` has the bytes of the image that was sent."""
+    """An edited image; every pixel outside `mask`, and outside the rim around it where one was
+    asked for, has the bytes of the image that was sent.
+    """
 
     image: NDArray[np.uint8]
     """uint8 (H, W, 3), sRGB, row 0 at the top."""
@@ -301,6 +307,12 @@ class EditResult(msgspec.Struct, frozen=True, kw_only=True, tag="edit_result"):
     took: Snap | None = None
     """What the region keeps to, or None where the request brought its own mask. Where that is not
     what was asked for, one of the notes says why."""
+    crop: Box | None = None
+    """The part of the image that was worked on; None where nothing was."""
+    worked_at: tuple[ImageSide, ImageSide] | None = None
+    """Rows and columns that it was scaled to; None likewise."""
+    work: str = ""
+    """Both in one sentence; "" likewise."""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -23,6 +23,8 @@ from backend.output.progress import OnProgress, shown_progress
 from backend.output.report import Report
 from backend.pictures import (
     Picture,
+    blend,
+    check_box,
     heat_map,
     read_labels,
     read_mask,
@@ -57,7 +59,7 @@ from protocol.settings import (
     RegionSettings,
     Threshold,
 )
-from protocol.values import MAX_IMAGE_SIDE
+from protocol.values import MAX_IMAGE_SIDE, Box
 
 OVERLAY = 0.6
 """Share of these colours over the picture."""
@@ -167,6 +169,10 @@ class Edit(ImageCommand):
     """relevance to edit from, 0..1"""
     mask: Annotated[Path | None, otherwise("where the map says", "IMAGE")] = None
     """edit where this image is bright"""
+    crop: Annotated[
+        tuple[int, int, int, int] | None, otherwise("chosen by --detail", "X Y WIDTH HEIGHT")
+    ] = None
+    """work on this part alone"""
     settings: EditSettings = EditSettings()
 
     writes: ClassVar[tuple[str, ...]] = ("relevance.png", "mask.png", "edit.png")
@@ -193,8 +199,20 @@ class Edit(ImageCommand):
             mask=mask,
             region=self.region,
             things=things if mask is None else None,
+            crop=None if self.crop is None else _box(*self.crop, image.shape),
         )
         return request, notes
+
+
+def _box(left: int, top: int, width: int, height: int, picture: tuple[int, ...]) -> Box:
+    """What --crop says.
+
+    Raises:
+        BadInput: it is not inside the picture.
+    """
+    box = Box(top, left, height, width)
+    check_box(box, picture)
+    return box
 
 
 def _tell(report: Report, result: ImageResult) -> None:
@@ -207,6 +225,8 @@ def _tell(report: Report, result: ImageResult) -> None:
             f"prompt check: {seen} (evidence {result.evidence:.2f}); "
             f"suggested threshold {result.suggested_threshold:.2f}"
         )
+    if isinstance(result, EditResult) and result.work:
+        print(result.work)
     for note in told:
         print(f"note: {note}")
 
@@ -245,7 +265,7 @@ def _guidance(request: ImageRequest, own: GuidanceSettings) -> dict[str, object]
     """The guidance of an edit for its report, where the model's own is this."""
     if not isinstance(request, EditRequest):
         return {}
-    return dataclasses.asdict(request.settings.resolved(own).guidance)
+    return asdict(request.settings.resolved(own).guidance)
 
 
 def _run(
@@ -348,10 +368,13 @@ def _write(
         pictures["mask.png"] = result.mask
         write_png(folder / "edit.png", edited)
         written.append("edit.png")
-        kept = (edited.own == picture.own).all(axis=2) | result.mask
+        kept = (edited.own == picture.own).all(axis=2) | _reached(result.mask, request)
         report.figures["threshold"] = result.threshold
         report.figures["took"] = result.took
         report.figures["edited_share"] = float(result.mask.mean())
+        report.figures["crop"] = None if result.crop is None else asdict(result.crop)
+        report.figures["worked_at"] = result.worked_at
+        report.figures["work"] = result.work
         report.figures["outside_is_input"] = bool(kept.all())
     if isinstance(result, RelevanceResult) and found is not None:
         pictures["region.png"] = found.values >= found.suggested_threshold
@@ -365,3 +388,10 @@ def _write(
         Image.fromarray(pixels).save(folder / name)
     report.write(folder)
     return [*pictures, *written, "report.json"]
+
+
+def _reached(mask: NDArray[np.bool_], request: ImageRequest) -> NDArray[np.bool_]:
+    """bool (H, W): where an edit inside a mask may have changed the picture, its rim included."""
+    assert isinstance(request, EditRequest)  # as its result is
+    rim = request.settings.rim
+    return mask if rim == 0 else blend.weights(mask, rim) > 0

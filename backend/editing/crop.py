@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.errors import BadInput
+from backend.pictures.boxes import check_box
 from protocol.values import Box, Detail
 
 from .models.denoiser import ModelCard
@@ -66,16 +67,7 @@ def by_hand(box: Box, mask: NDArray[np.bool_], size: int) -> Window:
     Raises:
         BadInput: it reaches out of the picture, or holds nothing of the mask, bool (H, W).
     """
-    height, width = mask.shape
-    inside = (
-        0 <= box.top < box.top + box.height <= height
-        and 0 <= box.left < box.left + box.width <= width
-    )
-    if not inside:
-        raise BadInput(
-            f"The crop ({box}) is not inside the picture of {width}x{height} pixels: it needs at "
-            "least one pixel of it, and none outside."
-        )
+    check_box(box, mask.shape)
     if not mask[box.slices].any():
         raise BadInput(f"The crop ({box}) holds nothing of the region: move or enlarge it.")
     return Window(box, work_shape(box.shape, size))
@@ -109,34 +101,6 @@ def around(
     finer = own >= FINER * scale
     fewer = height * width <= WORTH * math.prod(everything.shape)
     return Window(box, (height, width)) if finer or fewer else everything
-
-
-def bounds(mask: NDArray[np.bool_]) -> Box:
-    """The smallest box around what a mask, bool (H, W), marks: one pixel at least."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    top, left = int(rows[0]), int(columns[0])
-    return Box(top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left)
-
-
-def grown(box: Box, pixels: int, picture: tuple[int, ...]) -> Box:
-    """A box with so many pixels more on each side, as far as a picture of this shape reaches."""
-    top, left = max(0, box.top - pixels), max(0, box.left - pixels)
-    bottom = min(picture[0], box.top + box.height + pixels)
-    right = min(picture[1], box.left + box.width + pixels)
-    return Box(top, left, bottom - top, right - left)
-
-
-def common(one: Box, other: Box) -> Box:
-    """What two boxes share: at least one pixel."""
-    top, left = max(one.top, other.top), max(one.left, other.left)
-    bottom = min(one.top + one.height, other.top + other.height)
-    right = min(one.left + one.width, other.left + other.width)
-    return Box(top, left, bottom - top, right - left)
-
-
-def relative(box: Box, frame: Box) -> Box:
-    """A box inside another one, seen from that one's corner."""
-    return Box(box.top - frame.top, box.left - frame.left, box.height, box.width)
 
 
 def _square(region: Box, side: int, picture: tuple[int, ...]) -> Box:

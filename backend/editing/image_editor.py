@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from protocol.region import Snapped
 from protocol.settings import EditSettings, MapSettings, RegionSettings
+from protocol.values import Box
 
 from .crop import Window
 from .guided_edit import Step
@@ -80,6 +81,7 @@ class ImageEditor(Protocol):
         relevance: RelevanceMap | None = None,
         mask: NDArray[np.bool_] | None = None,
         start: NDArray[np.uint8] | None = None,
+        crop: Box | None = None,
         on_step: Callable[[Step], None] | None = None,
         things: NDArray[np.integer] | None = None,
         region: RegionSettings = RegionSettings(),

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backend.errors import BadInput
+from backend.pictures import blend, boxes
 from protocol.settings import WorkSettings
 from protocol.values import Box
 
-from . import blend, crop
+from . import crop
 from .encoded_image import EncodedImage, resize
 from .models.denoiser import ModelCard
 
@@ -64,21 +65,21 @@ class Place:
             cut = np.zeros_like(mask)
             cut[by_hand.slices] = mask[by_hand.slices]
             mask = cut
-        bounds = crop.bounds(mask)
+        bounds = boxes.bounds(mask)
         reach = math.ceil(settings.rim / 2)
         # one pixel more, so that the rim sees what is outside the mask
-        area = crop.grown(bounds, reach + 1, mask.shape)
+        area = boxes.grown(bounds, reach + 1, mask.shape)
         if by_hand is None:
-            touched = crop.grown(bounds, reach, mask.shape)
+            touched = boxes.grown(bounds, reach, mask.shape)
             window = crop.around(touched, mask.shape, card, size, settings.detail)
         share = blend.weights(mask[area.slices], settings.rim)
-        inner = crop.common(area, window.box)
-        return cls(mask, window, inner, share[crop.relative(inner, area).slices])
+        inner = boxes.common(area, window.box)
+        return cls(mask, window, inner, share[boxes.relative(inner, area).slices])
 
     def touched(self) -> NDArray[np.bool_]:
         """bool of the window's shape: the pixels that get any of the edit."""
         found = np.zeros(self.window.box.shape, np.bool_)
-        found[crop.relative(self.area, self.window.box).slices] = self.share > 0
+        found[boxes.relative(self.area, self.window.box).slices] = self.share > 0
         return found
 
     def put_in(self, image: NDArray[np.uint8], edited: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -86,7 +87,7 @@ class Place:
         the picture's.
         """
         found = image.copy()
-        part = edited[crop.relative(self.area, self.window.box).slices]
+        part = edited[boxes.relative(self.area, self.window.box).slices]
         found[self.area.slices] = blend.blended(image[self.area.slices], part, self.share)
         return found
 

@@ -1,5 +1,6 @@
 """Image files that people bring: read in one way everywhere, and written back as they were."""
 
+from backend.pictures.boxes import check_box
 from backend.pictures.changes import unchanged
 from backend.pictures.heat import heat_map
 from backend.pictures.labels import read_labels
@@ -17,6 +18,7 @@ __all__ = [
     "Picture",
     "PictureError",
     "asks_for_turning",
+    "check_box",
     "heat_map",
     "read_labels",
     "read_mask",

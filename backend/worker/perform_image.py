@@ -74,6 +74,7 @@ def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnPreview) -> 
         settings=request.settings,
         relevance=relevance,
         mask=request.mask,
+        crop=request.crop,
         on_step=after_step,
         things=request.things,
         region=request.region,
@@ -82,27 +83,22 @@ def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnPreview) -> 
     notes = notes_on(editor.card, request.instruction, applies)
     if edit.unchanged is not None:
         notes = (edit.unchanged, *notes)
-    if relevance is None or edit.snapped is None:
-        return EditResult(
-            image=edit.image,
-            mask=edit.mask,
-            relevance=None,
-            threshold=None,
-            suggested_threshold=None,
-            evidence=None,
-            applies=None,
-            notes=notes,
-        )
+    if edit.snapped is not None and edit.snapped.why:
+        notes = (*notes, edit.snapped.why)
+    window = edit.window
     return EditResult(
         image=edit.image,
         mask=edit.mask,
-        relevance=relevance.at(*request.image.shape[:2]),
+        relevance=relevance.at(*request.image.shape[:2]) if relevance is not None else None,
         threshold=edit.threshold,
-        suggested_threshold=relevance.suggested_threshold,
-        evidence=relevance.evidence,
-        applies=relevance.applies,
-        took=edit.snapped.took,
-        notes=(*notes, edit.snapped.why) if edit.snapped.why else notes,
+        suggested_threshold=relevance.suggested_threshold if relevance is not None else None,
+        evidence=relevance.evidence if relevance is not None else None,
+        applies=applies,
+        took=edit.snapped.took if edit.snapped is not None else None,
+        crop=window.box if window is not None else None,
+        worked_at=window.shape if window is not None else None,
+        work=window.words(request.image.shape) if window is not None else "",
+        notes=notes,
     )
 
 
