@@ -10,7 +10,7 @@ import msgspec
 from ..link.encode import encode_png
 from ..protocol.messages import Welcome
 from ..protocol.requests import EditResult
-from ..protocol.settings import EditSettings, GuidanceSettings, MapSettings
+from ..protocol.settings import EditSettings, GuidanceSettings, MapSettings, RegionSettings
 from . import copies, pictures, results
 from .properties_settings import asked, copy, guidance_words, put
 
@@ -22,12 +22,25 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     maps: MapSettings
     settings: EditSettings
+    region: RegionSettings = RegionSettings(snap="nothing")
+    """How it was before there was a choice."""
+    threshold: float | None = None
+    """None where the map's own suggestion is taken."""
+    picks: str = ""
+    """The things that were added and removed, as `region.Picks` writes them."""
 
 
 def asked_for(scene: bpy.types.Scene) -> str:
     """The JSON of an edit that the scene's settings ask for now."""
     settings = scene.watch_your_steps
-    chosen = Asked(maps=asked(MapSettings, settings), settings=asked(EditSettings, settings))
+    current = results.is_current(scene)
+    chosen = Asked(
+        maps=asked(MapSettings, settings),
+        settings=asked(EditSettings, settings),
+        region=asked(RegionSettings, settings),
+        threshold=settings.threshold if current else None,
+        picks=settings.picks if current else "",
+    )
     return msgspec.json.encode(chosen).decode()
 
 
@@ -56,8 +69,6 @@ def keep(
     entry.render, entry.relevance = settings.render_image, settings.relevance_image
     entry.picture = settings.picture
     entry.camera, entry.frame = results.taken_by(settings.render_image)
-    if result.threshold is not None:
-        entry.threshold = result.threshold
     entry.suggested_threshold = settings.suggested_threshold
     entry.prompt_check = settings.prompt_check
     entry.notes = " ".join(result.notes)
@@ -65,6 +76,8 @@ def keep(
     if server is not None:
         entry.model = server.model
     _write_asked(entry, noted, server)
+    if result.threshold is not None:  # else the region was sent
+        entry.threshold = result.threshold
     settings.edit_index = 0  # shows it
 
 
@@ -87,8 +100,11 @@ def _write_asked(entry: bpy.types.PropertyGroup, noted: str, server: Welcome | N
     entry.known = True
     entry.own_guidance = chosen.settings.guidance == GuidanceSettings()
     own = server.guidance if server is not None else GuidanceSettings()
-    for settings in (chosen.maps, chosen.settings.resolved(own)):
+    for settings in (chosen.maps, chosen.settings.resolved(own), chosen.region):
         put(entry, settings)
+    entry.picks = chosen.picks
+    if chosen.threshold is not None:
+        entry.threshold = chosen.threshold
 
 
 def _new_entry(settings: bpy.types.PropertyGroup, instruction: str) -> bpy.types.PropertyGroup:

@@ -98,6 +98,12 @@ def read_rgb(image: bpy.types.Image) -> NDArray[np.uint8]:
     return rgb
 
 
+def size_of(image: bpy.types.Image) -> tuple[int, int]:
+    """Height and width in pixels."""
+    width, height = image.size
+    return height, width
+
+
 def decode_png(png: bytes) -> NDArray[np.uint8]:
     """uint8 (H, W, 3) of the bytes of a PNG file, or (H, W, 4) with alpha and straight colours."""
     image = new_packed_image("watch your steps", png)

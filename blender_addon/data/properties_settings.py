@@ -14,6 +14,7 @@ from ..protocol.settings import (
     EditSettings,
     FieldSettings,
     MapSettings,
+    RegionSettings,
     Setting,
     TextureSettings,
     UpdateSettings,
@@ -27,7 +28,13 @@ LEAST_ABOVE = 0.01
 
 Group = TypeVar("Group", bound=bpy.types.PropertyGroup)
 Settings = TypeVar(
-    "Settings", MapSettings, EditSettings, TextureSettings, FieldSettings, UpdateSettings
+    "Settings",
+    MapSettings,
+    RegionSettings,
+    EditSettings,
+    TextureSettings,
+    FieldSettings,
+    UpdateSettings,
 )
 
 
@@ -128,7 +135,7 @@ def copy(source: bpy.types.PropertyGroup, target: bpy.types.PropertyGroup) -> No
     they are where they are the model's own.
     """
     target.own_guidance = source.own_guidance
-    for kind in (MapSettings, EditSettings):
+    for kind in (MapSettings, RegionSettings, EditSettings):
         for one in all_settings(kind):
             if not (one.name in GUIDANCE and source.own_guidance):
                 setattr(target, one.name, getattr(source, one.name))

@@ -12,7 +12,8 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from . import copies, pictures
+from . import copies, pictures, region, thing_labels
+from .thing_labels import Things
 
 VIEWPOINT = "watch_your_steps_viewpoint"
 """Custom property of a render's Image data-block."""
@@ -37,6 +38,8 @@ class Picture:
     """Of the scene."""
     state: str = ""
     """What it depends on (freshness), as JSON."""
+    things: Things | None = None
+    """What it shows, where somebody has looked."""
 
 
 def install_pending(scene: bpy.types.Scene, picture: Picture) -> None:
@@ -81,6 +84,8 @@ def put_back(scene: bpy.types.Scene, kept: bpy.types.PropertyGroup) -> None:
     settings.relevance_by = kept.normalisation or settings.normalisation
     settings.suggested_threshold = kept.suggested_threshold
     settings.prompt_check = kept.prompt_check
+    settings.picks = kept.picks
+    settings.picks_of = thing_labels.identity(settings.render_image)
     settings.threshold = kept.threshold  # refreshes the mask
 
 
@@ -98,6 +103,11 @@ def install_relevance(
     copies.settle(scene)
     settings = scene.watch_your_steps
     shown = settings.relevance_image
+    things = thing_labels.identity(settings.render_image)
+    now = (things, instruction, normalisation)
+    if (settings.picks_of, settings.relevance_of, settings.relevance_by) != now:
+        settings.picks = ""
+    settings.picks_of = things
     if shown is None or not _holds(shown, relevance):  # edits that are kept share their map
         image = pictures.new_packed_image(f"{scene.name} relevance", exr, relevance)
         _replace(scene, "relevance_image", image)
@@ -108,6 +118,8 @@ def install_relevance(
         refresh_mask(scene)
     else:
         follow_suggestion(scene)
+    if not settings.is_property_set("snap"):
+        settings.snap = settings.snap  # saved with the map that is thresholded so
 
 
 def _holds(image: bpy.types.Image, values: NDArray[np.float32]) -> bool:
@@ -115,10 +127,16 @@ def _holds(image: bpy.types.Image, values: NDArray[np.float32]) -> bool:
     return image.packed_file is not None and np.array_equal(pictures.read_gray(image), values)
 
 
+def keep_old_region(settings: bpy.types.PropertyGroup) -> None:
+    """Leave the region of a map from before there was a choice as it was saved."""
+    if settings.relevance_image is not None and not settings.is_property_set("snap"):
+        settings.snap = "nothing"
+
+
 def follow_suggestion(scene: bpy.types.Scene) -> None:
     """Set the threshold to the shown map's suggestion; later maps set it to theirs."""
     settings = scene.watch_your_steps
-    settings.threshold = settings.suggested_threshold  # refreshes the mask
+    settings.threshold = region.suggestion(settings)  # refreshes the mask
     settings.threshold_of = ""
 
 
@@ -133,14 +151,13 @@ def is_current(scene: bpy.types.Scene) -> bool:
 
 
 def mask(scene: bpy.types.Scene) -> NDArray[np.bool_] | None:
-    """The mask at the scene's threshold, bool (H, W): the very one that the backend uses, or None
-    where there is no relevance map, or its file is missing.
+    """The region at the scene's threshold, bool (H, W), with the picked things: the very one that
+    the backend edits; or None where there is no relevance map, or its file is missing.
     """
-    image = scene.watch_your_steps.relevance_image
-    if image is None or pictures.why_lost(image):
+    values = region.values(scene.watch_your_steps)
+    if values is None:
         return None
-    relevance = pictures.read_gray(image)
-    return relevance >= np.float32(scene.watch_your_steps.threshold)
+    return values >= np.float32(scene.watch_your_steps.threshold)
 
 
 def refresh_mask(scene: bpy.types.Scene) -> None:
@@ -174,6 +191,8 @@ def _render(scene: bpy.types.Scene, picture: Picture) -> bpy.types.Image:
     pictures.tag_as_seen(scene, image)
     image[VIEWPOINT], image[STATE] = picture.viewpoint, picture.state
     image[CAMERA], image[FRAME] = picture.camera, picture.frame
+    if picture.things is not None:
+        thing_labels.put(image, picture.things)
     return image
 
 
@@ -182,7 +201,8 @@ def picture_of(image: bpy.types.Image, identity: str) -> Picture | None:
     if image.packed_file is None or VIEWPOINT not in image:
         return None
     view, state = tuple(image[VIEWPOINT]), image.get(STATE, "")
-    return Picture(identity, image.packed_file.data, view, *taken_by(image), state)
+    things = thing_labels.of(image)
+    return Picture(identity, image.packed_file.data, view, *taken_by(image), state, things)
 
 
 def taken_by(render: bpy.types.Image) -> tuple[str, int]:

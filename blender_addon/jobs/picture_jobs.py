@@ -6,13 +6,13 @@ from typing import Any
 
 import bpy
 
-from ..data import edits, pictures, results
+from ..data import edits, pictures, results, thing_labels
 from ..data.properties_settings import asked
 from ..data.results import Picture
 from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState
 from ..protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult, Request
-from ..protocol.settings import EditSettings, MapSettings
+from ..protocol.settings import EditSettings, MapSettings, RegionSettings
 from .job import Job, Kind, NewJob, Sending, SessionError
 
 UNCHANGED = "Unchanged"
@@ -35,11 +35,15 @@ def picture_job(scene: bpy.types.Scene, picture: Picture, kind: str) -> NewJob:
 
 def _request(kind: str, parameters: dict[str, Any], scene: bpy.types.Scene) -> Request:
     image = scene.watch_your_steps.pending_image or scene.watch_your_steps.render_image
+    if kind == "edit" and parameters["mask"] is None:
+        parameters = {**parameters, "things": thing_labels.labels(image)}
     return REQUESTS[kind](image=pictures.read_rgb(image), **parameters)
 
 
 def _parameters(scene: bpy.types.Scene, kind: str) -> dict[str, Any]:
-    """The fields of a request, all but the image."""
+    """The fields of a request, all but the image and its things. An edit whose map is shown gets
+    the region that is shown: no map has to be found again.
+    """
     settings = scene.watch_your_steps
     common = {"instruction": settings.instruction, "maps": asked(MapSettings, settings)}
     if kind == "relevance":
@@ -47,7 +51,13 @@ def _parameters(scene: bpy.types.Scene, kind: str) -> dict[str, Any]:
     # a threshold of another map would be a number without a meaning: then the new map's own
     meant = results.is_current(scene) or settings.threshold_of == settings.instruction
     threshold = settings.threshold if meant else None
-    return {**common, "settings": asked(EditSettings, settings), "threshold": threshold}
+    return {
+        **common,
+        "settings": asked(EditSettings, settings),
+        "region": asked(RegionSettings, settings),
+        "threshold": threshold,
+        "mask": results.mask(scene) if results.is_current(scene) else None,
+    }
 
 
 def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:

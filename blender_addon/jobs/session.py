@@ -11,7 +11,7 @@ from pathlib import Path
 
 import bpy
 
-from ..data import copies, pictures, results
+from ..data import copies, pictures, region, results
 from ..data.scene_error import SceneError
 from ..link.worker_thread import Arrived, Link, LinkEvent, LinkState, LinkStatus
 from ..protocol.connection import default_connection_file
@@ -355,12 +355,14 @@ def after_load() -> None:
     """A file was opened: attach its scenes' jobs again, and give back what was kept for them."""
     state.loaded = True
     pictures.forget_all()
+    region.forget_all()
     state.messages.clear()
     state.undo_steps.clear()
     state.changed = True
     copies.claim_all()
     for scene in copies.editable():
         settings = scene.watch_your_steps
+        results.keep_old_region(settings)
         known = job_of(scene)
         if known is not None:
             known.scene_uid = scene.session_uid

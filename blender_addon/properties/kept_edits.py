@@ -7,10 +7,13 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..data.properties_settings import with_settings
-from ..protocol.settings import EditSettings, MapSettings
+from ..protocol.settings import EditSettings, MapSettings, RegionSettings
+
+AS_BEFORE = {"snap": {"default": "nothing"}, "detail": {"default": "whole"}}
+"""What edits were made with that were kept before it could be chosen."""
 
 
-@with_settings(MapSettings, EditSettings)
+@with_settings(MapSettings, RegionSettings, EditSettings, **AS_BEFORE)
 class KeptEdit(bpy.types.PropertyGroup):
     """One edit: its picture, what it was made of, and all that makes it again. The pointers keep
     the pictures in the file. Its `name`, which Blender's lists search, is the instruction.
@@ -25,6 +28,7 @@ class KeptEdit(bpy.types.PropertyGroup):
         description="Relevance from which it was edited: the mask is where the relevance reaches it"
     )
     suggested_threshold: FloatProperty(description="The map's own suggestion", default=-1.0)
+    picks: StringProperty(description="The things that were added to the mask and removed from it")
     prompt_check: StringProperty(description="What the model said of the instruction")
     notes: StringProperty(description="What the backend said of the edit")
     model: StringProperty(description="Hub id or folder of the model; empty: not known")

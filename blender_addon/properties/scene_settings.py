@@ -16,7 +16,8 @@ from bpy.props import (
 
 from ..data import edits, results
 from ..data.properties_settings import described, with_settings
-from ..protocol.settings import EditSettings, MapSettings, Setting, Threshold
+from ..protocol.settings import EditSettings, MapSettings, RegionSettings, Setting, Threshold
+from ..render import things
 from . import in_3d, kept_edits
 from .in_3d import ImageSettings, SceneIn3D, TextureProperties
 from .kept_edits import KeptEdit
@@ -48,12 +49,31 @@ def _normalisation_changed(changed: "SceneSettings", _: bpy.types.Context) -> No
     changed.threshold_of = ""
 
 
+def _region_changed(changed: "SceneSettings", _: bpy.types.Context) -> None:
+    """The map is thresholded in another way, which may suggest another threshold."""
+    if changed.relevance_image is not None and not changed.threshold_of:
+        results.follow_suggestion(changed.id_data)
+    else:
+        results.refresh_mask(changed.id_data)
+
+
+def _picks_changed(changed: "SceneSettings", _: bpy.types.Context) -> None:
+    """A thing was added to the mask or removed from it."""
+    results.refresh_mask(changed.id_data)
+
+
 def _edit_chosen(changed: "SceneSettings", _: bpy.types.Context) -> None:
     """Blender calls this when an edit is clicked on in the list."""
     edits.show(changed.id_data)
 
 
-@with_settings(MapSettings, EditSettings, normalisation={"update": _normalisation_changed})
+@with_settings(
+    MapSettings,
+    RegionSettings,
+    EditSettings,
+    normalisation={"update": _normalisation_changed},
+    snap={"update": _region_changed},
+)
 class SceneSettings(bpy.types.PropertyGroup):
     """Settings and results of one scene."""
 
@@ -73,6 +93,12 @@ class SceneSettings(bpy.types.PropertyGroup):
         step=1,
         precision=3,
         update=_threshold_moved,
+    )
+    things: EnumProperty(
+        name="Things",
+        description="What Snap takes for a thing, in the next preview",
+        items=things.KINDS,
+        default="OBJECTS",
     )
     own_guidance: BoolProperty(
         name="Model's Own Guidance",
@@ -132,6 +158,11 @@ class SceneSettings(bpy.types.PropertyGroup):
     threshold_of: StringProperty(
         description="Instruction for which the threshold was set by hand; empty: it follows the map"
     )
+    picks: StringProperty(
+        description="Labels of things added to the mask and removed from it, such as +3 -1",
+        update=_picks_changed,
+    )
+    picks_of: StringProperty(description="Identity of the things that these are among")
     prompt_check: StringProperty(
         description="What the model says where it does not see where the instruction applies"
     )

@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data import pictures
 from ..data.scene_error import SceneError
 from ..link.decode import decode_exr
 from .stand_in import render_result, stand_in
@@ -98,6 +99,8 @@ def capture_with_things(
             things = label_image(copy, width, height, kind, numbers)
         except ThingsUnknown as error:
             return Captured(png, None, (), str(error))
+    if alpha:  # what is cut out of the film is no thing
+        things[pictures.decode_png(png)[..., 3] == 0] = 0
     return Captured(png, things, (REST, *numbers), "")
 
 

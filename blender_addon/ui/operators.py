@@ -3,17 +3,19 @@
 import hashlib
 
 import bpy
+import numpy as np
 from bpy.props import EnumProperty
 
-from ..data import copies, results
+from ..data import copies, region, results
 from ..data.results import Picture
 from ..data.scene_error import SceneError
+from ..data.thing_labels import Things
 from ..jobs import session
 from ..jobs.job import SessionError, check_instruction
 from ..jobs.picture_jobs import picture_job
 from ..properties.scene_settings import VIEWS
 from ..render import freshness
-from ..render.camera_render import capture, viewpoint
+from ..render.camera_render import capture_with_things, viewpoint
 from . import preferences
 from .overlay import NEEDED, lost_picture
 from .switches import cell_of
@@ -147,11 +149,15 @@ def _start(context: bpy.types.Context, kind: str, *, new_render: bool) -> None:
     check_instruction(settings.instruction)
     session.check_connection()
     if new_render:
-        png = capture(scene, settings.max_side, alpha=scene.render.film_transparent)
-        identity = hashlib.sha256(png).hexdigest()
+        alpha = scene.render.film_transparent
+        taken = capture_with_things(scene, settings.max_side, settings.things, alpha)
+        png = taken.png
+        things = Things.of(settings.things, taken.things, taken.names, taken.unknown)
+        identity = hashlib.sha256(png + things.packed + things.kind.encode()).hexdigest()
         view = viewpoint(scene)
         state = freshness.state_of(scene)
-        picture = Picture(identity, png, view, scene.camera.name, scene.frame_current, state)
+        by = (scene.camera.name, scene.frame_current)
+        picture = Picture(identity, png, view, *by, state, things)
         results.install_pending(scene, picture)
     else:
         image = settings.render_image
@@ -205,7 +211,7 @@ class WYS_OT_use_suggestion(ExplainedOperator):
         settings = context.scene.watch_your_steps
         if settings.relevance_image is None or settings.suggested_threshold < 0:
             return MISSING["relevance_image"]
-        if settings.threshold == settings.suggested_threshold:
+        if settings.threshold == np.float32(region.suggestion(settings)):
             return "The threshold is at the suggestion already"
         return super().why_not(context)
 

@@ -11,13 +11,14 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 from numpy.typing import NDArray
 
-from ..data import edits, pictures
+from ..data import edits, pictures, region
 from ..jobs import session
 from ..jobs.kinds import KINDS
 from .frame import Frame, camera_frame
 
 VIEWS = {"RENDER": 0, "RELEVANCE": 1, "MASK": 2, "EDIT": 3, "COMPARE": 4}
-KEPT_TEXTURES = 3
+SAMPLERS = ("rendered", "edited", "relevance", "region")
+KEPT_TEXTURES, KEPT_MAPS = 3, 2
 LARGEST = 2048
 IN_PROGRESS = 5  # the render, and inside the mask the edit so far
 NEEDED = {
@@ -37,8 +38,9 @@ void main()
 }
 """
 
-# Relevance values are fetched, never interpolated: the line runs along the very pixels whose
-# relevance is at least the threshold. The colours of the map are matplotlib's "inferno" as a
+# Values of the region are fetched, never interpolated: the line runs along the very pixels whose
+# value is at least the threshold. They are the map's, snapped to what is there; the heat is the
+# map's own. The colours of the map are matplotlib's "inferno" as a
 # polynomial (Matt Zucker, shadertoy.com/view/WlfXRN, public domain). Blender itself sets
 # srgbTarget: whether the framebuffer encodes what is written to it as sRGB.
 FRAGMENT = """
@@ -61,25 +63,25 @@ vec3 to_linear(vec3 srgb)
   return mix(high, low, vec3(lessThan(srgb, vec3(0.04045))));
 }
 
-float relevance_at(vec2 where)
+float value_at(sampler2D map, vec2 where)
 {
-  ivec2 size = textureSize(relevance, 0);
+  ivec2 size = textureSize(map, 0);
   ivec2 pixel = clamp(ivec2(where * vec2(size)), ivec2(0), size - 1);
-  return texelFetch(relevance, pixel, 0).r;
+  return texelFetch(map, pixel, 0).r;
 }
 
 void main()
 {
   vec3 shown = texture(rendered, place).rgb;
   if (viewMode == 1 || viewMode == 2) {
-    float value = relevance_at(place);
-    bool inside = value >= threshold;
+    float value = value_at(relevance, place);
+    bool inside = value_at(region, place) >= threshold;
     float gray = dot(shown, vec3(0.2126, 0.7152, 0.0722));
     vec2 reach = abs(vec2(dFdx(place.x), dFdy(place.y))) * lineWidth;
     bool edge = false;
     for (int x = -1; x <= 1; x++) {
       for (int y = -1; y <= 1; y++) {
-        edge = edge || ((relevance_at(place + vec2(x, y) * reach) >= threshold) != inside);
+        edge = edge || ((value_at(region, place + vec2(x, y) * reach) >= threshold) != inside);
       }
     }
     if (viewMode == 1) {
@@ -92,7 +94,7 @@ void main()
     }
   }
   if (viewMode == 3 || (viewMode == 4 && place.x >= splitAt) ||
-      (viewMode == 5 && relevance_at(place) >= threshold))
+      (viewMode == 5 && value_at(region, place) >= threshold))
   {
     shown = texture(edited, place).rgb;
   }
@@ -109,7 +111,8 @@ class Overlay:
 
     def __init__(self) -> None:
         self._shader: gpu.types.GPUShader | None = None
-        self._relevance: tuple[NDArray[np.float32], gpu.types.GPUTexture] | None = None
+        self._maps: list[tuple[NDArray[np.float32], gpu.types.GPUTexture]] = []
+        """Of the relevance and the region that were drawn last, with their values."""
         self._textures: list[tuple[NDArray[np.uint8], gpu.types.GPUTexture]] = []
         """Of the pictures that were drawn last, with their pixels."""
         self._handle: object = None
@@ -121,8 +124,9 @@ class Overlay:
     def remove(self) -> None:
         """Draw no more, and let the GPU's memory go."""
         bpy.types.SpaceView3D.draw_handler_remove(self._handle, "WINDOW")
-        self._shader = self._relevance = self._handle = None
+        self._shader = self._handle = None
         self._textures.clear()
+        self._maps.clear()
 
     def draw(self) -> None:
         """Blender calls this at every redraw of a 3D view."""
@@ -130,7 +134,7 @@ class Overlay:
         settings = context.scene.watch_your_steps
         if not settings.show or not context.space_data.overlay.show_overlays:
             return
-        frame = visible_frame(context)
+        frame = visible_frame(context.scene, context.space_data, context.region)
         if frame is None:
             return
         job = session.job_of(context.scene)
@@ -146,18 +150,19 @@ class Overlay:
     ) -> None:
         if settings.view == "IN_3D":
             alone = self._picture_texture(settings.scene_image)
-            self._draw(frame, VIEWS["EDIT"], (alone, alone, alone), settings, line=ui_scale)
+            self._draw(frame, VIEWS["EDIT"], (alone,) * 4, settings, line=ui_scale)
             return
         of_edit = "edit_image" in NEEDED[settings.view]
         render = edits.render_of_shown(settings) if of_edit else settings.render_image
-        edited = relevance = rendered = self._picture_texture(render)  # where the view uses neither
+        rendered = self._picture_texture(render)
+        edited = relevance = inside = rendered  # where the view does not use them
         if of_edit:
             edited = self._picture_texture(settings.edit_image)
         elif "relevance_image" in NEEDED[settings.view]:
-            relevance = self._relevance_texture(settings.relevance_image)
-        self._draw(
-            frame, VIEWS[settings.view], (rendered, edited, relevance), settings, line=ui_scale
-        )
+            relevance = self._map_texture(pictures.read_gray(settings.relevance_image))
+            inside = self._region_texture(settings)
+        textures = (rendered, edited, relevance, inside)
+        self._draw(frame, VIEWS[settings.view], textures, settings, line=ui_scale)
 
     def _draw_progress(
         self, frame: Frame, settings: bpy.types.PropertyGroup, preview: NDArray[np.uint8]
@@ -167,10 +172,10 @@ class Overlay:
         masked = settings.pending_image is None and settings.relevance_image is not None
         if masked and not lost_picture(settings, "RELEVANCE"):
             rendered = self._picture_texture(settings.render_image)
-            relevance = self._relevance_texture(settings.relevance_image)
-            self._draw(frame, IN_PROGRESS, (rendered, edited, relevance), settings, line=1.0)
+            inside = self._region_texture(settings)
+            self._draw(frame, IN_PROGRESS, (rendered, edited, inside, inside), settings, line=1.0)
         else:
-            self._draw(frame, VIEWS["EDIT"], (edited, edited, edited), settings, line=1.0)
+            self._draw(frame, VIEWS["EDIT"], (edited,) * 4, settings, line=1.0)
 
     def _picture_texture(self, image: bpy.types.Image) -> gpu.types.GPUTexture:
         """An image's own bytes: Blender's textures of images are without the view transform."""
@@ -190,22 +195,28 @@ class Overlay:
         self._textures = [*self._textures[-KEPT_TEXTURES + 1 :], (rgb, texture)]
         return texture
 
-    def _relevance_texture(self, image: bpy.types.Image) -> gpu.types.GPUTexture:
-        """The map on the GPU as 32-bit floats, row 0 at the bottom; uploaded once."""
-        values = pictures.read_gray(image)
-        if self._relevance is None or self._relevance[0] is not values:
-            height, width = values.shape
-            flipped = np.ascontiguousarray(values[::-1])
-            buffer = gpu.types.Buffer("FLOAT", flipped.size, flipped.reshape(-1))
-            texture = gpu.types.GPUTexture((width, height), format="R32F", data=buffer)
-            self._relevance = (values, texture)
-        return self._relevance[1]
+    def _region_texture(self, settings: bpy.types.PropertyGroup) -> gpu.types.GPUTexture:
+        values = region.values(settings)
+        assert values is not None  # no picture is lost
+        return self._map_texture(values)
+
+    def _map_texture(self, values: NDArray[np.float32]) -> gpu.types.GPUTexture:
+        """A map on the GPU as 32-bit floats, row 0 at the bottom; uploaded once."""
+        for known, texture in self._maps:
+            if known is values:
+                return texture
+        height, width = values.shape
+        flipped = np.ascontiguousarray(values[::-1])
+        buffer = gpu.types.Buffer("FLOAT", flipped.size, flipped.reshape(-1))
+        texture = gpu.types.GPUTexture((width, height), format="R32F", data=buffer)
+        self._maps = [*self._maps[-KEPT_MAPS + 1 :], (values, texture)]
+        return texture
 
     def _draw(
         self,
         frame: Frame,
         view: int,
-        textures: tuple[gpu.types.GPUTexture, gpu.types.GPUTexture, gpu.types.GPUTexture],
+        textures: tuple[gpu.types.GPUTexture, ...],
         settings: bpy.types.PropertyGroup,
         line: float,
     ) -> None:
@@ -229,7 +240,7 @@ class Overlay:
             "ModelViewProjectionMatrix",
             gpu.matrix.get_projection_matrix() @ gpu.matrix.get_model_view_matrix(),
         )
-        for name, texture in zip(("rendered", "edited", "relevance"), textures, strict=True):
+        for name, texture in zip(SAMPLERS, textures, strict=True):
             shader.uniform_sampler(name, texture)
         shader.uniform_int("viewMode", view)
         shader.uniform_float("opacity", settings.opacity)
@@ -250,17 +261,19 @@ def lost_picture(settings: bpy.types.PropertyGroup, view: str) -> str:
     return next((reason for reason in lost if reason), "")
 
 
-def visible_frame(context: bpy.types.Context) -> Frame | None:
-    """The frame of the scene's camera in the region that is drawn, or None where the view does not
+def visible_frame(
+    scene: bpy.types.Scene, space: bpy.types.SpaceView3D, part: bpy.types.Region
+) -> Frame | None:
+    """The frame of the scene's camera in a region of a 3D view, or None where the view does not
     look through it.
     """
-    camera, view, space = context.scene.camera, context.region_data, context.space_data
+    camera, view = scene.camera, part.data
     if camera is None or camera.type != "CAMERA" or view is None:
         return None
     if view.view_perspective != "CAMERA" or (space.use_local_camera and space.camera != camera):
         return None
-    corners = camera.data.view_frame(scene=context.scene)
-    return camera_frame(corners, view.window_matrix, context.region.width, context.region.height)
+    corners = camera.data.view_frame(scene=scene)
+    return camera_frame(corners, view.window_matrix, part.width, part.height)
 
 
 def _compile() -> gpu.types.GPUShader:
@@ -270,7 +283,7 @@ def _compile() -> gpu.types.GPUShader:
     info.push_constant("INT", "viewMode")
     for name in ("opacity", "threshold", "splitAt", "lineWidth"):
         info.push_constant("FLOAT", name)
-    for slot, name in enumerate(("rendered", "edited", "relevance")):
+    for slot, name in enumerate(SAMPLERS):
         info.sampler(slot, "FLOAT_2D", name)
     info.vertex_in(0, "VEC2", "position")
     info.vertex_in(1, "VEC2", "corner")

@@ -3,13 +3,14 @@
 import bpy
 import numpy as np
 
-from ..data import results
+from ..data import region, results, thing_labels
 from ..data.results import STATE, VIEWPOINT
 from ..jobs import session
 from ..jobs.job import Job
 from ..jobs.kinds import KINDS
 from ..jobs.picture_jobs import UNCHANGED
 from ..link.worker_thread import LinkState
+from ..protocol.region import Snapped
 from ..protocol.settings import GUIDANCE, EditSettings, MapSettings, all_settings
 from ..render import freshness
 from ..render.camera_render import render_size, viewpoint
@@ -17,6 +18,8 @@ from . import words
 from .overlay import lost_picture
 from .switches import cell
 
+NAMED = 4
+"""Picked things that are called by their names."""
 PROMPT_ADVICE = "Edit still works, but where it edits is a guess."
 
 
@@ -54,10 +57,12 @@ class WYS_PT_main(SidebarPanel, bpy.types.Panel):
         row.scale_y = 1.4
         row.operator("watch_your_steps.preview_relevance", icon="VIEWZOOM")
         column.prop(settings, "threshold", slider=True)
-        if settings.relevance_image is not None and settings.suggested_threshold >= 0:
+        suggested = region.suggestion(settings) if settings.relevance_image is not None else -1
+        if suggested >= 0:
             row = column.row()
-            row.label(text=f"Suggested: {settings.suggested_threshold:.3f}")
+            row.label(text=f"Suggested: {suggested:.3f}")
             row.operator("watch_your_steps.use_suggestion")
+        _draw_region(column, context, settings)
         if settings.prompt_check and results.is_current(context.scene):
             _draw_prompt_check(column, context, settings)
         row = column.row()
@@ -68,6 +73,49 @@ class WYS_PT_main(SidebarPanel, bpy.types.Panel):
         if message and not unchanged:
             _draw_message(layout, context, message)
         _draw_hints(layout, context, settings)
+
+
+def _draw_region(
+    layout: bpy.types.UILayout, context: bpy.types.Context, settings: bpy.types.PropertyGroup
+) -> None:
+    """What the mask keeps to, why it is not what was asked for, and the things that were picked."""
+    row = layout.row(align=True)
+    row.label(text="Snap")
+    row.prop(settings, "snap", expand=True)
+    found = region.snapped_map(settings) if settings.relevance_image is not None else None
+    if found is None:
+        return
+    if why := why_so(settings, found):
+        words.paragraph(layout, context, why, icon="INFO")
+    row = layout.row(align=True)
+    row.operator("watch_your_steps.pick_things", icon="RESTRICT_SELECT_OFF")
+    picks = region.Picks.read(settings.picks)
+    if picks != region.Picks():
+        row.operator("watch_your_steps.clear_picks", text="", icon="X")
+        words.paragraph(layout, context, _picked(settings, picks))
+
+
+def why_so(settings: bpy.types.PropertyGroup, found: Snapped) -> str:
+    """Why the map is not snapped as was asked, "" where it is."""
+    things = thing_labels.of(settings.render_image) if settings.render_image is not None else None
+    if settings.snap == "things" and things is not None and things.unknown:
+        return f"{things.unknown} {found.why}"
+    if found.took == "things" and things is not None and things.kind != settings.things:
+        return "The kind of things has changed: preview again to find them."
+    return found.why
+
+
+def _picked(settings: bpy.types.PropertyGroup, picks: region.Picks) -> str:
+    """The picked things, in words."""
+    names = thing_labels.names(settings.render_image)
+    parts = []
+    for word, labels in (("added", picks.added), ("removed", picks.removed)):
+        titles = [names[label] for label in sorted(labels) if label < len(names)]
+        if titles:
+            more = f" and {len(titles) - NAMED} more" if len(titles) > NAMED else ""
+            parts.append(f"{word}: {', '.join(titles[:NAMED])}{more}")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _draw_connection(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -228,6 +276,7 @@ class WYS_PT_relevance(SidebarPanel, bpy.types.Panel):
         layout = self.layout
         settings = context.scene.watch_your_steps
         layout.prop(settings, "max_side")
+        layout.prop(settings, "things")
         width, height = render_size(context.scene.render, settings.max_side)
         text = f"Renders {width} x {height} with the scene's own engine and colours."
         welcome = session.state.status.welcome

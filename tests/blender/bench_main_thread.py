@@ -74,7 +74,7 @@ def main(side: int) -> None:
         for name in ("jobs.session", "ui.operators")
     ]
     session, operators = modules
-    for name in ("messages", "codec", "connection"):
+    for name in ("messages", "codec", "connection", "region"):
         importlib.import_module(f"{conftest.MODULE}.protocol.{name}")
     protocol = importlib.import_module(f"{conftest.MODULE}.protocol")
     bpy.ops.wm.read_homefile(use_empty=True)
@@ -84,8 +84,8 @@ def main(side: int) -> None:
     settings.max_side = side
     bpy.ops.render.render()  # the first one also starts Blender's GPU code
     watch = Stopwatch()
-    capture = operators.capture
-    operators.capture = lambda *given: watch(RENDER, lambda: capture(*given))
+    capture = operators.capture_with_things
+    operators.capture_with_things = lambda *given: watch(RENDER, lambda: capture(*given))
 
     def wait() -> None:
         while session.job_of(scene) is not None:

@@ -82,7 +82,7 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
 @pytest.fixture
 def protocol(installed: str) -> ModuleType:
     """The protocol package of the installed extension."""
-    for name in ("values", "requests", "messages", "codec", "connection", "client"):
+    for name in ("values", "requests", "messages", "codec", "connection", "client", "region"):
         importlib.import_module(f"{installed}.protocol.{name}")
     return importlib.import_module(f"{installed}.protocol")
 

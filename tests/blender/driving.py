@@ -32,6 +32,7 @@ def make_scene() -> bpy.types.Scene:
     scene.display.shading.color_type = "OBJECT"
     scene.render.resolution_x, scene.render.resolution_y = 64, 48
     scene.watch_your_steps.instruction = "turn the ball blue"
+    scene.watch_your_steps.snap = "nothing"  # tests of snapping choose it
     scene.watch_your_steps.threshold = 0.3  # with the scripted server: most of the ground
     return scene
 

@@ -37,7 +37,7 @@ class FakeServer:
     def __init__(self, protocol: ModuleType, connection_file: Path, manual: bool = False) -> None:
         self.messages, self.requests = protocol.messages, protocol.requests
         self.values, self.settings = protocol.values, protocol.settings
-        self.codec = protocol.codec
+        self.codec, self.region = protocol.codec, protocol.region
         self.connection = protocol.connection
         self.file = connection_file
         self.manual = manual
@@ -223,11 +223,23 @@ class FakeServer:
         elif isinstance(request, r.RelevanceRequest):
             result = r.RelevanceResult(spread=0.0, magnitude=1.0, **found)
         else:
-            threshold = self.suggestion if request.threshold is None else request.threshold
-            mask = relevance >= np.float32(threshold)
-            image = edited(request.image, mask)
-            result = r.EditResult(image=image, mask=mask, threshold=threshold, **found)
+            result = self._edit(request, found)
         return m.Done(job=job, result=result)
+
+    def _edit(self, request: Any, found: dict[str, Any]) -> Any:
+        if request.mask is not None:
+            mask, threshold = request.mask, None
+            found = {**dict.fromkeys(found), "notes": self.notes}
+        else:
+            suggested = found["suggested_threshold"]
+            arrays = (found["relevance"], request.image)
+            snapped = self.region.snapped(*arrays, request.region.snap, request.things, suggested)
+            threshold = request.threshold
+            if threshold is None:
+                threshold = snapped.suggested_threshold
+            mask = snapped.values >= np.float32(threshold)
+        image = edited(request.image, mask)
+        return self.requests.EditResult(image=image, mask=mask, threshold=threshold, **found)
 
     def _texture(self, request: Any, relevance: np.ndarray, kind: Any) -> Any:
         threshold = self.suggestion if request.threshold is None else request.threshold
