@@ -238,6 +238,8 @@ class WorkSettings:
                     "more detail in the same time. The whole picture where that shows no more",
                     "fast": "A part around the region, as large as it is in the whole picture: the "
                     "same detail in less time",
+                    "tiles": "A part around the region with all its pixels, in overlapping tiles "
+                    "of the size that the model was trained at: the most detail, and the longest",
                     "whole": "The whole picture, scaled down to the size that the model was "
                     "trained at",
                 }

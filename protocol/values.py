@@ -36,10 +36,11 @@ Preset = Literal["preview", "medium", "full"]
 """How large a radiance field is and how long it trains, or how it is edited: "preview" is for CPUs,
 "medium" for many views on one, "full" is the paper's."""
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Detail = Literal["sharp", "fast", "whole"]
+Detail = Literal["sharp", "fast", "tiles", "whole"]
 """What of a picture a model is shown for an edit, and at which size: "whole" is all of it at the
 size that the model was trained at; "sharp" a part around the region at that size; "fast" that part
-as large as it is in the whole picture."""
+as large as it is in the whole picture; "tiles" that part with all its pixels, in overlapping tiles
+of that size."""
 Normalisation = Literal["paper", "full"]
 """How raw differences become relevance 0..1: "paper" clamps outliers at 1.5 interquartile ranges
 first, as the paper does; "full" keeps them, so that small regions stand out."""

@@ -14,12 +14,18 @@ from backend.errors import BadInput
 from backend.pictures.boxes import check_box
 from protocol.values import Box, Detail
 
-from .models.denoiser import ModelCard
+from .encoded_image import padded
+from .models.denoiser import Denoiser, ModelCard
+from .tiles import Tiled, tiles_of
 
-CONTEXT = 1.6
-"""Sides of a crop, in those of its region."""
-LEAST = {"sharp": 1.0, "fast": 0.5}
+CONTEXT = 1.2
+"""Sides of a crop, in those of its region. On validation scenes, more of what is around it costs
+detail and helps nothing."""
+LEAST = {"sharp": 1.0, "fast": 0.25, "tiles": 1.0}
 """Sides of a crop at the size that it is worked on at, at least, in the model's native size."""
+CELLS = 2
+"""Sides of a crop are multiples of so many of what the model needs: the first halving of its
+latents is even."""
 WORTH = 0.75
 """From this share of the whole picture's cells on, a crop that shows no more detail is not worth
 what it hides from the model."""
@@ -34,16 +40,25 @@ class Window:
     Attributes:
         box: the part.
         shape: rows and columns that it is scaled to.
+        tiles: in which the networks see it, as `tiles_of` says; none where they see it at once.
     """
 
     box: Box
     shape: tuple[int, int]
+    tiles: tuple[Box, ...] = ()
+
+    def seen_by(self, model: Denoiser, touched: NDArray[np.bool_] | None = None) -> Denoiser:
+        """The model as it sees this part; `touched` as `Tiled` says."""
+        if not self.tiles:
+            return model
+        return Tiled(model, self.tiles, padded(model.card, self.shape), touched)
 
     def words(self, picture: tuple[int, ...]) -> str:
         """What was worked on, of a picture of this shape, in words."""
         height, width = self.shape
         part = "The whole picture" if self.box.shape == picture[:2] else f"A part of {self.box}"
-        return f"{part}, was worked on at {width}x{height} pixels."
+        tiles = f", in {len(self.tiles)} tiles" if self.tiles else ""
+        return f"{part}, was worked on at {width}x{height} pixels{tiles}."
 
 
 def work_shape(shape: tuple[int, ...], size: int) -> tuple[int, int]:
@@ -61,8 +76,10 @@ def whole(picture: tuple[int, ...], size: int) -> Window:
     return Window(Box(0, 0, height, width), work_shape(picture, size))
 
 
-def by_hand(box: Box, mask: NDArray[np.bool_], size: int) -> Window:
-    """A part that was asked for.
+def by_hand(
+    box: Box, mask: NDArray[np.bool_], card: ModelCard, size: int, detail: Detail
+) -> Window:
+    """A part that was asked for, at the size that goes with `detail`, as `around` says.
 
     Raises:
         BadInput: it reaches out of the picture, or holds nothing of the mask, bool (H, W).
@@ -70,6 +87,10 @@ def by_hand(box: Box, mask: NDArray[np.bool_], size: int) -> Window:
     check_box(box, mask.shape)
     if not mask[box.slices].any():
         raise BadInput(f"The crop ({box}) holds nothing of the region: move or enlarge it.")
+    if detail == "tiles":
+        return _tiled(box, card)
+    if detail == "fast":
+        return Window(box, _scaled(box.shape, _scale(mask.shape, size), card.multiple))
     return Window(box, work_shape(box.shape, size))
 
 
@@ -88,34 +109,52 @@ def around(
     everything = whole(picture, size)
     if detail == "whole":
         return everything
-    scale = min(everything.shape) / min(picture[:2])
+    scale = _scale(picture, size)
     own = scale if detail == "fast" else 1.0
-    step = card.multiple / own
-    side = max(CONTEXT * max(region.shape), size * LEAST[detail] / own)
-    box = _square(region, round(math.ceil(side / step - 1e-9) * step), picture)
+    step, least = CELLS * card.multiple / own, size * LEAST[detail] / own
+    sides = [max(CONTEXT * side, least) for side in region.shape]
+    if detail == "sharp":
+        sides = [max(sides)] * 2  # as the model was trained; what is beside the region is free
+    height, width = (round(math.ceil(side / step - 1e-9) * step) for side in sides)
+    box = _middle(region, height, width, picture)
+    if detail == "tiles":
+        return _tiled(box, card)
     if detail == "sharp":
         # never more cells than the whole picture has
         most = math.sqrt(math.prod(everything.shape) / math.prod(box.shape))
         own = min(1.0, size / min(box.shape), most)
-    height, width = (_scaled(length, own, card.multiple) for length in box.shape)
+    shape = _scaled(box.shape, own, card.multiple)
     finer = own >= FINER * scale
-    fewer = height * width <= WORTH * math.prod(everything.shape)
-    return Window(box, (height, width)) if finer or fewer else everything
+    fewer = math.prod(shape) <= WORTH * math.prod(everything.shape)
+    return Window(box, shape) if finer or fewer else everything
 
 
-def _square(region: Box, side: int, picture: tuple[int, ...]) -> Box:
-    """A square with a region in its middle, moved into a picture of this shape, and cut off where
-    it is larger.
+def _tiled(box: Box, card: ModelCard) -> Window:
+    """A part in its own pixels."""
+    return Window(box, box.shape, tiles_of(padded(card, box.shape), card))
+
+
+def _scale(picture: tuple[int, ...], size: int) -> float:
+    """How much smaller the whole picture is worked on."""
+    return min(1.0, size / min(picture[:2]))
+
+
+def _middle(region: Box, height: int, width: int, picture: tuple[int, ...]) -> Box:
+    """A box of this size with a region in its middle, moved into a picture of this shape, and cut
+    off where it is larger.
     """
-    height, width = (min(side, whole) for whole in picture[:2])
+    height, width = min(height, picture[0]), min(width, picture[1])
     top = region.top + (region.height - height) // 2
     left = region.left + (region.width - width) // 2
     top, left = min(max(top, 0), picture[0] - height), min(max(left, 0), picture[1] - width)
     return Box(top, left, height, width)
 
 
-def _scaled(length: int, scale: float, multiple: int) -> int:
-    """A side at a scale: a multiple of what the model needs, where that is as good."""
-    scaled = length * scale
-    near = round(scaled / multiple) * multiple
-    return max(1, near if near > 0 and abs(near - scaled) <= 0.5 else round(scaled))
+def _scaled(shape: tuple[int, int], scale: float, multiple: int) -> tuple[int, int]:
+    """Rows and columns at a scale: multiples of what the model needs, where that is as good."""
+    found = []
+    for length in shape:
+        near = round(length * scale / multiple) * multiple
+        as_good = near > 0 and abs(near - length * scale) <= 0.5
+        found.append(max(1, near if as_good else round(length * scale)))
+    return found[0], found[1]

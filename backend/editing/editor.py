@@ -20,13 +20,13 @@ from protocol.values import Box, Detail, Normalisation
 
 from .crop import work_shape
 from .encoded_image import EncodedImage, check_image, check_mask, extent, padded, work_image
-from .guided_edit import Step, guided_edit
+from .guided_edit import Step, counted_on, guided_edit
 from .image_editor import Edit
 from .models.denoiser import Conditions, Denoiser, ModelCard, draw_noise
 from .models.registry import load_model
 from .relevance import RelevanceMap, images_at_once, relevance_maps
 from .snapping import snapped_map
-from .work import Parts, Place, Work
+from .work import Parts, Place, Work, batches
 
 Settings = TypeVar("Settings", EditSettings, MapSettings)
 
@@ -83,7 +83,7 @@ class Editor:
         check_image(image)
         size, known = work_size or self.card.native_size, self._parts
         if known is None or known.size != size or not np.array_equal(known.image, image):
-            self._parts, self._work = Parts(image.copy(), size, self._encode), None
+            self._parts, self._work = Parts(image.copy(), size, self.model), None
 
     def relevance(
         self,
@@ -130,7 +130,7 @@ class Editor:
         (found,) = relevance_maps(
             self.model,
             encoded.encoding.latents,
-            self._conditions([encoded], instruction),
+            _conditions(self.model, [encoded], instruction),
             noises,
             settings.noise_level,
             settings.normalisation,
@@ -183,7 +183,7 @@ class Editor:
             maps = relevance_maps(
                 self.model,
                 torch.cat([one.encoding.latents for one in encoded]),
-                self._conditions(encoded, instruction),
+                _conditions(self.model, encoded, instruction),
                 self._noises(seeds, encoded[0]),
                 settings.noise_level,
                 settings.normalisation,
@@ -341,12 +341,10 @@ class Editor:
             if mask.any():
                 size = self.card.native_size
                 place = Place.of(mask, self.card, size, settings)
-                works[number] = Work(Parts(image, size, self._encode), place)
-        batches: dict[tuple[int, int], list[int]] = {}
-        for number, work in works.items():
-            batches.setdefault(padded(self.card, work.place.window.shape), []).append(number)
+                works[number] = Work(Parts(image, size, self.model), place)
+        together = batches(works, self.card)
         edited = [image.copy() for image in images]
-        for index, batch in enumerate(batches.values()):
+        for index, batch in enumerate(together):
             found = self._edit_inside(
                 instruction,
                 [works[number] for number in batch],
@@ -354,7 +352,7 @@ class Editor:
                 torch.cat([self._encode_start(starts[n], works[n]) for n in batch]),
                 [strengths[number] for number in batch],
                 settings,
-                None if on_step is None else _counted_on(on_step, index, len(batches)),
+                None if on_step is None else counted_on(on_step, index, len(together)),
             )
             for number, image in zip(batch, found, strict=True):
                 edited[number] = image
@@ -376,10 +374,11 @@ class Editor:
         """
         encoded = [work.encoded for work in works]
         cells = [one.encoded.cells(one.place.touched()) for one in works]
+        model = works[0].place.window.seen_by(self.model, np.any(cells, axis=0))
         latents = guided_edit(
-            self.model,
+            model,
             torch.cat([one.encoding.latents for one in encoded]),
-            self._conditions(encoded, instruction),
+            _conditions(model, encoded, instruction),
             torch.from_numpy(np.stack(cells)).to(noises.device)[:, None],
             noises,
             guidance=self.card.guidance.resolved(settings),
@@ -389,7 +388,7 @@ class Editor:
             on_step=on_step,
         )
         return [
-            work.place.put_in(work.parts.image, self._decode(edited, one))
+            work.place.put_in(work.parts.image, self._decode(edited, one, model))
             for edited, work, one in zip(latents.split(1), works, encoded, strict=True)
         ]
 
@@ -408,32 +407,27 @@ class Editor:
             raise RuntimeError("There is no edit to preview: its steps are shown as they are done.")
         return self._work.preview(step.prediction[0])
 
-    @torch.inference_mode()
-    def _encode(self, image: NDArray[np.uint8], shape: tuple[int, int]) -> EncodedImage:
-        """An image as the networks see it, worked on at a shape."""
-        return EncodedImage.of(self.model, image, shape)
-
     def _whole(self, image: NDArray[np.uint8]) -> EncodedImage:
         """All of an image as the networks see it."""
         check_image(image)
-        return self._encode(image, work_shape(image.shape, self.card.native_size))
+        return Parts(image, self.card.native_size, self.model).encoded()
 
     @torch.inference_mode()
     def _encode_start(self, start: NDArray[np.uint8], work: Work) -> Tensor:
         """(1, c, h, w) latents of what an edit starts from."""
         seen = work_image(self.card, work.start(start), work.place.window.shape)
-        latents = self.model.encode(seen).latents
+        latents = work.place.window.seen_by(self.model).encode(seen).latents
         self.card.check_numbers(latents)
         return latents
 
     @torch.inference_mode()
-    def _decode(self, latents: Tensor, encoded: EncodedImage) -> NDArray[np.uint8]:
-        """Latents (1, c, h, w) to an image of the size of the one that was encoded."""
-        return encoded.decoded(self.model, latents)
-
-    @torch.inference_mode()
-    def _conditions(self, encoded: Sequence[EncodedImage], instruction: str) -> list[Conditions]:
-        return [one.conditions(self.model, instruction) for one in encoded]
+    def _decode(
+        self, latents: Tensor, encoded: EncodedImage, model: Denoiser | None = None
+    ) -> NDArray[np.uint8]:
+        """Latents (1, c, h, w) to an image of the size of the one that was encoded, by default as
+        the model sees it at once.
+        """
+        return encoded.decoded(model or self.model, latents)
 
     def _batches(self, images: Sequence[NDArray[np.uint8]], seeds: int) -> Iterator[range]:
         """Numbers of neighbouring images of one size, as many as are noised in one batch."""
@@ -471,18 +465,6 @@ class Editor:
         return torch.from_numpy(noise.astype(np.float32))[None].to(latents.device)
 
 
-def _counted_on(
-    on_step: Callable[[Step], None], batch: int, batches: int
-) -> Callable[[Step], None]:
-    """The same, told the steps of one of several batches, counted on from those before."""
-
-    def counted(step: Step) -> None:
-        index, count = batch * step.count + step.index, batches * step.count
-        on_step(replace(step, index=index, count=count))
-
-    return counted
-
-
 def _given_once(settings: Settings | None, single: Settings) -> Settings:
     """The settings of a call that takes them as an object or one by one.
 
@@ -494,3 +476,10 @@ def _given_once(settings: Settings | None, single: Settings) -> Settings:
     if single != type(single)():
         raise BadInput("Give settings as one object or one by one, not both.")
     return settings
+
+
+@torch.inference_mode()
+def _conditions(
+    model: Denoiser, encoded: Sequence[EncodedImage], instruction: str
+) -> list[Conditions]:
+    return [one.conditions(model, instruction) for one in encoded]

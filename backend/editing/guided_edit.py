@@ -9,7 +9,7 @@ would be alone.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,7 +25,8 @@ class Step:
     Attributes:
         index, count: this step, from 0, and how many there are.
         level: float64 (B,), 0..1, the noise levels that it started from.
-        prediction: (B, c, h, w) latents of the clean images as predicted in this step.
+        prediction: (B, c, h, w) latents of the clean images as predicted in this step; outside the
+            mask those of the input.
     """
 
     index: int
@@ -86,5 +87,16 @@ def guided_edit(
         original = clean if last else model.noised(clean, noise, following)
         latents = torch.where(mask, latents, original)
         if on_step is not None:
-            on_step(Step(index, steps, levels[index], predicted.clean))
+            seen = torch.where(mask, predicted.clean, clean)
+            on_step(Step(index, steps, levels[index], seen))
     return latents
+
+
+def counted_on(on_step: Callable[[Step], None], batch: int, batches: int) -> Callable[[Step], None]:
+    """The same, told the steps of one of several batches, counted on from those before."""
+
+    def counted(step: Step) -> None:
+        index, count = batch * step.count + step.index, batches * step.count
+        on_step(replace(step, index=index, count=count))
+
+    return counted

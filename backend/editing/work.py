@@ -1,11 +1,12 @@
 """One edit of one picture: what of it the networks see, and how the result is put back in."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,8 +16,8 @@ from protocol.settings import WorkSettings
 from protocol.values import Box
 
 from . import crop
-from .encoded_image import EncodedImage, resize
-from .models.denoiser import ModelCard
+from .encoded_image import EncodedImage, padded, resize
+from .models.denoiser import Denoiser, ModelCard
 
 PREVIEW_SIDE = 512
 """Pixels of a preview's long side at most."""
@@ -61,7 +62,7 @@ class Place:
             BadInput: as `crop.by_hand`.
         """
         if by_hand is not None:
-            window = crop.by_hand(by_hand, mask, size)
+            window = crop.by_hand(by_hand, mask, card, size, settings.detail)
             cut = np.zeros_like(mask)
             cut[by_hand.slices] = mask[by_hand.slices]
             mask = cut
@@ -108,10 +109,9 @@ class Parts:
         self,
         image: NDArray[np.uint8],
         size: int,
-        encode: Callable[[NDArray[np.uint8], tuple[int, int]], EncodedImage],
+        model: Denoiser,
     ) -> None:
-        """`encode` makes one from an image and the shape that it is worked on at."""
-        self.image, self.size, self._encode = image, size, encode
+        self.image, self.size, self._model = image, size, model
         self.whole = crop.whole(image.shape, size)
         self._known: dict[crop.Window, EncodedImage] = {}
 
@@ -126,7 +126,10 @@ class Parts:
             others = [known for known in self._known if known != self.whole]
             if len(others) >= self.KEPT:
                 del self._known[others[0]]
-            self._known[window] = self._encode(self.image[window.box.slices], window.shape)
+            part = self.image[window.box.slices]
+            with torch.inference_mode():
+                model = window.seen_by(self._model)
+                self._known[window] = EncodedImage.of(model, part, window.shape)
         return self._known[window]
 
 
@@ -184,3 +187,12 @@ class Work:
         image, box = self.parts.image, self.place.window.box
         scale = min(self.encoded.extent[0] / box.height, PREVIEW_SIDE / max(image.shape[:2]))
         return resize(image, *(max(1, round(side * scale)) for side in image.shape[:2]))
+
+
+def batches(works: Mapping[int, Work], card: ModelCard) -> list[list[int]]:
+    """The numbers of works whose latents have one size and are seen in the same tiles, together."""
+    found: dict[tuple[tuple[int, int], tuple[Box, ...]], list[int]] = {}
+    for number, work in works.items():
+        window = work.place.window
+        found.setdefault((padded(card, window.shape), window.tiles), []).append(number)
+    return list(found.values())

@@ -245,7 +245,7 @@ def test_an_edit_that_changes_nothing_says_so(editor, monkeypatch):
     assert editor.edit(INSTRUCTION, relevance=flat, steps=1).unchanged.startswith(
         "Unchanged: to the model, the instruction applies nowhere more than elsewhere."
     )
-    monkeypatch.setattr(Editor, "_decode", lambda self, latents, encoded: encoded.image ^ 1)
+    monkeypatch.setattr(Editor, "_decode", lambda self, latents, encoded, model: encoded.image ^ 1)
     same = editor.edit(INSTRUCTION, threshold=0.0, steps=1)
     assert same.unchanged.startswith("Unchanged: no pixel of the region differs by more than 3")
 

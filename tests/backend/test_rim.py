@@ -84,7 +84,7 @@ def test_outside_the_rim_every_byte_is_the_inputs_and_inside_it_the_edits(
 
 def test_inside_the_rim_is_exactly_the_edit(editor, monkeypatch):
     after = random_image(64, 64, 9)
-    monkeypatch.setattr(Editor, "_decode", lambda self, latents, encoded: after)
+    monkeypatch.setattr(Editor, "_decode", lambda self, latents, encoded, model: after)
     image, mask = random_image(64, 64), np.zeros((64, 64), bool)
     mask[10:50, 20:] = True
     editor.set_image(image)
