@@ -213,6 +213,8 @@ def describe(entry: bpy.types.PropertyGroup) -> str:
         parts += [
             f"seed {entry.seed}",
             f"threshold {entry.threshold:.3f}",
+            *([f"snapped to {entry.snap}"] if entry.snap != "nothing" else []),
+            *(["things picked by hand"] if entry.picks else []),
             f"{entry.steps} steps",
             f"strength {entry.strength:g}",
             guidance,

@@ -15,6 +15,9 @@ from ..protocol.messages import Cancelled, CaptureState, Failed, Welcome
 from ..protocol.requests import Request
 from ..protocol.text import wrong_instruction
 
+PICKING = "WATCH_YOUR_STEPS_OT_pick_things"
+"""How Blender calls the tool that waits for clicks on things."""
+
 
 class SessionError(RuntimeError):
     """Something does not work; the text is the sentence that the panel shows."""
@@ -119,7 +122,12 @@ class Sending:
 
 
 def artist_is_busy() -> bool:
-    """Whether a tool or a render of the artist's runs, beside which nothing may be rendered."""
+    """Whether a tool or a render of the artist's runs, beside which nothing may be rendered. Clicks
+    on things, which only wait, may go on.
+    """
     if any(bpy.app.is_job_running(kind) for kind in ("RENDER", "OBJECT_BAKE")):
         return True
-    return any(window.modal_operators for window in bpy.context.window_manager.windows)
+    tools = (
+        tool for window in bpy.context.window_manager.windows for tool in window.modal_operators
+    )
+    return any(tool.bl_idname != PICKING for tool in tools)

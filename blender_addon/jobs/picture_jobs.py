@@ -97,7 +97,9 @@ def what_it_cost(job: Job) -> str:
     seconds = time.monotonic() - job.started
     height, width = job.request.image.shape[:2]
     steps = job.request.settings.steps
-    return f"The last edit took {seconds:.0f} s: {steps} steps, {width} x {height}"
+    text = f"The last edit took {seconds:.0f} s: {steps} steps, {width} x {height}"
+    made = job.outcome.result if isinstance(job.outcome, Arrived) else None
+    return f"{text}. {made.work}" if isinstance(made, EditResult) and made.work else text
 
 
 def _attach(scene: bpy.types.Scene, job: Job) -> None:

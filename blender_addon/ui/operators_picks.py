@@ -33,14 +33,23 @@ def why_none(settings: bpy.types.PropertyGroup) -> str:
 
 def pick(scene: bpy.types.Scene, label: int, mode: str = "TOGGLE") -> bool:
     """Add a thing to the mask or remove it, as one of MODES says; whether it is inside then. A
-    thing counts as inside where most of it is, so that a click always changes something.
+    thing counts as inside where most of it is, so that a click always changes something. A second
+    click on a picked thing leaves it to the threshold again, where that says the same.
     """
     settings = scene.watch_your_steps
     things, mask = region.things_of(settings), results.mask(scene)
     assert things is not None  # `why_none` has found nothing
     assert mask is not None
-    inside = not mask[things == label].mean() > 0.5 if mode == "TOGGLE" else mode == "ADD"
-    settings.picks = region.Picks.read(settings.picks).with_thing(label, inside).write()
+    there = things == label
+    inside = not mask[there].mean() > 0.5 if mode == "TOGGLE" else mode == "ADD"
+    picks = region.Picks.read(settings.picks)
+    if mode == "TOGGLE" and label in picks.added | picks.removed:
+        found = region.snapped_map(settings)
+        assert found is not None
+        if bool((found.values[there] >= settings.threshold).mean() > 0.5) == inside:
+            settings.picks = picks.without(label).write()
+            return inside
+    settings.picks = picks.with_thing(label, inside).write()
     return inside
 
 
@@ -94,17 +103,25 @@ class Under:
 
 
 def under(context: bpy.types.Context, event: bpy.types.Event) -> Under | None:
-    """The thing under the pointer where that is over the camera's frame in a 3D view."""
-    window = view_at(context.window.screen, event.mouse_x, event.mouse_y)
-    if window is None:
+    """The thing under the pointer where that is over the camera's frame in a 3D view, or over one
+    of the pictures in an Image Editor.
+    """
+    found = view_at(context.window.screen, event.mouse_x, event.mouse_y)
+    if found is None:
         return None
-    area, inside = window
-    frame = visible_frame(context.scene, area.spaces.active, inside)
-    if frame is None or not area.spaces.active.overlay.show_overlays:
+    space, part = found
+    settings = context.scene.watch_your_steps
+    x, y = event.mouse_x - part.x + 0.5, event.mouse_y - part.y + 0.5
+    if space.type == "IMAGE_EDITOR":
+        pictured = (settings.render_image, settings.relevance_image, settings.mask_image)
+        if space.image is None or space.image not in pictured:
+            return None
+        return thing_at(settings, *part.view2d.region_to_view(x, y))
+    frame = visible_frame(context.scene, space, part)
+    if frame is None or not space.overlay.show_overlays:
         return None
-    x = (event.mouse_x - inside.x + 0.5 - frame.left) / (frame.right - frame.left)
-    y = (event.mouse_y - inside.y + 0.5 - frame.bottom) / (frame.top - frame.bottom)
-    return thing_at(context.scene.watch_your_steps, x, y)
+    across, up = frame.right - frame.left, frame.top - frame.bottom
+    return thing_at(settings, (x - frame.left) / across, (y - frame.bottom) / up)
 
 
 def thing_at(settings: bpy.types.PropertyGroup, x: float, y: float) -> Under | None:
@@ -122,12 +139,12 @@ def thing_at(settings: bpy.types.PropertyGroup, x: float, y: float) -> Under | N
 
 def view_at(
     screen: bpy.types.Screen, x: int, y: int
-) -> tuple[bpy.types.Area, bpy.types.Region] | None:
-    """The 3D view at a place of the window, and its region there; None where something else is,
-    such as a sidebar.
+) -> tuple[bpy.types.Space, bpy.types.Region] | None:
+    """The 3D view or Image Editor at a place of the window, and its region there; None where
+    something else is, such as a sidebar.
     """
     for area in screen.areas:
-        if area.type != "VIEW_3D":
+        if area.type not in ("VIEW_3D", "IMAGE_EDITOR"):
             continue
         there = [
             one
@@ -135,7 +152,7 @@ def view_at(
             if one.x <= x < one.x + one.width and one.y <= y < one.y + one.height
         ]
         if there and all(one.type == "WINDOW" for one in there):
-            return area, there[0]
+            return area.spaces.active, there[0]
     return None
 
 

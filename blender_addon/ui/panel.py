@@ -153,6 +153,9 @@ def _message(context: bpy.types.Context) -> str:
     settings = context.scene.watch_your_steps
     if settings.prompt_check and results.is_current(context.scene):
         message = message.replace(settings.prompt_check, "")
+    found = region.snapped_map(settings)
+    if found is not None and found.why:  # it stands where the choice is
+        message = message.replace(found.why, "")
     return message.strip()
 
 

@@ -127,6 +127,22 @@ def test_preview_threshold_edit(ready: SimpleNamespace, scene: bpy.types.Scene) 
     assert not np.array_equal(edit(ready, scene), image)
 
 
+@pytest.mark.parametrize("snap", ["things", "edges"])
+def test_an_edit_without_a_preview_keeps_to_the_snapped_region_that_is_shown_then(
+    ready: SimpleNamespace, scene: bpy.types.Scene, snap: str
+) -> None:
+    settings = scene.watch_your_steps
+    settings.property_unset("threshold")
+    settings.threshold_of, settings.snap = "", snap
+    image = edit(ready, scene)
+    render = ready.pictures.read_rgb(settings.render_image)
+    shown = ready.results.mask(scene)
+    assert 0 < shown.sum() < shown.size
+    assert np.array_equal(image[~shown], render[~shown])
+    assert (image[shown] != render[shown]).any(axis=1).mean() > 0.9
+    assert np.array_equal(edit(ready, scene), image), "by the mask that was shown"
+
+
 @pytest.mark.one_blender
 def test_cancel_stops_an_edit(ready: SimpleNamespace, scene: bpy.types.Scene) -> None:
     session = ready.session

@@ -163,6 +163,7 @@ def test_a_click_adds_a_thing_and_another_removes_it(
         wanted = protocol.region.with_clicks(plain, things, {ball, ground}, set())
         assert np.array_equal(mask_image(connected), wanted)
     OPS.pick_thing(label=ball)
+    OPS.pick_thing(label=ball, mode="REMOVE")
     OPS.pick_thing(label=0, mode="REMOVE")
     settings.threshold = 0.0
     wanted = protocol.region.with_clicks(things >= 0, things, {ground}, {ball, 0})
@@ -170,6 +171,9 @@ def test_a_click_adds_a_thing_and_another_removes_it(
     assert np.array_equal(mask_image(connected), things == ground)
     render = connected.pictures.read_rgb(settings.render_image)
     assert np.array_equal(edit(connected), edited(render, things == ground))
+    OPS.pick_thing(label=ball)
+    assert str(ball) not in settings.picks, "the threshold has it inside as well"
+    assert mask_image(connected)[things == ball].all()
     assert OPS.clear_picks() == {"FINISHED"}
     assert mask_image(connected).all()
     assert not OPS.clear_picks.poll()
