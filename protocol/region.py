@@ -117,8 +117,20 @@ def explained(
     weights: NDArray[np.floating] | None = None,
     threshold: float = 0.5,
 ) -> bool:
-    """Whether whole things are what a map shows, and not parts of them or places beside them: the
-    map's own region at `threshold` and that of whole things agree.
+    """Whether whole things are what a map shows, and not parts of them or places beside them:
+    whether the two agree well enough; arguments as in `agreement`.
+    """
+    return agreement(values, labels, weights, threshold) >= LEAST_AGREEMENT
+
+
+def agreement(
+    values: Values,
+    labels: Labels,
+    weights: NDArray[np.floating] | None = None,
+    threshold: float = 0.5,
+) -> float:
+    """How far a map's own region and that of whole things are the same: their IoU, 0..1, and 0
+    where both are empty.
 
     Args:
         values, labels, weights: as in `thing_scores`.
@@ -128,7 +140,7 @@ def explained(
     whole = (thing_scores(values, labels, weights) >= threshold)[labels]
     counted = np.ones(len(values)) if weights is None else weights
     union = float(counted[own | whole].sum())
-    return union > 0 and float(counted[own & whole].sum()) >= LEAST_AGREEMENT * union
+    return float(counted[own & whole].sum()) / union if union > 0 else 0.0
 
 
 def with_clicks(

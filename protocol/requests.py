@@ -144,10 +144,19 @@ class TextureRequest(MeshViews, frozen=True, kw_only=True, tag="texture_request"
     """Of each view's relevance map."""
     settings: TextureSettings = TextureSettings()
     """Its seed fixes the order of the views, noise levels and noise."""
+    region: RegionSettings = RegionSettings()
+    """How the relevance of the texels becomes the region."""
+    things: NDArray[np.int32] | None = None
+    """int32 (F,), 0 or more, a label of each triangle's thing, for a region of whole things; None
+    for the mesh's own pieces, or surfaces with no break in the texture."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_instruction(self.instruction)
+        if self.things is not None:
+            check_shape(self.things, "things", ("int32",), (len(self.corners),))
+            if self.things.min() < 0:
+                raise ValueError("things must be labels of 0 or more")
 
 
 class TrainSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="train_scene_request"):
@@ -343,6 +352,11 @@ class TextureResult(msgspec.Struct, frozen=True, kw_only=True, tag="texture_resu
     rerender_difference: Unit | None
     """Mean absolute difference between the edited views and the new texture seen from there, over
     the region; None where nothing was edited."""
+    took: Snap = "nothing"
+    """What the region keeps to. Where that is not what was asked for, one of the notes says why."""
+    of_things: str = ""
+    """Of which things it is made, where they are whole ones: "pieces" of the mesh, "surfaces"
+    without a break in the texture, or "things" that the request has labelled."""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

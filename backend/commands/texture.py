@@ -15,12 +15,14 @@ from tyro.conf import Positional
 from backend.command_line import otherwise
 from backend.commands.options import ModelOptions, Out, SceneCommand
 from backend.errors import BadInput, check_instruction
-from backend.meshes.folder import MeshFolder, read_mesh_folder
+from backend.meshes.connectivity import islands, pieces, seams_changed
+from backend.meshes.folder import MeshFolder, read_labels, read_mesh_folder
+from backend.meshes.textured_mesh import MeshError
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.new_folder import appearing, check_new
 from backend.output.progress import OnPreview, OnProgress
 from backend.output.report import Report, print_notes
-from protocol.settings import MapSettings, TextureSettings, Threshold
+from protocol.settings import MapSettings, RegionSettings, TextureSettings, Threshold
 
 if TYPE_CHECKING:
     from backend.meshes.texture_edit import MeshEdit
@@ -54,6 +56,9 @@ class Texture(ModelOptions, SceneCommand):
     threshold: Annotated[Threshold | None, otherwise("what suits the map")] = None
     """relevance to edit from, 0..1"""
     maps: MapSettings = MapSettings()
+    region: RegionSettings = RegionSettings()
+    things: Annotated[str | None, otherwise("pieces or surfaces, by the map", "KIND")] = None
+    """what a thing is: pieces, islands (of the UVs), materials, or a .npy file of face labels"""
     settings: TextureSettings = TextureSettings()
 
     def do(self, report: Report, on_progress: OnProgress) -> None:
@@ -110,8 +115,10 @@ class Texture(ModelOptions, SceneCommand):
             lit=folder.lit,
             threshold=self.threshold,
             **dataclasses.asdict(self.maps),
+            **dataclasses.asdict(self.region),
             **dataclasses.asdict(self.settings),
         )
+        things = None if self.things is None else things_of(folder, self.things)
         with report.stage("loading the model"):
             editor = Editor.from_pretrained(self.model, self.device, self.dtype)
         # the prompt check has a line of its own
@@ -123,7 +130,11 @@ class Texture(ModelOptions, SceneCommand):
             "dtype": str(card.dtype),
         }
         with report.stage("editing"):
-            return edit_mesh(folder.mesh, folder.views, instruction, editor, config, on_progress)
+            edit = edit_mesh(
+                folder.mesh, folder.views, instruction, editor, config, on_progress, things
+            )
+        report.notes += [edit.why] if edit.why else []
+        return edit
 
     def _from_field(
         self, capture: Path, edit: str, folder: MeshFolder, report: Report, on_progress: OnPreview
@@ -143,8 +154,36 @@ class Texture(ModelOptions, SceneCommand):
             return texture_from_field(folder.mesh, folder.views, change, config, on_progress)
 
 
+def things_of(folder: MeshFolder, kind: str) -> NDArray[np.int32]:
+    """Labels of a mesh's triangles, int32 (F,).
+
+    Args:
+        folder: the mesh.
+        kind: "pieces", "islands", "materials", or the name of a .npy file.
+
+    Raises:
+        MeshError: they are not there or cannot be used.
+    """
+    if kind == "pieces":
+        return pieces(folder.mesh)
+    if kind == "islands":
+        return islands(folder.mesh)
+    if kind == "materials":
+        if folder.materials is None:
+            raise MeshError(
+                "The folder does not say which materials the mesh has: write it again with "
+                "blender_addon/tools/export_mesh.py."
+            )
+        return folder.materials
+    return read_labels(Path(kind), len(folder.mesh.corners))
+
+
 def _figures(folder: MeshFolder, edit: "MeshEdit", seconds: float) -> dict[str, Any]:
-    from backend.meshes.texture_edit import colour_change, edited_share, rerender_difference
+    from backend.meshes.texture_edit import (
+        colour_change,
+        edited_share,
+        rerender_difference,
+    )
 
     mean, worst = rerender_difference(edit) or (None, None)
     change, changed = colour_change(folder.mesh, edit) or (None, None)
@@ -152,12 +191,15 @@ def _figures(folder: MeshFolder, edit: "MeshEdit", seconds: float) -> dict[str, 
         "views": len(folder.views),
         "applies": edit.applies,
         "threshold": round(float(edit.threshold), 4),
+        "took": edit.took,
+        "things": edit.things or None,
         "edited_share_of_texture": float(edit.region.mean()),
         "edited_share_of_mesh": edited_share(folder.mesh, edit.region),
         "rerender_difference": mean,
         "rerender_difference_of_worst_view": worst,
         "mean_change_of_region": change,
         "visibly_changed_share_of_region": changed,
+        "seams": seams_changed(folder.mesh, edit.texture, edit.region),
         "seconds_per_view": round(seconds / len(folder.views), 2),
         "edits": [
             {
@@ -179,6 +221,8 @@ def _summary(figures: dict[str, Any]) -> list[str]:
         lines.append(f"prompt check: {seen}; threshold {figures['threshold']:.2f}")
     if figures["rerender_difference"] is None:
         return lines
+    if figures["took"] == "things":
+        lines.append(f"the region is made of whole {figures['things']}")
     return [
         *lines,
         f"{figures['edited_share_of_mesh']:.1%} of the mesh's texels were edited, "

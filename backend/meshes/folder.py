@@ -2,7 +2,8 @@
 
     mesh.npz        corners (F, 3, 3), uvs (F, 3, 2) and occluders (G, 3, 3) as in `TexturedMesh`;
                     intrinsics (4,): fx, fy, cx, cy of all views in pixels; size (2,): width and
-                    height of all views; camera_to_world (V, 4, 4); lit (): whether they are lit
+                    height of all views; camera_to_world (V, 4, 4); lit (): whether they are lit;
+                    materials (F,), the number of each triangle's material, which may be left out
     texture.png     sRGB, with or without alpha
     views/000.png   ... as many as there are cameras
 
@@ -14,6 +15,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,8 @@ NUMBERS = {
     "lit": (),
 }
 """The arrays of mesh.npz and their shapes; None is any length."""
+MATERIALS = "materials"
+"""One more, of integers, which older folders lack."""
 UNREADABLE = (
     OSError,
     ValueError,
@@ -52,11 +56,13 @@ class MeshFolder:
         mesh: the mesh and its texture.
         views: at least one, all of one size.
         lit: whether the views show the mesh in light, or its bare texture.
+        materials: int32 (F,), the number of each triangle's material; None where it is not known.
     """
 
     mesh: TexturedMesh
     views: tuple[MeshView, ...]
     lit: bool
+    materials: NDArray[np.int32] | None = None
 
 
 def read_mesh_folder(folder: Path) -> MeshFolder:
@@ -95,7 +101,46 @@ def read_mesh_folder(folder: Path) -> MeshFolder:
             views.append(MeshView(image[..., :3], camera, pose))
         except MeshError as error:
             raise MeshError(f"{file} cannot be used: {error}") from error
-    return MeshFolder(mesh, tuple(views), bool(arrays["lit"]))
+    materials = None
+    if MATERIALS in arrays:
+        materials = checked_labels(arrays[MATERIALS], path, len(mesh.corners))
+    return MeshFolder(mesh, tuple(views), bool(arrays["lit"]), materials)
+
+
+def read_labels(path: Path, faces: int) -> NDArray[np.int32]:
+    """Labels of things, int32 (F,), for the triangles of a mesh, from a .npy file.
+
+    Raises:
+        MeshError: it is missing or damaged, or holds something else; one sentence that names it.
+    """
+    try:
+        return checked_labels(np.load(path, allow_pickle=False), path, faces)
+    except FileNotFoundError:
+        raise MeshError(
+            f"There is no file {path}: say pieces, islands or materials, or name a .npy file."
+        ) from None
+    except UNREADABLE as error:
+        if isinstance(error, MeshError):
+            raise
+        raise MeshError(f"{path} cannot be read as a .npy file: {error}.") from error
+
+
+def checked_labels(labels: NDArray[Any], path: Path, faces: int) -> NDArray[np.int32]:
+    """Labels of a mesh's triangles, int32 (F,), from an array of a file.
+
+    Raises:
+        MeshError: they are no whole numbers from 0 on, or not one for each triangle.
+    """
+    labels = np.asarray(labels)
+    if labels.shape != (faces,):
+        raise MeshError(
+            f"{path} must hold one label for each of the mesh's {faces} triangles, not an array of "
+            f"the shape {labels.shape}."
+        )
+    whole = labels.dtype.kind in "buif" and bool((labels == np.floor(labels)).all())
+    if not whole or labels.min() < 0 or labels.max() >= 2**31:
+        raise MeshError(f"{path}: labels must be whole numbers from 0 on.")
+    return labels.astype(np.int32)
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[np.float64]]:
@@ -104,6 +149,8 @@ def _read_arrays(path: Path) -> dict[str, NDArray[np.float64]]:
         with np.load(path, allow_pickle=False) as file:
             for name in NUMBERS:
                 arrays[name] = np.asarray(file[name], np.float64)
+            if MATERIALS in file:
+                arrays[MATERIALS] = np.asarray(file[MATERIALS], np.float64)
     except FileNotFoundError:
         raise MeshError(
             f"There is no file {path}: write it with blender_addon/tools/export_mesh.py."

@@ -36,6 +36,8 @@ LEAST_CONFIDENCE = 0.05
 """What a pixel counts at least that is badly lit."""
 NEIGHBOURS_FROM = 200_000
 """Texels at most whose neighbourhood unseen ones are looked for in."""
+APART = 2.0
+"""Share of the mesh's extent that is longer than any line in it."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,10 @@ class Painting:
     by how well each view sees it.
 
     Attributes:
-        region: bool (T, S), the texels that may change, without margin.
+        region: bool (T, S), the texels to edit, without margin. With a rim, its outer half lies
+            beyond them.
         masks: bool (H, W) for each view: where it shows the region.
-        changes: float32 (R, 3), what is added to the region's texels, in sRGB from -1 to 1.
+        changes: float32 (R, 3), what is added to the texels that may change, in sRGB from -1 to 1.
         source: int64 (T S,), see `margin_source`.
     """
 
@@ -139,12 +142,28 @@ class Painting:
         views: Sequence[PreparedView],
         region: NDArray[np.bool_],
         config: PaintConfig,
+        rim: float = 0.0,
+        things: NDArray[np.int32] | None = None,
     ) -> None:
+        """Begin with the mesh's own texture.
+
+        Args:
+            mesh: to be painted.
+            views: of it.
+            region: bool (T, S), the texels to edit.
+            config: how views and texture go together.
+            rim: texels over which the region's edge is soft, half of them on each side.
+            things: int32 (F,), each triangle's thing: what no edit reaches follows its own. None
+                where whatever is nearest may be followed.
+        """
         self.mesh, self.views, self.region, self.config = mesh, views, region, config
+        self._things = things
         covered = np.zeros(region.size, np.bool_)
         covered[mesh.surface.texel] = True
         self.source = margin_source(covered.reshape(region.shape), config.margin)
-        self._texels = np.flatnonzero(region)
+        share = edited_share_of_texels(mesh, region, rim)
+        self._texels = np.flatnonzero(share)
+        self._share = share.reshape(-1)[self._texels, None]
         self._number = np.full(region.size, -1, np.int64)
         self._number[self._texels] = np.arange(len(self._texels))
         self._seen = [self._in_region(view.surface) for view in views]
@@ -194,14 +213,18 @@ class Painting:
         self._set(changes.astype(np.float32))
 
     def fill(self) -> None:
-        """Let texels of the region that no edit has reached follow their neighbours."""
+        """Let texels that may change and that no edit has reached follow their neighbours: those of
+        their own thing first.
+        """
         number = self._number[self.mesh.surface.texel]
         reached = np.append(self._sums[:, 3] > 0, False)
         changes = self.changes.copy()
-        empty, source = nearest_on_mesh(
-            self.mesh, reached[number], (number >= 0) & ~reached[number], np.inf
-        )
-        changes[number[empty]] = changes[number[source]]
+        for things in (None,) if self._things is None else (self._things, None):
+            empty, source = nearest_on_mesh(
+                self.mesh, reached[number], (number >= 0) & ~reached[number], np.inf, things
+            )
+            changes[number[empty]] = changes[number[source]]
+            reached[number[empty]] = True
         self._set(changes)
 
     def texture(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -220,15 +243,22 @@ class Painting:
 
     def _colours(self) -> Floats:
         """(P, 3): what the region's texels and those that follow them are now, sRGB."""
-        own = self._original.reshape(-1, 3)[self._texels] + self.changes
-        colours: Floats = own[self._follows]
+        before = self._original.reshape(-1, 3)[self._texels]
+        after = before + self.changes
+        soft = np.flatnonzero(self._share[:, 0] < 1)
+        share = self._share[soft]
+        mixed = (1 - share) * to_linear(before[soft]) + share * to_linear(after[soft].clip(0, 1))
+        after[soft] = to_srgb(mixed)
+        colours: Floats = after[self._follows]
         return colours
 
     def _in_region(self, surface: SeenSurface) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Which entries of a view's surface lie in the region, and which texel of it they are."""
-        number = self._number[self.mesh.surface.texel[surface.index]]
-        inside = np.flatnonzero(number >= 0).astype(np.int64)
-        return inside, number[inside]
+        """Which entries of a view's surface lie in the region, and which of the texels that may
+        change they are.
+        """
+        texel = self.mesh.surface.texel[surface.index]
+        inside = np.flatnonzero(self.region.reshape(-1)[texel]).astype(np.int64)
+        return inside, self._number[texel[inside]]
 
 
 def spread_to_margin(values: Floats, source: NDArray[np.int64]) -> Floats:
@@ -238,23 +268,67 @@ def spread_to_margin(values: Floats, source: NDArray[np.int64]) -> Floats:
 
 
 def nearest_on_mesh(
-    mesh: TexturedMesh, known: NDArray[np.bool_], wanted: NDArray[np.bool_], reach: float
+    mesh: TexturedMesh,
+    known: NDArray[np.bool_],
+    wanted: NDArray[np.bool_],
+    reach: float,
+    things: NDArray[np.int32] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For the entries `wanted` of the mesh's surface, the nearest of the `known` ones.
 
+    Args:
+        mesh: whose entries, N of them.
+        known, wanted: bool (N,).
+        reach: how far to look, as a share of the mesh's extent; infinite for any distance.
+        things: int32 (F,), each triangle's thing, where only those of the same thing count.
+
     Returns:
-        Those that have one within `reach` times the mesh's extent, and theirs; indices.
+        Those that have one, and theirs; indices.
     """
     sources, targets = np.flatnonzero(known), np.flatnonzero(wanted)
     if not len(sources) or not len(targets):
         return targets[:0], sources[:0]
     sources = sources[:: -(-len(sources) // NEIGHBOURS_FROM)]
-    position = mesh.surface.position
-    distance, nearest = cKDTree(position[sources]).query(
-        position[targets], distance_upper_bound=reach * mesh.extent
+    places = mesh.surface.position.astype(np.float64)
+    if things is not None:
+        # A coordinate more keeps things farther apart than any two places of one.
+        number = np.unique(things, return_inverse=True)[1].ravel()[mesh.surface.face]
+        places = np.column_stack([places, number * (2 * APART * mesh.extent)])
+        reach = min(reach, APART)
+    distance, nearest = cKDTree(places[sources]).query(
+        places[targets], distance_upper_bound=reach * mesh.extent
     )
     found = np.isfinite(distance)
     return targets[found], sources[nearest[found]]
+
+
+def edited_share_of_texels(mesh: TexturedMesh, region: NDArray[np.bool_], rim: float) -> Floats:
+    """How much of an edit each texel takes, float32 (T, S), 0..1: all of it in the region, bool
+    (T, S), and none outside, but for a rim of so many texels, half of them on each side of its
+    edge. Distances are along straight lines on the mesh, so that a rim goes on across seams.
+    """
+    share = region.astype(np.float32)
+    if rim <= 0:
+        return share
+    surface = mesh.surface
+    inside = region.reshape(-1)[surface.texel]
+    for own in (True, False):
+        mine = np.flatnonzero(inside == own)
+        others = np.flatnonzero(inside != own)
+        if not len(mine) or not len(others):
+            continue
+        distance, _ = cKDTree(surface.position[others]).query(
+            surface.position[mine], distance_upper_bound=(rim + 1) * mesh.texel
+        )
+        # the edge runs halfway between a texel inside and one outside
+        beyond = ((distance / mesh.texel - 0.5) / rim).clip(0, 0.5)
+        values = 0.5 + beyond if own else 0.5 - beyond
+        # a texel of several places takes the most of them
+        best = np.zeros(share.size, np.float32)
+        np.maximum.at(best, surface.texel[mine], values.astype(np.float32))
+        chosen = surface.texel[mine]
+        share.reshape(-1)[chosen] = best[chosen]
+    return share
 
 
 def evened_shade(

@@ -2,7 +2,7 @@
 textured mesh in place of a radiance field.
 
 1. Relevance maps of all views are normalised together and gathered per texel, each view counting
-   by how well it sees the texel. Thresholded, they are the region.
+   by how well it sees the texel. Snapped to what is there and thresholded, they are the region.
 2. View by view: the current render, noised to a random level, is edited inside the region,
    conditioned on the original view; what the edit changed is blended into the texture.
 """
@@ -24,22 +24,30 @@ from backend.meshes.painting import (
     PaintConfig,
     Painting,
     PreparedView,
-    nearest_on_mesh,
     prepare_views,
     spread_to_margin,
 )
-from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh, sample
+from backend.meshes.texture_region import TextureRegion, texture_region
+from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh
 from backend.output.progress import OnPreview
 from backend.pictures.changes import NOWHERE, UNSEEN
 from backend.pictures.visible_change import LEAST_SHARE, changed_share
-from protocol.settings import EditSettings, MapSettings, TextureSettings, Threshold, taken
+from protocol.settings import (
+    EditSettings,
+    MapSettings,
+    RegionSettings,
+    TextureSettings,
+    Threshold,
+    taken,
+)
+from protocol.values import Snap
 
 VISIBLE = 0.1
 """Change of a colour's channel, as a share of its range, that is seen at a glance."""
 
 
 @dataclass(frozen=True)
-class MeshEditConfig(PaintConfig, MapSettings, TextureSettings):
+class MeshEditConfig(PaintConfig, MapSettings, RegionSettings, TextureSettings):
     """All settings of a texture edit."""
 
     threshold: float | None = None
@@ -82,13 +90,17 @@ class MeshEdit:
 
     Attributes:
         texture: uint8, as the mesh's own; texels outside `region` have its bytes.
-        relevance: float32 (T, S), 0..1, 0 where no view shows the texel.
+        relevance: float32 (T, S), 0..1, snapped, 0 where it is not known.
         region: bool (T, S), the texels that were edited, with their margin.
         threshold: what the relevance was thresholded at.
         applies: whether the prompt check passed in all views together, or None with one seed.
         renders: uint8 (H, W, 3) for each view, how it looks with the new texture.
         masks: bool (H, W) for each view, the region in it.
         edits: every edit of a view, in the order in which they were made.
+        took: what the region keeps to.
+        things: which kind of things, where it is made of whole ones: see `TextureRegion.kind`.
+        why: one sentence where there is a region and it does not keep to what was asked for, else
+            "".
     """
 
     texture: NDArray[np.uint8]
@@ -99,6 +111,9 @@ class MeshEdit:
     renders: tuple[NDArray[np.uint8], ...]
     masks: tuple[NDArray[np.bool_], ...]
     edits: tuple[EditedView, ...]
+    took: Snap = "nothing"
+    things: str = ""
+    why: str = ""
 
 
 def edit_mesh(
@@ -108,6 +123,7 @@ def edit_mesh(
     editor: ImageEditor,
     config: MeshEditConfig | None = None,
     on_progress: OnPreview | None = None,
+    things: NDArray[np.int32] | None = None,
 ) -> MeshEdit:
     """Edit a mesh's texture where an instruction applies.
 
@@ -118,15 +134,18 @@ def edit_mesh(
         editor: the model; its image is another one afterwards.
         config: by default `MeshEditConfig()`.
         on_progress: told what is being done; what it raises ends the edit.
+        things: int32 (F,), a label of each triangle, where the region is made of whole things; None
+            for the mesh's own pieces and UV islands.
 
     Raises:
-        MeshError: no view shows the mesh, or the views are not of one size.
+        MeshError: no view shows the mesh, the views are not of one size, or there are not as many
+            labels as triangles.
         BadInput: a setting is out of range.
     """
     config = config or MeshEditConfig()
     report = on_progress or (lambda words, fraction, preview: None)
     check_instruction(instruction)
-    _check(views, config)
+    _check(mesh, views, things, config)
     draws = len(views) * len(config.relevance_seeds)
     total = draws + config.rounds * len(views) * (config.steps + 1) + 1
 
@@ -135,21 +154,26 @@ def edit_mesh(
 
     tell("Finding what each view shows", 0)
     prepared = prepare_views(mesh, views, config)
-    where = _find(mesh, prepared, instruction, editor, config, tell)
-    painting = Painting(mesh, prepared, where.seen & (where.relevance >= where.threshold), config)
+    where = _find(mesh, prepared, instruction, editor, config, things, tell)
+    found = where.region
+    inside = found.known & (found.values >= where.threshold)
+    painting = Painting(mesh, prepared, inside, config, config.rim, found.things)
     edits = _edit_views(painting, prepared, instruction, editor, config, tell, draws)
     tell("Writing the texture", total - 1)
     painting.fill()
     texture, region = painting.texture()
     return MeshEdit(
         texture=texture,
-        relevance=spread_to_margin(where.relevance, painting.source),
+        relevance=spread_to_margin(found.values, painting.source),
         region=region,
         threshold=where.threshold,
         applies=where.applies,
         renders=tuple(painting.render(index) for index in range(len(views))),
         masks=painting.masks,
         edits=tuple(edits),
+        took=found.took,
+        things=found.kind,
+        why=found.why if inside.any() else "",
     )
 
 
@@ -166,14 +190,12 @@ class _Where:
     """Where an instruction applies.
 
     Attributes:
-        relevance: float32 (T, S), 0..1.
-        seen: bool (T, S), where it is known.
+        region: the relevance of the texels.
         threshold: 0..1, from which the region begins.
         applies: what the prompt check says of all views together, or None with one seed.
     """
 
-    relevance: NDArray[np.float32]
-    seen: NDArray[np.bool_]
+    region: TextureRegion
     threshold: float
     applies: bool | None
 
@@ -184,6 +206,7 @@ def _find(
     instruction: str,
     editor: ImageEditor,
     config: MeshEditConfig,
+    things: NDArray[np.int32] | None,
     tell: _Tell,
 ) -> _Where:
     """The relevance of all views, gathered per texel."""
@@ -205,14 +228,13 @@ def _find(
         replace(one, values=values).at(*view.confidence.shape)
         for one, values, view in zip(maps, together, views, strict=True)
     ]
-    relevance, seen = gather_relevance(mesh, views, at_pixels, config)
-    threshold = config.threshold
-    if threshold is None:
-        # Over the views, not over the texels: the instruction may mean the whole mesh.
-        threshold = suggest_threshold(np.stack(together))
+    # Over the views, not over the texels: the instruction may mean the whole mesh.
+    suggested = suggest_threshold(np.stack(together))
+    region = texture_region(mesh, views, at_pixels, suggested, config.snap, things, config)
+    threshold = suggested if config.threshold is None else config.threshold
     evidence = pooled_evidence([one.agreement for one in maps])
     applies = None if evidence is None else evidence >= editor.card.views_evidence_limit
-    return _Where(relevance, seen, threshold, applies)
+    return _Where(region, threshold, applies)
 
 
 def _edit_views(
@@ -246,7 +268,8 @@ def _edit_views(
             editor.set_image(views[index].image)
             edit = editor.edit(
                 instruction,
-                settings=replace(taken(EditSettings, config), strength=level, seed=seed),
+                # the texture has its rim once, at the end
+                settings=replace(taken(EditSettings, config), strength=level, seed=seed, rim=0.0),
                 mask=mask,
                 start=start,
                 on_step=_teller(tell, words, begun),
@@ -316,51 +339,26 @@ def rerender_difference(edit: MeshEdit) -> tuple[float, float] | None:
     return float(np.average(shares, weights=pixels)), max(shares)
 
 
-def gather_relevance(
-    mesh: TexturedMesh,
-    views: Sequence[PreparedView],
-    relevance: Sequence[NDArray[np.float32]],
-    config: PaintConfig,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Relevance per texel from the views' own.
-
-    Args:
-        mesh: whose texels.
-        views: of it.
-        relevance: float32 (H, W) in 0..1 for each view, on one scale.
-        config: how views and texels go together.
-
-    Returns:
-        Relevance, float32 (T, S) in 0..1, and where it is known, bool (T, S): where a view shows
-        the texel, or one of its near neighbours on the mesh.
-    """
-    texels = mesh.size[0] * mesh.size[1]
-    values, weights = np.zeros(texels), np.zeros(texels)
-    for view, at_pixels in zip(views, relevance, strict=True):
-        counting = np.stack([view.confidence * at_pixels, view.confidence], axis=-1)
-        value, weight = (sample(counting, view.surface.point) * view.surface.weight[:, None]).T
-        texel = mesh.surface.texel[view.surface.index]
-        values += np.bincount(texel, value, texels)
-        weights += np.bincount(texel, weight, texels)
-    seen = weights > 1e-9
-    found = np.where(seen, values / weights.clip(1e-9, None), 0.0).astype(np.float32)
-    texel = mesh.surface.texel
-    unseen, source = nearest_on_mesh(mesh, seen[texel], ~seen[texel], config.unseen_reach)
-    found[texel[unseen]] = found[texel[source]]
-    seen[texel[unseen]] = True
-    return found.reshape(mesh.size), seen.reshape(mesh.size)
-
-
 def _teller(tell: _Tell, words: str, begun: int) -> Callable[[Step], None]:
     """Tells of every denoising step, so that an edit can be ended within one."""
     return lambda step: tell(words, begun + step.index + 1)
 
 
-def _check(views: Sequence[MeshView], config: MeshEditConfig) -> None:
+def _check(
+    mesh: TexturedMesh,
+    views: Sequence[MeshView],
+    things: NDArray[np.int32] | None,
+    config: MeshEditConfig,
+) -> None:
     if not views:
         raise MeshError("A texture edit needs at least one view of the mesh.")
     if len({view.image.shape for view in views}) > 1:
         raise MeshError("All views of a mesh must have the same size.")
+    if things is not None and things.shape != (len(mesh.corners),):
+        raise MeshError(
+            f"There are {things.size} labels of things, and {len(mesh.corners)} triangles: give "
+            "one for each."
+        )
     check_value(Threshold | None, config.threshold)
     low, high = config.noise_range
     if not 0 < low <= high <= 1:

@@ -95,6 +95,13 @@ class TexturedMesh:
         return middle
 
     @cached_property
+    def texel(self) -> float:
+        """A side of the average texel on the mesh, in world units."""
+        edges = self.corners[:, 1:] - self.corners[:, :1]
+        area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1).sum() / 2
+        return float(np.sqrt(area / len(self.surface.texel)))
+
+    @cached_property
     def surface(self) -> "Surface":
         """The place of every texel."""
         return bake_surface(self)
@@ -108,11 +115,13 @@ class Surface:
         texel: int64 (N,), row * columns + column of the texture.
         position: float32 (N, 3), the texel's centre, relative to the mesh's `centre`.
         normal: float32 (N, 3), the triangle's, of length 1; which of its two sides is open.
+        face: int64 (N,), the triangle.
     """
 
     texel: NDArray[np.int64]
     position: NDArray[np.float32]
     normal: NDArray[np.float32]
+    face: NDArray[np.int64]
 
 
 def bake_surface(mesh: TexturedMesh) -> Surface:
@@ -126,7 +135,7 @@ def bake_surface(mesh: TexturedMesh) -> Surface:
             mesh.corners[:, 1] - mesh.corners[:, 0], mesh.corners[:, 2] - mesh.corners[:, 0]
         )
         normals = np.nan_to_num(normals / np.linalg.norm(normals, axis=1, keepdims=True))
-    texel, position, normal = [], [], []
+    texel, position, normal, faces = [], [], [], []
     corners = mesh.corners - mesh.centre
     for across, down in np.ndindex(*tiles.max(axis=0)):
         chosen = np.flatnonzero((tiles > (across, down)).all(axis=1))
@@ -137,12 +146,18 @@ def bake_surface(mesh: TexturedMesh) -> Surface:
             texel.append(some.pixel)
             position.append(np.einsum("nk,nkd->nd", some.weights, corners[face]).astype(np.float32))
             normal.append(normals[face].astype(np.float32))
+            faces.append(face)
     if not texel or not sum(map(len, texel)):
         raise MeshError(
             "The mesh's UV map covers no texel of the texture: unwrap the mesh, or choose the UV "
             "map that belongs to the texture."
         )
-    return Surface(np.concatenate(texel), np.concatenate(position), np.concatenate(normal))
+    return Surface(
+        np.concatenate(texel),
+        np.concatenate(position),
+        np.concatenate(normal),
+        np.concatenate(faces),
+    )
 
 
 @dataclass(frozen=True, eq=False)

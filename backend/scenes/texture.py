@@ -37,7 +37,8 @@ from backend.meshes.painting import (
     to_linear,
     to_srgb,
 )
-from backend.meshes.texture_edit import EditedView, MeshEdit, gather_relevance
+from backend.meshes.texture_edit import EditedView, MeshEdit
+from backend.meshes.texture_region import gather_relevance
 from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh
 from backend.output.progress import OnPreview
 from backend.scenes.scene import Scene

@@ -44,9 +44,11 @@ def perform_texture(
             lit=request.lit,
             threshold=request.threshold,
             **asdict(request.maps),
+            **asdict(request.region),
             **asdict(request.settings),
         ),
         with_time_left(on_progress),
+        request.things,
     )
     notes = notes_on(editor.card, request.instruction, edit.applies)
     return texture_result(TextureResult, mesh, edit, notes)
@@ -78,6 +80,7 @@ def texture_result(
     unchanged = outcome_note(mesh, edit)
     if unchanged is not None:
         notes = (unchanged, *notes)
+    notes = (*notes, edit.why) if edit.why else notes
     apart = rerender_difference(edit)
     return kind(
         texture=edit.texture,
@@ -87,5 +90,7 @@ def texture_result(
         applies=edit.applies,
         edited_share=edited_share(mesh, edit.region),
         rerender_difference=None if apart is None else apart[0],
+        took=edit.took,
+        of_things=edit.things,
         notes=notes,
     )

@@ -41,6 +41,7 @@ class MeshTexture:
         occluders: float64 (G, 3, 3), the object's other triangles.
         texture: uint8 (T, S, 4), sRGB and alpha, row 0 at the top.
         image: full name of the texture's Image data-block: with the library's, where it is linked.
+        materials: int32 (F,), the number of each triangle's material slot.
     """
 
     corners: NDArray[np.float64]
@@ -48,6 +49,7 @@ class MeshTexture:
     occluders: NDArray[np.float64]
     texture: NDArray[np.uint8]
     image: str
+    materials: NDArray[np.int32]
 
 
 def colour_images(
@@ -160,7 +162,9 @@ def read_mesh_texture(
             check_inside(there, layings[0], image)
             uvs[faces], painted[faces] = there, True
     texture = read_texture(image)
-    return MeshTexture(corners[painted], uvs[painted], corners[~painted], texture, image.name_full)
+    return MeshTexture(
+        corners[painted], uvs[painted], corners[~painted], texture, image.name_full, slot[painted]
+    )
 
 
 def _no_texture(

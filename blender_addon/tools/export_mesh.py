@@ -113,6 +113,7 @@ def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
         "corners": read.corners,
         "uvs": read.uvs,
         "occluders": read.occluders,
+        "materials": read.materials,
         "intrinsics": views.intrinsics,
         "size": np.array([size, size]),
         "camera_to_world": poses,

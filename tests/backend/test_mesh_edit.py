@@ -155,7 +155,7 @@ class Painter:
         return Edit(image=image, mask=mask, relevance=None, threshold=None, unchanged=None)
 
 
-CONFIG = MeshEditConfig(lit=False, threshold=0.5, rounds=2, border=1.0, margin=4)
+CONFIG = MeshEditConfig(lit=False, threshold=0.5, rounds=2, border=1.0, margin=4, snap="nothing")
 
 
 # ---------------------------------------------------------------- rasteriser

@@ -147,6 +147,21 @@ def test_a_texture_comes_back_as_the_function_makes_it(client, tiny_model):
     assert any(e.preview is not None for e in events if isinstance(e, Progress))
 
 
+def test_labels_of_triangles_arrive_and_what_the_region_took_comes_back(client, tiny_model):
+    mesh = ball_mesh(two_halves(64))
+    labels = (mesh.corners[:, :, 2].mean(axis=1) > 0).astype(np.int32) * 70_000
+    config = MeshEditConfig(lit=False, relevance_seeds=(0, 1), steps=2, rounds=1, seed=3)
+    editor = Editor.from_pretrained(str(tiny_model), device="cpu")
+    views = unlit_views(mesh, around(3))
+    expected = edit_mesh(mesh, views, INSTRUCTION, editor, config, things=labels)
+    result = client.run(changed(texture_request(), things=labels))
+    assert (result.texture == expected.texture).all()
+    assert (result.took, result.of_things) == (expected.took, expected.things)
+    assert (expected.why in result.notes) == bool(expected.why)
+    asked = client.run(changed(texture_request(), things=labels, snap="nothing"))
+    assert (asked.took, asked.of_things) == ("nothing", "")
+
+
 def test_a_texture_without_a_region_stays_and_a_note_says_so(client):
     request = changed(texture_request(), threshold=1.0, relevance_seeds=(0,))
     result = client.run(request)

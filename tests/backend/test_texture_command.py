@@ -128,6 +128,69 @@ def test_the_named_half_changes_and_the_figures_say_how_far_it_is_from_the_edite
     assert f"{expected:.2%} from the edited views" in printed.out
 
 
+@pytest.mark.parametrize("kind", ["labels.npy", "materials"])
+def test_a_region_of_whole_things_takes_what_no_view_shows_and_the_report_says_so(
+    tmp_path: Path, painter: Painter, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    mesh = ball_mesh(two_halves())
+    labels = (mesh.corners[:, :, 2].mean(axis=1) > 0).astype(np.int64) * 9
+    folder = write_folder(tmp_path / "ball", mesh, materials=labels)
+    named = kind
+    if kind.endswith(".npy"):
+        named = str(tmp_path / kind)
+        np.save(named, labels)
+    out = tmp_path / "out"
+    assert scene("texture", folder, INSTRUCTION, "--out", out, "--things", named)[0] == 0
+    assert "made of whole things" in capsys.readouterr().out
+    figures = json.loads((out / "report.json").read_text())["figures"]
+    assert (figures["took"], figures["things"]) == ("things", "things")
+    changed = (pixels(out / "texture.png") != mesh.texture).any(axis=2)
+    on_mesh = np.zeros(changed.size, bool)
+    on_mesh[mesh.surface.texel] = True
+    on_mesh = on_mesh.reshape(changed.shape)
+    assert changed[:48][on_mesh[:48]].mean() > 0.99
+    assert not changed[48:][on_mesh[48:]].any()
+    assert figures["seams"]["before"] == pytest.approx(figures["seams"]["after"], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("materials", "does not say which materials the mesh has: write it again"),
+        ("faces", "There is no file faces: say pieces, islands or materials, or name a .npy file"),
+        (
+            "few.npy",
+            "one label for each of the mesh's 2208 triangles, not an array of the shape (5,)",
+        ),
+        ("half.npy", "labels must be whole numbers from 0 on"),
+        ("minus.npy", "labels must be whole numbers from 0 on"),
+        ("words.npy", "labels must be whole numbers from 0 on"),
+        ("text.npy", "cannot be read as a .npy file"),
+    ],
+)
+def test_things_that_cannot_be_used_are_one_sentence(
+    folder: Path,
+    painter: Painter,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    words: str,
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    faces = len(ball_mesh(two_halves()).corners)
+    np.save("few.npy", np.zeros(5, int))
+    np.save("half.npy", np.full(faces, 0.5))
+    np.save("minus.npy", np.full(faces, -1))
+    np.save("words.npy", np.full(faces, "a"))
+    Path("text.npy").write_text("no")
+    status, _ = scene("texture", "ball", INSTRUCTION, "--out", "out", "--things", kind)
+    error = capsys.readouterr().err
+    assert status == 1
+    assert words in error
+    assert error.count("\n") == 1
+    assert not Path("out").exists()
+
+
 def test_nothing_relevant_is_said_and_the_texture_stays(
     tmp_path: Path, painter: Painter, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -36,7 +37,7 @@ from protocol.requests import (
     TrainSceneRequest,
     TrainSceneResult,
 )
-from protocol.values import MAX_EDITS, MAX_LISTED_INSTRUCTION
+from protocol.values import MAX_EDITS, MAX_LISTED_INSTRUCTION, Detail, Snap
 from tests.protocol.flat import flat
 from tests.protocol.test_codec import copied, instructions, same
 
@@ -80,9 +81,15 @@ def mesh_views(draw):
 
 @st.composite
 def texture_requests(draw):
+    mesh = draw(mesh_views())
+    labels = hnp.arrays(np.int32, (len(mesh["corners"]),), elements=st.integers(0, 2**31 - 1))
     return flat(
         TextureRequest,
-        **draw(mesh_views()),
+        **mesh,
+        things=draw(st.none() | labels),
+        snap=draw(st.sampled_from(get_args(Snap))),
+        detail=draw(st.sampled_from(get_args(Detail))),
+        rim=draw(st.floats(0, 256)),
         instruction=draw(words),
         threshold=draw(st.none() | unit),
         relevance_seeds=tuple(draw(st.lists(seeds, min_size=1, max_size=4))),
@@ -355,6 +362,8 @@ RENDER = SceneRenderRequest(
         (MESH, {"texture_size": 8}),
         (MESH, {"texture_size": 8193}),
         (TEXTURE, {"rounds": 0}),
+        (TEXTURE, {"snap": "cells"}),
+        (TEXTURE, {"rim": -1.0}),
         (TEXTURE, {"relevance_seeds": []}),
         (TEXTURE, {"intrinsics": [5.0, 5.0, 3.0]}),
         (TEXTURE, {"intrinsics": [0.0, 5.0, 3.0, 2.5]}),
@@ -376,7 +385,7 @@ def test_values_out_of_range_are_refused(request_, wrong):
     for name, value in wrong.items():
         places = [
             plain["request"],
-            *(plain["request"].get(one, {}) for one in ("maps", "settings")),
+            *(plain["request"].get(one, {}) for one in ("maps", "settings", "region")),
         ]
         next(place for place in places if name in place)[name] = value
     with pytest.raises(codec.BadMessage, match="cannot be read"):
@@ -404,6 +413,20 @@ def test_meshes_and_views_that_do_not_fit_are_refused(wrong, sentence):
     for request_ in (TEXTURE, SCENE_TEXTURE):
         with pytest.raises(ValueError, match=sentence):
             msgspec.structs.replace(request_, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("things", "sentence"),
+    [
+        (np.zeros(3, np.int32), "things must have the shape 2"),
+        (np.zeros((2, 1), np.int32), "things must have the shape 2"),
+        (np.zeros(2, np.uint16), "things must be int32"),
+        (np.array([0, -1], np.int32), "labels of 0 or more"),
+    ],
+)
+def test_labels_of_things_that_do_not_fit_the_triangles_are_refused(things, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        msgspec.structs.replace(TEXTURE, things=things)
 
 
 @pytest.mark.parametrize(
