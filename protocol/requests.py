@@ -188,6 +188,8 @@ class EditSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scen
     """Relevance from which a place is edited, on the scale that is calibrated to the scene's own
     relevance; None takes 0.5, where the region's outline follows the scene's edges best."""
     settings: UpdateSettings = UpdateSettings()
+    region: RegionSettings = RegionSettings()
+    """What the region keeps to; things are those of the capture's views."""
     iterations: Iterations | None = None
     """Training steps with edited views at most; None for the program's own."""
     base: EditName | None = None

@@ -17,7 +17,7 @@ from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
 from protocol import files
-from protocol.settings import SceneThreshold, UpdateSettings
+from protocol.settings import RegionSettings, SceneThreshold, UpdateSettings
 from protocol.values import Preset
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class EditScene(SceneOptions, SceneCommand):
     """views edited in one batch, for a GPU with memory to spare"""
     everything: bool = False
     """edit all of every view, not only where the instruction applies"""
+    region: RegionSettings = RegionSettings()
     settings: UpdateSettings = UpdateSettings()
     model: str = ModelOptions.model
     """hub id, folder, demo or auto"""
@@ -80,6 +81,7 @@ class EditScene(SceneOptions, SceneCommand):
             EDIT_PRESETS[self.preset or edit_preset(scene.field.config)],
             self.settings,
             self.iterations,
+            self.region,
         )
         if self.views_at_once is not None:
             config = dataclasses.replace(config, views_at_once=self.views_at_once)
@@ -117,6 +119,8 @@ class EditScene(SceneOptions, SceneCommand):
         report.write(edit.folder)
         print_notes(report.notes)
         print(f"model {card.name} on {card.device_name}")
+        if edit.snap is not None:
+            print(f"region: snapped to {edit.snap.took}")
         if edit.applies is not None:
             seen = "applies" if edit.applies else "does not apply, as far as the model sees"
             print(f"prompt check: {seen}")
@@ -139,7 +143,7 @@ def _pictures(scene: "Scene", edit: "SceneEdit") -> dict[str, Any]:
             (_picture(before.rgb), "the field before"),
         ]
         if before.relevance is not None:
-            words = f"relevance, edited from {edit.threshold:.2f}"
+            words = f"{_shown(edit)}, edited from {edit.threshold:.2f}"
             tiles.append((_picture(np.repeat(before.relevance[..., None], 3, axis=2)), words))
         tiles.append((_picture(after.rgb), f'after "{edit.instruction}"'))
         rows.append(tiles)
@@ -150,6 +154,7 @@ def _pictures(scene: "Scene", edit: "SceneEdit") -> dict[str, Any]:
         "views": len(edit.field.names),
         "applies": edit.applies,
         "threshold": edit.threshold,
+        "region": None if edit.snap is None else {"took": edit.snap.took, "why": edit.snap.why},
         "steps": facts["step"],
         "seconds_of_all_runs": facts["seconds"],
         "edits_of_views": len(edit.views),
@@ -164,6 +169,12 @@ def _pictures(scene: "Scene", edit: "SceneEdit") -> dict[str, Any]:
             for view in edit.views
         ],
     }
+
+
+def _shown(edit: "SceneEdit") -> str:
+    """What its relevance shows."""
+    whole = edit.snap is not None and edit.snap.took == "things"
+    return "whole things" if whole else "relevance"
 
 
 def _picture(values: NDArray[np.float32]) -> Image.Image:

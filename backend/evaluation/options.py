@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from protocol.settings import GuidanceSettings
+from protocol.settings import GuidanceSettings, RegionSettings, WorkSettings
 
 Seeds = Literal["test", "validation"]
 Way = Literal["plain", "guided", "paper", "true"]
@@ -74,6 +74,8 @@ class SceneOptions(EvaluationOptions):
     ablation: bool = False
     """edit without the relevance field, too"""
     guidance: GuidanceSettings = GuidanceSettings()
+    region: RegionSettings = RegionSettings()
+    work: WorkSettings = WorkSettings()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,7 +90,8 @@ def _run(options: SceneOptions, command: list[str]) -> int:
         },
     )
     editor = Editor.from_pretrained(options.model, options.device, options.dtype)
-    config = dataclasses.replace(config, **dataclasses.asdict(options.guidance))
+    for settings in (options.guidance, options.region, options.work):
+        config = dataclasses.replace(config, **dataclasses.asdict(settings))
     config = config.resolved(editor.card.guidance.settings)
     report.settings |= {
         "edit": dataclasses.asdict(config),

@@ -148,18 +148,26 @@ def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
     it is missing where that is none. "colour, to half a stop" lets every colour be shown by up to
     half a stop less or more of light than the scene has. "direction similarity" is the paper's on
     pixels where the paper has CLIP embeddings: the mean cosine of what the edit changes in a view
-    and what it truly should change. "PSNR outside" compares the edited field's renders with
+    and what it truly should change. "PSNR inside" compares the edited field's renders with the true
+    edit where the target is, in dB. "IoU" is that of the region which the edit's own relevance
+    gives, whole things where it took them. "PSNR outside" compares the edited field's renders with
     the unedited one's where the target is not, in dB; "pooled" from the squared error of all views
     together.
     """
-    right, to_half_a_stop, alike, outside, errors = [], [], [], [], []
+    right, to_half_a_stop, alike, inside, outside, errors = [], [], [], [], [], []
+    overlaps = []
     for view in world.held_out:
-        before, after = scene.render(view.camera).rgb, edit.render(view.camera).rgb
-        palettes = metrics.exposed_palettes(view.rendering, world.target, view.shows(world.target))
+        seen = edit.render(view.camera)
+        before, after, there = scene.render(view.camera).rgb, seen.rgb, view.shows(world.target)
+        truth = world.true_edit(view)
+        inside.append(psnr(after, truth, there))
+        if seen.relevance is not None:
+            overlaps.append(iou(seen.relevance >= MIDDLE, there))
+        palettes = metrics.exposed_palettes(view.rendering, world.target, there)
         right.append(_is_asked_colour(world, palettes[metrics.STOPS.index(0)].nearest(255 * after)))
         nearest = metrics.nearest_colour(255 * after, palettes)
         to_half_a_stop.append(_is_asked_colour(world, nearest))
-        change = world.true_edit(view) - view.image.astype(np.float32) / np.float32(255)
+        change = truth - view.image.astype(np.float32) / np.float32(255)
         alike.append(_mean_cosine([after - before, change]))
         kept = view.rendering.coverage(world.target) < OUTSIDE
         outside.append(psnr(after, before, kept))
@@ -169,23 +177,35 @@ def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
         | _share("colour, to half a stop", to_half_a_stop)
         | {
             "direction similarity": float(np.mean(alike)),
+            "PSNR inside": float(np.mean(inside)),
             "PSNR outside": float(np.mean(outside)),
             "PSNR outside, pooled": metrics.decibels(255**2 * float(np.mean(errors))),
         }
+        | ({"IoU": float(np.mean(overlaps))} if overlaps else {})
         | consistency(scene, world, edit)
     )
 
 
 def edited_views(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
-    """The share of the captured views' own edits in which the target has the asked colour, counted
-    as "colour" of `edited` is: what the model gave the field to learn from.
+    """Of the captured views' own edits, which are what the model gave the field to learn from: the
+    share in which the target has the asked colour, counted as "colour" of `edited` is, the PSNR
+    inside against the true edit, and the mean IoU of what was edited with where the target is.
     """
-    right = []
+    right, inside, overlaps = [], [], []
     for one in edit.views:
         view = world.captured[scene.capture.names.index(one.name)]
-        palette = metrics.palette_of(view.rendering, world.target, view.shows(world.target))
+        there = view.shows(world.target)
+        palette = metrics.palette_of(view.rendering, world.target, there)
         right.append(_is_asked_colour(world, palette.nearest(one.after)))
-    return _share("colour of the single edits", right)
+        if there.any():
+            inside.append(
+                psnr(one.after.astype(np.float32) / np.float32(255), world.true_edit(view), there)
+            )
+        overlaps.append(iou(one.mask, there))
+    figures = _share("colour of the single edits", right)
+    if inside:
+        figures["PSNR inside of the single edits"] = float(np.mean(inside))
+    return figures | ({"IoU of the single edits": float(np.mean(overlaps))} if overlaps else {})
 
 
 def _is_asked_colour(world: WorldScene, nearest: str | None) -> bool | None:

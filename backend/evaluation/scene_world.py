@@ -49,6 +49,10 @@ class TrueView:
         found: NDArray[np.float32] = render.depth(shown.scene, shown.camera, *shown.size)
         return found
 
+    def things(self) -> NDArray[np.uint16]:
+        """uint16 (H, W), a label for every thing, the ground and the background."""
+        return self.rendering.labels().astype(np.uint16)
+
     def shows(self, target: int) -> NDArray[np.bool_]:
         """bool (H, W), where a thing covers more than half of the pixel."""
         covered: NDArray[np.bool_] = self.rendering.coverage(target) > 0.5
@@ -90,7 +94,8 @@ class WorldScene:
         return shown.astype(np.float32) / np.float32(255)
 
     def write(self, folder: Path, depth: bool = False) -> Path:
-        """Writes the captured views as a capture; the path of its transforms.json.
+        """Writes the captured views as a capture with their things; the path of its
+        transforms.json.
 
         Args:
             folder: where to.
@@ -105,7 +110,11 @@ class WorldScene:
             [
                 NewView(
                     f"{number:02d}",
-                    Pixels(view.image, depth=view.depth() if depth else None),
+                    Pixels(
+                        view.image,
+                        depth=view.depth() if depth else None,
+                        things=view.things(),
+                    ),
                     view.camera.intrinsics,
                     view.camera.pose,
                 )

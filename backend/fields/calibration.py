@@ -37,22 +37,32 @@ class Calibration:
 
     Attributes:
         low, middle, high: these three values; low <= middle <= high.
+        at: what the middle one stands for: 0.5, or for a field of a region the threshold that the
+            region was made with.
     """
 
     low: float
     middle: float
     high: float
+    at: float = 0.5
 
     def of(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Rendered relevance of any shape on the person's scale: compare it with the threshold."""
         if self.high <= self.low:
             return np.zeros_like(values)
         scale = (self.low, self.middle, self.high)
-        return np.interp(values, scale, (0.0, 0.5, 1.0)).astype(np.float32)
+        return np.interp(values, scale, (0.0, self.at, 1.0)).astype(np.float32)
 
     def field_value(self, threshold: float) -> float:
         """The field's value at a person's threshold."""
-        return float(np.interp(threshold, (0.0, 0.5, 1.0), (self.low, self.middle, self.high)))
+        return float(np.interp(threshold, (0.0, self.at, 1.0), (self.low, self.middle, self.high)))
+
+
+def of_region(threshold: float) -> Calibration:
+    """Of a field that is 1 in a region and 0 elsewhere: its outline, at 0.5, stands for the
+    threshold that the region was made with.
+    """
+    return Calibration(0.0, 0.5, 1.0, threshold)
 
 
 NOWHERE = Calibration(1.0, 1.0, 1.0)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from protocol.settings import MapSettings, Stop, UpdateSettings
+from protocol.settings import MapSettings, RegionSettings, Stop, UpdateSettings
 
 RegionKind = Literal["field", "maps", "everything"]
 """Where the views of a scene are edited: inside its relevance field, each inside its own map, or
@@ -175,7 +175,7 @@ class RelevanceConfig(Stop):
 
 
 @dataclass(frozen=True)
-class SceneEditConfig(MapSettings, UpdateSettings, Stop):
+class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
     """The edit of a scene: relevance of its views, and the dataset update. The defaults of the
     update are the paper's (section 4.3 and its appendix), for `views` views or fewer; how the maps
     are made is the program's own (protocol/settings.py). A measurement is one of the agreement

@@ -192,6 +192,7 @@ def train(
     folder: Path | None = None,
     on_step: OnStep | None = None,
     seed: int = 0,
+    calibration: Calibration | None = None,
 ) -> tuple[RelevanceField, Calibration, Course]:
     """Trains a relevance field on the maps of some views, or goes on with the one in `folder`, and
     calibrates it by these views.
@@ -205,6 +206,7 @@ def train(
         folder: for checkpoints; None to keep none.
         on_step: is told of every step; what it raises ends the training after a checkpoint.
         seed: of parameters and rays.
+        calibration: where it is known, in place of what the views say.
 
     Raises:
         ValueError: there is not one map for each view, of its size.
@@ -230,6 +232,8 @@ def train(
     iterations = config.iterations if says_where else 1
     schedule = Schedule(iterations, config.evaluate_every, config, seed)
     course = fit(training, schedule, folder, NAME, on_step)
+    if calibration is not None:
+        return field, calibration, course
     if not says_where:
         return field, NOWHERE, course
     return field, calibrate(*_seen(field, scene, rays)), course

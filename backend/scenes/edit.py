@@ -16,10 +16,13 @@ from backend.scenes.edit_records import (
     MAPS_FOLDER,
     MIDDLE,
     NAME,
+    REGION_FOLDER,
     PromptCheck,
+    SnapRecord,
     edit_folder,
     is_finished,
     read_asked,
+    read_snap,
 )
 from backend.scenes.methods.dataset_update import VIEWS_FOLDER, EditedView, edited_views
 from backend.scenes.scene_fields import SceneFields
@@ -121,14 +124,29 @@ class SceneEdit:
             return self._scene.field
         return SceneEdit(self._scene, self.base).field
 
+    @property
+    def snap(self) -> SnapRecord | None:
+        """What its region keeps to; None where that is not decided yet, where everything is
+        edited, and of edits of earlier versions.
+
+        Raises:
+            CheckpointError: what was kept of it is damaged.
+        """
+        return read_snap(self._scene.work, self.name)
+
     @cached_property
     def relevance(self) -> Relevance | None:
-        """The relevance field and its calibration; None where the edit did without.
+        """The relevance field and its calibration, or where whole things are edited a field of
+        these, which is at the threshold on their outlines; None where the edit did without.
 
         Raises:
             CheckpointError: it is not trained to its end yet, or damaged.
         """
-        return self._scene.relevance(self.name) if self.asked.config.region == "field" else None
+        if self.asked.config.region != "field":
+            return None
+        snap = self.snap
+        part = REGION_FOLDER if snap is not None and snap.took == "things" else ""
+        return self._scene.relevance(self.name, part)
 
     def camera(self, name: str) -> Camera:
         """The camera of a view, as training has corrected it up to the end of the edit.

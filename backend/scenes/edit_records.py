@@ -4,6 +4,8 @@ edits/NAME/edit.json              what was asked for
 edits/NAME/maps/0000.npz          the views' raw maps
 edits/NAME/prompt_check.json      the prompt check of all views together
 edits/NAME/relevance.json, relevance-STEP.pt, calibration.json
+edits/NAME/snap.json              what the region keeps to
+edits/NAME/region/                a field of the region, where that is whole things
 edits/NAME/edited.json, edited-STEP.pt
                                   the edited field, and the views as it is trained on them
 edits/NAME/views/00000.json, ...  every view that was edited: before, after, mask
@@ -14,6 +16,7 @@ Nothing here needs torch. `work` is the scene's work folder throughout (see work
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -22,6 +25,7 @@ from backend.fields.config import SceneEditConfig
 from backend.fields.facts import CheckpointError, load_facts
 from backend.records import DamagedRecord, read_record
 from protocol import files
+from protocol.values import Snap
 
 NAME = "edited"
 """Of the edited field's checkpoint."""
@@ -29,6 +33,10 @@ EDIT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 EDIT_FILE = "edit.json"
 CHECK_FILE = "prompt_check.json"
 MAPS_FOLDER = "maps"
+SNAP_FILE = "snap.json"
+REGION_FOLDER = "region"
+BEFORE = {"snap": "nothing", "detail": "whole"}
+"""What an edit was made with whose record does not say."""
 MIDDLE = 0.5
 """The threshold on the calibrated scale whose region fits the scene best (see `Calibration`)."""
 
@@ -69,6 +77,18 @@ class PromptCheck(msgspec.Struct):
     limit: float
 
 
+class SnapRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What the region of an edit keeps to."""
+
+    took: Snap
+    why: str = ""
+    """One sentence where that is not what was asked for."""
+    scores: dict[int, float] = {}
+    """Of the things by their labels, 0..1 on the scale of the threshold, where it takes things."""
+    things: str = ""
+    """A text that tells the labels apart that these scores are for."""
+
+
 def edits_folder(work: Path) -> Path:
     """The folder of all edits."""
     return work / "edits"
@@ -107,9 +127,28 @@ def read_asked(work: Path, name: str) -> Asked:
     if not path.exists():
         raise EditError(f"The scene has no edit {name}: {_known(work)}.")
     try:
-        return read_record(path, Asked)
-    except (OSError, DamagedRecord) as error:
+        record = read_record(path, dict[str, Any])
+        record["config"] = BEFORE | record["config"]
+        return msgspec.convert(record, Asked)
+    except (OSError, KeyError, TypeError, msgspec.ValidationError, DamagedRecord) as error:
         raise CheckpointError(f"{path} is damaged: delete {folder} to edit anew.") from error
+
+
+def read_snap(work: Path, name: str) -> SnapRecord | None:
+    """What the region of an edit keeps to; None where that is not decided yet, and of edits of
+    earlier versions.
+
+    Raises:
+        BadInput: the name is none.
+        CheckpointError: it is damaged.
+    """
+    path = edit_folder(work, name) / SNAP_FILE
+    try:
+        return read_record(path, SnapRecord)
+    except FileNotFoundError:
+        return None
+    except (OSError, DamagedRecord) as error:
+        raise CheckpointError(f"{path} is damaged: undo the edit and make it anew.") from error
 
 
 def is_finished(work: Path, name: str) -> bool:

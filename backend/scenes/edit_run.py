@@ -1,7 +1,8 @@
 """Making an edit of a scene, from an instruction to an edited radiance field.
 
     1. relevance maps of all training views (Eq. 2, 3), not yet normalised
-    2. the relevance field on all of them together (section 4.3), and its calibration
+    2. the relevance field on all of them together (section 4.3), and its calibration; what its
+       region keeps to (edit_region.py)
     3. the dataset update
 
 Each part is kept as soon as it is there (see edit_records.py), so that the same call goes on where
@@ -13,8 +14,6 @@ import re
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from backend.counts import check_counts
 from backend.editing import ImageEditor, RelevanceMap
@@ -37,13 +36,13 @@ from backend.scenes.edit_records import (
     PromptCheck,
     edit_folder,
 )
-from backend.scenes.methods.dataset_update import split
-from backend.scenes.methods.regions import Region, everything, inside_field, inside_maps
+from backend.scenes.edit_region import images_of, region_of
+from backend.scenes.methods.regions import Region
 from backend.scenes.methods.scene_method import METHODS
 from backend.scenes.scene_fields import SceneFields
 from backend.scenes.view_maps import read_map, write_map
 from protocol import files
-from protocol.settings import MapSettings, SceneThreshold, UpdateSettings, taken
+from protocol.settings import MapSettings, RegionSettings, SceneThreshold, UpdateSettings, taken
 
 STAGES = {"maps": 0.15, "field": 0.15, "update": 0.7}
 """Shares of the time that the parts take, roughly."""
@@ -81,7 +80,7 @@ def edit_scene(
         maps = _maps(edit, editor, training.views, report)
         _keep_check(edit, maps, editor.card.views_evidence_limit)
     config = config.for_views(len(training.views.names))
-    region = _region(scene, edit, training, config, maps, report)
+    region = region_of(scene, edit, training, config, maps, _within_field(report))
     _update(edit, editor, training, config, first_step, region, report, checkpoint_seconds)
     return SceneEdit(scene, name)
 
@@ -99,7 +98,10 @@ def edit_preset(field: FieldConfig) -> str:
 
 
 def with_settings(
-    config: SceneEditConfig, settings: UpdateSettings, iterations: int | None = None
+    config: SceneEditConfig,
+    settings: UpdateSettings,
+    iterations: int | None = None,
+    region: RegionSettings = RegionSettings(),
 ) -> SceneEditConfig:
     """The config with other numbers in place of its own: what was asked for is not grown with the
     number of views.
@@ -108,8 +110,10 @@ def with_settings(
         config: of a preset.
         settings: how its views are edited.
         iterations: training steps; None for the config's own.
+        region: what the region keeps to.
     """
-    config = dataclasses.replace(config, **dataclasses.asdict(settings))
+    numbers = dataclasses.asdict(settings) | dataclasses.asdict(region)
+    config = dataclasses.replace(config, **numbers)
     return (
         config
         if iterations is None
@@ -223,8 +227,7 @@ def _maps(
 ) -> list[RelevanceMap]:
     """The maps of all views, each kept as soon as its batch is done."""
     config = edit.asked.config
-    shapes = [views.rays.shape(index) for index in range(len(views.names))]
-    images = [over_black(image) for image in split(views.pixels, shapes)]
+    images = images_of(views)
     folder = edit.folder / MAPS_FOLDER
     files.make_folder(folder)
     paths = [folder / f"{index:04d}.npz" for index in range(len(images))]
@@ -249,56 +252,16 @@ def _maps(
     return [read_map(path) for path in paths]
 
 
+def _within_field(report: OnPreview) -> OnPreview:
+    """Reports of the region as a part 0..1 of its own stage."""
+    start, share = STAGES["maps"], STAGES["field"]
+    return lambda words, part, picture: report(words, start + share * part, picture)
+
+
 def _keep_check(edit: SceneEdit, maps: Sequence[RelevanceMap], limit: float) -> None:
     """Keeps the prompt check of all views together."""
     check = PromptCheck(pooled_evidence([one.agreement for one in maps]), limit)
     files.write_json(edit.folder / CHECK_FILE, msgspec.to_builtins(check))
-
-
-def over_black(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) of an image (H, W, 3 or 4) with straight alpha."""
-    if image.shape[2] == 3:
-        return image
-    blended = image[..., :3].astype(np.uint16) * image[..., 3:] // 255
-    return blended.astype(np.uint8)
-
-
-def _region(
-    scene: SceneFields,
-    edit: SceneEdit,
-    training: RadianceTraining,
-    config: SceneEditConfig,
-    maps: Sequence[RelevanceMap],
-    report: OnPreview,
-) -> Region:
-    """Where views are edited."""
-    views = training.views
-    if config.region == "everything":
-        return everything()
-    if config.region == "maps":
-        return inside_maps(maps, views.rays, edit.asked.threshold)
-
-    def tell(progress: Progress) -> None:
-        share = progress.step / progress.iterations
-        report(
-            f"Relevance field, step {progress.step} of {progress.iterations}",
-            STAGES["maps"] + STAGES["field"] * share,
-            progress.preview,
-        )
-
-    relevance = scene.train_relevance(
-        edit.name,
-        maps,
-        views.names,
-        config.normalisation,
-        config.relevance_field,
-        on_step=tell,
-        seed=config.seed,
-        field=training.field,
-    )
-    threshold = edit.threshold
-    assert threshold is not None  # as there is a relevance field
-    return inside_field(relevance, threshold)
 
 
 def _update(

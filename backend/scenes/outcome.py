@@ -13,6 +13,7 @@ from backend.pictures.changes import NOWHERE, UNSEEN
 from backend.pictures.visible_change import LEAST_SHARE, changed_share
 from backend.scenes.edit import SceneEdit
 from backend.scenes.scene import Scene
+from protocol.region import edge_map
 from protocol.values import MAX_PICTURES
 
 PICTURE_SIDE = 256
@@ -29,7 +30,8 @@ class Compared:
     Attributes:
         view: its name.
         before, after: uint8 (h, w, 3), from the cameras as each field has corrected them.
-        relevance: float32 (h, w), of what `before` shows; None without a relevance field.
+        relevance: float32 (h, w), of what `before` shows, snapped as the region was; None without
+            a relevance field.
         region: bool (h, w), where the view was edited.
     """
 
@@ -56,17 +58,20 @@ def compare(
     latest = {one.name: one for one in edit.views}
     names = [name for name in scene.capture.names if name in latest]
     count = min(MAX_PICTURES, len(names))
-    original = edit.original_field
+    original, snap = edit.original_field, edit.snap
     found = []
     for name in (names[k * len(names) // count] for k in range(count)):
         if on_view is not None:
             on_view()
         camera = scene.camera(name, original).at_most(PICTURE_SIDE)
         before = scene.render(camera, edit.relevance, original)
+        relevance = before.relevance
+        if relevance is not None and snap is not None and snap.took == "edges":
+            relevance = edge_map(relevance, before.image)
         after = scene.render(edit.camera(name).at_most(PICTURE_SIDE), field=edit.field)
         size = camera.intrinsics.width, camera.intrinsics.height
         mask = Image.fromarray(latest[name].mask).resize(size, Image.Resampling.NEAREST)
-        found.append(Compared(name, before.image, after.image, before.relevance, np.asarray(mask)))
+        found.append(Compared(name, before.image, after.image, relevance, np.asarray(mask)))
     return tuple(found)
 
 
@@ -98,6 +103,9 @@ def outcome_notes(edit: SceneEdit, compared: tuple[Compared, ...]) -> tuple[str,
             f"Unchanged: the scene shows no difference of more than {DRIFT} of 255 in what the "
             "instruction is about. Raise the text guidance, or edit with more iterations."
         )
+    snap = edit.snap
+    if snap is not None and snap.why:
+        notes.append(snap.why)
     left = edit.unedited
     if left:
         notes.append(

@@ -1,7 +1,7 @@
 """A capture and the fields that were trained on it, opened, trained and rendered."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +17,7 @@ from backend.editing import RelevanceMap
 from backend.editing.devices import named_device
 from backend.errors import BadInput
 from backend.fields import radiance_training, relevance_field
-from backend.fields.calibration import Calibration
+from backend.fields.calibration import Calibration, of_region
 from backend.fields.config import PRESETS, FieldConfig, RelevanceConfig
 from backend.fields.facts import RADIANCE, CheckpointError
 from backend.fields.radiance_field import RadianceField
@@ -26,7 +26,7 @@ from backend.fields.relevance_field import Relevance, scene_maps
 from backend.fields.training import Course, OnStep
 from backend.records import DamagedRecord, read_record
 from backend.scenes.camera import Camera, View
-from backend.scenes.edit_records import edit_folder
+from backend.scenes.edit_records import REGION_FOLDER, edit_folder
 from backend.scenes.work_folder import keep_trained_in, open_as_trained, work_folder
 from protocol import files
 from protocol.settings import MapSettings
@@ -219,32 +219,68 @@ class SceneFields:
         folder = edit_folder(self.work, name)
         geometry = self.field if field is None else field
         names = geometry.names if views is None else tuple(views)
+        if len(maps) != len(names):
+            raise ValueError(f"There are {len(maps)} maps for {len(names)} views.")
+        lenses = [self.camera(view, geometry).intrinsics for view in names]
+        values = scene_maps(maps, [(one.height, one.width) for one in lenses], normalisation)
+        return self._fitted(folder, values, names, geometry, config, on_step, seed)
+
+    def train_region(
+        self,
+        name: str,
+        regions: Mapping[str, NDArray[np.bool_]],
+        threshold: float,
+        config: RelevanceConfig,
+        on_step: OnStep | None = None,
+        seed: int = 0,
+        field: RadianceField | None = None,
+    ) -> Relevance:
+        """Trains a field of an edit's region in space from what it is in some views, or goes on.
+
+        Args:
+            name, config, on_step, seed, field: as in `train_relevance`.
+            regions: bool (H, W) by the names of the views.
+            threshold: of the edit, which the region's outline stands for.
+
+        Raises:
+            ValueError, CheckpointError, FloatingPointError, OSError: as `train_relevance`.
+        """
+        folder = edit_folder(self.work, name) / REGION_FOLDER
+        geometry = self.field if field is None else field
+        values = [region.astype(np.float32) for region in regions.values()]
+        known = of_region(threshold)
+        return self._fitted(folder, values, tuple(regions), geometry, config, on_step, seed, known)
+
+    def _fitted(
+        self,
+        folder: Path,
+        values: Sequence[NDArray[np.float32]],
+        names: Sequence[str],
+        geometry: RadianceField,
+        config: RelevanceConfig | None,
+        on_step: OnStep | None,
+        seed: int,
+        known: Calibration | None = None,
+    ) -> Relevance:
+        """A relevance field on values (H, W) of views, kept in a folder with its calibration."""
         cameras = [self.camera(view, geometry) for view in names]
-        if len(maps) != len(cameras):
-            raise ValueError(f"There are {len(maps)} maps for {len(cameras)} views.")
-        sizes = [(c.intrinsics.height, c.intrinsics.width) for c in cameras]
         poses = np.array([self._to_box(c.pose) for c in cameras])
         rays = ViewRays(poses, [c.intrinsics for c in cameras], self.device)
         found, calibration, _ = relevance_field.train(
-            geometry,
-            rays,
-            scene_maps(maps, sizes, normalisation),
-            config or RelevanceConfig(),
-            folder,
-            on_step,
-            seed,
+            geometry, rays, values, config or RelevanceConfig(), folder, on_step, seed, known
         )
         files.write_json(folder / CALIBRATION_FILE, dataclasses.asdict(calibration))
         return Relevance(found, calibration)
 
-    def relevance(self, name: str) -> Relevance:
-        """The relevance that `train_relevance` left.
+    def relevance(self, name: str, part: str = "") -> Relevance:
+        """The relevance that `train_relevance` left, or where the part is REGION_FOLDER the field
+        of the region that `train_region` did.
 
         Raises:
             ValueError: the name is none.
             CheckpointError: there is none, or it is unfinished or damaged.
         """
-        folder = edit_folder(self.work, name)
+        folder = edit_folder(self.work, name) / part
         field = relevance_field.load(folder, self.device)
         path = folder / CALIBRATION_FILE
         try:

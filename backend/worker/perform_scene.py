@@ -169,7 +169,9 @@ def _edit(
 
 
 def _edit_config(request: EditSceneRequest) -> SceneEditConfig:
-    return with_settings(EDIT_PRESETS[request.preset], request.settings, request.iterations)
+    return with_settings(
+        EDIT_PRESETS[request.preset], request.settings, request.iterations, request.region
+    )
 
 
 def _changes(

@@ -73,6 +73,13 @@ class Rendering:
         """
         return self.share(self.ids == id_of(target))
 
+    def labels(self) -> Array:
+        """What each pixel mostly shows, as `ids` names it: uint8 (H, W)."""
+        numbers = np.unique(self.ids)
+        shares = np.stack([self.share(self.ids == number) for number in numbers])
+        found: Array = numbers[shares.argmax(axis=0)]
+        return found
+
     def share(self, samples: Array) -> Array:
         """Share of each pixel of which a boolean grid (H * s, W * s) is true, float32 (H, W)."""
         return _mean_of_samples(samples.astype(np.float32), self.supersample)

@@ -19,7 +19,7 @@ from ..protocol.requests import (
     TrainSceneRequest,
     TrainSceneResult,
 )
-from ..protocol.settings import FieldSettings, MeshSettings, UpdateSettings
+from ..protocol.settings import FieldSettings, MeshSettings, RegionSettings, UpdateSettings
 from ..protocol.values import new_capture_id
 from ..render.capture_views import Plan, plan_around, plan_cameras, plan_frames
 from .job import Job, Kind, NewJob, Sending, SessionError, check_instruction
@@ -145,6 +145,7 @@ def edit_scene(scene: bpy.types.Scene) -> NewJob:
         preset=in_3d.preset,
         threshold=in_3d.threshold,
         settings=asked(UpdateSettings, in_3d, settings),
+        region=asked(RegionSettings, in_3d),
         iterations=in_3d.edit_iterations or None,
         base=in_3d.edit if in_3d.stack and in_3d.edit else None,
     )

@@ -87,7 +87,10 @@ class Upload:
         if done > 0:
             seconds = (now - self._began[0]) / done * len(waiting)
             job.stage += f", {time_left(seconds)}"
+        known = len(self.plan.things)
         view = take_view(scene, self.plan, waiting[0], self.capture)
+        if len(self.plan.things) > known:
+            scene.watch_your_steps.in_3d.plan = self.plan.to_json()
         job.preview = view.image
         link.tell(view)
         self._under_way.add(waiting[0])

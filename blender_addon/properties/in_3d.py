@@ -16,6 +16,7 @@ from ..data.properties_settings import described, prop
 from ..protocol.settings import (
     FieldSettings,
     MeshSettings,
+    RegionSettings,
     SceneThreshold,
     TextureSettings,
     Threshold,
@@ -120,6 +121,9 @@ class SceneIn3D(bpy.types.PropertyGroup):
     preset: prop(FieldSettings, "preset")
     train_iterations: prop(FieldSettings, "iterations")
     threshold: described(SceneThreshold, "threshold")
+    snap: prop(RegionSettings, "snap")
+    detail: prop(UpdateSettings, "detail")
+    rim: prop(UpdateSettings, "rim")
     steps: prop(UpdateSettings, "steps")
     edit_iterations: prop(
         FieldSettings,

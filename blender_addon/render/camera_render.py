@@ -128,9 +128,14 @@ def render_png(scene: bpy.types.Scene, width: int, height: int, alpha: bool = Fa
 
 
 def render_with_depth(
-    scene: bpy.types.Scene, width: int, height: int, alpha: bool, clip_end: float
-) -> tuple[bytes, NDArray[np.float32] | None]:
-    """What `render_png` makes, and the depth of what is seen in it.
+    scene: bpy.types.Scene,
+    width: int,
+    height: int,
+    alpha: bool,
+    clip_end: float,
+    numbers: dict[str, int],
+) -> tuple[bytes, NDArray[np.float32] | None, NDArray[np.uint16] | None]:
+    """What `render_png` makes, and depth and objects of what is seen in it.
 
     The depth is that of each pixel's centre, along the viewing axis, not along the ray. Glass is
     seen as a surface; what is transparent is to Cycles from the view layer's alpha threshold on. It
@@ -141,11 +146,13 @@ def render_with_depth(
         width, height: in pixels.
         alpha: whether the picture has alpha.
         clip_end: of the camera, in scene units.
+        numbers: the objects' labels by their names; see `things.label_image`.
 
     Returns:
-        The PNG file, and float32 (H, W) in scene units, row 0 at the top, 0 where nothing is before
+        The PNG file; float32 (H, W) in scene units, row 0 at the top, 0 where nothing is before
         the clip end; None where the engine gives no depth, or where several view layers were
-        rendered: only the compositor knows which of them is seen where.
+        rendered: only the compositor knows which of them is seen where; and uint16 (H, W), the
+        labels, None where they are not known.
 
     Raises:
         SceneError: the render fails, or the depth cannot be written to the disk for the moment
@@ -155,7 +162,11 @@ def render_with_depth(
         for layer in copy.view_layers:
             layer.use_pass_z = True
         png = _render(copy, width, height, alpha)
-        return png, _depth(copy, clip_end)
+        depth = _depth(copy, clip_end)
+        try:
+            return png, depth, label_image(copy, width, height, "OBJECTS", numbers)
+        except ThingsUnknown:
+            return png, depth, None  # the backend says so of the whole capture
 
 
 def _set_file(file: bpy.types.ImageFormatSettings, media_type: str, **values: Any) -> None:

@@ -58,6 +58,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     """Pixels of the images' shorter side."""
     shots: tuple[Shot, ...]
+    things: dict[str, int] = {}
+    """Labels of the scene's objects by their names, the same in all views. Objects that are seen
+    and not among them, such as instances, are added by `take_view`."""
 
     def to_json(self) -> str:
         """The plan as text."""
@@ -153,7 +156,7 @@ def plan_around(
         Shot(name=f"view {number + 1}", pose=tuple(pose.ravel().tolist()))
         for number, pose in enumerate(poses)
     )
-    return _checked(Plan(size=size, shots=shots), "raise the number of views")
+    return _checked(scene, size, shots, "raise the number of views")
 
 
 def plan_cameras(scene: bpy.types.Scene, size: int) -> Plan:
@@ -169,7 +172,7 @@ def plan_cameras(scene: bpy.types.Scene, size: int) -> Plan:
     for camera in cameras:
         pinhole_of(scene, camera, width, height)
     shots = tuple(Shot(name=camera.name, camera=camera.name) for camera in cameras)
-    return _checked(Plan(size=size, shots=shots), "add cameras, or capture around the objects")
+    return _checked(scene, size, shots, "add cameras, or capture around the objects")
 
 
 def plan_frames(scene: bpy.types.Scene, size: int) -> Plan:
@@ -183,17 +186,19 @@ def plan_frames(scene: bpy.types.Scene, size: int) -> Plan:
     pinhole_of(scene, scene.camera, *image_size(scene, size))
     frames = range(scene.frame_start, scene.frame_end + 1, scene.frame_step)
     shots = tuple(Shot(name=f"frame {frame}", frame=frame) for frame in frames)
-    return _checked(Plan(size=size, shots=shots), "set the scene's frame range")
+    return _checked(scene, size, shots, "set the scene's frame range")
 
 
-def _checked(plan: Plan, remedy: str) -> Plan:
-    count = len(plan.shots)
+def _checked(scene: bpy.types.Scene, size: int, shots: tuple[Shot, ...], remedy: str) -> Plan:
+    count = len(shots)
     if not MIN_VIEWS <= count <= MAX_VIEWS:
         raise SceneError(
             f"A capture needs {MIN_VIEWS} to {MAX_VIEWS} views, and this would have {count}: "
             f"{remedy}."
         )
-    return plan
+    names = sorted(thing.name_full for thing in scene.objects if thing.type in SHOWN)
+    things = {name: number for number, name in enumerate(names, start=1)}
+    return Plan(size=size, shots=shots, things=things)
 
 
 def image_size(scene: bpy.types.Scene, size: int) -> tuple[int, int]:
@@ -244,7 +249,7 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
     """Render one view of a plan by the scene's own engine and colours, as the message that sends
     it. Depth of field, motion blur, stereo and the render region are left out, as they are no
     pinhole's, and meshes that earlier edits have brought. Where the film is transparent, alpha
-    comes too, and depth wherever the engine gives it.
+    comes too, depth wherever the engine gives it, and which object is seen.
 
     Raises:
         SceneError: the camera is not there any more, or no pinhole, or the render fails.
@@ -279,7 +284,8 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
                 pose[:3, 3] -= origin
                 camera.matrix_world = Matrix(pose.tolist())
         pinhole = pinhole_of(scene, camera, width, height)
-        png, depth = render_with_depth(scene, width, height, alpha, camera.data.clip_end)
+        clip_end = camera.data.clip_end
+        png, depth, things = render_with_depth(scene, width, height, alpha, clip_end, plan.things)
         pixels = pictures.decode_png(png)
         if alpha and depth is not None:  # of what is cut out of the film, there is a depth
             depth[pixels[..., 3] == 0] = 0
@@ -292,6 +298,7 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
         image=np.ascontiguousarray(pixels[..., :3]),
         alpha=np.ascontiguousarray(pixels[..., 3]) if alpha else None,
         depth=depth,
+        things=things,
         fx=pinhole.fx,
         fy=pinhole.fy,
         cx=pinhole.cx,

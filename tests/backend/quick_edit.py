@@ -11,6 +11,7 @@ from .tiny_capture import orbit_capture
 
 INSTRUCTION = "make the sphere red"
 QUICK = SceneEditConfig(
+    snap="nothing",
     iterations=20,
     edit_every=2,
     first_level=0.9,

@@ -171,11 +171,14 @@ def test_the_true_edit_succeeds_and_none_does_not(drawn: WorldScene) -> None:
     right = scene_figures.edited(scene, drawn, Oracle(drawn, drawn.edit.colour))  # type: ignore[arg-type]
     assert right["colour"] == right["colour, to half a stop"] == 1
     assert right["direction similarity"] == pytest.approx(1, abs=1e-3)
-    assert right["PSNR outside"] == np.inf
+    assert right["PSNR outside"] == right["PSNR inside"] == np.inf
+    assert right["IoU"] == 1
     none = scene_figures.edited(scene, drawn, Oracle(drawn))  # type: ignore[arg-type]
     assert none["colour"] == none["colour, to half a stop"] == none["direction similarity"] == 0
     spilt = scene_figures.edited(scene, drawn, Oracle(drawn, drawn.edit.colour, 0.1))  # type: ignore[arg-type]
     assert spilt["PSNR outside"] == pytest.approx(20, abs=1e-3)
+    assert spilt["PSNR inside"] == pytest.approx(20, abs=1e-3)
+    assert none["PSNR inside"] < spilt["PSNR inside"]
     assert spilt["PSNR outside, pooled"] == pytest.approx(20, abs=1e-3)
     assert 0 < spilt["direction similarity"] < 0.95
 
@@ -188,6 +191,7 @@ def test_single_edits_count_against_the_views_that_they_are_of(drawn: WorldScene
     class Kept:
         def __init__(self, number: int, image: np.ndarray) -> None:
             self.name, self.after = names[number], image
+            self.mask = pictures[number].coverage(target) > (0.5 if number else -1)
 
     names = [f"images/{number:02d}.png" for number in range(len(drawn.captured))]
     pictures = [view.rendering for view in drawn.captured]
@@ -196,7 +200,10 @@ def test_single_edits_count_against_the_views_that_they_are_of(drawn: WorldScene
     scene = types.SimpleNamespace(capture=types.SimpleNamespace(names=names))
     edit = types.SimpleNamespace(views=[*right, wrong])
     figures = scene_figures.edited_views(scene, drawn, edit)  # type: ignore[arg-type]
-    assert figures == {"colour of the single edits": pytest.approx(2 / 3)}
+    assert figures["colour of the single edits"] == pytest.approx(2 / 3)
+    assert figures["PSNR inside of the single edits"] == np.inf
+    shares = [1, (pictures[0].coverage(target) > 0.5).mean(), 1]
+    assert figures["IoU of the single edits"] == pytest.approx(np.mean(shares))
 
 
 def test_consistency_is_one_for_the_same_change_and_falls_with_flicker(drawn: WorldScene) -> None:

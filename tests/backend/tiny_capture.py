@@ -85,10 +85,11 @@ def planar(distances: NDArray[np.float64], camera: Intrinsics) -> NDArray[np.flo
 
 
 def orbit_capture(
-    folder: Path, count: int = 16, size: int = 40, depth_every: int = 0
+    folder: Path, count: int = 16, size: int = 40, depth_every: int = 0, things: bool = False
 ) -> tuple[Capture, Truth]:
     """A capture of `count` views around the spheres, as it is read from `folder`, and its truth.
-    Every n-th view has a depth, none where `depth_every` is 0.
+    Every n-th view has a depth, none where `depth_every` is 0. Where it has things, the first
+    sphere is 7 and all else 0.
     """
     camera = Intrinsics(1.3 * size, 1.3 * size, size / 2, size / 2, size, size)
     poses = [orbit_pose(2 * np.pi * k / count, (0.4, 0.7, 0.55)[k % 3]) for k in range(count)]
@@ -104,6 +105,7 @@ def orbit_capture(
                     depth=planar(distances[k], camera)
                     if depth_every and k % depth_every == 0
                     else None,
+                    things=7 * masks[k].astype(np.uint16) if things else None,
                 ),
                 camera,
                 poses[k],

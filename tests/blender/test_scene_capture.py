@@ -320,7 +320,7 @@ def test_a_full_disk_is_said_when_the_depth_is_written(
     folders = iter((nullcontext(str(tmp_path)), nullcontext(str(tmp_path / "no folder"))))
     monkeypatch.setattr(capture.tempfile, "TemporaryDirectory", lambda prefix: next(folders))
     with pytest.raises(capture.SceneError, match="could not write the render's depth: "):
-        capture.render_with_depth(scene, 64, 48, alpha=False, clip_end=100)
+        capture.render_with_depth(scene, 64, 48, alpha=False, clip_end=100, numbers={})
     assert scene.render.image_settings.file_format == "PNG"
 
 
@@ -374,3 +374,68 @@ def test_far_from_the_origin_views_are_as_at_the_origin(
         np.testing.assert_allclose(
             pose[:3, 3] - far, np.reshape(one.camera_to_world, (4, 4))[:3, 3], atol=1e-3
         )
+
+
+# ---------------------------------------------------------------- things
+
+
+@pytest.mark.parametrize("engine", ["CYCLES", "BLENDER_WORKBENCH"])
+def test_the_same_object_has_the_same_label_in_all_views_and_after_a_restart(
+    scene_capture: ModuleType, scene: bpy.types.Scene, engine: str
+) -> None:
+    scene.render.engine = engine
+    scene.cycles.samples = 1
+    plan = around(scene_capture, 4, 48)
+    names = sorted(thing.name for thing in scene.objects if thing.type == "MESH")
+    assert plan.things == {name: number for number, name in enumerate(names, start=1)}
+    ball = plan.things["ball"]
+    views = [scene_capture.take_view(scene, plan, index, CAPTURE) for index in range(3)]
+    again = scene_capture.Plan.from_json(plan.to_json())
+    views.append(scene_capture.take_view(scene, again, 3, CAPTURE))
+    for view in views:
+        assert view.things is not None
+        assert view.things.dtype == np.uint16
+        assert view.things.shape == view.image.shape[:2]
+        assert ball in view.things
+        red = view.image[..., 0] > view.image[..., 1].astype(int) + 60
+        assert ((view.things == ball) == red).mean() > 0.95
+
+
+def test_instances_get_labels_that_the_plan_keeps(
+    scene_capture: ModuleType, scene: bpy.types.Scene
+) -> None:
+    things = bpy.data.collections.new("cones")
+    bpy.ops.mesh.primitive_cone_add(radius1=0.6)
+    cone = bpy.context.object
+    scene.collection.objects.unlink(cone)
+    things.objects.link(cone)
+    for x in (-2, 2):
+        empty = bpy.data.objects.new(f"place {x}", None)
+        empty.instance_type, empty.instance_collection = "COLLECTION", things
+        empty.location = (x, 0, 1.5)
+        scene.collection.objects.link(empty)
+    plan = around(scene_capture, 3, 64)
+    seen = [scene_capture.take_view(scene, plan, index, CAPTURE).things for index in range(3)]
+    new = {name: label for name, label in plan.things.items() if " of place " in name}
+    assert len(new) == 2
+    assert set(new.values()) <= set(np.unique(np.stack(seen)))
+    assert scene_capture.Plan.from_json(plan.to_json()) == plan
+
+
+def test_a_view_whose_things_cannot_be_told_apart_is_taken_without(
+    scene_capture: ModuleType, scene: bpy.types.Scene, installed: str, monkeypatch
+) -> None:
+    things = importlib.import_module(f"{installed}.render.things")
+    monkeypatch.setattr(things, "MOST_TRIANGLES", 1)
+    view = scene_capture.take_view(scene, around(scene_capture), 0, CAPTURE)
+    assert view.things is None
+    assert np.ptp(view.image) > 50
+
+
+def test_plans_of_earlier_versions_go_on(scene_capture: ModuleType, scene: bpy.types.Scene) -> None:
+    text = around(scene_capture, 3, 32).to_json()
+    old = text[: text.index(',"things"')] + "}"
+    plan = scene_capture.Plan.from_json(old)
+    assert plan.things == {}
+    assert scene_capture.take_view(scene, plan, 1, CAPTURE).things is not None
+    assert "ball" in plan.things

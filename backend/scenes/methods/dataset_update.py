@@ -4,7 +4,7 @@ are exchanged one by one for edited ones, until the scene itself is edited.
     every `edit_every` steps, for the next view i with the original photo I_i:
     1. render the scene from there, x, and its relevance: the mask is where that is high
     2. noise x to a random level and denoise it inside the mask, conditioned on I_i  (Eq. 1, 4, 5)
-    3. outside the mask put I_i back, and train on the result from now on
+    3. outside the mask (and its rim, where that is soft) put I_i back, and train on the result
 
 `views_at_once` of them are denoised in one batch, each from its own render, level and noise.
 
@@ -72,7 +72,7 @@ class EditedView:
 
     @property
     def after(self) -> NDArray[np.uint8]:
-        """uint8 (H, W, 3): the edited view, outside the mask the original photo."""
+        """uint8 (H, W, 3): the edited view, outside the mask and its rim the original photo."""
         return self._picture("after")
 
     @property
@@ -261,7 +261,9 @@ class DatasetUpdate:
         return {turn.count: image for turn, image in zip(turns, edited, strict=True)}
 
     def _take(self, turn: _Turn, edited: NDArray[np.uint8], step: int) -> None:
-        """Keep an edited view, uint8 (H, W, 3), and train on it inside its mask from now on."""
+        """Keep an edited view, uint8 (H, W, 3), and train on it inside its mask and rim from now
+        on.
+        """
         views, mask = self.training.views, turn.mask
         self._keep(
             EditedView(
@@ -277,8 +279,10 @@ class DatasetUpdate:
         )
         place = views.rays.of_view(turn.index)
         views.pixels[place] = self.originals[place]
-        chosen = place[torch.from_numpy(mask.reshape(-1)).to(place.device)]
-        views.pixels[chosen, :3] = torch.from_numpy(edited[mask]).to(views.pixels.device)
+        # the region, and as much of its soft rim as lies outside
+        written = mask | (edited != turn.original).any(axis=2)
+        chosen = place[torch.from_numpy(written.reshape(-1)).to(place.device)]
+        views.pixels[chosen, :3] = torch.from_numpy(edited[written]).to(views.pixels.device)
         self._inside[place] = False
         self._inside[chosen] = self._edited = True
         self._forget_depth()

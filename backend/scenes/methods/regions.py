@@ -1,21 +1,20 @@
 """Where the views of a scene are edited: inside its relevance field, inside each view's own map, or
-everywhere.
+everywhere; both of the former as they are, along the pictures' edges, or by whole things.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from backend.editing import RelevanceMap
 from backend.fields.radiance_field import Rendering
-from backend.fields.rays import ViewRays
 from backend.fields.relevance_field import Relevance
-
-Composite = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""What renders the relevance with the scene (`RelevanceField.composite`)."""
+from backend.scenes.edit_records import SnapRecord
+from backend.scenes.things import Composite, Labels, values_of_things
+from protocol.region import Snapped, edge_map, snapped
+from protocol.values import Snap
 
 
 @dataclass(frozen=True)
@@ -31,22 +30,57 @@ class Region:
     composite: Composite | None = None
 
 
-def inside_field(relevance: Relevance, threshold: float) -> Region:
-    """Where the relevance field reaches a threshold on its calibrated scale (section 4.3)."""
+def inside_field(
+    relevance: Relevance,
+    threshold: float,
+    record: SnapRecord,
+    images: Sequence[NDArray[np.uint8]],
+    things: Sequence[Labels | None],
+) -> Region:
+    """Where the relevance field reaches a threshold on its calibrated scale (section 4.3), or what
+    it was snapped to does.
+
+    Args:
+        relevance: the field.
+        threshold: of it.
+        record: what the region keeps to.
+        images: uint8 (H, W, 3), the views as they were before the edit, over black.
+        things: the views' labels. Whole things are those of the capture, whatever its field shows
+            by now; a view that has none keeps to the edges of its image.
+    """
 
     def mask(view: int, seen: Rendering) -> NDArray[np.bool_]:
+        labels = things[view]
+        if record.took == "things" and labels is not None:
+            return values_of_things(labels, record.scores) >= np.float32(threshold)
         assert seen.relevance is not None  # rendered with `composite`
-        return relevance.calibration.of(seen.relevance) >= threshold
+        values = relevance.calibration.of(seen.relevance)
+        if record.took != "nothing":
+            values = edge_map(values, images[view])
+        return values >= threshold
 
     return Region(mask, relevance.field.composite)
 
 
-def inside_maps(maps: Sequence[RelevanceMap], rays: ViewRays, threshold: float | None) -> Region:
+def snapped_maps(
+    maps: Sequence[RelevanceMap],
+    snap: Snap,
+    images: Sequence[NDArray[np.uint8]],
+    things: Sequence[Labels | None],
+) -> list[Snapped]:
+    """Each view's own map, snapped to its own image and labels, as that of a single picture."""
+    return [
+        snapped(one.at(*image.shape[:2]), image, snap, labels, one.suggested_threshold)
+        for one, image, labels in zip(maps, images, things, strict=True)
+    ]
+
+
+def inside_maps(maps: Sequence[Snapped], threshold: float | None) -> Region:
     """Where each view's own map reaches a threshold, or where that is None its own suggestion (the
     paper's ablation).
     """
     limits = [one.suggested_threshold if threshold is None else threshold for one in maps]
-    return Region(lambda view, seen: maps[view].at(*rays.shape(view)) >= limits[view])
+    return Region(lambda view, seen: maps[view].values >= limits[view])
 
 
 def everything() -> Region:

@@ -1,0 +1,177 @@
+"""Where an edit of a scene edits its views: the relevance field, and what its region keeps to.
+
+Whole things are lifted to a field of their own, so that meshes, textures and other cameras are
+edited where the views are.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.editing import RelevanceMap
+from backend.fields.config import SceneEditConfig
+from backend.fields.radiance_training import RadianceTraining, Views
+from backend.fields.relevance_field import Relevance
+from backend.fields.training import Progress
+from backend.output.progress import OnPreview
+from backend.scenes.edit import SceneEdit
+from backend.scenes.edit_records import SNAP_FILE, EditError, SnapRecord
+from backend.scenes.methods.dataset_update import split
+from backend.scenes.methods.regions import (
+    Region,
+    everything,
+    inside_field,
+    inside_maps,
+    snapped_maps,
+)
+from backend.scenes.scene_fields import SceneFields
+from backend.scenes.things import Labels, choose_snap, fingerprint_of, values_of_things
+from protocol import files
+from protocol.region import Snapped
+
+CHOICE, REGION = 0.6, 0.75
+"""Shares of the time at which the choice of things and the field of the region begin."""
+
+
+def images_of(views: Views) -> list[NDArray[np.uint8]]:
+    """uint8 (H, W, 3) of each view as it is now, over black."""
+    shapes = [views.rays.shape(index) for index in range(len(views.names))]
+    return [over_black(image) for image in split(views.pixels, shapes)]
+
+
+def over_black(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3) of an image (H, W, 3 or 4) with straight alpha."""
+    if image.shape[2] == 3:
+        return image
+    blended = image[..., :3].astype(np.uint16) * image[..., 3:] // 255
+    return blended.astype(np.uint8)
+
+
+def region_of(
+    scene: SceneFields,
+    edit: SceneEdit,
+    training: RadianceTraining,
+    config: SceneEditConfig,
+    maps: Sequence[RelevanceMap],
+    report: OnPreview,
+) -> Region:
+    """Where views are edited; fields are trained to their end, or gone on with.
+
+    Args:
+        scene, edit: which.
+        training: of the field as it is before the edit, on the views as they are.
+        config: for as many views.
+        maps: the views' own.
+        report: told what is done, as a share 0..1 of this.
+
+    Raises:
+        EditError: the capture's things are others than when the edit was begun.
+        CaptureError: a label image cannot be used.
+        CheckpointError, FloatingPointError, OSError: as `training.fit`.
+    """
+    if config.region == "everything":
+        return everything()
+    views = training.views
+    images = images_of(views)
+    if config.region == "maps":
+        things = _labels(scene, views, config)
+        single = snapped_maps(maps, config.snap, images, things)
+        _keep(edit, _of_all(single))
+        return inside_maps(single, edit.asked.threshold)
+    relevance = scene.train_relevance(
+        edit.name,
+        maps,
+        views.names,
+        config.normalisation,
+        config.relevance_field,
+        on_step=_told("Relevance field", report, 0.0, CHOICE),
+        seed=config.seed,
+        field=training.field,
+    )
+    threshold = edit.threshold
+    assert threshold is not None  # as there is a relevance field
+    record, labels = _choice(scene, edit, training, config, relevance, threshold, report)
+    if record.took == "things":
+        scene.train_region(
+            edit.name,
+            {
+                name: values_of_things(one, record.scores) >= np.float32(threshold)
+                for name, one in zip(views.names, labels, strict=True)
+                if one is not None
+            },
+            threshold,
+            config.relevance_field,
+            on_step=_told("Field of the region", report, REGION, 1.0),
+            seed=config.seed,
+            field=training.field,
+        )
+    return inside_field(relevance, threshold, record, images, labels)
+
+
+def _choice(
+    scene: SceneFields,
+    edit: SceneEdit,
+    training: RadianceTraining,
+    config: SceneEditConfig,
+    relevance: Relevance,
+    threshold: float,
+    report: OnPreview,
+) -> tuple[SnapRecord, Sequence[Labels | None]]:
+    """What the region keeps to, decided or as it was, and the views' labels where these say so."""
+    views = training.views
+    record, things = edit.snap, _labels(scene, views, config)
+    if record is not None and record.took != "things":
+        return record, things
+    if record is not None:
+        if fingerprint_of(things) != record.things:
+            raise EditError(
+                f"The things of the capture have changed since the edit {edit.name} was begun: put "
+                "the label images back, or give the edit another name."
+            )
+        return record, things
+
+    def tell(view: int, count: int) -> None:
+        share = CHOICE + (REGION - CHOICE) * view / count
+        report(f"Finding whole things, view {view + 1} of {count}", share, None)
+
+    below = None if edit.base is None else scene.field
+    record = choose_snap(
+        config.snap, relevance, threshold, training.field, views, things, below, tell
+    )
+    _keep(edit, record)
+    return record, things
+
+
+def _labels(scene: SceneFields, views: Views, config: SceneEditConfig) -> list[Labels | None]:
+    """The labels of views, None of a view without them, and of all where nobody asks."""
+    capture = scene.capture
+    if config.snap != "things":
+        return [None] * len(views.names)
+    return [capture.things(capture.names.index(name)) for name in views.names]
+
+
+def _keep(edit: SceneEdit, record: SnapRecord) -> None:
+    files.write_json(edit.folder / SNAP_FILE, msgspec.to_builtins(record, str_keys=True))
+
+
+def _of_all(maps: Sequence[Snapped]) -> SnapRecord:
+    """What the views' own maps keep to: what most of them do, and why others do not."""
+    took = [one.took for one in maps]
+    most = max(took, key=took.count)
+    reasons = [one.why for one in maps if one.why]
+    if not reasons:
+        return SnapRecord(took=most)
+    return SnapRecord(took=most, why=f"In {len(reasons)} of {len(maps)} views: {reasons[0]}")
+
+
+def _told(what: str, report: OnPreview, start: float, end: float) -> Callable[[Progress], None]:
+    """Reports of a training as a part of what `report` is told."""
+
+    def tell(progress: Progress) -> None:
+        share = progress.step / progress.iterations
+        words = f"{what}, step {progress.step} of {progress.iterations}"
+        report(words, start + (end - start) * share, progress.preview)
+
+    return tell
