@@ -30,8 +30,10 @@ from fake_server import FakeServer
 ROUNDS = 12
 PREVIEW, RENDER = "operator: preview, without the render", "the render (Blender's own)"
 SLIDER = "threshold: a step of the slider"
+PICK, SNAP = "a click on a thing", "snap: another choice for the same map"
 LIMIT = 50.0
-LIMITS = {SLIDER: 16.0, RENDER: math.inf}
+LIMITS = {SLIDER: 16.0, RENDER: math.inf, SNAP: 400.0}
+"""A map is snapped once for each choice, when the artist makes it."""
 Result = TypeVar("Result")
 
 
@@ -82,6 +84,7 @@ def main(side: int) -> None:
     scene.render.resolution_x = scene.render.resolution_y = side
     settings = scene.watch_your_steps
     settings.max_side = side
+    settings.snap = "things"
     bpy.ops.render.render()  # the first one also starts Blender's GPU code
     watch = Stopwatch()
     capture = operators.capture_with_things
@@ -109,6 +112,10 @@ def main(side: int) -> None:
                         SLIDER,
                         lambda value=float(threshold): setattr(settings, "threshold", value),
                     )
+                watch(PICK, lambda: ops.pick_thing(label=1))
+                watch(PICK, lambda: ops.pick_thing(label=1))
+                for snap in ("edges", "things"):
+                    watch(SNAP, lambda choice=snap: setattr(settings, "snap", choice))
                 settings.threshold = 0.3
                 watch("operator: edit", ops.edit)
                 wait()
