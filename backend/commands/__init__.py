@@ -30,6 +30,9 @@ COMMANDS: Tree = {
         "Measure a model where the truth is known.",
         {"relevance": evaluate.Relevance, "scene": evaluate.Scene, "check": evaluate.Check},
     ),
-    "bench": ("How fast this machine is.", {"radiance": evaluate.Radiance}),
+    "bench": (
+        "How fast this machine is.",
+        {"radiance": evaluate.Radiance, "detail": evaluate.Detail},
+    ),
 }
 """Every command by its name."""

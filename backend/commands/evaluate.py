@@ -76,6 +76,26 @@ class Radiance(options.RadianceOptions):
         return bench_radiance.run(self, command)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Detail(options.DetailOptions):
+    """Time edits of a crop against those of the whole picture, and measure what they give.
+
+    All take turns on the same pictures, inside their true regions. Write DIR/report.json.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation import bench_detail
+
+        try:
+            return bench_detail.run(self, command)
+        except BadInput as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+
 def _wrong(command: options.EvaluationOptions | options.RadianceOptions) -> bool:
     """Whether an option cannot be used, which is told then, before hours of work."""
     try:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from protocol.settings import GuidanceSettings, RegionSettings, WorkSettings
+from protocol.values import Detail
 
 Seeds = Literal["test", "validation"]
 Way = Literal["plain", "guided", "paper", "true"]
@@ -104,3 +105,24 @@ class RadianceOptions:
     """in a step"""
     rounds: int = 3
     """timed steps of each"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetailOptions(EvaluationOptions):
+    """Of what an edit's detail gives and takes."""
+
+    samples: int = 12
+    """edits of each"""
+    size: int = 512
+    """pixels of a picture's side"""
+    share: tuple[float, float] = (0.06, 0.15)
+    """of the picture that the region fills, from and to"""
+    steps: int = 20
+    """of an edit"""
+    details: tuple[Detail, ...] = ("whole", "sharp", "fast")
+    """the first is what the others are compared with"""
+    rims: Annotated[
+        tuple[float, ...] | None,
+        arg(metavar="PIXELS [PIXELS ...]", help_behavior_hint="(default: none)"),
+    ] = None
+    """soft edges of so many pixels, too"""

@@ -40,6 +40,7 @@ COMMANDS = {
     ("evaluate", "relevance", "--out", "O"): ["--samples"],
     ("evaluate", "scene", "--out", "O"): ["--scenes", "--views", "--side"],
     ("bench", "radiance", "--out", "O"): ["--rays", "--rounds"],
+    ("bench", "detail", "--out", "O"): ["--samples", "--size", "--steps"],
     ("scene", "train", "F"): ["--iterations"],
     ("scene", "edit", "F", "make it red"): ["--iterations", "--steps", "--views-at-once"],
     ("scene", "mesh", "F", "--out", "O"): ["--texture-size", "--resolution"],
