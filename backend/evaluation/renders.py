@@ -1,14 +1,17 @@
 """The demo world's test scenes on their way to Blender and back, as pictures that Blender rendered.
 
 `python -m backend.evaluation.renders --scenes N --out scenes.json` describes test scenes as plain
-data; `blender_addon/demo/render_samples.py` builds and renders them; `read_renders` gives the same
-samples with Blender's pictures and Blender's masks in place of the world's own.
+data; `blender_addon/demo/render_samples.py` builds and renders them, and
+`blender_addon/demo/panel_samples.py` has the add-on's own buttons do it; `read_renders` gives the
+same samples with Blender's pictures and Blender's masks in place of the world's own.
 """
 
 import argparse
 import dataclasses
+import itertools
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,12 @@ from numpy.typing import NDArray
 
 from backend.counts import check_options
 from backend.errors import BadInput
+from backend.evaluation.samples import SEEDS
 from backend.pictures import read_picture
 from backend.world import world
 from backend.world.lighting import FIRST_THING
 from backend.world.pool import Sample, draw_samples, edited_picture
-from backend.world.render import id_of, render
+from backend.world.render import Rendering, id_of, render
 
 FORMAT = 1
 WORLD_SIZE = 128
@@ -33,19 +37,28 @@ WORLD = "world"
 Ids = NDArray[np.uint8]
 
 
-def describe(seed: int) -> dict[str, Any]:
+def describe(
+    seed: int, edits: int = EDITS_OF_ONE_SCENE, kinds: Sequence[str] | None = None
+) -> dict[str, Any] | None:
     """The scene of this seed, its camera and its instructions, as plain data.
+
+    Args:
+        seed: of the scene.
+        edits: how many at most; those that could not be seen are left out.
+        kinds: of edits; None for all.
 
     Returns:
         {"seed", "scene", "camera", "edits": [{"edit", "captions", "changed"}, ...]}; "changed" is
-        the scene after an edit that changes what is there, else None.
+        the scene after an edit that changes what is there, else None. None where no edit is left.
     """
-    samples = draw_samples(seed, WORLD_SIZE, WORLD_SIZE, EDITS_OF_ONE_SCENE, kinds=None)
-    edits = []
+    samples = draw_samples(seed, WORLD_SIZE, WORLD_SIZE, edits, kinds=kinds)
+    if not samples:
+        return None
+    described = []
     for sample in samples:
         structural = sample.edit.kind in world.STRUCTURAL_KINDS and sample.edit.target is not None
         changed = world.apply(sample.scene, sample.edit) if structural else None
-        edits.append(
+        described.append(
             {
                 "edit": dataclasses.asdict(sample.edit),
                 "captions": sample.captions,
@@ -57,7 +70,7 @@ def describe(seed: int) -> dict[str, Any]:
         "seed": seed,
         "scene": dataclasses.asdict(scene),
         "camera": dataclasses.asdict(camera),
-        "edits": edits,
+        "edits": described,
     }
 
 
@@ -72,8 +85,24 @@ def read_renders(folder: Path) -> dict[str, list[Sample]]:
     Raises:
         BadInput: the folder holds no renders, or of another format.
     """
+    index = read_index(folder)
+    samples: dict[str, list[Sample]] = {}
+    for entry in index["renders"]:
+        for engine, file in entry["images"].items():
+            samples.setdefault(engine, []).extend(rendered(folder, entry, file))
+        if entry["camera"] is not None:
+            samples.setdefault(WORLD, []).extend(drawn(entry, index["size"])[1])
+    return samples
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """What the scripts that render in Blender have written beside their pictures.
+
+    Raises:
+        BadInput: the folder holds no renders, or of another format.
+    """
     try:
-        index = json.loads((folder / "index.json").read_text("utf-8"))
+        index: dict[str, Any] = json.loads((folder / "index.json").read_text("utf-8"))
     except FileNotFoundError as error:
         raise BadInput(
             f"{folder} has no index.json: make it with blender_addon/demo/render_samples.py."
@@ -83,17 +112,11 @@ def read_renders(folder: Path) -> dict[str, list[Sample]]:
             f"{folder / 'index.json'} has format {index.get('format')!r}, not {FORMAT}: "
             "render again."
         )
-    samples: dict[str, list[Sample]] = {}
-    for entry in index["renders"]:
-        for engine, file in entry["images"].items():
-            samples.setdefault(engine, []).extend(_rendered(folder, entry, file))
-        if entry["camera"] is not None:
-            samples.setdefault(WORLD, []).extend(_drawn(entry))
-    return samples
+    return index
 
 
-def _rendered(folder: Path, entry: dict[str, Any], file: str) -> list[Sample]:
-    """The samples of one picture by Blender."""
+def rendered(folder: Path, entry: dict[str, Any], file: str) -> list[Sample]:
+    """The samples of one picture by Blender, one for each edit of an entry of the index."""
     image = read_picture(folder / file).in_srgb()
     ids, side = _ids(folder, entry["ids"]), entry["samples_per_side"]
     scene, camera = _scene_and_camera(entry)
@@ -109,10 +132,10 @@ def _rendered(folder: Path, entry: dict[str, Any], file: str) -> list[Sample]:
     return samples
 
 
-def _drawn(entry: dict[str, Any]) -> list[Sample]:
-    """The same samples by the world's own renderer."""
+def drawn(entry: dict[str, Any], size: int) -> tuple[Rendering, list[Sample]]:
+    """The same samples by the world's own renderer, `size` pixels a side, and its picture."""
     scene, camera = _scene_and_camera(entry)
-    picture = render(scene, camera, WORLD_SIZE, WORLD_SIZE)
+    picture = render(scene, camera, size, size)
     things = np.stack([picture.coverage(n) for n in range(len(scene.things))])
     samples = []
     for each in entry["edits"]:
@@ -120,7 +143,7 @@ def _drawn(entry: dict[str, Any]) -> list[Sample]:
         edited, mask = edited_picture(scene, picture, edit)
         captions = (each["captions"][0], each["captions"][1])
         samples.append(Sample(picture.image, edited, mask, things, edit, scene, camera, captions))
-    return samples
+    return picture, samples
 
 
 def _scene_and_camera(entry: dict[str, Any]) -> tuple[world.Scene, world.Camera]:
@@ -158,13 +181,25 @@ def main() -> int:
     """Write the description; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m backend.evaluation.renders")
     parser.add_argument("--scenes", type=int, required=True, metavar="N", help="how many")
+    parser.add_argument(
+        "--edits-each",
+        type=int,
+        default=EDITS_OF_ONE_SCENE,
+        metavar="N",
+        help=f"of each scene ({EDITS_OF_ONE_SCENE})",
+    )
+    parser.add_argument(
+        "--kind", action="append", choices=world.KINDS, help="of edits; may come again (all)"
+    )
+    parser.add_argument("--seeds", choices=SEEDS, default="test", help="of the scenes (test)")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     options = parser.parse_args()
     try:
         check_options(options)
     except BadInput as error:
         parser.error(str(error))
-    described = [describe(seed) for seed in world.TEST_SEEDS[: options.scenes]]
+    found = (describe(seed, options.edits_each, options.kind) for seed in SEEDS[options.seeds])
+    described = list(itertools.islice(filter(None, found), options.scenes))
     options.out.write_text(json.dumps({"format": FORMAT, "scenes": described}) + "\n", "utf-8")
     print(f"wrote {len(described)} scenes to {options.out}")
     return 0

@@ -33,9 +33,10 @@ from scripting import check_counts, silence
 
 FORMAT = 1
 ENGINES = {"cycles": "CYCLES", "workbench": "BLENDER_WORKBENCH"}
+EEVEE = "BLENDER_EEVEE" if bpy.app.version >= (5, 0, 0) else "BLENDER_EEVEE_NEXT"
 PICTURE_SIZE = 128
-SAMPLES_PER_SIDE = 4
-"""Samples of the truth along a pixel's side."""
+SAMPLES_PER_SIDE, FEW_PER_SIDE, LARGE = 4, 2, 256
+"""Samples of the truth along a pixel's side; few in pictures that are larger than LARGE."""
 
 
 def main() -> int:
@@ -62,6 +63,7 @@ def main() -> int:
         spent = time.perf_counter() - began
         print(f"{number} of {len(descriptions)}: {spent:.1f} s", flush=True)
     write_index(options.out, entries, options.size)
+    print(f"wrote {len(entries)} renders and index.json to {options.out}")
     return 0
 
 
@@ -90,14 +92,21 @@ def _render_scene(
     if is_patterned(description["scene"]):
         engines = [engine for engine in engines if engine != "workbench"]
     entry = description | render(build(description, size, size), out, name, engines)
+    return entry | {"edits": edits_with_ids(description, out, size)}
+
+
+def edits_with_ids(description: dict[str, Any], out: Path, size: int) -> list[dict[str, Any]]:
+    """The described edits for the index, with what is seen where after those that change it. They
+    are built in place of the open scene.
+    """
     edits = []
     for number, edit in enumerate(description["edits"]):
         ids = None
         if edit["changed"] is not None:
-            ids = f"{name}_ids_{number}.png"
-            _save_ids(build(description | {"scene": edit["changed"]}, size, size), out / ids)
+            ids = f"{description['seed']}_ids_{number}.png"
+            save_ids(build(description | {"scene": edit["changed"]}, size, size), out / ids)
         edits.append({"edit": edit["edit"], "captions": edit["captions"], "ids": ids})
-    return entry | {"edits": edits}
+    return edits
 
 
 def _render_view(
@@ -128,13 +137,31 @@ def render(scene: bpy.types.Scene, out: Path, name: str, engines: list[str]) -> 
         pictures[engine] = f"{name}_{engine}.png"
         scene.render.filepath = str((out / pictures[engine]).absolute())
         bpy.ops.render.render(write_still=True, scene=scene.name)
-    _save_ids(scene, out / f"{name}_ids.png")
-    return {"images": pictures, "ids": f"{name}_ids.png", "samples_per_side": SAMPLES_PER_SIDE}
+    save_ids(scene, out / f"{name}_ids.png")
+    return {
+        "images": pictures,
+        "ids": f"{name}_ids.png",
+        "samples_per_side": samples_per_side(scene),
+    }
 
 
-def _save_ids(scene: bpy.types.Scene, path: Path) -> None:
+def save_ids(scene: bpy.types.Scene, path: Path) -> None:
+    """Write what the samples of a scene's render show, by pass index."""
     size = (scene.render.resolution_x, scene.render.resolution_y)
-    images.save_png(object_indices(scene, *(side * SAMPLES_PER_SIDE for side in size)), path)
+    samples = samples_per_side(scene)
+    images.save_png(object_indices(scene, *(side * samples for side in size)), path)
+
+
+def samples_per_side(scene: bpy.types.Scene) -> int:
+    """How many samples of the truth lie along the side of one pixel of the scene's render."""
+    render = scene.render
+    large = max(render.resolution_x, render.resolution_y) > LARGE
+    return FEW_PER_SIDE if large else SAMPLES_PER_SIDE
+
+
+def engine_name(engine: str) -> str:
+    """Blender's name of "cycles", "workbench" or "eevee"."""
+    return (ENGINES | {"eevee": EEVEE})[engine]
 
 
 def write_index(out: Path, entries: list[dict[str, Any]], size: int) -> None:
@@ -146,7 +173,6 @@ def write_index(out: Path, entries: list[dict[str, Any]], size: int) -> None:
         "renders": entries,
     }
     (out / "index.json").write_text(json.dumps(index) + "\n", "utf-8")
-    print(f"wrote {len(entries)} renders and index.json to {out}")
 
 
 if __name__ == "__main__":
