@@ -10,6 +10,7 @@ import json
 import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TypeVar
 
 import bpy
 import numpy as np
@@ -19,11 +20,14 @@ THINGS = "watch_your_steps_things"
 """Custom property of a render: the labels, packed."""
 DESCRIBED = "watch_your_steps_things_described"
 """The same: their kind, their names by their labels, and why they are not known, as JSON."""
+Found = TypeVar("Found")
 FAST = 1  # of zlib's levels
 KEPT = 4
 
 _unpacked: OrderedDict[int, NDArray[np.uint16]] = OrderedDict()
 """By ID.session_uid of the render, whose labels are never rewritten."""
+_described: OrderedDict[int, "Things"] = OrderedDict()
+"""The same: there may be thousands of names, and panels are drawn often."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +65,17 @@ def of(image: bpy.types.Image) -> Things | None:
     """What a render shows; None where nobody has looked, as before things were known."""
     if THINGS not in image:
         return None
-    kind, names, unknown = json.loads(image[DESCRIBED])
-    return Things(kind, bytes(image[THINGS]), tuple(names), unknown)
+    if image.session_uid not in _described:
+        kind, names, unknown = json.loads(image[DESCRIBED])
+        found = Things(kind, bytes(image[THINGS]), tuple(names), unknown)
+        _remember(_described, image, found)
+    return _described[image.session_uid]
 
 
-def names(image: bpy.types.Image) -> list[str]:
-    """Of the things in a render by their labels; [] where they are not known."""
-    found: list[str] = json.loads(image[DESCRIBED])[1] if DESCRIBED in image else []
-    return found
+def names(image: bpy.types.Image) -> tuple[str, ...]:
+    """Of the things in a render by their labels; () where they are not known."""
+    known = of(image)
+    return () if known is None else known.names
 
 
 def identity(image: bpy.types.Image | None) -> str:
@@ -95,7 +102,11 @@ def labels(image: bpy.types.Image) -> NDArray[np.uint16] | None:
         return None
     found = flat.reshape(height, width).astype(np.uint16)
     found.setflags(write=False)
-    _unpacked[image.session_uid] = found
-    while len(_unpacked) > KEPT:
-        _unpacked.popitem(last=False)
+    _remember(_unpacked, image, found)
     return found
+
+
+def _remember(store: OrderedDict[int, Found], image: bpy.types.Image, found: Found) -> None:
+    store[image.session_uid] = found
+    while len(store) > KEPT:
+        store.popitem(last=False)

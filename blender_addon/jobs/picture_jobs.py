@@ -6,7 +6,7 @@ from typing import Any
 
 import bpy
 
-from ..data import edits, pictures, results, thing_labels
+from ..data import edits, pictures, region, results, thing_labels
 from ..data.properties_settings import asked
 from ..data.results import Picture
 from ..link.worker_thread import Arrived
@@ -82,7 +82,11 @@ def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) 
             result.suggested_threshold,
         )
         unseen = result.applies is False
-        about_prompt = [note for note in result.notes if not note.startswith(UNCHANGED)]
+        found = region.snapped_map(settings)
+        said = found.why if found is not None else ""  # by the panel, beside the choice
+        about_prompt = [
+            note for note in result.notes if not note.startswith(UNCHANGED) and note != said
+        ]
         settings.prompt_check = " ".join(about_prompt) if unseen else ""
         settings.view = "RELEVANCE"
     if isinstance(result, EditResult):

@@ -6,6 +6,7 @@ import bpy
 from bpy.props import EnumProperty, IntProperty
 
 from ..data import pictures, region, results, thing_labels
+from ..jobs.job import PICKING
 from .operators import MISSING, ExplainedOperator
 from .overlay import visible_frame
 
@@ -157,10 +158,12 @@ def view_at(
 
 
 class WYS_OT_pick_things(ExplainedOperator):
-    """Click on things in the camera's frame to add them to the mask, or to remove them from it"""
+    """Click on things in the camera's frame to add them to the mask, or to remove them from it. Press again, or Esc, to end"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.pick_things"
     bl_label = "Pick Things"
+    ending = False
+    """Whether the one that waits is to end with the next event."""
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
@@ -174,6 +177,9 @@ class WYS_OT_pick_things(ExplainedOperator):
 
     def invoke(self, context: bpy.types.Context, _: bpy.types.Event) -> set[str]:
         """Wait for clicks, and show where they go."""
+        if is_picking(context):
+            WYS_OT_pick_things.ending = True
+            return {"CANCELLED"}
         settings = context.scene.watch_your_steps
         settings.show = True
         if settings.view not in SHOWN:
@@ -186,7 +192,7 @@ class WYS_OT_pick_things(ExplainedOperator):
         """Blender calls this for every event. What is not for this goes on to Blender, so that the
         slider can be moved between two clicks, and the view.
         """
-        if why_none(context.scene.watch_your_steps):  # another render, or none, since
+        if self.ending or why_none(context.scene.watch_your_steps):  # another render, or none
             return self._end(context)
         found = under(context, event)
         if event.type in ENDS and event.value == "PRESS":
@@ -210,9 +216,16 @@ class WYS_OT_pick_things(ExplainedOperator):
         self._end(context)
 
     def _end(self, context: bpy.types.Context) -> set[str]:
+        WYS_OT_pick_things.ending = False
         context.workspace.status_text_set(None)
         _redraw(context)
         return {"FINISHED"}
+
+
+def is_picking(context: bpy.types.Context) -> bool:
+    """Whether a window waits for clicks on things."""
+    tools = context.window.modal_operators if context.window is not None else ()
+    return any(tool.bl_idname == PICKING for tool in tools)
 
 
 def _redraw(context: bpy.types.Context) -> None:

@@ -15,6 +15,7 @@ from ..protocol.settings import GUIDANCE, EditSettings, MapSettings, all_setting
 from ..render import freshness
 from ..render.camera_render import render_size, viewpoint
 from . import words
+from .operators_picks import is_picking
 from .overlay import lost_picture
 from .switches import cell
 
@@ -88,7 +89,9 @@ def _draw_region(
     if why := why_so(settings, found):
         words.paragraph(layout, context, why, icon="INFO")
     row = layout.row(align=True)
-    row.operator("watch_your_steps.pick_things", icon="RESTRICT_SELECT_OFF")
+    row.operator(
+        "watch_your_steps.pick_things", icon="RESTRICT_SELECT_OFF", depress=is_picking(context)
+    )
     picks = region.Picks.read(settings.picks)
     if picks != region.Picks():
         row.operator("watch_your_steps.clear_picks", text="", icon="X")
