@@ -28,7 +28,12 @@ COMMANDS: Tree = {
     ),
     "evaluate": (
         "Measure a model where the truth is known.",
-        {"relevance": evaluate.Relevance, "scene": evaluate.Scene, "check": evaluate.Check},
+        {
+            "relevance": evaluate.Relevance,
+            "scene": evaluate.Scene,
+            "check": evaluate.Check,
+            "texture": evaluate.Texture,
+        },
     ),
     "bench": (
         "How fast this machine is.",

@@ -61,6 +61,23 @@ class Check(options.CheckOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Texture(options.TextureOptions):
+    """Measure how much of a named part of a mesh's texture is edited, and what its seams become.
+
+    The same edit is made as before regions were snapped, and as they are now. Write DIR/figures.md,
+    DIR/contact_sheet.png and DIR/report.json.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation import texture
+
+        return texture.run(self, command)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Radiance(options.RadianceOptions):
     """Time a training step of nerfacto: nerfstudio's own torch implementation against ours.
 
@@ -96,7 +113,9 @@ class Detail(options.DetailOptions):
             return 1
 
 
-def _wrong(command: options.EvaluationOptions | options.RadianceOptions) -> bool:
+def _wrong(
+    command: options.EvaluationOptions | options.RadianceOptions | options.TextureOptions,
+) -> bool:
     """Whether an option cannot be used, which is told then, before hours of work."""
     try:
         check_options(command)

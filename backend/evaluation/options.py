@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
-from protocol.settings import GuidanceSettings, RegionSettings, WorkSettings
+from protocol.settings import GuidanceSettings, RegionSettings, TextureSettings, WorkSettings
 from protocol.values import Detail
 
 Seeds = Literal["test", "validation"]
 Way = Literal["plain", "guided", "paper", "true"]
 Preset = Literal["preview", "full"]
+TextureWay = Literal["cells", "edges", "things", "things-sharp", "things-fast"]
 WAYS: tuple[Way, ...] = ("plain", "guided", "paper", "true")
 
 
@@ -93,6 +94,34 @@ class CheckOptions(EvaluationOptions):
     """instructions for each scene"""
     calibrate: bool = False
     """write the check's limit for views into the model's folder; validation scenes only"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextureOptions:
+    """Of the edit of a mesh's texture."""
+
+    folder: Positional[Path]
+    """the mesh and its views, written by blender_addon/tools/export_mesh.py"""
+    instruction: Positional[str]
+    """such as "turn the yellow thing green\""""
+    out: Annotated[Path, arg(metavar="DIR")]
+    """where the results go"""
+    part: Annotated[tuple[str, ...], arg(metavar="PART [PART ...]")]
+    """what the instruction names: numbers of pieces, or colours such as #ffcc00"""
+    tolerance: float = 0.25
+    """difference of a channel, 0..1, up to which a texel has a colour of the part"""
+    steps: int = TextureSettings.steps
+    """of each view's edit"""
+    rounds: int = TextureSettings.rounds
+    """how often each view is edited at most"""
+    ways: tuple[TextureWay, ...] = get_args(TextureWay)
+    """what to compare: each takes its time; "cells" is as it was before regions were snapped"""
+    model: str = "demo"
+    """hub id, folder or demo"""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps"""
+    dtype: str = "auto"
+    """auto, float32, float16, bfloat16"""
 
 
 @dataclass(frozen=True, kw_only=True)

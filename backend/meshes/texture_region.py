@@ -26,6 +26,8 @@ LEAST_COVERED = 0.75
 maps cover beside them counts less: their cells are coarse."""
 LEAST_OF_SURFACES = 0.75
 """Agreement of surfaces with the maps from which they are things: a scan's seams lie anywhere."""
+BETTER = 0.02
+"""By how much surfaces must agree better than pieces, which they part, to be taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +111,7 @@ def _of_things(
             explained(values, number[seen], threshold=threshold)
             and (kind != "surfaces" or agrees >= LEAST_OF_SURFACES)
             and _covered(values, number[seen], threshold) >= LEAST_COVERED
-            and (best is None or agrees > best[0])
+            and (best is None or agrees > best[0] + BETTER)
         ):
             best = agrees, kind, things
     if best is None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .changing import changed
+from .islands import connected, uv_corners
 from .material_images import colour_nodes, holds_data, image_nodes, name_share, tree_of
 from .places import bounds_of, near_origin
 from .scene_error import SceneError
@@ -26,6 +27,18 @@ MOVING = {
     "VIEWER": "a render result",
 }
 """Sources of images that are not one picture, in words."""
+THINGS = (
+    (
+        "AUTO",
+        "Automatic",
+        "The mesh's connected parts, or the surfaces on which the texture goes on without a break: "
+        "whichever agrees better with what the model finds",
+    ),
+    ("MATERIALS", "Materials", "All faces that have one material are a thing"),
+    ("ISLANDS", "UV Islands", "Each island of the texture's UV map is a thing"),
+    ("FACES", "Connected Faces", "Each part of the mesh whose faces hang together is a thing"),
+)
+"""Kinds of things on a mesh, as Blender's enumerations are written."""
 MAX_IMAGE_SIDE = 8192
 """As `protocol.values` has it, which the scripts of the add-on do without."""
 
@@ -165,6 +178,23 @@ def read_mesh_texture(
     return MeshTexture(
         corners[painted], uvs[painted], corners[~painted], texture, image.name_full, slot[painted]
     )
+
+
+def things_of(read: MeshTexture, kind: str) -> NDArray[np.int32] | None:
+    """A label of each triangle's thing, int32 (F,); None for the backend's own choice.
+
+    Args:
+        read: the mesh.
+        kind: one of THINGS.
+    """
+    if kind == "AUTO":
+        return None
+    if kind == "MATERIALS":
+        return read.materials.astype(np.int32)
+    # by places: imported meshes have a vertex more on each side of a seam
+    flat = read.corners.reshape(-1, 3)
+    corners = np.unique(flat, axis=0, return_inverse=True)[1].reshape(-1, 3)
+    return connected(uv_corners(corners, read.uvs) if kind == "ISLANDS" else corners)
 
 
 def _no_texture(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.edited_textures import check_lasts, install_edited, show, shows_relevance, to_paint
-from ..data.mesh_reading import MeshTexture, read_mesh_texture, with_full_name
+from ..data.mesh_reading import MeshTexture, read_mesh_texture, things_of, with_full_name
 from ..data.properties_settings import asked, guidance_words
 from ..link.worker_thread import Arrived, Link
 from ..protocol.messages import CaptureState
@@ -21,7 +21,7 @@ from ..protocol.requests import (
     TextureRequest,
     TextureResult,
 )
-from ..protocol.settings import MapSettings, TextureSettings
+from ..protocol.settings import MapSettings, RegionSettings, TextureSettings
 from ..protocol.values import MAX_FRAME_BYTES
 from ..render.capture_views import Plan, places_of
 from ..render.object_views import ObjectViews, poses_around, poses_towards, render_around
@@ -54,6 +54,8 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
         threshold=texture.threshold if texture.use_threshold else None,
         maps=asked(MapSettings, settings),
         settings=asked(TextureSettings, texture, settings),
+        region=asked(RegionSettings, texture),
+        things=things_of(read, texture.things) if texture.snap == "things" else None,
     )
     size = texture.size or native_size
     views = _Views(thing.name_full, read, poses, FIELD_OF_VIEW, size, texture.lit, make)
@@ -206,6 +208,8 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
         return  # the notes say why
     model = [] if job.server is None else [job.server.model]
     made_with = [*model, *([job.asked] if job.asked else []), f"threshold {result.threshold:.3f}"]
+    if result.took != "nothing":
+        made_with.append(f"snapped to {result.of_things or result.took}")
     edited = install_edited(
         original,
         end.files["texture"],

@@ -12,6 +12,7 @@ from bpy.props import (
     StringProperty,
 )
 
+from ..data.mesh_reading import THINGS
 from ..data.properties_settings import described, prop
 from ..protocol.settings import (
     FieldSettings,
@@ -78,6 +79,22 @@ class TextureProperties(bpy.types.PropertyGroup):
     )
     steps: prop(TextureSettings, "steps")
     rounds: prop(TextureSettings, "rounds")
+    snap: prop(RegionSettings, "snap")
+    things: EnumProperty(
+        name="Things",
+        description="What Snap takes for a thing of the mesh",
+        items=THINGS,
+        default="AUTO",
+    )
+    detail: prop(TextureSettings, "detail")
+    rim: prop(
+        TextureSettings,
+        "rim",
+        description=(
+            "Texels over which the region's edge is soft, half of them on each side of it; 0 cuts "
+            "it sharp. Nothing beyond is changed"
+        ),
+    )
     use_threshold: BoolProperty(
         name="Own Threshold",
         description=(

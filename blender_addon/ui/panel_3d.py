@@ -48,6 +48,12 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
         _draw_size(layout, context, texture.size)
         words.guidance(layout, session.state.status.welcome, settings)
         layout.prop(texture, "lit")
+        column = layout.column(align=True)
+        column.prop(texture, "snap")
+        if texture.snap == "things":
+            column.prop(texture, "things")
+        for name in ("detail", "rim"):
+            column.prop(texture, name)
         row = layout.row(heading="Threshold")
         row.prop(texture, "use_threshold", text="")
         if texture.use_threshold:

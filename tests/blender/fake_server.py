@@ -246,7 +246,10 @@ class FakeServer:
         region = relevance >= np.float32(threshold)
         image = request.texture.copy()
         image[..., :3] = edited(request.texture[..., :3], region)
+        whole = kind is self.requests.TextureResult and request.region.snap == "things"
         return kind(
+            took="things" if whole else "nothing",
+            of_things="pieces" if whole else "",
             texture=image,
             relevance=relevance,
             region=region,

@@ -646,3 +646,66 @@ def test_a_material_that_geometry_nodes_set_has_no_slot_to_show_an_edit(
     assert (read.image, len(read.corners)) == ("paint", 12)
     assert "put the material into a slot" in refusal("edit_texture")
     assert submits(server) == []
+
+
+def test_faces_are_labelled_by_the_kind_of_things_that_is_chosen(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    server: FakeServer,
+) -> None:
+    texture, mesh = scene.watch_your_steps.texture, thing.data
+    material = thing.active_material.copy()
+    mesh.materials.append(material)
+    for polygon in mesh.polygons:
+        polygon.material_index = int(polygon.index == 0)
+    bpy.ops.object.mode_set(mode="EDIT")
+    bpy.ops.mesh.select_all(action="SELECT")
+    bpy.ops.mesh.duplicate()
+    bpy.ops.transform.translate(value=(3, 0, 0))
+    bpy.ops.object.mode_set(mode="OBJECT")
+    # as an importer leaves a mesh: a vertex of its own for each face's corner
+    bpy.ops.object.modifier_add(type="EDGE_SPLIT")
+    thing.modifiers[-1].split_angle = 0.0
+
+    def labels(kind: str, snap: str = "things") -> np.ndarray | None:
+        texture.things, texture.snap = kind, snap
+        edit(connected, scene)
+        request = submits(server)[-1].request
+        assert request.region.snap == snap
+        found: np.ndarray | None = request.things
+        if found is not None:
+            assert found.shape == (24,)
+            assert found.dtype == np.int32
+        return found
+
+    assert labels("AUTO") is None, "the backend chooses"
+    assert labels("MATERIALS", "edges") is None
+    request = submits(server)[-1].request
+    beyond = request.corners[:, :, 0].mean(axis=1) > 1.5
+    faces = labels("FACES")
+    assert faces is not None
+    assert np.array_equal(faces == faces[0], beyond == beyond[0])
+    assert len(set(faces.tolist())) == 2
+    materials = labels("MATERIALS")
+    assert materials is not None
+    assert np.bincount(materials).tolist() == [20, 4], "one side of each cube is of the second"
+    islands = labels("ISLANDS")
+    assert islands is not None
+    assert np.array_equal(islands, faces), "the cubes share their UVs, but are two islands"
+
+
+def test_detail_rim_and_what_the_region_took_go_to_the_edit_and_come_back(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    server: FakeServer,
+) -> None:
+    texture = scene.watch_your_steps.texture
+    assert (texture.snap, texture.detail, texture.rim) == ("things", "sharp", 0.0)
+    texture.detail, texture.rim = "fast", 3.5
+    edit(connected, scene)
+    settings = submits(server)[-1].request.settings
+    assert (settings.detail, settings.rim) == ("fast", 3.5)
+    made_with = node(thing).image.watch_your_steps.made_with
+    assert made_with.endswith("snapped to pieces")
