@@ -17,14 +17,24 @@ from .values import Snap
 Values = NDArray[np.float32]
 Labels = NDArray[np.integer]
 
-SMALL_SIDE = 256
+# Chosen on validation scenes (backend/evaluation/README.md).
+HIGH = 0.4
+"""How far from the least to the most relevant thing the suggested threshold of things lies."""
+SMALLEST = 1e-3
+"""Share of all pixels below which a thing does not say what is least or most relevant: about a cell
+of a map."""
+EVEN = 0.5
+"""How far from the least relevant thing to its own thing a pixel lies that takes part in it."""
+LEAST_EVEN = 0.6
+"""Share of the pixels of relevant things that take part, from which things explain a map."""
+SMALL_SIDE = 128
 """Pixels of the short side at which the filter's coefficients are found: at most twice as many."""
-RADIUS = 1 / 32
+RADIUS = 1 / 12
 """Of the filter's window, as a share of the short side."""
-SMOOTH = 1e-3
+SMOOTH = 1e-4
 """Variance of colour (0..1) within a window below which it counts as one surface."""
-LEAST_AGREEMENT = 0.5
-"""IoU of the map's own region and that of whole things from which things explain the map."""
+PASSES = 2
+"""How often the map is filtered."""
 
 NO_THINGS = "No things are known here: the region follows the picture's edges."
 NO_WHOLE_THINGS = (
@@ -82,10 +92,11 @@ def snapped(
         else:
             if things.shape != relevance.shape:
                 raise ValueError(f"things are {things.shape} but the map is {relevance.shape}")
-            values, labels = relevance.ravel(), things.ravel()
-            if explained(values, labels, threshold=suggested_threshold):
-                by_thing = thing_scores(values, labels)[things]
-                return Snapped(by_thing, "things", "", suggested_threshold)
+            values, labels = relevance.ravel(), things.ravel().astype(np.intp)
+            scores = thing_scores(values, labels)
+            threshold = things_threshold(scores, np.bincount(labels), suggested_threshold)
+            if explained(values, labels, threshold=threshold):
+                return Snapped(scores[things], "things", "", threshold)
             why = NO_WHOLE_THINGS
     return Snapped(edge_map(relevance, image), "edges", why, suggested_threshold)
 
@@ -111,6 +122,24 @@ def thing_scores(
     return means.astype(np.float32).clip(0, 1)
 
 
+def things_threshold(
+    scores: Values, sizes: NDArray[np.generic], suggested_threshold: float
+) -> float:
+    """The threshold that parts things best: HIGH of the way from the least relevant to the most
+    relevant of those that are not too small to tell (SMALLEST).
+
+    Args:
+        scores: float32 (K,), 0..1, of each thing.
+        sizes: (K,), 0 or more, the pixels or weights of each; things of none do not count.
+        suggested_threshold: the map's own, for where nothing is relevant.
+    """
+    told = sizes >= max(SMALLEST * sizes.sum(), np.finfo(np.float32).tiny)
+    if not told.any():  # thousands of small ones
+        told = sizes > 0
+    low, high = float(scores[told].min()), float(scores[told].max())
+    return low + HIGH * (high - low) if high > 0 else suggested_threshold
+
+
 def explained(
     values: Values,
     labels: Labels,
@@ -118,9 +147,20 @@ def explained(
     threshold: float = 0.5,
 ) -> bool:
     """Whether whole things are what a map shows, and not parts of them or places beside them:
-    whether the two agree well enough; arguments as in `agreement`.
+    whether the things that reach the threshold are relevant all over.
+
+    Args:
+        values, labels, weights: as in `thing_scores`.
+        threshold: 0..1, of the things' scores.
     """
-    return agreement(values, labels, weights, threshold) >= LEAST_AGREEMENT
+    own = thing_scores(values, labels, weights)[labels]
+    counted = (own >= threshold) * (1.0 if weights is None else weights)
+    area = float(counted.sum())
+    if area == 0:
+        return False
+    low = own.min()
+    takes_part = values >= low + EVEN * (own - low)
+    return float(counted[takes_part].sum()) >= LEAST_EVEN * area
 
 
 def agreement(
@@ -163,6 +203,7 @@ def edge_map(relevance: Values, image: NDArray[np.uint8]) -> Values:
     picture and applied to the whole one (He, Sun, "Fast Guided Filter", 2015).
 
     In each window the map is a linear function of the colours, which follows an edge of theirs.
+    What comes out of the first pass is filtered again.
     """
     height, width = relevance.shape
     step = max(1, min(height, width) // SMALL_SIDE)
@@ -171,6 +212,10 @@ def edge_map(relevance: Values, image: NDArray[np.uint8]) -> Values:
     guide = [_small(channel, step) for channel in colours]
     target = _small(relevance, step)
     slopes, offset = _local_fit(guide, target, radius)
+    for _ in range(PASSES - 1):
+        fitted = zip(slopes, guide, strict=True)
+        target = (offset + sum(slope * channel for slope, channel in fitted)).clip(0, 1)
+        slopes, offset = _local_fit(guide, target, radius)
     found = _large(offset, height, width)
     for slope, channel in zip(slopes, colours, strict=True):
         found += _large(slope, height, width) * channel

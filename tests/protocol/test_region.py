@@ -55,7 +55,9 @@ def plain_guided_filter(target, image, radius, smooth):
 def test_edges_are_the_guided_filter_as_it_is_written_down(height, width):
     image, relevance = a_picture(height, width), a_map(height, width)
     radius = max(1, round(region.RADIUS * min(height, width)))
-    plain = plain_guided_filter(relevance, image, radius, region.SMOOTH)
+    plain = relevance
+    for _ in range(region.PASSES):
+        plain = plain_guided_filter(plain, image, radius, region.SMOOTH)
     assert edge_map(relevance, image) == pytest.approx(plain, abs=1e-6)
 
 
@@ -134,6 +136,34 @@ def test_without_things_the_edges_are_taken_and_nothing_leaves_the_map_alone():
     plain = snapped(relevance, image, "nothing", two_things(), 0.4)
     assert (plain.took, plain.why, plain.suggested_threshold) == ("nothing", "", 0.4)
     assert (plain.values == relevance).all()
+
+
+def test_a_thing_that_no_pixel_s_own_relevance_reaches_the_threshold_of_is_found():
+    """Stripes of one thing are relevant, and it is more relevant than all others."""
+    things = two_things()
+    relevance = np.full((40, 60), 0.05, np.float32)
+    relevance[10:30, 20:40] = 0.2
+    relevance[10:30, 20:40:6] = 0.4
+    found = snapped(relevance, a_picture(40, 60), "things", things, 0.3)
+    assert found.took == "things"
+    assert ((found.values >= found.suggested_threshold) == (things == 9)).all()
+
+
+def test_a_speck_does_not_say_what_is_most_relevant():
+    things = two_things()
+    things[0, 0] = 77
+    relevance = (things == 9) * np.float32(0.3)
+    relevance[0, 0] = 1
+    found = snapped(relevance, a_picture(40, 60), "things", things, 0.5)
+    region_found = found.values >= found.suggested_threshold
+    assert (region_found == ((things == 9) | (things == 77))).all()
+
+
+def test_a_map_that_is_nowhere_relevant_gives_an_empty_region():
+    nothing = np.zeros((40, 60), np.float32)
+    for things in (two_things(), np.zeros((40, 60), int)):
+        found = snapped(nothing, a_picture(40, 60), "things", things, 0.5)
+        assert not (found.values >= found.suggested_threshold).any()
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
