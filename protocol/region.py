@@ -24,7 +24,11 @@ SMALLEST = 1e-3
 """Share of all pixels below which a thing does not say what is least or most relevant: about a cell
 of a map."""
 EVEN = 0.5
-"""How far from the least relevant thing to its own thing a pixel lies that takes part in it."""
+"""How far below its thing, on the way to the least relevant one, a pixel lies at most that takes
+part in it."""
+LEAST_ABOVE = 0.5
+"""Of its relevance: so far above the least relevant one a thing lies at least, for EVEN; where all
+things are relevant, none lies far above another."""
 LEAST_EVEN = 0.6
 """Share of the pixels of relevant things that take part, from which things explain a map."""
 SMALL_SIDE = 128
@@ -158,8 +162,8 @@ def explained(
     area = float(counted.sum())
     if area == 0:
         return False
-    low = own.min()
-    takes_part = values >= low + EVEN * (own - low)
+    above = np.maximum(own - own.min(), LEAST_ABOVE * own)
+    takes_part = values >= own - EVEN * above
     return float(counted[takes_part].sum()) >= LEAST_EVEN * area
 
 

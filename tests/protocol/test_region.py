@@ -203,6 +203,13 @@ def test_things_explain_a_map_of_whole_things_in_any_order():
     assert not explained(part[order], things[order])
 
 
+def test_things_that_are_all_relevant_explain_a_map():
+    values = np.random.default_rng(0).uniform(0.8, 1, 4000).astype(np.float32)
+    assert explained(values, np.arange(4000) // 1000)
+    assert explained(values, np.zeros(4000, int))
+    assert not explained(values * (np.arange(4000) % 4 == 0), np.zeros(4000, int), threshold=0.1)
+
+
 def test_clicks_add_and_remove_whole_things():
     things = two_things()
     things[0] = 5
