@@ -127,7 +127,7 @@ def thing_scores(
 
 
 def things_threshold(
-    scores: Values, sizes: NDArray[np.generic], suggested_threshold: float
+    scores: Values, sizes: NDArray[np.integer] | NDArray[np.floating], suggested_threshold: float
 ) -> float:
     """The threshold that parts things best: HIGH of the way from the least relevant to the most
     relevant of those that are not too small to tell (SMALLEST).
