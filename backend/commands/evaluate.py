@@ -78,6 +78,26 @@ class Texture(options.TextureOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Regions(options.RegionOptions):
+    """Measure what snapping the region and working on a crop do to edits, on the demo world.
+
+    Write DIR/figures.md, DIR/contact_sheet.png and DIR/report.json.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation import regions
+
+        try:
+            return regions.run(self, command)
+        except BadInput as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Radiance(options.RadianceOptions):
     """Time a training step of nerfacto: nerfstudio's own torch implementation against ours.
 

@@ -155,3 +155,20 @@ class DetailOptions(EvaluationOptions):
         arg(metavar="PIXELS [PIXELS ...]", help_behavior_hint="(default: none)"),
     ] = None
     """soft edges of so many pixels, too"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionOptions(EvaluationOptions):
+    """Of snapped regions and the edits in them."""
+
+    samples: int = 100
+    """regions"""
+    edits: int = 30
+    """edits in every way, of these"""
+    size: int = 512
+    """pixels of a picture's side"""
+    kinds: Annotated[
+        tuple[str, ...] | None, arg(metavar="KIND [KIND ...]", help_behavior_hint="(default: all)")
+    ] = None
+    """kinds of edit, such as recolour"""
+    guidance: GuidanceSettings = GuidanceSettings()

@@ -73,7 +73,7 @@ def run(options: RelevanceOptions, command: list[str]) -> int:
 
 
 def _run(options: RelevanceOptions, command: list[str]) -> int:
-    kinds = _kinds(options.kinds)
+    kinds = known_kinds(options.kinds)
     if options.calibrate and options.seeds != "validation":
         raise BadInput("A limit must not be chosen on test scenes: add --seeds validation.")
     report = Report(
@@ -136,7 +136,12 @@ def _run(options: RelevanceOptions, command: list[str]) -> int:
     return 0
 
 
-def _kinds(asked: Sequence[str] | None) -> Sequence[str]:
+def known_kinds(asked: Sequence[str] | None) -> Sequence[str]:
+    """The kinds of edit that are asked for, all of them where none is.
+
+    Raises:
+        BadInput: there is no such kind.
+    """
     unknown = set(asked or ()) - set(world.KINDS)
     if unknown:
         raise BadInput(
