@@ -76,7 +76,7 @@ def label_image(
         render.resolution_x, render.resolution_y = width, height
         render.resolution_percentage = 100
         render.use_border = render.use_multiview = render.use_sequencer = False
-        render.use_compositing = False
+        render.use_compositing = render.use_freestyle = False
         bpy.ops.render.render(scene=copy.name)
     finally:
         copy.render.engine = engine
@@ -226,8 +226,8 @@ class _View:
             if thing.type not in SURFACES or thing.data is None or not instance.show_self:
                 continue
             name = thing.original.name_full
-            owner = instance.parent.original.name_full if instance.is_instance else name
-            if self._is_hidden(thing):
+            owner = _owner(instance).name_full
+            if self._is_hidden(instance, layer):
                 continue
             pointer = thing.data.as_pointer()
             key = (pointer, name, owner)
@@ -247,17 +247,24 @@ class _View:
             groups[key].matrices.append(np.array(instance.matrix_world, np.float64))
         return {key: group for key, group in groups.items() if len(group.geometry.corners)}
 
-    def _is_hidden(self, thing: bpy.types.Object) -> bool:
+    def _is_hidden(
+        self, instance: bpy.types.DepsgraphObjectInstance, layer: bpy.types.ViewLayer
+    ) -> bool:
         """Whether the engine does not show an object to the camera."""
-        return self.engine != "BLENDER_WORKBENCH" and not thing.visible_camera
+        if self.engine == "BLENDER_WORKBENCH":
+            return False
+        owner = _owner(instance)
+        indirect = self.engine == "CYCLES" and owner.indirect_only_get(view_layer=layer)
+        return bool(indirect or not instance.object.visible_camera)
 
     def _is_held_out(
         self, instance: bpy.types.DepsgraphObjectInstance, layer: bpy.types.ViewLayer
     ) -> bool:
         """Whether an object is a hole in the picture."""
-        thing = instance.object.original
-        owner = instance.parent.original if instance.is_instance else thing
-        return bool(thing.is_holdout or owner.holdout_get(view_layer=layer))
+        if self.engine == "BLENDER_WORKBENCH":
+            return False
+        held_out = _owner(instance).holdout_get(view_layer=layer)
+        return bool(held_out or instance.object.original.is_holdout)
 
     def _geometry(self, data: bpy.types.ID) -> _Geometry | None:
         """What there is to draw of a mesh, curves or a point cloud; None of nothing."""
@@ -328,6 +335,12 @@ class _View:
         if self.engine == "CYCLES" or material is None:
             return False
         return bool(material.use_backface_culling)
+
+
+def _owner(instance: bpy.types.DepsgraphObjectInstance) -> bpy.types.Object:
+    """What is in the scene of an instance: the object itself, or the one that instances it."""
+    owner = instance.parent if instance.is_instance else instance.object
+    return owner.original
 
 
 def _materials(

@@ -181,6 +181,54 @@ def test_a_holdout_is_background(addon: SimpleNamespace, empty: bpy.types.Scene)
     found = captured(addon)
     assert set(found.names) == {"Background", "ground"}
     assert found.labels[HEIGHT // 2, WIDTH // 2] == 0
+    empty.render.engine = "BLENDER_WORKBENCH"  # it knows neither
+    found = in_colours(addon)
+    assert set(found.names) == {"Background", "ground", "hole", "shadow"}
+    assert same(found) > 0.995
+
+
+def test_what_only_reflections_show_is_no_thing_of_cycles(
+    addon: SimpleNamespace, empty: bpy.types.Scene
+) -> None:
+    plane("ground", 60)
+    seen = cube("mirrored", (0, 0, 1))
+    unseen = bpy.data.collections.new("unseen")
+    empty.collection.children.link(unseen)
+    empty.collection.objects.unlink(seen)
+    unseen.objects.link(seen)
+    part = bpy.context.view_layer.layer_collection.children["unseen"]
+    empty.render.engine = "CYCLES"
+    empty.cycles.samples, empty.cycles.use_denoising = 1, False
+    part.indirect_only = True
+    assert "mirrored" not in captured(addon).names
+    part.indirect_only, part.holdout = False, True
+    assert "mirrored" not in captured(addon).names
+    part.holdout = False
+    assert "mirrored" in captured(addon).names
+
+
+def test_any_object_can_be_the_camera(addon: SimpleNamespace, empty: bpy.types.Scene) -> None:
+    lamp = bpy.data.objects.new("lamp", bpy.data.lights.new("lamp", "SPOT"))
+    lamp.matrix_world = empty.camera.matrix_world
+    empty.collection.objects.link(lamp)
+    plane("ground", 60)
+    cube("near", (0, 0, 1))
+    empty.camera = lamp
+    found = in_colours(addon)
+    assert "near" in found.names
+    assert same(found) > 0.995
+
+
+def test_hair_curves_and_points_are_seen(addon: SimpleNamespace, empty: bpy.types.Scene) -> None:
+    curves = bpy.data.hair_curves.new("hair")
+    curves.add_curves([2, 3])
+    places = [(-1, 0, 0), (-1, 0, 3), (1, 0, 0), (1, 0, 2), (2, 0, 3)]
+    curves.attributes["position"].data.foreach_set("vector", np.ravel(places))
+    empty.collection.objects.link(bpy.data.objects.new("hair", curves))
+    found = captured(addon)
+    assert found.names == ("Background", "hair")
+    assert found.labels.any(axis=1).sum() > HEIGHT / 4, "lines and no points"
+    assert (found.labels > 0).mean() < 0.1
 
 
 def test_cycles_sees_the_same_things(addon: SimpleNamespace, empty: bpy.types.Scene) -> None:
