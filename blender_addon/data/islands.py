@@ -33,6 +33,19 @@ def connected(corners: NDArray[np.integer]) -> NDArray[np.int32]:
     return order[part.ravel()]
 
 
+def welded(vertices: NDArray[np.floating]) -> NDArray[np.int64]:
+    """The same number for vertices at the same place: files split them where normals, colours or
+    places on the UV map differ.
+
+    Args:
+        vertices: (V, 3).
+
+    Returns:
+        int64 (V,).
+    """
+    return _numbers(vertices + 0.0)  # which makes -0 the same as 0
+
+
 def uv_corners(corners: NDArray[np.integer], uvs: NDArray[np.floating]) -> NDArray[np.int64]:
     """What each corner is on a UV map: the same only where both vertex and place on the map are.
 
@@ -46,8 +59,13 @@ def uv_corners(corners: NDArray[np.integer], uvs: NDArray[np.floating]) -> NDArr
     placed = np.empty((corners.size, 3), np.int64)
     placed[:, 0] = corners.ravel()
     placed[:, 1:] = np.rint(uvs.reshape(-1, 2).astype(np.float64) * 2**20)
-    order = np.lexsort(placed.T)
-    new = (np.diff(placed[order], axis=0, prepend=placed[order[:1]]) != 0).any(axis=1)
-    number = np.empty(len(placed), np.int64)
+    return _numbers(placed).reshape(-1, 3)
+
+
+def _numbers(rows: NDArray[np.generic]) -> NDArray[np.int64]:
+    """int64 (N,): equal numbers where the rows (N, D) are equal."""
+    order = np.lexsort(rows.T)
+    new = (np.diff(rows[order], axis=0, prepend=rows[order[:1]]) != 0).any(axis=1)
+    number = np.empty(len(rows), np.int64)
     number[order] = np.cumsum(new)
-    return number.reshape(-1, 3)
+    return number

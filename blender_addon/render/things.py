@@ -6,7 +6,8 @@ one way for every engine and version, needs no GPU, and changes nothing in the f
 of ours, which Blender hands the geometry to, is there for a moment.
 
 What is seen is what has a surface. Hair of particle systems, volumes and grease pencil are looked
-through, glass is not; a leaf on a plane that is cut out by its material's alpha is the plane.
+through, and so is what lets more than half of the light straight through (see_through), glass is
+not; a leaf on a plane that is cut out by its material's alpha is the plane.
 """
 
 from bisect import bisect_right
@@ -16,9 +17,11 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.islands import connected, uv_corners
+from ..data.islands import connected, uv_corners, welded
 from ..data.scene_error import SceneError
 from .raster import Canvas
+from .see_through import is_seen_through
+from .stand_in import compositor_of
 
 KINDS = (
     ("OBJECTS", "Objects", "Each object is a thing, and so are the instances of one by another"),
@@ -35,7 +38,11 @@ REST = "Background"
 """Name of what is seen where there is no thing: label 0."""
 MOST_LABELS = 65_535
 MOST_TRIANGLES = 20_000_000
+SMALL, TOGETHER = 2_000, 200_000
+"""Triangles of an object that is drawn together with others, and how many of them at once: one by
+one, thousands of objects take seconds."""
 NO_MATERIAL = "Without material"
+UNIT_BOX = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], np.float64)
 SURFACES = {"MESH", "POINTCLOUD", "CURVES"}
 """Types of what the dependency graph gives of curves, texts, metaballs and so on: their meshes."""
 
@@ -67,7 +74,7 @@ def label_image(
         raise ThingsUnknown(
             f'The camera "{camera.name}" is panoramic: what things it sees is not known.'
         )
-    view = _View(kind, engine, width, height)
+    view = _View(kind, engine, width, height, _layers_of(copy))
     _Engine.view = view
     bpy.utils.register_class(_Engine)
     try:
@@ -87,6 +94,17 @@ def label_image(
     if view.canvas is None:
         raise ThingsUnknown("Blender was stopped before it could tell things apart.")
     return _numbered(view, numbers)
+
+
+def _layers_of(copy: bpy.types.Scene) -> set[str] | None:
+    """The view layers that the compositor shows, None where it is not used: then the picture is the
+    first one that is rendered.
+    """
+    tree = compositor_of(copy)
+    if tree is None:
+        return None
+    named = {node.layer for node in tree.nodes if node.type == "R_LAYERS"}
+    return named or {layer.name for layer in copy.view_layers}
 
 
 def _numbered(view: "_View", numbers: dict[str, int]) -> NDArray[np.uint16]:
@@ -158,6 +176,29 @@ class _Group:
     one_sided: NDArray[np.bool_] | None = None
 
 
+@dataclass(frozen=True)
+class _Placed:
+    """A small object in the camera's space, its front where the corners go round against the
+    clock.
+    """
+
+    vertices: NDArray[np.float64]
+    corners: NDArray[np.int32]
+    labels: NDArray[np.int64]
+    one_sided: NDArray[np.bool_]
+
+    @staticmethod
+    def of(group: _Group, matrix: NDArray[np.float64]) -> "_Placed":
+        """The only instance of a group."""
+        corners, one_sided = group.geometry.corners, group.one_sided
+        if one_sided is None:
+            one_sided = np.zeros(len(corners), bool)
+        elif np.linalg.det(matrix[:3, :3]) < 0:
+            corners = corners[:, ::-1]
+        vertices = group.geometry.vertices @ matrix[:3, :3].T + matrix[:3, 3]
+        return _Placed(vertices, corners, group.labels, one_sided)
+
+
 @dataclass
 class _Geometry:
     """Of an evaluated mesh, of curves or a point cloud."""
@@ -174,16 +215,25 @@ class _Geometry:
 class _View:
     """What is seen by one camera."""
 
-    def __init__(self, kind: str, engine: str, width: int, height: int) -> None:
-        self.kind, self.engine = kind, engine
+    def __init__(
+        self, kind: str, engine: str, width: int, height: int, layers: set[str] | None
+    ) -> None:
+        self.kind, self.engine, self.layers = kind, engine, layers
         self.size = width, height
         self.canvas: Canvas | None = None
         self.named = _Names()
         self.error: Exception | None = None
         self._triangles = 0
+        self._small: list[_Placed] = []
+        self._waiting = 0
+        """Triangles of the small."""
 
     def look(self, depsgraph: bpy.types.Depsgraph) -> None:
-        """Draw all that a view layer shows; of several layers, the nearest is seen."""
+        """Draw all that a view layer shows; of several layers that are composited, the nearest is
+        seen.
+        """
+        if self.layers is None and self.canvas is not None:
+            return
         render = depsgraph.scene.render
         camera = depsgraph.scene.camera.evaluated_get(depsgraph)
         if self.canvas is None:
@@ -191,28 +241,66 @@ class _View:
             width, height = self.size
             matrix = camera.calc_matrix_camera(depsgraph, x=width, y=height, **aspect)
             self.canvas = Canvas(np.array(matrix, np.float64), width, height)
+        if self.layers is not None and depsgraph.view_layer.name not in self.layers:
+            return
         to_camera = np.linalg.inv(np.array(camera.matrix_world.normalized(), np.float64))
         for group in self._groups(depsgraph).values():
             self._draw(group, to_camera)
+        self._draw_small()
 
     def _draw(self, group: _Group, to_camera: NDArray[np.float64]) -> None:
         assert self.canvas is not None
         geometry = group.geometry
         matrices = to_camera @ np.array(group.matrices)
+        if len(matrices) == 1 and len(geometry.corners) <= SMALL and geometry.corners.shape[1] == 3:
+            self._small.append(_Placed.of(group, matrices[0]))
+            self._waiting += len(geometry.corners)
+            if self._waiting > TOGETHER:
+                self._draw_small()
+            return
         low, high = geometry.vertices.min(axis=0), geometry.vertices.max(axis=0)
         box = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), -1).reshape(-1, 3)
         matrices = matrices[self.canvas.in_view(box, matrices)]
-        self._triangles += len(matrices) * len(geometry.corners)
-        if self._triangles > MOST_TRIANGLES:
-            raise ThingsUnknown(
-                f"The camera sees more than {MOST_TRIANGLES // 1_000_000} million triangles: too "
-                "many to tell things apart."
-            )
+        self._count(len(matrices) * len(geometry.corners))
         if geometry.corners.shape[1] == 2:
             self.canvas.strands(geometry.vertices, geometry.corners, matrices, int(group.labels[0]))
         else:
             self.canvas.draw(
                 geometry.vertices, geometry.corners, matrices, group.labels, group.one_sided
+            )
+
+    def _draw_small(self) -> None:
+        """Draw the small objects that have gathered, those in view as one."""
+        assert self.canvas is not None
+        pieces, self._small, self._waiting = self._small, [], 0
+        if not pieces:
+            return
+        low = np.array([one.vertices.min(axis=0) for one in pieces])
+        high = np.array([one.vertices.max(axis=0) for one in pieces])
+        boxes = np.tile(np.eye(4), (len(pieces), 1, 1))
+        boxes[:, range(3), range(3)], boxes[:, :3, 3] = high - low, low
+        in_view = self.canvas.in_view(UNIT_BOX, boxes)
+        pieces = [one for one, seen in zip(pieces, in_view, strict=True) if seen]
+        if not pieces:
+            return
+        counts = [len(one.vertices) for one in pieces]
+        first = np.repeat(np.cumsum([0, *counts[:-1]]), [len(one.corners) for one in pieces])
+        corners = np.concatenate([one.corners for one in pieces]) + first[:, None]
+        self._count(len(corners))
+        self.canvas.draw(
+            np.concatenate([one.vertices for one in pieces]),
+            corners,
+            np.eye(4)[None],
+            np.concatenate([one.labels for one in pieces]),
+            np.concatenate([one.one_sided for one in pieces]),
+        )
+
+    def _count(self, triangles: int) -> None:
+        self._triangles += triangles
+        if self._triangles > MOST_TRIANGLES:
+            raise ThingsUnknown(
+                f"The camera sees more than {MOST_TRIANGLES // 1_000_000} million triangles: too "
+                "many to tell things apart."
             )
 
     def _groups(self, depsgraph: bpy.types.Depsgraph) -> dict[tuple[object, ...], _Group]:
@@ -288,14 +376,16 @@ class _View:
         corners = _read(triangles, "vertices", np.int32, 3)
         slots = _read(triangles, "material_index", np.int32, 1).ravel()
         parts = None
+        if self.kind in ("FACES", "ISLANDS"):
+            placed = welded(vertices)[corners]
         if self.kind == "FACES":
-            parts = connected(corners)
+            parts = connected(placed)
         elif self.kind == "ISLANDS":
             layer = next((one for one in mesh.uv_layers if one.active_render), None)
             if layer is not None:
                 uvs = _read(layer.uv, "vector", np.float32, 2)
                 loops = _read(triangles, "loops", np.int32, 3)
-                parts = connected(uv_corners(corners, uvs[loops]))
+                parts = connected(uv_corners(placed, uvs[loops]))
         return _Geometry(vertices, corners, slots, parts)
 
     def _group(
@@ -320,7 +410,9 @@ class _View:
             labels = np.full(count, self.named.first(title, "", 1))
         if not len(slots):
             return _Group(geometry, labels, [])
-        solid = np.array([not _is_only_volume(one) for one in materials])[slots]
+        shading = depsgraph.scene.display.shading
+        clear = [is_seen_through(one, thing, self.engine, shading) for one in materials]
+        solid = ~np.array(clear)[slots]
         one_sided = np.array([self._is_one_sided(one, depsgraph) for one in materials])[slots]
         if not solid.all():
             labels, one_sided = labels[solid], one_sided[solid]
@@ -351,19 +443,6 @@ def _materials(
     if layer.material_override is not None:
         return [layer.material_override] * len(slots)
     return [one.original if one is not None else None for one in slots]
-
-
-def _is_only_volume(material: bpy.types.Material | None) -> bool:
-    """Whether a material is a volume without a surface."""
-    if material is None or material.node_tree is None:
-        return False
-    nodes = material.node_tree.nodes
-    output = next(
-        (one for one in nodes if one.type == "OUTPUT_MATERIAL" and one.is_active_output), None
-    )
-    return output is not None and (
-        output.inputs["Volume"].is_linked and not output.inputs["Surface"].is_linked
-    )
 
 
 def _read(

@@ -1,7 +1,9 @@
 """What thing the camera sees at each pixel, beside what engines draw of the same scene."""
 
 import importlib
+import time
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import bpy
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from mathutils import Matrix
 from numpy.typing import NDArray
+from test_own_renders import compositor
 
 WIDTH, HEIGHT = 96, 72
 CARS = ("car", "other car")
@@ -283,6 +286,108 @@ def test_materials_islands_and_connected_faces(
     islands = captured(addon, "ISLANDS")
     assert len(islands.names) > 4
     assert all(name.startswith("left, island ") for name in islands.names[1:])
+
+
+def test_faces_that_a_file_has_split_hang_together(
+    addon: SimpleNamespace, empty: bpy.types.Scene, tmp_path: Path
+) -> None:
+    body = cube("body", (0, 0, 1))
+    bpy.ops.mesh.primitive_uv_sphere_add(location=(0, 0, 2.6), radius=0.6)
+    body.select_set(True)
+    bpy.context.view_layer.objects.active = body
+    bpy.ops.object.join()
+    own = {kind: captured(addon, kind) for kind in ("FACES", "ISLANDS")}
+    file = str(tmp_path / "two.glb")
+    bpy.ops.export_scene.gltf(filepath=file, use_selection=True)
+    bpy.ops.object.delete()
+    bpy.ops.import_scene.gltf(filepath=file)
+    assert len(bpy.context.object.data.vertices) > 4 * 100, "each face has vertices of its own"
+    for kind, before in own.items():
+        found = captured(addon, kind)
+        assert len(found.names) == len(before.names) == 3
+        for label in range(3):  # glTF orders the faces anew
+            assert (found.labels == label).sum() == (before.labels == label).sum()
+
+
+def test_of_several_view_layers_those_count_that_are_in_the_picture(
+    addon: SimpleNamespace, empty: bpy.types.Scene
+) -> None:
+    first, second = empty.view_layers[0], empty.view_layers.new("a second")
+    for layer, x in ((first, -2), (second, 2)):
+        collection = bpy.data.collections.new(f"only {layer.name}")
+        empty.collection.children.link(collection)
+        thing = cube(layer.name, (x, 6, 1))
+        thing.users_collection[0].objects.unlink(thing)
+        collection.objects.link(thing)
+        for other in (first, second):
+            if other is not layer:
+                other.layer_collection.children[collection.name].exclude = True
+    assert captured(addon).names == ("Background", first.name)
+    first.use = False
+    assert captured(addon).names == ("Background", "a second")
+    first.use = True
+    tree = compositor(empty)
+    tree.nodes["layers"].layer = "a second"
+    assert captured(addon).names == ("Background", "a second")
+
+
+def test_what_most_of_the_light_comes_through_is_looked_through(
+    addon: SimpleNamespace, empty: bpy.types.Scene
+) -> None:
+    cube("ball", (0, 2, 1))
+    pane = cube("pane", (0, 0, 1), 3)
+    made = bpy.data.materials.new("pane")
+    made.use_nodes = True
+    pane.data.materials.append(made)
+    nodes, links = made.node_tree.nodes, made.node_tree.links
+    surface, end = nodes["Principled BSDF"], nodes["Material Output"]
+    clear, mix = nodes.new("ShaderNodeBsdfTransparent"), nodes.new("ShaderNodeMixShader")
+    links.new(surface.outputs[0], mix.inputs[1])
+    links.new(clear.outputs[0], mix.inputs[2])
+
+    def seen(engine: str) -> bool:
+        empty.render.engine = engine
+        return "ball" in captured(addon).names
+
+    empty.cycles.samples = 1
+    assert not seen("CYCLES")
+    surface.inputs["Alpha"].default_value = 0.2
+    assert seen("CYCLES")
+    surface.inputs["Alpha"].default_value = 1.0
+    links.new(mix.outputs[0], end.inputs["Surface"])
+    for share, through in ((0.3, False), (0.7, True)):
+        mix.inputs[0].default_value = share
+        assert seen("CYCLES") == through
+    path = nodes.new("ShaderNodeLightPath")
+    links.new(path.outputs["Is Camera Ray"], mix.inputs[0])
+    assert seen("CYCLES")
+    links.new(path.outputs["Is Shadow Ray"], mix.inputs[0])
+    assert not seen("CYCLES")
+    shading = empty.display.shading
+    assert not seen("BLENDER_WORKBENCH")
+    pane.color[3] = 0.1
+    assert seen("BLENDER_WORKBENCH")
+    shading.color_type = "MATERIAL"
+    assert not seen("BLENDER_WORKBENCH")
+    made.diffuse_color[3] = 0.1
+    assert seen("BLENDER_WORKBENCH")
+
+
+def test_thousands_of_objects_take_little_time(
+    addon: SimpleNamespace, empty: bpy.types.Scene, things: ModuleType, installed: str
+) -> None:
+    cube("0", (0, 0, 0), 0.1)
+    mesh = bpy.context.object.data
+    for number in range(1, 3000):
+        thing = bpy.data.objects.new(str(number), mesh if number % 2 else mesh.copy())
+        thing.location = ((number % 60) / 8 - 3.7, number // 60 / 4, 0)
+        empty.collection.objects.link(thing)
+    with importlib.import_module(f"{installed}.render.stand_in").stand_in(empty) as copy:
+        began = time.process_time()
+        found = things.label_image(copy, 256, 256, "OBJECTS", {})
+        spent = time.process_time() - began
+    assert len(np.unique(found)) > 2000
+    assert spent < 4.0  # 1 s by itself; one by one they took 6
 
 
 def test_a_panorama_says_why_its_things_are_not_known(
