@@ -1,6 +1,6 @@
 """What tells a person's mistake from a defect of the program."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from protocol.settings import wrong_settings, wrong_value
 from protocol.text import wrong_instruction
 from protocol.values import MAX_LABEL
+
+Settings = TypeVar("Settings")
 
 
 class BadInput(ValueError):
@@ -46,3 +48,16 @@ def check_things(things: NDArray[np.generic], shape: tuple[int, ...]) -> None:
         raise BadInput(
             f"The numbers of things must be 0 to {MAX_LABEL}, not {things.min()} to {things.max()}."
         )
+
+
+def given_once(settings: Settings | None, single: Settings) -> Settings:
+    """The settings of a call that takes them as an object or one by one.
+
+    Raises:
+        BadInput: they are given both ways.
+    """
+    if settings is None:
+        return single
+    if single != type(single)():
+        raise BadInput("Give settings as one object or one by one, not both.")
+    return settings

@@ -20,6 +20,7 @@ UNREAD = re.compile(r"<m\w+>\s*(?:\\|&|\\?\w*\{)")
 SETTINGS = "<!-- settings -->"
 KINDS = (
     settings.MapSettings,
+    settings.PictureMapSettings,
     settings.EditSettings,
     settings.TextureSettings,
     settings.FieldSettings,

@@ -17,6 +17,7 @@ from .settings import (
     Iterations,
     MapSettings,
     MeshSettings,
+    PictureMapSettings,
     RegionSettings,
     SceneThreshold,
     TextureSettings,
@@ -52,7 +53,7 @@ class RelevanceRequest(msgspec.Struct, frozen=True, kw_only=True, tag="relevance
     """uint8 (H, W, 3), sRGB, row 0 at the top."""
     instruction: str
     """As `text.wrong_instruction` allows it."""
-    maps: MapSettings = MapSettings()
+    maps: PictureMapSettings = PictureMapSettings()
 
     def __post_init__(self) -> None:
         check_array(self.image, "image", "uint8", (3,))
@@ -69,7 +70,7 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request")
     threshold: Threshold | None = None
     """Relevance from which a pixel is edited; 0 edits everything, None takes the map's own
     suggestion."""
-    maps: MapSettings = MapSettings()
+    maps: PictureMapSettings = PictureMapSettings()
     """Of the relevance map, where no mask is given."""
     settings: EditSettings = EditSettings()
     mask: NDArray[np.bool_] | None = None

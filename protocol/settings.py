@@ -157,6 +157,20 @@ class RegionSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PictureMapSettings(MapSettings):
+    """The same, of a single picture."""
+
+    closer: Annotated[
+        bool,
+        Meta(
+            title="Look Closer",
+            description="Whether a part around the region is looked at a second time, larger",
+            extra={"words": {"on": "It is, where it can be", "off": "The map is found once"}},
+        ),
+    ] = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class GuidanceSettings:
     """s_T and s_I of Eq. 1; None for what the model is best used with."""
 
@@ -252,7 +266,7 @@ class WorkSettings:
             ge=0.0,
             le=256.0,
             title="Rim",
-            description="Pixels over which the region's edge is soft, half on each side of it",
+            description="Pixels over which the region's edge is soft",
             extra={"soft_max": 32.0, "step": 10},
         ),
     ] = 0.0

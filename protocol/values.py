@@ -71,6 +71,11 @@ class Box:
         """Rows and columns."""
         return self.height, self.width
 
+    def ends(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """Top, left, bottom and right, as shares of a picture's sides."""
+        bottom, right = self.top + self.height, self.left + self.width
+        return self.top / height, self.left / width, bottom / height, right / width
+
     def __str__(self) -> str:
         return f"{self.width}x{self.height} at column {self.left}, row {self.top}"
 

@@ -55,7 +55,7 @@ from protocol.requests import (
 from protocol.settings import (
     EditSettings,
     GuidanceSettings,
-    MapSettings,
+    PictureMapSettings,
     RegionSettings,
     Threshold,
 )
@@ -77,7 +77,7 @@ class ImageCommand(ModelOptions, abc.ABC):
     """where the results go"""
     server: Annotated[Path | None, otherwise("none", "FILE")] = None
     """let a running server do it: this machine's own, or that of a connection file"""
-    maps: MapSettings = MapSettings()
+    maps: PictureMapSettings = PictureMapSettings()
     region: RegionSettings = RegionSettings()
     things: Annotated[Path | None, otherwise("none are known", "LABELS")] = None
     """what each pixel shows: an image with a number or colour for every thing, or .npy"""
@@ -170,7 +170,7 @@ class Edit(ImageCommand):
     mask: Annotated[Path | None, otherwise("where the map says", "IMAGE")] = None
     """edit where this image is bright"""
     crop: Annotated[
-        tuple[int, int, int, int] | None, otherwise("chosen by --detail", "X Y WIDTH HEIGHT")
+        tuple[int, int, int, int] | None, otherwise("chosen by --detail", "X Y W H")
     ] = None
     """work on this part alone"""
     settings: EditSettings = EditSettings()

@@ -18,7 +18,7 @@ from .encoded_image import padded
 from .models.denoiser import Denoiser, ModelCard
 from .tiles import Tiled, tiles_of
 
-CONTEXT = 1.2
+CONTEXT = 1.1
 """Sides of a crop, in those of its region. On validation scenes, more of what is around it costs
 detail and helps nothing."""
 LEAST = {"sharp": 1.0, "fast": 0.25, "tiles": 1.0}

@@ -5,7 +5,7 @@ and edit several images together.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
 import torch
@@ -13,22 +13,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backend.counts import check_counts
-from backend.errors import BadInput, check_instruction, check_settings, check_value
-from backend.pictures import unchanged
-from protocol.settings import EditSettings, MapSettings, RegionSettings, Threshold
+from backend.errors import check_instruction, check_settings, check_value, given_once
+from backend.pictures import boxes, unchanged
+from protocol.settings import (
+    EditSettings,
+    MapSettings,
+    PictureMapSettings,
+    RegionSettings,
+    Threshold,
+)
 from protocol.values import Box, Detail, Normalisation
 
-from .crop import work_shape
+from .crop import around, work_shape
 from .encoded_image import EncodedImage, check_image, check_mask, extent, padded, work_image
 from .guided_edit import Step, counted_on, guided_edit
 from .image_editor import Edit
-from .models.denoiser import Conditions, Denoiser, ModelCard, draw_noise
+from .models.denoiser import Conditions, Denoiser, ModelCard
 from .models.registry import load_model
-from .relevance import RelevanceMap, images_at_once, relevance_maps
+from .noises import drawn_noises, given_noise
+from .relevance import CloserLook, RelevanceMap, images_at_once, relevance_maps
 from .snapping import snapped_map
 from .work import Parts, Place, Work, batches
-
-Settings = TypeVar("Settings", EditSettings, MapSettings)
 
 
 class Editor:
@@ -92,8 +97,9 @@ class Editor:
         seeds: Sequence[int] = MapSettings.relevance_seeds,
         noise: NDArray[np.float32] | None = None,
         normalisation: Normalisation = MapSettings.normalisation,
+        closer: bool = PictureMapSettings.closer,
         on_draw: Callable[[int, int], None] | None = None,
-        settings: MapSettings | None = None,
+        settings: PictureMapSettings | None = None,
     ) -> RelevanceMap:
         """Where the instruction applies in the image that was set (Eq. 2 and 3).
 
@@ -103,9 +109,12 @@ class Editor:
             seeds: noise seeds, at least one; the raw differences are averaged over them.
             noise: float32 (c, h, w) at the size of the latents, in place of the seeds' own draws.
             normalisation: "paper" (Eq. 3) or "full" (its clamp left out).
+            closer: whether a part around the region at the suggested threshold is looked at a
+                second time, where the networks see it larger there than in the whole image; not
+                with a noise that is handed in.
             on_draw: called as noises are done, with the number of the last one from 0 and how
-                many there are; what it raises ends the work.
-            settings: all of noise level, seeds and normalisation, in their place.
+                many there are at most; what it raises ends the work.
+            settings: all of noise level, seeds, normalisation and closer, in their place.
 
         Raises:
             RuntimeError: no image was set.
@@ -113,20 +122,53 @@ class Editor:
             FloatingPointError: the networks overflowed.
         """
         check_instruction(instruction)
-        single = MapSettings(
+        single = PictureMapSettings(
             noise_level=noise_level,
             # a noise that is handed in has no seed
             relevance_seeds=tuple(seeds) if noise is None else MapSettings.relevance_seeds,
             normalisation=normalisation,
+            closer=closer,
         )
-        settings = _given_once(settings, single)
+        settings = given_once(settings, single)
         check_settings(settings)
-        encoded = self._set().encoded()
-        noises = (
-            self._noises(settings.relevance_seeds, encoded)
-            if noise is None
-            else self._given(noise, encoded)
+        parts, draws = self._set(), len(settings.relevance_seeds)
+        scaled_down = parts.whole.shape != parts.image.shape[:2]
+        looks = 2 if settings.closer and scaled_down and noise is None else 1
+        if noise is not None:
+            noises, draws = given_noise(noise, parts.encoded()), 1
+        else:
+            noises = drawn_noises(settings.relevance_seeds, parts.encoded())
+
+        def tell(draw: int, _: int) -> None:
+            if on_draw is not None:
+                on_draw(draw, looks * draws)
+
+        found = self._look(instruction, parts.encoded(), noises, settings, tell)
+        height, width = parts.image.shape[:2]
+        region = found.at(height, width) >= found.suggested_threshold
+        if looks == 1 or not region.any():
+            return found
+        window = around(boxes.bounds(region), region.shape, self.card, parts.size, "sharp")
+        if window == parts.whole:
+            return found
+        again = self._look(
+            instruction,
+            parts.encoded(window),
+            drawn_noises(settings.relevance_seeds, parts.encoded(window)),
+            settings,
+            lambda draw, count: tell(draws + draw, count),
         )
+        return replace(found, closer=CloserLook(*window.box.ends(height, width), again))
+
+    def _look(
+        self,
+        instruction: str,
+        encoded: EncodedImage,
+        noises: Tensor,
+        settings: MapSettings,
+        on_draw: Callable[[int, int], None],
+    ) -> RelevanceMap:
+        """The map of one image as the networks see it, with noises (S, c, h, w)."""
         (found,) = relevance_maps(
             self.model,
             encoded.encoding.latents,
@@ -184,7 +226,7 @@ class Editor:
                 self.model,
                 torch.cat([one.encoding.latents for one in encoded]),
                 _conditions(self.model, encoded, instruction),
-                self._noises(seeds, encoded[0]),
+                drawn_noises(seeds, encoded[0]),
                 settings.noise_level,
                 settings.normalisation,
                 encoded[0].extent,
@@ -261,7 +303,7 @@ class Editor:
             detail=detail,
             rim=rim,
         )
-        settings = _given_once(settings, single)
+        settings = given_once(settings, single)
         check_settings(settings)
         check_value(Threshold | None, threshold)
         parts = self._set()
@@ -284,9 +326,9 @@ class Editor:
         (edited,) = self._edit_inside(
             instruction,
             [work],
-            self._noises((settings.seed,), work.encoded)
+            drawn_noises((settings.seed,), work.encoded)
             if noise is None
-            else self._given(noise, work.encoded),
+            else given_noise(noise, work.encoded),
             None if start is None else self._encode_start(start, work),
             (settings.strength,),
             settings,
@@ -348,7 +390,7 @@ class Editor:
             found = self._edit_inside(
                 instruction,
                 [works[number] for number in batch],
-                torch.cat([self._noises((seeds[n],), works[n].encoded) for n in batch]),
+                torch.cat([drawn_noises((seeds[n],), works[n].encoded) for n in batch]),
                 torch.cat([self._encode_start(starts[n], works[n]) for n in batch]),
                 [strengths[number] for number in batch],
                 settings,
@@ -446,36 +488,6 @@ class Editor:
         if self._parts is None:
             raise RuntimeError("Set an image first: editor.set_image(image).")
         return self._parts
-
-    def _noises(self, seeds: Sequence[int], encoded: EncodedImage) -> Tensor:
-        """(S, c, h, w) standard normal, each seed's own draw at the size of an image's latents."""
-        return torch.cat([draw_noise(seed, encoded.encoding.latents) for seed in seeds])
-
-    def _given(self, noise: NDArray[np.float32], encoded: EncodedImage) -> Tensor:
-        """(1, c, h, w) of a noise that was handed in for an image."""
-        latents = encoded.encoding.latents
-        shape = tuple(latents.shape[1:])
-        if noise.shape != shape:
-            raise BadInput(
-                f"The noise must have the shape {shape}, that of the latents of what is worked on "
-                f"(see detail and crop), not {noise.shape}."
-            )
-        if not np.isfinite(noise).all():
-            raise BadInput("The noise holds values that are no numbers.")
-        return torch.from_numpy(noise.astype(np.float32))[None].to(latents.device)
-
-
-def _given_once(settings: Settings | None, single: Settings) -> Settings:
-    """The settings of a call that takes them as an object or one by one.
-
-    Raises:
-        BadInput: they are given both ways.
-    """
-    if settings is None:
-        return single
-    if single != type(single)():
-        raise BadInput("Give settings as one object or one by one, not both.")
-    return settings
 
 
 @torch.inference_mode()

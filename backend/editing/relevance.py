@@ -32,6 +32,22 @@ CELLS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
+class CloserLook:
+    """A second map, of a part of the image that the networks saw larger.
+
+    Attributes:
+        top, left, bottom, right: of the part, 0..1 of the image's sides.
+        relevance: its map.
+    """
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+    relevance: "RelevanceMap"
+
+
+@dataclass(frozen=True)
 class RelevanceMap:
     """The relevance of one instruction for one image.
 
@@ -47,6 +63,7 @@ class RelevanceMap:
             seed (the prompt check, prompt_check.py).
         applies: whether the evidence reaches the model's limit, or None with one seed.
         agreement: what the evidence comes from, for pooling it over views; None with one seed.
+        closer: a second look at a part of the image, which `at` joins with this one; or None.
     """
 
     values: NDArray[np.float32]
@@ -57,12 +74,22 @@ class RelevanceMap:
     evidence: float | None
     applies: bool | None
     agreement: Agreement | None = None
+    closer: CloserLook | None = None
 
     def at(self, height: int, width: int) -> NDArray[np.float32]:
-        """float32 (height, width) in 0..1: bilinear, each pixel sampled at its centre."""
+        """float32 (height, width) in 0..1: bilinear, each pixel sampled at its centre; where there
+        was a second look, the mean of both.
+        """
         rows = _interpolation(height, self.extent[0], self.values.shape[0])
         columns = _interpolation(width, self.extent[1], self.values.shape[1])
         enlarged = rows @ self.values @ columns.T
+        if (look := self.closer) is not None:
+            top, bottom = (round(height * end) for end in (look.top, look.bottom))
+            left, right = (round(width * end) for end in (look.left, look.right))
+            if top < bottom and left < right:
+                part = enlarged[top:bottom, left:right]
+                part += look.relevance.at(bottom - top, right - left)
+                part /= 2
         return enlarged.clip(0.0, 1.0).astype(np.float32)
 
     def mask(self, threshold: float) -> NDArray[np.bool_]:

@@ -52,21 +52,21 @@ def _relevance(
 
 
 def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnPreview) -> EditResult:
-    draws = 0 if request.mask is not None else len(request.maps.relevance_seeds)
-    units = draws + request.settings.steps + 1
-    relevance = None
+    steps, draws, relevance = request.settings.steps, 0, None
     if request.mask is None:
-        relevance = editor.relevance(
-            request.instruction,
-            settings=request.maps,
-            on_draw=lambda index, count: on_progress(
-                f"Relevance, noise {index + 1} of {count}", (index + 1) / units, None
-            ),
-        )
+
+        def after_draw(index: int, count: int) -> None:
+            nonlocal draws
+            draws = count
+            words = f"Relevance, noise {index + 1} of {count}"
+            on_progress(words, (index + 1) / (count + steps + 1), None)
+
+        relevance = editor.relevance(request.instruction, settings=request.maps, on_draw=after_draw)
 
     def after_step(step: Step) -> None:
         words = f"Denoising, step {step.index + 1} of {step.count}"
-        on_progress(words, (draws + step.index + 1) / units, editor.preview(step))
+        done = (draws + step.index + 1) / (draws + steps + 1)
+        on_progress(words, done, editor.preview(step))
 
     edit = editor.edit(
         request.instruction,

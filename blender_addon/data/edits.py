@@ -10,7 +10,7 @@ import msgspec
 from ..link.encode import encode_png
 from ..protocol.messages import Welcome
 from ..protocol.requests import EditResult
-from ..protocol.settings import EditSettings, GuidanceSettings, MapSettings, RegionSettings
+from ..protocol.settings import EditSettings, GuidanceSettings, PictureMapSettings, RegionSettings
 from . import copies, pictures, results
 from .properties_settings import asked, copy, guidance_words, put
 
@@ -20,7 +20,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     runs.
     """
 
-    maps: MapSettings
+    maps: PictureMapSettings
     settings: EditSettings
     region: RegionSettings = RegionSettings(snap="nothing")
     """How it was before there was a choice."""
@@ -35,7 +35,7 @@ def asked_for(scene: bpy.types.Scene) -> str:
     settings = scene.watch_your_steps
     current = results.is_current(scene)
     chosen = Asked(
-        maps=asked(MapSettings, settings),
+        maps=asked(PictureMapSettings, settings),
         settings=asked(EditSettings, settings),
         region=asked(RegionSettings, settings),
         threshold=settings.threshold if current else None,

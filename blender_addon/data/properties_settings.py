@@ -13,7 +13,7 @@ from ..protocol.settings import (
     GUIDANCE,
     EditSettings,
     FieldSettings,
-    MapSettings,
+    PictureMapSettings,
     RegionSettings,
     Setting,
     TextureSettings,
@@ -29,7 +29,7 @@ LEAST_ABOVE = 0.01
 Group = TypeVar("Group", bound=bpy.types.PropertyGroup)
 Settings = TypeVar(
     "Settings",
-    MapSettings,
+    PictureMapSettings,
     RegionSettings,
     EditSettings,
     TextureSettings,
@@ -135,7 +135,7 @@ def copy(source: bpy.types.PropertyGroup, target: bpy.types.PropertyGroup) -> No
     they are where they are the model's own.
     """
     target.own_guidance = source.own_guidance
-    for kind in (MapSettings, RegionSettings, EditSettings):
+    for kind in (PictureMapSettings, RegionSettings, EditSettings):
         for one in all_settings(kind):
             if not (one.name in GUIDANCE and source.own_guidance):
                 setattr(target, one.name, getattr(source, one.name))

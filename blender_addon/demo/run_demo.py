@@ -240,7 +240,7 @@ def _contact_sheet(options: argparse.Namespace, name: str, rows: list[dict[str, 
 def _settings_names() -> list[str]:
     """Of the settings that a report names but for the guidance, which is the model's own."""
     known = import_module(f"{MODULE}.protocol.settings")
-    kinds = (known.MapSettings, known.EditSettings)
+    kinds = (known.PictureMapSettings, known.EditSettings)
     names = [one.name for kind in kinds for one in known.all_settings(kind)]
     return [*(name for name in names if name not in known.GUIDANCE), "max_side"]
 

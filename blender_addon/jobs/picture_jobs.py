@@ -12,7 +12,7 @@ from ..data.results import Picture
 from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState
 from ..protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult, Request
-from ..protocol.settings import EditSettings, MapSettings, RegionSettings
+from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings
 from .job import Job, Kind, NewJob, Sending, SessionError
 
 UNCHANGED = "Unchanged"
@@ -45,7 +45,7 @@ def _parameters(scene: bpy.types.Scene, kind: str) -> dict[str, Any]:
     the region that is shown: no map has to be found again.
     """
     settings = scene.watch_your_steps
-    common = {"instruction": settings.instruction, "maps": asked(MapSettings, settings)}
+    common = {"instruction": settings.instruction, "maps": asked(PictureMapSettings, settings)}
     if kind == "relevance":
         return common
     # a threshold of another map would be a number without a meaning: then the new map's own

@@ -7,13 +7,13 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..data.properties_settings import with_settings
-from ..protocol.settings import EditSettings, MapSettings, RegionSettings
+from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings
 
 AS_BEFORE = {"snap": {"default": "nothing"}, "detail": {"default": "whole"}}
 """What edits were made with that were kept before it could be chosen."""
 
 
-@with_settings(MapSettings, RegionSettings, EditSettings, **AS_BEFORE)
+@with_settings(PictureMapSettings, RegionSettings, EditSettings, **AS_BEFORE)
 class KeptEdit(bpy.types.PropertyGroup):
     """One edit: its picture, what it was made of, and all that makes it again. The pointers keep
     the pictures in the file. Its `name`, which Blender's lists search, is the instruction.

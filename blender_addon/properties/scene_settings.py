@@ -16,7 +16,7 @@ from bpy.props import (
 
 from ..data import edits, results
 from ..data.properties_settings import described, with_settings
-from ..protocol.settings import EditSettings, MapSettings, RegionSettings, Setting, Threshold
+from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings, Setting, Threshold
 from ..render import things
 from . import in_3d, kept_edits
 from .in_3d import ImageSettings, SceneIn3D, TextureProperties
@@ -68,7 +68,7 @@ def _edit_chosen(changed: "SceneSettings", _: bpy.types.Context) -> None:
 
 
 @with_settings(
-    MapSettings,
+    PictureMapSettings,
     RegionSettings,
     EditSettings,
     normalisation={"update": _normalisation_changed},

@@ -11,7 +11,7 @@ from ..jobs.kinds import KINDS
 from ..jobs.picture_jobs import UNCHANGED
 from ..link.worker_thread import LinkState
 from ..protocol.region import Snapped
-from ..protocol.settings import GUIDANCE, EditSettings, MapSettings, all_settings
+from ..protocol.settings import GUIDANCE, EditSettings, PictureMapSettings, all_settings
 from ..render import freshness
 from ..render.camera_render import render_size, viewpoint
 from . import words
@@ -303,7 +303,7 @@ class WYS_PT_advanced(SidebarPanel, bpy.types.Panel):
         settings = context.scene.watch_your_steps
         column = self.layout.column()
         choices, numbers = column.row(), column.column(align=True)
-        for one in all_settings(MapSettings):
+        for one in all_settings(PictureMapSettings):
             if one.kind is str:
                 choices.prop(settings, one.name, expand=True)
             else:

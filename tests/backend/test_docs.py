@@ -13,8 +13,8 @@ import pytest
 from backend import __version__
 from protocol.settings import (
     EditSettings,
-    MapSettings,
     MeshSettings,
+    PictureMapSettings,
     TextureSettings,
     UpdateSettings,
     all_settings,
@@ -169,7 +169,7 @@ def test_versions_that_are_written_twice_are_the_same() -> None:
 
 def test_every_setting_stands_in_the_manual_with_its_default(site: Path) -> None:
     page = (site / "python.html").read_text("utf-8")
-    for kind in (MapSettings, EditSettings, TextureSettings, UpdateSettings, MeshSettings):
+    for kind in (PictureMapSettings, EditSettings, TextureSettings, UpdateSettings, MeshSettings):
         for one in all_settings(kind):
             row = rf"<code>{one.name}</code></td>\s*<td>[^<]+</td>\s*<td><code>([^<]*)</code>"
             assert str(one.default) in re.findall(row, page), one.name

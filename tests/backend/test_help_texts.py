@@ -28,6 +28,7 @@ from protocol.settings import (
     EditSettings,
     MapSettings,
     MeshSettings,
+    PictureMapSettings,
     TextureSettings,
     UpdateSettings,
     taken,
@@ -144,7 +145,10 @@ def test_the_same_thing_has_the_same_default_everywhere() -> None:
     texture = TextureSettings()
     assert taken(TextureSettings, MeshEditConfig()) == texture
     assert by_name["edit"]["settings"] == settings
-    assert by_name["edit"]["maps"] == by_name["relevance"]["maps"] == maps
+    picture = PictureMapSettings()
+    assert by_name["edit"]["maps"] == by_name["relevance"]["maps"] == picture
+    assert taken(MapSettings, picture) == maps
+    assert relevance["closer"].default == picture.closer
     assert by_name["scene texture"]["settings"] == texture
     assert by_name["scene mesh"]["texture_size"] == MeshSettings().texture_size
     for preset in EDIT_PRESETS.values():

@@ -210,8 +210,9 @@ def test_edit_takes_the_suggested_threshold_where_none_is_given(editor):
     editor.set_image(random_image(64, 64))
     relevance = editor.relevance(INSTRUCTION)
     edit = editor.edit(INSTRUCTION, steps=1)
-    assert edit.threshold == relevance.suggested_threshold
-    assert (edit.mask == (relevance.at(64, 64) >= relevance.suggested_threshold)).all()
+    assert edit.relevance.suggested_threshold == relevance.suggested_threshold
+    assert edit.threshold == edit.snapped.suggested_threshold
+    assert (edit.mask == (edit.snapped.values >= edit.threshold)).all()
     given = editor.edit(INSTRUCTION, threshold=0.25, steps=1)
     assert given.threshold == 0.25
     assert editor.edit(INSTRUCTION, mask=given.mask, steps=1).threshold is None
