@@ -28,7 +28,7 @@ def is_seen_through(
             return bool(thing.color[3] < HALF)
         shown = material is not None and shading.color_type == "MATERIAL"
         return shown and bool(material.diffuse_color[3] < HALF)
-    if material is None or not material.use_nodes or material.node_tree is None:
+    if material is None or material.node_tree is None or _is_without_nodes(material):
         return False
     ends = (node for node in material.node_tree.nodes if node.type == "OUTPUT_MATERIAL")
     end = next((node for node in ends if node.is_active_output), None)
@@ -37,6 +37,10 @@ def is_seen_through(
     if not end.inputs["Surface"].is_linked:
         return bool(end.inputs["Volume"].is_linked)  # without a surface
     return _opacity(end.inputs["Surface"]) < HALF
+
+
+def _is_without_nodes(material: bpy.types.Material) -> bool:
+    return bpy.app.version < (5, 0, 0) and not material.use_nodes
 
 
 def _opacity(socket: bpy.types.NodeSocket) -> float:
