@@ -30,10 +30,11 @@ from fake_server import FakeServer
 ROUNDS = 12
 PREVIEW, RENDER = "operator: preview, without the render", "the render (Blender's own)"
 SLIDER = "threshold: a step of the slider"
+DRAIN = "timer: drain()"
 PICK, SNAP = "a click on a thing", "snap: another choice for the same map"
 LIMIT = 50.0
-LIMITS = {SLIDER: 16.0, RENDER: math.inf, SNAP: 400.0}
-"""A map is snapped once for each choice, when the artist makes it."""
+LIMITS = {SLIDER: 16.0, RENDER: math.inf, DRAIN: 200.0, SNAP: 200.0}
+"""A map is snapped once, when it arrives, and once for each other choice."""
 Result = TypeVar("Result")
 
 
@@ -92,7 +93,7 @@ def main(side: int) -> None:
 
     def wait() -> None:
         while session.job_of(scene) is not None:
-            watch("timer: drain()", session.drain)
+            watch(DRAIN, session.drain)
             time.sleep(0.005)
 
     ops = bpy.ops.watch_your_steps
