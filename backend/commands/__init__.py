@@ -30,6 +30,7 @@ COMMANDS: Tree = {
         "Measure a model where the truth is known.",
         {
             "relevance": evaluate.Relevance,
+            "regions": evaluate.Regions,
             "scene": evaluate.Scene,
             "check": evaluate.Check,
             "texture": evaluate.Texture,

@@ -48,7 +48,7 @@ TODAY, BEST = "today: the map as it is, the whole picture", "things, sharp"
 SHEET_SAMPLES, SHEET_WORST = 10, 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measured:
     """One sample, its region snapped in every way, and edited in every way if it is among those.
 
