@@ -13,6 +13,8 @@ Seeds = Literal["test", "validation"]
 Way = Literal["plain", "guided", "paper", "true"]
 Preset = Literal["preview", "full"]
 TextureWay = Literal["cells", "edges", "things", "things-sharp", "things-fast"]
+RegionWay = Literal["today", "edges", "things", "edges-sharp", "things-sharp", "things-fast"]
+REGION_WAYS: tuple[RegionWay, ...] = get_args(RegionWay)
 WAYS: tuple[Way, ...] = ("plain", "guided", "paper", "true")
 
 
@@ -172,3 +174,6 @@ class RegionOptions(EvaluationOptions):
     ] = None
     """kinds of edit, such as recolour"""
     guidance: GuidanceSettings = GuidanceSettings()
+    ways: tuple[RegionWay, ...] = REGION_WAYS
+    """of editing: what the region keeps to, and of which part of the picture; today is always
+    measured"""

@@ -21,7 +21,7 @@ from backend.errors import BadInput
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE, SAME, STEPS
 from backend.evaluation.maps import Table
-from backend.evaluation.options import RegionOptions
+from backend.evaluation.options import RegionOptions, RegionWay
 from backend.evaluation.relevance import known_kinds, markdown
 from backend.evaluation.samples import SEEDS, draw_present
 from backend.output.contact_sheet import Tile, contact_sheet
@@ -33,18 +33,17 @@ from protocol.region import snapped
 from protocol.settings import EditSettings, RegionSettings, taken
 from protocol.values import Detail, Snap
 
-WAYS: dict[str, tuple[Snap, Detail]] = {
-    "today: the map as it is, the whole picture": ("nothing", "whole"),
-    "edges, whole picture": ("edges", "whole"),
-    "things, whole picture": ("things", "whole"),
-    "edges, sharp": ("edges", "sharp"),
-    "things, sharp": ("things", "sharp"),
-    "things, fast": ("things", "fast"),
+WAYS: dict[RegionWay, tuple[Snap, Detail]] = {
+    "today": ("nothing", "whole"),
+    "edges": ("edges", "whole"),
+    "things": ("things", "whole"),
+    "edges-sharp": ("edges", "sharp"),
+    "things-sharp": ("things", "sharp"),
+    "things-fast": ("things", "fast"),
 }
-"""Rows of the tables: what the region keeps to, and what of the picture is worked on. The others'
-times are given as shares of the first one's.
+"""Rows of the tables: what the region keeps to, and what of the picture is worked on. "today" is
+the map as it is and the whole picture; the others' times are given as shares of its.
 """
-TODAY, BEST = "today: the map as it is, the whole picture", "things, sharp"
 SHEET_SAMPLES, SHEET_WORST = 10, 4
 
 
@@ -98,9 +97,11 @@ def run(options: RegionOptions, command: list[str]) -> int:
     measured: list[Measured] = []
     with report.stage("maps and edits"):
         settings = replace(taken(EditSettings, guidance), steps=STEPS)
+        asked = ["today", *options.ways]
+        ways = {name: way for name, way in WAYS.items() if name in asked}
         for sample, picture in drawn(options, kinds):
-            ways = WAYS if len(measured) < options.edits else {}
-            measured.append(measure(editor, sample, picture, ways, settings))
+            some = ways if len(measured) < options.edits else {}
+            measured.append(measure(editor, sample, picture, some, settings))
             if len(measured) % 10 == 0:
                 print(f"{len(measured)} of {options.samples} samples", flush=True)
     if not measured:
@@ -159,7 +160,7 @@ def measure(
     editor: Editor,
     sample: Sample,
     picture: Rendering,
-    ways: dict[str, tuple[Snap, Detail]],
+    ways: dict[RegionWay, tuple[Snap, Detail]],
     settings: EditSettings,
 ) -> Measured:
     """Find the map of a sample, its regions, and its edits in these ways."""
@@ -199,8 +200,8 @@ def measure(
             settings=replace(settings, detail=detail),
         ).image
         figures[name] = {"seconds": time.perf_counter() - begun} | judged(sample, edited, palette)
-        if name in (TODAY, BEST):
-            shown.append((Image.fromarray(edited), name.partition(":")[0]))
+        if name in ("today", "things-sharp"):
+            shown.append((Image.fromarray(edited), name))
     shown.append((Image.fromarray(sample.edited), "true edit"))
     small = [(tile.resize((160, 160)), words) for tile, words in shown]
     return Measured(sample, group_of(sample), seconds, ious, took, figures, small)
@@ -251,7 +252,7 @@ def edits_table(edited: Sequence[Measured]) -> Table:
     all seconds as a share of today's.
     """
     table: Table = {}
-    base = sum(one.figures[TODAY]["seconds"] for one in edited)
+    base = sum(one.figures["today"]["seconds"] for one in edited)
     for way, (snap, _) in WAYS.items():
         rows = [one.figures[way] for one in edited if way in one.figures]
         if not rows:
