@@ -9,7 +9,11 @@ from bpy.props import BoolProperty, FloatProperty, IntProperty, PointerProperty,
 from ..data.properties_settings import with_settings
 from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings
 
-AS_BEFORE = {"snap": {"default": "nothing"}, "detail": {"default": "whole"}}
+AS_BEFORE = {
+    "snap": {"default": "nothing"},
+    "detail": {"default": "whole"},
+    "closer": {"default": False},
+}
 """What edits were made with that were kept before it could be chosen."""
 
 
