@@ -298,6 +298,14 @@ def test_a_map_from_before_snapping_keeps_its_region(
     assert OPS.pick_thing.poll()
 
 
+def test_an_edit_from_before_there_was_a_choice_was_made_as_all_were(
+    settings: bpy.types.PropertyGroup,
+) -> None:
+    entry = settings.edits.add()
+    assert (entry.snap, entry.detail, entry.rim, entry.closer) == ("nothing", "whole", 0, False)
+    assert (settings.snap, settings.detail, settings.closer) == ("things", "sharp", True)
+
+
 def test_what_is_not_known_is_said(
     connected: SimpleNamespace, settings: bpy.types.PropertyGroup, region: ModuleType
 ) -> None:

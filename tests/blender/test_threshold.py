@@ -135,7 +135,7 @@ def test_the_panel_offers_the_protocols_normalisations_and_defaults(
     names = settings.bl_rna.properties["normalisation"].enum_items.keys()
     assert set(names) == set(get_args(server.values.Normalisation))
     preview(connected, settings.id_data)
-    assert last_request(server).maps == server.settings.MapSettings()
+    assert last_request(server).maps == server.settings.PictureMapSettings()
 
 
 def test_the_prompt_check_stays_with_its_map(
