@@ -3,10 +3,12 @@
 import math
 
 import bpy
-from mathutils import Vector
+from mathutils import Color, Vector
 
 Colour = tuple[float, float, float]
 SMOOTH_ANGLE = math.radians(40)
+PAINT_SIZE = 1024
+"""Pixels of a side of a painted texture."""
 
 
 def add_shape(shape: str, stretch: float = 1.0, flat: bool = False) -> bpy.types.Object:
@@ -91,6 +93,29 @@ def mottle(made: bpy.types.Material, colour: Colour, contrast: float, size: floa
     links.new(place.outputs["Object"], noise.inputs["Vector"])
     links.new(noise.outputs["Fac"], ramp.inputs["Fac"])
     links.new(ramp.outputs["Color"], nodes["Principled BSDF"].inputs["Base Color"])
+
+
+def paint(thing: bpy.types.Object) -> bpy.types.Image:
+    """Give an object its material's plain colour as a texture, in UVs that overlap nowhere.
+
+    Its material must be by `material`, and its own. Returns the texture.
+    """
+    bpy.ops.object.select_all(action="DESELECT")
+    thing.select_set(True)
+    bpy.context.view_layer.objects.active = thing
+    bpy.ops.object.mode_set(mode="EDIT")
+    bpy.ops.mesh.select_all(action="SELECT")
+    bpy.ops.uv.smart_project(angle_limit=math.radians(66), island_margin=0.02)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    tree = thing.active_material.node_tree
+    surface = tree.nodes["Principled BSDF"]
+    linear = Color(surface.inputs["Base Color"].default_value[:3])
+    image = bpy.data.images.new(f"{thing.name} paint", PAINT_SIZE, PAINT_SIZE)
+    image.generated_color = (*linear.from_scene_linear_to_srgb(), 1.0)
+    texture = tree.nodes.new("ShaderNodeTexImage")
+    texture.image = image
+    tree.links.new(texture.outputs["Color"], surface.inputs["Base Color"])
+    return image
 
 
 def put_on_ground(thing: bpy.types.Object) -> None:

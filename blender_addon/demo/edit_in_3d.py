@@ -12,6 +12,7 @@ from typing import Any
 import bpy
 import images
 import numpy as np
+from edit_texture import edited_share, texture_node
 from mathutils.bvhtree import BVHTree
 from numpy.typing import NDArray
 from scenes import OBJECT_INDEX, DemoScene
@@ -148,18 +149,6 @@ def _vector(corner: Any) -> Any:
     return Vector(corner)
 
 
-def edited_share(pictures: Any, mesh: bpy.types.Object) -> float:
-    """Share of the texture's texels that the edit has changed."""
-    shown = _texture_node(mesh).image
-    original = shown.watch_your_steps.original or shown
-    return round(float((pictures.read_rgb(shown) != pictures.read_rgb(original)).any(2).mean()), 4)
-
-
-def _texture_node(mesh: bpy.types.Object) -> bpy.types.ShaderNodeTexImage:
-    nodes = mesh.active_material.node_tree.nodes
-    return next(node for node in nodes if node.type == "TEX_IMAGE")
-
-
 def _pictures(
     module: str, demo: DemoScene, mesh: bpy.types.Object, out: Path
 ) -> list[dict[str, str]]:
@@ -172,7 +161,7 @@ def _pictures(
     plan = capture.Plan.from_json(in_3d.plan)
     large = capture.Plan(size=PICTURE_SIZE, shots=plan.shots)
     own = [thing for thing in scene.objects if thing.type == "MESH" and thing != mesh]
-    node = _texture_node(mesh)
+    node = texture_node(mesh)
     edited = node.image
     original = edited.watch_your_steps.original or edited
     found = []

@@ -1,9 +1,9 @@
 """The main job from end to end: a Blender camera, one sentence, a local edit back in Blender; then
-the same in 3D.
+the same for the texture of what is named, and for the scene in 3D.
 
 Run by `python install.py demo`, in Blender's own Python. Installs the built extension into the bpy
 module, starts the real server as a process, and drives the add-on's own operators. Writes
-report.json, contact_sheet.png, demo.blend and the single pictures.
+report.json, contact_sheet.png, in_3d.png, demo.blend and the single pictures.
 """
 
 import argparse
@@ -34,17 +34,14 @@ from real_addon import (
 sys.path.append(str(ROOT / "blender_addon" / "tools"))
 from scripting import check_counts
 
-DEMO_SEED = 0
 PASSING_IOU = 0.5
 EDIT_STEPS = 50
-RENDER_SIZE = 512
-VIEWS = 24
+RENDER_SIZE, RENDER_SAMPLES = 1024, 20
+SIDE_WIDTH = 1024
+MEASURED_SIZE, MEASURED_SAMPLES = 512, 32
+"""Of the other scenes."""
+VIEWS, TEXTURE_VIEWS = 24, 12
 VIEW_STEPS = 20
-WORDS_IN_3D = {
-    "before": "the scene from three sides",
-    "mesh": "the mesh that came back,\nwith its original texture",
-    "after": "with its edited texture",
-}
 
 
 @dataclass
@@ -87,12 +84,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--install-report", type=Path, help="what install.py made, as JSON")
     parser.add_argument("--model", default="demo", help="for the server (demo)")
-    parser.add_argument("--seed", type=int, default=DEMO_SEED, help=f"of the scene ({DEMO_SEED})")
+    parser.add_argument(
+        "--seed", type=int, help="of another scene, drawn at random (the still life)"
+    )
+    parser.add_argument(
+        "--size", type=int, default=RENDER_SIZE, help=f"of the render in pixels ({RENDER_SIZE})"
+    )
     parser.add_argument("--steps", type=int, default=EDIT_STEPS, help=f"of the edit ({EDIT_STEPS})")
     parser.add_argument(
         "--scenes", type=int, default=0, metavar="N", help="then measure N other scenes too"
     )
-    parser.add_argument("--no-3d", action="store_true", help="only the picture, not the scene")
+    parser.add_argument(
+        "--no-3d", action="store_true", help="only the picture, not the texture and the scene"
+    )
+    parser.add_argument(
+        "--texture-views",
+        type=int,
+        default=TEXTURE_VIEWS,
+        help=f"of the object whose texture is edited ({TEXTURE_VIEWS})",
+    )
     parser.add_argument("--views", type=int, default=VIEWS, help=f"of the scene in 3D ({VIEWS})")
     parser.add_argument(
         "--view-steps", type=int, default=VIEW_STEPS, help=f"of a view's edit ({VIEW_STEPS})"
@@ -116,62 +126,84 @@ def _demo(options: argparse.Namespace, folder: Path) -> int:
         with stages("Starting the server and loading the model"):
             welcome = connect(connection_file)
             print(f"The server runs {welcome.model} on {welcome.device}.")
-        demo, row = _one_scene(options.seed, options.out, stages, options.steps)
-        rows = [row]
+        demo = _build(options.seed, options.size, RENDER_SAMPLES, stages)
+        row = _picture(demo, options.out, stages, options.steps)
         if not options.no_3d:
+            row["texture"] = _texture(options, demo, stages)
             row["in_3d"] = _in_3d(options, demo, stages)
         with stages("Saving demo.blend"):
             bpy.ops.wm.save_as_mainfile(filepath=str(options.out / "demo.blend"))
         measured = []
-        for seed in range(options.seed + 1, options.seed + 1 + options.scenes):
-            measured.append(_one_scene(seed, options.out / f"scene_{seed}", stages)[1])
-    sheet = _contact_sheet(options, "contact_sheet.png", rows)
-    report = _report(options, stages, welcome, rows[0], measured)
+        first = 1 + (options.seed or 0)
+        for seed in range(first, first + options.scenes):
+            other = _build(seed, MEASURED_SIZE, MEASURED_SAMPLES, stages)
+            measured.append(_picture(other, options.out / f"scene_{seed}", stages))
+    sheets = import_module("sheets")
+    sheet = options.out / "contact_sheet.png"
+    sheets.poster(options.backend_python, sheet, row)
+    if "in_3d" in row:
+        sides = row["in_3d"]["pictures"]
+        sheets.in_3d_sheet(options.backend_python, options.out / "in_3d.png", sides)
+    report = _report(options, stages, welcome, row, measured)
     (options.out / "report.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     if measured:
-        _contact_sheet(options, "scenes.png", measured)
+        sheets.scenes_sheet(options.backend_python, options.out / "scenes.png", measured)
         passed = report["scenes"]["passed"]
         print(f"IoU of at least {PASSING_IOU} on {passed} of {len(measured)} other scenes.")
-    print(f"Made {sheet}, demo.blend and report.json: IoU {rows[0]['iou']:.2f}.")
+    print(f"Made {sheet}, demo.blend and report.json: IoU {row['iou']:.2f}.")
     print(f"Next: open {options.out / 'demo.blend'} in Blender, or try other scenes with --seed N.")
     return 0
 
 
-def _one_scene(
-    seed: int, out: Path, stages: Stages, edit_steps: int | None = None
-) -> tuple[Any, dict[str, Any]]:
-    """Build a scene, preview its relevance and measure the mask; then edit it, unless
-    `edit_steps` is None. Returns the open DemoScene and what was measured.
+def _build(seed: int | None, size: int, samples: int, stages: Stages) -> Any:
+    """A DemoScene, open: the still life, or one that is drawn from a seed."""
+    with stages("Building the scene"):
+        if seed is None:
+            return import_module("still_life").build(size, samples)
+        return import_module("scenes").build(seed, size, samples)
+
+
+def _picture(demo: Any, out: Path, stages: Stages, edit_steps: int | None = None) -> dict[str, Any]:
+    """Preview the relevance of an open DemoScene and measure the mask; then edit it, unless
+    `edit_steps` is None. Returns what was measured.
     """
     import bpy
 
     images, scenes = import_module("images"), import_module("scenes")
     pictures = import_module(f"{MODULE}.data.pictures")
     out.mkdir(parents=True, exist_ok=True)
-    with stages("Building the scene"):
-        demo = scenes.build(seed, RENDER_SIZE, samples=32)
     settings = demo.scene.watch_your_steps
     settings.instruction = demo.instruction
-    print(f'Scene {seed}, instruction: "{demo.instruction}"')
+    settings.max_side = demo.scene.render.resolution_x
+    name = "The still life" if demo.seed is None else f"Scene {demo.seed}"
+    print(f'{name}, instruction: "{demo.instruction}"')
     with stages("Rendering and finding the relevance"):
         bpy.ops.watch_your_steps.preview_relevance()
         wait(demo.scene)
     relevance = pictures.read_gray(settings.relevance_image)
     mask = pictures.read_gray(settings.mask_image) > 0.5
-    if not (mask == (relevance >= settings.threshold)).all():
-        raise DemoError("The add-on's mask is not its thresholded relevance: this is a defect.")
+    snapped = import_module(f"{MODULE}.data.region").snapped_map(settings)
+    if not (mask == (snapped.values >= settings.threshold)).all():
+        raise DemoError("The add-on's mask is not its thresholded map: this is a defect.")
     with stages("Rendering the true mask"):
         truth = scenes.true_mask(demo.scene, mask.shape[1], mask.shape[0])
-    iou = float((mask & truth).sum() / max(1, (mask | truth).sum()))
-    print(f"IoU of mask and true mask: {iou:.2f}", flush=True)
+    iou, alone = _iou(mask, truth), _iou(relevance >= settings.threshold, truth)
+    print(
+        f"The region snapped to {snapped.took}. IoU with the true one: {iou:.2f}, of the map alone "
+        f"{alone:.2f}",
+        flush=True,
+    )
     result: dict[str, Any] = {
-        "seed": seed,
+        "seed": demo.seed,
         "instruction": demo.instruction,
         "things": [" ".join(words) for words in demo.things],
         "share_of_frame": round(float(truth.mean()), 4),
+        "region_share": round(float(mask.mean()), 4),
         "threshold": round(settings.threshold, 4),
         "prompt_check": settings.prompt_check or "passed",
+        "snap": {"asked": settings.snap, "took": snapped.took, "why": snapped.why},
         "iou": round(iou, 4),
+        "iou_of_the_map_alone": round(alone, 4),
     }
     render = pictures.read_rgb(settings.render_image)
     files: dict[str, Any] = {"render": render, "relevance": relevance, "mask": mask}
@@ -189,11 +221,28 @@ def _one_scene(
     for name, picture in files.items():
         images.save_png(picture, out / f"{name}.png")
     result["pictures"] = {name: str(out / f"{name}.png") for name in files}
-    return demo, result
+    return result
+
+
+def _iou(one: Any, other: Any) -> float:
+    """Of two masks, bool (H, W)."""
+    return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+def _texture(options: argparse.Namespace, demo: Any, stages: Stages) -> dict[str, Any]:
+    """The texture of the named object, and the scene that shows it."""
+    edit_texture = import_module("edit_texture").edit_texture
+    width = round(SIDE_WIDTH * options.size / RENDER_SIZE)
+    texture = demo.scene.watch_your_steps.texture
+    texture.views, texture.steps = options.texture_views, options.view_steps
+    found: dict[str, Any] = edit_texture(MODULE, demo, width, options.out, stages, wait)
+    return found
 
 
 def _in_3d(options: argparse.Namespace, demo: Any, stages: Stages) -> dict[str, Any]:
     """The same scene in 3D."""
+    import bpy
+
     in_3d = import_module("edit_in_3d")
     effort = in_3d.Effort(
         views=options.views,
@@ -202,39 +251,14 @@ def _in_3d(options: argparse.Namespace, demo: Any, stages: Stages) -> dict[str, 
         steps=options.view_steps,
     )
     before = sum(stages.seconds.values())
+    bpy.ops.watch_your_steps.show_texture(what="ORIGINAL")  # the scene as it was built
     found: dict[str, Any] = in_3d.edit_in_3d(MODULE, demo, effort, options.out, stages, wait)
+    bpy.ops.watch_your_steps.show_texture(what="EDITED")
     found["seconds"] = round(sum(stages.seconds.values()) - before, 1)
     distance = found["mesh"]["distance"]
     print(found["field"])
     print(f"The mesh is {distance['median']:.2f} % of the objects' size from them (median).")
     return found
-
-
-def _contact_sheet(options: argparse.Namespace, name: str, rows: list[dict[str, Any]]) -> Path:
-    """Draw the rows' pictures side by side, by the backend's Python, which has Pillow."""
-    sheet = []
-    for row in rows:
-        words = {
-            "render": f'seed {row["seed"]}: render\n"{row["instruction"]}"',
-            "relevance": "relevance of the instruction",
-            "mask": f"mask at {row['threshold']:.2f}, the suggestion\nIoU {row['iou']:.2f}",
-            "edit": "edit\noutside the mask: unchanged bytes",
-            "truth": "true mask\n(Blender's object index)",
-        }
-        sheet.append(
-            [{"picture": file, "words": words[kind]} for kind, file in row["pictures"].items()]
-        )
-        for kind, words in WORDS_IN_3D.items():
-            sides = row.get("in_3d", {"pictures": ()})["pictures"]
-            if sides:
-                sheet.append([{"picture": side[kind], "words": words} for side in sides])
-    description = options.out / f"{name}.json"
-    description.write_text(json.dumps(sheet), "utf-8")
-    out: Path = options.out / name
-    command = [str(options.backend_python.absolute()), "-m", "backend.output.contact_sheet"]
-    subprocess.run([*command, str(out), str(description)], cwd=ROOT, check=True)
-    description.unlink()
-    return out
 
 
 def _settings_names() -> list[str]:

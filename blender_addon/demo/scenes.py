@@ -62,13 +62,13 @@ class DemoScene:
     """A scene with one to three objects on the ground, and an instruction that names one of them.
 
     Attributes:
-        seed: what it was drawn from.
+        seed: what it was drawn from; None: the still life.
         things: colour and shape of each object in words; the named one comes first.
         instruction: asks for another colour of it.
         scene: the Blender scene, with an active camera.
     """
 
-    seed: int
+    seed: int | None
     things: tuple[tuple[str, str], ...]
     instruction: str
     scene: bpy.types.Scene
