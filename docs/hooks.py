@@ -21,6 +21,7 @@ SETTINGS = "<!-- settings -->"
 KINDS = (
     settings.MapSettings,
     settings.PictureMapSettings,
+    settings.RegionSettings,
     settings.EditSettings,
     settings.TextureSettings,
     settings.FieldSettings,

@@ -1,5 +1,6 @@
 """Arrays to PNG files and back, through Blender's own images."""
 
+import colorsys
 from pathlib import Path
 
 import bpy
@@ -33,3 +34,15 @@ def load_png(path: Path) -> NDArray[np.uint8]:
     bpy.data.images.remove(image)
     values = pixels.reshape(height, width, -1)[::-1, :, :3]
     return np.rint(values * np.float32(255)).astype(np.uint8)
+
+
+def in_colours(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Whole numbers from 0 on (H, W) as a picture, uint8 (H, W, 3), each in a colour of its own as
+    long as there are not many; 0 is black.
+    """
+    turns = 0.1 + 0.618034 * np.arange(int(labels.max()) + 1)  # of hue, by the golden ratio
+    colours = [
+        [round(255 * c) for c in colorsys.hsv_to_rgb(turn % 1, 0.65, 0.95)] for turn in turns
+    ]
+    colours[0] = [0, 0, 0]
+    return np.array(colours, np.uint8)[labels]

@@ -182,7 +182,8 @@ def _picture(demo: Any, out: Path, stages: Stages, edit_steps: int | None = None
         wait(demo.scene)
     relevance = pictures.read_gray(settings.relevance_image)
     mask = pictures.read_gray(settings.mask_image) > 0.5
-    snapped = import_module(f"{MODULE}.data.region").snapped_map(settings)
+    region = import_module(f"{MODULE}.data.region")
+    snapped, labels = region.snapped_map(settings), region.things_of(settings)
     if not (mask == (snapped.values >= settings.threshold)).all():
         raise DemoError("The add-on's mask is not its thresholded map: this is a defect.")
     with stages("Rendering the true mask"):
@@ -218,6 +219,8 @@ def _picture(demo: Any, out: Path, stages: Stages, edit_steps: int | None = None
         result["inside_changed"] = round(float((edited != render).any(axis=2)[mask].mean()), 4)
         result["settings"] = {name: getattr(settings, name) for name in _settings_names()}
     files["truth"] = truth
+    if labels is not None:
+        files["things"] = images.in_colours(labels)
     for name, picture in files.items():
         images.save_png(picture, out / f"{name}.png")
     result["pictures"] = {name: str(out / f"{name}.png") for name in files}

@@ -69,6 +69,7 @@ def scenes_sheet(python: Path, out: Path, measured: Sequence[dict[str, Any]]) ->
             "relevance": "relevance of the instruction",
             "mask": f"region at {row['threshold']:.2f}, the suggestion\nIoU {row['iou']:.2f}",
             "truth": "true region\n(Blender's object index)",
+            "things": "what things the camera sees",
         }
         sheet.append(
             [{"picture": file, "words": words[kind]} for kind, file in row["pictures"].items()]
