@@ -33,12 +33,10 @@ LEAST_EVEN = 0.6
 """Share of the pixels of relevant things that take part, from which things explain a map."""
 SMALL_SIDE = 128
 """Pixels of the short side at which the filter's coefficients are found: at most twice as many."""
-RADIUS = 1 / 12
+RADIUS = 1 / 16
 """Of the filter's window, as a share of the short side."""
 SMOOTH = 1e-4
 """Variance of colour (0..1) within a window below which it counts as one surface."""
-PASSES = 2
-"""How often the map is filtered."""
 
 NO_THINGS = "No things are known here: the region follows the picture's edges."
 NO_WHOLE_THINGS = (
@@ -207,7 +205,6 @@ def edge_map(relevance: Values, image: NDArray[np.uint8]) -> Values:
     picture and applied to the whole one (He, Sun, "Fast Guided Filter", 2015).
 
     In each window the map is a linear function of the colours, which follows an edge of theirs.
-    What comes out of the first pass is filtered again.
     """
     height, width = relevance.shape
     step = max(1, min(height, width) // SMALL_SIDE)
@@ -216,10 +213,6 @@ def edge_map(relevance: Values, image: NDArray[np.uint8]) -> Values:
     guide = [_small(channel, step) for channel in colours]
     target = _small(relevance, step)
     slopes, offset = _local_fit(guide, target, radius)
-    for _ in range(PASSES - 1):
-        fitted = zip(slopes, guide, strict=True)
-        target = (offset + sum(slope * channel for slope, channel in fitted)).clip(0, 1)
-        slopes, offset = _local_fit(guide, target, radius)
     found = _large(offset, height, width)
     for slope, channel in zip(slopes, colours, strict=True):
         found += _large(slope, height, width) * channel
