@@ -42,8 +42,9 @@ WAYS: dict[RegionWay, tuple[Snap, Detail]] = {
     "things-fast": ("things", "fast"),
 }
 """Rows of the tables: what the region keeps to, and what of the picture is worked on. "today" is
-the map as it is and the whole picture; the others' times are given as shares of its.
+the map as it is, found once, and the whole picture; the others' times are given as shares of its.
 """
+TODAY: RegionWay = "today"
 SHEET_SAMPLES, SHEET_WORST = 10, 4
 
 
@@ -55,7 +56,7 @@ class Measured:
         sample: which.
         group: kind of edit, and of what.
         seconds: of its map.
-        ious: by what the region keeps to, in pixels.
+        ious: by what the region keeps to, in pixels; of TODAY the map's own that was found once.
         took: what the region keeps to where things are asked for.
         figures: by way, of its edit.
         shown: what the contact sheet shows, small.
@@ -64,7 +65,7 @@ class Measured:
     sample: Sample
     group: str
     seconds: float
-    ious: dict[Snap, float]
+    ious: dict[str, float]
     took: Snap
     figures: dict[str, dict[str, float]]
     shown: list[Tile]
@@ -170,8 +171,10 @@ def measure(
     editor.set_image(sample.image)
     relevance = editor.relevance(instruction)
     seconds = time.perf_counter() - begun
-    at = relevance.at(*truth.shape)
-    ious: dict[Snap, float] = {}
+    once = replace(relevance, closer=None)
+    at, at_once = relevance.at(*truth.shape), once.at(*truth.shape)
+    suggested = relevance.suggested_threshold
+    ious: dict[str, float] = {TODAY: metrics.intersection_over_union(at_once >= suggested, truth)}
     took: Snap = "nothing"
     shown: list[Tile] = [
         (Image.fromarray(sample.image), textwrap.fill(instruction, 22)),
@@ -194,7 +197,7 @@ def measure(
         editor.set_image(sample.image)
         edited = editor.edit(
             instruction,
-            relevance=relevance,
+            relevance=once if name == TODAY else relevance,
             things=things,
             region=RegionSettings(snap=snap),
             settings=replace(settings, detail=detail),
@@ -235,11 +238,7 @@ def tables(measured: Sequence[Measured]) -> dict[str, Table]:
     found = {"IoU of the region at its suggested threshold": regions}
     for group, some in groups.items():
         regions[group] = metrics.mean_figures(
-            [
-                {str(snap): iou for snap, iou in one.ious.items()}
-                | {"took things": float(one.took == "things")}
-                for one in some
-            ]
+            [one.ious | {"took things": float(one.took == "things")} for one in some]
         )
         edited = [one for one in some if one.figures]
         if edited:
@@ -261,7 +260,7 @@ def edits_table(edited: Sequence[Measured]) -> Table:
         median: Callable[[list[float]], float] = statistics.median
         table[way] = metrics.mean_figures(
             [
-                {"IoU": one.ious[snap]}
+                {"IoU": one.ious[way if way == TODAY else snap]}
                 | {name: value for name, value in row.items() if name != "seconds"}
                 for one, row in zip(edited, rows, strict=True)
             ]
