@@ -45,9 +45,10 @@ def surfaces(mesh: TexturedMesh) -> Labels:
     count = int(island.max()) + 1
     if not len(seams.faces):
         return island
-    edge, colours = seam_colours(mesh, seams, mesh.texture, BESIDE)
+    points = seam_points(mesh, seams, BESIDE)
+    colours = at_seams(points, _floats(mesh.texture))
     apart = np.abs(colours[:, 0] - colours[:, 1]).mean(axis=1)
-    pair = np.sort(island[seams.faces], axis=1)[edge]
+    pair = np.sort(island[seams.faces], axis=1)[points.seam]
     pairs, number = np.unique(pair, axis=0, return_inverse=True)
     number = number.ravel()
     joined = np.bincount(number, apart) / np.bincount(number) <= SAME_COLOUR
@@ -63,14 +64,16 @@ class Seams:
 
     Attributes:
         faces: int64 (S, 2), the triangles on both sides.
-        length: float64 (S,), in world units.
+        places: float64 (S, 2, 3), the edge's ends, relative to the mesh's `centre`.
         ends: float64 (S, 2, 2, 2), texture coordinates on each side of each end of the edge.
-        inside: float64 (S, 2, 2), of the middle of each triangle.
+        middles: float64 (S, 2, 3), of the triangles, relative to the mesh's `centre`.
+        inside: float64 (S, 2, 2), their texture coordinates.
     """
 
     faces: NDArray[np.int64]
-    length: NDArray[np.float64]
+    places: NDArray[np.float64]
     ends: NDArray[np.float64]
+    middles: NDArray[np.float64]
     inside: NDArray[np.float64]
 
 
@@ -93,41 +96,54 @@ def seams_of(mesh: TexturedMesh) -> Seams:
     sides = sides[jumps]
     faces = face[sides]
     ends = np.stack([mesh.uvs[faces, start[sides]], mesh.uvs[faces, end[sides]]], axis=2)
-    first = sides[:, 0]
-    along = mesh.corners[face, start][first] - mesh.corners[face, end][first]
-    return Seams(faces, np.linalg.norm(along, axis=1), ends, mesh.uvs[faces].mean(axis=2))
+    first, corners = sides[:, 0], mesh.corners - mesh.centre
+    places = np.stack([corners[face, start][first], corners[face, end][first]], axis=1)
+    middles = corners[faces].mean(axis=2)
+    return Seams(faces, places, ends, middles, mesh.uvs[faces].mean(axis=2))
 
 
-def seam_colours(
-    mesh: TexturedMesh, seams: Seams, texture: NDArray[np.uint8], beside: float = 0.0
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """A texture's colours along both sides of seams, about one place a texel, as a renderer reads
-    them.
+@dataclass(frozen=True, eq=False)
+class SeamPoints:
+    """Points along both sides of seams, about one a texel.
 
-    Args:
-        mesh: whose seams.
-        seams: S of them.
-        texture: uint8 (T, S, 3 or 4).
-        beside: texels from the seam, into the triangles; 0 at the seam itself.
-
-    Returns:
-        Which seam each place is on, int64 (P,), and the colours there, float32 (P, 2, 3), 0..1.
+    Attributes:
+        seam: int64 (P,), which seam each is on.
+        uvs: float64 (P, 2, 2), texture coordinates on each side.
+        places: float64 (P, 2, 3), relative to the mesh's `centre`.
     """
-    rows, columns = texture.shape[:2]
-    size = np.array([columns, rows], np.float64)
-    counts = np.ceil(seams.length / mesh.texel).astype(np.int64).clip(1, None)
-    edge = np.repeat(np.arange(len(counts)), counts)
-    along = (np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + 0.5) / counts[
-        edge
-    ]
-    ends = seams.ends[edge]
-    at = ends[:, :, 0] + (ends[:, :, 1] - ends[:, :, 0]) * along[:, None, None]
-    inwards = seams.inside[edge] - at
-    reach = np.linalg.norm(inwards * size, axis=2, keepdims=True).clip(1e-9, None)
-    at = at + inwards * np.minimum(beside / reach, 1)
-    colours = texture[..., :3].astype(np.float32) * np.float32(1 / 255)
-    points = uv_to_image(at.reshape(-1, 2).astype(np.float32), rows, columns)
-    return edge, sample(colours, points, wrap=True).reshape(-1, 2, 3)
+
+    seam: NDArray[np.int64]
+    uvs: NDArray[np.float64]
+    places: NDArray[np.float64]
+
+
+def seam_points(mesh: TexturedMesh, seams: Seams, beside: float = 0.0) -> SeamPoints:
+    """Points along seams, or `beside` texels from them, into the triangles."""
+    length = np.linalg.norm(seams.places[:, 1] - seams.places[:, 0], axis=1)
+    counts = np.ceil(length / mesh.texel).astype(np.int64).clip(1, None)
+    seam = np.repeat(np.arange(len(counts)), counts)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    along = ((np.arange(len(seam)) - first + 0.5) / counts[seam])[:, None]
+    ends, edge = seams.ends[seam], seams.places[seam]
+    uvs = ends[:, :, 0] + (ends[:, :, 1] - ends[:, :, 0]) * along[..., None]
+    places = (edge[:, 0] + (edge[:, 1] - edge[:, 0]) * along)[:, None]
+    inwards = seams.middles[seam] - places
+    reach = np.linalg.norm(inwards, axis=2, keepdims=True).clip(1e-300, None)
+    share = np.minimum(beside * mesh.texel / reach, 1)
+    return SeamPoints(
+        seam,
+        uvs + (seams.inside[seam] - uvs) * share,
+        np.broadcast_to(places, inwards.shape) + inwards * share,
+    )
+
+
+def at_seams(points: SeamPoints, texture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a renderer reads of a texture, float32 (T, S, C), on both sides of seams: float32
+    (P, 2, C).
+    """
+    rows, columns, channels = texture.shape
+    places = uv_to_image(points.uvs.reshape(-1, 2).astype(np.float32), rows, columns)
+    return sample(texture, places, wrap=True).reshape(-1, 2, channels)
 
 
 def seams_changed(
@@ -147,16 +163,15 @@ def seams_changed(
         region ends. None where there are no such seams.
     """
     seams = seams_of(mesh)
-    mask = np.repeat(region[..., None], 3, axis=2).astype(np.uint8) * 255
     found: dict[str, float | None] = dict.fromkeys(
         ("before", "after", "edge_before", "edge_after"), None
     )
     if not len(seams.faces):
         return found
-    _, sides = seam_colours(mesh, seams, mask, BESIDE)
-    inside = sides[..., 0] >= 0.5
+    inside = inside_at_seams(mesh, seams, region)
+    points = seam_points(mesh, seams)
     for when, texture in (("before", mesh.texture), ("after", edited)):
-        _, colours = seam_colours(mesh, seams, texture)
+        colours = at_seams(points, _floats(texture))
         apart = np.abs(colours[:, 0] - colours[:, 1]).mean(axis=1)
         for name, chosen in (
             (when, inside.all(axis=1)),
@@ -165,6 +180,20 @@ def seams_changed(
             if chosen.any():
                 found[name] = float(apart[chosen].mean())
     return found
+
+
+def inside_at_seams(
+    mesh: TexturedMesh, seams: Seams, region: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which sides of the points along seams lie in a region, bool (T, S): bool (P, 2)."""
+    beside = seam_points(mesh, seams, BESIDE)
+    found: NDArray[np.bool_] = at_seams(beside, region.astype(np.float32)[..., None])[..., 0] >= 0.5
+    return found
+
+
+def _floats(texture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The colours of a texture, 0..1."""
+    return texture[..., :3].astype(np.float32) * np.float32(1 / 255)
 
 
 def _places(mesh: TexturedMesh) -> NDArray[np.int64]:

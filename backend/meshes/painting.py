@@ -15,6 +15,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from backend.meshes.connectivity import (
+    BESIDE,
+    at_seams,
+    inside_at_seams,
+    seam_points,
+    seams_of,
+)
 from backend.meshes.textured_mesh import (
     MeshError,
     MeshView,
@@ -36,6 +43,10 @@ LEAST_CONFIDENCE = 0.05
 """What a pixel counts at least that is badly lit."""
 NEIGHBOURS_FROM = 200_000
 """Texels at most whose neighbourhood unseen ones are looked for in."""
+SEAM_REACH = 24
+"""Texels from a seam up to which what is done to its two sides is brought together."""
+SEAM_BLUR, SEAM_BLUR_REACH = 3.0, 8
+"""Texels over which changes are evened out at a seam (standard deviation), and up to which."""
 APART = 2.0
 """Share of the mesh's extent that is longer than any line in it."""
 
@@ -226,6 +237,56 @@ class Painting:
             changes[number[empty]] = changes[number[source]]
             reached[number[empty]] = True
         self._set(changes)
+        self._set(self._evened(changes))
+
+    def _evened(self, changes: Floats) -> Floats:
+        """The changes (R, 3), such that colours on both sides of the seams within the region are no
+        farther apart than they were: views that see one side better than the other would leave a
+        line. Each side goes halfway to the other, less and less within some texels of the seam.
+        """
+        seams = seams_of(self.mesh)
+        inside = inside_at_seams(self.mesh, seams, self.region).all(axis=1)
+        if not inside.any():
+            return changes
+        sides = seam_points(self.mesh, seams, BESIDE).places[inside].reshape(-1, 3)
+        surface, reach = self.mesh.surface, SEAM_REACH * self.mesh.texel
+        entries = np.flatnonzero(self.region.reshape(-1)[surface.texel])
+        distance, nearest = cKDTree(sides).query(
+            surface.position[entries], distance_upper_bound=reach
+        )
+        order = np.argsort(-distance, kind="stable")  # of several entries the nearest counts
+        order = order[np.isfinite(distance[order])]
+        number = self._number[surface.texel[entries[order]]]
+        texels = distance[order, None].astype(np.float32) / self.mesh.texel
+        # Without what differs from texel to texel, which no two sides could agree on
+        blur = (1 - texels / SEAM_BLUR_REACH).clip(0, 1)
+        evened = changes.copy()
+        evened[number] += blur * (self._blurred(changes)[number] - changes[number])
+        at = seam_points(self.mesh, seams)
+        islands = np.where(self.source >= 0, self.source, np.arange(self.region.size))
+        before = self._original.reshape(-1, 3)[islands]
+        after = before.copy()
+        after[self._painted] += evened[self._follows]
+        was, now = (
+            np.diff(at_seams(at, one.reshape(*self.region.shape, 3))[inside], axis=1)[:, 0]
+            for one in (before, after.clip(0, 1))
+        )
+        half = (now - now.clip(-np.abs(was), np.abs(was))) / 2
+        wanted = np.stack([half, -half], axis=1).reshape(-1, 3)
+        share = 1 - texels / SEAM_REACH
+        moved = evened.copy()
+        moved[number] = evened[number] + share * wanted[nearest[order]]
+        return moved
+
+    def _blurred(self, changes: Floats) -> Floats:
+        """The changes (R, 3), each with those of its neighbours in the texture."""
+        image = np.zeros((self.region.size, 4), np.float32)
+        image[self._texels, :3], image[self._texels, 3] = changes, 1
+        sigma = (SEAM_BLUR, SEAM_BLUR, 0)
+        image = ndimage.gaussian_filter(image.reshape(*self.region.shape, 4), sigma)
+        found = image.reshape(-1, 4)[self._texels]
+        blurred: Floats = found[:, :3] / found[:, 3:].clip(1e-6, None)
+        return blurred
 
     def texture(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """The texture as it is now, uint8 as the mesh's own, and where it may differ from it, bool

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from backend.meshes.connectivity import (
+    at_seams,
     islands,
     pieces,
-    seam_colours,
+    seam_points,
     seams_changed,
     seams_of,
     surfaces,
@@ -19,20 +20,20 @@ CELL = 16
 """Texels a side of a cube's island."""
 
 
-def cube(colours: list[tuple[int, int, int]], gap: float = 0.0) -> TexturedMesh:
+def cube(colours: list[tuple[int, int, int]], gap: float = 0.0, cell: int = CELL) -> TexturedMesh:
     """A cube of side 2 whose sides are islands in a strip, each with its own colour; `gap` moves
     each side outwards by as much.
     """
     uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
     corners, uvs = [], []
-    texture = np.zeros((CELL, 6 * CELL, 3), np.uint8)
+    texture = np.zeros((cell, 6 * cell, 3), np.uint8)
     for side, (axis, sign) in enumerate((a, s) for a in range(3) for s in (-1.0, 1.0)):
         place = np.insert(2 * uv - 1, axis, sign * (1 + gap), axis=1)
         flat = (uv * 0.75 + 0.125 + (side, 0)) / (6, 1)
         for triangle in ((0, 1, 2), (0, 2, 3)):
             corners.append(place[list(triangle)])
             uvs.append(flat[list(triangle)])
-        texture[:, side * CELL : (side + 1) * CELL] = colours[side]
+        texture[:, side * cell : (side + 1) * cell] = colours[side]
     return TexturedMesh(np.array(corners), np.array(uvs), texture, NONE)
 
 
@@ -80,7 +81,7 @@ def test_surfaces_end_where_the_texture_does_and_not_where_it_was_cut() -> None:
 def test_seams_are_the_edges_where_uvs_jump() -> None:
     seams = seams_of(cube([RED] * 6))
     assert len(seams.faces) == 12, "of a cube, and not the diagonals of its sides"
-    np.testing.assert_allclose(seams.length, 2)
+    np.testing.assert_allclose(np.linalg.norm(np.diff(seams.places, axis=1), axis=2), 2)
     assert len(seams_of(TexturedMesh(*square(0.0), np.zeros((8, 8, 3), np.uint8), NONE)).faces) == 0
     corners, uvs = ball(rows=24)
     seams = seams_of(TexturedMesh(corners, uvs, np.zeros((8, 8, 3), np.uint8), NONE))
@@ -92,11 +93,14 @@ def test_colours_across_seams_are_those_of_both_sides() -> None:
     mesh = cube([RED, GREEN] * 3)
     seams = seams_of(mesh)
     for beside in (0.0, 1.5):
-        edge, colours = seam_colours(mesh, seams, mesh.texture, beside)
-        assert set(edge.tolist()) == set(range(12))
-        sides = seams.faces[edge] // 2 % 2  # even sides are red
-        wanted = np.array([RED, GREEN], np.float32)[sides] / 255
-        np.testing.assert_allclose(colours, wanted, atol=1e-5)
+        points = seam_points(mesh, seams, beside)
+        assert set(points.seam.tolist()) == set(range(12))
+        colours = at_seams(points, mesh.texture.astype(np.float32))
+        sides = seams.faces[points.seam] // 2 % 2  # even sides are red
+        wanted = np.array([RED, GREEN], np.float32)[sides]
+        np.testing.assert_allclose(colours, wanted, atol=1e-2)
+        apart = np.linalg.norm(points.places[:, 0] - points.places[:, 1], axis=1)
+        assert (apart < 1e-9).all() == (beside == 0)
 
 
 def test_seams_tell_an_edit_that_agrees_on_both_sides_from_one_that_does_not() -> None:

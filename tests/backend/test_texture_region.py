@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backend.editing import Edit
-from backend.meshes.connectivity import islands
+from backend.meshes.connectivity import islands, seams_changed
 from backend.meshes.painting import edited_share_of_texels, to_linear
 from backend.meshes.texture_edit import MeshEdit, MeshEditConfig, edit_mesh
 from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh, see_texture
@@ -201,3 +201,35 @@ def test_views_are_edited_with_the_detail_that_is_asked_for_and_without_a_rim_of
     edit(two_balls(), replace(THINGS, detail="fast", rim=4.0), painter)
     asked = [call["settings"] for call in painter.calls]
     assert {(one.detail, one.rim) for one in asked} == {("fast", 0.0)}  # type: ignore[attr-defined]
+
+
+class TwoMinds(Painter):
+    """Paints every view in another blue: what two views show differs where one takes over."""
+
+    def edit(self, instruction: str, **settings: object) -> Edit:
+        made = super().edit(instruction, **settings)
+        tint = 120 * (len(self.calls) % 2)
+        lighter = made.image.clip(0, 255 - tint) + tint
+        image = np.where(made.mask[..., None], lighter, made.image)
+        return replace(made, image=image.astype(np.uint8))
+
+
+def test_views_that_disagree_leave_no_line_along_a_seam() -> None:
+    mesh = cube([RED] * 6, cell=128)  # a view's pixel has many texels
+    poses = [*around(4), *around(4, height=-1.0)]
+    painted = edit(mesh, painter=TwoMinds(), poses=poses)
+    seams = seams_changed(mesh, painted.texture, painted.region)
+    assert seams["before"] is not None
+    assert seams["after"] is not None
+    assert seams["after"] <= 2 / 255, "before there was none"
+    blue = painted.texture[2:-2].astype(float)[..., 2]
+    assert np.ptp(blue) > 20, "what the views have painted is there all the same"
+
+
+def test_colours_that_were_apart_at_a_seam_and_agree_after_an_edit_stay_so() -> None:
+    mesh = cube([RED, (200, 40, 120), RED, (200, 120, 40), RED, RED])
+    poses = [*around(4), *around(4, height=-1.0)]
+    painted = edit(mesh, painter=Painter(), poses=poses, config=replace(THINGS, threshold=0.2))
+    seams = seams_changed(mesh, painted.texture, painted.region)
+    assert seams["before"] > 0.05  # type: ignore[operator]
+    assert seams["after"] < seams["before"] / 2  # type: ignore[operator]
