@@ -24,7 +24,7 @@ Labels = NDArray[np.int32]
 LEAST_COVERED = 0.75
 """Share of the things' own texels that the maps cover from which they are meant as a whole. What
 maps cover beside them counts less: their cells are coarse."""
-LEAST_OF_SURFACES = 0.75
+LEAST_OF_SURFACES = 0.85
 """Agreement of surfaces with the maps from which they are things: a scan's seams lie anywhere."""
 BETTER = 0.02
 """By how much surfaces must agree better than pieces, which they part, to be taken."""
