@@ -378,7 +378,13 @@ class Stop:
 
 
 Settings = TypeVar(
-    "Settings", MapSettings, GuidanceSettings, EditSettings, TextureSettings, UpdateSettings
+    "Settings",
+    MapSettings,
+    PictureMapSettings,
+    GuidanceSettings,
+    EditSettings,
+    TextureSettings,
+    UpdateSettings,
 )
 
 

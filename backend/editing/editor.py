@@ -21,6 +21,7 @@ from protocol.settings import (
     PictureMapSettings,
     RegionSettings,
     Threshold,
+    taken,
 )
 from protocol.values import Box, Detail, Normalisation
 
@@ -99,7 +100,7 @@ class Editor:
         normalisation: Normalisation = MapSettings.normalisation,
         closer: bool = PictureMapSettings.closer,
         on_draw: Callable[[int, int], None] | None = None,
-        settings: PictureMapSettings | None = None,
+        settings: MapSettings | None = None,
     ) -> RelevanceMap:
         """Where the instruction applies in the image that was set (Eq. 2 and 3).
 
@@ -129,21 +130,21 @@ class Editor:
             normalisation=normalisation,
             closer=closer,
         )
-        settings = given_once(settings, single)
-        check_settings(settings)
-        parts, draws = self._set(), len(settings.relevance_seeds)
+        asked = taken(PictureMapSettings, given_once(settings, single))
+        check_settings(asked)
+        parts, draws = self._set(), len(asked.relevance_seeds)
         scaled_down = parts.whole.shape != parts.image.shape[:2]
-        looks = 2 if settings.closer and scaled_down and noise is None else 1
+        looks = 2 if asked.closer and scaled_down and noise is None else 1
         if noise is not None:
             noises, draws = given_noise(noise, parts.encoded()), 1
         else:
-            noises = drawn_noises(settings.relevance_seeds, parts.encoded())
+            noises = drawn_noises(asked.relevance_seeds, parts.encoded())
 
         def tell(draw: int, _: int) -> None:
             if on_draw is not None:
                 on_draw(draw, looks * draws)
 
-        found = self._look(instruction, parts.encoded(), noises, settings, tell)
+        found = self._look(instruction, parts.encoded(), noises, asked, tell)
         height, width = parts.image.shape[:2]
         region = found.at(height, width) >= found.suggested_threshold
         if looks == 1 or not region.any():
@@ -154,8 +155,8 @@ class Editor:
         again = self._look(
             instruction,
             parts.encoded(window),
-            drawn_noises(settings.relevance_seeds, parts.encoded(window)),
-            settings,
+            drawn_noises(asked.relevance_seeds, parts.encoded(window)),
+            asked,
             lambda draw, count: tell(draws + draw, count),
         )
         return replace(found, closer=CloserLook(*window.box.ends(height, width), again))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.region import Snapped
-from protocol.settings import EditSettings, MapSettings, PictureMapSettings, RegionSettings
+from protocol.settings import EditSettings, MapSettings, RegionSettings
 from protocol.values import Box
 
 from .crop import Window
@@ -57,7 +57,7 @@ class ImageEditor(Protocol):
         self,
         instruction: str,
         *,
-        settings: PictureMapSettings | None = None,
+        settings: MapSettings | None = None,
         on_draw: Callable[[int, int], None] | None = None,
     ) -> RelevanceMap:
         """Where the instruction applies in it."""
