@@ -296,6 +296,10 @@ def _sentence(event: ParseErrorEvent, kind: Any, arguments: Sequence[str]) -> st
     if isinstance(event, BadValue):
         return f"{_name(event.argument)} needs a value."
     if isinstance(event, InstantiationFailure) and event.argument is not None:
+        numbers = _numbers(event.argument.field.type)
+        if numbers > 1:
+            named = event.argument.lowered.metavar
+            return f"{_name(event.argument)} needs {numbers} whole numbers: {named}."
         value = event.message.rpartition(": ")[2].strip("'\"")
         kinds = {"int": "a whole number", "float": "a number"}
         wanted = next((w for name, w in kinds.items() if f" {name}" in f" {event.message}"), "")
@@ -316,6 +320,16 @@ def _literals(kind: Any) -> list[str]:
     if get_origin(kind) is Literal:
         return list(get_args(kind))
     return [text for part in get_args(kind) for text in _literals(part)]
+
+
+def _numbers(kind: Any) -> int:
+    """How many whole numbers a tuple of them has, also one that something else may stand for; 0 of
+    another type.
+    """
+    parts = get_args(kind)
+    if get_origin(kind) is tuple:
+        return len(parts) if all(part is int for part in parts) else 0
+    return max(map(_numbers, parts), default=0)
 
 
 def _name(argument: Any) -> str:

@@ -56,9 +56,9 @@ class Window:
     def words(self, picture: tuple[int, ...]) -> str:
         """What was worked on, of a picture of this shape, in words."""
         height, width = self.shape
-        part = "The whole picture" if self.box.shape == picture[:2] else f"A part of {self.box}"
+        part = "The whole picture" if self.box.shape == picture[:2] else f"A part of {self.box},"
         tiles = f", in {len(self.tiles)} tiles" if self.tiles else ""
-        return f"{part}, was worked on at {width}x{height} pixels{tiles}."
+        return f"{part} was worked on at {width}x{height} pixels{tiles}."
 
 
 def work_shape(shape: tuple[int, ...], size: int) -> tuple[int, int]:

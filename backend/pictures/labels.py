@@ -18,6 +18,8 @@ from protocol.values import MAX_IMAGE_SIDE, MAX_LABEL
 
 LOSSY = {"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"}
 """Formats that may change pixels as they store them."""
+MANY_THINGS = 100
+"""From which on neighbouring pixels tell whether labels are those of things."""
 LOSSY_IN_TIFF = {"jpeg", "tiff_jpeg", "webp"}
 
 
@@ -49,7 +51,19 @@ def read_labels(path: Path, shape: tuple[int, int]) -> NDArray[np.uint16]:
             f"The things {path} are {columns}x{rows}, unlike the image, which is {width}x{height}: "
             f"save them at the image's {size}, without interpolation."
         )
+    if len(np.unique(labels)) > MANY_THINGS and _differing(labels) > 0.5:
+        raise PictureError(
+            f"{path} shows no things, as neighbouring pixels mostly differ there, like a photo's: "
+            "give an image in which every thing has a colour or number of its own."
+        )
     return labels
+
+
+def _differing(labels: NDArray[np.uint16]) -> float:
+    """Share of the neighbouring pixels that are not of one thing."""
+    across = labels[:, 1:] != labels[:, :-1]
+    down = labels[1:] != labels[:-1]
+    return float((across.sum() + down.sum()) / max(1, across.size + down.size))
 
 
 def _of_array(path: Path) -> NDArray[np.uint16]:

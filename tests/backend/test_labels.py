@@ -96,6 +96,9 @@ def test_a_photo_and_missing_and_broken_files_are_refused(tmp_path):
     Image.fromarray(photo).save(tmp_path / "photo.png")
     with pytest.raises(PictureError, match="as a photo has"):
         read_labels(tmp_path / "photo.png", (300, 300))
+    np.save(tmp_path / "grey.npy", photo[..., 0])
+    with pytest.raises(PictureError, match="neighbouring pixels mostly differ"):
+        read_labels(tmp_path / "grey.npy", (300, 300))
     for name in ("none.png", "none.npy"):
         with pytest.raises(PictureError, match="does not exist"):
             read_labels(tmp_path / name, (3, 4))
