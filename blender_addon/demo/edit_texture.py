@@ -3,8 +3,8 @@ then shows from every side.
 """
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ TURNS = tuple(math.radians(degrees) for degrees in (-50, 60, 165))
 """How far from the scene's own camera, around its objects, the three sides are."""
 ASPECT = 3 / 4
 """Height by width of the sides' pictures."""
+SAMPLES = 14
+"""Cycles samples a pixel of theirs, which are shown smaller than the render."""
 WIDER = 0.88
 """Of the camera's own lens, for the sides: what fits into the frame from one need not from all."""
 
@@ -44,6 +46,8 @@ def edit_texture(
         "edited_texels", the share of the texture's texels that the edit has changed; "threshold";
         and the sides' files under "pictures".
     """
+    changed = import_module(f"{module}.data.changing").changed
+    render_png = import_module(f"{module}.render.camera_render").render_png
     scene = demo.scene
     thing = next(one for one in scene.objects if one.pass_index == OBJECT_INDEX)
     with stage("Editing the texture of the object"):
@@ -53,7 +57,8 @@ def edit_texture(
     with stage("Rendering the edited scene from three sides"):
         files = [out / f"side_{number}.png" for number in range(len(TURNS))]
         for turn, file in zip(TURNS, files, strict=True):
-            _render_from(scene, turn, width, file)
+            with _seen_from(scene, turn), changed(scene.cycles, samples=SAMPLES):
+                file.write_bytes(render_png(scene, width, round(width * ASPECT)))
     return {
         "edited_texels": edited_share(import_module(f"{module}.data.pictures"), thing),
         "threshold": round(scene.watch_your_steps.texture.threshold, 4),
@@ -74,29 +79,25 @@ def texture_node(thing: bpy.types.Object) -> bpy.types.ShaderNodeTexImage:
     return next(node for node in nodes if node.type == "TEX_IMAGE")
 
 
-def _render_from(scene: bpy.types.Scene, turn: float, width: int, file: Path) -> None:
-    """Render from where the scene's camera is, once it has gone around the objects by an angle in
-    radians; it stays where it was.
+@contextmanager
+def _seen_from(scene: bpy.types.Scene, turn: float) -> Iterator[None]:
+    """For a while the scene's camera stands where its own would, gone around the objects by an
+    angle in radians.
     """
     things = [one for one in scene.objects if one.type == "MESH" and one.pass_index]
     corners = [thing.matrix_world @ Vector(c) for thing in things for c in thing.bound_box]
     centre = sum(corners, Vector()) / len(corners)
     own = scene.camera
-    camera = own.copy()
-    camera.data = own.data.copy()
-    camera.data.lens *= WIDER
+    camera, lens = own.copy(), own.data.copy()
+    camera.data = lens
+    lens.lens *= WIDER
     scene.collection.objects.link(camera)
     around = Matrix.Translation(centre) @ Matrix.Rotation(turn, 4, "Z")
     camera.matrix_world = around @ Matrix.Translation(-centre) @ own.matrix_world
-    render = scene.render
-    size = render.resolution_x, render.resolution_y
     scene.camera = camera
-    render.resolution_x, render.resolution_y = width, round(width * ASPECT)
-    render.image_settings.file_format = "PNG"
-    render.filepath = str(file)
-    bpy.ops.render.render(write_still=True, scene=scene.name)
-    render.resolution_x, render.resolution_y = size
-    scene.camera = own
-    data = camera.data
-    bpy.data.objects.remove(camera)
-    bpy.data.cameras.remove(data)
+    try:
+        yield
+    finally:
+        scene.camera = own
+        bpy.data.objects.remove(camera)
+        bpy.data.cameras.remove(lens)

@@ -169,7 +169,7 @@ def test_demo_from_end_to_end(tmp_path: Path) -> None:
     texture = report["demo"]["texture"]
     assert 0.05 < texture["edited_texels"] < 1
     sides = [images.load_png(Path(file)).astype(int) for file in texture["pictures"]]
-    assert [side.shape for side in sides] == [(192, 256, 3)] * 3
+    assert [side.shape for side in sides] == [(168, 224, 3)] * 3
     for side in sides:  # the yellow cube is seen as purple from each: more blue than green
         red, green, blue = side.transpose(2, 0, 1)
         assert ((blue > green + 40) & (red > green + 20)).mean() > 0.02
