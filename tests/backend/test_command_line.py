@@ -203,7 +203,7 @@ def test_an_edit_that_changes_nothing_says_unchanged_first(
         Image.fromarray(np.dstack([pixels, 0 * pixels[..., 0]])).save(path)
         options = ["--threshold", "0"]
     else:
-        monkeypatch.setattr(Editor, "_decode", lambda self, latents, encoded: encoded.image)
+        monkeypatch.setattr(Editor, "_decode", lambda self, latents, encoded, model: encoded.image)
     code, result, report = edited(tmp_path, tiny_model, path, *options)
     assert code == 0
     assert (np.asarray(result)[..., :3] == pixels).all()
