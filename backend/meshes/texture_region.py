@@ -22,8 +22,8 @@ Floats = NDArray[np.float32]
 Labels = NDArray[np.int32]
 
 LEAST_COVERED = 0.75
-"""Share of the things' own texels that the maps cover from which they are meant as a whole. What
-maps cover beside them counts less: their cells are coarse."""
+"""Share of the things' own texels that the maps cover from which they are meant as a whole, where
+nobody has said what a thing is. What maps cover beside them counts less: their cells are coarse."""
 LEAST_OF_SURFACES = 0.85
 """Agreement of surfaces with the maps from which they are things: a scan's seams lie anywhere."""
 BETTER = 0.02
@@ -110,7 +110,7 @@ def _of_things(
         if (
             explained(values, number[seen], threshold=threshold)
             and (kind != "surfaces" or agrees >= LEAST_OF_SURFACES)
-            and _covered(values, number[seen], threshold) >= LEAST_COVERED
+            and (given is not None or _covered(values, number[seen], threshold) >= LEAST_COVERED)
             and (best is None or agrees > best[0] + BETTER)
         ):
             best = agrees, kind, things
