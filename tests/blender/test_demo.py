@@ -188,13 +188,14 @@ def test_demo_from_end_to_end(tmp_path: Path) -> None:
         assert max(likeness) == likeness[side]  # blurred after so few steps, but the same view
         assert (mesh[side] != after[side]).any()
     sheets = ("contact_sheet.png", "in_3d.png", "scenes.png")
-    for name in (*sheets, "demo.blend", "render.png", "truth.png"):
+    for name in (*sheets, "demo.blend", "in_3d.blend", "render.png", "truth.png"):
         assert (tmp_path / name).stat().st_size > 500
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "demo.blend"))
     settings = bpy.context.scene.watch_your_steps
     for image in (settings.render_image, settings.mask_image, settings.edit_image):
         assert image.packed_file is not None
         assert tuple(image.size) == (256, 256)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "in_3d.blend"))
     (brought,) = bpy.data.collections["Watch Your Steps"].objects
     assert brought.hide_render
     textures = {
