@@ -20,6 +20,8 @@ from truth import object_indices
 
 SIDES = 3
 PICTURE_SIZE = 256
+TEXTURE_SIZE = 512
+"""Of the mesh: more than its pictures show would take as long again to bake."""
 MEASURED_PLACES = 20_000
 
 
@@ -63,6 +65,7 @@ def edit_in_3d(
     scene, settings = demo.scene, demo.scene.watch_your_steps
     in_3d, buttons = settings.in_3d, bpy.ops.watch_your_steps
     in_3d.views, in_3d.steps = effort.views, effort.steps
+    in_3d.texture_size = str(TEXTURE_SIZE)
     in_3d.train_iterations = effort.train_iterations
     in_3d.edit_iterations = effort.edit_iterations
     changed = import_module(f"{module}.data.changing").changed

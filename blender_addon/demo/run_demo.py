@@ -44,7 +44,7 @@ SEED_IN_3D = 0
 """Of the scene that is edited in 3D: small fields do not hold a table that stands in the empty, and
 its scenes have a ground without an end.
 """
-VIEWS, TEXTURE_VIEWS = 24, 12
+VIEWS, TEXTURE_VIEWS, TEXTURE_ROUNDS = 24, 12, 2
 VIEW_STEPS = 20
 
 
@@ -243,6 +243,7 @@ def _texture(options: argparse.Namespace, demo: Any, stages: Stages) -> dict[str
     width = round(SIDE_WIDTH * options.size / RENDER_SIZE)
     texture = demo.scene.watch_your_steps.texture
     texture.views, texture.steps = options.texture_views, options.view_steps
+    texture.rounds = TEXTURE_ROUNDS
     found: dict[str, Any] = edit_texture(MODULE, demo, width, options.out, stages, wait)
     return found
 
