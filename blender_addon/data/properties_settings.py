@@ -13,6 +13,7 @@ from ..protocol.settings import (
     GUIDANCE,
     EditSettings,
     FieldSettings,
+    MapSettings,
     PictureMapSettings,
     RegionSettings,
     Setting,
@@ -29,6 +30,7 @@ LEAST_ABOVE = 0.01
 Group = TypeVar("Group", bound=bpy.types.PropertyGroup)
 Settings = TypeVar(
     "Settings",
+    MapSettings,
     PictureMapSettings,
     RegionSettings,
     EditSettings,

@@ -3,13 +3,15 @@
 # mypy: disable-error-code="valid-type"
 # Blender reads properties from annotations, which are calls and not types.
 
+from typing import Any
+
 import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..data.properties_settings import with_settings
 from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings
 
-AS_BEFORE = {
+AS_BEFORE: dict[str, dict[str, Any]] = {
     "snap": {"default": "nothing"},
     "detail": {"default": "whole"},
     "closer": {"default": False},

@@ -188,7 +188,7 @@ class Canvas:
         triangle passes the camera, all rows. Where it reaches no centre, the last comes first.
         """
         height, width = self.labels.shape
-        ahead = (points[..., 2] > 0).all(axis=1)
+        ahead: NDArray[np.bool_] = np.all(points[..., 2] > 0, axis=1)
         w = np.where(ahead[:, None], points[..., 2], 1)
         x, y = points[..., 0] / w, points[..., 1] / w
         few = 1e-6

@@ -26,8 +26,9 @@ def is_seen_through(
     if engine == "BLENDER_WORKBENCH":
         if shading.color_type == "OBJECT":
             return bool(thing.color[3] < HALF)
-        shown = material is not None and shading.color_type == "MATERIAL"
-        return shown and bool(material.diffuse_color[3] < HALF)
+        if material is None or shading.color_type != "MATERIAL":
+            return False
+        return bool(material.diffuse_color[3] < HALF)
     if material is None or material.node_tree is None or _is_without_nodes(material):
         return False
     ends = (node for node in material.node_tree.nodes if node.type == "OUTPUT_MATERIAL")

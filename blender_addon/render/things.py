@@ -12,6 +12,7 @@ not; a leaf on a plane that is cut out by its material's alpha is the plane.
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import bpy
 import numpy as np
@@ -22,6 +23,8 @@ from ..data.scene_error import SceneError
 from .raster import Canvas
 from .see_through import is_seen_through
 from .stand_in import compositor_of
+
+Number = TypeVar("Number", np.float32, np.int32)
 
 KINDS = (
     ("OBJECTS", "Objects", "Each object is a thing, and so are the instances of one by another"),
@@ -446,8 +449,8 @@ def _materials(
 
 
 def _read(
-    collection: bpy.types.bpy_prop_collection, name: str, kind: type[np.generic], size: int
-) -> NDArray[np.generic]:
+    collection: bpy.types.bpy_prop_collection, name: str, kind: type[Number], size: int
+) -> NDArray[Number]:
     """A property of all items of a collection, (N, size)."""
     values = np.empty(len(collection) * size, kind)
     collection.foreach_get(name, values)

@@ -23,7 +23,7 @@ from backend.evaluation.samples import SEEDS, Probe, absent_twins, draw_present,
 from backend.world import world
 from backend.world.pool import draw_samples
 from backend.world.render import render
-from protocol.settings import GuidanceSettings
+from protocol.settings import GuidanceSettings, RegionSettings
 
 cells = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40).filter(
     lambda drawn: len({inside for _, inside in drawn}) == 2
@@ -352,7 +352,13 @@ def test_only_the_ways_of_editing_that_are_asked_for_are_measured(tiny_model):
     guidance = GuidanceSettings(text_guidance=2.0, image_guidance=1.0)
     few = edit_samples(editor, [sample], guidance, print, ["plain"])
     assert set(few[0].pictures) == {PLAIN, PASTED, GUIDED, ROUND_TRIP}
-    done = editor.edit(sample.edit.instruction, text_guidance=2.0, image_guidance=1.0, steps=STEPS)
+    done = editor.edit(
+        sample.edit.instruction,
+        text_guidance=2.0,
+        image_guidance=1.0,
+        steps=STEPS,
+        region=RegionSettings(snap="nothing"),
+    )
     assert (few[0].pictures[GUIDED] == done.image).all()
     assert (few[0].mask == done.mask).all()
     pasted = np.where(done.mask[..., None], few[0].pictures[PLAIN], sample.image)

@@ -36,6 +36,7 @@ from protocol.messages import (
     Queued,
     Welcome,
 )
+from protocol.region import snapped
 from protocol.requests import EditRequest, RelevanceRequest
 from protocol.settings import INSTRUCT_PIX2PIX
 from protocol.values import MAX_WIRE_BYTES, PROTOCOL_VERSION, new_job_id
@@ -143,7 +144,11 @@ def test_server_returns_what_the_editor_makes(client, tiny_model):
     assert (result.image[~result.mask] == IMAGE[~result.mask]).all()
     relevance = client.run(RelevanceRequest(image=IMAGE, instruction=EDIT.instruction))
     assert (relevance.relevance == result.relevance).all()
-    assert ((relevance.relevance >= EDIT.threshold) == result.mask).all()
+    region = snapped(
+        relevance.relevance, IMAGE, EDIT.region.snap, None, relevance.suggested_threshold
+    )
+    assert region.took == result.took
+    assert ((region.values >= EDIT.threshold) == result.mask).all()
 
 
 def test_every_step_is_reported_with_a_preview(client):
