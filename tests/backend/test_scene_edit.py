@@ -536,19 +536,24 @@ def test_the_commands_edit_and_undo(
     place = ["--work", str(scene.work), "--device", "cpu"]
     folder = str(scene.capture.folder)
     command = ["scene", "edit", folder, INSTRUCTION, *place, "--model", str(tiny_model)]
-    given = ["--steps", "1", "--iterations", "6", "--views-at-once", "2"]
-    assert main([*command, *given, "--name", "red"]) == 0
+    given = ["--steps", "1", "--iterations", "6", "--views-at-once", "2", "--snap", "edges"]
+    assert main([*command, *given, "--rim", "2", "--detail", "fast", "--name", "red"]) == 0
     edit = scene.edited("red")
     assert (edit.asked.config.steps, edit.asked.config.iterations) == (1, 6)
     assert edit.asked.config.views_at_once == 2
     assert edit.asked.config.text_guidance == QUICK.text_guidance
+    asked = edit.asked.config
+    assert (asked.snap, asked.rim, asked.detail) == ("edges", 2, "fast")
     report = json.loads((edit.folder / "report.json").read_text("utf-8"))
     assert report["figures"]["edits_of_views"] == len(edit.views)
     assert report["figures"]["steps"] == 6
+    assert report["figures"]["region"] == {"took": "edges", "why": ""}
     assert report["settings"]["config"]["relevance_field"]["iterations"] == 30
     with Image.open(edit.folder / "before_and_after.png") as sheet:
         assert sheet.width > 4 * 256
-    assert "prompt check" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "prompt check" in said
+    assert "region: snapped to edges" in said
     assert main([*command, "--iterations", "7", "--name", "red"]) == 1
     assert "an edit red already, of another" in capsys.readouterr().err
     assert main(["scene", "undo", folder, "red", *place]) == 0
