@@ -268,8 +268,8 @@ class Editor:
             steps: denoising steps, at least 1; always exactly so many.
             strength: 0 < strength <= 1, the noise level that the edit starts from.
             seed: fixes the noise and so the result on a given device.
-            detail: which part of the image is worked on, and at which size: "sharp", "fast" or
-                "whole", as protocol/values.py says.
+            detail: which part of the image is worked on, and at which size: "sharp", "fast",
+                "tiles" or "whole", as protocol/values.py says.
             rim: pixels over which the region's edge is soft, half of them on each side.
             noise: float32 (c, h, w) at the size of the latents that are denoised, in place of the
                 seed's own draw; that of the whole image's with detail="whole".
