@@ -26,13 +26,15 @@ class Capture:
     """Views of one scene. Pixels are read when they are asked for, and not kept.
 
     Attributes:
-        folder: where transforms.json lies.
+        folder: where its description lies.
         views: the n views' files.
         intrinsics: the n pinhole cameras of the images that `read` returns, after undistortion
             and downscaling.
         camera_to_world: float64 (n, 4, 4), camera frame to capture coordinates; rigid.
         to_box: float64 (4, 4), capture to box coordinates: a uniform scale and a shift.
         notes: sentences that the person should read.
+        held_out: names of the views that its description keeps for measuring; None where it leaves
+            the choice.
     """
 
     folder: Path
@@ -41,13 +43,14 @@ class Capture:
     camera_to_world: NDArray[np.float64]
     to_box: NDArray[np.float64]
     notes: tuple[str, ...] = ()
+    held_out: frozenset[str] | None = None
 
     def __len__(self) -> int:
         return len(self.views)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What transforms.json calls the images; no two are the same."""
+        """What the description calls the images; no two are the same."""
         return tuple(view.name for view in self.views)
 
     @cached_property

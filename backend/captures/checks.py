@@ -105,28 +105,6 @@ def _spread(positions: NDArray[np.float64]) -> float:
     return float(np.ptp(positions, axis=0).max())
 
 
-def check_focus(
-    file: Path, middle: NDArray[np.float64], half: float, camera_to_world: NDArray[np.float64]
-) -> None:
-    """What the cameras look at must lie in the box that the file describes.
-
-    Args:
-        middle: float64 (3,) of the box, in capture coordinates.
-        half: of the box's side.
-        camera_to_world: float64 (n, 4, 4).
-
-    Raises:
-        CaptureError: it lies outside.
-    """
-    focus = focus_point(camera_to_world)
-    if focus is not None and np.abs(focus - middle).max() > half:
-        place = ", ".join(f"{number:.4g}" for number in focus)
-        raise CaptureError(
-            f"{file}: the cameras look at ({place}), outside the box that aabb_scale describes "
-            f"(half side {half:.4g}): raise aabb_scale or leave it out."
-        )
-
-
 def check_overlap(
     file: Path,
     names: Sequence[str],
@@ -317,6 +295,27 @@ def placeless_note(names: Sequence[str], camera_to_world: NDArray[np.float64]) -
     return [
         f"{len(some)} of {len(names)} cameras stand at the world's origin and are not turned, as "
         f"those do whose place is not known: {some_of(some)}; if so, take them out of the file."
+    ]
+
+
+def box_note(
+    file: Path, middle: NDArray[np.float64], half: float, camera_to_world: NDArray[np.float64]
+) -> list[str]:
+    """That what the cameras look at lies outside the box that the file describes, if so: the box
+    is the one around the cameras in any case.
+
+    Args:
+        middle: float64 (3,) of the box, in capture coordinates.
+        half: of the box's side.
+        camera_to_world: float64 (n, 4, 4).
+    """
+    focus = focus_point(camera_to_world)
+    if focus is None or np.abs(focus - middle).max() <= half:
+        return []
+    place = ", ".join(f"{number:.4g}" for number in focus)
+    return [
+        f"The cameras look at ({place}), outside the box of {file.name} (aabb_scale, half side "
+        f"{half:.4g}): its place and size are taken from the cameras instead."
     ]
 
 

@@ -16,6 +16,7 @@ from backend.captures.error import CaptureError
 
 FILE_NAME = "transforms.json"
 TRAIN_FILE_NAME = "transforms_train.json"
+SPLIT_FILE_NAMES = (TRAIN_FILE_NAME, "transforms_val.json", "transforms_test.json")
 """Of captures that are split, as NeRF's synthetic scenes and BlenderNeRF's are."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jfif")
 """Tried in this order, small and capital, where a name has no suffix."""
@@ -23,19 +24,16 @@ UNSUPPORTED = (".heic", ".heif", ".jxl")
 """Photos all the same, which are named where they are left out."""
 DEPTH_SUFFIXES = (".npy", ".png", ".tif", ".tiff")
 USUAL_FOLDER, USUAL_DEPTH_FOLDER, USUAL_THINGS_FOLDER = "images", "depth", "things"
+USUAL_MASK_FOLDER = "masks"
 """Where files lie whose own folder has another name here."""
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
-def description_of(folder: Path) -> Path:
-    """The file that describes a capture: the given .json file, else the folder's transforms.json,
-    else its transforms_train.json; the first of these where there is none.
-    """
-    if folder.suffix.lower() == ".json":
-        return folder
-    files = NamedFiles(folder)
-    found = [files.find(name, ()) for name in (FILE_NAME, TRAIN_FILE_NAME)]
-    return next((path for path in found if path is not None), folder / FILE_NAME)
+def folder_of(place: Path) -> Path:
+    """The folder of a capture that is given by its folder, or by a file that describes it."""
+    if place.is_file() or (place.suffix.lower() == ".json" and not place.is_dir()):
+        return place.parent
+    return place
 
 
 def other_descriptions(path: Path) -> list[str]:

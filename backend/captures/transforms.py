@@ -1,27 +1,23 @@
-"""transforms.json, the file that makes a folder of images a capture: reading and writing.
+"""Opening captures, whatever describes them (see formats/table.py), and writing transforms.json.
 
-Both dialects are read: nerfstudio's (docs.nerf.studio, "Data conventions") and instant-ngp's
-(docs/nerf_dataset_tips.md). Lens values stand in the frame or, for all frames, at the top; poses
-are camera-to-world with OpenGL cameras in both. Other programs' poses are taken where one says so.
+Poses are camera-to-world with OpenGL cameras. Other programs' poses are taken where one says so.
 """
 
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.captures.box import box_around, standing
-from backend.captures.camera_fields import CameraFields, camera_of
 from backend.captures.capture import Capture
 from backend.captures.checks import (
-    check_focus,
+    box_note,
     check_overlap,
     check_places,
     check_poses,
@@ -30,20 +26,21 @@ from backend.captures.checks import (
     standing_notes,
     turned_round_note,
 )
-from backend.captures.conventions.axes import Axes, suspected, to_opengl, turned_round
+from backend.captures.conventions.axes import OPENGL, Axes, suspected, to_opengl, turned_round
 from backend.captures.conventions.picture_evidence import PictureEvidence
-from backend.captures.depth_images import INTEGER_UNIT, check_depth
+from backend.captures.depth_images import check_depth
 from backend.captures.error import CaptureError
 from backend.captures.files import (
     DEPTH_SUFFIXES,
     FILE_NAME,
-    TRAIN_FILE_NAME,
+    SUFFIXES,
     USUAL_DEPTH_FOLDER,
+    USUAL_MASK_FOLDER,
     USUAL_THINGS_FOLDER,
     NamedFiles,
-    description_of,
-    other_descriptions,
 )
+from backend.captures.formats.described import Described, Frame
+from backend.captures.formats.table import describe
 from backend.captures.lens import Intrinsics, Lens
 from backend.captures.view_depths import ViewDepths
 from backend.captures.views import (
@@ -51,6 +48,7 @@ from backend.captures.views import (
     StoredView,
     check_things,
     image_size,
+    note_on_masks,
     note_on_turned,
     note_without_things,
     pinhole,
@@ -61,44 +59,20 @@ from backend.pictures.label_images import write_labels
 from protocol import files
 from protocol.values import MIN_VIEWS
 
-NGP_SCALE, NGP_OFFSET = 0.33, 0.5
-"""How instant-ngp puts a capture into its unit cube where the file does not say otherwise."""
 SAMPLED_DEPTHS = 3
 """Depth images of a capture that are compared with its cameras when it is opened."""
-
-
-class _Frame(CameraFields, kw_only=True):
-    file_path: str
-    transform_matrix: list[list[float | None]] | None = None
-    depth_file_path: str | None = None
-    depth_path: str | None = None
-    things_file_path: str | None = None
-    mask_path: str | None = None
-
-    @property
-    def depth(self) -> str | None:
-        """The depth image, as nerfstudio or instant-ngp names it."""
-        return self.depth_file_path or self.depth_path
-
-
-class _Transforms(CameraFields, kw_only=True):
-    frames: list[_Frame]
-    aabb_scale: float | None = None
-    scale: float | None = None
-    offset: list[float] | None = None
-    integer_depth_scale: float | None = None
 
 
 # ---------------------------------------------------------------- reading
 
 
 def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None) -> Capture:
-    """Open a folder with transforms.json (or transforms_train.json) and images, and check all of
-    it but the pixels themselves (`readable` reads those). What cannot be used is left out with a
-    note while enough remains.
+    """Open a capture in any of the forms of formats/table.py, and check all of it but the pixels
+    themselves (`readable` reads those). What cannot be used is left out with a note while enough
+    remains.
 
     Args:
-        folder: the folder, or the .json file in it.
+        folder: its folder, or the file that describes it.
         downscale: how many times smaller the images are read, 1 or more; sizes are rounded down.
         axes: what the poses are; None for OpenGL's camera-to-world, with a note where they look as
             if they were others.
@@ -108,17 +82,20 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
     """
     if not (math.isfinite(downscale) and downscale >= 1):
         raise CaptureError(f"{folder} cannot be scaled down {downscale:g} times: give 1 or more.")
-    path = description_of(folder)
-    transforms = _parse(path)
-    frames, views, notes = _stored_views(path, transforms)
-    matrices = _matrices(path, frames)
+    described = describe(folder)
+    path = described.file
+    if described.opengl and axes not in (None, OPENGL):
+        raise CaptureError(f"{path} says itself what its poses are: leave --axes {axes} out.")
+    frames, views, notes = _stored_views(described)
+    matrices = np.array([frame.pose for frame in frames]).reshape(-1, 4, 4)
     names = [view.name for view in views]
+    measured = {name for name, frame in zip(names, frames, strict=True) if frame.held_out}
     sound, left_out = check_poses(path, names, matrices)
     views, matrices = [views[index] for index in sound], matrices[sound]
     names = [view.name for view in views]
     notes += [*left_out, *placeless_note(names, matrices)]
     suspicion = None
-    if axes is None:
+    if axes is None and not described.opengl:
         suspicion = suspected(matrices, PictureEvidence(views, matrices).disagreement)
     poses = to_opengl(matrices, axes or "opengl")
     try:
@@ -134,8 +111,8 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
         notes += alone
         views, poses = [views[index] for index in kept], poses[kept]
         intrinsics = tuple(intrinsics[index] for index in kept)
-        if transforms.aabb_scale is not None:
-            check_focus(path, *_ngp_box(path, transforms), poses)
+        if described.box is not None:
+            notes += box_note(path, *described.box, poses)
     except CaptureError as error:
         if suspicion is None:
             raise
@@ -147,69 +124,43 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
         notes += turned_round_note([view.name for view in views], turned_round(poses))
     views, depth_notes = _with_depths_that_fit(path, views, poses)
     notes += depth_notes
-    return Capture(path.parent, tuple(views), intrinsics, poses, box_around(poses), tuple(notes))
+    held_out, split_note = _held_out(described, measured, views)
+    notes += split_note
+    return Capture(
+        described.folder,
+        tuple(views),
+        intrinsics,
+        poses,
+        box_around(poses),
+        tuple(notes),
+        held_out,
+    )
 
 
-def _parse(path: Path) -> _Transforms:
-    try:
-        raw = json.loads(path.read_text("utf-8-sig"))
-    except (FileNotFoundError, NotADirectoryError):
-        if path.parent.exists() and not path.parent.is_dir():
-            raise CaptureError(
-                f"{path.parent} is a file, not a folder: name a capture's folder, or the .json "
-                "file that describes it."
-            ) from None
-        if not path.parent.is_dir():
-            raise CaptureError(f"There is no folder {path.parent}.") from None
-        if others := other_descriptions(path):
-            raise CaptureError(
-                f"{path.parent} has no {path.name}, but {', '.join(others)}: name one of these "
-                "files in place of the folder."
-            ) from None
-        raise CaptureError(
-            f"{path.parent} has no {path.name}: for photos alone, let `python -m backend scene "
-            f'import "{path.parent}"` find the cameras.'
-        ) from None
-    except json.JSONDecodeError as error:
-        raise CaptureError(
-            f"{path} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise CaptureError(f"{path} is not a text file in UTF-8.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise CaptureError(f"{path} cannot be read: {error}.") from error
-    try:
-        return msgspec.convert(raw, _Transforms)
-    except (msgspec.ValidationError, OverflowError) as error:
-        raise CaptureError(f"{path} is not a capture's description: {error}.") from error
-
-
-def _stored_views(
-    path: Path, transforms: _Transforms
-) -> tuple[list[_Frame], list[StoredView], list[str]]:
+def _stored_views(described: Described) -> tuple[list[Frame], list[StoredView], list[str]]:
     """The frames whose images can be used, their views, and notes on the others.
 
     Raises:
         CaptureError: too few can be used, or the description makes no sense.
     """
-    files = NamedFiles(path.parent)
-    frames: list[_Frame] = []
+    files = NamedFiles(described.folder)
+    frames: list[Frame] = []
     views: list[StoredView] = []
     missing: list[str] = []
     without_depth: list[str] = []
     turned: list[str] = []
-    for frame in transforms.frames:
+    for frame in described.frames:
         try:
-            image = files.find(frame.file_path)
+            image = files.find(frame.image)
             if image is None:
-                named = frame.file_path
-                raise CaptureError(f"{path} names the image {named}, which does not exist.")
+                named = frame.image
+                raise CaptureError(f"{frame.file} names the image {named}, which does not exist.")
             size = image_size(image)
             turned += turned_images([image])
         except CaptureError as error:
             missing.append(str(error))
             continue
-        view = _stored_view(path, transforms, frame, image, size)
+        view = _stored_view(described, frame, image, size)
         if frame.depth is not None:
             try:
                 depth = files.find(frame.depth, DEPTH_SUFFIXES, USUAL_DEPTH_FOLDER)
@@ -219,34 +170,50 @@ def _stored_views(
                 view = replace(view, depth=depth)
             except CaptureError as error:
                 without_depth.append(str(error))
-        if frame.things_file_path is not None:
-            view = replace(view, things=_things(path, files, frame.things_file_path, size))
+        if frame.things is not None:
+            view = replace(view, things=_things(frame.file, files, frame.things, size))
         frames.append(frame)
-        views.append(view)
-    if missing and len(views) < MIN_VIEWS:
+        views.append(replace(view, mask=_mask(files, frame, image)))
+    path, count = described.file, len(described.frames)
+    trained = sum(not frame.held_out for frame in frames)
+    if missing and trained < MIN_VIEWS:
         raise CaptureError(
-            f"{path} names {len(transforms.frames)} images, of which {len(views)} can be used, and "
-            f"a scene needs {MIN_VIEWS}: {missing[0]}"
+            f"{path} names {count} images, of which {trained} can be used, and a scene needs "
+            f"{MIN_VIEWS}: {missing[0]}"
         )
     _check_names(path, views)
     notes = []
     if missing:
-        notes.append(left_out_note("images", len(transforms.frames), missing))
+        notes.append(left_out_note("images", count, missing))
     if files.elsewhere is not None:
         notes.append(
-            f"{path.name} names files by paths that do not exist here, such as {files.elsewhere}: "
-            "those of the same names in the capture's folder are used."
+            f"{described.label} names files by paths that do not exist here, such as "
+            f"{files.elsewhere}: those of the same names in the capture's folder are used."
         )
     if without_depth:
-        count = sum(frame.depth is not None for frame in transforms.frames)
-        notes.append(left_out_note("depth images", count, without_depth))
-    notes += [*note_on_turned(turned), *note_without_things(views)]
-    if any(frame.mask_path for frame in transforms.frames):
-        notes.append(f"The masks that {path.name} names (mask_path) are not used.")
-    others = other_descriptions(path)
-    if path.name.lower() == TRAIN_FILE_NAME and others:
-        notes.append(f"Only the views of {path.name} are used, not those of {', '.join(others)}.")
-    return frames, views, notes
+        depths = sum(frame.depth is not None for frame in described.frames)
+        notes.append(left_out_note("depth images", depths, without_depth))
+    notes += [*note_on_turned(turned), *note_without_things(views), *note_on_masks(views)]
+    return frames, views, [*notes, *described.notes]
+
+
+def _mask(files: NamedFiles, frame: Frame, image: Path) -> Path | None:
+    """The mask of a frame: the one that its description names, else the one of its image's name
+    in a folder `masks`, with COLMAP's second suffix or without.
+
+    Raises:
+        CaptureError: the one that is named does not exist: the view would be trained on whole.
+    """
+    if frame.mask is not None:
+        found = files.find(frame.mask, SUFFIXES, USUAL_MASK_FOLDER)
+        if found is None:
+            raise CaptureError(f"{frame.file} names the mask {frame.mask}, which does not exist.")
+        return found
+    for name in (f"{image.name}.png", *(f"{image.stem}{suffix}" for suffix in SUFFIXES)):
+        found = files.find(f"{USUAL_MASK_FOLDER}/{name}", ())
+        if found is not None and found != image:
+            return found
+    return None
 
 
 def _things(path: Path, files: NamedFiles, named: str, size: tuple[int, int]) -> Path:
@@ -261,20 +228,38 @@ def _things(path: Path, files: NamedFiles, named: str, size: tuple[int, int]) ->
 
 
 def _stored_view(
-    path: Path, transforms: _Transforms, frame: _Frame, image: Path, size: tuple[int, int]
+    described: Described, frame: Frame, image: Path, size: tuple[int, int]
 ) -> StoredView:
     """The camera of one frame, checked against its image's size."""
     try:
-        name = image.relative_to(path.parent).as_posix()
+        name = image.relative_to(described.folder).as_posix()
     except ValueError:
         name = image.as_posix()
-    intrinsics, lens = camera_of(path, name, frame, transforms, size)
-    unit = INTEGER_UNIT
-    if transforms.integer_depth_scale is not None:
-        unit = transforms.integer_depth_scale
-        if not 0 < unit < math.inf:
-            raise CaptureError(f"{path} says that integer_depth_scale is {unit:g}.")
-    return StoredView(name, image, None, intrinsics, lens, unit)
+    intrinsics, lens = frame.camera(name, size)
+    return StoredView(name, image, None, intrinsics, lens, described.depth_unit)
+
+
+def _held_out(
+    described: Described, asked: Collection[str], views: Sequence[StoredView]
+) -> tuple[frozenset[str] | None, list[str]]:
+    """The names of the views that are kept for measuring, None where nothing says so, and a note.
+
+    Args:
+        asked: names of the views that the description keeps for that.
+        views: that can be used.
+
+    Raises:
+        CaptureError: too few others are left.
+    """
+    out = frozenset(view.name for view in views if view.name in asked)
+    if not out:
+        return None, []
+    if len(views) - len(out) < MIN_VIEWS:
+        raise CaptureError(
+            f"{described.file} leaves {len(views) - len(out)} views to train on, as it keeps "
+            f"{len(out)} for measuring, and a scene needs {MIN_VIEWS}."
+        )
+    return out, [f"{len(out)} of {len(views)} views are held out of training, as the capture says."]
 
 
 def _check_names(path: Path, views: Sequence[StoredView]) -> None:
@@ -283,19 +268,6 @@ def _check_names(path: Path, views: Sequence[StoredView]) -> None:
         if view.image in seen:
             raise CaptureError(f"{path} names the image {view.name} twice.")
         seen.add(view.image)
-
-
-def _matrices(path: Path, frames: Sequence[_Frame]) -> NDArray[np.float64]:
-    """float64 (n, 4, 4); NaN where a file gives nothing."""
-    if all(frame.transform_matrix is None for frame in frames) and frames:
-        raise CaptureError(f"{path} gives no camera poses (transform_matrix).")
-    matrices = np.tile(np.eye(4), (len(frames), 1, 1))
-    for matrix, frame in zip(matrices, frames, strict=True):
-        rows = frame.transform_matrix or [[None] * 4] * 4
-        if len(rows) not in (3, 4) or any(len(row) != 4 for row in rows):
-            raise CaptureError(f"{path}: the transform_matrix of {frame.file_path} is not 4x4.")
-        matrix[: len(rows)] = np.array(rows, np.float64)
-    return matrices
 
 
 def _with_depths_that_fit(
@@ -320,18 +292,6 @@ def _scaled_down(camera: Intrinsics, downscale: float) -> Intrinsics:
     )
 
 
-def _ngp_box(path: Path, transforms: _Transforms) -> tuple[NDArray[np.float64], float]:
-    """Middle and half side of the cube that instant-ngp's aabb_scale describes, in capture
-    coordinates.
-    """
-    scale = NGP_SCALE if transforms.scale is None else transforms.scale
-    offset = [NGP_OFFSET] * 3 if transforms.offset is None else transforms.offset
-    size = transforms.aabb_scale or 0.0
-    if not (0 < scale < 1e9 and 0 < size < 1e9 and len(offset) == 3 and np.isfinite(offset).all()):
-        raise CaptureError(f"{path} describes no box: check aabb_scale, scale and offset.")
-    return (0.5 - np.array(offset)) / scale, size / 2 / scale
-
-
 def readable(capture: Capture, on_view: Callable[[int], None] = lambda done: None) -> Capture:
     """Read every image and depth image whole; the capture without the views whose image is damaged
     and without depth images that are, in the same box, with notes on them.
@@ -351,6 +311,7 @@ def readable(capture: Capture, on_view: Callable[[int], None] = lambda done: Non
         else:
             kept.append(index)
             view.read_things(view.intrinsics.width, view.intrinsics.height)
+            view.read_mask(view.intrinsics.width, view.intrinsics.height)
             depths.read(index)
         on_view(index + 1)
     views, notes = depths.fitting(FILE_NAME, capture.camera_to_world)

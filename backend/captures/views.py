@@ -16,6 +16,7 @@ from backend.captures.lens import Intrinsics, Lens, undistorted, undistortion_ma
 from backend.errors import BadInput
 from backend.pictures import PictureError, asks_for_turning, read_picture, size_of
 from backend.pictures.label_images import check_labels, read_labels
+from backend.pictures.masks import read_training_mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +30,14 @@ class Pixels:
             known; or None.
         things: uint16 (H, W), a label for every pixel, in all views the same for the same thing; or
             None.
+        seen: bool (H, W), where a mask lets the pixels be trained on; None for everywhere.
     """
 
     image: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None = None
     depth: NDArray[np.float32] | None = None
     things: NDArray[np.uint16] | None = None
+    seen: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class StoredView:
         lens: its distortion.
         depth_unit: capture units of one step of a depth in whole numbers.
         things: a label image of the image's size (see `label_images.read_labels`), or None.
+        mask: an image of the image's shape, dark where its pixels are not to be trained on, or
+            None.
     """
 
     name: str
@@ -58,6 +63,7 @@ class StoredView:
     lens: Lens
     depth_unit: float = INTEGER_UNIT
     things: Path | None = None
+    mask: Path | None = None
 
     def read(self, width: int, height: int) -> Pixels:
         """Read, undistort and scale down to `width` x `height`.
@@ -85,7 +91,8 @@ class StoredView:
                 depth = np.asarray(scaled)
         alpha = np.ascontiguousarray(colours[..., 3]) if colours.shape[2] == 4 else None
         things = self.read_things(width, height)
-        return Pixels(np.ascontiguousarray(colours[..., :3]), alpha, depth, things)
+        seen = self.read_mask(width, height)
+        return Pixels(np.ascontiguousarray(colours[..., :3]), alpha, depth, things, seen)
 
     def read_things(self, width: int, height: int) -> NDArray[np.uint16] | None:
         """Read the label image alone, undistorted and scaled down to `width` x `height` by taking
@@ -105,6 +112,26 @@ class StoredView:
             scaled = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
             labels = np.asarray(scaled)
         return labels
+
+    def read_mask(self, width: int, height: int) -> NDArray[np.bool_] | None:
+        """Read the mask alone, undistorted and scaled down to `width` x `height`: bool (height,
+        width), false where any part of a pixel is not to be trained on; None where there is none.
+
+        Raises:
+            CaptureError: as in `read`.
+        """
+        if self.mask is None:
+            return None
+        stored = self.intrinsics.height, self.intrinsics.width
+        with _as_capture_error():
+            seen = read_training_mask(self.mask, stored).astype(np.uint8) * np.uint8(255)
+        if not self.lens.is_pinhole:
+            rows_columns = np.moveaxis(undistortion_map(self.intrinsics, self.lens), -1, 0)
+            seen = ndimage.map_coordinates(seen, rows_columns, order=0, mode="nearest")
+        if seen.shape != (height, width):
+            scaled = Image.fromarray(seen).resize((width, height), Image.Resampling.BOX)
+            seen = np.asarray(scaled)
+        return np.asarray(seen == 255)
 
     def read_image(self) -> NDArray[np.uint8]:
         """Read the image file as it is: uint8 (H, W, 3 or 4).
@@ -190,6 +217,17 @@ def check_things(path: Path, size: tuple[int, int]) -> None:
     """
     with _as_capture_error():
         check_labels(path, size[::-1])
+
+
+def note_on_masks(views: Sequence[StoredView]) -> tuple[str, ...]:
+    """What a person should know where views have masks."""
+    masked = [view for view in views if view.mask is not None]
+    if not masked:
+        return ()
+    return (
+        f"{len(masked)} of {len(views)} views have a mask, such as "
+        f"{masked[0].mask.name if masked[0].mask else ''}: what is black in it is not trained on.",
+    )
 
 
 def note_without_things(views: Sequence[StoredView]) -> tuple[str, ...]:

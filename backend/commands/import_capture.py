@@ -10,7 +10,8 @@ from tyro.conf import Positional
 from backend.captures.alignment import pose_errors
 from backend.captures.capture import Capture
 from backend.captures.error import CaptureError
-from backend.captures.files import description_of, other_descriptions
+from backend.captures.files import FILE_NAME, other_descriptions
+from backend.captures.formats.table import found_in
 from backend.captures.transforms import open_capture, readable
 from backend.command_line import otherwise
 from backend.commands.options import AxesOption, SceneCommand
@@ -24,13 +25,13 @@ class Import(SceneCommand):
     """Check a capture, or find the cameras of photos alone.
 
     For a folder of photos: find their cameras and write transforms.json into it (or to FILE). For a
-    folder that has a transforms.json: read and check all of it.
+    folder whose cameras are known: read and check all of it.
     """
 
     folder: Positional[Path]
     """the capture, or the photos"""
     out: Annotated[Path | None, otherwise("transforms.json in FOLDER", "FILE")] = None
-    """find the cameras, even where FOLDER has a transforms.json, and write this .json file"""
+    """find the cameras, even where FOLDER has some, and write this .json file"""
     compare: Annotated[Path | None, otherwise("no comparison", "FILE")] = None
     """say how far the cameras are from those in this transforms.json, by image name"""
     matching: Literal["auto", "exhaustive", "sequential"] = "auto"
@@ -48,9 +49,9 @@ class Import(SceneCommand):
         folder, out = self.folder, self.out
         if out is not None and out.suffix != ".json":
             raise CaptureError(f"{out} is no .json file: name the file that --out should write.")
-        path = description_of(folder)
+        path = folder
         notes: list[str] = []
-        described = path.exists() or bool(other_descriptions(path))
+        described = bool(found_in(folder)) or bool(other_descriptions(folder / FILE_NAME))
         photos_alone = out is not None or (folder.is_dir() and not described)
         if photos_alone:
             # Only now: COLMAP's library takes a second to load.

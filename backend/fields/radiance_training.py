@@ -40,6 +40,7 @@ class Views:
         pixels: uint8 (rays.total, 3 or 4), in the order of `rays`; alpha is straight.
         distances: float32 (rays.total), how far along its ray the surface is that a pixel shows, in
             box units, 0 where that is not known; None where no view has a depth.
+        seen: int64, the pixels that no mask hides, in order; None where no view has a mask.
     """
 
     def __init__(self, capture: Capture, device: torch.device | str = "cpu") -> None:
@@ -67,6 +68,29 @@ class Views:
                 for view, camera in zip(read, self.intrinsics, strict=True)
             ]
             self.distances = torch.from_numpy(np.concatenate(found).astype(np.float32)).to(device)
+        self.seen: Tensor | None = None
+        if any(view.seen is not None for view in read):
+            whole = [np.ones(v.image.shape[:2], bool) if v.seen is None else v.seen for v in read]
+            seen = np.flatnonzero(np.concatenate([one.ravel() for one in whole]))
+            if len(seen) == 0:
+                raise BadInput(
+                    f"The masks of {capture.folder} hide every pixel: they must be white where "
+                    "views are to be trained on."
+                )
+            self.seen = torch.from_numpy(seen).to(device)
+
+    def draw(self, count: int) -> Tensor:
+        """int64 (count): pixels at random that no mask hides, by torch's own generator."""
+        if self.seen is None:
+            return self.rays.draw(count)
+        return self.seen[torch.randint(len(self.seen), (count,), device=self.seen.device)]
+
+    def spread(self, count: int) -> Tensor:
+        """int64 (count or fewer): pixels that no mask hides, evenly over all views."""
+        total = self.rays.total if self.seen is None else len(self.seen)
+        device = self.pixels.device
+        chosen = torch.linspace(0, total - 1, min(count, total), device=device).long()
+        return chosen if self.seen is None else self.seen[chosen]
 
     @property
     def alpha(self) -> bool:
@@ -74,10 +98,12 @@ class Views:
         return self.pixels.shape[1] == 4
 
     def fingerprint(self) -> str:
-        """A text that tells views apart by pixels, poses, cameras, and depths if they have any."""
+        """A text that tells views apart by pixels, poses, cameras, and depths and masks if they
+        have any.
+        """
         cameras = np.array([dataclasses.astuple(camera) for camera in self.intrinsics])
-        depths = [] if self.distances is None else [self.distances.cpu().numpy()]
-        return checkpoint.fingerprint(self.pixels.cpu().numpy(), self.poses, cameras, *depths)
+        further = [one.cpu().numpy() for one in (self.distances, self.seen) if one is not None]
+        return checkpoint.fingerprint(self.pixels.cpu().numpy(), self.poses, cameras, *further)
 
     def colours(self, pixels: Tensor) -> Tensor:
         """float32 (m, 3 or 4), 0..1, of pixels int64 (m)."""
@@ -184,7 +210,7 @@ class RadianceTraining:
             group["lr"] = self._rates[group["name"]].at(step)
         before, after = self._callbacks
         before.func(step)
-        pixels = self.views.rays.draw(self.rays)
+        pixels = self.views.draw(self.rays)
         self.optimizer.zero_grad()
         march = self.field.march(self.views.rays.bundle(pixels))
         distances = self.views.distances
@@ -241,12 +267,11 @@ def corrected_rays(field: RadianceField, views: Views) -> ViewRays:
 
 
 def psnr_of_views(field: RadianceField, views: Views) -> float:
-    """PSNR in decibels of a field on pixels spread evenly over views, in eval mode, from their
-    poses as training has corrected them.
+    """PSNR in decibels of a field on pixels spread evenly over views, without those that masks
+    hide, in eval mode, from their poses as training has corrected them.
     """
     rays = corrected_rays(field, views)
-    count = min(MEASURED_PIXELS, rays.total)
-    pixels = torch.linspace(0, rays.total - 1, count, device=field.device).long()
+    pixels = views.spread(MEASURED_PIXELS)
     shown = field.shade(rays.bundle(pixels))[:, :3]
     return psnr(shown, field.model.renderer_rgb.blend_background(views.colours(pixels)))
 
@@ -285,6 +310,8 @@ def train(
             f"{capture.folder} has {len(capture)} views: a field needs {FEWEST_VIEWS} at least."
         )
     out = held_out(len(capture), config.hold_out_every)
+    if capture.held_out is not None:  # who made the capture has chosen
+        out = [index for index, name in enumerate(capture.names) if name in capture.held_out]
     inside = [index for index in range(len(capture)) if index not in out]
     views = Views(capture.subset(inside), device)
     measured = Views(capture.subset(out), device) if out else None

@@ -10,6 +10,8 @@ from protocol.values import MAX_IMAGE_SIDE
 
 BRIGHT = 128
 """Brightness times alpha, of 255, from which a pixel is masked."""
+SAME_SHAPE = 0.02
+"""By how much the sides of a scaled mask may differ, besides the rounding of a pixel."""
 
 
 def read_mask(path: Path, shape: tuple[int, int]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
@@ -43,3 +45,38 @@ def read_mask(path: Path, shape: tuple[int, int]) -> tuple[NDArray[np.bool_], tu
     elif mask.all():
         notes = (*notes, f"The mask {path} marks everything: it is bright and opaque all over.")
     return mask, notes
+
+
+def read_training_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where an image file is bright and opaque: the pixels of a view that are trained on. What its
+    EXIF data say of turning is left out, as it is of the view.
+
+    Args:
+        path: the file; of another size of the same shape it is scaled, by the nearest pixel.
+        shape: rows and columns of the view's image.
+
+    Returns:
+        bool `shape`.
+
+    Raises:
+        PictureError: it cannot be read, or is of another shape.
+    """
+    picture = read_picture(path, upright=False)
+    bright = picture.in_srgb().mean(axis=2, dtype=np.float32)
+    if picture.alpha is not None:
+        bright *= picture.alpha / np.float32(255)
+    (rows, columns), (height, width) = bright.shape, shape
+    if abs(rows * width - columns * height) > SAME_SHAPE * rows * width + max(rows, columns):
+        raise PictureError(
+            f"The mask {path} is {columns}x{rows}, of another shape than its image, which is "
+            f"{width}x{height}."
+        )
+    if (rows, columns) != shape:
+        bright = bright[
+            np.ix_(
+                (2 * np.arange(height) + 1) * rows // (2 * height),
+                (2 * np.arange(width) + 1) * columns // (2 * width),
+            )
+        ]
+    # Some programs write 1, not 255, for what is seen.
+    return np.asarray(bright >= min(BRIGHT, max(float(bright.max()), 1)))

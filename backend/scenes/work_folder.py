@@ -21,7 +21,7 @@ import numpy as np
 from backend.captures.capture import Capture
 from backend.captures.conventions.axes import Axes
 from backend.captures.error import CaptureError
-from backend.captures.files import description_of
+from backend.captures.files import folder_of
 from backend.captures.transforms import open_capture
 from backend.fields.facts import RADIANCE
 from backend.records import read_record
@@ -91,7 +91,7 @@ def _downscale(work: Path, trained: float | None, asked: float | None) -> float:
 
 def work_folder(folder: Path, work: Path | None = None) -> Path:
     """Where what is made of a capture lies: `work`, else `.wys` in the capture's folder."""
-    return work or description_of(folder).parent / WORK_FOLDER
+    return work or folder_of(folder) / WORK_FOLDER
 
 
 def open_as_trained(

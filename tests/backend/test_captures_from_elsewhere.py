@@ -442,6 +442,9 @@ def test_capture_nerf_synthetic_opens_by_its_training_views(tmp_path, blender_ne
     capture = open_capture(tmp_path)
     assert capture.names == tuple(f"train/{index:04}.png" for index in range(COUNT))
     assert capture.folder == tmp_path
+    assert capture.held_out is None
+    assert f"{COUNT} of {COUNT} views of transforms_test.json are those" in capture.notes[0]
+    capture = open_capture(tmp_path / "transforms_train.json")
     assert "not those of transforms_test.json" in capture.notes[0]
     assert "Only the views of transforms_train.json" in capture.notes[0]
     (tmp_path / "transforms_train.json").rename(tmp_path / "transforms_val.json")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.captures.camera_fields import FISHEYE, PERSPECTIVE
 from backend.captures.conventions.axes import AXES
+from backend.captures.formats.camera_fields import FISHEYE, PERSPECTIVE
 from backend.captures.transforms import open_capture
 
 from .tiny_capture import orbit_pose

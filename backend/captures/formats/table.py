@@ -1,0 +1,63 @@
+"""From what lies in a folder to what reads it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.captures.error import CaptureError
+from backend.captures.files import FILE_NAME
+from backend.captures.formats import colmap, transforms_json
+from backend.captures.formats.described import Described
+
+
+@dataclass(frozen=True)
+class Format:
+    """A form of description.
+
+    Attributes:
+        name: what people call it.
+        find: the description in a folder, or what is given if it is one itself; else None.
+        read: what is given, and what `find` found, to what it describes; may raise CaptureError.
+    """
+
+    name: str
+    find: Callable[[Path], Path | None]
+    read: Callable[[Path, Path], Described]
+
+
+FORMATS = (
+    Format("transforms.json", transforms_json.find, transforms_json.read),
+    Format("NeRF's split files", transforms_json.find_split, transforms_json.read_split),
+    Format("COLMAP", colmap.find, colmap.read),
+)
+"""The first that is found is read. The first of all is what people make of the others: where it is,
+nothing is said of those."""
+
+
+def found_in(place: Path) -> list[tuple[Format, Path]]:
+    """The descriptions in a folder, and their formats, the one that is read first."""
+    found = ((one, one.find(place)) for one in FORMATS)
+    return [(one, file) for one, file in found if file is not None]
+
+
+def describe(place: Path) -> Described:
+    """Read the description of a capture.
+
+    Args:
+        place: its folder, or the file itself.
+
+    Raises:
+        CaptureError: there is none, or it cannot be used; one sentence that names the file.
+    """
+    found = found_in(place)
+    if not found:
+        transforms_json.read_json(place / FILE_NAME)  # it says what there is in its place
+        raise CaptureError(f"{place} is no capture.")
+    (chosen, file), *others = found
+    described = chosen.read(place, file)
+    for other, unread in others if chosen is not FORMATS[0] else ():
+        described.notes.append(
+            f"The cameras are read from {file.name}, not from {unread.name} ({other.name}): name "
+            f"{unread} in place of the folder to take those."
+        )
+    return described
