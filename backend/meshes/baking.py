@@ -35,6 +35,9 @@ REACH = 0.015
 longest side: about two cells of the grid that the mesh comes from."""
 PADDING = 4
 """Texels between charts, so that what is read linearly, or scaled down once, stays in its own."""
+CHART_WORK = 4e7
+"""Faces of a mesh times the faces that an even chart of it may have; the time of unwrapping rises
+with it. Small meshes' charts may have all faces, large ones' as many as xatlas is fast with."""
 MARGIN = 16
 """Texels around charts that continue them."""
 VIEW_SIDE = 256
@@ -176,9 +179,14 @@ def unwrap(mesh: TriangleMesh, size: int) -> NDArray[np.float32]:
     atlas = xatlas.Atlas()
     places = (mesh.vertices - low) / extent  # xatlas compares with fixed small numbers
     atlas.add_mesh(places.astype(np.float32), mesh.faces.astype(np.uint32))
-    packing = xatlas.PackOptions()
+    charts, packing = xatlas.ChartOptions(), xatlas.PackOptions()
+    a, b, c = np.moveaxis(places[mesh.faces], 1, 0)
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2
+    # Left to itself xatlas grows charts without end, in time that rises with their square, and cuts
+    # most of them up again as they do not lie flat.
+    charts.max_chart_area = area * min(1.0, CHART_WORK / len(mesh.faces) ** 2)
     packing.resolution, packing.padding, packing.bilinear = size, PADDING, True
-    atlas.generate(pack_options=packing)
+    atlas.generate(charts, packing)
     _, corners, uvs = atlas.get_mesh(0)
     found: NDArray[np.float32] = uvs[corners].reshape(-1, 3, 2).astype(np.float32)
     return found

@@ -211,7 +211,10 @@ def project(
             [0.0, 0.0, -1.0],
         ]
     )
-    projected: NDArray[np.float64] = (points - place) @ (to_pixels @ turn.T).T
+    # several times faster than `@`, which hands rows of three to BLAS one by one
+    projected: NDArray[np.float64] = np.einsum(
+        "...i,ij->...j", points - place, np.ascontiguousarray((to_pixels @ turn.T).T)
+    )
     return projected
 
 

@@ -9,7 +9,9 @@ from scipy.spatial import cKDTree
 
 from backend.captures.capture import Capture
 from backend.fields.radiance_field import RadianceField
+from backend.meshes import baking
 from backend.meshes.baking import EditToBake, ShortRays, TexturedScene, texture_mesh, unwrap
+from backend.meshes.connectivity import islands
 from backend.meshes.extraction import TriangleMesh, extract_mesh
 from backend.meshes.textured_mesh import TexturedMesh
 
@@ -158,6 +160,20 @@ def test_a_mesh_far_from_the_origin_is_unwrapped_as_well(mesh: TriangleMesh) -> 
     a, b, c = np.moveaxis(uvs.astype(float), 1, 0)
     area = np.abs(np.linalg.det(np.stack([b - a, c - a], 1))) / 2
     assert 0.4 < area.sum() <= 1
+
+
+def test_charts_of_large_meshes_stay_small_enough_to_be_fast(
+    mesh: TriangleMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def charts(work: float) -> int:
+        monkeypatch.setattr(baking, "CHART_WORK", work)
+        blank = np.zeros((4, 4, 3), np.uint8)
+        uvs = unwrap(mesh, 256).astype(float)
+        unwrapped = TexturedMesh(mesh.vertices[mesh.faces], uvs, blank, np.zeros((0, 3, 3)))
+        return int(islands(unwrapped).max()) + 1
+
+    faces_of_a_chart = 50
+    assert charts(len(mesh.faces) * faces_of_a_chart) > 1.5 * charts(np.inf)
 
 
 def test_nerfacto_samples_short_rays_where_they_are(capture: Capture) -> None:
