@@ -248,6 +248,15 @@ class RadianceField:
         density, _ = model.field.get_density(samples)
         return samples.frustums.get_positions(), samples.get_weights(density)
 
+    def shown(self, weights: Tensor) -> Tensor:
+        """How much of what a ray shows each sample sends, float32 (m, s, 1): the weights w_i, and
+        where the views are opaque what these leave is the last sample's, as it is of the colour.
+        """
+        if self.alpha:
+            return weights
+        left = 1 - weights.sum(dim=-2, keepdim=True)
+        return torch.cat([weights[..., :-1, :], weights[..., -1:, :] + left], dim=-2)
+
     def losses(
         self, march: March, colours: Tensor, distances: Tensor | None = None
     ) -> dict[str, Tensor]:
@@ -289,8 +298,8 @@ class RadianceField:
         Args:
             pose: (4, 4), camera (OpenGL) to box coordinates.
             camera: the pinhole camera.
-            relevance: gives float32 (m, 1) of samples' positions and weights, as `weigh` gives
-                them; such as `RelevanceField.composite`.
+            relevance: gives float32 (m, 1) of samples' positions and how much of what is seen they
+                send, as `weigh` and `shown` give them; such as `RelevanceField.composite`.
         """
         rays = ViewRays(pose[None], [camera], self.device)
         shaded = self.shade(rays.bundle(rays.of_view(0)), relevance).cpu().numpy()
@@ -320,7 +329,8 @@ class RadianceField:
                 model.renderer_accumulation(weights=march.weights),
             ]
             if relevance is not None:
-                channels.append(relevance(march.samples.frustums.get_positions(), march.weights))
+                positions = march.samples.frustums.get_positions()
+                channels.append(relevance(positions, self.shown(march.weights)))
             parts.append(torch.cat(channels, -1))
         model.train(was_training)
         return torch.cat(parts)

@@ -1,7 +1,8 @@
 """Where an instruction applies in a scene: the relevance field of "Watch Your Steps", section 4.3.
 
 r(x)  in 0..1: a hash grid and a small head at the contracted position x, a sigmoid; no direction
-R(ray) = sum_i w_i r(x_i)      w_i are the radiance field's weights, detached; the background is 0
+R(ray) = sum_i w_i r(x_i)      w_i are the radiance field's weights, detached; what they leave of a
+                               ray is the last sample's where colours go on there, else 0
 loss   = mean over rays of (R(ray) - M(pixel))^2      M: the views' relevance maps (Eq. 3)
 
 The maps M of all views are normalised together: a view that does not show the target is dark in
@@ -75,11 +76,12 @@ class RelevanceField(nn.Module):
         return flat.view(*positions.shape[:-1], 1)
 
     def composite(self, positions: Tensor, weights: Tensor) -> Tensor:
-        """R float32 (m, 1) of m rays with s samples each, over a background of 0.
+        """R float32 (m, 1) of m rays with s samples each.
 
         Args:
             positions: float32 (m, s, 3), in box coordinates.
-            weights: float32 (m, s, 1), w_i of the radiance field.
+            weights: float32 (m, s, 1), how much of what a ray shows each sample sends: from
+                `RadianceField.shown`, so that whatever is seen can be relevant.
         """
         return (weights.detach() * self(positions.detach())).sum(dim=-2)
 
@@ -142,7 +144,7 @@ class RelevanceTraining:
         self.optimizer.param_groups[0]["lr"] = rate
         pixels = self._rays.draw(config.rays)
         self.optimizer.zero_grad()
-        rendered = self.field.composite(*self.scene.weigh(self._rays.bundle(pixels)))
+        rendered = self._composite(pixels)
         loss = nn.functional.mse_loss(rendered[:, 0], self._maps[pixels])
         loss.backward()
         self.optimizer.step()
@@ -163,11 +165,11 @@ class RelevanceTraining:
 
     @torch.no_grad()
     def _render(self, pixels: Tensor) -> Tensor:
-        parts = [
-            self.field.composite(*self.scene.weigh(self._rays.bundle(part)))
-            for part in pixels.split(CHUNK)
-        ]
-        return torch.cat(parts)[:, 0]
+        return torch.cat([self._composite(part) for part in pixels.split(CHUNK)])[:, 0]
+
+    def _composite(self, pixels: Tensor) -> Tensor:
+        positions, weights = self.scene.weigh(self._rays.bundle(pixels))
+        return self.field.composite(positions, self.scene.shown(weights))
 
     def state(self) -> dict[str, Any]:
         """Parameters and the optimizer's state."""

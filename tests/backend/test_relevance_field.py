@@ -15,7 +15,7 @@ from backend.editing.relevance import RelevanceMap, normalise, normalise_togethe
 from backend.fields import relevance_field
 from backend.fields.config import RelevanceConfig
 from backend.fields.facts import CheckpointError
-from backend.fields.nerfstudio_compat import RayBundle
+from backend.fields.nerfstudio_compat import FieldHeadNames, RayBundle
 from backend.fields.radiance_field import RadianceField
 from backend.fields.rays import ViewRays
 from backend.fields.relevance_field import RelevanceField, RelevanceTraining, scene_maps, train
@@ -125,7 +125,7 @@ def test_maps_come_at_the_views_sizes() -> None:
 # the field
 
 
-def test_relevance_is_the_weighted_sum_over_a_zero_background() -> None:
+def test_relevance_is_the_weighted_sum_of_what_samples_send() -> None:
     field = RelevanceField(SMALL)
     positions, weights = torch.rand(5, 7, 3) * 4 - 2, torch.rand(5, 7, 1) / 7
     weights[3] = 0
@@ -140,6 +140,43 @@ def test_relevance_is_the_weighted_sum_over_a_zero_background() -> None:
     at = field.at(positions[:, 0].numpy())
     np.testing.assert_allclose(at, field(positions[:, 0])[:, 0].detach().numpy(), rtol=1e-5)
     assert ((at > 0) & (at < 1)).all()
+
+
+def test_what_is_seen_behind_the_last_sample_can_be_relevant(
+    scene: tuple[Capture, Truth],
+) -> None:
+    """Relevance is mixed as the colour is: a field that is 1 everywhere comes out as 1 in opaque
+    photos, however little of a ray's light the samples send, and as the accumulation where views
+    have alpha.
+    """
+    rays = ViewRays(scene[0].camera_to_box[:1], scene[0].intrinsics[:1])
+    bundle = rays.bundle(torch.arange(0, 576, 7))
+
+    def everywhere(positions: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return weights.sum(dim=-2)
+
+    opaque, clear = RadianceField(TINY, ["a"]), RadianceField(TINY, ["a"], alpha=True)
+    shaded = opaque.shade(bundle, everywhere)
+    assert shaded[:, 4].mean() < 0.5, "an untrained field is see-through"
+    torch.testing.assert_close(shaded[:, 5], torch.ones(len(bundle)))
+    shaded = clear.shade(bundle, everywhere)
+    torch.testing.assert_close(shaded[:, 5], shaded[:, 4])
+    # with the colours' own weights: what the last sample is counts for all that is behind it
+    march = opaque.march(bundle)
+    colours = opaque.model.field(march.samples)[FieldHeadNames.RGB]
+    mixed = (opaque.shown(march.weights) * colours).sum(dim=-2)
+    torch.testing.assert_close(mixed, march.rgb)
+
+
+def test_relevance_is_trained_by_the_same_rule(scene: tuple[Capture, Truth]) -> None:
+    """Maps that say "here" everywhere are reached before a field that is all but empty."""
+    capture, _ = scene
+    radiance = RadianceField(TINY, capture.names)
+    rays = ViewRays(capture.camera_to_box[:2], capture.intrinsics[:2])
+    maps = [np.ones((24, 24), np.float32)] * 2
+    config = dataclasses.replace(SMALL, iterations=60, learning_rate=5e-2, stop_patience=0)
+    _, _, course = train(radiance, rays, maps, config)
+    assert course.scores[-1][1] > 20
 
 
 def test_it_sees_all_of_unbounded_space() -> None:
