@@ -6,6 +6,7 @@ import sys
 
 from backend.command_line import PROGRAM, command_in
 from backend.commands import COMMANDS
+from backend.endings import ended_in_order
 from backend.errors import BadInput
 
 
@@ -23,8 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # who reads the help, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    status: int = command.run([*program.split(), *typed])
-    return status
+    with ended_in_order() as ended:
+        try:
+            status: int = command.run([*program.split(), *typed])
+        except KeyboardInterrupt:
+            print("cancelled", file=sys.stderr)
+            status = 130
+    return 128 + ended[0] if ended else status
 
 
 if __name__ == "__main__":

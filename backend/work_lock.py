@@ -10,7 +10,8 @@ from pathlib import Path
 
 from filelock import lock_descriptor
 
-LOCK_FILE = ".wys.lock"
+LOCK_SUFFIX = ".lock"
+LOCK_FILE = f".wys{LOCK_SUFFIX}"
 """In the capture's folder, beside the work folder, which may be deleted under the lock."""
 
 
@@ -34,6 +35,32 @@ def alone(capture: Path) -> Iterator[None]:
         raise InUse(
             "Another backend on this machine works on this capture: wait until it is done, or stop "
             "it."
+        )
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def alone_in(work: Path) -> Iterator[None]:
+    """Keeps other processes that ask the same out of a work folder; of a capture's own one, with
+    the same lock as `alone`.
+
+    Args:
+        work: the folder; it need not be there, but the one that it lies in is made.
+
+    Raises:
+        InUse: another process holds the lock.
+        OSError: the folder that it lies in cannot be written.
+    """
+    work = work.resolve()
+    work.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = lock(work.parent / f"{work.name}{LOCK_SUFFIX}")
+    if descriptor is None:
+        raise InUse(
+            f"Another command or backend on this machine works in {work}: wait until it is done, "
+            "or stop it."
         )
     try:
         yield

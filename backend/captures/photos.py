@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
-import pycolmap
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -22,8 +21,12 @@ from backend.captures.files import FILE_NAME, SUFFIXES, photos_in
 from backend.captures.lens import Intrinsics, Lens
 from backend.captures.transforms import write_transforms
 from backend.captures.views import StoredView, image_size, note_on_turned, read_image, turned_images
+from backend.endings import handlers_kept
 from backend.output.progress import OnProgress
 from protocol.values import MIN_VIEWS
+
+with handlers_kept():
+    import pycolmap
 
 Matching = Literal["auto", "exhaustive", "sequential"]
 MAX_EXHAUSTIVE = 200
@@ -193,7 +196,8 @@ class _Reconstruction:
     """
 
     def __init__(self, scratch: Path, threads: int, on_progress: OnProgress) -> None:
-        pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
+        # It writes what it logs into files that nobody deletes.
+        pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
         self._scratch = scratch
         self._database = scratch / "database.db"
         self._threads = threads

@@ -18,6 +18,8 @@ from backend.commands.options import AxesOption, SceneCommand
 from backend.errors import BadInput
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
+from backend.scenes.work_folder import WORK_FOLDER
+from backend.work_lock import alone_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,8 @@ class Import(SceneCommand):
             # Only now: COLMAP's library takes a second to load.
             from backend.captures.photos import import_photos
 
-            with report.stage("finding the cameras"):
+            beside = (folder if out is None else out.parent) / WORK_FOLDER
+            with report.stage("finding the cameras"), alone_in(beside):
                 imported = import_photos(folder, out, self.matching, self.threads, on_progress)
             path = imported.path
             report.figures |= {

@@ -4,6 +4,7 @@ import abc
 import contextlib
 import dataclasses
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from tyro.conf import Positional, arg
 
 from backend.captures.conventions.axes import AXES, Axes
+from backend.captures.files import folder_of
 from backend.command_line import otherwise
 from backend.counts import check_options
 from backend.errors import BadInput
 from backend.output.progress import OnProgress, show_log, shown_progress
 from backend.output.report import Report
+from backend.work_lock import InUse, alone_in
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Scene
@@ -59,6 +62,10 @@ class SceneOptions:
     """auto, cpu, cuda, cuda:1"""
     axes: AxesOption = None
 
+    def work_folders(self) -> Sequence[Path]:
+        """The work folder, in which no other command may work at the same time."""
+        return work_of(self.folder, self.work)
+
     def open_scene(self) -> "Scene":
         """The scene.
 
@@ -75,11 +82,24 @@ class SceneOptions:
         return scene
 
 
+def work_of(capture: Path, work: Path | None) -> Sequence[Path]:
+    """The work folder of a capture; none where there is no capture, which opening it will say."""
+    from backend.scenes.work_folder import work_folder
+
+    if work is None and not folder_of(capture).is_dir():
+        return ()
+    return (work_folder(capture, work),)
+
+
 class SceneCommand(abc.ABC):
     """A command on a scene, as a dataclass of its options."""
 
     cancelled: ClassVar[str] = "cancelled; nothing was written"
     """What is said where it is interrupted."""
+
+    def work_folders(self) -> Sequence[Path]:
+        """Folders in which no other command may work at the same time."""
+        return ()
 
     @abc.abstractmethod
     def do(self, report: Report, on_progress: OnProgress) -> None:
@@ -100,9 +120,11 @@ class SceneCommand(abc.ABC):
         try:
             check_options(self)
             with contextlib.ExitStack() as stack:
+                for work in self.work_folders():
+                    stack.enter_context(alone_in(work))
                 show = on_progress or stack.enter_context(shown_progress())
                 self.do(report, show)
-        except (BadInput, FloatingPointError, OSError) as error:
+        except (BadInput, InUse, FloatingPointError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:

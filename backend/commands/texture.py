@@ -13,7 +13,7 @@ from PIL import Image
 from tyro.conf import Positional
 
 from backend.command_line import otherwise
-from backend.commands.options import ModelOptions, Out, SceneCommand
+from backend.commands.options import ModelOptions, Out, SceneCommand, work_of
 from backend.errors import BadInput, check_instruction
 from backend.meshes.connectivity import islands, pieces, seams_changed
 from backend.meshes.folder import MeshFolder, read_labels, read_mesh_folder
@@ -60,6 +60,10 @@ class Texture(ModelOptions, SceneCommand):
     things: Annotated[str | None, otherwise("pieces or surfaces, by the map", "KIND")] = None
     """what a thing is: pieces, islands (of the UVs), materials, or a .npy file of face labels"""
     settings: TextureSettings = TextureSettings()
+
+    def work_folders(self) -> Sequence[Path]:
+        """The work folder of the scene whose field is asked for."""
+        return () if self.from_field is None else work_of(self.from_field, self.work)
 
     def do(self, report: Report, on_progress: OnProgress) -> None:
         """Do it.

@@ -34,6 +34,7 @@ from backend.output.report import Report
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_records import MIDDLE
 from backend.scenes.scene import Scene
+from backend.work_lock import InUse, alone_in
 
 GUIDED, ALONE = "with the relevance field", "without the relevance field"
 SHEET_VIEWS = 3
@@ -68,8 +69,9 @@ class Measured:
 def run(options: SceneOptions, command: list[str]) -> int:
     """Measure and write; the exit status."""
     try:
-        return _run(options, command)
-    except (BadInput, FloatingPointError, OSError) as error:
+        with alone_in(options.out / "scenes"):  # the captures, with their work folders
+            return _run(options, command)
+    except (BadInput, InUse, FloatingPointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
