@@ -26,6 +26,8 @@ DEPTH_SUFFIXES = (".npy", ".png", ".tif", ".tiff")
 USUAL_FOLDER, USUAL_DEPTH_FOLDER, USUAL_THINGS_FOLDER = "images", "depth", "things"
 USUAL_MASK_FOLDER = "masks"
 """Where files lie whose own folder has another name here."""
+IMAGE_FOLDERS = ("images", "images_2", "images_4", "images_8", "rgb", ".")
+"""Where photos lie in a capture's folder, the larger ones first."""
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
@@ -54,6 +56,17 @@ def photos_in(folder: Path) -> list[str]:
         and not file.name.startswith(".")
         and file.is_file()
     )
+
+
+def photo_folder(folder: Path) -> Path | None:
+    """Where the photos of a capture lie; None where none do."""
+    for name in IMAGE_FOLDERS:
+        inner = folder / name
+        if inner.is_dir() and (
+            photos_in(inner) or any(photos_in(one) for one in inner.iterdir() if one.is_dir())
+        ):
+            return inner
+    return None
 
 
 class NamedFiles:

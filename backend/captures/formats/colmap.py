@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from backend.captures.error import CaptureError
-from backend.captures.files import photos_in
+from backend.captures.files import photo_folder, photos_in
 from backend.captures.formats.described import Described, Frame, camera_of_size, from_opencv
 from backend.captures.lens import Intrinsics, Lens
 
@@ -22,7 +22,6 @@ PARTS = ("cameras", "images")
 SUFFIXES = (".bin", ".txt")
 PLACES = ("sparse", "colmap/sparse", "distorted/sparse", "model", ".")
 """Where models lie in a capture's folder: there, or in a numbered folder there."""
-IMAGE_FOLDERS = ("images", "images_2", "images_4", "images_8", "rgb", ".")
 ABOVE = 3
 """So many folders up from a model that is named itself its pictures are looked for."""
 
@@ -132,17 +131,10 @@ def _folders(place: Path) -> tuple[Path, Path]:
     for a model that is named itself, those above it.
     """
     for base in (place, *place.resolve().parents[:ABOVE]):
-        for name in IMAGE_FOLDERS:
-            if (base / name).is_dir() and photos_in_any(base / name):
-                return base, base / name
+        photos = photo_folder(base)
+        if photos is not None:
+            return base, photos
     return place, place
-
-
-def photos_in_any(folder: Path) -> bool:
-    """Whether a folder holds photos, itself or one folder further down."""
-    return bool(photos_in(folder)) or any(
-        photos_in(inner) for inner in folder.iterdir() if inner.is_dir()
-    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,14 @@ from pathlib import Path
 
 from backend.captures.error import CaptureError
 from backend.captures.files import FILE_NAME
-from backend.captures.formats import colmap, transforms_json
+from backend.captures.formats import (
+    colmap,
+    llff,
+    metashape,
+    polycam,
+    record3d,
+    transforms_json,
+)
 from backend.captures.formats.described import Described
 
 
@@ -29,6 +36,10 @@ FORMATS = (
     Format("transforms.json", transforms_json.find, transforms_json.read),
     Format("NeRF's split files", transforms_json.find_split, transforms_json.read_split),
     Format("COLMAP", colmap.find, colmap.read),
+    Format("LLFF", llff.find, llff.read),
+    Format("Polycam", polycam.find, polycam.read),
+    Format("Record3D", record3d.find, record3d.read),
+    Format("Metashape", metashape.find, metashape.read),
 )
 """The first that is found is read. The first of all is what people make of the others: where it is,
 nothing is said of those."""

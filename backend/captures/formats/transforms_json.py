@@ -58,7 +58,7 @@ class _Transforms(CameraFields, kw_only=True):
 def find(place: Path) -> Path | None:
     """The transforms.json of a folder, or the .json file that is named itself."""
     if place.suffix.lower() == ".json" and not place.is_dir():
-        return place
+        return None if place.name == "metadata.json" else place
     return NamedFiles(place).find(FILE_NAME, ()) if place.is_dir() else None
 
 
