@@ -154,10 +154,7 @@ class TextureRequest(MeshViews, frozen=True, kw_only=True, tag="texture_request"
     def __post_init__(self) -> None:
         super().__post_init__()
         check_instruction(self.instruction)
-        if self.things is not None:
-            check_shape(self.things, "things", ("int32",), (len(self.corners),))
-            if self.things.min() < 0:
-                raise ValueError("things must be labels of 0 or more")
+        _check_labels(self.things, len(self.corners))
 
 
 class TrainSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="train_scene_request"):
@@ -219,6 +216,22 @@ class SceneTextureRequest(MeshViews, frozen=True, kw_only=True, tag="scene_textu
     threshold: Threshold | None = None
     """Relevance from which a texel is edited, on the scale that is calibrated to the scene; None
     takes that of the edit."""
+    region: RegionSettings = RegionSettings()
+    """How the field's relevance becomes the region."""
+    things: NDArray[np.int32] | None = None
+    """As in TextureRequest."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_labels(self.things, len(self.corners))
+
+
+def _check_labels(things: NDArray[np.int32] | None, faces: int) -> None:
+    """Raise ValueError unless there is a label of 0 or more for each triangle, or none at all."""
+    if things is not None:
+        check_shape(things, "things", ("int32",), (faces,))
+        if things.min() < 0:
+            raise ValueError("things must be labels of 0 or more")
 
 
 def wrong_film(frames: int, width: int, height: int) -> str:

@@ -38,7 +38,8 @@ class Texture(ModelOptions, SceneCommand):
     edited region with its own bytes), DIR/relevance.png (of each texel), DIR/views with every view
     before and after and the region in it, DIR/contact_sheet.png and DIR/report.json. DIR appears
     when all of it is there. With --from-field the change comes from an edit of a captured scene
-    instead of from editing the views of FOLDER: no INSTRUCTION then, and no settings of the model.
+    instead of from editing the views of FOLDER: no INSTRUCTION then, and of the settings of maps,
+    regions and edits only --snap, --things and --rim.
     """
 
     folder: Positional[Path]
@@ -148,14 +149,38 @@ class Texture(ModelOptions, SceneCommand):
         from backend.scenes.scene import Scene
         from backend.scenes.texture import field_edit, texture_from_field
 
+        self._check_without_model()
         config = PaintConfig(lit=folder.lit)
+        things = None if self.things is None else things_of(folder, self.things)
         with report.stage("loading the scene"):
             scene = Scene.open(capture, work=self.work, device=self.device)
             change = field_edit(scene, edit, self.threshold)
             instruction = scene.edited(edit).instruction
         report.settings |= dataclasses.asdict(config) | {"instruction": instruction}
         with report.stage("editing"):
-            return texture_from_field(folder.mesh, folder.views, change, config, on_progress)
+            made = texture_from_field(
+                folder.mesh,
+                folder.views,
+                change,
+                config,
+                on_progress,
+                self.region.snap,
+                things,
+                self.settings.rim,
+            )
+        report.notes += [made.why] if made.why else []
+        return made
+
+    def _check_without_model(self) -> None:
+        """Raise BadInput where a setting says how the model is used, as nothing asks it."""
+        for group in (self, self.maps, self.settings):
+            for field in dataclasses.fields(group):
+                asked = group is not self or field.name in ("model", "dtype")
+                if asked and field.name != "rim" and getattr(group, field.name) != field.default:
+                    raise BadInput(
+                        "With --from-field no model is asked, as the scene was edited before: "
+                        f"leave out the setting {field.name.replace('_', ' ')}."
+                    )
 
 
 def things_of(folder: MeshFolder, kind: str) -> NDArray[np.int32]:

@@ -344,6 +344,15 @@ def _teller(tell: _Tell, words: str, begun: int) -> Callable[[Step], None]:
     return lambda step: tell(words, begun + step.index + 1)
 
 
+def check_things(mesh: TexturedMesh, things: NDArray[np.int32] | None) -> None:
+    """Raise MeshError unless labels of things are as many as a mesh has triangles."""
+    if things is not None and things.shape != (len(mesh.corners),):
+        raise MeshError(
+            f"There are {things.size} labels of things, and {len(mesh.corners)} triangles: give "
+            "one for each."
+        )
+
+
 def _check(
     mesh: TexturedMesh,
     views: Sequence[MeshView],
@@ -354,11 +363,7 @@ def _check(
         raise MeshError("A texture edit needs at least one view of the mesh.")
     if len({view.image.shape for view in views}) > 1:
         raise MeshError("All views of a mesh must have the same size.")
-    if things is not None and things.shape != (len(mesh.corners),):
-        raise MeshError(
-            f"There are {things.size} labels of things, and {len(mesh.corners)} triangles: give "
-            "one for each."
-        )
+    check_things(mesh, things)
     check_value(Threshold | None, config.threshold)
     low, high = config.noise_range
     if not 0 < low <= high <= 1:

@@ -10,8 +10,8 @@ keeps its detail. They show the mesh in the light of the whole scene, which may 
 of the mesh's own render: both are brought to the latter's first. Where something else stands before
 the mesh in the field, the view says nothing of it.
 
-The region is what the relevance field says at the mesh's own surface. Rendered relevance would mix,
-along the mesh's outlines, with that of what lies behind.
+The region is what the relevance field says at the mesh's own surface, snapped as that of the direct
+way. Rendered relevance would mix, along the mesh's outlines, with that of what lies behind.
 """
 
 from collections.abc import Sequence
@@ -37,11 +37,12 @@ from backend.meshes.painting import (
     to_linear,
     to_srgb,
 )
-from backend.meshes.texture_edit import EditedView, MeshEdit
-from backend.meshes.texture_region import gather_relevance
-from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh
+from backend.meshes.texture_edit import EditedView, MeshEdit, check_things
+from backend.meshes.texture_region import TextureRegion, gather_relevance, texture_region
+from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh, margin_source
 from backend.output.progress import OnPreview
 from backend.scenes.scene import Scene
+from protocol.values import Snap
 
 AT_ONCE = 1 << 16
 """Places whose relevance is asked for at once."""
@@ -109,6 +110,9 @@ def texture_from_field(
     edit: FieldEdit,
     config: PaintConfig | None = None,
     on_progress: OnPreview | None = None,
+    snap: Snap = "things",
+    things: NDArray[np.int32] | None = None,
+    rim: float = 0.0,
 ) -> MeshEdit:
     """Bring a field's edit into a mesh's own texture.
 
@@ -118,10 +122,14 @@ def texture_from_field(
         edit: of the field.
         config: by default `PaintConfig()`.
         on_progress: told what is being done; what it raises ends the work.
+        snap: what the region keeps to, as in `texture_region`. What the field was not edited in
+            follows what it was.
+        things: int32 (F,), a label of each triangle, as in `edit_mesh`.
+        rim: texels over which the region's edge is soft, half of them on each side.
 
     Raises:
-        MeshError: no view shows the mesh, the views are not of one size, or the edit was made
-            without a relevance field.
+        MeshError: no view shows the mesh, the views are not of one size, the edit was made without
+            a relevance field, or there are not as many labels as triangles.
     """
     config = config or PaintConfig()
     report = on_progress or (lambda words, share, preview: None)
@@ -133,54 +141,109 @@ def texture_from_field(
         )
     if not views or len({view.image.shape for view in views}) > 1:
         raise MeshError("A texture needs views of the mesh, and all of the same size.")
+    check_things(mesh, things)
     total = 2 * len(views) + 2
     report("Finding what each view shows", 0.0, None)
     prepared = prepare_views(mesh, views, config)
-    scale = edit.capture.box_scale
     edited, shown = [], []
     for number, view in enumerate(views):
         words = f"Rendering the fields from view {number + 1} of {len(views)}"
         report(words, (1 + number) / total, view.image)
-        pose = view.camera_to_world.copy()
-        pose[:3, 3] = edit.capture.in_box(pose[:3, 3])
-        before = edit.before.render(pose, view.intrinsics)
-        after = edit.after.render(pose, view.intrinsics)
-        hidden = _hidden(prepared[number], view, before.depth / scale, HIDING * mesh.extent)
-        hidden = ndimage.binary_dilation(hidden, iterations=max(1, round(config.border)))
+        image, hidden = _edited_view(mesh, view, prepared[number], edit, config)
         confidence = np.where(hidden, np.float32(0), prepared[number].confidence)
         prepared[number] = replace(prepared[number], confidence=confidence)
+        edited.append(image)
         shown.append(~hidden)
-        was, now = to_linear(before.rgb), to_linear(after.rgb)
-        own = prepared[number]
-        light = evened_shade(own.original, was, own.seen.coverage * ~hidden, config.shade_blur)
-        change = (to_srgb(light * now) - to_srgb(light * was)) * 255
-        edited.append(np.rint((view.image + change).clip(0, 255)).astype(np.uint8))
     relevance = relevance_at_surface(mesh, edit)
-    _, seen = gather_relevance(mesh, prepared, [view.confidence for view in prepared], config)
-    painting = Painting(mesh, prepared, seen & (relevance >= threshold), config)
+    if snap == "nothing":
+        _, seen = gather_relevance(mesh, prepared, [view.confidence for view in prepared], config)
+        found = TextureRegion(relevance, seen, "nothing", "", None, "")
+    else:
+        maps = _maps(mesh, prepared, relevance, config)
+        middle = edit.relevance.calibration.at
+        found = texture_region(mesh, prepared, maps, middle, snap, things, config)
+        for number, one in enumerate(maps):
+            shown[number] &= one >= threshold
+            confidence = prepared[number].confidence * shown[number]
+            prepared[number] = replace(prepared[number], confidence=confidence)
+    inside = found.known & (found.values >= threshold)
+    painting = Painting(mesh, prepared, inside, config, rim, found.things)
     edits = []
-    for number, view in enumerate(views):
+    for number in range(len(views)):
         words = f"Painting view {number + 1} of {len(views)}"
-        mask = painting.masks[number] & shown[number]
         report(words, (1 + len(views) + number) / total, edited[number])
-        if not mask.any():
-            continue
-        wanted = np.where(mask[..., None], edited[number], view.image)
-        painting.write(number, wanted)
-        edits.append(EditedView(number, 0, view.image, wanted, mask, 0, 0.0))
+        edits += _painted(painting, number, edited[number], shown[number])
     report("Writing the texture", (total - 1) / total, None)
     painting.fill()
     texture, region = painting.texture()
     return MeshEdit(
         texture=texture,
-        relevance=spread_to_margin(relevance, painting.source),
+        relevance=spread_to_margin(found.values, painting.source),
         region=region,
         threshold=threshold,
         applies=edit.applies,
         renders=tuple(painting.render(index) for index in range(len(views))),
         masks=tuple(mask & seen for mask, seen in zip(painting.masks, shown, strict=True)),
         edits=tuple(edits),
+        took=found.took,
+        things=found.kind,
+        why=found.why if inside.any() else "",
     )
+
+
+def _painted(
+    painting: Painting, number: int, edited: NDArray[np.uint8], shown: NDArray[np.bool_]
+) -> list[EditedView]:
+    """Paint a view, uint8 (H, W, 3), where it shows what was edited, bool (H, W)."""
+    before, mask = painting.views[number].image, painting.masks[number] & shown
+    if not mask.any():
+        return []
+    wanted = np.where(mask[..., None], edited, before)
+    painting.write(number, wanted)
+    return [EditedView(number, 0, before, wanted, mask, 0, 0.0)]
+
+
+def _edited_view(
+    mesh: TexturedMesh,
+    view: MeshView,
+    prepared: PreparedView,
+    edit: FieldEdit,
+    config: PaintConfig,
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A view with what an edit changed in the field, uint8 (H, W, 3), and where something else
+    stands before the mesh there, bool (H, W).
+    """
+    pose = view.camera_to_world.copy()
+    pose[:3, 3] = edit.capture.in_box(pose[:3, 3])
+    before = edit.before.render(pose, view.intrinsics)
+    after = edit.after.render(pose, view.intrinsics)
+    distance = before.depth / edit.capture.box_scale
+    hidden = _hidden(prepared, view, distance, HIDING * mesh.extent)
+    hidden = ndimage.binary_dilation(hidden, iterations=max(1, round(config.border)))
+    was, now = to_linear(before.rgb), to_linear(after.rgb)
+    coverage = prepared.seen.coverage * ~hidden
+    light = evened_shade(prepared.original, was, coverage, config.shade_blur)
+    change = (to_srgb(light * now) - to_srgb(light * was)) * 255
+    return np.rint((view.image + change).clip(0, 255)).astype(np.uint8), hidden
+
+
+def _maps(
+    mesh: TexturedMesh,
+    views: Sequence[PreparedView],
+    relevance: NDArray[np.float32],
+    config: PaintConfig,
+) -> list[NDArray[np.float32]]:
+    """What a relevance of texels, (T, S), looks like in each view, float32 (H, W), 0..1; 0 beside
+    the mesh.
+    """
+    covered = np.zeros(relevance.size, np.bool_)
+    covered[mesh.surface.texel] = True
+    source = margin_source(covered.reshape(relevance.shape), config.margin)
+    spread = spread_to_margin(relevance, source)[..., None]
+    return [
+        (view.seen.render(spread)[..., 0] / view.seen.coverage.clip(1e-6, None)).clip(0, 1)
+        for view in views
+    ]
 
 
 def relevance_at_surface(mesh: TexturedMesh, edit: FieldEdit) -> NDArray[np.float32]:

@@ -240,6 +240,8 @@ def _texture(
         field_edit(scene, request.edit, request.threshold),
         PaintConfig(lit=request.lit),
         with_time_left(on_progress),
+        request.region.snap,
+        request.things,
     )
     return texture_result(SceneTextureResult, mesh, made, ())
 

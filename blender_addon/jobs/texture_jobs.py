@@ -91,7 +91,14 @@ def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     if not len(poses):
         raise SessionError(f'None of the capture\'s cameras sees "{thing.name}" as a whole.')
     # the capture shows the scene's light, by the scene's view transform: so must the views
-    make = partial(SceneTextureRequest, lit=True, capture=in_3d.capture, edit=in_3d.edit)
+    make = partial(
+        SceneTextureRequest,
+        lit=True,
+        capture=in_3d.capture,
+        edit=in_3d.edit,
+        region=asked(RegionSettings, texture),
+        things=things_of(read, texture.things) if texture.snap == "things" else None,
+    )
     size = texture.size or native_size
     views = _Views(thing.name_full, read, poses, field_of_view, size, True, make, as_captured=True)
     words = f"of the 3D edit {in_3d.edit}"

@@ -98,7 +98,7 @@ def views(capture: Capture) -> list[MeshView]:
 
 @pytest.fixture(scope="module")
 def made(mesh: TexturedMesh, views: list[MeshView], change: FieldEdit) -> MeshEdit:
-    return texture_from_field(mesh, views, change, CONFIG)
+    return texture_from_field(mesh, views, change, CONFIG, snap="nothing")
 
 
 def test_the_region_is_what_the_relevance_field_says(made: MeshEdit) -> None:
@@ -128,6 +128,7 @@ def test_far_from_the_origin_it_is_as_at_the_origin(
         [replace(view, camera_to_world=pose) for view, pose in zip(views, poses, strict=True)],
         replace(change, capture=capture),
         CONFIG,
+        snap="nothing",
     )
     assert (far.region != made.region).mean() < 0.001
     assert np.abs(far.texture.astype(int) - made.texture).mean() < 0.05
@@ -225,6 +226,67 @@ def test_what_hides_the_mesh_in_the_field_is_not_painted_on_it(
     assert made.relevance.max() < 0.3
 
 
+class CapRelevance(NorthernRelevance):
+    """r is 0.7 in the upper part of the northern half only."""
+
+    def composite(self, positions: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        values = np.where(cap(self.solid.in_capture(positions)), 0.7, 0.3)
+        r = torch.from_numpy(values).float().view(*positions.shape[:-1], 1)
+        return (weights * r).sum(-2)
+
+
+def cap(points: np.ndarray) -> np.ndarray:
+    """bool (n, 1): five sixths of the northern half."""
+    return points[:, 2:] > CENTRE[2] + RADIUS / 6
+
+
+@pytest.fixture(scope="module")
+def too_small(capture: Capture) -> FieldEdit:
+    """An edit of the cap, of what is red down to the equator."""
+
+    def painted(points: np.ndarray) -> np.ndarray:
+        return np.where(cap(points), BLUE, halves(points))
+
+    before, after = (SolidField(capture, one, sphere) for one in (halves, painted))
+    relevance = Relevance(CapRelevance(capture), Calibration(0.3, 0.5, 0.7))  # type: ignore[arg-type]
+    return FieldEdit(capture, before, after, relevance, 0.5)
+
+
+NORTH = np.indices((SIDE, SIDE))[0] < SIDE // 2
+
+
+def test_the_region_of_a_field_is_made_of_whole_things_where_these_are_known(
+    mesh: TexturedMesh, views: list[MeshView], too_small: FieldEdit
+) -> None:
+    plain = texture_from_field(mesh, views, too_small, CONFIG, snap="nothing")
+    assert (plain.region & NORTH).sum() < 0.92 * NORTH.sum()
+    assert plain.took == "nothing"
+    things = (mesh.corners[:, :, 2].mean(axis=1) > CENTRE[2]).astype(np.int32)
+    whole = texture_from_field(mesh, views, too_small, CONFIG, things=things)
+    assert (whole.took, whole.things, whole.why) == ("things", "things", "")
+    assert np.array_equal(whole.region, NORTH)
+    assert np.array_equal(whole.texture[~NORTH], mesh.texture[~NORTH])
+    band = whole.texture[42:48, :, :3].astype(float)
+    assert np.abs(np.median(band, axis=(0, 1)) - np.array(BLUE) * 255).max() < 12, (
+        "what the field has left red follows what it has made blue"
+    )
+    assert (rerender_difference(whole) or (1,))[0] < 0.03
+
+
+def test_the_region_of_a_field_keeps_to_edges_where_no_things_explain_it(
+    mesh: TexturedMesh, views: list[MeshView], too_small: FieldEdit
+) -> None:
+    plain = texture_from_field(mesh, views, too_small, CONFIG, snap="nothing")
+    by_edges = texture_from_field(mesh, views, too_small, CONFIG, snap="edges")
+    overlap = [(one.region & NORTH).sum() / (one.region | NORTH).sum() for one in (plain, by_edges)]
+    assert overlap[1] > overlap[0] + 0.03
+    assert by_edges.took == "edges"
+    fallen_back = texture_from_field(mesh, views, too_small, CONFIG)
+    assert fallen_back.took == "edges"
+    assert "Whole things do not explain" in fallen_back.why
+    assert np.array_equal(fallen_back.texture, by_edges.texture)
+
+
 def test_what_it_cannot_do_is_said(
     mesh: TexturedMesh, views: list[MeshView], change: FieldEdit, tmp_path: Path
 ) -> None:
@@ -232,6 +294,8 @@ def test_what_it_cannot_do_is_said(
         texture_from_field(mesh, views, replace(change, relevance=None), CONFIG)
     with pytest.raises(MeshError, match="needs views"):
         texture_from_field(mesh, [], change, CONFIG)
+    with pytest.raises(MeshError, match="1 labels of things"):
+        texture_from_field(mesh, views, change, CONFIG, things=np.zeros(1, np.int32))
 
     def stop(words: str, share: float, picture: object) -> None:
         if words.startswith("Painting"):
@@ -289,9 +353,26 @@ def test_the_command_takes_an_edit_of_a_capture(
     assert 0.3 < figures["visibly_changed_share_of_region"] < 0.85, "half of it turned blue"
     assert report["settings"]["instruction"] == "make the sphere blue"
     assert "of them visibly" in printed.out
+    assert (figures["took"], figures["things"]) == ("things", "pieces"), "the edit is of all of it"
     with Image.open(out / "texture.png") as file:
         assert file.size == (SIDE, SIDE)
         assert file.mode == "RGBA"
+
+
+def test_the_command_snaps_the_region_of_a_field_as_it_is_told(
+    folder: Path, tmp_path: Path, capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_solid(monkeypatch, halves, edited)
+    source = ("--from-field", capture.folder, "--edit", "blue")
+    found = {}
+    for name, asked in (("nothing", ["--snap", "nothing"]), ("things", ["--things", "pieces"])):
+        out = tmp_path / name
+        assert scene("texture", folder, *source, *asked, "--rim", "4", "--out", out)[0] == 0
+        found[name] = json.loads((out / "report.json").read_text())["figures"]
+    assert found["nothing"]["took"] == "nothing"
+    assert (found["things"]["took"], found["things"]["things"]) == ("things", "things")
+    assert found["things"]["edited_share_of_mesh"] == 1
+    assert found["nothing"]["edited_share_of_mesh"] < 0.9
 
 
 @pytest.mark.parametrize(
@@ -302,6 +383,11 @@ def test_the_command_takes_an_edit_of_a_capture(
         (["--from-field", "CAPTURE"], "name an --edit"),
         (["--from-field", "CAPTURE", "--edit", "red"], "no edit red"),
         (["--from-field", "missing", "--edit", "blue"], "missing"),
+        (["--from-field", "CAPTURE", "--edit", "blue", "--steps", "5"], "setting steps"),
+        (["--from-field", "CAPTURE", "--edit", "blue", "--detail", "fast"], "the setting detail"),
+        (["--from-field", "CAPTURE", "--edit", "blue", "--noise-level", "0.5"], "noise level"),
+        (["--from-field", "CAPTURE", "--edit", "blue", "--model", "demo"], "the setting model"),
+        (["--from-field", "CAPTURE", "--edit", "blue", "--things", "x.npy"], "no file x.npy"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(

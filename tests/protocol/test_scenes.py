@@ -103,8 +103,13 @@ def texture_requests(draw):
 
 @st.composite
 def scene_texture_requests(draw):
-    return SceneTextureRequest(
-        **draw(mesh_views()),
+    mesh = draw(mesh_views())
+    labels = hnp.arrays(np.int32, (len(mesh["corners"]),), elements=st.integers(0, 2**31 - 1))
+    return flat(
+        SceneTextureRequest,
+        **mesh,
+        things=draw(st.none() | labels),
+        snap=draw(st.sampled_from(get_args(Snap))),
         capture=draw(ids),
         edit=draw(names),
         threshold=draw(st.none() | unit),
