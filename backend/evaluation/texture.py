@@ -145,7 +145,7 @@ def named_part(mesh: TexturedMesh, names: Sequence[str], tolerance: float) -> ND
 def figures_of(mesh: TexturedMesh, edit: MeshEdit, part: NDArray[np.bool_]) -> dict[str, float]:
     """What an edit has made of a part, bool (T, S), of a mesh's texture: shares of texels on the
     mesh, and the difference of colours across the seams that lie in the region, after the edit over
-    before it. A seam that had no difference before counts as one of 1/255.
+    before it, as `seams_changed` defines it.
     """
     covered = np.zeros(mesh.size, np.bool_)
     covered.reshape(-1)[mesh.surface.texel] = True
@@ -162,8 +162,8 @@ def figures_of(mesh: TexturedMesh, edit: MeshEdit, part: NDArray[np.bool_]) -> d
         before, after = seams[f"{prefix}before"], seams[f"{prefix}after"]
         if before is not None and after is not None:
             found[f"{name} before"], found[f"{name} after"] = before, after
-            if not prefix:
-                found["seams ratio"] = max(after, 1 / 255) / max(before, 1 / 255)
+    if seams["ratio"] is not None:
+        found["seams ratio"] = seams["ratio"]
     return {name: round(value, 4) for name, value in found.items()}
 
 

@@ -20,6 +20,8 @@ SAME = 1e-6
 SAME_COLOUR = 0.05
 """Mean difference of colours, 0..1, beyond both sides of a seam, up to which one surface goes on
 there."""
+LEAST_STEP = 0.5 / 255
+"""Difference of colours, 0..1, up to which all count alike: rounding to 8 bits leaves as much."""
 BESIDE = 1.5
 """Texels from a seam at which these are read: at the seam itself, what lies around an island is
 mixed in."""
@@ -159,26 +161,29 @@ def seams_changed(
 
     Returns:
         "before" and "after": the mean difference of the colours, 0..1, across the seams of which
-        both sides lie in the region; "edge_before" and "edge_after": across those at which the
-        region ends. None where there are no such seams.
+        both sides lie in the region; "ratio": after over before, differences below LEAST_STEP being
+        taken for that; "edge_before" and "edge_after": across those at which the region ends, whose
+        sides are meant to differ. None where there are no such seams.
     """
     seams = seams_of(mesh)
     found: dict[str, float | None] = dict.fromkeys(
-        ("before", "after", "edge_before", "edge_after"), None
+        ("before", "after", "ratio", "edge_before", "edge_after"), None
     )
     if not len(seams.faces):
         return found
     inside = inside_at_seams(mesh, seams, region)
+    within, edge = inside.all(axis=1), inside[:, 0] != inside[:, 1]
     points = seam_points(mesh, seams)
+    floored = []
     for when, texture in (("before", mesh.texture), ("after", edited)):
         colours = at_seams(points, _floats(texture))
         apart = np.abs(colours[:, 0] - colours[:, 1]).mean(axis=1)
-        for name, chosen in (
-            (when, inside.all(axis=1)),
-            (f"edge_{when}", inside[:, 0] != inside[:, 1]),
-        ):
+        for name, chosen in ((when, within), (f"edge_{when}", edge)):
             if chosen.any():
                 found[name] = float(apart[chosen].mean())
+        floored.append(apart[within].clip(LEAST_STEP, None))
+    if within.any():
+        found["ratio"] = float(floored[1].mean() / floored[0].mean())
     return found
 
 

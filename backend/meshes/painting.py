@@ -16,13 +16,13 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from backend.meshes.connectivity import (
-    BESIDE,
     SeamPoints,
-    at_seams,
     inside_at_seams,
+    islands,
     seam_points,
     seams_of,
 )
+from backend.meshes.seam_levelling import levelled
 from backend.meshes.textured_mesh import (
     MeshError,
     MeshView,
@@ -44,12 +44,6 @@ LEAST_CONFIDENCE = 0.05
 """What a pixel counts at least that is badly lit."""
 NEIGHBOURS_FROM = 200_000
 """Texels at most whose neighbourhood unseen ones are looked for in."""
-SEAM_REACH = 24
-"""Texels from a seam up to which what is done to its two sides is brought together."""
-SEAM_TURNS = 8
-"""How often at most: what is read at a seam is a mean over texels, which takes turns to agree."""
-SEAM_BLUR, SEAM_BLUR_REACH = 3.0, 8
-"""Texels over which changes are evened out at a seam (standard deviation), and up to which."""
 APART = 2.0
 """Share of the mesh's extent that is longer than any line in it."""
 
@@ -190,6 +184,7 @@ class Painting:
         follows = self._number[self.source.clip(0)]
         self._painted = np.flatnonzero((self.source >= 0) & (follows >= 0))
         self._follows = follows[self._painted]
+        self._levelled = np.zeros((len(self._painted), 3), np.float32)
         shown = spread_to_margin(region.astype(np.float32), self.source)[..., None]
         self.masks = tuple(view.seen.render(shown)[..., 0] >= 0.5 for view in views)
 
@@ -240,64 +235,24 @@ class Painting:
             changes[number[empty]] = changes[number[source]]
             reached[number[empty]] = True
         self._set(changes)
-        self._set(self._evened(changes))
+        self._level()
+        self._set(changes)
 
-    def _evened(self, changes: Floats) -> Floats:
-        """The changes (R, 3), such that colours on both sides of the seams within the region are no
-        farther apart than they were: views that see one side better than the other would leave a
-        line. Each side goes halfway to the other, less and less within some texels of the seam.
-        """
+    def _level(self) -> None:
+        """Add what it takes for the seams within the region to show no more than they did."""
         seams = seams_of(self.mesh)
         inside = inside_at_seams(self.mesh, seams, self.region).all(axis=1)
-        if not inside.any():
-            return changes
-        sides = seam_points(self.mesh, seams, BESIDE).places[inside].reshape(-1, 3)
-        surface, reach = self.mesh.surface, SEAM_REACH * self.mesh.texel
-        entries = np.flatnonzero(self.region.reshape(-1)[surface.texel])
-        distance, nearest = cKDTree(sides).query(
-            surface.position[entries], distance_upper_bound=reach
-        )
-        order = np.argsort(-distance, kind="stable")  # of several entries the nearest counts
-        order = order[np.isfinite(distance[order])]
-        number = self._number[surface.texel[entries[order]]]
-        texels = distance[order, None].astype(np.float32) / self.mesh.texel
-        # Without what differs from texel to texel, which no two sides could agree on
-        blur = (1 - texels / SEAM_BLUR_REACH).clip(0, 1)
-        evened = changes.copy()
-        evened[number] += blur * (self._blurred(changes)[number] - changes[number])
-        at = seam_points(self.mesh, seams)
-        islands = np.where(self.source >= 0, self.source, np.arange(self.region.size))
-        before = self._original.reshape(-1, 3)[islands]
-        was = self._across(before, at)[inside]
-        share = 1 - texels / SEAM_REACH
-        best, least = evened, np.inf
-        for _ in range(SEAM_TURNS):
-            after = before.copy()
-            after[self._painted] += evened[self._follows]
-            now = self._across(after.clip(0, 1), at)[inside]
-            beyond = now - now.clip(-np.abs(was), np.abs(was))
-            if (left := float(np.abs(beyond).mean())) >= least:
-                break
-            best, least = evened, left
-            wanted = np.stack([beyond, -beyond], axis=1).reshape(-1, 3) / 2
-            evened = evened.copy()
-            evened[number] += share * wanted[nearest[order]]
-        return best
-
-    def _across(self, colours: Floats, at: SeamPoints) -> Floats:
-        """Colours (T S, 3) on the second side of seams less those on the first, (P, 3)."""
-        sides = at_seams(at, colours.reshape(*self.region.shape, 3))
-        return sides[:, 1] - sides[:, 0]
-
-    def _blurred(self, changes: Floats) -> Floats:
-        """The changes (R, 3), each with those of its neighbours in the texture."""
-        image = np.zeros((self.region.size, 4), np.float32)
-        image[self._texels, :3], image[self._texels, 3] = changes, 1
-        sigma = (SEAM_BLUR, SEAM_BLUR, 0)
-        image = ndimage.gaussian_filter(image.reshape(*self.region.shape, 4), sigma)
-        found = image.reshape(-1, 4)[self._texels]
-        blurred: Floats = found[:, :3] / found[:, 3:].clip(1e-6, None)
-        return blurred
+        points = seam_points(self.mesh, seams)
+        points = SeamPoints(points.seam[inside], points.uvs[inside], points.places[inside])
+        free, after = np.zeros(self.region.shape, np.bool_), self._original.copy()
+        free.reshape(-1)[self._painted] = True
+        self._levelled[:] = 0
+        after.reshape(-1, 3)[self._painted] = self._colours().clip(0, 1)
+        island = np.zeros(self.region.size, np.int32)
+        island[self.mesh.surface.texel] = islands(self.mesh)[self.mesh.surface.face]
+        island = island[self.source.clip(0)].reshape(self.region.shape)
+        texels, added = levelled(self._original, after, free, island, points)
+        self._levelled[np.searchsorted(self._painted, texels)] = added
 
     def texture(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """The texture as it is now, uint8 as the mesh's own, and where it may differ from it, bool
@@ -321,7 +276,7 @@ class Painting:
         share = self._share[soft]
         mixed = (1 - share) * to_linear(before[soft]) + share * to_linear(after[soft].clip(0, 1))
         after[soft] = to_srgb(mixed)
-        colours: Floats = after[self._follows]
+        colours: Floats = after[self._follows] + self._levelled
         return colours
 
     def _in_region(self, surface: SeenSurface) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

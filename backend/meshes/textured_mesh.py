@@ -7,6 +7,7 @@ the first pixel is (0.5, 0.5). Textures have row 0 at the top, which is v = 1; t
 0..1.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -356,20 +357,32 @@ def sample(
     the borders it repeats where `wrap` is set, and else goes on as at the border.
     """
     height, width, channels = image.shape
-    x, y = (points - np.float32(0.5)).T
-    left, top = np.floor(x), np.floor(y)
-    across, down = (x - left)[:, None], (y - top)[:, None]
     result = np.zeros((len(points), channels), np.float32)
     flat = image.reshape(-1, channels)
+    for texel, share in linear_weights(points, height, width, wrap):
+        result += share[:, None] * flat[texel]
+    return result
+
+
+def linear_weights(
+    points: NDArray[np.float32], height: int, width: int, wrap: bool
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """The four texels that `sample` reads at each point, (N,), row * width + column, and what each
+    of them counts, float32 (N,).
+    """
+    x, y = (points - np.float32(0.5)).T
+    left, top = np.floor(x), np.floor(y)
+    across, down = x - left, y - top
     for dx, dy in np.ndindex(2, 2):
         column, row = left.astype(np.int64) + dx, top.astype(np.int64) + dy
         if wrap:
             column, row = column % width, row % height
         else:
             column, row = column.clip(0, width - 1), row.clip(0, height - 1)
-        share = (across if dx else 1 - across) * (down if dy else 1 - down)
-        result += share * flat[row * width + column]
-    return result
+        yield (
+            row * width + column,
+            (across if dx else 1 - across) * (down if dy else 1 - down),
+        )
 
 
 def margin_source(covered: NDArray[np.bool_], margin: int) -> NDArray[np.int64]:

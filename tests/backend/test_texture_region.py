@@ -221,7 +221,7 @@ def test_views_that_disagree_leave_no_line_along_a_seam() -> None:
     seams = seams_changed(mesh, painted.texture, painted.region)
     assert seams["before"] is not None
     assert seams["after"] is not None
-    assert seams["after"] <= 2 / 255, "before there was none"
+    assert seams["after"] <= 0.5 / 255, "before there was none"
     blue = painted.texture[2:-2].astype(float)[..., 2]
     assert np.ptp(blue) > 20, "what the views have painted is there all the same"
 
