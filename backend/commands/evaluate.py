@@ -39,7 +39,7 @@ class Scene(options.SceneOptions):
         """Measure; the exit status."""
         if _wrong(self):
             return 1
-        from backend.evaluation import scene
+        from backend.evaluation.scenes import scene
 
         return scene.run(self, command)
 
@@ -55,7 +55,7 @@ class Check(options.CheckOptions):
         """Measure; the exit status."""
         if _wrong(self):
             return 1
-        from backend.evaluation import views_check
+        from backend.evaluation.scenes import views_check
 
         return views_check.run(self, command)
 

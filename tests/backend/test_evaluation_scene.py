@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from backend.__main__ import main
-from backend.evaluation import mesh_distance, scene_figures, scene_world
-from backend.evaluation.scene_world import HELD_OUT, WorldScene, ball_around, draw
+from backend.evaluation.scenes import mesh_distance, scene_figures, scene_world
+from backend.evaluation.scenes.scene_world import HELD_OUT, WorldScene, ball_around, draw
 from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
 from backend.scenes.camera import Camera, View
 from backend.scenes.scene import Scene

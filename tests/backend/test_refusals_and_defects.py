@@ -9,7 +9,8 @@ from backend import __main__ as command_line
 from backend.captures.store import CaptureStore
 from backend.commands import import_capture as commands
 from backend.errors import BadInput
-from backend.evaluation import relevance, scene, views_check
+from backend.evaluation import relevance
+from backend.evaluation.scenes import scene, views_check
 from backend.jobs.scene_state import answer_scene
 from backend.work_lock import InUse
 from backend.worker import perform_scene

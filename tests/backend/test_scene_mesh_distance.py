@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from backend.evaluation.mesh_distance import on_surface, surface_distance, true_distances
+from backend.evaluation.scenes.mesh_distance import on_surface, surface_distance, true_distances
 from backend.meshes.extraction import TriangleMesh
 from backend.world import sampling
 from backend.world.render import render

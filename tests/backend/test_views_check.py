@@ -23,7 +23,7 @@ from backend.editing.prompt_check import (
     write_evidence_limit,
 )
 from backend.errors import BadInput
-from backend.evaluation.views_check import ANY, POOLED, SINGLE, Checked, tables_of
+from backend.evaluation.scenes.views_check import ANY, POOLED, SINGLE, Checked, tables_of
 from backend.meshes.texture_edit import MeshEditConfig, edit_mesh
 from backend.scenes.scene import Scene
 from backend.scenes.view_maps import read_map, write_map

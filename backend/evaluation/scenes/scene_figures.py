@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backend.editing import Editor, RelevanceMap
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE
-from backend.evaluation.scene_world import TrueView, WorldScene
+from backend.evaluation.scenes.scene_world import TrueView, WorldScene
 from backend.fields.relevance_field import Relevance
 from backend.scenes.camera import Camera, View
 from backend.scenes.edit import SceneEdit

@@ -19,13 +19,13 @@ from PIL import Image
 from backend.captures.files import FILE_NAME
 from backend.editing import Editor
 from backend.errors import BadInput
-from backend.evaluation import mesh_distance, scene_figures
 from backend.evaluation.maps import Table
 from backend.evaluation.options import SceneOptions
 from backend.evaluation.relevance import markdown
 from backend.evaluation.samples import SEEDS
-from backend.evaluation.scene_figures import Figures, Located
-from backend.evaluation.scene_world import HELD_OUT, WorldScene, draw
+from backend.evaluation.scenes import mesh_distance, scene_figures
+from backend.evaluation.scenes.scene_figures import Figures, Located
+from backend.evaluation.scenes.scene_world import HELD_OUT, WorldScene, draw
 from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.fields.training import Progress
 from backend.meshes.textured_mesh import MeshError
