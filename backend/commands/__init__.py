@@ -32,6 +32,7 @@ COMMANDS: Tree = {
             "relevance": evaluate.Relevance,
             "regions": evaluate.Regions,
             "scene": evaluate.Scene,
+            "capture": evaluate.Capture,
             "check": evaluate.Check,
             "texture": evaluate.Texture,
         },

@@ -45,6 +45,24 @@ class Scene(options.SceneOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Capture(options.CaptureOptions):
+    """Say whether a capture is good enough for edits, by masks of a region in all of its views.
+
+    Its field is trained, regions are found in it from exact and from bad maps, and painted by an
+    editor that knows the truth; all is measured in views that are held out. Write DIR/figures.md,
+    DIR/contact_sheet.png and DIR/report.json. The same command goes on where it was stopped.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation.scenes import capture
+
+        return capture.run(self, command)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Check(options.CheckOptions):
     """Measure the prompt check in one picture and in all views of a scene, on the demo world.
 
@@ -134,7 +152,10 @@ class Detail(options.DetailOptions):
 
 
 def _wrong(
-    command: options.EvaluationOptions | options.RadianceOptions | options.TextureOptions,
+    command: options.EvaluationOptions
+    | options.CaptureOptions
+    | options.RadianceOptions
+    | options.TextureOptions,
 ) -> bool:
     """Whether an option cannot be used, which is told then, before hours of work."""
     try:

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
+from backend.captures.conventions.axes import Axes
 from protocol.settings import GuidanceSettings, RegionSettings, TextureSettings, WorkSettings
 from protocol.values import Detail
 
 Seeds = Literal["test", "validation"]
 Way = Literal["plain", "guided", "paper", "true"]
 Preset = Literal["preview", "full"]
+CapturePreset = Literal["preview", "medium", "full"]
 TextureWay = Literal["cells", "edges", "things", "things-sharp", "things-fast"]
 RegionWay = Literal["today", "edges", "things", "edges-sharp", "things-sharp", "things-fast"]
 REGION_WAYS: tuple[RegionWay, ...] = get_args(RegionWay)
@@ -80,6 +82,32 @@ class SceneOptions(EvaluationOptions):
     guidance: GuidanceSettings = GuidanceSettings()
     region: RegionSettings = RegionSettings()
     work: WorkSettings = WorkSettings()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureOptions:
+    """Of a capture with masks."""
+
+    folder: Positional[Path]
+    """the capture"""
+    masks: Annotated[
+        UseAppendAction[tuple[Path, ...]], arg(metavar="DIR", help_behavior_hint="(required)")
+    ]
+    """folder with a mask of a region for every view, white where it is; again for another region"""
+    out: Annotated[Path, arg(metavar="DIR")]
+    """where the results go"""
+    preset: CapturePreset = "preview"
+    """of field and edits"""
+    downscale: float = 1.0
+    """read images so many times smaller"""
+    cells: int = 64
+    """of the exact maps, along the longer side"""
+    fields_only: bool = False
+    """make no edits"""
+    axes: Annotated[Axes | None, arg(metavar="AXES", help_behavior_hint="(default: opengl)")] = None
+    """the convention of the poses in transforms.json, as in scene train"""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ their fields: the same command goes on with them where it was stopped.
 import dataclasses
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,8 +26,8 @@ from backend.evaluation.samples import SEEDS
 from backend.evaluation.scenes import mesh_distance, scene_figures
 from backend.evaluation.scenes.scene_figures import Figures, Located
 from backend.evaluation.scenes.scene_world import HELD_OUT, WorldScene, draw
+from backend.evaluation.scenes.telling import show, told, told_of_edit
 from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
-from backend.fields.training import Progress
 from backend.meshes.textured_mesh import MeshError
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.report import Report
@@ -159,17 +159,17 @@ def measure(
 ) -> Measured:
     """Trains both fields of a scene, or takes them from its folder, and measures them."""
     instruction = world.edit.instruction
-    _show(f"{world.seed}: {instruction}")
+    show(f"{world.seed}: {instruction}")
     with report.stage("radiance fields"):
-        course = scene.train(config=preset, on_step=_told("radiance field"))
+        course = scene.train(config=preset, on_step=told("radiance field"))
     trained = [world.captured[scene.capture.names.index(name)].image for name in scene.field.names]
     with report.stage("maps"):
-        maps = scene_figures.maps_of(editor, instruction, trained, _show)
+        maps = scene_figures.maps_of(editor, instruction, trained, show)
     with report.stage("relevance fields"):
-        found = scene.train_relevance(RELEVANCE, maps, on_step=_told("relevance field"))
+        found = scene.train_relevance(RELEVANCE, maps, on_step=told("relevance field"))
     with report.stage("measuring"):
         single = scene_figures.maps_of(
-            editor, instruction, [view.image for view in world.held_out], _show
+            editor, instruction, [view.image for view in world.held_out], show
         )
         located = Located(found, maps, single)
         figures = scene_figures.reconstruction(scene, world)
@@ -179,7 +179,7 @@ def measure(
         try:
             figures |= mesh_distance.of_scene(scene, world.scene)
         except MeshError as error:
-            _show(f"no mesh: {error}")
+            show(f"no mesh: {error}")
     return Measured(world, scene, located, figures)
 
 
@@ -197,7 +197,7 @@ def edit(
                 editor,
                 config=chosen,
                 name=way.replace(" ", "-"),
-                on_progress=_told_of_edit(),
+                on_progress=told_of_edit(),
             )
         with report.stage("measuring"):
             figures = scene_figures.edited(done.scene, done.world, made)
@@ -205,33 +205,6 @@ def edit(
             done.edits[way] = figures
         if way == GUIDED:
             done.guided = made
-
-
-def _show(words: str) -> None:
-    print(words, flush=True)
-
-
-def _told(what: str) -> Callable[[Progress], None]:
-    """Prints where a training is, a few times."""
-
-    def on_step(progress: Progress) -> None:
-        if progress.step % max(1, progress.iterations // 4) == 0:
-            score = "" if progress.score is None else f", {progress.score:.1f} dB"
-            _show(f"{what}: step {progress.step} of {progress.iterations}{score}")
-
-    return on_step
-
-
-def _told_of_edit() -> Callable[[str, float, NDArray[np.uint8] | None], None]:
-    last = 0
-
-    def on_progress(words: str, fraction: float, picture: NDArray[np.uint8] | None) -> None:
-        nonlocal last
-        if int(10 * fraction) > last:
-            last = int(10 * fraction)
-            _show(f"edit, {fraction:.0%}: {words}")
-
-    return on_progress
 
 
 def tables_of(measured: Sequence[Measured]) -> dict[str, Table]:

@@ -1,0 +1,258 @@
+"""`python -m backend evaluate capture`: whether a capture is good enough for edits.
+
+Masks of a region in every view are all that it takes, since they are the truth: of where the region
+is, and of what an edit that paints it should give. Everything is measured in the views that the
+radiance field holds out of its training, whose masks nothing else sees.
+"""
+
+import dataclasses
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from backend.errors import BadInput
+from backend.evaluation.maps import Table
+from backend.evaluation.options import CaptureOptions
+from backend.evaluation.relevance import markdown
+from backend.evaluation.scenes import capture_figures
+from backend.evaluation.scenes.capture_figures import Photo
+from backend.evaluation.scenes.scene_figures import Figures
+from backend.evaluation.scenes.telling import told, told_of_edit
+from backend.evaluation.scenes.true_editor import TrueEditor, perfect_map, spoiled
+from backend.evaluation.scenes.verdict import verdict
+from backend.evaluation.scenes.view_masks import ViewMask, read_view_masks
+from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
+from backend.fields.relevance_field import Relevance
+from backend.output.contact_sheet import Tile, contact_sheet
+from backend.output.report import Report, print_notes
+from backend.scenes.camera import View
+from backend.scenes.edit import SceneEdit
+from backend.scenes.edit_records import MIDDLE
+from backend.scenes.scene import Scene
+
+SHEET_VIEWS = 4
+FIELDS_FOLDER = "fields"
+PARTS = {"": "", "-spoiled": ", noise and holes", "-behind": ", everything else"}
+"""Relevance fields of a region, by what their folders' names end with."""
+
+
+@dataclasses.dataclass
+class Region:
+    """One mask folder's region, and what became of it.
+
+    Attributes:
+        name: of the folder.
+        trained, held_out: its views.
+        perfect: the field of the exact maps.
+        figures: of it.
+        edit: that paints it, where one was made.
+    """
+
+    name: str
+    trained: list[Photo]
+    held_out: list[Photo]
+    perfect: Relevance
+    figures: Figures
+    edit: SceneEdit | None = None
+
+
+def run(options: CaptureOptions, command: list[str]) -> int:
+    """Measure and write; the exit status."""
+    try:
+        return _run(options, command)
+    except (BadInput, FloatingPointError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(options: CaptureOptions, command: list[str]) -> int:
+    work = options.out / FIELDS_FOLDER
+    scene = Scene.open(options.folder, options.downscale, work, options.device, options.axes)
+    masks = {name: read_view_masks(folder, scene.capture) for name, folder in _named(options.masks)}
+    config = EDIT_PRESETS[options.preset]
+    report = Report(
+        command,
+        settings={
+            "preset": options.preset,
+            "downscale": scene.downscale,
+            "cells": options.cells,
+            "field": dataclasses.asdict(PRESETS[options.preset]),
+            "edit": dataclasses.asdict(config),
+        },
+        notes=list(scene.capture.notes),
+    )
+    print_notes(scene.capture.notes)
+    with report.stage("radiance field"):
+        course = scene.train(config=options.preset, on_step=told("radiance field"))
+    held_out = [name for name in scene.capture.names if name not in scene.field.names]
+    report.settings["held_out"] = held_out
+    with report.stage("measuring"):
+        before = [scene.render(scene.camera(name)) for name in held_out]
+    regions = []
+    for name, found in masks.items():
+        regions.append(_measured(scene, name, found, held_out, before, config, options, report))
+    field = capture_figures.reconstruction(before, regions[0].held_out)
+    field |= {"steps": course.step, "seconds": round(course.seconds, 2)}
+    said = verdict(field, {one.name: one.figures for one in regions})
+    tables: Mapping[str, Table] = {
+        "Field": {options.folder.name or "capture": _rounded(field)},
+        "Regions": {one.name: _rounded(one.figures) for one in regions},
+    }
+    report.figures |= dict(tables)
+    report.notes += said
+    text = "\n".join(markdown(title, table) for title, table in tables.items())
+    (options.out / "figures.md").write_text("\n".join([text, *said, ""]), "utf-8")
+    _sheet(scene, regions, before).save(options.out / "contact_sheet.png")
+    report.write(options.out)
+    print(text)
+    print("\n".join(said))
+    print(f"wrote figures.md, contact_sheet.png and report.json to {options.out}")
+    return 0
+
+
+def _named(folders: Sequence[Path]) -> list[tuple[str, Path]]:
+    """The mask folders by the names that figures have for them; no two are the same."""
+    resolved = [folder.resolve() for folder in folders]
+    short = [folder.name for folder in resolved]
+    if len(set(resolved)) < len(resolved):
+        raise BadInput("The same folder of masks is given twice: name each once.")
+    return [
+        (name if short.count(name) == 1 else str(folder), folder)
+        for name, folder in zip(short, folders, strict=True)
+    ]
+
+
+def _photos(
+    scene: Scene, names: Sequence[str], masks: Mapping[str, ViewMask], cells: int
+) -> list[Photo]:
+    photos = []
+    for name in names:
+        pixels = scene.capture.read(scene.capture.names.index(name))
+        image = pixels.image
+        opaque = np.ones(image.shape[:2], np.bool_)
+        if pixels.alpha is not None:
+            opaque = pixels.alpha > 127
+            alpha = pixels.alpha[..., None].astype(np.uint16)
+            image = (image * alpha // 255).astype(np.uint8)
+        height, width = image.shape[:2]
+        scale = min(1.0, cells / max(height, width))
+        rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+        mask = masks[name]
+        photos.append(Photo(name, image, opaque, mask.at(height, width), mask.at(rows, columns)))
+    return photos
+
+
+def _measured(
+    scene: Scene,
+    name: str,
+    masks: Mapping[str, ViewMask],
+    held_out: Sequence[str],
+    before: Sequence[View],
+    config: SceneEditConfig,
+    options: CaptureOptions,
+    report: Report,
+) -> Region:
+    """All that is measured of one region."""
+    trained = _photos(scene, scene.field.names, masks, options.cells)
+    others = _photos(scene, held_out, masks, options.cells)
+    for photos, which in ((trained, "trained"), (others, "held-out")):
+        if not any(photo.inside.any() for photo in photos):
+            raise BadInput(
+                f"The masks {name} mark nothing in any {which} view: give masks of a region that "
+                "most views show."
+            )
+    key = _key(name, masks)
+    exact = [photo.cells for photo in trained]
+    rng = np.random.default_rng(0)
+    maps = {
+        "": exact,
+        "-spoiled": [spoiled(one, rng) for one in exact],
+        "-behind": [1 - one for one in exact],
+    }
+    figures: Figures = {}
+    fields: dict[str, Relevance] = {}
+    chosen = config.for_views(len(trained)).relevance_field
+    for part, words in (
+        ("", ""),
+        ("-spoiled", ", noise and holes"),
+        ("-behind", ", everything else"),
+    ):
+        with report.stage("relevance fields"):
+            fields[part] = scene.train_relevance(
+                key + part,
+                [perfect_map(one) for one in maps[part]],
+                config=chosen,
+                on_step=told(f"relevance field of {name}{words}"),
+            )
+        with report.stage("measuring"):
+            found = capture_figures.located(scene, fields[part], others, part == "-behind")
+        figures |= {
+            f"IoU{words}": found["IoU"],
+            f"IoU{words}, at the best threshold": found["at the best threshold"],
+        }
+        if not part:
+            figures["IoU, worst view"] = found["worst view"]
+    region = Region(name, trained, others, fields[""], figures)
+    if not options.fields_only:
+        with report.stage("edits"):
+            region.edit, colour = _painted(scene, key, trained, config)
+        with report.stage("measuring"):
+            figures |= capture_figures.edited(scene, region.edit, colour, others, before, trained)
+    return region
+
+
+def _key(name: str, masks: Mapping[str, ViewMask]) -> str:
+    """A name for the edits of a region, other for other masks."""
+    pixels = hashlib.sha256()
+    for view in sorted(masks):
+        pixels.update(np.packbits(masks[view].share > 0.5).tobytes())
+    words = "".join(c for c in name.lower() if c.isascii() and (c.isalnum() or c in "-_"))
+    return f"{words[-32:].strip('-_') or 'region'}-{pixels.hexdigest()[:10]}"
+
+
+def _painted(
+    scene: Scene, key: str, trained: Sequence[Photo], config: SceneEditConfig
+) -> tuple[SceneEdit, str]:
+    """The edit that paints a region, and the colour."""
+    colour = capture_figures.paint_for(trained)
+    truths = [capture_figures.truth_of(photo, colour) for photo in trained]
+    cell = max(1, round(truths[0].image.shape[1] / truths[0].relevance.shape[1]))
+    editor = TrueEditor(truths, cell)
+    edit = scene.edit(
+        f"paint it {colour}",
+        editor,
+        config=dataclasses.replace(config, snap="nothing"),
+        name=key,
+        on_progress=told_of_edit(),
+    )
+    return edit, colour
+
+
+def _rounded(figures: Figures) -> Figures:
+    return {name: round(value, 3) for name, value in figures.items()}
+
+
+def _sheet(scene: Scene, regions: Sequence[Region], before: Sequence[View]) -> Image.Image:
+    """Held-out views: photo and mask, field, relevance from exact maps, edit."""
+    rows: list[list[Tile]] = []
+    for region in regions:
+        every = max(1, len(region.held_out) // SHEET_VIEWS)
+        for photo, seen in list(zip(region.held_out, before, strict=True))[::every][:SHEET_VIEWS]:
+            camera = scene.camera(photo.name)
+            relevance = scene.render(camera, region.perfect).relevance
+            assert relevance is not None
+            shown = [
+                (photo.image, Path(photo.name).name),
+                (photo.inside, region.name),
+                (seen.image, "field"),
+                ((seen.accumulation.clip(0, 1) * 255).astype(np.uint8), "solid: white"),
+                (relevance >= MIDDLE, "found from exact maps"),
+            ]
+            if region.edit is not None:
+                shown.append((region.edit.render(camera).image, region.edit.instruction))
+            rows.append([(Image.fromarray(picture), words) for picture, words in shown])
+    return contact_sheet(rows, tile=160)

@@ -1,0 +1,196 @@
+"""Figures of a capture with masks, in the views that no field was trained on: how well the field
+shows them, whether a region comes together in space, and what an edit that knows the truth becomes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from backend.evaluation import metrics
+from backend.evaluation.scenes.scene_figures import Figures, psnr
+from backend.evaluation.scenes.true_editor import Truth
+from backend.fields.relevance_field import Relevance
+from backend.scenes.camera import View
+from backend.scenes.edit import SceneEdit
+from backend.scenes.edit_records import MIDDLE
+from backend.scenes.scene import Scene
+
+RIM = 1 / 64
+"""Of the longer side: so far from the mask's outline a pixel is neither inside nor outside, since
+its photo mixes both and no outline is truer."""
+COLOURS = {"red": (0.85, 0.08, 0.08), "green": (0.1, 0.7, 0.12), "blue": (0.1, 0.15, 0.85)}
+"""One of which a region is painted."""
+DARKEST = 0.35
+"""Of the colour, which black becomes: also there it can be told whether the colour is reached."""
+COMPARED = 16
+"""Training views at most in which the edits' agreement is measured."""
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A view of a capture and where one mask is in it.
+
+    Attributes:
+        name: of the view.
+        image: uint8 (H, W, 3), over black.
+        opaque: bool (H, W), where it shows something.
+        share: float32 (H, W), how much of each pixel is masked.
+        cells: float32 (h, w), the same of a map's cells.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    opaque: Mask
+    share: NDArray[np.float32]
+    cells: NDArray[np.float32]
+
+    @property
+    def inside(self) -> Mask:
+        """bool (H, W)."""
+        found: Mask = (self.share > 0.5) & self.opaque
+        return found
+
+    @property
+    def outside(self) -> Mask:
+        """bool (H, W), not within a rim of the mask."""
+        reach = max(1, round(RIM * max(self.share.shape)))
+        near = ndimage.binary_dilation(self.share > 0, iterations=reach)
+        found: Mask = ~near & self.opaque
+        return found
+
+
+def paint_for(photos: Sequence[Photo]) -> str:
+    """The name of the colour that the masked pixels of some views are farthest from."""
+    pixels = np.concatenate([photo.image[photo.inside] for photo in photos])
+    mean = pixels.mean(axis=0) / 255
+    return max(COLOURS, key=lambda name: float(np.linalg.norm(mean - np.array(COLOURS[name]))))
+
+
+def painted(photo: Photo, colour: str) -> NDArray[np.float32]:
+    """What a view truly shows after its masked region was painted: float32 (H, W, 3), 0..1, in
+    shades of one colour there, as bright and dark as it was.
+    """
+    image = photo.image.astype(np.float32) / np.float32(255)
+    light = image @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    shades = (DARKEST + (1 - DARKEST) * light[..., None]) * np.array(COLOURS[colour], np.float32)
+    share = photo.share[..., None]
+    return share * shades + (1 - share) * image
+
+
+def truth_of(photo: Photo, colour: str) -> Truth:
+    """What is known of a view whose masked region is painted."""
+    edited = (255 * painted(photo, colour) + 0.5).astype(np.uint8)
+    return Truth(photo.image, edited, photo.cells)
+
+
+def reconstruction(views: Sequence[View], photos: Sequence[Photo]) -> Figures:
+    """How solid the field is where the held-out photos show something (accumulation, 0..1), and
+    how well it shows them: PSNR in dB.
+    """
+    solid = np.concatenate([v.accumulation[p.opaque] for v, p in zip(views, photos, strict=True)])
+    scores = [
+        psnr(view.rgb, photo.image / np.float32(255), photo.opaque)
+        for view, photo in zip(views, photos, strict=True)
+    ]
+    return {
+        "accumulation": float(solid.mean()),
+        "accumulation, see-through pixels": float((solid < 0.9).mean()),
+        "PSNR": float(np.mean(scores)),
+        "PSNR, worst view": min(scores),
+    }
+
+
+def located(
+    scene: Scene, relevance: Relevance, photos: Sequence[Photo], behind: bool = False
+) -> Figures:
+    """IoU of a relevance field with the masks of held-out views, all their pixels together: at the
+    calibrated threshold, at the best one, and in the worst view that shows the region; with all but
+    the masks where it is about what is `behind` them.
+    """
+    values, truths, each = [], [], []
+    for photo in photos:
+        shown = scene.render(scene.camera(photo.name), relevance).relevance
+        assert shown is not None
+        truth = ~photo.inside if behind else photo.inside
+        values.append(shown[photo.opaque])
+        truths.append(truth[photo.opaque])
+        if truths[-1].any():
+            each.append(metrics.intersection_over_union(values[-1] >= MIDDLE, truths[-1]))
+    found, wanted = np.concatenate(values), np.concatenate(truths)
+    return {
+        "IoU": metrics.intersection_over_union(found >= MIDDLE, wanted),
+        "at the best threshold": metrics.best_iou(found, wanted),
+        "worst view": min(each),
+    }
+
+
+def edited(
+    scene: Scene,
+    edit: SceneEdit,
+    colour: str,
+    held_out: Sequence[Photo],
+    before: Sequence[View],
+    trained: Sequence[Photo],
+) -> Figures:
+    """What the painting of a region has become.
+
+    "colour reached" is the share of the mask's pixels in held-out views that are nearer to the true
+    edit than to the photo. "PSNR outside" compares floats away from the mask, with the unedited
+    field's renders, and with the photos ("of the unedited field" is that field's own). "agreement
+    between views" is the PSNR in dB of the edited field against the edits of its training views,
+    inside their regions: how much of it is one edit of one scene.
+    """
+    reached, each, kept, real, own = [], [], [], [], []
+    for photo, seen in zip(held_out, before, strict=True):
+        after = edit.render(scene.camera(photo.name)).rgb
+        image = photo.image.astype(np.float32) / np.float32(255)
+        truth = painted(photo, colour)
+        if photo.inside.any():
+            nearer = _distance(after, truth) < _distance(after, image)
+            reached.append(nearer[photo.inside])
+            each.append(float(reached[-1].mean()))
+        if photo.outside.any():
+            kept.append(psnr(after, seen.rgb, photo.outside))
+            real.append(psnr(after, image, photo.outside))
+            own.append(psnr(seen.rgb, image, photo.outside))
+    figures = {
+        "colour reached": float(np.concatenate(reached).mean()),
+        "colour reached, worst view": min(each),
+    }
+    if kept:
+        figures["PSNR outside"] = float(np.mean(kept))
+        figures["PSNR outside, worst view"] = min(kept)
+        figures["PSNR outside, against the photos"] = float(np.mean(real))
+        figures["of the unedited field"] = float(np.mean(own))
+    return figures | _agreement(scene, edit, trained)
+
+
+def _agreement(scene: Scene, edit: SceneEdit, trained: Sequence[Photo]) -> Figures:
+    latest = {one.name: one for one in edit.views}
+    overlaps, scores = [], []
+    every = max(1, -(-len(trained) // COMPARED))
+    for photo in trained[::every]:
+        one = latest.get(photo.name)
+        if one is None:
+            continue
+        mask = one.mask
+        overlaps.append(metrics.intersection_over_union(mask, photo.inside))
+        seen = edit.render(edit.camera(photo.name)).rgb
+        scores.append(psnr(seen, one.after / np.float32(255), mask))
+    if not scores:
+        return {}
+    return {
+        "agreement between views": float(np.mean(scores)),
+        "IoU of the edited regions": float(np.mean(overlaps)),
+    }
+
+
+def _distance(shown: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 (H, W), between two pictures' colours."""
+    found: NDArray[np.float32] = np.linalg.norm(shown - other, axis=-1)
+    return found

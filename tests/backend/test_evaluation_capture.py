@@ -1,0 +1,281 @@
+"""Whether a capture is good enough, by masks of its views: figures, words and the command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backend.__main__ import main
+from backend.captures.transforms import open_capture
+from backend.errors import BadInput
+from backend.evaluation.scenes import capture_figures
+from backend.evaluation.scenes.capture_figures import Photo, paint_for, painted, truth_of
+from backend.evaluation.scenes.true_editor import TrueEditor, Truth, perfect_map, spoiled
+from backend.evaluation.scenes.verdict import OVERALL, verdict
+from backend.evaluation.scenes.view_masks import read_view_masks
+from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
+from backend.scenes.camera import View
+
+from .test_radiance_field import TINY
+from .tiny_capture import orbit_capture
+
+
+def write_masks(folder: Path, masks: np.ndarray, ending: str = ".png") -> Path:
+    folder.mkdir()
+    for number, mask in enumerate(masks):
+        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / f"{number:03d}{ending}")
+    return folder
+
+
+def photo(side: int = 32, colour: tuple[int, int, int] = (200, 40, 30)) -> Photo:
+    image = np.full((side, side, 3), 120, np.uint8)
+    share = np.zeros((side, side), np.float32)
+    share[8:20, 8:20] = 1
+    image[share > 0] = colour
+    return Photo("a", image, np.ones((side, side), bool), share, share[::2, ::2])
+
+
+# the true editor
+
+
+def test_true_editor_moves_the_start_to_the_truth_by_the_noise_level_inside_the_mask() -> None:
+    rng = np.random.default_rng(0)
+    image, edited, start = rng.integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    editor = TrueEditor([Truth(image, edited, np.eye(4, dtype=np.float32))], 2)
+    mask = np.zeros((8, 8), bool)
+    mask[2:5] = True
+    (half,) = editor.edit_images("x", [image], [mask], [start], [0.5], [0])
+    np.testing.assert_array_equal(half[~mask], image[~mask])
+    mean = (start[mask].astype(float) + edited[mask]) / 2
+    assert np.abs(half[mask] - mean).max() <= 0.5
+    (whole,) = editor.edit_images("x", [image], [mask], [start], [1.0], [0])
+    np.testing.assert_array_equal(whole, np.where(mask[..., None], edited, image))
+    editor.set_image(image)
+    assert editor.relevance("x").values.tolist() == np.eye(4).tolist()
+    ((number, found),) = editor.relevance_of_images("x", [start, image], wanted=[1])
+    assert number == 1
+    assert found.raw.tolist() == np.eye(4).tolist()
+    alone = editor.edit("x", 0.5)
+    np.testing.assert_array_equal(alone.image, np.where(alone.mask[..., None], edited, image))
+    editor.set_image(start)
+    with pytest.raises(ValueError, match="does not know"):
+        editor.relevance("x")
+
+
+def test_true_editor_refuses_views_that_nothing_tells_apart() -> None:
+    image = np.zeros((4, 4, 3), np.uint8)
+    map_ = np.zeros((2, 2), np.float32)
+    with pytest.raises(BadInput, match="same pixels and different truths"):
+        TrueEditor([Truth(image, image, map_), Truth(image, image + 9, map_)], 2)
+
+
+def test_spoiled_maps_have_holes_and_noise() -> None:
+    found = spoiled(np.ones((64, 64), np.float32), np.random.default_rng(1))
+    holes = (found < 0.5).mean()
+    assert 0.25 < holes < 0.4
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert 0.1 < found[found >= 0.5].std() + found[found < 0.5].std() < 0.4
+
+
+# figures
+
+
+def test_painted_regions_take_a_colour_that_they_did_not_have() -> None:
+    red, blue = photo(), photo(colour=(30, 40, 210))
+    assert paint_for([red]) != "red"
+    assert paint_for([blue]) != "blue"
+    truth = truth_of(red, "blue")
+    shown = truth.edited[red.inside].astype(int)
+    assert (shown[:, 2] > 4 * shown[:, 0]).all()
+    np.testing.assert_array_equal(truth.edited[~red.inside], red.image[~red.inside])
+
+
+def test_reconstruction_is_of_opaque_pixels() -> None:
+    one = photo()
+    opaque = one.opaque.copy()
+    opaque[:, :16] = False
+    one = dataclasses.replace(one, opaque=opaque)
+    shown = one.image / np.float32(255) + np.float32(0.1)
+    shown[:, :16] = 0
+    solid = np.where(opaque, 0.75, 0).astype(np.float32)
+    seen = View(shown, solid, None, solid)
+    figures = capture_figures.reconstruction([seen], [one])
+    assert figures["accumulation"] == pytest.approx(0.75)
+    assert figures["accumulation, see-through pixels"] == 1
+    assert figures["PSNR"] == pytest.approx(20, abs=1e-3)
+
+
+class Stub:
+    """A scene and an edit of it, that show what they are told."""
+
+    views = ()
+
+    def __init__(self, shown: np.ndarray, relevance: np.ndarray | None = None) -> None:
+        self.shown, self.relevance_shown = shown.astype(np.float32), relevance
+
+    def camera(self, name: str) -> None:
+        return None
+
+    def render(self, camera: object, relevance: object = None) -> View:
+        return View(self.shown, self.shown[..., 0], self.relevance_shown, self.shown[..., 0])
+
+
+def test_located_counts_pixels_of_all_views_and_of_what_is_behind() -> None:
+    one = photo()
+    half = np.where(np.arange(32)[:, None] < 14, one.share, 0).astype(np.float32)
+    figures = capture_figures.located(Stub(one.image, half), None, [one])  # type: ignore[arg-type]
+    assert figures["IoU"] == pytest.approx(0.5)
+    stub = Stub(one.image, 1 - one.share)
+    behind = capture_figures.located(stub, None, [one], behind=True)  # type: ignore[arg-type]
+    assert behind["IoU"] == 1
+
+
+def test_an_edit_is_judged_inside_and_outside_the_mask() -> None:
+    one = photo()
+    colour = "blue"
+    before = one.image / np.float32(255)
+    after = painted(one, colour)
+    left = np.zeros_like(one.inside)
+    left[:, :14] = True
+    after[~left & one.inside] = before[~left & one.inside]  # half of it is reached
+    after[0] += 0.1
+    seen = View(before.astype(np.float32), one.share, None, one.share)
+    figures = capture_figures.edited(
+        Stub(before),  # type: ignore[arg-type]
+        Stub(after),  # type: ignore[arg-type]
+        colour,
+        [one],
+        [seen],
+        [],
+    )
+    assert figures["colour reached"] == pytest.approx(0.5)
+    share = one.outside[0].sum() / one.outside.sum()
+    assert figures["PSNR outside"] == pytest.approx(20 - 10 * np.log10(share), abs=1e-3)
+    assert figures["of the unedited field"] == np.inf
+
+
+def test_verdict_says_what_is_good_and_what_to_do() -> None:
+    good = {
+        "IoU": 0.95,
+        "IoU, noise and holes": 0.9,
+        "IoU, everything else": 0.95,
+        "colour reached": 0.98,
+        "PSNR outside": 40.0,
+        "agreement between views": 30.0,
+    }
+    said = verdict({"accumulation": 0.99, "PSNR": 30.0}, {"face": good})
+    assert said[-1] == OVERALL[0]
+    assert not any("would be good" in line for line in said)
+    bad = verdict({"accumulation": 0.4, "PSNR": 22.0}, {"wall": good | {"IoU": 0.75}})
+    assert bad[-1] == OVERALL[2]
+    assert any(
+        line.startswith("  NOT GOOD: Surfaces are solid (accumulation 0.40)") for line in bad
+    )
+    assert any(
+        line.startswith("  fair: The field shows places between the photos (PSNR 22.0 dB); 25.0 dB")
+        for line in bad
+    )
+    fair = verdict({"accumulation": 0.99, "PSNR": 22.0}, {"face": good})
+    assert fair[-1] == OVERALL[1]
+
+
+# masks
+
+
+def test_masks_are_found_by_stem_or_whole_name_and_missing_ones_named(tmp_path: Path) -> None:
+    capture, truth = orbit_capture(tmp_path / "scene", 4, 24)
+    first = write_masks(tmp_path / "a", truth.masks)
+    found = read_view_masks(first, capture)
+    for name, mask in zip(capture.names, truth.masks, strict=True):
+        np.testing.assert_array_equal(found[name].at(24, 24) > 0.5, mask)
+    cells = found[capture.names[0]].at(6, 6)
+    assert cells.mean() == pytest.approx(truth.masks[0].mean(), abs=1e-6)
+    stored = Path(capture.names[0]).suffix
+    second = write_masks(tmp_path / "b", truth.masks, f"{stored}.png")
+    assert read_view_masks(second, capture)[capture.names[1]].share.any()
+    (first / "002.png").unlink()
+    with pytest.raises(BadInput, match=r"has no mask of 1 of 4 views, such as 002\.png for"):
+        read_view_masks(first, capture)
+    Image.new("L", (24, 24)).save(first / "002.png")
+    Image.new("L", (24, 24)).save(first / "002.webp")
+    with pytest.raises(BadInput, match="has 2 masks for the view"):
+        read_view_masks(first, capture)
+    with pytest.raises(BadInput, match="There is no folder"):
+        read_view_masks(tmp_path / "c", capture)
+
+
+def test_masks_lose_the_lens_as_the_photos_do(tmp_path: Path) -> None:
+    _, truth = orbit_capture(tmp_path / "scene", 3, 64)
+    path = tmp_path / "scene" / "transforms.json"
+    stored = json.loads(path.read_text())
+    masks = write_masks(tmp_path / "masks", truth.masks)
+    lens = {"camera_model": "OPENCV", "k1": 0.15}
+    path.write_text(json.dumps(stored | lens))
+    for place in (tmp_path / "scene").rglob("000.*"):
+        if place.suffix != ".json" and "depth" not in str(place):
+            Image.fromarray(truth.masks[0].astype(np.uint8) * 255).convert("RGB").save(place)
+    bent = open_capture(tmp_path / "scene")
+    assert not bent.views[0].lens.is_pinhole
+    shown = bent.read(0).image[..., 0] > 127
+    mask = read_view_masks(masks, bent)[bent.names[0]].at(*shown.shape) > 0.5
+    np.testing.assert_array_equal(mask, shown)
+    assert (mask != truth.masks[0]).any()
+
+
+# the command
+
+
+def test_command_says_whether_a_capture_is_good_enough(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    quick = SceneEditConfig(
+        iterations=6,
+        edit_every=1,
+        first_level=0.9,
+        relevance_field=RelevanceConfig(iterations=4, rays=64, levels=2, log2_table_size=8),
+    )
+    monkeypatch.setitem(EDIT_PRESETS, "preview", quick)
+    _, truth = orbit_capture(tmp_path / "scene", 6, 24)
+    masks = write_masks(tmp_path / "ball", truth.masks)
+    others = write_masks(tmp_path / "rest", ~truth.masks)
+    command = ["evaluate", "capture", str(tmp_path / "scene"), "--device", "cpu"]
+    command += ["--out", str(tmp_path / "out"), "--cells", "12"]
+    with pytest.raises(SystemExit):
+        main(command)
+    assert "--masks needs a value" in capsys.readouterr().err
+    assert main([*command, "--masks", str(masks), "--masks", str(others)]) == 0
+    shown = capsys.readouterr().out
+    assert "The region ball:" in shown
+    assert "The region rest:" in shown
+    assert any(words in shown for words in OVERALL)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["settings"]["held_out"] == [f"images/{3:03d}.png"]
+    field, regions = report["figures"]["Field"]["scene"], report["figures"]["Regions"]
+    assert 0 < field["accumulation"] <= 1
+    for name in ("ball", "rest"):
+        assert 0 <= regions[name]["IoU"] <= 1
+        assert 0 <= regions[name]["colour reached"] <= 1
+    assert (tmp_path / "out" / "contact_sheet.png").stat().st_size > 1000
+    # nothing is left in the capture itself, and the same command takes what is there
+    assert not (tmp_path / "scene" / ".wys").exists()
+    assert main([*command, "--masks", str(masks), "--masks", str(others)]) == 0
+    again = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
+    assert again == report["figures"]
+    Image.new("L", (24, 24)).save(masks / "003.png")
+    capsys.readouterr()
+    assert main([*command, "--masks", str(masks)]) == 1
+    assert "mark nothing in any held-out view" in capsys.readouterr().err
+
+
+def test_a_map_of_shares_is_its_own_truth() -> None:
+    raw = np.zeros((4, 4), np.float32)
+    raw[1, 1] = 0.5
+    assert perfect_map(raw).values[1, 1] == 1
+    assert perfect_map(raw).raw[1, 1] == 0.5
