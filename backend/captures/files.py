@@ -18,9 +18,21 @@ FILE_NAME = "transforms.json"
 TRAIN_FILE_NAME = "transforms_train.json"
 SPLIT_FILE_NAMES = (TRAIN_FILE_NAME, "transforms_val.json", "transforms_test.json")
 """Of captures that are split, as NeRF's synthetic scenes and BlenderNeRF's are."""
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jfif")
+SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".avif",
+    ".jfif",
+    ".heic",
+    ".heif",
+)
 """Tried in this order, small and capital, where a name has no suffix."""
-UNSUPPORTED = (".heic", ".heif", ".jxl")
+UNSUPPORTED = (".jxl",)
 """Photos all the same, which are named where they are left out."""
 DEPTH_SUFFIXES = (".npy", ".png", ".tif", ".tiff")
 USUAL_FOLDER, USUAL_DEPTH_FOLDER, USUAL_THINGS_FOLDER = "images", "depth", "things"

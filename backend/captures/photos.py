@@ -23,6 +23,7 @@ from backend.captures.transforms import write_transforms
 from backend.captures.views import StoredView, image_size, note_on_turned, read_image, turned_images
 from backend.endings import handlers_kept
 from backend.output.progress import OnProgress
+from backend.pictures.reading import opened
 from protocol.values import MIN_VIEWS
 
 with handlers_kept():
@@ -339,7 +340,7 @@ def _lend(photo: Path, place: Path) -> Path:
     Returns:
         `place` with its suffix.
     """
-    with Image.open(photo) as file:
+    with opened(photo) as (file, _):
         kind, mode = file.format, file.mode
     suffix = READ_BY_COLMAP.get((kind, mode))
     if suffix is None:

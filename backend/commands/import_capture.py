@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from backend.captures.alignment import pose_errors
 from backend.captures.capture import Capture
@@ -13,6 +13,7 @@ from backend.captures.error import CaptureError
 from backend.captures.files import FILE_NAME, other_descriptions
 from backend.captures.formats.table import found_in
 from backend.captures.transforms import open_capture, readable
+from backend.captures.video import draw_photos, video_in
 from backend.command_line import otherwise
 from backend.commands.options import AxesOption, SceneCommand
 from backend.errors import BadInput
@@ -20,6 +21,7 @@ from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
 from backend.scenes.work_folder import WORK_FOLDER
 from backend.work_lock import alone_in
+from protocol.values import MAX_VIEWS, MIN_VIEWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +29,18 @@ class Import(SceneCommand):
     """Check a capture, or find the cameras of photos alone.
 
     For a folder of photos: find their cameras and write transforms.json into it (or to FILE). For a
+    film: draw its sharpest frames into a folder of its name, and find their cameras. For a
     folder whose cameras are known: read and check all of it.
     """
 
     folder: Positional[Path]
-    """the capture, or the photos"""
+    """the capture, the photos, or a film of them"""
     out: Annotated[Path | None, otherwise("transforms.json in FOLDER", "FILE")] = None
     """find the cameras, even where FOLDER has some, and write this .json file"""
     compare: Annotated[Path | None, otherwise("no comparison", "FILE")] = None
     """say how far the cameras are from those in this transforms.json, by image name"""
+    frames: Annotated[int, arg(metavar="N")] = 150
+    """of a film: photos drawn from it, the sharpest of as many equal parts"""
     matching: Literal["auto", "exhaustive", "sequential"] = "auto"
     """compare all photos with each other, or neighbours by name; auto: all, up to 200 photos"""
     threads: int = -1
@@ -49,10 +54,19 @@ class Import(SceneCommand):
             CaptureError, OSError: the photos or the capture cannot be used.
         """
         folder, out = self.folder, self.out
+        if not MIN_VIEWS <= self.frames <= MAX_VIEWS:
+            raise CaptureError(f"--frames must be {MIN_VIEWS} to {MAX_VIEWS}.")
         if out is not None and out.suffix != ".json":
             raise CaptureError(f"{out} is no .json file: name the file that --out should write.")
-        path = folder
         notes: list[str] = []
+        video = video_in(folder)
+        if video is not None:
+            folder = folder if folder.is_dir() else folder.with_suffix("")
+            with report.stage("drawing frames"):
+                drawn = draw_photos(video, folder / "images", self.frames, on_progress)
+            report.figures |= {"frames": drawn}
+            print(f"drew {drawn} photos from {video} into {folder / 'images'}")
+        path = folder
         described = bool(found_in(folder)) or bool(other_descriptions(folder / FILE_NAME))
         photos_alone = out is not None or (folder.is_dir() and not described)
         if photos_alone:

@@ -15,7 +15,7 @@ HIGHEST = 65535
 """Label that 16 bits hold."""
 KINDS = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N"}
 """Pillow's names for pictures of one number a pixel; of a palette it is the entry's number."""
-LOSSY = {"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"}
+LOSSY = {"JPEG", "MPO", "JPEG2000", "WEBP", "AVIF", "HEIF"}
 """Formats that invent labels along the things' edges."""
 
 

@@ -16,7 +16,7 @@ from backend.pictures.reading import (
 )
 from protocol.values import MAX_IMAGE_SIDE, MAX_LABEL
 
-LOSSY = {"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"}
+LOSSY = {"JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000"}
 """Formats that may change pixels as they store them."""
 MANY_THINGS = 100
 """From which on neighbouring pixels tell whether labels are those of things."""

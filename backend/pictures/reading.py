@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from backend.errors import BadInput
-from backend.pictures import profiles
+from backend.pictures import heif, profiles
 from backend.pictures.fast_png import write_fast_png
 from backend.pictures.png_chunks import SIGNATURE, FileFacts, split_png
 from backend.pictures.profiles import BadProfile, NoWayBack
@@ -27,7 +27,7 @@ from protocol.values import MAX_IMAGE_SIDE
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA", "JPEG2000", "AVIF", "PSD")
 """Of Pillow's. Others run programs (EPS) or hold pictures of several sizes (ICO)."""
-STILL = {"MPO", "PSD"}
+STILL = {"MPO", "PSD", "HEIF"}
 """Formats whose further pictures are previews or layers: nobody takes them for a film."""
 GREY = 128
 """What models see behind transparent pixels, of 255."""
@@ -135,7 +135,8 @@ def read_picture(path: Path, longest: int | None = None, upright: bool = True) -
     with a profile become sRGB, because no PNG with colours can hold them.
 
     Args:
-        path: of a PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, TGA, JPEG 2000, AVIF or PSD.
+        path: of a PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, TGA, JPEG 2000, AVIF, HEIC or
+            PSD.
         longest: pixels that a side may have; None for any.
         upright: turn it as its EXIF data ask, as people see it; or leave the pixels as they are
             stored, as COLMAP takes them.
@@ -216,9 +217,14 @@ def opened(
         try:
             stream: BinaryIO = closed_at_end.enter_context(path.open("rb"))
             facts = FileFacts(8, False, None)
+            formats: tuple[str, ...] = FORMATS
+            if heif.is_heif(stream):
+                formats = ("HEIF",)
+                with _named(path):
+                    heif.register()
             if stream.read(len(SIGNATURE)) == SIGNATURE:
                 facts, stream = split_png(stream)
-            file = closed_at_end.enter_context(Image.open(stream, formats=FORMATS))
+            file = closed_at_end.enter_context(Image.open(stream, formats=formats))
             if file.format == "TIFF":
                 facts = replace(facts, turned=orientation_of(file))
             if longest is not None and max(file.size) > longest:
@@ -254,6 +260,14 @@ def opened(
                 "again."
             ) from error
         yield file, facts
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BadInput as error:
+        raise PictureError(f"{path} cannot be read: {error}.") from error
 
 
 @contextmanager
