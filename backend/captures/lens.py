@@ -5,6 +5,7 @@ the first pixel is (0.5, 0.5). Normalised coordinates are x = (u - cx) / fx to t
 y = (v - cy) / fy downwards, at distance 1 before the camera.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -14,6 +15,10 @@ from numpy.typing import NDArray
 from backend.errors import BadInput
 
 NEWTON_STEPS = 50
+WIDEST = math.radians(75)
+"""How far off its axis a fisheye's picture is used: towards 90 degrees, a pinhole camera would give
+nearly all of its pixels to the rim."""
+FOLD_SAMPLES = 512
 BORDER_SAMPLES = 65
 CANNOT_BE_UNDONE = "its lens distortion cannot be undone over the whole image"
 
@@ -97,6 +102,17 @@ class Lens:
     def _radial(self, square: NDArray[np.float64]) -> NDArray[np.float64]:
         return 1 + square * (self.k1 + square * (self.k2 + square * (self.k3 + square * self.k4)))
 
+    def cropped(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How much nearer to the axis distorted points (n, 2) must be to lie within WIDEST of it:
+        (n,), 1 where they do. 1 for all of a perspective lens, and of one that folds before.
+        """
+        angles = np.linspace(0, WIDEST, FOLD_SAMPLES)
+        bent = angles * self._radial(angles * angles)
+        if not self.fisheye or (np.diff(bent) <= 0).any():
+            return np.ones(len(points))
+        radius = np.linalg.norm(points, axis=1)
+        return np.minimum(1, bent[-1] / np.maximum(radius, 1e-12))
+
     def undistort(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """The inverse of `distort` for points (n, 2), by Newton's method from the point itself.
 
@@ -126,10 +142,24 @@ class Lens:
         return np.stack(columns, axis=-1)
 
 
+def is_cropped(intrinsics: Intrinsics, lens: Lens) -> bool:
+    """Whether a fisheye's picture reaches further off its axis than `undistorted` shows."""
+    return lens.fisheye and bool((lens.cropped(_border(intrinsics)) < 1).any())
+
+
+def _border(intrinsics: Intrinsics) -> NDArray[np.float64]:
+    """Normalised coordinates (n, 2) of the picture's border, before undistortion."""
+    across = np.linspace(0, intrinsics.width, BORDER_SAMPLES)
+    down = np.linspace(0, intrinsics.height, BORDER_SAMPLES)
+    sides = [np.stack([across, 0 * across + v], -1) for v in (0, intrinsics.height)]
+    sides += [np.stack([0 * down + u, down], -1) for u in (0, intrinsics.width)]
+    return intrinsics.normalise(np.concatenate(sides))
+
+
 @lru_cache(maxsize=64)
 def undistorted(intrinsics: Intrinsics, lens: Lens) -> Intrinsics:
     """The pinhole camera whose image, of the same size, is the largest rectangle that the distorted
-    image covers without gaps.
+    image covers without gaps, of a fisheye's up to WIDEST off its axis.
 
     Raises:
         BadInput: the distortion cannot be undone over the whole image.
@@ -143,7 +173,8 @@ def undistorted(intrinsics: Intrinsics, lens: Lens) -> Intrinsics:
         u: NDArray[np.float64] | float, v: NDArray[np.float64] | float, axis: int
     ) -> NDArray[np.float64]:
         pixels = np.stack(np.broadcast_arrays(u, v), axis=-1).astype(np.float64)
-        return lens.undistort(intrinsics.normalise(pixels))[:, axis]
+        points = intrinsics.normalise(pixels)
+        return lens.undistort(points * lens.cropped(points)[:, None])[:, axis]
 
     left, right = side(0, down, 0).max(), side(intrinsics.width, down, 0).min()
     top, bottom = side(across, 0, 1).max(), side(across, intrinsics.height, 1).min()

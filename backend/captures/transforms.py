@@ -48,6 +48,7 @@ from backend.captures.views import (
     StoredView,
     check_things,
     image_size,
+    note_on_cropped,
     note_on_masks,
     note_on_turned,
     note_without_things,
@@ -194,6 +195,7 @@ def _stored_views(described: Described) -> tuple[list[Frame], list[StoredView], 
         depths = sum(frame.depth is not None for frame in described.frames)
         notes.append(left_out_note("depth images", depths, without_depth))
     notes += [*note_on_turned(turned), *note_without_things(views), *note_on_masks(views)]
+    notes += note_on_cropped(views)
     return frames, views, [*notes, *described.notes]
 
 

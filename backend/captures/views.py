@@ -1,5 +1,6 @@
 """The files of one view of a capture, and reading their pixels."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,14 @@ from scipy import ndimage
 
 from backend.captures.depth_images import INTEGER_UNIT, read_depth
 from backend.captures.error import CaptureError
-from backend.captures.lens import Intrinsics, Lens, undistorted, undistortion_map
+from backend.captures.lens import (
+    WIDEST,
+    Intrinsics,
+    Lens,
+    is_cropped,
+    undistorted,
+    undistortion_map,
+)
 from backend.errors import BadInput
 from backend.pictures import PictureError, asks_for_turning, read_picture, size_of
 from backend.pictures.label_images import check_labels, read_labels
@@ -227,6 +235,17 @@ def note_on_masks(views: Sequence[StoredView]) -> tuple[str, ...]:
     return (
         f"{len(masked)} of {len(views)} views have a mask, such as "
         f"{masked[0].mask.name if masked[0].mask else ''}: what is black in it is not trained on.",
+    )
+
+
+def note_on_cropped(views: Sequence[StoredView]) -> tuple[str, ...]:
+    """What a person should know where a fisheye's pictures are not used to their rim."""
+    count = sum(is_cropped(view.intrinsics, view.lens) for view in views)
+    if count == 0:
+        return ()
+    return (
+        f"{count} of {len(views)} pictures are cropped: what a fisheye lens shows more than "
+        f"{math.degrees(WIDEST):.0f} degrees off its axis is not used.",
     )
 
 

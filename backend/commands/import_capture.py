@@ -11,6 +11,7 @@ from backend.captures.alignment import pose_errors
 from backend.captures.capture import Capture
 from backend.captures.error import CaptureError
 from backend.captures.files import FILE_NAME, other_descriptions
+from backend.captures.formats.refused import refusal
 from backend.captures.formats.table import found_in
 from backend.captures.transforms import open_capture, readable
 from backend.captures.video import draw_photos, video_in
@@ -69,6 +70,8 @@ class Import(SceneCommand):
         path = folder
         described = bool(found_in(folder)) or bool(other_descriptions(folder / FILE_NAME))
         photos_alone = out is not None or (folder.is_dir() and not described)
+        if photos_alone and out is None and (unread := refusal(folder)):
+            raise CaptureError(unread)
         if photos_alone:
             # Only now: COLMAP's library takes a second to load.
             from backend.captures.photos import import_photos

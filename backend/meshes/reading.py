@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from backend.captures.formats.refused import is_splat
 from backend.meshes.glb_check import check_glb
 from backend.meshes.obj_text import plain_text, texture_file, with_one_library
 from backend.meshes.ply_lists import with_even_lists
@@ -228,16 +229,21 @@ def _key(name: str) -> str:
 
 
 def _check_ply(path: Path) -> None:
-    """Refuses several textures, of which trimesh takes the last for all faces.
+    """Refuses splats, and several textures, of which trimesh takes the last for all faces.
 
     Raises:
-        MeshError: there are several.
+        MeshError: it is one, or there are several.
     """
     with path.open("rb") as file:
         header = file.read(HEADER).partition(b"end_header")[0]
     textures = {
         line.strip() for line in header.splitlines() if b"texturefile" in line.lower().split()
     }
+    if is_splat(path):
+        raise MeshError(
+            f"{path} is a Gaussian splat, which has no faces: give a mesh, or train the capture "
+            "that it was made from."
+        )
     if len(textures) > 1:
         raise MeshError(f"{path} has several textures: bake them into one, and export it again.")
 

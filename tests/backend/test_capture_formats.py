@@ -10,11 +10,15 @@ import pycolmap
 import pytest
 from PIL import Image
 
+from backend.__main__ import main
 from backend.captures.capture import Capture
 from backend.captures.error import CaptureError
 from backend.captures.formats.colmap import LENSES, MODELS
+from backend.captures.formats.refused import refusal
 from backend.captures.transforms import open_capture, readable, write_capture
 from backend.fields.radiance_training import Views
+from backend.meshes.reading import read_mesh
+from backend.meshes.textured_mesh import MeshError
 from tests.backend.capture_worlds import orbit, views_of_noise
 
 COUNT = 12
@@ -187,6 +191,31 @@ def test_the_axes_of_colmap_are_known(tmp_path):
         open_capture(tmp_path, axes="opencv-w2c")
 
 
+@pytest.mark.parametrize("kind", ["OPENCV_FISHEYE", "FISHEYE"])
+def test_fisheye_beyond_90_degrees_is_cropped(tmp_path, kind):
+    """What is left shows what it did, in a pinhole camera of up to 75 degrees off the axis."""
+    more = [0.02, -0.01, 0.002, 0.0] if kind == "OPENCV_FISHEYE" else []
+    made = reconstruction(kind, [20, 20, 32, 24, *more])  # about 115 degrees at the corners
+    write(made, tmp_path / "sparse/0", text=False)
+    rows, columns = np.mgrid[:48, :64] + 0.5
+    ramp = np.dstack([columns * 4 - 1, rows * 5, 0 * rows]).round().astype(np.uint8)
+    (tmp_path / "images").mkdir()
+    for image in made.images.values():
+        Image.fromarray(ramp).save(tmp_path / "images" / image.name)
+    capture = open_capture(tmp_path)
+    (note,) = (note for note in capture.notes if "75 degrees" in note)
+    assert note.startswith("12 of 12 pictures")
+    camera, shown = capture.intrinsics[0], capture.read(0).image
+    corners = camera.directions(np.array([[0.0, 0], [64, 0], [0, 48], [64, 48]]))
+    angles = np.degrees(np.arctan(np.linalg.norm(corners[:, :2], axis=1)))
+    np.testing.assert_allclose(angles, 75, atol=1)
+    at = np.array([[8.5, 8.5], [32.5, 24.5], [50.5, 40.5]])
+    rays = camera.directions(at) * (1, -1, -1)
+    theirs = np.array([made.cameras[1].img_from_cam(ray) for ray in rays])
+    for (column, row), (u, v) in zip(at.astype(int), theirs, strict=True):
+        np.testing.assert_allclose(shown[row, column, :2], (u * 4 - 1, v * 5), atol=2)
+
+
 # ---------------------------------------------------------------- split captures
 
 
@@ -264,6 +293,64 @@ def test_a_field_is_trained_on_what_the_split_says(tmp_path):
     config = replace(PRESETS["preview"], iterations=1, rays=16)
     field, _ = train(open_capture(tmp_path), config)
     assert field.names == tuple(names[2:])
+
+
+# ---------------------------------------------------------------- what is not read
+
+
+SPLAT = (
+    b"ply\nformat binary_little_endian 1.0\nelement vertex 1\nproperty float f_dc_0\nend_header\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("point_cloud/iteration_7000/point_cloud.ply", "a Gaussian splat.*photos and cameras"),
+        ("scene.ply", "a Gaussian splat.*photos and cameras"),
+        ("scene.splat", "a Gaussian splat.*photos and cameras"),
+        ("scan.E57", "a cloud of points.*photos and cameras"),
+        ("mesh.glb", "a mesh, not a capture.*scene texture"),
+        ("export.zip", "an archive: unpack it"),
+        ("take.r3d", "an archive: unpack it"),
+        ("bundle.out", "Bundler's list of cameras.*COLMAP"),
+        ("scene.nvm", "VisualSFM's.*COLMAP"),
+        ("reconstruction.json", "OpenSfM's.*export_colmap"),
+        ("cameras.sfm", "AliceVision's.*COLMAP"),
+        ("scan.psx", "Metashape's.*Agisoft XML"),
+    ],
+)
+def test_what_is_not_read_is_refused_by_its_name(tmp_path, capsys, name, words):
+    file = tmp_path / "scan" / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(SPLAT)
+    for place in (tmp_path / "scan", file):
+        if place.suffix == ".json":
+            continue  # whose file may be anything
+        with pytest.raises(CaptureError, match=words) as caught:
+            open_capture(place)
+        assert str(file) in str(caught.value)
+        assert main(["scene", "import", str(place)]) == 1
+        assert str(file) in capsys.readouterr().err
+
+
+def test_photos_are_not_searched_anew_unasked_where_their_cameras_are_known(tmp_path, capsys):
+    for index in range(4):
+        noise(tmp_path / f"{index}.png")
+    (tmp_path / "bundle.out").write_text("# Bundle file v0.3")
+    assert main(["scene", "import", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert "Bundler's" in told
+    assert f"--out {tmp_path / 'transforms.json'}" in told
+    (tmp_path / "bundle.out").unlink()
+    (tmp_path / "scene.ply").write_bytes(SPLAT)  # says nothing about photos
+    assert refusal(tmp_path) is None
+
+
+def test_a_splat_is_no_mesh(tmp_path):
+    (tmp_path / "a.ply").write_bytes(SPLAT + bytes(4))
+    with pytest.raises(MeshError, match="a Gaussian splat, which has no faces"):
+        read_mesh(tmp_path / "a.ply")
 
 
 # ---------------------------------------------------------------- masks

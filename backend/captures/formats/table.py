@@ -15,6 +15,7 @@ from backend.captures.formats import (
     transforms_json,
 )
 from backend.captures.formats.described import Described
+from backend.captures.formats.refused import refusal
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ def describe(place: Path) -> Described:
     """
     found = found_in(place)
     if not found:
+        if refused := refusal(place):
+            raise CaptureError(refused)
         transforms_json.read_json(place / FILE_NAME)  # it says what there is in its place
         raise CaptureError(f"{place} is no capture.")
     (chosen, file), *others = found

@@ -1,0 +1,110 @@
+"""What describes scenes and is not read, each with what to give in its place."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from backend.captures.files import FILE_NAME, photo_folder
+
+HEAD = 8192
+"""Bytes in which a PLY file says what its points have."""
+SPLAT_FIELDS = (b"f_dc_0", b"packed_position")
+AS_COLMAP = "export its cameras in COLMAP's text format, and put them into a folder sparse/0"
+PHOTOS_OF_IT = "give the folder of the photos and cameras that it was made from"
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A kind of file.
+
+    Attributes:
+        patterns: of its name.
+        what: it is.
+        instead: what to do.
+    """
+
+    patterns: tuple[str, ...]
+    what: str
+    instead: str
+
+
+CAMERAS = (
+    Unread(("bundle.out", "bundle.rd.out"), "Bundler's list of cameras", AS_COLMAP),
+    Unread(("*.nvm",), "VisualSFM's list of cameras", AS_COLMAP),
+    Unread(
+        ("cameras.sfm", "sfm.abc", "sfm_data.json", "*.mg"),
+        "AliceVision's list of cameras",
+        AS_COLMAP,
+    ),
+    Unread(("reconstruction.json",), "OpenSfM's list of cameras", "run opensfm export_colmap"),
+    Unread(("*.psx", "*.psz"), "a project of Metashape's", "export its cameras as Agisoft XML"),
+    Unread(("*.rcproj", "*.rsproj"), "a project of RealityCapture's", AS_COLMAP),
+    Unread(("*.p4d",), "a project of Pix4D's", AS_COLMAP),
+)
+"""What has cameras of photos: photos beside it are not searched for cameras anew unasked."""
+OTHERS = (
+    Unread(
+        ("*.splat", "*.ksplat", "*.spz", "*.sog", "point_cloud/iteration_*/point_cloud.ply"),
+        "a Gaussian splat, not a capture",
+        PHOTOS_OF_IT,
+    ),
+    Unread(("*.zip", "*.r3d", "*.7z", "*.rar", "*.tar", "*.tgz", "*.tar.gz"), "an archive", ""),
+    Unread(
+        ("*.obj", "*.glb", "*.gltf", "*.fbx", "*.stl", "*.usd", "*.usdz", "*.dae"),
+        "a mesh, not a capture",
+        f"{PHOTOS_OF_IT}, or edit its texture with `scene texture`",
+    ),
+    Unread(("*.e57", "*.las", "*.laz", "*.pts", "*.pcd"), "a cloud of points", PHOTOS_OF_IT),
+    Unread(("*.ply",), "a mesh or points, not a capture", PHOTOS_OF_IT),
+)
+"""What counts only where it is named itself, or lies in a folder without photos."""
+
+
+def refusal(place: Path) -> str | None:
+    """One sentence on what a capture's place holds that is not read; None where it holds none.
+
+    Args:
+        place: a folder, or a file.
+    """
+    found = _first(place, CAMERAS)
+    if found is None and (place.is_file() or (place.is_dir() and photo_folder(place) is None)):
+        found = _first(place, OTHERS)
+    if found is None:
+        return None
+    kind, file = found
+    if kind.what == "an archive":
+        return f"{file} is an archive: unpack it, and name the folder that it makes."
+    what, instead = kind.what, kind.instead
+    if file.suffix.lower() == ".ply" and is_splat(file):
+        what, instead = OTHERS[0].what, OTHERS[0].instead
+    if kind in CAMERAS and place.is_dir() and photo_folder(place) is not None:
+        anew = place / FILE_NAME
+        instead += f", or let `scene import` find the photos' cameras anew, with --out {anew}"
+    return f"{file} is {what}, and such a file is not read: {instead}."
+
+
+def is_splat(file: Path) -> bool:
+    """Whether a .ply file holds Gaussian splats."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(HEAD)
+    except OSError:
+        return False
+    return any(field in head for field in SPLAT_FIELDS)
+
+
+def _first(place: Path, kinds: tuple[Unread, ...]) -> tuple[Unread, Path] | None:
+    """The first of some kinds that a place is or holds."""
+    if not place.exists():
+        return None
+    names = [place.name] if place.is_file() else sorted(file.name for file in place.iterdir())
+    folder = place.parent if place.is_file() else place
+    for kind in kinds:
+        for pattern in kind.patterns:
+            if "/" in pattern and place.is_dir():
+                for file in sorted(place.glob(pattern)):
+                    return kind, file
+            for name in names:
+                if fnmatch(name.lower(), pattern):
+                    return kind, folder / name
+    return None
