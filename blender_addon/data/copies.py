@@ -12,7 +12,7 @@ import secrets
 
 import bpy
 
-from .brought_mesh import collection_of
+from .meshes.brought_mesh import collection_of
 
 OWN_PICTURES = ("render_image", "relevance_image", "mask_image")
 """What a new picture takes the place of, everywhere where it is used. Other pictures are never

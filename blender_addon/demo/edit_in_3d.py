@@ -82,7 +82,7 @@ def edit_in_3d(
             button()
             wait(scene)
     things = [thing for thing in scene.objects if thing.type == "MESH" and thing.pass_index]
-    brought = import_module(f"{module}.data.brought_mesh").collection_of(scene)
+    brought = import_module(f"{module}.data.meshes.brought_mesh").collection_of(scene)
     (mesh,) = brought.objects
     with stage("Measuring the mesh and rendering it"):
         figures = {

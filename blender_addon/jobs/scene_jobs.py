@@ -7,7 +7,7 @@ import bpy
 import msgspec
 
 from ..data import copies, pictures
-from ..data.brought_mesh import install_mesh
+from ..data.meshes.brought_mesh import install_mesh
 from ..data.properties_settings import asked
 from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState, Error, SceneState

@@ -10,8 +10,14 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.edited_textures import check_lasts, install_edited, show, shows_relevance, to_paint
-from ..data.mesh_reading import MeshTexture, read_mesh_texture, things_of, with_full_name
+from ..data.meshes.edited_textures import (
+    check_lasts,
+    install_edited,
+    show,
+    shows_relevance,
+    to_paint,
+)
+from ..data.meshes.mesh_reading import MeshTexture, read_mesh_texture, things_of, with_full_name
 from ..data.properties_settings import asked, guidance_words
 from ..link.worker_thread import Arrived, Link
 from ..protocol.messages import CaptureState

@@ -12,7 +12,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from ..data.mesh_reading import THINGS
+from ..data.meshes.mesh_reading import THINGS
 from ..data.properties_settings import described, prop
 from ..protocol.settings import (
     FieldSettings,

@@ -14,8 +14,8 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from ..data import pictures
-from ..data.brought_mesh import collection_of
 from ..data.changing import changed
+from ..data.meshes.brought_mesh import collection_of
 from ..data.places import bounds_of, near_origin
 from ..data.scene_error import SceneError
 from ..protocol.messages import PutView

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ..data import pictures
 from ..data.changing import changed
-from ..data.material_images import colour_nodes, image_nodes, tree_of
+from ..data.meshes.material_images import colour_nodes, image_nodes, tree_of
+from ..data.meshes.texture_uvs import laying_of
 from ..data.places import bounds_of, near_origin
 from ..data.scene_error import SceneError
-from ..data.texture_uvs import laying_of
 from .camera_render import capture
 
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))

@@ -18,7 +18,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.islands import connected, uv_corners, welded
+from ..data.meshes.islands import connected, uv_corners, welded
 from ..data.scene_error import SceneError
 from .raster import Canvas
 from .see_through import is_seen_through

@@ -54,7 +54,9 @@ def main() -> int:
     )
     options = parser.parse_args()
     check_counts(parser, options)
-    addon = _addon("data.scene_error", "data.mesh_reading", "render.object_views", "link.encode")
+    addon = _addon(
+        "data.scene_error", "data.meshes.mesh_reading", "render.object_views", "link.encode"
+    )
     try:
         _export(options, addon)
     except (Refused, addon["data.scene_error"].SceneError, OSError) as error:
@@ -82,10 +84,10 @@ def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
     with silence():
         scene = _open(options.model, options.up)
     thing = _find(scene, options.object, options.model)
-    chosen = _texture(thing, options.texture, addon["data.mesh_reading"])
-    read = addon["data.mesh_reading"].read_mesh_texture(bpy.context, thing, chosen)
-    image = addon["data.mesh_reading"].with_full_name(bpy.data.images, read.image)
-    _announce(thing, image, addon["data.mesh_reading"])
+    chosen = _texture(thing, options.texture, addon["data.meshes.mesh_reading"])
+    read = addon["data.meshes.mesh_reading"].read_mesh_texture(bpy.context, thing, chosen)
+    image = addon["data.meshes.mesh_reading"].with_full_name(bpy.data.images, read.image)
+    _announce(thing, image, addon["data.meshes.mesh_reading"])
     cameras, size = addon["render.object_views"], options.size
     corners, field_of_view = read.corners.reshape(-1, 3), FIELD_OF_VIEW
     if places is None:

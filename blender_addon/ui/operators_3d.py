@@ -5,8 +5,9 @@ made one by one by the timer.
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from ..data import copies, edited_textures
-from ..data.mesh_reading import left_alone, with_full_name
+from ..data import copies
+from ..data.meshes import edited_textures
+from ..data.meshes.mesh_reading import left_alone, with_full_name
 from ..data.scene_error import SceneError
 from ..jobs import film_jobs, scene_jobs, session
 from ..jobs.job import NewJob, SessionError, check_instruction

@@ -2,8 +2,9 @@
 
 import bpy
 
-from ..data import copies, edited_textures, pictures
-from ..data.brought_mesh import collection_of
+from ..data import copies, pictures
+from ..data.meshes import edited_textures
+from ..data.meshes.brought_mesh import collection_of
 from ..jobs import scene_jobs, session
 from ..jobs.job import Job
 from . import thumbnails, words

@@ -55,7 +55,7 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
         "data.results",
         "data.copies",
         "data.edits",
-        "data.brought_mesh",
+        "data.meshes.brought_mesh",
         "data.pictures",
         "data.scene_error",
         "render.camera_render",
@@ -64,7 +64,7 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
         "link.decode",
         "ui.words",
         "link.worker_thread",
-        "data.mesh_reading",
+        "data.meshes.mesh_reading",
         "ui.thumbnails",
         "render.freshness",
     )

@@ -62,7 +62,7 @@ def blend(addon: object, tmp_path: Path) -> Path:
 
 def test_the_backend_reads_what_was_exported(blend: Path, installed: str, tmp_path: Path) -> None:
     out = tmp_path / "made" / "mesh"
-    mesh_texture = importlib.import_module(f"{installed}.data.mesh_reading")
+    mesh_texture = importlib.import_module(f"{installed}.data.meshes.mesh_reading")
     wanted = mesh_texture.read_mesh_texture(bpy.context, bpy.data.objects["painted"])
     asked = ("--object", "painted", "--unlit", "--views", 3, "--size", 40, "--out", out)
     done = export(blend, *asked)

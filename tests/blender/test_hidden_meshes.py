@@ -14,7 +14,7 @@ import pytest
 def parts(addon: SimpleNamespace, installed: str) -> list[ModuleType]:
     return [
         importlib.import_module(f"{installed}.{name}")
-        for name in ("data.mesh_reading", "render.object_views")
+        for name in ("data.meshes.mesh_reading", "render.object_views")
     ]
 
 

@@ -77,7 +77,7 @@ def group_ends(tree: Tree) -> tuple[bpy.types.ShaderNode, bpy.types.ShaderNode]:
 
 @pytest.fixture
 def mesh_texture(addon: SimpleNamespace, installed: str) -> ModuleType:
-    return importlib.import_module(f"{installed}.data.mesh_reading")
+    return importlib.import_module(f"{installed}.data.meshes.mesh_reading")
 
 
 @pytest.fixture
@@ -707,7 +707,9 @@ def test_the_exporter_says_which_image_and_lets_choose(
     tree.link(bump, tree.bsdf.inputs["Normal"])
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
     asked = (tmp_path / "a.blend", "--views", 1, "--size", 16, "--unlit")
-    pictures = importlib.import_module(mesh_texture.__name__.replace("mesh_reading", "pictures"))
+    pictures = importlib.import_module(
+        mesh_texture.__name__.replace("meshes.mesh_reading", "pictures")
+    )
     for more, name, value in (((), "base", 0.8), (("--texture", "shadows"), "shadows", 0.4)):
         done = export(*asked, "--out", tmp_path / name, *more)
         assert done.returncode == 0, done.stderr

@@ -59,7 +59,7 @@ def in_backend(tmp_path: Path) -> Callable[[Any, Any], dict[str, np.ndarray]]:
 
 @pytest.fixture
 def mesh_texture(addon: SimpleNamespace, installed: str) -> ModuleType:
-    return importlib.import_module(f"{installed}.data.mesh_reading")
+    return importlib.import_module(f"{installed}.data.meshes.mesh_reading")
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_a_mesh_looks_as_its_views_did(
         relevance_texture=None,
         threshold=None,
     )
-    scene_mesh = importlib.import_module(f"{installed}.data.brought_mesh")
+    scene_mesh = importlib.import_module(f"{installed}.data.meshes.brought_mesh")
     scene_mesh.install_mesh(scene, result, addon.worker_thread.prepare("", result).files, "")
     for name in ("ball", "ground"):
         bpy.data.objects.remove(bpy.data.objects[name])
@@ -145,7 +145,7 @@ def test_a_mesh_far_from_the_origin_keeps_its_shape(
         relevance_texture=None,
         threshold=None,
     )
-    scene_mesh = importlib.import_module(f"{installed}.data.brought_mesh")
+    scene_mesh = importlib.import_module(f"{installed}.data.meshes.brought_mesh")
     thing = scene_mesh.install_mesh(
         scene, result, addon.worker_thread.prepare("", result).files, ""
     )

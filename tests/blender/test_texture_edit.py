@@ -18,7 +18,7 @@ OPS = bpy.ops.watch_your_steps
 
 @pytest.fixture
 def texture_edit(addon: SimpleNamespace, installed: str) -> ModuleType:
-    return importlib.import_module(f"{installed}.data.edited_textures")
+    return importlib.import_module(f"{installed}.data.meshes.edited_textures")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_edit_show_and_revert(
     server: FakeServer,
     installed: str,
 ) -> None:
-    mesh_texture = importlib.import_module(f"{installed}.data.mesh_reading")
+    mesh_texture = importlib.import_module(f"{installed}.data.meshes.mesh_reading")
     original = node(thing).image
     before = {name: value for name, value in state(scene).items() if name != "images"}
     edit(connected, scene)
@@ -273,7 +273,7 @@ def test_a_3d_edit_goes_into_a_meshs_own_texture(
     cameras: str,
 ) -> None:
     """Seen by views from the very places of the capture, however these were chosen."""
-    mesh_texture = importlib.import_module(f"{installed}.data.mesh_reading")
+    mesh_texture = importlib.import_module(f"{installed}.data.meshes.mesh_reading")
     in_3d = scene.watch_your_steps.in_3d
     in_3d.views, in_3d.size, in_3d.cameras = 5, 16, cameras
     scene.frame_end = 5

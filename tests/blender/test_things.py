@@ -431,7 +431,7 @@ def test_telling_things_apart_changes_nothing_in_the_file(
 
 
 def islands_of(installed: str) -> ModuleType:
-    return importlib.import_module(f"{installed}.data.islands")
+    return importlib.import_module(f"{installed}.data.meshes.islands")
 
 
 def test_connected_parts_are_those_of_a_plain_search(installed: str) -> None:

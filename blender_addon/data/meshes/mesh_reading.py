@@ -12,11 +12,11 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .changing import changed
+from ..changing import changed
+from ..places import bounds_of, near_origin
+from ..scene_error import SceneError
 from .islands import connected, uv_corners
 from .material_images import colour_nodes, holds_data, image_nodes, name_share, tree_of
-from .places import bounds_of, near_origin
-from .scene_error import SceneError
 from .texture_uvs import check_inside, laying_of, read_uvs
 
 Block = TypeVar("Block", bound=bpy.types.ID)

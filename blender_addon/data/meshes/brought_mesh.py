@@ -4,10 +4,10 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..protocol.requests import SceneMeshResult
-from . import pictures
+from ...protocol.requests import SceneMeshResult
+from .. import pictures
+from ..places import FAR
 from .edited_textures import install_edited
-from .places import FAR
 
 COLLECTION = "Watch Your Steps"
 MARK = "watch_your_steps"

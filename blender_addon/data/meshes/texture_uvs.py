@@ -8,8 +8,8 @@ import numpy as np
 from mathutils import Euler, Matrix, Vector
 from numpy.typing import NDArray
 
+from ..scene_error import SceneError
 from .material_images import ColourNode, Groups, constant, origin
-from .scene_error import SceneError
 
 SLACK = 1e-3
 """Of the texture's side, by which UVs may lie outside of it and still be said to lie inside."""

@@ -10,10 +10,10 @@ from datetime import datetime
 
 import bpy
 
-from . import pictures
+from .. import pictures
+from ..scene_error import SceneError
 from .material_images import colour_nodes, image_nodes, tree_of
 from .mesh_reading import colour_images
-from .scene_error import SceneError
 
 SHOWN = ("ORIGINAL", "EDITED", "RELEVANCE")
 
