@@ -33,7 +33,7 @@ from tyro.constructors import (
 
 from backend.errors import BadInput
 from protocol import settings as known
-from protocol.settings import Setting, all_settings
+from protocol.known_settings import Setting, all_settings
 
 CONFIG = (
     tyro.conf.OmitArgPrefixes,

@@ -5,7 +5,7 @@ and settings of edits lie in the ranges that the protocol gives them.
 import dataclasses
 
 from backend.errors import BadInput
-from protocol.settings import all_settings
+from protocol.known_settings import all_settings
 
 FROM_ZERO = {"seed", "first_shard"}
 """Options that are numbers, not counts."""

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.settings import wrong_settings, wrong_value
+from protocol.known_settings import wrong_settings, wrong_value
 from protocol.text import wrong_instruction
 from protocol.values import MAX_LABEL
 

@@ -12,6 +12,7 @@ from typing import Any
 from latex2mathml.converter import convert
 
 from protocol import settings
+from protocol.known_settings import Setting, all_settings
 
 FORMULA = re.compile(r'<(?:span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</(?:span|div)>', re.S)
 """What pymdownx.arithmatex makes of $...$ and $$...$$."""
@@ -71,14 +72,14 @@ def settings_tables() -> str:
     for kind in KINDS:
         rows = [
             f"| `{one.name}` | {allowed(one)} | `{one.default}` | {one.description} |"
-            for one in settings.all_settings(kind)
+            for one in all_settings(kind)
         ]
         head = "| field | values | default | what |\n|---|---|---|---|"
         parts.append("\n".join([f"### {kind.__name__}\n\n{kind.__doc__}\n\n{head}", *rows]))
     return "\n\n".join(parts)
 
 
-def allowed(one: settings.Setting) -> str:
+def allowed(one: Setting) -> str:
     """The values that a setting may have, in words."""
     if one.kind is bool:
         return "yes or no"

@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
+from ..protocol.known_settings import Setting, all_settings
 from ..protocol.settings import (
     GUIDANCE,
     EditSettings,
@@ -16,10 +17,8 @@ from ..protocol.settings import (
     MapSettings,
     PictureMapSettings,
     RegionSettings,
-    Setting,
     TextureSettings,
     UpdateSettings,
-    all_settings,
 )
 
 LARGEST_INT = 2**31 - 1

@@ -279,7 +279,8 @@ def _settings_names() -> list[str]:
     """Of the settings that a report names but for the guidance, which is the model's own."""
     known = import_module(f"{MODULE}.protocol.settings")
     kinds = (known.PictureMapSettings, known.EditSettings)
-    names = [one.name for kind in kinds for one in known.all_settings(kind)]
+    all_settings = import_module(f"{MODULE}.protocol.known_settings").all_settings
+    names = [one.name for kind in kinds for one in all_settings(kind)]
     return [*(name for name in names if name not in known.GUIDANCE), "max_side"]
 
 

@@ -16,7 +16,8 @@ from bpy.props import (
 
 from ..data import edits, results
 from ..data.properties_settings import described, with_settings
-from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings, Setting, Threshold
+from ..protocol.known_settings import Setting
+from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings, Threshold
 from ..render import things
 from . import in_3d, kept_edits
 from .in_3d import ImageSettings, SceneIn3D, TextureProperties

@@ -10,8 +10,9 @@ from ..jobs.job import Job
 from ..jobs.kinds import KINDS
 from ..jobs.picture_jobs import UNCHANGED
 from ..link.worker_thread import LinkState
+from ..protocol.known_settings import all_settings
 from ..protocol.region import Snapped
-from ..protocol.settings import GUIDANCE, EditSettings, PictureMapSettings, all_settings
+from ..protocol.settings import GUIDANCE, EditSettings, PictureMapSettings
 from ..render import freshness
 from ..render.camera_render import render_size, viewpoint
 from . import words

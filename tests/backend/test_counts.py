@@ -30,8 +30,7 @@ from .tiny_capture import orbit_capture
 
 def is_kind(thing: object) -> bool:
     """Whether it is a class of settings."""
-    own = isinstance(thing, type) and dataclasses.is_dataclass(thing)
-    return own and thing is not settings.Setting
+    return isinstance(thing, type) and dataclasses.is_dataclass(thing)
 
 
 COMMANDS = {

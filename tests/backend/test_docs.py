@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from backend import __version__
+from protocol.known_settings import all_settings
 from protocol.settings import (
     EditSettings,
     MeshSettings,
     PictureMapSettings,
     TextureSettings,
     UpdateSettings,
-    all_settings,
 )
 
 ROOT = Path(__file__).parents[2]

@@ -82,7 +82,16 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
 @pytest.fixture
 def protocol(installed: str) -> ModuleType:
     """The protocol package of the installed extension."""
-    for name in ("values", "requests", "messages", "codec", "connection", "client", "region"):
+    for name in (
+        "values",
+        "requests",
+        "messages",
+        "codec",
+        "connection",
+        "client",
+        "region",
+        "known_settings",
+    ):
         importlib.import_module(f"{installed}.protocol.{name}")
     return importlib.import_module(f"{installed}.protocol")
 

@@ -445,7 +445,7 @@ def test_the_panels_defaults_are_the_protocols(
 
     here = [(settings, known.PictureMapSettings()), (settings, known.EditSettings())]
     for group, wanted in (*here, (settings.texture, known.TextureSettings())):
-        for one in known.all_settings(type(wanted)):
+        for one in protocol.known_settings.all_settings(type(wanted)):
             if one.name not in group.bl_rna.properties:
                 assert one.name in settings.bl_rna.properties
                 continue
@@ -471,7 +471,7 @@ def test_a_property_has_the_range_the_name_and_the_words_of_its_setting(
     known = protocol.settings
     settings = bpy.context.scene.watch_your_steps
     for kind in (known.PictureMapSettings, known.EditSettings):
-        for one in known.all_settings(kind):
+        for one in protocol.known_settings.all_settings(kind):
             shown = settings.bl_rna.properties[one.name]
             assert (shown.name, shown.description) == (one.title, one.description)
             if one.kind is str:

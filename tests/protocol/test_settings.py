@@ -9,22 +9,20 @@ import msgspec
 import pytest
 
 from protocol import settings
+from protocol.known_settings import Setting, all_settings, wrong_settings
 from protocol.settings import (
     INSTRUCT_PIX2PIX,
     EditSettings,
     GuidanceSettings,
     MapSettings,
-    Setting,
-    all_settings,
     taken,
-    wrong_settings,
 )
 
 ROOT = Path(__file__).parents[2]
 KINDS = [
     kind
     for kind in vars(settings).values()
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind is not Setting
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind)
 ]
 KNOWN = [(kind, one) for kind in KINDS for one in all_settings(kind)]
 
