@@ -326,6 +326,7 @@ def train(
         config,
         seed,
         checkpoint_seconds,
+        keep_best=True,
     )
     return field, fit(training, schedule, folder, RADIANCE, on_step)
 

@@ -1,5 +1,6 @@
 """The training loop of both fields: progress, checkpoints, resume, early stop."""
 
+import copy
 import math
 import time
 from collections import deque
@@ -17,6 +18,8 @@ from protocol.settings import Stop
 
 CHECKPOINT_SECONDS = 30.0
 PREVIEW_SECONDS = 5.0
+PREVIEW_SHARE = 0.05
+"""Of the time, that previews take at most: where one takes long, they are farther apart."""
 SPEED_STEPS = 50
 """Over so many of the latest steps, all that comes between them included, the remaining time is
 reckoned."""
@@ -83,6 +86,7 @@ class Schedule:
         stop: when it ends earlier.
         seed: of the random numbers of a training that begins.
         checkpoint_seconds: between two checkpoints; 0 writes one after every step.
+        keep_best: whether it ends with the state that had the best score, in place of the last.
     """
 
     iterations: int
@@ -90,6 +94,7 @@ class Schedule:
     stop: Stop = Stop()
     seed: int = 0
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    keep_best: bool = False
 
 
 @dataclass
@@ -99,7 +104,8 @@ class Course:
     Attributes:
         step: steps done.
         seconds: that it took, all runs together.
-        scores: (step, score) of every measurement.
+        scores: (step, score) of every measurement; the last one is of the state that it ended with,
+            once more where that is an earlier one.
         finished: it has had all its steps or stopped early.
     """
 
@@ -138,11 +144,11 @@ def fit(
     """
     with torch.random.fork_rng():  # nobody else's random numbers change, and nobody changes ours
         torch.manual_seed(schedule.seed)
-        course = _resume(trainee, folder, name)
+        course, best = _resume(trainee, folder, name)
         if (course.finished and course.step >= schedule.iterations) or course.stalled(schedule):
             return course
         course.finished = False
-        run = _Run(trainee, schedule, folder, name, course)
+        run = _Run(trainee, schedule, folder, name, course, best)
         while not course.finished:
             progress = run.step()
             if on_step is not None:
@@ -159,13 +165,21 @@ class _Run:
     """One call of `fit`."""
 
     def __init__(
-        self, trainee: Trainee, schedule: Schedule, folder: Path | None, name: str, course: Course
+        self,
+        trainee: Trainee,
+        schedule: Schedule,
+        folder: Path | None,
+        name: str,
+        course: Course,
+        best: dict[str, Any] | None,
     ) -> None:
         self._trainee, self._schedule, self._course = trainee, schedule, course
         self._folder, self._name = folder, name
         self._start = time.monotonic() - course.seconds
-        self._saved = self._shown = time.monotonic()
+        self._saved = self._preview_due = time.monotonic()
+        self._preview_due += PREVIEW_SECONDS
         self._ends: deque[float] = deque([self._saved], SPEED_STEPS + 1)
+        self._best = best
 
     def step(self) -> Progress:
         """One step, and what is due after it."""
@@ -181,17 +195,22 @@ class _Run:
         if course.step % schedule.evaluate_every == 0 or last:
             score = self._trainee.measure()
             if score is not None:
-                course.scores.append((course.step, score))
+                self._note(score)
         course.finished = last or (
             course.step % schedule.evaluate_every == 0 and course.stalled(schedule)
         )
+        if course.finished:
+            self._return_to_best()
         now = time.monotonic()
         course.seconds = now - self._start
         if now - self._saved > schedule.checkpoint_seconds and not course.finished:
             self.save()
         preview = None
-        if now - self._shown > PREVIEW_SECONDS or course.finished:
-            preview, self._shown = self._trainee.preview(), now
+        if now > self._preview_due or course.finished:
+            begun = time.monotonic()
+            preview = self._trainee.preview()
+            now = time.monotonic()
+            self._preview_due = now + max(PREVIEW_SECONDS, (now - begun) / PREVIEW_SHARE)
         self._ends.append(time.monotonic())
         return Progress(
             course.step,
@@ -203,6 +222,23 @@ class _Run:
             preview,
             course.finished,
         )
+
+    def _note(self, score: float) -> None:
+        """A measurement, and a copy of the state that it is of where that is the best so far."""
+        course = self._course
+        before = max((one for _, one in course.scores), default=-math.inf)
+        course.scores.append((course.step, score))
+        if self._schedule.keep_best and score > before:
+            self._best = copy.deepcopy(self._trainee.state())
+
+    def _return_to_best(self) -> None:
+        """Ends with the state of the best score, where a later one is worse."""
+        scores = self._course.scores
+        best = max(scores, key=lambda one: one[1], default=None)
+        if best is not None and self._best is not None and scores[-1][1] < best[1]:
+            self._trainee.load_state(self._best)
+            scores.append(best)
+        self._best = None
 
     def _remaining(self) -> float | None:
         if self._course.finished:
@@ -226,21 +262,24 @@ class _Run:
             "scores": course.scores,
             "seed": self._schedule.seed,
         }
-        state = self._trainee.state() | {"random": random_state()}
+        state = self._trainee.state() | {"random": random_state(), "best": self._best}
         checkpoint.save(self._folder, self._name, facts | self._trainee.facts(), state)
         self._saved = time.monotonic()
 
 
-def _resume(trainee: Trainee, folder: Path | None, name: str) -> Course:
-    """Loads a checkpoint into `trainee` where there is one."""
+def _resume(
+    trainee: Trainee, folder: Path | None, name: str
+) -> tuple[Course, dict[str, Any] | None]:
+    """Loads a checkpoint into `trainee` where there is one; how it went, and the best state."""
     found = None if folder is None else checkpoint.load(folder, name)
     if found is None:
-        return Course()
+        return Course(), None
     facts, tensors = found
     trainee.load_state(tensors)
     set_random_state(tensors["random"])
     scores = [(int(step), float(score)) for step, score in facts["scores"]]
-    return Course(facts["step"], facts["seconds"], scores, facts["finished"])
+    course = Course(facts["step"], facts["seconds"], scores, facts["finished"])
+    return course, tensors.get("best")  # an earlier version kept none
 
 
 def random_state() -> dict[str, Any]:
