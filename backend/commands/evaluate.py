@@ -39,9 +39,9 @@ class Scene(options.SceneOptions):
         """Measure; the exit status."""
         if _wrong(self):
             return 1
-        from backend.evaluation.scenes import scene
+        from backend.evaluation.scenes import scene, true_edits
 
-        return scene.run(self, command)
+        return (true_edits if self.editor == "truth" else scene).run(self, command)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,9 @@ from protocol.values import Detail
 Seeds = Literal["test", "validation"]
 Way = Literal["plain", "guided", "paper", "true"]
 Preset = Literal["preview", "full"]
+SceneEditor = Literal["model", "truth"]
+TrueWay = Literal["field", "masks", "everything", "recurrent"]
+TrueKind = Literal["recolour", "replace", "put on top", "remove"]
 CapturePreset = Literal["preview", "medium", "full"]
 TextureWay = Literal["cells", "edges", "things", "things-sharp", "things-fast"]
 RegionWay = Literal["today", "edges", "things", "edges-sharp", "things-sharp", "things-fast"]
@@ -79,6 +82,13 @@ class SceneOptions(EvaluationOptions):
     """edits, of these scenes; 0 for fields alone"""
     ablation: bool = False
     """edit without the relevance field, too"""
+    editor: SceneEditor = "model"
+    """truth: an editor that knows every edited view, which tells what the 3D half loses"""
+    kinds: tuple[TrueKind, ...] = get_args(TrueKind)
+    """of edits by the truth"""
+    ways: tuple[TrueWay, ...] = ("field", "masks")
+    """of editing by the truth: inside the relevance field, each view's own mask, or everywhere; or
+    recurrently, inside the field from random noise levels in many rounds"""
     guidance: GuidanceSettings = GuidanceSettings()
     region: RegionSettings = RegionSettings()
     work: WorkSettings = WorkSettings()

@@ -168,6 +168,9 @@ class RelevanceConfig(Stop):
     """Adam's, at the start."""
     final_learning_rate: float = 1e-3
     """What the learning rate decays to, exponentially, over all iterations."""
+    dark: float = 0.0
+    """Weight of a loss that keeps places dark that send no light: the mean of r^2 over samples
+    there. No map says anything of them, and an edit may let the scene grow into them."""
     evaluate_every: int = 50
     """Steps between two measurements of how well the field fits the maps."""
     stop_gain: float = 0.02
@@ -206,6 +209,12 @@ class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
     the highest level is the right one: from a lower one, little of the edit appears."""
     relevance_field: RelevanceConfig = RelevanceConfig()
     """The relevance field."""
+    refit_every: int = 0
+    """Steps of the update between two in which the relevance field goes on being fitted to the
+    maps, where the scene is by then; 0 leaves it as it was fitted to the unedited scene."""
+    keep_region: bool = False
+    """Whether what was edited in a view stays in its region, though the edit has taken away or
+    covered what was relevant there."""
     learning_rate: float | None = None
     """Of the radiance field during the update, at its start; None goes on with the field's own."""
     final_learning_rate: float = 1e-3

@@ -4,6 +4,7 @@ r(x)  in 0..1: a hash grid and a small head at the contracted position x, a sigm
 R(ray) = sum_i w_i r(x_i)      w_i are the radiance field's weights, detached; what they leave of a
                                ray is the last sample's where colours go on there, else 0
 loss   = mean over rays of (R(ray) - M(pixel))^2      M: the views' relevance maps (Eq. 3)
+         + dark * mean over samples of r(x_i)^2 where w_i is about 0, if asked for
 
 The maps M of all views are normalised together: a view that does not show the target is dark in
 them, instead of stretched to 0..1.
@@ -37,6 +38,8 @@ from protocol.values import Normalisation
 
 NAME = "relevance"
 """Of the checkpoint."""
+UNSEEN = 1e-3
+"""Of a ray's light, below which a sample lies where nothing is."""
 CALIBRATION_VIEWS = 12
 """Views at most that calibrate a field, spread evenly over all."""
 CALIBRATION_SIDE = 128
@@ -137,15 +140,19 @@ class RelevanceTraining:
         )
 
     def advance(self, step: int) -> float:
-        """One step on random rays of all views; the loss."""
+        """One step on random rays of all views, where the scene is by then; the loss."""
         config = self.field.config
         decay = config.final_learning_rate / config.learning_rate
         rate = config.learning_rate * decay ** min(step / config.iterations, 1)
         self.optimizer.param_groups[0]["lr"] = rate
         pixels = self._rays.draw(config.rays)
         self.optimizer.zero_grad()
-        rendered = self._composite(pixels)
-        loss = nn.functional.mse_loss(rendered[:, 0], self._maps[pixels])
+        positions, weights = self.scene.weigh(self._rays.bundle(pixels))
+        shown = self.scene.shown(weights)
+        found = self.field(positions)
+        loss = nn.functional.mse_loss((shown * found).sum(dim=(-2, -1)), self._maps[pixels])
+        if config.dark > 0:
+            loss = loss + config.dark * (found.square() * (shown < UNSEEN)).mean()
         loss.backward()
         self.optimizer.step()
         return float(loss.detach())

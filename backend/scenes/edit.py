@@ -24,7 +24,7 @@ from backend.scenes.edit_records import (
     read_asked,
     read_snap,
 )
-from backend.scenes.methods.dataset_update import VIEWS_FOLDER, EditedView, edited_views
+from backend.scenes.methods.dataset_update import RELEVANCE, VIEWS_FOLDER, EditedView, edited_views
 from backend.scenes.scene_fields import SceneFields
 from backend.scenes.view_maps import read_map
 
@@ -146,7 +146,10 @@ class SceneEdit:
             return None
         snap = self.snap
         part = REGION_FOLDER if snap is not None and snap.took == "things" else ""
-        return self._scene.relevance(self.name, part)
+        found = self._scene.relevance(self.name, part)
+        if not part and self.asked.config.refit_every and self.finished:
+            found.field.load_state_dict(self.checkpoint()[1][RELEVANCE]["field"])
+        return found
 
     def camera(self, name: str) -> Camera:
         """The camera of a view, as training has corrected it up to the end of the edit.

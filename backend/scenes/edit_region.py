@@ -107,7 +107,10 @@ def region_of(
             seed=config.seed,
             field=training.field,
         )
-    return inside_field(relevance, threshold, record, images, labels)
+    refitting = None
+    if config.refit_every and record.took != "things":
+        refitting = scene.refitting(relevance, maps, config.normalisation, training.field)
+    return inside_field(relevance, threshold, record, images, labels, refitting)
 
 
 def _choice(

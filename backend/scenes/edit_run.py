@@ -148,8 +148,8 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
         steps=config.steps,
         relevance_seeds=len(config.relevance_seeds),
     )
-    if min(config.rounds, config.views) < 0:
-        raise BadInput("rounds and views must be 0 or more.")
+    if min(config.rounds, config.views, config.refit_every) < 0:
+        raise BadInput("rounds, views and refit_every must be 0 or more.")
     check_settings(config)
     if not 0.0 <= config.settling < 1.0:
         raise BadInput(f"The share of settling must be between 0 and 1, not {config.settling}.")

@@ -22,7 +22,7 @@ from backend.fields.config import PRESETS, FieldConfig, RelevanceConfig
 from backend.fields.facts import RADIANCE, CheckpointError
 from backend.fields.radiance_field import RadianceField
 from backend.fields.rays import ViewRays
-from backend.fields.relevance_field import Relevance, scene_maps
+from backend.fields.relevance_field import Relevance, RelevanceTraining, scene_maps
 from backend.fields.training import Course, OnStep
 from backend.records import DamagedRecord, read_record
 from backend.scenes.camera import Camera, View
@@ -251,6 +251,32 @@ class SceneFields:
         known = of_region(threshold)
         return self._fitted(folder, values, tuple(regions), geometry, config, on_step, seed, known)
 
+    def refitting(
+        self,
+        relevance: Relevance,
+        maps: Sequence[RelevanceMap],
+        normalisation: Normalisation,
+        field: RadianceField,
+    ) -> RelevanceTraining:
+        """What goes on fitting a relevance field to the maps that `train_relevance` was given, as a
+        radiance field changes.
+
+        Args:
+            relevance: it changes in place.
+            maps: the raw maps, one for each view that the radiance field was trained on.
+            normalisation: of all maps together.
+            field: the radiance field, whose weights place the maps in each step.
+        """
+        cameras = [self.camera(view, field) for view in field.names]
+        sizes = [(c.intrinsics.height, c.intrinsics.width) for c in cameras]
+        values = np.concatenate([v.ravel() for v in scene_maps(maps, sizes, normalisation)])
+        targets = torch.from_numpy(values.astype(np.float32)).to(field.device)
+        return RelevanceTraining(relevance.field, field, self._rays(cameras), targets)
+
+    def _rays(self, cameras: Sequence[Camera]) -> ViewRays:
+        poses = np.array([self._to_box(camera.pose) for camera in cameras])
+        return ViewRays(poses, [camera.intrinsics for camera in cameras], self.device)
+
     def _fitted(
         self,
         folder: Path,
@@ -264,8 +290,7 @@ class SceneFields:
     ) -> Relevance:
         """A relevance field on values (H, W) of views, kept in a folder with its calibration."""
         cameras = [self.camera(view, geometry) for view in names]
-        poses = np.array([self._to_box(c.pose) for c in cameras])
-        rays = ViewRays(poses, [c.intrinsics for c in cameras], self.device)
+        rays = self._rays(cameras)
         found, calibration, _ = relevance_field.train(
             geometry, rays, values, config or RelevanceConfig(), folder, on_step, seed, known
         )

@@ -19,10 +19,15 @@ from backend.evaluation.metrics import SMALLEST_THING
 from backend.scenes.camera import Camera
 from backend.world import instructions, render, sampling, world
 from backend.world.cameras import ball_around, camera_to_world, intrinsics, project, rings
+from backend.world.pool import edited_picture
 
 HELD_OUT = 8
 """Views that are in no capture, and see the things as the captured ones do."""
 PAN_STEP = math.radians(5)
+SMALLEST_CHANGE = 0.004
+"""Share of the picture that an edit changes at least in every held-out view."""
+TRIES = 12
+"""Edits that are drawn at most until one can be seen."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class WorldScene:
     Attributes:
         seed: that all of it is a function of.
         scene: the world.
-        edit: recolours one of at least two things.
+        edit: of one of at least two things; a recolouring, where `with_edit` has not changed it.
         captured: what fields are trained on.
         held_out: other views, that show the target.
         elsewhere: the held-out cameras turned aside just so far that the target is out of sight.
@@ -87,11 +92,30 @@ class WorldScene:
 
     def true_edit(self, view: TrueView) -> NDArray[np.float32]:
         """What a view truly shows after the edit, (H, W, 3) in 0..1."""
-        assert self.edit.colour is not None
-        surface = world.surface_of(self.scene, self.target)
-        painted = world.painted(surface, self.edit.colour)
-        shown: NDArray[np.uint8] = view.rendering.recoloured(self.target, painted)
+        shown, _ = self.true_change(view)
         return shown.astype(np.float32) / np.float32(255)
+
+    def true_change(self, view: TrueView) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """What a view truly shows after the edit, uint8 (H, W, 3), and the share of each pixel that
+        shows another surface than before, float32 (H, W). Shadows may change elsewhere, too.
+        """
+        return edited_picture(self.scene, view.rendering, self.edit)
+
+    def with_edit(self, kind: str) -> "WorldScene | None":
+        """The same scene with an edit of another kind of the same thing, where it can be seen in
+        every held-out view; None where the scene offers none.
+        """
+        rng = np.random.default_rng([self.seed, world.KINDS.index(kind)])
+        for _ in range(TRIES):
+            drawn = instructions.sample_edits(rng, self.scene, 1, {self.target: 1.0}, (kind,))
+            for edit in drawn:
+                if edit.kind != kind or edit.target != self.target:
+                    continue
+                changed = dataclasses.replace(self, edit=edit)
+                shares = [changed.true_change(view)[1].mean() for view in self.held_out]
+                if min(shares) >= SMALLEST_CHANGE:
+                    return changed
+        return None
 
     def write(self, folder: Path, depth: bool = False) -> Path:
         """Writes the captured views as a capture with their things; the path of its

@@ -37,6 +37,8 @@ from protocol import files
 from protocol.settings import EditSettings, taken
 
 VIEWS_FOLDER = "views"
+RELEVANCE = "relevance"
+"""Part of the state: the relevance field, where it was fitted while the scene changed."""
 
 OnStage = Callable[[str, float], None]
 """Told of every denoising step of a view's edit, in words and as a share 0..1 of that edit."""
@@ -179,6 +181,7 @@ class DatasetUpdate:
         views = training.views
         self.originals, self._distances = views.pixels.clone(), views.distances
         self._inside = torch.zeros(views.rays.total, dtype=torch.bool, device=views.pixels.device)
+        self._kept = self._inside.clone()
         self.count, self._edited = 0, False
         self.plan = UpdatePlan.of(config, len(views.names))
 
@@ -236,7 +239,10 @@ class DatasetUpdate:
             self._region.composite,
         )
         original, opaque = self._original(index)
-        mask = self._region.mask(index, seen) & opaque
+        mask = self._region.mask(index, seen)
+        if self._config.keep_region:
+            mask |= self._kept[views.rays.of_view(index)].cpu().numpy().reshape(mask.shape)
+        mask &= opaque
         before = (seen.rgb * 255 + 0.5).astype(np.uint8)
         return _Turn(count, index, seed, level, original, before, mask)
 
@@ -285,6 +291,7 @@ class DatasetUpdate:
         views.pixels[chosen, :3] = torch.from_numpy(edited[written]).to(views.pixels.device)
         self._inside[place] = False
         self._inside[chosen] = self._edited = True
+        self._kept[place] = torch.from_numpy(mask.reshape(-1)).to(place.device)
         self._forget_depth()
 
     def _forget_depth(self) -> None:
@@ -334,7 +341,11 @@ class DatasetUpdate:
         self.between_steps(step)
         if not self._edited:
             return 0.0
-        return self.training.advance(self._first_step + step)
+        loss = self.training.advance(self._first_step + step)
+        refitting = self._region.refitting
+        if refitting is not None and step % self._config.refit_every == 0:
+            refitting.advance(refitting.field.config.iterations)  # at its last learning rate
+        return loss
 
     def measure(self) -> float | None:
         """How far the edited views agree in the field: PSNR in decibels of what it shows against
@@ -363,7 +374,10 @@ class DatasetUpdate:
             "pixels": views.pixels.cpu(),
             "inside": self._inside.cpu(),
             "count": self.count,
+            "kept": self._kept.cpu(),
         }
+        if self._region.refitting is not None:
+            state[RELEVANCE] = self._region.refitting.state()
         return state if views.distances is None else state | {"distances": views.distances.cpu()}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -371,6 +385,9 @@ class DatasetUpdate:
         self.training.load_state(state["training"])
         self.training.views.pixels.copy_(state["pixels"])
         self._inside.copy_(state["inside"])
+        self._kept.copy_(state.get("kept", state["inside"]))  # an earlier version did not keep it
+        if self._region.refitting is not None:
+            self._region.refitting.load_state(state[RELEVANCE])
         self._edited = bool(self._inside.any())
         self._forget_depth()
         self.count = state["count"]

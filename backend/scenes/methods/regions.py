@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from backend.editing import RelevanceMap
 from backend.fields.radiance_field import Rendering
-from backend.fields.relevance_field import Relevance
+from backend.fields.relevance_field import Relevance, RelevanceTraining
 from backend.scenes.edit_records import SnapRecord
 from backend.scenes.things import Composite, Labels, values_of_things
 from protocol.region import Snapped, edge_map, snapped
@@ -24,10 +24,12 @@ class Region:
     Attributes:
         mask: bool (H, W), of a view's number and its current rendering.
         composite: what the rendering must be made with, or None.
+        refitting: goes on fitting the relevance field to the scene as it changes, or None.
     """
 
     mask: Callable[[int, Rendering], NDArray[np.bool_]]
     composite: Composite | None = None
+    refitting: RelevanceTraining | None = None
 
 
 def inside_field(
@@ -36,6 +38,7 @@ def inside_field(
     record: SnapRecord,
     images: Sequence[NDArray[np.uint8]],
     things: Sequence[Labels | None],
+    refitting: RelevanceTraining | None = None,
 ) -> Region:
     """Where the relevance field reaches a threshold on its calibrated scale (section 4.3), or what
     it was snapped to does.
@@ -47,6 +50,7 @@ def inside_field(
         images: uint8 (H, W, 3), the views as they were before the edit, over black.
         things: the views' labels. Whole things are those of the capture, whatever its field shows
             by now; a view that has none keeps to the edges of its image.
+        refitting: of the field, as the scene changes.
     """
 
     def mask(view: int, seen: Rendering) -> NDArray[np.bool_]:
@@ -59,7 +63,7 @@ def inside_field(
             values = edge_map(values, images[view])
         return values >= threshold
 
-    return Region(mask, relevance.field.composite)
+    return Region(mask, relevance.field.composite, refitting)
 
 
 def snapped_maps(

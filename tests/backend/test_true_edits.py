@@ -1,0 +1,178 @@
+"""Edits by an editor that knows the truth: the demo world's true views, figures, the command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend.__main__ import main
+from backend.evaluation.scenes import true_figures
+from backend.evaluation.scenes.scene_world import SMALLEST_CHANGE, WorldScene, draw
+from backend.evaluation.scenes.true_editor import TrueEditor
+from backend.evaluation.scenes.true_edits import config_of, truths_of
+from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
+from backend.fields.radiance_field import RadianceField
+from backend.fields.radiance_training import RadianceTraining, Views
+from backend.scenes.camera import Camera, View
+from backend.scenes.methods.dataset_update import DatasetUpdate, edited_views
+from backend.scenes.methods.regions import Region
+from backend.scenes.scene import Scene
+from backend.world import world
+
+from .test_radiance_field import TINY
+
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def drawn() -> WorldScene:
+    found = draw(world.VALIDATION_SEEDS[0], views=6, side=SIDE)
+    assert found is not None
+    return found
+
+
+class Shown:
+    """A scene or an edit that renders the true view before or after the edit."""
+
+    views = ()
+
+    def __init__(self, drawn: WorldScene, after: bool, off: float = 0.0) -> None:
+        self.drawn, self.after, self.off = drawn, after, off
+
+    def render(self, camera: Camera) -> View:
+        view = next(v for v in self.drawn.held_out if v.camera is camera)
+        edited, share = self.drawn.true_change(view)
+        shown = (edited if self.after else view.image).astype(np.float32) / 255
+        found = (share > 0.5).astype(np.float32)
+        return View(shown + np.float32(self.off), share, found if self.after else None, share)
+
+
+@pytest.mark.parametrize("kind", ["recolour", "replace", "put on top", "remove"])
+def test_true_edits_of_every_kind_are_seen_from_all_sides(drawn: WorldScene, kind: str) -> None:
+    asked = drawn if kind == "recolour" else drawn.with_edit(kind)
+    assert asked is not None
+    assert asked.edit.kind == kind
+    assert asked.edit.target == drawn.target
+    for view in asked.held_out:
+        edited, share = asked.true_change(view)
+        assert share.mean() >= SMALLEST_CHANGE
+        assert (edited != view.image).any(axis=2)[share > 0.5].any()
+    scene = Shown(asked, False)
+    done = true_figures.true_edit(scene, asked, Shown(asked, True))  # type: ignore[arg-type]
+    assert done["IoU"] == pytest.approx(1)
+    assert done["reached"] == done["nearer"] == 1
+    assert done["IoU of the region"] == 1
+    nothing = true_figures.true_edit(scene, asked, Shown(asked, False))  # type: ignore[arg-type]
+    assert nothing["IoU"] == nothing["reached"] == nothing["nearer"] == 0
+    spilt = true_figures.true_edit(scene, asked, Shown(asked, False, 0.1))  # type: ignore[arg-type]
+    assert spilt["PSNR outside"] == pytest.approx(20, abs=1e-3)
+
+
+def test_ways_of_editing_are_regions_and_rounds() -> None:
+    config = EDIT_PRESETS["preview"]
+    assert config_of(config, "field").region == "field"
+    assert config_of(config, "masks").region == "maps"
+    assert config_of(config, "everything").region == "everything"
+    recurrent = config_of(config, "recurrent")
+    assert (recurrent.rounds, recurrent.first_level, recurrent.region) == (0, None, "field")
+
+
+QUICK = SceneEditConfig(
+    iterations=8,
+    edit_every=1,
+    first_level=0.9,
+    snap="nothing",
+    relevance_field=RelevanceConfig(iterations=4, rays=64, levels=2, log2_table_size=8),
+)
+
+
+def test_command_measures_edits_by_the_truth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    monkeypatch.setitem(EDIT_PRESETS, "preview", QUICK)
+    command = ["evaluate", "scene", "--editor", "truth", "--device", "cpu", "--scenes", "1"]
+    command += ["--views", "6", "--side", "32", "--seeds", "validation", "--snap", "nothing"]
+    command += ["--kinds", "recolour", "remove", "--ways", "field", "masks", "everything"]
+    command += ["--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    means, each = report["figures"]["Edits by the truth"], report["figures"]["Each"]
+    assert len(each) == len(means) == 6
+    assert all(0 <= row["IoU"] <= 1 for row in each.values())
+    assert means["remove, masks (1)"]["IoU of the views' masks"] > 0.5
+    assert "IoU of the region" not in means["remove, everything (1)"]
+    assert report["settings"]["model"] == "truth"
+    assert (tmp_path / "out" / "contact_sheet.png").stat().st_size > 1000
+    assert main(command) == 0
+    again = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
+    assert again == report["figures"]
+
+
+def test_a_relevance_field_is_fitted_on_while_the_scene_changes_and_goes_on_exactly(
+    tmp_path: Path, drawn: WorldScene
+) -> None:
+    drawn.write(tmp_path / "scene")
+    scene = Scene.open(tmp_path / "scene", device="cpu")
+    scene.train(config=TINY)
+    editor = TrueEditor(truths_of(drawn), 1)
+    frozen = scene.edit("x", editor, config=QUICK, name="frozen")
+    config = dataclasses.replace(QUICK, refit_every=2, keep_region=True)
+    refitted = scene.edit("x", editor, config=config, name="refitted")
+
+    def values(edit: object) -> dict[str, np.ndarray]:
+        field = edit.relevance.field  # type: ignore[attr-defined]
+        return {name: one.numpy() for name, one in field.state_dict().items()}
+
+    before, after = values(frozen), values(refitted)
+    assert any((before[name] != after[name]).any() for name in before)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(words: str, share: float, picture: object) -> None:
+        if words.startswith("Training, step 5"):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        scene.edit("x", editor, config=config, name="again", on_progress=stop)
+    again = scene.edit("x", editor, config=config, name="again")
+    for name, one in values(again).items():
+        np.testing.assert_array_equal(one, after[name])
+    for name, one in again.field.model.state_dict().items():
+        np.testing.assert_array_equal(one.numpy(), refitted.field.model.state_dict()[name].numpy())
+
+
+def test_a_kept_region_never_shrinks(tmp_path: Path, drawn: WorldScene) -> None:
+
+    drawn.write(tmp_path / "scene")
+    scene = Scene.open(tmp_path / "scene", device="cpu")
+    views = Views(scene.capture)
+    training = RadianceTraining(RadianceField(TINY, views.names), views, None)
+    turns = iter(range(100))
+
+    def mask(view: int, seen: object) -> np.ndarray:
+        found = np.zeros((SIDE, SIDE), bool)
+        found[next(turns) % SIDE] = True
+        return found
+
+    config = dataclasses.replace(QUICK, keep_region=True, iterations=12)
+    update = DatasetUpdate(
+        training,
+        TrueEditor(truths_of(drawn), 1),
+        "x",
+        Region(mask),
+        config,
+        tmp_path / "views",
+        0,
+        lambda words, share: None,
+    )
+    update.between_steps(12)
+    made = edited_views(tmp_path / "views", update.count)
+    latest = {one.name: one for one in made}
+    assert {int(one.mask.any(axis=1).sum()) for one in latest.values()} == {2}
+    assert update.count == 12
