@@ -114,7 +114,9 @@ def run(options: RegionOptions, command: list[str]) -> int:
     )
     report.figures["samples"] = [
         {"instruction": one.sample.edit.instruction, "group": one.group, "took": one.took}
+        | {"share of the picture": round(float((one.sample.mask > 0.5).mean()), 4)}
         | {snap: round(iou, 3) for snap, iou in one.ious.items()}
+        | {"edits": one.figures}
         for one in measured
     ]
     options.out.mkdir(parents=True, exist_ok=True)

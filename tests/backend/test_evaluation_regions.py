@@ -39,6 +39,9 @@ def test_the_command_measures_every_way_and_shows_it(tiny_model, tmp_path, capsy
     assert (tmp_path / "contact_sheet.png").stat().st_size > 1000
     figures = json.loads((tmp_path / "report.json").read_text())["figures"]
     assert len(figures["samples"]) == 3
+    first = figures["samples"][0]
+    assert 0 < first["share of the picture"] < 1
+    assert first["edits"]["things-sharp"]["seconds"] > 0
     sample, picture = next(regions.drawn(options(tmp_path, samples=1), ["recolour"]))
     editor = Editor.from_pretrained(str(tiny_model), device="cpu")
     editor.set_image(sample.image)
