@@ -5,6 +5,7 @@ others must neither move what the others look at nor shrink it to a dot in the b
 the cameras that stand together, and say which do not.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,8 @@ AHEAD = 0.75
 GAP = 30.0
 """Up to half of the cameras are no part of the scene where all of them stand so many times as far
 out as the farthest of the others, and as what these look at, with none in between."""
+FEW = 0.2
+"""Share of the cameras that are too many to be wrong unasked where a gap parts them from most."""
 PARALLEL = 1e-4
 ROUNDS = 30
 
@@ -157,14 +160,26 @@ def _core(camera_to_world: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.flatnonzero(near & (out <= last * (1 + 1e-9)))
 
 
-def _before_a_gap(camera_to_world: NDArray[np.float64]) -> NDArray[np.bool_]:
+def few_together(camera_to_world: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """bool (n,): cameras that a gap parts from most others (see GAP), a fifth of all at least, and
+    that look at one thing; none where there are none. Nobody can say which are the right ones.
+    """
+    near = _before_a_gap(camera_to_world, FEW)
+    return near if 2 * near.sum() < len(near) else np.zeros(len(near), np.bool_)
+
+
+def _before_a_gap(camera_to_world: NDArray[np.float64], share: float = 0.5) -> NDArray[np.bool_]:
     """bool (n,): all cameras, or without those that a gap parts from the others (see GAP), where
     these look at one thing: cameras that stood still for half of a film say nothing of the rest.
+
+    Args:
+        camera_to_world: float64 (n, 4, 4).
+        share: of the places, that those before the gap are at least.
     """
     positions = camera_to_world[:, :3, 3]
     everything = np.ones(len(positions), np.bool_)
     places, which = np.unique(positions, axis=0, return_inverse=True)
-    half = len(places) - len(places) // 2
+    half = math.ceil(share * len(places))
     if half < MIN_VIEWS:
         return everything
     # the middle of the densest half: far ones on one side do not draw it towards them

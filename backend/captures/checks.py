@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.captures.box import Standing, focus_point
+from backend.captures.box import GAP, Standing, few_together, focus_point
 from backend.captures.error import CaptureError
 from backend.captures.lens import Intrinsics
 from protocol.values import MIN_VIEWS
@@ -256,6 +256,23 @@ def standing_notes(names: Sequence[str], where: Standing, kept: NDArray[np.intp]
                 f"{len(some)} of {len(names)} cameras stand {times} times as far out as most, and "
                 f"{several}: {named}."
             )
+
+
+def few_together_note(names: Sequence[str], camera_to_world: NDArray[np.float64]) -> Iterator[str]:
+    """That most cameras stand far from a group that looks at one thing.
+
+    Args:
+        names: of the n images.
+        camera_to_world: float64 (n, 4, 4).
+    """
+    near = few_together(camera_to_world)
+    if near.any():
+        some = some_of([name for name, so in zip(names, near, strict=True) if so])
+        yield (
+            f"{int((~near).sum())} of {len(names)} cameras stand more than {GAP:.0f} times as far "
+            f"out as the other {int(near.sum())}, which look at one thing ({some}): the scene is "
+            "as large as the many; if the few are right, take the others out of the file."
+        )
 
 
 def turned_round_note(names: Sequence[str], turned: NDArray[np.bool_]) -> list[str]:

@@ -21,12 +21,21 @@ from backend.captures.checks import (
     check_overlap,
     check_places,
     check_poses,
+    few_together_note,
     left_out_note,
     placeless_note,
     standing_notes,
     turned_round_note,
 )
-from backend.captures.conventions.axes import OPENGL, Axes, suspected, to_opengl, turned_round
+from backend.captures.conventions.axes import (
+    NAMES,
+    OPENGL,
+    Axes,
+    likelier,
+    suspected,
+    to_opengl,
+    turned_round,
+)
 from backend.captures.conventions.picture_evidence import PictureEvidence
 from backend.captures.depth_images import check_depth
 from backend.captures.error import CaptureError
@@ -98,14 +107,16 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
     suspicion = None
     if axes is None and not described.opengl:
         suspicion = suspected(matrices, PictureEvidence(views, matrices).disagreement)
-    poses = to_opengl(matrices, axes or "opengl")
+    elif axes is not None and axes != OPENGL:
+        notes += _doubt(views, matrices, axes)
+    poses = to_opengl(matrices, axes or OPENGL)
     try:
         check_places(path, poses)
         where = standing(poses)
         kept = np.flatnonzero(~where.stray)
         if len(kept) < MIN_VIEWS:
             kept = np.arange(len(views))
-        notes += standing_notes(names, where, kept)
+        notes += [*standing_notes(names, where, kept), *few_together_note(names, poses)]
         views, poses = [views[index] for index in kept], poses[kept]
         intrinsics = tuple(_scaled_down(pinhole(view), downscale) for view in views)
         kept, alone = check_overlap(path, [view.name for view in views], intrinsics, poses)
@@ -136,6 +147,18 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
         tuple(notes),
         held_out,
     )
+
+
+def _doubt(views: Sequence[StoredView], matrices: NDArray[np.float64], axes: Axes) -> list[str]:
+    """A note where poses look to be in another convention than they were said to be in."""
+    found = likelier(matrices, axes, PictureEvidence(views, matrices).disagreement)
+    if found is None:
+        return []
+    instead = "leave it out" if found == OPENGL else f"give --axes {found}"
+    return [
+        f"The poses are read with --axes {axes}, but look like {NAMES[found]}: {instead} if the "
+        "scene does not become sharp."
+    ]
 
 
 def _stored_views(described: Described) -> tuple[list[Frame], list[StoredView], list[str]]:

@@ -38,7 +38,10 @@ def as_other_programs_write(poses, axes):
     if axes == "unity":
         left_handed = np.diag([1.0, 1.0, -1.0, 1.0])
         return left_handed @ poses @ left_handed
-    turned = poses @ TURNS[axes.removesuffix("-w2c")]
+    turned = poses @ TURNS[axes.partition("-")[0]]
+    if axes.endswith("transposed"):
+        turned[:, :3, :3] = turned[:, :3, :3].transpose(0, 2, 1)
+        return turned
     return np.linalg.inv(turned) if axes.endswith("w2c") else turned
 
 

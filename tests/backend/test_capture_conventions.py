@@ -17,6 +17,7 @@ from tests.backend.capture_worlds import (
     TexturedRoom,
     as_other_programs_write,
     look_at,
+    orbit,
     views_of_noise,
 )
 
@@ -164,3 +165,44 @@ def test_damaged_and_tiny_pictures_are_no_evidence(tmp_path):
     for view in capture.views:
         view.image.write_bytes(view.image.read_bytes()[:40])
     assert PictureEvidence(capture.views, poses).disagreement(poses) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("opengl", "opencv"),
+        ("opengl", "opencv-w2c"),
+        ("opencv", "opencv-w2c"),
+        ("opencv-w2c", "opengl-w2c"),
+        ("opengl-transposed", "opengl-w2c"),
+    ],
+)
+def test_a_wrong_convention_that_is_given_is_not_believed_without_a_word(tmp_path, written, said):
+    poses = narrow_arc()
+    write(tmp_path, views_of_a_room(poses), as_other_programs_write(poses, written))
+    told = [
+        note for note in open_or_refuse(tmp_path, said) if f"are read with --axes {said}" in note
+    ]
+    assert len(told) == 1
+    instead = "leave it out" if written == "opengl" else f"give --axes {written}"
+    assert instead in told[0]
+
+
+def open_or_refuse(folder, axes):
+    try:
+        return list(open_capture(folder, axes=axes).notes)
+    except CaptureError as error:
+        return [str(error)]
+
+
+@pytest.mark.parametrize(("count", "far"), [(12, 7), (12, 9), (25, 19)])
+def test_more_than_half_of_the_cameras_far_out_get_a_note(tmp_path, count, far):
+    """Which of them are right nobody can say."""
+    poses = orbit(count, target=(1, 2, 0))
+    poses[:far, :3, 3] *= 1000
+    write(tmp_path, views_of_noise(poses), poses)
+    (note,) = (note for note in words_on(tmp_path) if "more than 30 times" in note)
+    assert note.startswith(f"{far} of {count} cameras")
+    assert f"the other {count - far}," in note
+    write(tmp_path / "sound", views_of_noise(orbit(count)), orbit(count))
+    assert open_capture(tmp_path / "sound").notes == ()

@@ -144,7 +144,8 @@ def spiral(count, target=(0.5, 2, 1), seed=3):
     return np.array(poses)
 
 
-Z_UP = tuple(axes for axes in AXES if axes != "unity")
+Z_UP = tuple(axes for axes in AXES if axes != "unity" and not axes.endswith("transposed"))
+"""Rotations that are transposed alone are told by the pictures: see test_capture_conventions.py."""
 
 
 @pytest.mark.parametrize("axes", Z_UP)

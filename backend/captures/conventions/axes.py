@@ -12,11 +12,20 @@ from numpy.typing import NDArray
 from backend.captures.box import AHEAD, Crossing, crossing
 
 Axes = Literal[
-    "opengl", "opencv", "pytorch3d", "unity", "opengl-w2c", "opencv-w2c", "pytorch3d-w2c"
+    "opengl",
+    "opencv",
+    "pytorch3d",
+    "unity",
+    "opengl-w2c",
+    "opencv-w2c",
+    "pytorch3d-w2c",
+    "opengl-transposed",
+    "opencv-transposed",
 ]
 """Of the cameras: OpenGL's (x right, y up, looking along -z), OpenCV's (x right, y down, looking
 along z), PyTorch3D's (x left, y up, looking along z) or, in a left-handed world, Unity's (x right,
-y up, looking along z); w2c for world-to-camera matrices, without it they are camera-to-world."""
+y up, looking along z); w2c for world-to-camera matrices, transposed for the rotation of such beside
+the camera's place, without both they are camera-to-world."""
 AXES: Sequence[Axes] = get_args(Axes)
 OPENGL: Axes = "opengl"
 NAMES: Mapping[Axes, str] = {
@@ -27,6 +36,8 @@ NAMES: Mapping[Axes, str] = {
     "opengl-w2c": "world-to-camera matrices with OpenGL's axes",
     "opencv-w2c": "world-to-camera matrices with OpenCV's axes, as COLMAP has them",
     "pytorch3d-w2c": "world-to-camera matrices with PyTorch3D's axes",
+    "opengl-transposed": "transposed rotations of OpenGL's cameras beside their places",
+    "opencv-transposed": "transposed rotations of OpenCV's cameras beside their places",
 }
 TURNS = {
     "opengl": np.eye(4),
@@ -78,7 +89,7 @@ class Suspicion:
             )
         seen = (
             "the poses may be no camera-to-world matrices"
-            if others[0].endswith("w2c")
+            if "-" in others[0]
             else "the cameras look away from each other"
         )
         return (
@@ -107,7 +118,10 @@ def to_opengl(matrices: NDArray[np.float64], axes: Axes) -> NDArray[np.float64]:
         poses = matrices.copy()
         poses[:, :3, :3] = turned
         poses[:, :3, 3] = -(turned @ matrices[:, :3, 3:])[:, :, 0]
-    turn = axes.removesuffix("-w2c")
+    elif axes.endswith("transposed"):
+        poses = matrices.copy()
+        poses[:, :3, :3] = matrices[:, :3, :3].transpose(0, 2, 1)
+    turn = axes.partition("-")[0]
     # bit for bit where nothing is turned, with the signs of its zeros: checkpoints know the poses
     return poses if turn == OPENGL else poses @ TURNS[turn]
 
@@ -128,7 +142,7 @@ def suspected(
     if not fits.keys() - {"opengl"}:
         return None
     if disagreement is None:
-        likely = _by_poses(matrices, fits, doubts=False)
+        likely = _by_poses(matrices, _usual(fits), doubts=False)
     else:
         # OpenGL's are asked about in any case: cameras may look outwards by right
         apart = {axes: disagreement(to_opengl(matrices, axes)) for axes in {*fits, OPENGL}}
@@ -137,8 +151,35 @@ def suspected(
         likely = close
         if len(close) != 1:
             left = {axes: fits[axes] for axes in close if axes in fits}
-            likely = _by_poses(matrices, left or fits, doubts=True)
+            likely = _by_poses(matrices, _usual(left or fits), doubts=True)
     return None if likely == ["opengl"] else Suspicion(tuple(likely))
+
+
+def _usual(fits: dict[Axes, Crossing]) -> dict[Axes, Crossing]:
+    """Without transposed ones, which nobody writes on purpose, where there are others: few cameras
+    often look sound when they are turned back. For those the pictures must speak.
+    """
+    usual = {axes: one for axes, one in fits.items() if not axes.endswith("transposed")}
+    return usual or fits
+
+
+def likelier(matrices: NDArray[np.float64], axes: Axes, disagreement: Disagreement) -> Axes | None:
+    """The convention that poses look to be in rather than in the one that they were said to be in;
+    None where nothing speaks against that.
+
+    Args:
+        matrices: float64 (n, 4, 4), rigid, as a file has them.
+        axes: what was said.
+        disagreement: asked only where another convention is sound.
+    """
+    fits = _sound(matrices)
+    if not fits.keys() - {axes}:
+        return None
+    apart = {one: disagreement(to_opengl(matrices, one)) for one in {*fits, axes}}
+    best = min(AXES, key=lambda one: apart.get(one, np.inf))
+    if apart[best] < AGREE_CLEARLY * apart[axes]:
+        return best
+    return None if axes in fits else _by_poses(matrices, _usual(fits), doubts=False)[0]
 
 
 def _sound(matrices: NDArray[np.float64]) -> dict[Axes, Crossing]:
@@ -152,7 +193,7 @@ def _sound(matrices: NDArray[np.float64]) -> dict[Axes, Crossing]:
         if axes == "opengl":
             sound = found.ahead >= AHEAD
         else:
-            most = MEET if axes.endswith("w2c") else MEET_TURNED
+            most = MEET if "-" in axes else MEET_TURNED
             sound = found.ahead >= AHEAD_SURELY and found.miss <= most
         if sound:
             fits[axes] = found
