@@ -41,7 +41,7 @@ def test_the_command_measures_every_way_and_shows_it(tiny_model, tmp_path, capsy
     assert len(figures["samples"]) == 3
     first = figures["samples"][0]
     assert 0 < first["share of the picture"] < 1
-    assert first["edits"]["things-sharp"]["seconds"] > 0
+    assert first["edits"]["edges-sharp"]["seconds"] > 0
     sample, picture = next(regions.drawn(options(tmp_path, samples=1), ["recolour"]))
     editor = Editor.from_pretrained(str(tiny_model), device="cpu")
     editor.set_image(sample.image)
