@@ -11,6 +11,11 @@ RegionKind = Literal["field", "maps", "everything"]
 everywhere."""
 
 
+LONGEST, MOST_RAYS = 2.5, 2.0
+"""How many times the steps and the rays of a step a field takes at most, of captures with many
+pixels."""
+
+
 @dataclass(frozen=True)
 class ProposalConfig:
     """A small density field that says where along a ray the next field should be sampled."""
@@ -34,7 +39,10 @@ class FieldConfig(Stop):
     """
 
     iterations: int = 30_000
-    """Training steps at most."""
+    """Training steps at most, of up to `pixels` pixels."""
+    pixels: int = 0
+    """Pixels of all training views that the numbers are meant for. With more of them, steps and
+    rays grow (see `for_pixels`); 0 for as many steps and rays however many they are."""
     rays: int = 4096
     """Rays in a step."""
     samples: int = 48
@@ -93,6 +101,12 @@ class FieldConfig(Stop):
     is (DS-NeRF, Eq. 7: "Depth-supervised NeRF", Deng et al. 2022); 0 leaves depths out."""
     depth_sigma: float = 0.01
     """How far around that the weights may lie, in box units: a standard deviation."""
+    solid: float = 0.01
+    """Weight of the loss that makes opaque what views show as opaque: the mean of the light that
+    the field lacks there (nerfacto has none, and fills it with the last sample's colour)."""
+    solid_after: int = 1000
+    """Steps over which that weight grows from 0: from the start, it would fill the space before
+    the cameras with fog."""
     hold_out_every: int = 8
     """Every n-th view, and at least one, is held out: it is not trained on and measures the field;
     0 for none."""
@@ -101,10 +115,25 @@ class FieldConfig(Stop):
     stop_gain: float = 0.05
     stop_patience: int = 5
 
+    def for_pixels(self, pixels: int) -> "FieldConfig":
+        """The same with the steps and rays that so many pixels take: steps grow as the pixels do,
+        up to LONGEST times, and beyond that rays, as the root of what is left.
+        """
+        growth = max(1.0, pixels / self.pixels) if self.pixels > 0 else 1.0
+        longer = min(growth, LONGEST)
+        return replace(
+            self,
+            iterations=math.ceil(self.iterations * longer),
+            evaluate_every=math.ceil(self.evaluate_every * longer),
+            decay_iterations=math.ceil(self.decay_iterations * longer),
+            rays=round(self.rays * math.sqrt(min(growth / longer, MOST_RAYS**2))),
+        )
+
 
 PRESETS = {
     "preview": FieldConfig(
         iterations=800,
+        pixels=24 * 128**2,
         rays=1024,
         samples=24,
         proposals=(ProposalConfig(samples=48, log2_table_size=15),),
@@ -118,6 +147,7 @@ PRESETS = {
         covered_by=0.35,
         scale_gradients=True,
         sparsity=1e-4,
+        solid_after=400,
         learning_rate=2e-2,
         final_learning_rate=1e-3,
         decay_iterations=800,
@@ -130,6 +160,7 @@ PRESETS = {
 PRESETS["medium"] = replace(
     PRESETS["preview"],
     iterations=3000,
+    pixels=100 * 128**2,
     rays=2048,
     samples=32,
     proposals=(ProposalConfig(samples=64, log2_table_size=16),),

@@ -34,6 +34,8 @@ from backend.fields.nerfstudio_compat import (
 )
 from backend.fields.rays import ViewRays
 
+OPAQUE = 250
+"""Alpha, of 255, from which on a pixel is opaque: lossy formats do not keep 255."""
 CHUNK = 4096
 """Rays that are rendered at once."""
 
@@ -47,6 +49,7 @@ class March:
         density: float32 (m, s, 1), light lost in a box unit.
         weights: float32 (m, s, 1), w_i: how much of a ray's light each sample sends.
         rgb: float32 (m, 3), sRGB 0..1, over the background.
+        last: float32 (m, 3), the last sample's colour.
         proposed: (weights, samples) of the proposals, and of the field at the end.
     """
 
@@ -54,6 +57,7 @@ class March:
     density: Tensor
     weights: Tensor
     rgb: Tensor
+    last: Tensor
     proposed: tuple[list[Tensor], list[RaySamples]]
 
 
@@ -234,7 +238,7 @@ class RadianceField:
         weights = samples.get_weights(found[FieldHeadNames.DENSITY])
         rgb = model.renderer_rgb(rgb=found[FieldHeadNames.RGB], weights=weights)
         proposed = ([*weights_list, weights], [*samples_list, samples])
-        return March(samples, density, weights, rgb, proposed)
+        return March(samples, density, weights, rgb, found[FieldHeadNames.RGB][:, -1], proposed)
 
     @torch.no_grad()
     def weigh(self, bundle: RayBundle) -> tuple[Tensor, Tensor]:
@@ -258,21 +262,30 @@ class RadianceField:
         return torch.cat([weights[..., :-1, :], weights[..., -1:, :] + left], dim=-2)
 
     def losses(
-        self, march: March, colours: Tensor, distances: Tensor | None = None
+        self, march: March, colours: Tensor, distances: Tensor | None = None, step: int = 0
     ) -> dict[str, Tensor]:
-        """nerfacto's losses of a march in training, and those of `FieldConfig.sparsity` and
-        `FieldConfig.depth`.
+        """nerfacto's losses of a march in training, and those of `FieldConfig.sparsity`, `.depth`
+        and `.solid`.
 
         Args:
             march: m rays.
             colours: float32 (m, 3) or (m, 4) with straight alpha, 0..1: what the views show there.
             distances: float32 (m), along the rays to the surfaces that they show, in box units, 0
                 where that is not known; None where it is for none.
+            step: of the training.
         """
         weights_list, samples_list = march.proposed
+        accumulation = self.model.renderer_accumulation(weights=march.weights)
+        rgb, covered, opaque = march.rgb, accumulation, torch.ones_like(accumulation)
+        if self.alpha:
+            # Random colours behind what is opaque press for any density at all, the earlier the
+            # nearer to the camera: fog of the mean colour. They are for what is see-through.
+            opaque = (colours[:, 3:] >= OPAQUE / 255).to(rgb)
+            rgb = rgb + opaque * (1 - accumulation) * march.last
+            covered = accumulation + opaque * (1 - accumulation)
         outputs = {
-            "rgb": march.rgb,
-            "accumulation": self.model.renderer_accumulation(weights=march.weights),
+            "rgb": rgb,
+            "accumulation": covered,
             "weights_list": weights_list,
             "ray_samples_list": samples_list,
         }
@@ -281,6 +294,10 @@ class RadianceField:
         if self.config.sparsity > 0:
             empty = torch.log1p(2 * march.density**2).mean()
             losses["sparsity"] = self.config.sparsity * empty
+        if self.config.solid > 0:
+            due = min(1.0, step / self.config.solid_after)
+            lost = (opaque * (1 - accumulation)).mean()
+            losses["solid"] = due * self.config.solid * lost
         if self.config.depth > 0 and distances is not None:
             losses["depth"] = self.config.depth * depth_loss(
                 march, distances, self.config.depth_sigma

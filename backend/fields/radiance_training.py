@@ -17,7 +17,7 @@ from backend.errors import BadInput
 from backend.fields import checkpoint
 from backend.fields.config import FieldConfig
 from backend.fields.facts import RADIANCE, CheckpointError, check_same, config_of
-from backend.fields.radiance_field import RadianceField
+from backend.fields.radiance_field import OPAQUE, RadianceField
 from backend.fields.rays import ViewRays
 from backend.fields.training import CHECKPOINT_SECONDS, Course, OnStep, Schedule, fit
 
@@ -25,8 +25,18 @@ MEASURED_PIXELS = 8192
 PREVIEW_SIDE = 96
 FEWEST_VIEWS = 3
 CAMERA_DECAY = 5000
-FREE = ("iterations", "evaluate_every", "stop_gain", "stop_patience")
+JUDGED_FROM = 200
+"""Steps after which a field must have learnt what a blurred photo shows."""
+BLURRED = 4
+"""Cells of a side of such a photo."""
+FAR_BELOW = 2.0
+"""Decibels."""
+FREE = ("iterations", "pixels", "evaluate_every", "stop_gain", "stop_patience")
 """Numbers that may change from one run of a training to the next."""
+
+
+class UnlearntError(BadInput):
+    """A training that came to its end without learning what the photos show."""
 
 
 class Views:
@@ -55,7 +65,7 @@ class Views:
         self.rays = ViewRays(self.poses, self.intrinsics, device)
         read = [capture.read(index) for index in range(len(capture))]
         images = [view.image for view in read]
-        if any(view.alpha is not None for view in read):
+        if any(view.alpha is not None and view.alpha.min() < OPAQUE for view in read):
             opaque = [np.full(image.shape[:2], 255, np.uint8) for image in images]
             alphas = [o if v.alpha is None else v.alpha for o, v in zip(opaque, read, strict=True)]
             images = [np.dstack(pair) for pair in zip(images, alphas, strict=True)]
@@ -215,7 +225,7 @@ class RadianceTraining:
         march = self.field.march(self.views.rays.bundle(pixels))
         distances = self.views.distances
         known = None if distances is None else distances[pixels]
-        losses = self.field.losses(march, self.views.colours(pixels), known)
+        losses = self.field.losses(march, self.views.colours(pixels), known, step)
         loss = torch.stack(list(losses.values())).sum()
         loss.backward()
         self.optimizer.step()
@@ -300,6 +310,7 @@ def train(
         BadInput: a count is below 1, there are fewer than 3 views, or the checkpoint is of another
             capture or config.
         CaptureError: an image cannot be read.
+        UnlearntError: it came to its end, and shows far less than a blur of the photos does.
         CheckpointError, FloatingPointError, OSError: as `training.fit`.
     """
     check_counts(
@@ -317,18 +328,54 @@ def train(
     measured = Views(capture.subset(out), device) if out else None
     field = RadianceField(config, views.names, views.alpha, device, seed)
     field.cover(views.poses, views.intrinsics)
-    training = RadianceTraining(field, views, measured)
+    grown = config.for_pixels(views.rays.total)
+    decay = Decay(config.learning_rate, config.final_learning_rate, grown.decay_iterations)
+    training = RadianceTraining(field, views, measured, decay, grown.rays)
     if folder is not None:
         check_same(folder, RADIANCE, training.facts(), FREE)
     schedule = Schedule(
-        config.iterations,
-        config.evaluate_every,
+        grown.iterations,
+        grown.evaluate_every,
         config,
         seed,
         checkpoint_seconds,
         keep_best=True,
     )
-    return field, fit(training, schedule, folder, RADIANCE, on_step)
+    course = fit(training, schedule, folder, RADIANCE, on_step)
+    if course.step >= JUDGED_FROM:
+        _check_learnt(field, views)
+    return field, course
+
+
+def _check_learnt(field: RadianceField, views: Views) -> None:
+    """Raises UnlearntError where a field shows its own views far worse than a blur of them does."""
+    found, blurred = psnr_of_views(field, views), psnr_of_blur(views)
+    if found < blurred - FAR_BELOW:
+        raise UnlearntError(
+            f"The field has learnt nothing of the photos: it shows them at {found:.1f} dB, and a "
+            f"blur of {BLURRED} x {BLURRED} patches does at {blurred:.1f}. Check poses and alpha, "
+            "or train anew with another seed or preset in another work folder; what was trained "
+            "is kept."
+        )
+
+
+def psnr_of_blur(views: Views) -> float:
+    """PSNR in decibels of views over black when all that is known of each is the mean colours of
+    BLURRED x BLURRED patches.
+    """
+    errors, pixels = 0.0, 0
+    for view in range(len(views.names)):
+        height, width = views.rays.shape(view)
+        colours = views.colours(views.rays.of_view(view))
+        picture = (colours[:, :3] * colours[:, 3:] if views.alpha else colours).view(
+            height, width, 3
+        )
+        planes = picture.permute(2, 0, 1)[None]
+        patches = torch.nn.functional.adaptive_avg_pool2d(planes, BLURRED)
+        blurred = torch.nn.functional.interpolate(patches, (height, width), mode="nearest")
+        errors += float(((blurred - planes) ** 2).sum())
+        pixels += 3 * height * width
+    return -10 * math.log10(max(errors / pixels, 1e-12))
 
 
 def load(folder: Path, device: torch.device | str = "cpu") -> RadianceField:

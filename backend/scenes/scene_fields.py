@@ -100,13 +100,13 @@ class SceneFields:
         """Trains the radiance field, or goes on with the one that the work folder has.
 
         Args:
-            iterations: steps at most; by default the config's.
+            iterations: steps at most; by default the config's, which grow with the capture.
             on_step: is told of every step; what it raises ends the training after a checkpoint.
             config: all numbers, or the name of a preset: "preview", "medium", "full".
             seed: of parameters and rays.
 
         Raises:
-            ValueError: no such preset, or fewer than 3 views.
+            BadInput: no such preset, fewer than 3 views, or nothing was learnt of them.
             CaptureError, CheckpointError, FloatingPointError, OSError: as
                 `radiance_training.train`.
         """
@@ -115,7 +115,7 @@ class SceneFields:
                 raise BadInput(f"There is no preset {config!r}: use {', '.join(PRESETS)}.")
             config = PRESETS[config]
         if iterations is not None:
-            config = dataclasses.replace(config, iterations=iterations)
+            config = dataclasses.replace(config, iterations=iterations, pixels=0)
         self.leave_out_damaged()
         files.make_folder(self.work)
         trained = (self.work / f"{RADIANCE}.json").exists()

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from backend.captures.capture import Capture
 from backend.captures.lens import Intrinsics
 from backend.captures.transforms import NewView, open_capture, write_capture
 from backend.captures.views import Pixels
-from backend.fields import checkpoint, nerfstudio_compat, training
+from backend.fields import checkpoint, nerfstudio_compat, radiance_training, training
 from backend.fields.config import PRESETS, FieldConfig, ProposalConfig
 from backend.fields.facts import RADIANCE, CheckpointError, load_facts
 from backend.fields.nerfstudio_compat import Cameras, FieldHeadNames
@@ -248,6 +249,39 @@ def test_sparsity_is_the_mean_over_all_samples(scene: tuple[Capture, Truth]) -> 
     )
 
 
+def test_what_views_show_as_opaque_is_pressed_to_be_solid(scene: tuple[Capture, Truth]) -> None:
+    """By the light that the field lacks there, more and more; never where a view is see-through."""
+    config = dataclasses.replace(TINY, solid=0.5, solid_after=10)
+    rays = ViewRays(scene[0].camera_to_box[:1], scene[0].intrinsics[:1]).bundle(torch.arange(40))
+    for alpha in (False, True):
+        field = RadianceField(config, ["a", "b"], alpha)
+        field.model.train()
+        march = field.march(rays)
+        colours = torch.rand(40, 4 if alpha else 3)
+        opaque = torch.arange(40) % 3 == 0 if alpha else torch.ones(40, dtype=torch.bool)
+        if alpha:
+            colours[:, 3] = torch.where(opaque, 252 / 255, 0.5)  # as lossy formats keep 255
+        lacking = (1 - march.weights.sum((1, 2))).detach() * opaque
+        for step, share in ((0, 0.0), (5, 0.5), (10, 1.0), (99, 1.0)):
+            found = field.losses(march, colours, step=step)["solid"]
+            assert found.item() == pytest.approx(0.5 * share * lacking.mean().item(), rel=1e-5)
+
+
+def test_only_see_through_pixels_are_over_random_colours(scene: tuple[Capture, Truth]) -> None:
+    """Else a capture with alpha that is opaque all over is trained to fog of its mean colour."""
+    rays = ViewRays(scene[0].camera_to_box[:1], scene[0].intrinsics[:1]).bundle(torch.arange(40))
+    clear = RadianceField(TINY, ["a", "b"], alpha=True)
+    opaque = RadianceField(TINY, ["a", "b"])
+    opaque.load_state(clear.state())
+    colours = torch.cat([torch.rand(40, 3), torch.ones(40, 1)], 1)
+    march, other = clear.march(rays), opaque.march(rays)
+    expected = opaque.losses(other, colours[:, :3])["rgb_loss"]
+    assert clear.losses(march, colours)["rgb_loss"].item() == pytest.approx(expected.item())
+    colours[:, 3] = 0.5
+    random = [clear.losses(march, colours)["rgb_loss"].item() for _ in range(2)]
+    assert random[0] != random[1]
+
+
 def test_the_depth_loss_is_eq_7_of_the_field_and_its_proposals(
     deep: tuple[Capture, Truth],
 ) -> None:
@@ -309,6 +343,26 @@ def test_corrected_poses_are_what_training_sees(scene: tuple[Capture, Truth]) ->
 def test_a_field_of_tiny_cuda_nn_is_refused_where_that_is_missing() -> None:
     with pytest.raises(ValueError, match="tiny-cuda-nn"):
         RadianceField(TINY, ["a"], implementation="tcnn", device="cpu")
+
+
+def test_presets_grow_with_the_pixels_of_a_capture() -> None:
+    """Steps first, then rays, each within limits; "full" is nerfacto's own."""
+    preview = PRESETS["preview"]
+    assert preview.for_pixels(preview.pixels) == preview.for_pixels(1000) == preview
+    twice = preview.for_pixels(2 * preview.pixels)
+    assert (twice.iterations, twice.rays) == (1600, 1024)
+    assert (twice.decay_iterations, twice.evaluate_every) == (1600, 200)
+    large = preview.for_pixels(5 * preview.pixels)
+    assert (large.iterations, large.rays) == (2000, 1448)
+    assert preview.for_pixels(10**9).rays == 2048
+    assert PRESETS["full"].for_pixels(10**9) == PRESETS["full"]
+
+
+def test_a_training_has_the_steps_that_its_capture_takes(scene: tuple[Capture, Truth]) -> None:
+    config = dataclasses.replace(TINY, pixels=14 * 24 * 24 // 2, stop_patience=0)
+    seen: list[Progress] = []
+    _, course = train(scene[0], config, on_step=seen.append)
+    assert course.step == seen[0].iterations == 12
 
 
 def test_presets_are_valid_and_full_is_nerfstudios_own() -> None:
@@ -407,6 +461,44 @@ def test_views_with_alpha(tmp_path: Path, scene: tuple[Capture, Truth]) -> None:
     field, course = train(open_capture(tmp_path), dataclasses.replace(TINY, hold_out_every=4))
     assert field.alpha
     assert len(course.scores) == 2
+
+
+@pytest.mark.parametrize("alpha", [255, 251])
+def test_an_opaque_alpha_is_no_alpha(
+    tmp_path: Path, scene: tuple[Capture, Truth], alpha: int
+) -> None:
+    capture, truth = scene
+    full = np.full((24, 24), alpha, np.uint8)
+    views = [
+        NewView(
+            f"{k}", Pixels(truth.images[k], full), capture.intrinsics[k], capture.camera_to_world[k]
+        )
+        for k in range(4)
+    ]
+    write_capture(tmp_path, views)
+    read = Views(open_capture(tmp_path))
+    assert not read.alpha
+    assert torch.equal(read.pixels, Views(capture.subset(range(4))).pixels)
+
+
+def test_a_training_that_learns_nothing_is_no_success(
+    tmp_path: Path, scene: tuple[Capture, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so in one sentence, again each time, and what was trained is kept."""
+    capture, truth = scene
+    patches = truth.images.reshape(16, 4, 6, 4, 6, 3).mean((2, 4)).repeat(6, 1).repeat(6, 2)
+    blurred = psnr(torch.tensor(patches / 255), torch.tensor(truth.images / 255))
+    assert radiance_training.psnr_of_blur(Views(capture)) == pytest.approx(blurred, abs=1e-3)
+    monkeypatch.setattr(radiance_training, "JUDGED_FROM", 6)
+    config = dataclasses.replace(TINY, learning_rate=1e-9, final_learning_rate=1e-9)
+    for _ in range(2):
+        with pytest.raises(radiance_training.UnlearntError, match="learnt nothing of the photos"):
+            train(capture, config, tmp_path)
+        facts = load_facts(tmp_path, RADIANCE)
+        assert facts is not None
+        assert facts["finished"]
+    monkeypatch.setattr(radiance_training, "psnr_of_views", lambda field, views: blurred - 1)
+    train(capture, config, tmp_path)
 
 
 def test_too_few_views_are_refused(scene: tuple[Capture, Truth]) -> None:
@@ -709,6 +801,33 @@ def test_a_kill_inside_a_step_saves_nothing_half_done(tmp_path: Path) -> None:
         fit(counter, training_schedule, tmp_path, "x")
     assert checkpoint.load(tmp_path, "x") is None
     assert training._resume(counter, tmp_path, "x") == (Course(), None)
+
+
+def test_the_same_seed_gives_the_same_field_in_every_process(tmp_path: Path) -> None:
+    """On two threads, too, whose sums MKL otherwise makes in another order from run to run."""
+    orbit_capture(tmp_path / "capture", 8, 40)
+    code = (
+        "import hashlib, sys, torch\n"
+        "from dataclasses import replace\n"
+        "from pathlib import Path\n"
+        "from backend.captures.transforms import open_capture\n"
+        "from backend.fields.config import PRESETS\n"
+        "from backend.fields.radiance_training import train\n"
+        "torch.set_num_threads(2)\n"
+        "config = replace(PRESETS['preview'], iterations=12)\n"
+        "field, _ = train(open_capture(Path(sys.argv[1])), config)\n"
+        "values = [v.numpy().tobytes() for v in field.model.state_dict().values()]\n"
+        "print(hashlib.sha256(b''.join(values)).hexdigest())\n"
+    )
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("MKL_")}
+    command = [sys.executable, "-c", code, str(tmp_path / "capture")]
+    runs = [
+        subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environ)
+        for _ in range(3)
+    ]
+    found = {run.stdout.strip() for run in runs}
+    assert len(found) == 1, runs[0].stderr
+    assert len(found.pop()) == 64, runs[0].stderr
 
 
 def test_training_state_survives_a_copy(scene: tuple[Capture, Truth]) -> None:
