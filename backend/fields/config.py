@@ -35,7 +35,8 @@ class ProposalConfig:
 @dataclass(frozen=True)
 class FieldConfig(Stop):
     """A nerfacto field and its training. The defaults are nerfstudio 1.1.5's own nerfacto, which is
-    what the paper trains; the loss of depths, held-out views and the early end are added to it.
+    what the paper trains; the losses of depths and of light that solid things lack,
+    held-out views and the early end are added to it.
     """
 
     iterations: int = 30_000

@@ -31,7 +31,7 @@ BLURRED = 4
 """Cells of a side of such a photo."""
 FAR_BELOW = 2.0
 """Decibels."""
-FREE = ("iterations", "pixels", "evaluate_every", "stop_gain", "stop_patience")
+FREE = ("iterations", "evaluate_every", "stop_gain", "stop_patience")
 """Numbers that may change from one run of a training to the next."""
 
 
@@ -294,6 +294,7 @@ def train(
     device: torch.device | str = "cpu",
     seed: int = 0,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    iterations: int | None = None,
 ) -> tuple[RadianceField, Course]:
     """Trains a radiance field on a capture, or goes on with the one in `folder`.
 
@@ -305,6 +306,7 @@ def train(
         device: where to train.
         seed: of parameters and rays.
         checkpoint_seconds: between two checkpoints; 0 writes one after every step.
+        iterations: steps at most, in place of what the config grows to with the capture's pixels.
 
     Raises:
         BadInput: a count is below 1, there are fewer than 3 views, or the checkpoint is of another
@@ -314,7 +316,9 @@ def train(
         CheckpointError, FloatingPointError, OSError: as `training.fit`.
     """
     check_counts(
-        iterations=config.iterations, rays=config.rays, evaluate_every=config.evaluate_every
+        iterations=config.iterations if iterations is None else iterations,
+        rays=config.rays,
+        evaluate_every=config.evaluate_every,
     )
     if len(capture) < FEWEST_VIEWS:
         raise BadInput(
@@ -329,6 +333,8 @@ def train(
     field = RadianceField(config, views.names, views.alpha, device, seed)
     field.cover(views.poses, views.intrinsics)
     grown = config.for_pixels(views.rays.total)
+    if iterations is not None:
+        grown = dataclasses.replace(grown, iterations=iterations)
     decay = Decay(config.learning_rate, config.final_learning_rate, grown.decay_iterations)
     training = RadianceTraining(field, views, measured, decay, grown.rays)
     if folder is not None:

@@ -114,15 +114,13 @@ class SceneFields:
             if config not in PRESETS:
                 raise BadInput(f"There is no preset {config!r}: use {', '.join(PRESETS)}.")
             config = PRESETS[config]
-        if iterations is not None:
-            config = dataclasses.replace(config, iterations=iterations, pixels=0)
         self.leave_out_damaged()
         files.make_folder(self.work)
         trained = (self.work / f"{RADIANCE}.json").exists()
         if not trained:  # what there is may refuse to be gone on with, and then stays as it is
             keep_trained_in(self.work, self.capture, self._axes, self.downscale)
         self._field, course = radiance_training.train(
-            self.capture, config, self.work, on_step, self.device, seed
+            self.capture, config, self.work, on_step, self.device, seed, iterations=iterations
         )
         if trained:
             keep_trained_in(self.work, self.capture, self._axes, self.downscale)
