@@ -52,10 +52,13 @@ def alone_in(work: Path) -> Iterator[None]:
 
     Raises:
         InUse: another process holds the lock.
-        OSError: the folder that it lies in cannot be written.
+        OSError: the folder that it lies in cannot be made.
     """
     work = work.resolve()
     work.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(work.parent, os.W_OK):
+        yield  # what cannot be written can be read by any number
+        return
     descriptor = lock(work.parent / f"{work.name}{LOCK_SUFFIX}")
     if descriptor is None:
         raise InUse(

@@ -14,7 +14,7 @@ from backend.commands.options import Out, SceneCommand, SceneOptions
 from backend.errors import BadInput
 from backend.output.new_folder import appearing, check_new
 from backend.output.progress import OnProgress
-from backend.output.report import Report
+from backend.output.report import Report, print_notes
 
 if TYPE_CHECKING:
     from backend.scenes.camera import Camera
@@ -66,6 +66,8 @@ class Render(SceneOptions, SceneCommand):
         scene = self.open_scene()
         edit = None if self.edit is None else scene.edited(self.edit)
         cameras, fps = self._path(scene)
+        report.notes += self._notes(scene, cameras)
+        print_notes(report.notes)
         lens = cameras[0].intrinsics
         report.settings |= {"frames": len(cameras), "fps": fps, "width": lens.width}
         with appearing(out) as unfinished:
@@ -85,6 +87,16 @@ class Render(SceneOptions, SceneCommand):
             report.write(unfinished)
         on_progress("Written", 1.0)
         print(f"wrote {len(cameras)} frames, render.{self.format} and report.json to {out}")
+
+    def _notes(self, scene: "Scene", cameras: Sequence["Camera"]) -> list[str]:
+        """What a person should know about where the path goes."""
+        from backend.scenes import camera_path
+
+        if self.path == "orbit":
+            return camera_path.arc_note(scene.capture)
+        if self.path == "through":
+            return []
+        return camera_path.unseen_note(scene.capture, cameras)
 
     def _path(self, scene: "Scene") -> tuple[list["Camera"], float]:
         """The cameras, and frames a second."""

@@ -4,6 +4,7 @@ has written it down.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -22,12 +23,18 @@ from backend.counts import check_counts
 from backend.fields.nerfstudio_compat import auto_orient_and_center_poses
 from backend.scenes.camera import Camera
 
+UNSEEN, SPARSE = math.radians(90), 3.0
+"""An orbit does not cross a gap between neighbouring photos that is wider than this, and than so
+many times the others."""
+ABOVE = 0.3
+"""Cameras nearer to an orbit's axis than this share of the usual radius are on no side of it."""
 KEY_CAMERAS = 12
 """Cameras of the capture at most that a path goes through, spread evenly in its order."""
 
 
 def orbit(capture: Capture, frames: int) -> list[Camera]:
-    """A circle around what the cameras look at, at their usual distance and height, once round.
+    """A circle around what the cameras look at, at their usual distance and height, once round;
+    where they stand on a part of the circle only, there and back on that part (see `arc_note`).
 
     Args:
         capture: whose cameras look inwards.
@@ -37,6 +44,53 @@ def orbit(capture: Capture, frames: int) -> list[Camera]:
         CaptureError: the cameras do not look at one place.
     """
     check_counts(frames=frames)
+    circle = _circle(capture)
+    turns = np.arange(frames) * 2 * math.pi / frames
+    if circle.arc is not None:
+        start, extent = circle.arc
+        turns = start + extent * (1 - np.cos(turns)) / 2
+    lens = _usual_lens(capture)
+    return [Camera(circle.camera(turn), lens) for turn in turns.tolist()]
+
+
+def arc_note(capture: Capture) -> list[str]:
+    """That an orbit does not go all round, where it does not."""
+    arc = _circle(capture).arc
+    if arc is None:
+        return []
+    return [
+        f"The photos were taken from {math.degrees(arc[1]):.0f} degrees of a circle around what "
+        "they show: the orbit goes there and back, as from elsewhere nothing is known."
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Circle:
+    """Around what cameras look at.
+
+    Attributes:
+        middle: float64 (3,), what they look at.
+        up, first, around: float64 (3,), unit vectors: of its axis, to its first point, and from
+            there onwards.
+        radius, height: capture units.
+        arc: where cameras are on a part of it only: its begin and its extent in radians.
+    """
+
+    middle: NDArray[np.float64]
+    up: NDArray[np.float64]
+    first: NDArray[np.float64]
+    around: NDArray[np.float64]
+    radius: float
+    height: float
+    arc: tuple[float, float] | None
+
+    def camera(self, turn: float) -> NDArray[np.float64]:
+        """float64 (4, 4): the camera at an angle, that looks at the middle."""
+        aside = self.radius * (math.cos(turn) * self.first + math.sin(turn) * self.around)
+        return looking_at(self.middle + aside + self.height * self.up, self.middle, self.up)
+
+
+def _circle(capture: Capture) -> _Circle:
     poses = capture.camera_to_world
     middle = focus_point(poses)
     if middle is None:
@@ -53,12 +107,51 @@ def orbit(capture: Capture, frames: int) -> list[Camera]:
     first = level[radii.argmax()] / radii.max()
     around = np.cross(up, first)
     height, radius = float(np.median(heights)), float(np.median(radii))
-    cameras = []
-    for turn in np.arange(frames) * 2 * math.pi / frames:
-        aside = radius * (math.cos(turn) * first + math.sin(turn) * around)
-        cameras.append(looking_at(middle + aside + height * up, middle, up))
-    lens = _usual_lens(capture)
-    return [Camera(pose, lens) for pose in cameras]
+    level = level[radii >= ABOVE * radius]  # who stands above sees all sides
+    arc = _arc(np.arctan2(level @ around, level @ first))
+    return _Circle(middle, up, first, around, radius, height, arc)
+
+
+def _arc(angles: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Begin and extent of the part of a circle on which angles (n,) lie; None where they lie all
+    round it, as far as their number allows.
+    """
+    ordered = np.sort(angles)
+    gaps = np.diff(ordered, append=ordered[0] + 2 * math.pi)
+    widest = int(gaps.argmax())
+    rest = (2 * math.pi - gaps[widest]) / max(len(gaps) - 1, 1)
+    if gaps[widest] <= max(UNSEEN, SPARSE * rest):
+        return None
+    return float(ordered[(widest + 1) % len(ordered)]), float(2 * math.pi - gaps[widest])
+
+
+def unseen_note(capture: Capture, cameras: Sequence[Camera]) -> list[str]:
+    """That some cameras of a path stand where no photo was taken from nearly the same side of what
+    the photos show, if so.
+
+    Args:
+        capture: the photos.
+        cameras: of the path, one at least.
+    """
+    middle = focus_point(capture.camera_to_world)
+    if middle is None:
+        return []
+    known = _directions(capture.camera_to_world, middle)
+    asked = _directions(np.array([camera.pose for camera in cameras]), middle)
+    unseen = int(((asked @ known.T).max(axis=1) < math.cos(UNSEEN / 2)).sum())
+    if unseen == 0:
+        return []
+    return [
+        f"{unseen} of {len(cameras)} cameras of the path stand more than "
+        f"{math.degrees(UNSEEN / 2):.0f} degrees aside of every photo: nothing is known there."
+    ]
+
+
+def _directions(poses: NDArray[np.float64], middle: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Unit vectors (n, 3) from a place to cameras (n, 4, 4)."""
+    offsets = poses[:, :3, 3] - middle
+    found: NDArray[np.float64] = offsets / np.linalg.norm(offsets, axis=1, keepdims=True)
+    return found
 
 
 def through(capture: Capture, frames: int) -> list[Camera]:

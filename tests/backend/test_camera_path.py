@@ -12,7 +12,16 @@ from scipy.spatial.transform import Rotation
 
 from backend.captures.capture import Capture, CaptureError
 from backend.commands import render as render_command
-from backend.scenes.camera_path import orbit, read_path, smooth, thinned, through
+from backend.scenes.camera_path import (
+    arc_note,
+    orbit,
+    read_path,
+    smooth,
+    thinned,
+    through,
+    unseen_note,
+)
+from backend.work_lock import LOCK_FILE
 
 from .capture_worlds import look_at
 from .solid_scene import make_solid
@@ -60,6 +69,37 @@ def test_an_orbit_goes_once_round_what_is_looked_at(capture: Capture) -> None:
         assert (camera.intrinsics.cx, camera.intrinsics.width) == (12.0, 24)
     steps = np.linalg.norm(np.diff(places, axis=0, append=places[:1]), axis=1)
     np.testing.assert_allclose(steps, steps[0])
+
+
+@pytest.mark.parametrize(("first", "extent"), [(0, 60), (150, 100), (300, 200)])
+@pytest.mark.parametrize("count", [8, 40])
+def test_an_orbit_stays_where_cameras_were_and_says_so(capture, first, extent, count) -> None:
+    """A face photographed from the front: from behind nothing is known."""
+    angles = np.radians(first + np.linspace(0, extent, count))
+    places = [(4 * np.cos(a), 4 * np.sin(a), 1 + 0.2 * np.sin(9 * a)) for a in angles]
+    indices = [index % len(capture) for index in range(count)]
+    poses = np.array([look_at(place, (0, 0, 0)) for place in places])
+    part = replace(capture.subset(indices), camera_to_world=poses)
+    cameras = orbit(part, 24)
+    # seen along the mean of the cameras' own ups, which lean a little in the middle of the arc
+    found = np.unwrap([math.atan2(camera.pose[1, 3], camera.pose[0, 3]) for camera in cameras])
+    begin, end = np.radians([first, first + extent])
+    found += 2 * math.pi * round((begin - found[0]) / (2 * math.pi))
+    assert found.min() > begin - 0.15
+    assert found.max() < end + 0.15
+    assert found.max() - found.min() > 0.8 * (end - begin)
+    assert abs(found[-1] - found[0]) < 0.1  # it ends where it begins
+    (note,) = arc_note(part)
+    said = float(note.partition(" degrees")[0].rpartition(" ")[2])
+    assert said == pytest.approx(extent, abs=12)
+    assert arc_note(capture) == []
+
+
+def test_a_path_where_no_photo_was_taken_says_so(capture: Capture) -> None:
+    half = [index for index in range(9) if capture.camera_to_world[index, 0, 3] > 0]
+    assert unseen_note(capture, orbit(capture, 12)) == []
+    (note,) = unseen_note(capture.subset(half), orbit(capture, 12))
+    assert "of 12 cameras of the path stand more than 45 degrees aside" in note
 
 
 def test_cameras_that_look_outwards_have_no_orbit(capture: Capture) -> None:
@@ -188,12 +228,12 @@ def pixels(path: Path) -> np.ndarray:
 def test_frames_and_an_animation_of_before_and_after(
     folder: Path, tmp_path: Path, ending: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, before = tmp_path / "film", sorted(folder.rglob("*"))
+    out, before = tmp_path / "film", sorted({*folder.rglob("*")} - {folder / LOCK_FILE})
     asked = ("--edit", "blue", "--frames", 5, "--width", 48, "--fps", 10, "--format", ending)
     status, told = scene("render", folder, "--out", out, *asked)
     assert status == 0, capsys.readouterr().err
     assert told == [*(f"Frame {k} of 5" for k in range(1, 6)), "Written"]
-    assert sorted(folder.rglob("*")) == before
+    assert sorted({*folder.rglob("*")} - {folder / LOCK_FILE}) == before
     frames = sorted((out / "frames").iterdir())
     assert [path.name for path in frames] == [f"{k:04d}.png" for k in range(5)]
     for path in frames:

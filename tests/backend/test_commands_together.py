@@ -70,6 +70,14 @@ def test_other_work_folders_of_a_capture_are_free(capture, tmp_path):
         pass
 
 
+def test_a_folder_that_cannot_be_written_needs_no_lock(capture, monkeypatch):
+    """As on a disk that is mounted to be read."""
+    monkeypatch.setattr(os, "access", lambda place, how: False)
+    with alone_in(capture / ".wys"):
+        pass
+    assert sorted(file.name for file in capture.iterdir()) == ["images", "transforms.json"]
+
+
 def photos(folder: Path) -> None:
     folder.mkdir()
     rng = np.random.default_rng(0)
