@@ -11,7 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from backend.meshes.textured_mesh import TexturedMesh, sample, uv_to_image
+from backend.meshes.textured_mesh import TexturedMesh, in_tile, sample, uv_to_image
 
 Labels = NDArray[np.int32]
 
@@ -144,7 +144,7 @@ def at_seams(points: SeamPoints, texture: NDArray[np.float32]) -> NDArray[np.flo
     (P, 2, C).
     """
     rows, columns, channels = texture.shape
-    places = uv_to_image(points.uvs.reshape(-1, 2).astype(np.float32), rows, columns)
+    places = uv_to_image(in_tile(points.uvs.reshape(-1, 2)).astype(np.float32), rows, columns)
     return sample(texture, places, wrap=True).reshape(-1, 2, channels)
 
 

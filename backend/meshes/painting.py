@@ -240,12 +240,12 @@ class Painting:
 
     def _level(self) -> None:
         """Add what it takes for the seams within the region to show no more than they did."""
-        seams = seams_of(self.mesh)
-        inside = inside_at_seams(self.mesh, seams, self.region).all(axis=1)
-        points = seam_points(self.mesh, seams)
-        points = SeamPoints(points.seam[inside], points.uvs[inside], points.places[inside])
         free, after = np.zeros(self.region.shape, np.bool_), self._original.copy()
         free.reshape(-1)[self._painted] = True
+        seams = seams_of(self.mesh)
+        inside = inside_at_seams(self.mesh, seams, free).all(axis=1)
+        points = seam_points(self.mesh, seams)
+        points = SeamPoints(points.seam[inside], points.uvs[inside], points.places[inside])
         self._levelled[:] = 0
         after.reshape(-1, 3)[self._painted] = self._colours().clip(0, 1)
         island = np.zeros(self.region.size, np.int32)

@@ -18,7 +18,7 @@ from scipy.sparse import coo_matrix, csr_matrix, diags_array
 from scipy.sparse.linalg import cg
 
 from backend.meshes.connectivity import SeamPoints
-from backend.meshes.textured_mesh import linear_weights, uv_to_image
+from backend.meshes.textured_mesh import in_tile, linear_weights, uv_to_image
 
 Floats = NDArray[np.float32]
 
@@ -86,7 +86,7 @@ def _across(points: SeamPoints, size: tuple[int, int]) -> csr_matrix:
     count = len(points.seam)
     found = csr_matrix((count, rows * columns), dtype=np.float32)
     for side, sign in ((0, -1), (1, 1)):
-        places = uv_to_image(points.uvs[:, side].astype(np.float32), rows, columns)
+        places = uv_to_image(in_tile(points.uvs[:, side]).astype(np.float32), rows, columns)
         for texel, weight in linear_weights(places, rows, columns, wrap=True):
             part = (sign * weight, (np.arange(count), texel))
             found = found + coo_matrix(part, shape=found.shape).tocsr()

@@ -21,6 +21,8 @@ from backend.meshes.rasterise import fragments, nearest
 
 MAX_TILES = 16
 """How many times a texture may be repeated along a triangle."""
+FARTHEST_UV = 1e6
+"""How many times the texture's side its coordinates may lie away."""
 OCCLUDING_EDGE = 0.05
 """Share of the mesh's extent that depth must jump by between two pixels to be an edge."""
 DEPTH_BIAS = 2e-3
@@ -70,6 +72,11 @@ class TexturedMesh:
         if texture.dtype != np.uint8 or texture.ndim != 3 or texture.shape[2] not in (3, 4):
             raise MeshError(
                 f"A texture must be uint8 (T, S, 3 or 4), not {texture.dtype} {texture.shape}."
+            )
+        if np.abs(self.uvs).max() > FARTHEST_UV:
+            raise MeshError(
+                f"The mesh's UVs lie more than {FARTHEST_UV:.0f} textures away from 0 to 1, "
+                "too far to tell one texel from the next: unwrap the mesh first."
             )
         if np.ptp(self.uvs, axis=1).max() > MAX_TILES:
             raise MeshError(
@@ -284,7 +291,12 @@ def see_texture(mesh: TexturedMesh, view: MeshView, samples: int, border: float)
     distance = ndimage.distance_transform_edt(np.pad(inner, 1))[1:-1, 1:-1]
     confidence = ((distance - 0.5) / max(border, 0.5)).clip(0, 1) * inner
     return SeenTexture(
-        pixel, uv.astype(np.float32), samples, shown, seen.depth, confidence.astype(np.float32)
+        pixel,
+        in_tile(uv).astype(np.float32),
+        samples,
+        shown,
+        seen.depth,
+        confidence.astype(np.float32),
     )
 
 
@@ -343,6 +355,12 @@ def see_surface(
     near = w <= depth[row.clip(0, depth.shape[0] - 1), column.clip(0, depth.shape[1] - 1)] + bias
     weight = cosine[near] ** angle_power
     return SeenSurface(index[near], point[near].astype(np.float32), weight.astype(np.float32))
+
+
+def in_tile(uv: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Texture coordinates (..., 2) of what repeats, 0..1: float32 would not hold those far away."""
+    within: NDArray[np.floating] = uv - np.floor(uv)
+    return within
 
 
 def uv_to_image(uv: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:

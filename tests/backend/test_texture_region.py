@@ -233,3 +233,14 @@ def test_colours_that_were_apart_at_a_seam_and_agree_after_an_edit_stay_so() -> 
     seams = seams_changed(mesh, painted.texture, painted.region)
     assert seams["before"] > 0.05  # type: ignore[operator]
     assert seams["after"] < seams["before"] / 2  # type: ignore[operator]
+
+
+def test_uvs_far_from_the_texture_are_read_as_near_ones_or_refused() -> None:
+    mesh, poses = cube([RED] * 6), [*around(4), *around(4, height=-1.0)]
+    near = edit(mesh, poses=poses)
+    far = edit(replace(mesh, uvs=mesh.uvs + np.array([999_990, -999_990])), poses=poses)
+    assert near.region.any()
+    assert np.array_equal(far.texture, near.texture)
+    assert seams_changed(mesh, far.texture, far.region)["ratio"] == pytest.approx(1, abs=0.1)
+    with pytest.raises(MeshError, match="too far to tell one texel"):
+        replace(mesh, uvs=mesh.uvs + 1e17)
