@@ -83,6 +83,25 @@ TextureSize = Annotated[
         description="Pixels of a side of the mesh's textures",
     ),
 ]
+DetailOfWork = Annotated[
+    Detail,
+    Meta(
+        title="Detail",
+        description="What the model is shown of the picture, and how large",
+        extra={
+            "words": {
+                "sharp": "A part around the region, at the size that the model was trained at: "
+                "more detail in the same time. The whole picture where that shows no more",
+                "fast": "A part around the region, as large as it is in the whole picture: the "
+                "same detail in less time",
+                "tiles": "A part around the region with all its pixels, in overlapping tiles "
+                "of the size that the model was trained at: the most detail, and the longest",
+                "whole": "The whole picture, scaled down to the size that the model was "
+                "trained at",
+            }
+        },
+    ),
+]
 Fixed = Annotated[
     Seed,
     Meta(
@@ -238,25 +257,7 @@ INSTRUCT_PIX2PIX = GuidanceSettings(text_guidance=TEXT_GUIDANCE, image_guidance=
 class WorkSettings:
     """Which part of a picture is worked on at which size, and how the edit is put back in."""
 
-    detail: Annotated[
-        Detail,
-        Meta(
-            title="Detail",
-            description="What the model is shown of the picture, and how large",
-            extra={
-                "words": {
-                    "sharp": "A part around the region, at the size that the model was trained at: "
-                    "more detail in the same time. The whole picture where that shows no more",
-                    "fast": "A part around the region, as large as it is in the whole picture: the "
-                    "same detail in less time",
-                    "tiles": "A part around the region with all its pixels, in overlapping tiles "
-                    "of the size that the model was trained at: the most detail, and the longest",
-                    "whole": "The whole picture, scaled down to the size that the model was "
-                    "trained at",
-                }
-            },
-        ),
-    ] = "sharp"
+    detail: DetailOfWork = "sharp"
     rim: Annotated[
         float,
         Meta(
@@ -291,6 +292,7 @@ class EditSettings(WorkSettings, GuidanceSettings):
 class TextureSettings(WorkSettings, GuidanceSettings):
     """How the views of a mesh are edited for its texture."""
 
+    detail: DetailOfWork = "whole"  # views larger than the model's size come out better by it
     steps: StepsOfView = 20
     rounds: Annotated[
         int,

@@ -702,7 +702,7 @@ def test_detail_rim_and_what_the_region_took_go_to_the_edit_and_come_back(
     server: FakeServer,
 ) -> None:
     texture = scene.watch_your_steps.texture
-    assert (texture.snap, texture.detail, texture.rim) == ("things", "sharp", 0.0)
+    assert (texture.snap, texture.detail, texture.rim) == ("things", "whole", 0.0)
     texture.detail, texture.rim = "fast", 3.5
     edit(connected, scene)
     settings = submits(server)[-1].request.settings
