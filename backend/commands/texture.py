@@ -94,6 +94,10 @@ class Texture(ModelOptions, SceneCommand):
         with appearing(out) as unfinished:
             edit = change(folder, report, lambda words, share, _: on_progress(words, share))
             report.figures |= _figures(folder, edit, report.seconds["editing"])
+            if self.things is not None and self.region.snap != "things":
+                report.notes.append(
+                    f"The things are not used: --snap {self.region.snap} asks for none."
+                )
             unchanged = outcome_note(folder.mesh, edit)
             if unchanged is not None:
                 report.notes.insert(0, unchanged)

@@ -365,10 +365,16 @@ def test_the_command_snaps_the_region_of_a_field_as_it_is_told(
     make_solid(monkeypatch, halves, edited)
     source = ("--from-field", capture.folder, "--edit", "blue")
     found = {}
-    for name, asked in (("nothing", ["--snap", "nothing"]), ("things", ["--things", "pieces"])):
+    for name, asked in (
+        ("nothing", ["--snap", "nothing", "--things", "islands"]),
+        ("things", ["--things", "pieces"]),
+    ):
         out = tmp_path / name
         assert scene("texture", folder, *source, *asked, "--rim", "4", "--out", out)[0] == 0
-        found[name] = json.loads((out / "report.json").read_text())["figures"]
+        report = json.loads((out / "report.json").read_text())
+        found[name] = report["figures"]
+        unused = any("The things are not used: --snap nothing" in one for one in report["notes"])
+        assert unused == (name == "nothing")
     assert found["nothing"]["took"] == "nothing"
     assert (found["things"]["took"], found["things"]["things"]) == ("things", "things")
     assert found["things"]["edited_share_of_mesh"] == 1
