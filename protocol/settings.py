@@ -96,8 +96,7 @@ DetailOfWork = Annotated[
                 "same detail in less time",
                 "tiles": "A part around the region with all its pixels, in overlapping tiles "
                 "of the size that the model was trained at: the most detail, and the longest",
-                "whole": "The whole picture, scaled down to the size that the model was "
-                "trained at",
+                "whole": "The whole picture, scaled down to the size that the model was trained at",
             }
         },
     ),
