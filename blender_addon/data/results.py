@@ -5,14 +5,19 @@ old picture back. Render, relevance and mask take their predecessor's name and p
 Editors and materials) and the predecessor goes, unless an edit that is kept was made of it (edits).
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import bpy
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ..protocol.known_settings import all_settings
+from ..protocol.settings import PictureMapSettings
 from . import copies, pictures, region, thing_labels
+from .properties_settings import asked
 from .thing_labels import Things
 
 VIEWPOINT = "watch_your_steps_viewpoint"
@@ -82,6 +87,7 @@ def put_back(scene: bpy.types.Scene, kept: bpy.types.PropertyGroup) -> None:
         _replace(scene, name, copies.own_picture(scene, name, image))
     settings.picture, settings.relevance_of = kept.picture, kept.instruction
     settings.relevance_by = kept.normalisation or settings.normalisation
+    settings.relevance_maps = _written(asked(PictureMapSettings, kept)) if kept.known else ""
     settings.suggested_threshold = kept.suggested_threshold
     settings.prompt_check = kept.prompt_check
     settings.picks = kept.picks
@@ -94,7 +100,7 @@ def install_relevance(
     relevance: NDArray[np.float32],
     exr: bytes,
     instruction: str,
-    normalisation: str,
+    maps: PictureMapSettings,
     suggested_threshold: float,
 ) -> None:
     """Show a relevance map, float32 (H, W) in 0..1, and its mask: at the map's own suggestion, or
@@ -104,7 +110,7 @@ def install_relevance(
     settings = scene.watch_your_steps
     shown = settings.relevance_image
     things = thing_labels.identity(settings.render_image)
-    now = (things, instruction, normalisation)
+    now = (things, instruction, maps.normalisation)
     if (settings.picks_of, settings.relevance_of, settings.relevance_by) != now:
         settings.picks = ""
     settings.picks_of = things
@@ -112,7 +118,7 @@ def install_relevance(
         image = pictures.new_packed_image(f"{scene.name} relevance", exr, relevance)
         _replace(scene, "relevance_image", image)
     settings.relevance_of = instruction
-    settings.relevance_by = normalisation
+    settings.relevance_by, settings.relevance_maps = maps.normalisation, _written(maps)
     settings.suggested_threshold = suggested_threshold
     if settings.threshold_of == instruction:
         refresh_mask(scene)
@@ -141,13 +147,28 @@ def follow_suggestion(scene: bpy.types.Scene) -> None:
 
 
 def is_current(scene: bpy.types.Scene) -> bool:
-    """Whether the shown map is the one of the instruction and normalisation that are set now."""
+    """Whether there is a map, and it is the one that the settings ask for now."""
+    return scene.watch_your_steps.relevance_image is not None and not changed_since_map(scene)
+
+
+def changed_since_map(scene: bpy.types.Scene) -> str:
+    """What a map depends on that is set otherwise than when the shown one was found, in words such
+    as "instruction"; "" where all is as it was.
+    """
     settings = scene.watch_your_steps
-    return (
-        settings.relevance_image is not None
-        and settings.relevance_of == settings.instruction
-        and settings.relevance_by == settings.normalisation
-    )
+    if settings.relevance_of != settings.instruction:
+        return "instruction"
+    made = json.loads(settings.relevance_maps or "{}")
+    made["normalisation"] = settings.relevance_by
+    now = json.loads(_written(asked(PictureMapSettings, settings)))
+    for one in all_settings(PictureMapSettings):
+        if one.name in made and made[one.name] != now[one.name]:
+            return f'setting "{one.title}"'
+    return ""
+
+
+def _written(maps: PictureMapSettings) -> str:
+    return msgspec.json.encode(maps).decode()
 
 
 def mask(scene: bpy.types.Scene) -> NDArray[np.bool_] | None:

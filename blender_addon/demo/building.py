@@ -1,5 +1,6 @@
 """Pieces that scenes are built from: meshes of named shapes, materials, and aiming."""
 
+import contextlib
 import math
 
 import bpy
@@ -9,6 +10,14 @@ Colour = tuple[float, float, float]
 SMOOTH_ANGLE = math.radians(40)
 PAINT_SIZE = 1024
 """Pixels of a side of a painted texture."""
+
+
+def in_window() -> contextlib.AbstractContextManager[object]:
+    """Where Blender has a window, the context that its buttons are pressed in: scripts have none of
+    a file that was opened since they began, and then nothing is the active object.
+    """
+    windows = bpy.context.window_manager.windows
+    return bpy.context.temp_override(window=windows[0]) if windows else contextlib.nullcontext()
 
 
 def add_shape(shape: str, stretch: float = 1.0, flat: bool = False) -> bpy.types.Object:

@@ -11,7 +11,7 @@ import random
 from typing import Any
 
 import bpy
-from building import add_shape, material
+from building import add_shape, in_window, material
 from mathutils import Matrix, Vector
 from patterns import pattern_colour
 
@@ -36,6 +36,12 @@ def build(description: dict[str, Any], width: int, height: int) -> bpy.types.Sce
         KeyError, ValueError: the description names something that is not known here.
     """
     bpy.ops.wm.read_homefile(use_empty=True)
+    with in_window():
+        return _built(description, width, height)
+
+
+def _built(description: dict[str, Any], width: int, height: int) -> bpy.types.Scene:
+    """The same in the empty file that is open."""
     scene = bpy.context.scene
     world = description["scene"]
     for number, thing in enumerate(world["things"]):

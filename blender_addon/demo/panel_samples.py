@@ -11,7 +11,8 @@ Installs the built extension, starts the real server as a process, and for every
 presses Preview Relevance, takes the region that the panel shows at the suggested threshold, and
 presses Edit. DIR gets the pictures and index.json, as render_samples.py writes it. With
 --connection-file a server that runs already is used: so a Blender with a window can take part,
-where EEVEE needs one, by `blender --python panel_samples.py -- OPTIONS`.
+where EEVEE needs one, by `blender --python panel_samples.py -- OPTIONS`. Where a window is drawn by
+the processor, EEVEE takes minutes at its own number of samples: --samples lowers it.
 """
 
 import argparse
@@ -135,6 +136,7 @@ def _scene(
     panel showed, by engine.
     """
     build, renders = import_module("described").build, import_module("render_samples")
+    in_window = import_module("building").in_window
     out, size, name = options.out, options.size, str(description["seed"])
     edits = renders.edits_with_ids(description, out, size)
     scene = build(description, size, size)
@@ -147,7 +149,8 @@ def _scene(
         for number, edit in enumerate(edits):
             if edit["edit"]["target"] is None:
                 continue
-            shown = _press(scene, edit["edit"]["instruction"], options)
+            with in_window():
+                shown = _press(scene, edit["edit"]["instruction"], options)
             files = {kind: f"{name}_{engine}_{number}_{kind}.png" for kind in shown["pictures"]}
             images[engine] = files["render"] = f"{name}_{engine}.png"  # the same for all edits
             for kind, picture in shown.pop("pictures").items():

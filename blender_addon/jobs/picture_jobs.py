@@ -76,9 +76,9 @@ def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) 
             result.relevance,
             arrived.files["relevance"],
             job.instruction,
-            sent.maps.normalisation
+            sent.maps
             if isinstance(sent, RelevanceRequest | EditRequest)
-            else settings.normalisation,
+            else asked(PictureMapSettings, settings),
             result.suggested_threshold,
         )
         unseen = result.applies is False

@@ -153,6 +153,9 @@ class SceneSettings(bpy.types.PropertyGroup):
     picture: StringProperty(description="Identity of the render that the results belong to")
     relevance_of: StringProperty(description="Instruction that the relevance belongs to")
     relevance_by: StringProperty(description="Normalisation that the relevance was made with")
+    relevance_maps: StringProperty(
+        description="All settings that the relevance was made with, as JSON; empty: not known"
+    )
     suggested_threshold: FloatProperty(
         description="The map's own suggestion; -1 without one", default=-1.0
     )

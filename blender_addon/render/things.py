@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..data.meshes.islands import connected, uv_corners, welded
 from ..data.scene_error import SceneError
+from .moved_pixels import mover_of
 from .raster import Canvas
 from .see_through import is_seen_through
 from .stand_in import compositor_of
@@ -70,13 +71,15 @@ def label_image(
         uint16 (H, W), row 0 at the top; 0 is what is no thing: the sky, holdouts.
 
     Raises:
-        ThingsUnknown: the camera is no pinhole, or there is too much to be told apart.
+        ThingsUnknown: the camera is no pinhole, the picture shows something else at a pixel than
+            the first surface there, or there is too much to be told apart.
     """
     engine, camera = copy.render.engine, copy.camera
     if camera.type == "CAMERA" and camera.data.type not in ("PERSP", "ORTHO"):
         raise ThingsUnknown(
             f'The camera "{camera.name}" is panoramic: what things it sees is not known.'
         )
+    _check_shown(copy)
     view = _View(kind, engine, width, height, _layers_of(copy))
     _Engine.view = view
     bpy.utils.register_class(_Engine)
@@ -97,6 +100,23 @@ def label_image(
     if view.canvas is None:
         raise ThingsUnknown("Blender was stopped before it could tell things apart.")
     return _numbered(view, numbers)
+
+
+def _check_shown(copy: bpy.types.Scene) -> None:
+    """Refuse what shows each pixel's things mixed or moved."""
+    shading, tree = copy.display.shading, compositor_of(copy)
+    through = shading.show_xray and shading.xray_alpha < 1
+    if copy.render.engine == "BLENDER_WORKBENCH" and through:
+        raise ThingsUnknown(
+            "X-Ray shows things through each other: switch it off (Render Properties > Options), "
+            "and they are told apart."
+        )
+    mover = mover_of(tree) if tree is not None else None
+    if mover is not None:
+        raise ThingsUnknown(
+            f'The compositor\'s node "{mover.name}" moves the picture: what things lie where is '
+            "not known."
+        )
 
 
 def _layers_of(copy: bpy.types.Scene) -> set[str] | None:

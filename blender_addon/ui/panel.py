@@ -182,8 +182,7 @@ def _draw_hints(
     if text:
         words.paragraph(layout, context, text, icon="INFO")
     if settings.relevance_image is not None and not results.is_current(context.scene):
-        changed = settings.relevance_of != settings.instruction
-        what = "instruction" if changed else "normalisation"
+        what = results.changed_since_map(context.scene)
         text = f"The {what} has changed: Edit will look for its relevance in the shown render."
         words.paragraph(layout, context, text, icon="INFO")
 

@@ -10,7 +10,8 @@ import pytest
 
 def show(addon: SimpleNamespace, scene: bpy.types.Scene, relevance: np.ndarray) -> None:
     exr = addon.encode.encode_exr(relevance)
-    addon.results.install_relevance(scene, relevance, exr, "an instruction", "full", 0.5)
+    maps = addon.results.PictureMapSettings()
+    addon.results.install_relevance(scene, relevance, exr, "an instruction", maps, 0.5)
 
 
 def shown_mask(addon: SimpleNamespace, scene: bpy.types.Scene) -> np.ndarray:

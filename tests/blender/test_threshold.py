@@ -129,6 +129,39 @@ def test_normalisation_is_sent_and_its_change_asks_for_a_new_threshold(
     assert connected.results.is_current(scene)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "title"),
+    [
+        ("closer", False, "Look Closer"),
+        ("noise_level", 0.6, "Noise Level"),
+        ("relevance_seeds", 7, "Relevance Seeds"),
+        ("normalisation", "paper", "Normalisation"),
+    ],
+)
+def test_a_map_is_old_once_it_would_be_found_otherwise(
+    connected: SimpleNamespace,
+    settings: bpy.types.PropertyGroup,
+    server: FakeServer,
+    name: str,
+    value: object,
+    title: str,
+) -> None:
+    """Edit used the shown map's region as if nothing had changed."""
+    scene, before = settings.id_data, getattr(settings, name)
+    preview(connected, scene)
+    setattr(settings, name, value)
+    assert not connected.results.is_current(scene)
+    assert connected.results.changed_since_map(scene) == f'setting "{title}"'
+    setattr(settings, name, before)
+    assert connected.results.is_current(scene), "the shown map is what is asked for again"
+    setattr(settings, name, value)
+    edit(connected, scene)
+    assert last_request(server).mask is None, "the region of the old map"
+    assert connected.results.is_current(scene)
+    settings.relevance_maps = ""  # as in a file from before it was kept
+    assert connected.results.is_current(scene)
+
+
 def test_the_panel_offers_the_protocols_normalisations_and_defaults(
     connected: SimpleNamespace, settings: bpy.types.PropertyGroup, server: FakeServer
 ) -> None:
