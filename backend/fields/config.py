@@ -11,7 +11,7 @@ RegionKind = Literal["field", "maps", "everything"]
 everywhere."""
 
 
-LONGEST, MOST_RAYS = 2.5, 2.0
+LONGEST, MOST_RAYS = 3.0, 2.0
 """How many times the steps and the rays of a step a field takes at most, of captures with many
 pixels."""
 
@@ -134,7 +134,7 @@ class FieldConfig(Stop):
 PRESETS = {
     "preview": FieldConfig(
         iterations=800,
-        pixels=24 * 128**2,
+        pixels=21 * 128**2,
         rays=1024,
         samples=24,
         proposals=(ProposalConfig(samples=48, log2_table_size=15),),

@@ -353,7 +353,7 @@ def test_presets_grow_with_the_pixels_of_a_capture() -> None:
     assert (twice.iterations, twice.rays) == (1600, 1024)
     assert (twice.decay_iterations, twice.evaluate_every) == (1600, 200)
     large = preview.for_pixels(5 * preview.pixels)
-    assert (large.iterations, large.rays) == (2000, 1448)
+    assert (large.iterations, large.rays) == (2400, 1322)
     assert preview.for_pixels(10**9).rays == 2048
     assert PRESETS["full"].for_pixels(10**9) == PRESETS["full"]
 
