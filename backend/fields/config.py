@@ -241,10 +241,10 @@ class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
     the highest level is the right one: from a lower one, little of the edit appears."""
     relevance_field: RelevanceConfig = RelevanceConfig()
     """The relevance field."""
-    refit_every: int = 0
+    refit_every: int = 4
     """Steps of the update between two in which the relevance field goes on being fitted to the
     maps, where the scene is by then; 0 leaves it as it was fitted to the unedited scene."""
-    keep_region: bool = False
+    keep_region: bool = True
     """Whether what was edited in a view stays in its region, though the edit has taken away or
     covered what was relevant there."""
     learning_rate: float | None = None
@@ -286,6 +286,7 @@ EDIT_PRESETS = {
         views=24,
         rounds=1,  # the demo model's edits from low noise levels lose what the first one gained
         first_level=0.98,
+        refit_every=0,  # it was found to help where views are edited again
         learning_rate=5e-3,
         settling=0.15,
         stop_patience=1,

@@ -35,7 +35,7 @@ CHECK_FILE = "prompt_check.json"
 MAPS_FOLDER = "maps"
 SNAP_FILE = "snap.json"
 REGION_FOLDER = "region"
-BEFORE = {"snap": "nothing", "detail": "whole"}
+BEFORE = {"snap": "nothing", "detail": "whole", "refit_every": 0, "keep_region": False}
 """What an edit was made with whose record does not say."""
 MIDDLE = 0.5
 """The threshold on the calibrated scale whose region fits the scene best (see `Calibration`)."""

@@ -20,6 +20,8 @@ QUICK = SceneEditConfig(
     relevance_field=RelevanceConfig(iterations=30, rays=256, levels=3, log2_table_size=10),
     learning_rate=5e-3,
     settling=0.1,
+    refit_every=0,
+    keep_region=False,
 )
 VIEWS = 8
 

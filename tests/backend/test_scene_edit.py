@@ -130,7 +130,7 @@ def test_every_view_has_its_turn_in_every_round(
     first = [v for v in edit.views if v.count < len(names)]
     assert {v.noise_level for v in first} == {0.9}
     later = [v.noise_level for v in edit.views if v.count >= len(names)]
-    assert all(0.02 <= level <= 0.02 + 0.96 * 0.5 for level in later)
+    assert all(0.02 <= level <= 0.98 for level in later)
     assert len(set(later)) == len(later)
     shares = [share for _, share in said]
     assert shares == sorted(shares)

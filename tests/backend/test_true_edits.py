@@ -84,6 +84,7 @@ def test_ways_of_editing_are_regions_and_rounds() -> None:
 QUICK = SceneEditConfig(
     iterations=8,
     edit_every=1,
+    refit_every=0,
     first_level=0.9,
     snap="nothing",
     relevance_field=RelevanceConfig(iterations=4, rays=64, levels=2, log2_table_size=8),
