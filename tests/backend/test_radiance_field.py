@@ -392,7 +392,7 @@ def test_presets_are_valid_and_full_is_nerfstudios_own() -> None:
 def test_it_learns_the_scene(scene: tuple[Capture, Truth]) -> None:
     """Better than the best single colour by far on views that it has not seen."""
     config = dataclasses.replace(
-        PRESETS["preview"], iterations=200, rays=384, decay_iterations=200, evaluate_every=100
+        PRESETS["preview"], iterations=300, rays=384, decay_iterations=300, evaluate_every=100
     )
     field, course = train(scene[0], config)
     images = scene[1].images / 255
@@ -460,7 +460,7 @@ def test_views_with_alpha(tmp_path: Path, scene: tuple[Capture, Truth]) -> None:
     write_capture(tmp_path, views)
     field, course = train(open_capture(tmp_path), dataclasses.replace(TINY, hold_out_every=4))
     assert field.alpha
-    assert len(course.scores) == 2
+    assert {step for step, _ in course.scores} == {4, 6}
 
 
 @pytest.mark.parametrize("alpha", [255, 251])
