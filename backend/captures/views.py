@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from backend.errors import BadInput
 from backend.pictures import PictureError, asks_for_turning, read_picture, size_of
 from backend.pictures.label_images import check_labels, read_labels
 from backend.pictures.masks import read_training_mask
+
+Whole = TypeVar("Whole", np.uint8, np.uint16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +116,7 @@ class StoredView:
             return None
         with _as_capture_error():
             labels = read_labels(self.things, (self.intrinsics.height, self.intrinsics.width))
-        if not self.lens.is_pinhole:
-            rows_columns = np.moveaxis(undistortion_map(self.intrinsics, self.lens), -1, 0)
-            labels = ndimage.map_coordinates(labels, rows_columns, order=0, mode="nearest")
-        if labels.shape != (height, width):
-            scaled = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
-            labels = np.asarray(scaled)
-        return labels
+        return self._undistorted(labels, width, height, Image.Resampling.NEAREST)
 
     def read_mask(self, width: int, height: int) -> NDArray[np.bool_] | None:
         """Read the mask alone, undistorted and scaled down to `width` x `height`: bool (height,
@@ -133,13 +130,21 @@ class StoredView:
         stored = self.intrinsics.height, self.intrinsics.width
         with _as_capture_error():
             seen = read_training_mask(self.mask, stored).astype(np.uint8) * np.uint8(255)
+        seen = self._undistorted(seen, width, height, Image.Resampling.BOX)
+        return np.asarray(seen == 255)
+
+    def _undistorted(
+        self, stored: NDArray[Whole], width: int, height: int, resampling: Image.Resampling
+    ) -> NDArray[Whole]:
+        """Whole numbers (H, W) of the stored picture's pixels, each the nearest one's, for the
+        undistorted picture at a size.
+        """
         if not self.lens.is_pinhole:
             rows_columns = np.moveaxis(undistortion_map(self.intrinsics, self.lens), -1, 0)
-            seen = ndimage.map_coordinates(seen, rows_columns, order=0, mode="nearest")
-        if seen.shape != (height, width):
-            scaled = Image.fromarray(seen).resize((width, height), Image.Resampling.BOX)
-            seen = np.asarray(scaled)
-        return np.asarray(seen == 255)
+            stored = ndimage.map_coordinates(stored, rows_columns, order=0, mode="nearest")
+        if stored.shape != (height, width):
+            stored = np.asarray(Image.fromarray(stored).resize((width, height), resampling))
+        return stored
 
     def read_image(self) -> NDArray[np.uint8]:
         """Read the image file as it is: uint8 (H, W, 3 or 4).

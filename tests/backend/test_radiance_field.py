@@ -21,16 +21,15 @@ from backend.captures.capture import Capture
 from backend.captures.lens import Intrinsics
 from backend.captures.transforms import NewView, open_capture, write_capture
 from backend.captures.views import Pixels
-from backend.fields import checkpoint, nerfstudio_compat, radiance_training, training
+from backend.fields import checkpoint, nerfstudio_compat, radiance_training
 from backend.fields.config import PRESETS, FieldConfig, ProposalConfig
 from backend.fields.facts import RADIANCE, CheckpointError, load_facts
 from backend.fields.nerfstudio_compat import Cameras, FieldHeadNames
 from backend.fields.radiance_field import RadianceField
 from backend.fields.radiance_training import RadianceTraining, Views, held_out, load, psnr, train
 from backend.fields.rays import ViewRays
-from backend.fields.training import Course, Progress, Schedule, fit
+from backend.fields.training import Progress
 from protocol import files
-from protocol.settings import Stop
 
 from .tiny_capture import Truth, orbit_capture
 
@@ -692,115 +691,7 @@ def test_a_process_killed_at_random_moments_loses_no_checkpoint(
     assert len(list((tmp_path / "w").iterdir())) == 2  # what the killed have left is gone, too
 
 
-# the loop
-
-
-class Counter:
-    """A trainee whose scores are given."""
-
-    def __init__(self, scores: list[float]) -> None:
-        self.scores, self.steps = scores, 0
-
-    def advance(self, step: int) -> float:
-        assert step == self.steps
-        self.steps += 1
-        return 1.0
-
-    def measure(self) -> float:
-        return self.scores[self.steps - 1]
-
-    def preview(self) -> np.ndarray:
-        return np.zeros((1, 1, 3), np.uint8)
-
-    def state(self) -> dict[str, int]:
-        return {"steps": self.steps}
-
-    def load_state(self, state: dict[str, int]) -> None:
-        self.steps = state["steps"]
-
-    def facts(self) -> dict[str, object]:
-        return {}
-
-
-@pytest.mark.parametrize(
-    ("scores", "patience", "steps"),
-    [
-        ([1, 2, 3, 4, 5, 6], 2, 6),
-        ([1, 2, 3, 3, 3, 9], 2, 5),
-        ([5, 4, 3, 2, 1, 0], 3, 4),
-        ([5, 4, 3, 2, 1, 0], 0, 6),
-        ([1, 1.06, 1.12, 1.18, 1.24, 1.3], 2, 6),
-    ],
-)
-def test_early_stop(scores: list[float], patience: int, steps: int) -> None:
-    schedule = Schedule(6, 1, Stop(stop_gain=0.1, stop_patience=patience))
-    course = fit(Counter(scores), schedule, None, "x")
-    assert course.step == steps
-    assert course.finished
-
-
-def test_it_ends_with_the_best_state(tmp_path: Path) -> None:
-    stop = Stop(stop_gain=0.1, stop_patience=2)
-    counter = Counter([1, 5, 4, 3, 9, 9])
-    course = fit(counter, Schedule(6, 1, stop, keep_best=True), tmp_path, "x")
-    assert course.step == 4
-    assert counter.steps == 2
-    assert course.scores == [(1, 1), (2, 5), (3, 4), (4, 3), (2, 5)]
-    facts, state = checkpoint.load(tmp_path, "x") or ({}, {})
-    assert state["steps"] == 2
-    assert state["best"] is None, "the file is no larger than it has to be"
-    assert facts["scores"][-1] == [2, 5]
-    again = fit(Counter([]), Schedule(9, 1, stop, keep_best=True), tmp_path, "x")
-    assert again.scores == course.scores, "it had stopped by itself"
-
-
-def test_the_best_state_survives_an_interruption(tmp_path: Path) -> None:
-    def interrupt(progress: Progress) -> None:
-        if progress.step == 3:
-            raise KeyboardInterrupt
-
-    schedule = Schedule(4, 1, Stop(stop_patience=0), keep_best=True)
-    with pytest.raises(KeyboardInterrupt):
-        fit(Counter([1, 5, 4, 3]), schedule, tmp_path, "x", interrupt)
-    counter = Counter([1, 5, 4, 3])
-    assert fit(counter, schedule, tmp_path, "x").scores[-1] == (2, 5)
-    assert counter.steps == 2
-
-
-def test_slow_previews_take_little_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, previews = 0.0, 0
-
-    class Slow(Counter):
-        def advance(self, step: int) -> float:
-            nonlocal now
-            now += 1
-            return super().advance(step)
-
-        def preview(self) -> np.ndarray:
-            nonlocal now, previews
-            now, previews = now + 30, previews + 1
-            return super().preview()
-
-    monkeypatch.setattr(training.time, "monotonic", lambda: now)
-    fit(Slow([1.0] * 1300), Schedule(1300, 2000, Stop(stop_patience=0)), None, "x")
-    assert previews == 1 + 2 + 1, "after 5 s, after 600 more each, and at the end"
-
-
-def test_a_kill_inside_a_step_saves_nothing_half_done(tmp_path: Path) -> None:
-    counter = Counter([1.0] * 6)
-
-    def killed(step: int) -> float:
-        counter.steps += 1
-        if step == 3:
-            raise KeyboardInterrupt
-        return 1.0
-
-    counter.advance = killed  # type: ignore[method-assign]
-    training_schedule = Schedule(6, 1)
-    with pytest.raises(KeyboardInterrupt):
-        fit(counter, training_schedule, tmp_path, "x")
-    assert checkpoint.load(tmp_path, "x") is None
-    assert training._resume(counter, tmp_path, "x") == (Course(), None)
+# the same again
 
 
 def test_the_same_seed_gives_the_same_field_in_every_process(tmp_path: Path) -> None:
