@@ -39,7 +39,11 @@ COMMANDS: Tree = {
     ),
     "bench": (
         "How fast this machine is.",
-        {"radiance": evaluate.Radiance, "detail": evaluate.Detail},
+        {
+            "radiance": evaluate.Radiance,
+            "capture": evaluate.BenchCapture,
+            "detail": evaluate.Detail,
+        },
     ),
 }
 """Every command by its name."""

@@ -132,6 +132,23 @@ class Radiance(options.RadianceOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchCapture(options.BenchCaptureOptions):
+    """Train a capture's field for equal minutes: nerfstudio's own nerfacto against ours.
+
+    nerfacto trains as it is, and with as small a field as ours; all take turns, and are measured in
+    the same held-out views. Write DIR/report.json.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation import bench_capture
+
+        return bench_capture.run(self, command)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Detail(options.DetailOptions):
     """Time edits of a crop against those of the whole picture, and measure what they give.
 
@@ -154,6 +171,7 @@ class Detail(options.DetailOptions):
 def _wrong(
     command: options.EvaluationOptions
     | options.CaptureOptions
+    | options.BenchCaptureOptions
     | options.RadianceOptions
     | options.TextureOptions,
 ) -> bool:

@@ -177,6 +177,24 @@ class RadianceOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchCaptureOptions:
+    """Of fields of a capture after equal minutes."""
+
+    folder: Positional[Path]
+    """the capture"""
+    out: Annotated[Path, arg(metavar="DIR")]
+    """where the report goes"""
+    minutes: float = 5.0
+    """of training, for each"""
+    preset: CapturePreset = "preview"
+    """of this program's field"""
+    downscale: float = 1.0
+    """read images so many times smaller"""
+    axes: Annotated[Axes | None, arg(metavar="AXES", help_behavior_hint="(default: opengl)")] = None
+    """the convention of the poses in transforms.json, as in scene train"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DetailOptions(EvaluationOptions):
     """Of what an edit's detail gives and takes."""
 

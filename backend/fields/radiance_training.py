@@ -173,6 +173,7 @@ class RadianceTraining:
     Attributes:
         field: the field.
         views: that it is trained on.
+        measured: held-out views, None where there are none.
         rays: in a step.
     """
 
@@ -191,7 +192,7 @@ class RadianceTraining:
         decay: of the field's learning rate, in place of the config's.
         rays: in a step, in place of the config's.
         """
-        self.field, self.views, self._measured = field, views, measured
+        self.field, self.views, self.measured = field, views, measured
         self.rays = field.config.rays if rays is None else rays
         groups = field.model.get_param_groups()
         config = field.config
@@ -235,11 +236,11 @@ class RadianceTraining:
 
     def measure(self) -> float | None:
         """PSNR in decibels on the held-out views, None without any; see `psnr_of_views`."""
-        return None if self._measured is None else psnr_of_views(self.field, self._measured)
+        return None if self.measured is None else psnr_of_views(self.field, self.measured)
 
     def preview(self) -> NDArray[np.uint8]:
         """The first held-out view, else the first view, at most 96 pixels a side."""
-        views = self._measured or self.views
+        views = self.measured or self.views
         camera, pose = views.intrinsics[0], self.field.corrected(views.poses[0], views.names[0])
         factor = min(1.0, PREVIEW_SIDE / max(camera.width, camera.height))
         small = camera.resized(
@@ -259,7 +260,7 @@ class RadianceTraining:
 
     def facts(self) -> dict[str, Any]:
         """What it takes to make the field again, and the views that were held out."""
-        names = [] if self._measured is None else list(self._measured.names)
+        names = [] if self.measured is None else list(self.measured.names)
         return self.field.facts() | {"held_out": names, "capture": self._capture}
 
 
@@ -284,6 +285,41 @@ def psnr_of_views(field: RadianceField, views: Views) -> float:
     pixels = views.spread(MEASURED_PIXELS)
     shown = field.shade(rays.bundle(pixels))[:, :3]
     return psnr(shown, field.model.renderer_rgb.blend_background(views.colours(pixels)))
+
+
+def prepare(
+    capture: Capture,
+    config: FieldConfig,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+    iterations: int | None = None,
+) -> tuple[RadianceTraining, FieldConfig]:
+    """A training that has not begun, and the config with as many steps and rays as the capture's
+    pixels take. Args and errors as of `train`.
+    """
+    check_counts(
+        iterations=config.iterations if iterations is None else iterations,
+        rays=config.rays,
+        evaluate_every=config.evaluate_every,
+    )
+    if len(capture) < FEWEST_VIEWS:
+        raise BadInput(
+            f"{capture.folder} has {len(capture)} views: a field needs {FEWEST_VIEWS} at least."
+        )
+    out = held_out(len(capture), config.hold_out_every)
+    if capture.held_out is not None:  # who made the capture has chosen
+        out = [index for index, name in enumerate(capture.names) if name in capture.held_out]
+    inside = [index for index in range(len(capture)) if index not in out]
+    views = Views(capture.subset(inside), device)
+    measured = Views(capture.subset(out), device) if out else None
+    field = RadianceField(config, views.names, views.alpha, device, seed)
+    field.cover(views.poses, views.intrinsics)
+    grown = config.for_pixels(views.rays.total)
+    if iterations is not None:
+        grown = dataclasses.replace(grown, iterations=iterations)
+    decay = Decay(config.learning_rate, config.final_learning_rate, grown.decay_iterations)
+    training = RadianceTraining(field, views, measured, decay, grown.rays)
+    return training, grown
 
 
 def train(
@@ -315,28 +351,7 @@ def train(
         UnlearntError: it came to its end, and shows far less than a blur of the photos does.
         CheckpointError, FloatingPointError, OSError: as `training.fit`.
     """
-    check_counts(
-        iterations=config.iterations if iterations is None else iterations,
-        rays=config.rays,
-        evaluate_every=config.evaluate_every,
-    )
-    if len(capture) < FEWEST_VIEWS:
-        raise BadInput(
-            f"{capture.folder} has {len(capture)} views: a field needs {FEWEST_VIEWS} at least."
-        )
-    out = held_out(len(capture), config.hold_out_every)
-    if capture.held_out is not None:  # who made the capture has chosen
-        out = [index for index, name in enumerate(capture.names) if name in capture.held_out]
-    inside = [index for index in range(len(capture)) if index not in out]
-    views = Views(capture.subset(inside), device)
-    measured = Views(capture.subset(out), device) if out else None
-    field = RadianceField(config, views.names, views.alpha, device, seed)
-    field.cover(views.poses, views.intrinsics)
-    grown = config.for_pixels(views.rays.total)
-    if iterations is not None:
-        grown = dataclasses.replace(grown, iterations=iterations)
-    decay = Decay(config.learning_rate, config.final_learning_rate, grown.decay_iterations)
-    training = RadianceTraining(field, views, measured, decay, grown.rays)
+    training, grown = prepare(capture, config, device, seed, iterations)
     if folder is not None:
         check_same(folder, RADIANCE, training.facts(), FREE)
     schedule = Schedule(
@@ -349,8 +364,8 @@ def train(
     )
     course = fit(training, schedule, folder, RADIANCE, on_step)
     if course.step >= JUDGED_FROM:
-        _check_learnt(field, views)
-    return field, course
+        _check_learnt(training.field, training.views)
+    return training.field, course
 
 
 def _check_learnt(field: RadianceField, views: Views) -> None:
