@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from backend.commands.options import SceneCommand, SceneOptions
-from backend.output.progress import OnProgress
+from backend.output.progress import OnProgress, time_left
 from backend.output.report import Report, print_notes
 from protocol import files
 from protocol.settings import FieldSettings
@@ -48,7 +48,7 @@ class Train(SceneOptions, SceneCommand):
         def show(progress: Progress) -> None:
             score = "" if progress.score is None else f", {progress.score:.1f} dB"
             left = progress.remaining
-            end = "" if left is None else f", {left:.0f} s left at most"
+            end = f", {time_left(left, at_most=True)}" if left else ""
             on_progress(
                 f"Step {progress.step} of {progress.iterations}{score}{end}",
                 progress.step / progress.iterations,

@@ -3,7 +3,6 @@
 import copy
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from backend.fields import checkpoint
+from backend.fields.pace import Aside, Pace
 from protocol.settings import Stop
 
 CHECKPOINT_SECONDS = 30.0
 PREVIEW_SECONDS = 5.0
 PREVIEW_SHARE = 0.05
 """Of the time, that previews take at most: where one takes long, they are farther apart."""
-SPEED_STEPS = 50
-"""Over so many of the latest steps, all that comes between them included, the remaining time is
-reckoned."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +127,11 @@ def fit(
     folder: Path | None,
     name: str,
     on_step: OnStep | None = None,
+    aside: Callable[[], Aside] = Aside,
 ) -> Course:
     """Trains, or goes on from the checkpoint folder/name.json where there is one.
+
+    `on_step` may do more than look on; `aside` says how long that takes, and will take yet.
 
     A checkpoint is written at the schedule's interval, at the end, and when `on_step` raises. A
     training that went on from one gives bit for bit what it would have given without the
@@ -148,7 +148,7 @@ def fit(
         if (course.finished and course.step >= schedule.iterations) or course.stalled(schedule):
             return course
         course.finished = False
-        run = _Run(trainee, schedule, folder, name, course, best)
+        run = _Run(trainee, schedule, folder, name, course, best, aside)
         while not course.finished:
             progress = run.step()
             if on_step is not None:
@@ -172,13 +172,14 @@ class _Run:
         name: str,
         course: Course,
         best: dict[str, Any] | None,
+        aside: Callable[[], Aside],
     ) -> None:
         self._trainee, self._schedule, self._course = trainee, schedule, course
-        self._folder, self._name = folder, name
+        self._folder, self._name, self._aside = folder, name, aside
         self._start = time.monotonic() - course.seconds
         self._saved = self._preview_due = time.monotonic()
         self._preview_due += PREVIEW_SECONDS
-        self._ends: deque[float] = deque([self._saved], SPEED_STEPS + 1)
+        self._pace = Pace()
         self._best = best
 
     def step(self) -> Progress:
@@ -193,7 +194,8 @@ class _Run:
         course.step += 1
         last = course.step >= schedule.iterations
         if course.step % schedule.evaluate_every == 0 or last:
-            score = self._trainee.measure()
+            with self._pace.apart("measurement"):
+                score = self._trainee.measure()
             if score is not None:
                 self._note(score)
         course.finished = last or (
@@ -204,14 +206,14 @@ class _Run:
         now = time.monotonic()
         course.seconds = now - self._start
         if now - self._saved > schedule.checkpoint_seconds and not course.finished:
-            self.save()
+            with self._pace.apart("checkpoint"):
+                self.save()
         preview = None
         if now > self._preview_due or course.finished:
-            begun = time.monotonic()
-            preview = self._trainee.preview()
-            now = time.monotonic()
-            self._preview_due = now + max(PREVIEW_SECONDS, (now - begun) / PREVIEW_SHARE)
-        self._ends.append(time.monotonic())
+            with self._pace.apart("preview"):
+                preview = self._trainee.preview()
+            self._preview_due = time.monotonic() + self._preview_seconds()
+        self._pace.end_step(self._aside())
         return Progress(
             course.step,
             schedule.iterations,
@@ -240,14 +242,22 @@ class _Run:
             scores.append(best)
         self._best = None
 
+    def _preview_seconds(self) -> float:
+        """Between two previews."""
+        return max(PREVIEW_SECONDS, self._pace.took("preview") / PREVIEW_SHARE)
+
     def _remaining(self) -> float | None:
         if self._course.finished:
             return 0.0
-        steps = len(self._ends) - 1
-        if steps < min(SPEED_STEPS, self._schedule.iterations // 10):
-            return None
-        left = self._schedule.iterations - self._course.step
-        return (self._ends[-1] - self._ends[0]) / steps * left
+        schedule, step = self._schedule, self._course.step
+        every = schedule.evaluate_every
+        return self._pace.remaining(
+            schedule.iterations - step,
+            schedule.iterations,
+            {"measurement": -(-schedule.iterations // every) - step // every},
+            {"checkpoint": schedule.checkpoint_seconds, "preview": self._preview_seconds()},
+            self._aside(),
+        )
 
     def save(self) -> None:
         """Writes a checkpoint, where there is a folder for it."""

@@ -20,6 +20,12 @@ OnPreview = Callable[[str, float, NDArray[np.uint8] | None], None]
 """The same, called with a picture of how far the work is, too: uint8 (H, W, 3), or None."""
 
 
+def time_left(seconds: float, at_most: bool = False) -> str:
+    """A remaining time for the end of a sentence; `at_most` where the work may end earlier."""
+    words = f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
+    return f"{words} left at most" if at_most else f"about {words} left"
+
+
 @contextmanager
 def shown_progress() -> Iterator[OnProgress]:
     """Shows what the `with` block tells the function it is given.

@@ -11,6 +11,7 @@ it was stopped.
 
 import dataclasses
 import re
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -24,7 +25,7 @@ from backend.fields.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditC
 from backend.fields.facts import RADIANCE, CheckpointError, load_facts
 from backend.fields.radiance_training import Decay, RadianceTraining, Views
 from backend.fields.training import CHECKPOINT_SECONDS, Progress, Schedule, fit
-from backend.output.progress import OnPreview
+from backend.output.progress import OnPreview, time_left
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_records import (
     CHECK_FILE,
@@ -275,27 +276,19 @@ def _update(
     checkpoint_seconds: float,
 ) -> None:
     """The method's own part, from where it was stopped."""
-    before = STAGES["maps"] + STAGES["field"]
-    now = Progress(0, config.iterations, 0.0, None, 0.0, None)
-
-    def share() -> float:
-        return before + STAGES["update"] * now.step / now.iterations
+    clock = _UpdateClock(config.iterations)
 
     def editing(words: str, part: float) -> None:
-        report(f"{words}, {part:.0%}{_left(now)}", share(), None)
+        report(f"{words}, {part:.0%}{clock.left()}", clock.share, None)
 
     trainee = METHODS[config.method].begin(
         training, editor, edit.asked, region, edit.folder, first_step, editing
     )
 
     def tell(progress: Progress) -> None:
-        nonlocal now
-        now = progress
-        report(
-            f"Training, step {progress.step} of {progress.iterations}{_left(progress)}",
-            share(),
-            progress.preview,
-        )
+        clock.note(progress)
+        words = f"Training, step {progress.step} of {progress.iterations}{clock.left()}"
+        report(words, clock.share, progress.preview)
         # here and not within the step, so that what stops an edit comes after a checkpoint; and not
         # after an early stop, as nothing would be trained on it
         if not progress.finished:
@@ -308,8 +301,33 @@ def _update(
         config.seed,
         checkpoint_seconds,
     )
-    fit(trainee, schedule, edit.folder, NAME, tell)
+    fit(trainee, schedule, edit.folder, NAME, tell, trainee.aside)
 
 
-def _left(progress: Progress) -> str:
-    return "" if progress.remaining is None else f", {progress.remaining:.0f} s left at most"
+class _UpdateClock:
+    """How far an update is.
+
+    Attributes:
+        share: 0..1 of the whole edit that is done; of the update, by its time where that is known,
+            as the edits of views, which take most of it, do not come evenly over its steps.
+    """
+
+    def __init__(self, iterations: int) -> None:
+        self.share = STAGES["maps"] + STAGES["field"]
+        self._last, self._noted = Progress(0, iterations, 0.0, None, 0.0, None), time.monotonic()
+
+    def note(self, progress: Progress) -> None:
+        """Takes over what the training says of itself."""
+        self._last, self._noted = progress, time.monotonic()
+        done = 1.0 if progress.finished else progress.step / progress.iterations
+        if progress.remaining:
+            done = progress.seconds / (progress.seconds + progress.remaining)
+        begun = STAGES["maps"] + STAGES["field"]
+        self.share = max(self.share, begun + STAGES["update"] * done)
+
+    def left(self) -> str:
+        """The time that is left, as the end of a sentence; nothing as long as that is unknown."""
+        if not self._last.remaining:
+            return ""
+        passed = time.monotonic() - self._noted
+        return f", {time_left(self._last.remaining - passed, at_most=True)}"

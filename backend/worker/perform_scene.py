@@ -18,7 +18,7 @@ from backend.fields.facts import RADIANCE, CheckpointError, check_same, load_fac
 from backend.fields.training import Progress
 from backend.jobs.scene_state import without_paths
 from backend.meshes.painting import PaintConfig
-from backend.output.progress import OnPreview
+from backend.output.progress import OnPreview, time_left
 from backend.scenes.camera import Camera
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_run import with_settings
@@ -28,7 +28,7 @@ from backend.scenes.scene import Scene
 from backend.scenes.texture import field_edit, texture_from_field
 from backend.work_lock import alone
 from backend.worker.perform_texture import mesh_and_views, texture_result
-from backend.worker.words import time_left, with_time_left
+from backend.worker.words import with_time_left
 from protocol import files
 from protocol.requests import (
     EditSceneRequest,
@@ -101,7 +101,7 @@ def _train(scene: Scene, request: TrainSceneRequest, on_progress: OnPreview) -> 
         if progress.score is not None:
             words += f", {progress.score:.1f} dB"
         if progress.remaining:
-            words += f", {time_left(progress.remaining)}"
+            words += f", {time_left(progress.remaining, at_most=True)}"
         on_progress(words, progress.step / progress.iterations, progress.preview)
 
     asked = request.settings

@@ -5,17 +5,10 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.output.progress import OnPreview
+from backend.output.progress import OnPreview, time_left
 
 RECKONED_SHARE, RECKONED_SECONDS = 0.03, 2.0
 """Of a job, before which nothing is said about its remaining time."""
-
-
-def time_left(seconds: float) -> str:
-    """A remaining time for the end of a sentence."""
-    if seconds < 100:
-        return f"about {max(1, round(seconds))} s left"
-    return f"about {round(seconds / 60)} min left"
 
 
 def with_time_left(on_progress: OnPreview) -> OnPreview:

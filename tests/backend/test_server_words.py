@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from backend.jobs.scene_state import without_paths
+from backend.output.progress import time_left
 from backend.worker import words
 from backend.worker.process import smaller
-from backend.worker.words import time_left, with_time_left
+from backend.worker.words import with_time_left
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,7 @@ from backend.worker.words import time_left, with_time_left
 )
 def test_remaining_times_are_in_words(seconds, said):
     assert time_left(seconds) == f"about {said} left"
+    assert time_left(seconds, at_most=True) == f"{said} left at most"
 
 
 def test_the_remaining_time_is_reckoned_from_what_is_done(monkeypatch):

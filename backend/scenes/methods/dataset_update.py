@@ -12,6 +12,8 @@ An edit reaches the scene only as far as views agree on it, which is what makes 
 every side.
 """
 
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ from PIL import Image
 from backend.editing import ImageEditor, Step
 from backend.fields.config import SceneEditConfig
 from backend.fields.facts import CheckpointError
+from backend.fields.pace import Aside
 from backend.fields.radiance_training import MEASURED_PIXELS, RadianceTraining, corrected_rays, psnr
 from backend.pictures.changes import UNSEEN
 from backend.pictures.visible_change import changed_share
@@ -39,6 +42,8 @@ from protocol.settings import EditSettings, taken
 VIEWS_FOLDER = "views"
 RELEVANCE = "relevance"
 """Part of the state: the relevance field, where it was fitted while the scene changed."""
+LATEST_EDITS = 24
+"""The edits whose mean is that of those to come."""
 
 OnStage = Callable[[str, float], None]
 """Told of every denoising step of a view's edit, in words and as a share 0..1 of that edit."""
@@ -183,6 +188,8 @@ class DatasetUpdate:
         self._inside = torch.zeros(views.rays.total, dtype=torch.bool, device=views.pixels.device)
         self._kept = self._inside.clone()
         self.count, self._edited = 0, False
+        self._spent = 0.0
+        self._seconds: deque[float] = deque(maxlen=LATEST_EDITS)
         self.plan = UpdatePlan.of(config, len(views.names))
 
     @classmethod
@@ -217,6 +224,7 @@ class DatasetUpdate:
             if self.count == len(self.training.views.names) and not self._edited:
                 return  # no view has a region, nor will it: the field stays as it is
             counts = self.plan.together(self.count, at_once)
+            began = time.monotonic()
             # 1. render; what the instruction does not apply to stays as it is
             turns = [turn for turn in map(self._turn, counts) if turn.mask.any()]
             # 2. denoise, views of one size in a batch; until all are done it may be broken off
@@ -227,6 +235,19 @@ class DatasetUpdate:
             for turn in turns:
                 self._take(turn, edited[turn.count], step)
             self.count = counts.stop
+            took = time.monotonic() - began
+            self._spent += took
+            self._seconds += [took / len(counts)] * len(counts)
+
+    def aside(self) -> Aside:
+        """What edits of views have taken and will take yet. Nothing tells before the first that
+        changes something, up to which the field stays as it is.
+        """
+        left = self.plan.edits - self.count
+        if not self._edited or (left > 0 and not self._seconds):
+            return Aside(self._spent, None)
+        mean = sum(self._seconds) / max(1, len(self._seconds))
+        return Aside(self._spent, left * mean)
 
     def _turn(self, count: int) -> _Turn:
         """What the edit of a count is made of: the render and its mask (step 1), the original."""
@@ -250,6 +271,7 @@ class DatasetUpdate:
         """The edited views of one size, uint8 (H, W, 3), by their counts."""
         first = f"view {self.training.views.names[turns[0].index]}"
         words = f"Editing {first if len(turns) == 1 else f'{len(turns)} views'}"
+        words += f", edit {turns[0].count + 1} of {self.plan.edits}"
 
         def after_step(done: Step) -> None:
             self._on_stage(words, (done.index + 1) / done.count)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from backend.editing import ImageEditor
+from backend.fields.pace import Aside
 from backend.fields.radiance_training import RadianceTraining
 from backend.fields.training import Trainee
 from backend.scenes.edit_records import Asked
@@ -25,6 +26,9 @@ class SceneTrainee(Trainee, Protocol):
 
     def between_steps(self, step: int) -> None:
         """What is due when `step` steps are done, of work that may be broken off."""
+
+    def aside(self) -> Aside:
+        """How long that has taken so far, and will take yet."""
 
 
 class SceneMethod(Protocol):
