@@ -111,7 +111,7 @@ def parse(kind: Any, arguments: Sequence[str], program: str) -> Any:
                 registry=_registry(),
             )
         for field in dataclasses.fields(found):
-            if getattr(found, field.name) == ():
+            if getattr(found, field.name) == () != field.default:
                 raise _Refused(f"--{field.name} needs a value. See {program} -h.")
         return found
     except OutOfRange as wrong:

@@ -100,12 +100,13 @@ class CaptureOptions:
 
     folder: Positional[Path]
     """the capture"""
-    masks: Annotated[
-        UseAppendAction[tuple[Path, ...]], arg(metavar="DIR", help_behavior_hint="(required)")
-    ]
-    """folder with a mask of a region for every view, white where it is; again for another region"""
     out: Annotated[Path, arg(metavar="DIR")]
     """where the results go"""
+    masks: Annotated[
+        UseAppendAction[tuple[Path, ...]],
+        arg(metavar="DIR", help_behavior_hint="(default: none, and only the field is measured)"),
+    ] = ()
+    """folder with a mask of a region for every view, white where it is; again for another region"""
     preset: CapturePreset = "preview"
     """of field and edits"""
     downscale: float = 1.0

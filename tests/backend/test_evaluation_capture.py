@@ -16,7 +16,7 @@ from backend.errors import BadInput
 from backend.evaluation.scenes import capture_figures
 from backend.evaluation.scenes.capture_figures import Photo, paint_for, painted, truth_of
 from backend.evaluation.scenes.true_editor import TrueEditor, Truth, perfect_map, spoiled
-from backend.evaluation.scenes.verdict import OVERALL, verdict
+from backend.evaluation.scenes.verdict import OVERALL, WITHOUT_REGIONS, verdict
 from backend.evaluation.scenes.view_masks import read_view_masks
 from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
 from backend.scenes.camera import View
@@ -183,6 +183,10 @@ def test_verdict_says_what_is_good_and_what_to_do() -> None:
     )
     fair = verdict({"accumulation": 0.99, "PSNR": 22.0}, {"face": good})
     assert fair[-1] == OVERALL[1]
+    # the field alone can be too bad, and not good enough for all
+    assert verdict({"accumulation": 0.99, "PSNR": 26.0}, {})[-1] == WITHOUT_REGIONS
+    assert not set(verdict({"accumulation": 0.99, "PSNR": 26.0}, {})) & set(OVERALL)
+    assert verdict({"accumulation": 0.2}, {})[-2:] == [OVERALL[2], WITHOUT_REGIONS]
 
 
 # masks
@@ -248,8 +252,12 @@ def test_command_says_whether_a_capture_is_good_enough(
     command = ["evaluate", "capture", str(tmp_path / "scene"), "--device", "cpu"]
     command += ["--out", str(tmp_path / "out"), "--cells", "12"]
     with pytest.raises(SystemExit):
-        main(command)
-    assert "--masks needs a value" in capsys.readouterr().err
+        main([*command, "--masks"])
+    assert "--masks" in capsys.readouterr().err
+    assert main(command) == 0  # without masks, of the field alone
+    alone = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
+    assert capsys.readouterr().out.splitlines()[-2] == WITHOUT_REGIONS
+    assert (tmp_path / "out" / "contact_sheet.png").stat().st_size > 1000
     assert main([*command, "--masks", str(masks), "--masks", str(others)]) == 0
     shown = capsys.readouterr().out
     assert "The region ball:" in shown
@@ -257,6 +265,7 @@ def test_command_says_whether_a_capture_is_good_enough(
     assert any(words in shown for words in OVERALL)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["settings"]["held_out"] == [f"images/{3:03d}.png"]
+    assert alone == {"Field": report["figures"]["Field"]}
     field, regions = report["figures"]["Field"]["scene"], report["figures"]["Regions"]
     assert 0 < field["accumulation"] <= 1
     for name in ("ball", "rest"):

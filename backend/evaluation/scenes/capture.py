@@ -1,8 +1,9 @@
 """`python -m backend evaluate capture`: whether a capture is good enough for edits.
 
 Masks of a region in every view are all that it takes, since they are the truth: of where the region
-is, and of what an edit that paints it should give. Everything is measured in the views that the
-radiance field holds out of its training, whose masks nothing else sees.
+is, and of what an edit that paints it should give. Without them, the field alone is measured.
+Everything is measured in the views that the radiance field holds out of its training, whose masks
+nothing else sees.
 """
 
 import dataclasses
@@ -10,8 +11,10 @@ import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from backend.errors import BadInput
@@ -27,7 +30,7 @@ from backend.evaluation.scenes.verdict import verdict
 from backend.evaluation.scenes.view_masks import ViewMask, read_view_masks
 from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.fields.relevance_field import Relevance
-from backend.output.contact_sheet import Tile, contact_sheet
+from backend.output.contact_sheet import contact_sheet
 from backend.output.report import Report, print_notes
 from backend.scenes.camera import View
 from backend.scenes.edit import SceneEdit
@@ -36,6 +39,10 @@ from backend.scenes.scene import Scene
 
 SHEET_VIEWS = 4
 FIELDS_FOLDER = "fields"
+NOTHING_HELD_OUT = (
+    "This capture's training holds out no view, so that nothing says what its field is worth: "
+    "leave some photos out of its list of training views."
+)
 PARTS = {"": "", "-spoiled": ", noise and holes", "-behind": ", everything else"}
 """Relevance fields of a region, by what their folders' names end with."""
 
@@ -90,23 +97,25 @@ def _run(options: CaptureOptions, command: list[str]) -> int:
         course = scene.train(config=options.preset, on_step=told("radiance field"))
     held_out = [name for name in scene.capture.names if name not in scene.field.names]
     report.settings["held_out"] = held_out
+    if not held_out:
+        raise BadInput(NOTHING_HELD_OUT)
     with report.stage("measuring"):
         before = [scene.render(scene.camera(name)) for name in held_out]
     regions = []
     for name, found in masks.items():
         regions.append(_measured(scene, name, found, held_out, before, config, options, report))
-    field = capture_figures.reconstruction(before, regions[0].held_out)
+    photos = _photos(scene, held_out, None, options.cells)
+    field = capture_figures.reconstruction(before, photos)
     field |= {"steps": course.step, "seconds": round(course.seconds, 2)}
     said = verdict(field, {one.name: one.figures for one in regions})
-    tables: Mapping[str, Table] = {
-        "Field": {options.folder.name or "capture": _rounded(field)},
-        "Regions": {one.name: _rounded(one.figures) for one in regions},
-    }
-    report.figures |= dict(tables)
+    tables: dict[str, Table] = {"Field": {options.folder.name or "capture": _rounded(field)}}
+    if regions:
+        tables["Regions"] = {one.name: _rounded(one.figures) for one in regions}
+    report.figures |= tables
     report.notes += said
     text = "\n".join(markdown(title, table) for title, table in tables.items())
     (options.out / "figures.md").write_text("\n".join([text, *said, ""]), "utf-8")
-    _sheet(scene, regions, before).save(options.out / "contact_sheet.png")
+    _sheet(scene, photos, regions, before).save(options.out / "contact_sheet.png")
     report.write(options.out)
     print(text)
     print("\n".join(said))
@@ -127,8 +136,9 @@ def _named(folders: Sequence[Path]) -> list[tuple[str, Path]]:
 
 
 def _photos(
-    scene: Scene, names: Sequence[str], masks: Mapping[str, ViewMask], cells: int
+    scene: Scene, names: Sequence[str], masks: Mapping[str, ViewMask] | None, cells: int
 ) -> list[Photo]:
+    """Views with their masks; with nothing masked where these are None."""
     photos = []
     for name in names:
         pixels = scene.capture.read(scene.capture.names.index(name))
@@ -141,8 +151,11 @@ def _photos(
         height, width = image.shape[:2]
         scale = min(1.0, cells / max(height, width))
         rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
-        mask = masks[name]
-        photos.append(Photo(name, image, opaque, mask.at(height, width), mask.at(rows, columns)))
+        share = np.zeros((height, width), np.float32)
+        in_cells = np.zeros((rows, columns), np.float32)
+        if masks is not None:
+            share, in_cells = masks[name].at(height, width), masks[name].at(rows, columns)
+        photos.append(Photo(name, image, opaque, share, in_cells))
     return photos
 
 
@@ -236,23 +249,34 @@ def _rounded(figures: Figures) -> Figures:
     return {name: round(value, 3) for name, value in figures.items()}
 
 
-def _sheet(scene: Scene, regions: Sequence[Region], before: Sequence[View]) -> Image.Image:
-    """Held-out views: photo and mask, field, relevance from exact maps, edit."""
-    rows: list[list[Tile]] = []
-    for region in regions:
-        every = max(1, len(region.held_out) // SHEET_VIEWS)
-        for photo, seen in list(zip(region.held_out, before, strict=True))[::every][:SHEET_VIEWS]:
-            camera = scene.camera(photo.name)
-            relevance = scene.render(camera, region.perfect).relevance
-            assert relevance is not None
-            shown = [
-                (photo.image, Path(photo.name).name),
-                (photo.inside, region.name),
-                (seen.image, "field"),
-                ((seen.accumulation.clip(0, 1) * 255).astype(np.uint8), "solid: white"),
-                (relevance >= MIDDLE, "found from exact maps"),
-            ]
-            if region.edit is not None:
-                shown.append((region.edit.render(camera).image, region.edit.instruction))
-            rows.append([(Image.fromarray(picture), words) for picture, words in shown])
+def _sheet(
+    scene: Scene, photos: Sequence[Photo], regions: Sequence[Region], before: Sequence[View]
+) -> Image.Image:
+    """Held-out views: photo and field, and of every region its mask, relevance from exact maps and
+    edit.
+    """
+    rows = []
+    which: Sequence[Region | None] = regions or [None]
+    for region in which:
+        shown_of = photos if region is None else region.held_out
+        every = max(1, len(shown_of) // SHEET_VIEWS)
+        for photo, seen in list(zip(shown_of, before, strict=True))[::every][:SHEET_VIEWS]:
+            solid = (seen.accumulation.clip(0, 1) * 255).astype(np.uint8)
+            field = [(seen.image, "field"), (solid, "solid: white")]
+            row: list[tuple[NDArray[Any], str]] = [(photo.image, Path(photo.name).name), *field]
+            if region is not None:
+                row[1:1] = [(photo.inside, region.name)]
+                row += _found(scene, photo, region)
+            rows.append([(Image.fromarray(picture), words) for picture, words in row])
     return contact_sheet(rows, tile=160)
+
+
+def _found(scene: Scene, photo: Photo, region: Region) -> list[tuple[NDArray[Any], str]]:
+    """What exact maps of a region find in a view, and the region's edit."""
+    camera = scene.camera(photo.name)
+    relevance = scene.render(camera, region.perfect).relevance
+    assert relevance is not None
+    found: list[tuple[NDArray[Any], str]] = [(relevance >= MIDDLE, "found from exact maps")]
+    if region.edit is None:
+        return found
+    return [*found, (region.edit.render(camera).image, region.edit.instruction)]

@@ -105,6 +105,7 @@ OVERALL = (
     "Usable: edits will work, with the faults named above.",
     "Not good enough for edits yet: begin with the first point above that says so.",
 )
+WITHOUT_REGIONS = "This is the field alone: give --masks to measure how regions and edits come out."
 
 
 def verdict(field: Figures, regions: Mapping[str, Figures]) -> list[str]:
@@ -130,4 +131,6 @@ def verdict(field: Figures, regions: Mapping[str, Figures]) -> list[str]:
             line = f"  {word}: {limit.what} ({limit.figure} {value:{limit.form}}{limit.unit})"
             aim = f"; {limit.good:{limit.form}}{limit.unit} would be good: {limit.advice}."
             lines.append(line + ("." if grade == 0 else aim))
-    return [*lines, OVERALL[worst]]
+    if regions or worst == len(OVERALL) - 1:  # a field alone may only be too bad
+        lines.append(OVERALL[worst])
+    return lines if regions else [*lines, WITHOUT_REGIONS]
