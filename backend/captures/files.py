@@ -8,6 +8,7 @@ from another person's disk, whose absolute paths do not exist here. A name is ta
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -79,6 +80,59 @@ def photo_folder(folder: Path) -> Path | None:
         ):
             return inner
     return None
+
+
+def tails(names: Sequence[str]) -> dict[str, list[str]]:
+    """By each of some pictures' names: what a file beside them may be called that belongs to it
+    alone. That is the name and, the longest first, its ends that are no other picture's; all
+    without their suffix.
+
+    Args:
+        names: with forward slashes; no two are the same.
+    """
+    ends = {
+        name: ["/".join(parts[start:]) for start in range(len(parts))]
+        for name in names
+        for parts in [PurePosixPath(name).with_suffix("").parts]
+    }
+    count = Counter(key(end) for all_ends in ends.values() for end in all_ends)
+    return {
+        name: [end for at, end in enumerate(all_ends) if at == 0 or count[key(end)] == 1]
+        for name, all_ends in ends.items()
+    }
+
+
+class MaskFolder:
+    """The images in a capture's folder `masks`, each called as the view that it belongs to."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        """Args:
+        folder: the capture's.
+        names: of all its views, relative to it.
+        """
+        self.files: dict[str, Path] = {}
+        for place in sorted(folder.iterdir()):
+            if key(place.name) != USUAL_MASK_FOLDER or not place.is_dir():
+                continue
+            for file in sorted(place.rglob("*")):
+                if file.is_file() and not file.name.startswith("."):
+                    self.files.setdefault(key(file.relative_to(place).as_posix()), file)
+        self._tails = tails(names)
+
+    def of(self, name: str, image: Path) -> Path | None:
+        """The mask of a view; None where it has none.
+
+        Args:
+            name: of the view.
+            image: its picture, whose name a mask may have whole, as COLMAP's do (`a.jpg.png`).
+        """
+        for tail in self._tails[name]:
+            whole = f"{tail}{image.suffix}.png"
+            for written in (whole, *(f"{tail}{suffix}" for suffix in SUFFIXES)):
+                found = self.files.get(key(written))
+                if found is not None and found != image:
+                    return found
+        return None
 
 
 class NamedFiles:
@@ -154,7 +208,7 @@ class NamedFiles:
             if (folder / name).is_file():
                 return folder / name
         for name in _names(place.name, suffixes):
-            same = [other for other in self._listed(folder) if _key(other) == _key(name)]
+            same = [other for other in self._listed(folder) if key(other) == key(name)]
             same = [other for other in same if (folder / other).is_file()]
             if len(same) == 1:  # of several nobody can say which is meant
                 return folder / same[0]
@@ -166,8 +220,8 @@ class NamedFiles:
             return place
         if place == place.parent or (parent := self._folder_at(place.parent)) is None:
             return None
-        key = _key(place.name)
-        same = [name for name in self._listed(parent) if _key(name) == key]
+        wanted = key(place.name)
+        same = [name for name in self._listed(parent) if key(name) == wanted]
         same = [name for name in same if (parent / name).is_dir()]
         return parent / same[0] if len(same) == 1 else None
 
@@ -183,7 +237,7 @@ def _listed(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
-def _key(name: str) -> str:
+def key(name: str) -> str:
     """The same for names that differ by case or Unicode form only."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 

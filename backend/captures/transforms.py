@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,7 @@ from backend.captures.files import (
     USUAL_DEPTH_FOLDER,
     USUAL_MASK_FOLDER,
     USUAL_THINGS_FOLDER,
+    MaskFolder,
     NamedFiles,
 )
 from backend.captures.formats.described import Described, Frame
@@ -197,7 +198,7 @@ def _stored_views(described: Described) -> tuple[list[Frame], list[StoredView], 
         if frame.things is not None:
             view = replace(view, things=_things(frame.file, files, frame.things, size))
         frames.append(frame)
-        views.append(replace(view, mask=_mask(files, frame, image)))
+        views.append(view)
     path, count = described.file, len(described.frames)
     trained = sum(not frame.held_out for frame in frames)
     if missing and trained < MIN_VIEWS:
@@ -206,6 +207,7 @@ def _stored_views(described: Described) -> tuple[list[Frame], list[StoredView], 
             f"{MIN_VIEWS}: {missing[0]}"
         )
     _check_names(path, views)
+    views, unused_masks = _with_masks(described.folder, files, frames, views)
     notes = []
     if missing:
         notes.append(left_out_note("images", count, missing))
@@ -217,28 +219,46 @@ def _stored_views(described: Described) -> tuple[list[Frame], list[StoredView], 
     if without_depth:
         depths = sum(frame.depth is not None for frame in described.frames)
         notes.append(left_out_note("depth images", depths, without_depth))
-    notes += [*note_on_turned(turned), *note_without_things(views), *note_on_masks(views)]
+    notes += [
+        *note_on_turned(turned),
+        *note_without_things(views),
+        *note_on_masks(views),
+        *unused_masks,
+    ]
     notes += note_on_cropped(views)
     return frames, views, [*notes, *described.notes]
 
 
-def _mask(files: NamedFiles, frame: Frame, image: Path) -> Path | None:
-    """The mask of a frame: the one that its description names, else the one of its image's name
-    in a folder `masks`, with COLMAP's second suffix or without.
+def _with_masks(
+    folder: Path, files: NamedFiles, frames: Sequence[Frame], views: Sequence[StoredView]
+) -> tuple[list[StoredView], list[str]]:
+    """The views with their masks: the ones that the description names, else those of the views'
+    names in the folder `masks`; and a note where none of those there is called as a view is.
 
     Raises:
-        CaptureError: the one that is named does not exist: the view would be trained on whole.
+        CaptureError: one that is named does not exist: the view would be trained on whole.
     """
-    if frame.mask is not None:
-        found = files.find(frame.mask, SUFFIXES, USUAL_MASK_FOLDER)
-        if found is None:
-            raise CaptureError(f"{frame.file} names the mask {frame.mask}, which does not exist.")
-        return found
-    for name in (f"{image.name}.png", *(f"{image.stem}{suffix}" for suffix in SUFFIXES)):
-        found = files.find(f"{USUAL_MASK_FOLDER}/{name}", ())
-        if found is not None and found != image:
-            return found
-    return None
+    beside = MaskFolder(folder, [view.name for view in views])
+    masked = []
+    for frame, view in zip(frames, views, strict=True):
+        if frame.mask is None:
+            mask = beside.of(view.name, view.image)
+        else:
+            mask = files.find(frame.mask, SUFFIXES, USUAL_MASK_FOLDER)
+            if mask is None:
+                raise CaptureError(
+                    f"{frame.file} names the mask {frame.mask}, which does not exist."
+                )
+        masked.append(replace(view, mask=mask))
+    used = {view.image for view in views} | {view.mask for view in masked}
+    unused = [file for file in beside.files.values() if file not in used]
+    if not unused or any(view.mask for view in masked):
+        return masked, []
+    return masked, [
+        f"No mask is used: none of the files in {USUAL_MASK_FOLDER}, such as {unused[0].name}, is "
+        f"called as a view is, like {PurePosixPath(views[0].name).stem}.png for {views[0].name} "
+        "(in a folder of its own where several views have that name)."
+    ]
 
 
 def _things(path: Path, files: NamedFiles, named: str, size: tuple[int, int]) -> Path:
@@ -319,37 +339,43 @@ def _scaled_down(camera: Intrinsics, downscale: float) -> Intrinsics:
 
 def readable(capture: Capture, on_view: Callable[[int], None] = lambda done: None) -> Capture:
     """Read every image and depth image whole; the capture without the views whose image is damaged
-    and without depth images that are, in the same box, with notes on them.
+    or whose mask hides all of it, and without depth images that are damaged, in the same box, with
+    notes on them.
 
     Args:
         on_view: told after each view how many are done.
 
     Raises:
-        CaptureError: too few images can be read, or a label image cannot; the sentence names one.
+        CaptureError: too few images can be used, or a label image cannot; the sentence names one.
     """
-    kept, damaged, depths = [], [], ViewDepths(capture.views)
+    kept, unusable, depths = [], [], ViewDepths(capture.views)
+    use = "trained on"
     for index, view in enumerate(capture.views):
         try:
             view.read_image()
         except CaptureError as error:
-            damaged.append(str(error))
+            unusable.append(str(error))
+            use = "read"
         else:
-            kept.append(index)
             view.read_things(view.intrinsics.width, view.intrinsics.height)
-            view.read_mask(view.intrinsics.width, view.intrinsics.height)
+            seen = view.read_mask(view.intrinsics.width, view.intrinsics.height)
+            if seen is None or seen.any():
+                kept.append(index)
+            else:
+                unusable.append(f"The mask {view.mask} hides all of {view.name}.")
             depths.read(index)
         on_view(index + 1)
     views, notes = depths.fitting(FILE_NAME, capture.camera_to_world)
     if notes:
         capture = replace(capture, views=tuple(views), notes=(*capture.notes, *notes))
-    if not damaged:
+    if not unusable:
         return capture
     if len(kept) < MIN_VIEWS:
         raise CaptureError(
-            f"{capture.folder} has {len(kept)} images that can be read, and a scene needs "
-            f"{MIN_VIEWS}: {damaged[0]}"
+            f"{capture.folder} has {len(kept)} images that can be {use}, and a scene needs "
+            f"{MIN_VIEWS}: {unusable[0]}"
         )
-    note = left_out_note("images", len(capture), damaged)
+    note = left_out_note("images", len(capture), unusable)
     return replace(capture.subset(kept), notes=(*capture.notes, note))
 
 

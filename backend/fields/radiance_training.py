@@ -381,21 +381,25 @@ def _check_learnt(field: RadianceField, views: Views) -> None:
 
 
 def psnr_of_blur(views: Views) -> float:
-    """PSNR in decibels of views over black when all that is known of each is the mean colours of
-    BLURRED x BLURRED patches.
+    """PSNR in decibels of views over black, without the pixels that masks hide, when all that is
+    known of each view is the mean colours of BLURRED x BLURRED patches.
     """
     errors, pixels = 0.0, 0
     for view in range(len(views.names)):
         height, width = views.rays.shape(view)
-        colours = views.colours(views.rays.of_view(view))
+        here = views.rays.of_view(view)
+        colours = views.colours(here)
         picture = (colours[:, :3] * colours[:, 3:] if views.alpha else colours).view(
             height, width, 3
         )
         planes = picture.permute(2, 0, 1)[None]
         patches = torch.nn.functional.adaptive_avg_pool2d(planes, BLURRED)
         blurred = torch.nn.functional.interpolate(patches, (height, width), mode="nearest")
-        errors += float(((blurred - planes) ** 2).sum())
-        pixels += 3 * height * width
+        wrong = ((blurred - planes) ** 2).sum(dim=1).flatten()
+        if views.seen is not None:
+            wrong = wrong[torch.isin(here, views.seen)]
+        errors += float(wrong.sum())
+        pixels += 3 * len(wrong)
     return -10 * math.log10(max(errors / pixels, 1e-12))
 
 
