@@ -35,12 +35,26 @@ SUFFIXES = (
 """Tried in this order, small and capital, where a name has no suffix."""
 UNSUPPORTED = (".jxl",)
 """Photos all the same, which are named where they are left out."""
+FILM_SUFFIXES = (
+    ".mp4",
+    ".mov",
+    ".m4v",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mpg",
+    ".mpeg",
+    ".mts",
+    ".m2ts",
+    ".3gp",
+)
 DEPTH_SUFFIXES = (".npy", ".png", ".tif", ".tiff")
 USUAL_FOLDER, USUAL_DEPTH_FOLDER, USUAL_THINGS_FOLDER = "images", "depth", "things"
 USUAL_MASK_FOLDER = "masks"
 """Where files lie whose own folder has another name here."""
-IMAGE_FOLDERS = ("images", "images_2", "images_4", "images_8", "rgb", ".")
-"""Where photos lie in a capture's folder, the larger ones first."""
+PHOTO_FOLDERS = ("rgb", "input", "photos", "frames", "color")
+"""Where photos lie in a capture's folder, if not in `images` or a smaller copy of it, such as
+images_4."""
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
@@ -71,15 +85,21 @@ def photos_in(folder: Path) -> list[str]:
     )
 
 
-def photo_folder(folder: Path) -> Path | None:
-    """Where the photos of a capture lie; None where none do."""
-    for name in IMAGE_FOLDERS:
+def photo_folders(folder: Path) -> Iterator[Path]:
+    """Where photos of a capture lie, there or in folders there: the larger ones first."""
+    smaller = [one.name for one in folder.glob(f"{USUAL_FOLDER}_*") if one.is_dir()]
+    smaller.sort(key=lambda name: (not (end := name.split("_")[-1]).isdecimal(), end.zfill(9)))
+    for name in (USUAL_FOLDER, *smaller, *PHOTO_FOLDERS, "."):
         inner = folder / name
         if inner.is_dir() and (
             photos_in(inner) or any(photos_in(one) for one in inner.iterdir() if one.is_dir())
         ):
-            return inner
-    return None
+            yield inner
+
+
+def photo_folder(folder: Path) -> Path | None:
+    """Where the largest photos of a capture lie; None where none do."""
+    return next(photo_folders(folder), None)
 
 
 def tails(names: Sequence[str]) -> dict[str, list[str]]:

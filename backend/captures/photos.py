@@ -17,10 +17,17 @@ from PIL import Image
 
 from backend.captures.checks import left_out_note
 from backend.captures.error import CaptureError
-from backend.captures.files import FILE_NAME, SUFFIXES, photos_in
+from backend.captures.files import FILE_NAME, FILM_SUFFIXES, SUFFIXES, photos_in
 from backend.captures.lens import Intrinsics, Lens
 from backend.captures.transforms import write_transforms
-from backend.captures.views import StoredView, image_size, note_on_turned, read_image, turned_images
+from backend.captures.views import (
+    StoredView,
+    image_size,
+    note_on_turned,
+    pinhole,
+    read_image,
+    turned_images,
+)
 from backend.endings import handlers_kept
 from backend.output.progress import OnProgress
 from backend.pictures.reading import opened
@@ -110,8 +117,8 @@ def import_photos(
             written.
 
     Raises:
-        CaptureError: fewer than three photos can be read, they do not fit together, or there is a
-            transforms.json already.
+        CaptureError: fewer than three photos can be read, they do not fit together, the lens that
+            is found makes no sense, or there is a transforms.json already.
         OSError: the file cannot be written.
     """
     path = folder / FILE_NAME if out is None else out
@@ -127,6 +134,15 @@ def import_photos(
         reconstruction.match(matching)
         model = reconstruction.place(photos)
         found = dict(_views_and_poses(model, names, photos))
+    for view in found:
+        try:
+            pinhole(view)
+        except CaptureError as error:
+            raise CaptureError(
+                f"The lens that was found for the photos in {photos} cannot be right, as its "
+                "distortion cannot be undone: take more of them, each from a step further to the "
+                "side, so that neighbours share most of what they show."
+            ) from error
     on_progress("Writing the capture", 1.0)
     write_transforms(path, list(found), upright(np.array(list(found.values()))))
     placed = {view.image.name for view in found}
@@ -156,9 +172,11 @@ def find_photos(folder: Path) -> tuple[Path, list[str]]:
     photos = folder / "images" if (folder / "images").is_dir() else folder
     names = photos_in(photos)
     if len(names) < 3:
+        films = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in FILM_SUFFIXES]
+        film = f"; to take those of {films[0].name}, name that file" if films else ""
         raise CaptureError(
             f"{photos} holds {len(names)} photos ({', '.join(s[1:] for s in SUFFIXES)}): at least "
-            "3 are needed, and 20 or more are better."
+            f"3 are needed, and 20 or more are better{film}."
         )
     return photos, names
 

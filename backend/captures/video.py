@@ -12,24 +12,11 @@ from PIL import Image
 from scipy import ndimage
 
 from backend.captures.error import CaptureError
-from backend.captures.files import photos_in
+from backend.captures.files import FILM_SUFFIXES, photos_in
 from backend.output.new_folder import appearing
 from backend.output.progress import OnProgress
 from protocol.values import MAX_IMAGE_SIDE, MIN_VIEWS
 
-SUFFIXES = (
-    ".mp4",
-    ".mov",
-    ".m4v",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".mpg",
-    ".mpeg",
-    ".mts",
-    ".m2ts",
-    ".3gp",
-)
 SIDE = 320
 """Pixels of the longer side at which frames are compared: noise and blocks are not sharpness."""
 QUALITY = 95
@@ -38,10 +25,10 @@ QUALITY = 95
 def video_in(place: Path) -> Path | None:
     """The film that is named, or the only one in a folder without photos; else None."""
     if place.is_file():
-        return place if place.suffix.lower() in SUFFIXES else None
+        return place if place.suffix.lower() in FILM_SUFFIXES else None
     if not place.is_dir() or photos_in(place) or (place / "images").is_dir():
         return None
-    films = [file for file in sorted(place.iterdir()) if file.suffix.lower() in SUFFIXES]
+    films = [file for file in sorted(place.iterdir()) if file.suffix.lower() in FILM_SUFFIXES]
     return films[0] if len(films) == 1 else None
 
 
@@ -110,7 +97,9 @@ def _frames_of(video: Path) -> int:
     with _opened(video) as container:
         count = sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
     if count < MIN_VIEWS:
-        raise CaptureError(f"{video} has {count} frames: a scene needs {MIN_VIEWS} views.")
+        raise CaptureError(
+            f"{video} has {count} frame{'s' * (count != 1)}: a scene needs {MIN_VIEWS} views."
+        )
     return count
 
 
@@ -142,7 +131,8 @@ def _opened(video: Path) -> Any:
     try:
         container = av.open(str(video))
     except (OSError, ValueError) as error:  # PyAV's own errors are among these
-        raise CaptureError(f"{video} cannot be read as a film: {error}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise CaptureError(f"{video} cannot be read as a film: {reason}.") from error
     streams = container.streams.video
     if not streams:
         container.close()

@@ -14,16 +14,24 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from backend.captures.error import CaptureError
-from backend.captures.files import photo_folder, photos_in
+from backend.captures.files import photo_folder, photo_folders, photos_in
 from backend.captures.formats.described import Described, Frame, camera_of_size, from_opencv
 from backend.captures.lens import Intrinsics, Lens
 
 PARTS = ("cameras", "images")
 SUFFIXES = (".bin", ".txt")
-PLACES = ("sparse", "colmap/sparse", "distorted/sparse", "model", ".")
+PLACES = (
+    "sparse",
+    "colmap/sparse",
+    "distorted/sparse",
+    "model",
+    ".",
+    "dense/0/sparse",
+    "dense/sparse",
+)
 """Where models lie in a capture's folder: there, or in a numbered folder there."""
 ABOVE = 3
-"""So many folders up from a model that is named itself its pictures are looked for."""
+"""So many folders up from what is named its pictures are looked for, too, as it may be a model."""
 
 MODELS = {
     0: ("SIMPLE_PINHOLE", 3),
@@ -63,14 +71,20 @@ centre."""
 
 
 def find(place: Path) -> Path | None:
-    """The folder of the largest model that a capture has, or the model that is named itself."""
+    """The folder of the largest model that a capture has, of those that lie where photos do if
+    there are any; or the model that is named itself, by its folder or one of its files.
+    """
+    if place.is_file() and place.stem in PARTS and place.suffix in SUFFIXES:
+        place = place.parent
     if not place.is_dir():
         return None
+    found = []
     for name in PLACES:
         models = [model for model in _models(place / name) if _suffix(model) is not None]
         if models:
-            return max(models, key=_size)
-    return None
+            found.append(max(models, key=_size))
+    with_photos = (model for model in found if any(map(photo_folder, _between(place, model))))
+    return next(with_photos, found[0] if found else None)
 
 
 def read(place: Path, model: Path) -> Described:
@@ -79,9 +93,9 @@ def read(place: Path, model: Path) -> Described:
     Raises:
         CaptureError: it is damaged, has no pictures, or a camera of a model that is not read.
     """
-    folder, photos = _folders(place)
     frames, nested = [], False
     cameras, images = _read(model)
+    folder, photos = _folders(place, model, [image.name for image in images])
     known = {
         number: camera_of_size(model, *_intrinsics(model, cameras[number]))
         for number in {image.camera for image in images}
@@ -99,7 +113,8 @@ def read(place: Path, model: Path) -> Described:
             f"{without[0]}, and are left out."
         )
     rest = sorted({other.name for other in _models(model.parent) if _suffix(other)} - {model.name})
-    if model.name.isdigit() and rest:
+    named = place.is_file() or place.resolve() == model.resolve()
+    if model.name.isdigit() and rest and not named:
         notes.append(
             f"COLMAP left {len(rest) + 1} models, of which the largest is read ({model.name}), not "
             f"{', '.join(rest)}: their cameras do not stand in one world."
@@ -126,15 +141,22 @@ def _size(model: Path) -> int:
     return (model / f"images{_suffix(model)}").stat().st_size
 
 
-def _folders(place: Path) -> tuple[Path, Path]:
-    """The folder of a capture, and the one in it that a model's names of pictures are relative to;
-    for a model that is named itself, those above it.
+def _folders(place: Path, model: Path, names: Sequence[str]) -> tuple[Path, Path]:
+    """The folder of a capture, and the one in it that a model's names of pictures are relative to:
+    where any of these is, else where any photos are.
     """
-    for base in (place, *place.resolve().parents[:ABOVE]):
-        photos = photo_folder(base)
-        if photos is not None:
+    place = place.parent if place.is_file() else place
+    bases = (*_between(place, model), *place.resolve().parents[:ABOVE])
+    found = [(base, photos) for base in bases for photos in photo_folders(base)]
+    for base, photos in found:
+        if any((photos / name).is_file() for name in names):
             return base, photos
-    return place, place
+    return found[0] if found else (place, place)
+
+
+def _between(place: Path, model: Path) -> list[Path]:
+    """The folders from a model up to the capture's."""
+    return [base for base in (model, *model.parents) if base.is_relative_to(place)]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,10 @@ def read(place: Path, file: Path) -> Described:
     try:
         rows = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise CaptureError(f"{file} cannot be read as LLFF's poses: {error}.") from error
+        raise CaptureError(
+            f"{file} cannot be read as LLFF's poses: it is damaged, or no array of numbers that "
+            "numpy has saved."
+        ) from error
     if rows.ndim != 2 or rows.shape[1] != NUMBERS or rows.dtype.kind != "f":
         raise CaptureError(
             f"{file} holds {rows.dtype} of the shape {rows.shape}, not {NUMBERS} numbers a photo."

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from backend.captures.files import FILE_NAME, photo_folder
+from backend.captures.files import FILE_NAME, FILM_SUFFIXES, photo_folder
 
 HEAD = 8192
 """Bytes in which a PLY file says what its points have."""
@@ -40,6 +40,18 @@ CAMERAS = (
     Unread(("*.psx", "*.psz"), "a project of Metashape's", "export its cameras as Agisoft XML"),
     Unread(("*.rcproj", "*.rsproj"), "a project of RealityCapture's", AS_COLMAP),
     Unread(("*.p4d",), "a project of Pix4D's", AS_COLMAP),
+    Unread(
+        (
+            "sparse/*.bin",
+            "sparse/*.txt",
+            "sparse/*/*.bin",
+            "sparse/*/*.txt",
+            "cameras.bin",
+            "images.bin",
+        ),
+        "a part of a model of COLMAP's that lacks its cameras or its images",
+        "give both, as cameras.bin and images.bin or as cameras.txt and images.txt",
+    ),
 )
 """What has cameras of photos: photos beside it are not searched for cameras anew unasked."""
 OTHERS = (
@@ -56,6 +68,7 @@ OTHERS = (
     ),
     Unread(("*.e57", "*.las", "*.laz", "*.pts", "*.pcd"), "a cloud of points", PHOTOS_OF_IT),
     Unread(("*.ply",), "a mesh or points, not a capture", PHOTOS_OF_IT),
+    Unread(tuple(f"*{suffix}" for suffix in FILM_SUFFIXES), "a film", ""),
 )
 """What counts only where it is named itself, or lies in a folder without photos."""
 
@@ -74,13 +87,17 @@ def refusal(place: Path) -> str | None:
     kind, file = found
     if kind.what == "an archive":
         return f"{file} is an archive: unpack it, and name the folder that it makes."
+    if kind.what == "a film":
+        return (
+            f'{file} is a film: let `python -m backend scene import "{file}"` draw photos from it.'
+        )
     what, instead = kind.what, kind.instead
     if file.suffix.lower() == ".ply" and is_splat(file):
         what, instead = OTHERS[0].what, OTHERS[0].instead
     if kind in CAMERAS and place.is_dir() and photo_folder(place) is not None:
         anew = place / FILE_NAME
         instead += f", or let `scene import` find the photos' cameras anew, with --out {anew}"
-    return f"{file} is {what}, and such a file is not read: {instead}."
+    return f"{file} is {what}, which is not read: {instead}."
 
 
 def is_splat(file: Path) -> bool:

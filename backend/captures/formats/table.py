@@ -1,11 +1,12 @@
 """From what lies in a folder to what reads it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from backend.captures.error import CaptureError
-from backend.captures.files import FILE_NAME
+from backend.captures.files import FILE_NAME, NamedFiles
 from backend.captures.formats import (
     colmap,
     llff,
@@ -67,11 +68,32 @@ def describe(place: Path) -> Described:
             raise CaptureError(refused)
         transforms_json.read_json(place / FILE_NAME)  # it says what there is in its place
         raise CaptureError(f"{place} is no capture.")
-    (chosen, file), *others = found
-    described = chosen.read(place, file)
+    notes = []
+    while True:
+        (chosen, file), *others = found
+        described = chosen.read(place, file)
+        if not others or _has_pictures(described):
+            break
+        notes.append(
+            f"None of the pictures that {described.label} names is there: the cameras are read "
+            f"from {others[0][1].name} ({others[0][0].name}) instead."
+        )
+        found = others
+    described.notes.extend(notes)
     for other, unread in others if chosen is not FORMATS[0] else ():
         described.notes.append(
             f"The cameras are read from {file.name}, not from {unread.name} ({other.name}): name "
             f"{unread} in place of the folder to take those."
         )
     return described
+
+
+def _has_pictures(described: Described) -> bool:
+    files = NamedFiles(described.folder)
+
+    def there(name: str) -> bool:
+        with suppress(CaptureError):  # no name of a file
+            return files.find(name) is not None
+        return False
+
+    return any(there(frame.image) for frame in described.frames)
