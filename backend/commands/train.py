@@ -57,7 +57,7 @@ class Train(SceneOptions, SceneCommand):
         asked = self.settings
         with report.stage("training"):
             course = scene.train(asked.iterations, show, asked.preset, asked.seed)
-        report.settings |= {"config": dataclasses.asdict(scene.field.config)}
+        report.settings |= {"config": dataclasses.asdict(scene.trained_with(asked.iterations))}
         outside = [name for name in scene.capture.names if name not in scene.field.names]
         report.figures |= {
             "held_out_psnr": [[step, round(score, 2)] for step, score in course.scores],

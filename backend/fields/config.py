@@ -116,15 +116,16 @@ class FieldConfig(Stop):
     stop_gain: float = 0.05
     stop_patience: int = 5
 
-    def for_pixels(self, pixels: int) -> "FieldConfig":
+    def for_pixels(self, pixels: int, iterations: int | None = None) -> "FieldConfig":
         """The same with the steps and rays that so many pixels take: steps grow as the pixels do,
-        up to LONGEST times, and beyond that rays, as the root of what is left.
+        up to LONGEST times, and beyond that rays, as the root of what is left. `iterations` sets
+        the steps in their place.
         """
         growth = max(1.0, pixels / self.pixels) if self.pixels > 0 else 1.0
         longer = min(growth, LONGEST)
         return replace(
             self,
-            iterations=math.ceil(self.iterations * longer),
+            iterations=math.ceil(self.iterations * longer) if iterations is None else iterations,
             evaluate_every=math.ceil(self.evaluate_every * longer),
             decay_iterations=math.ceil(self.decay_iterations * longer),
             rays=round(self.rays * math.sqrt(min(growth / longer, MOST_RAYS**2))),

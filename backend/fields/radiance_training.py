@@ -314,9 +314,7 @@ def prepare(
     measured = Views(capture.subset(out), device) if out else None
     field = RadianceField(config, views.names, views.alpha, device, seed)
     field.cover(views.poses, views.intrinsics)
-    grown = config.for_pixels(views.rays.total)
-    if iterations is not None:
-        grown = dataclasses.replace(grown, iterations=iterations)
+    grown = config.for_pixels(views.rays.total, iterations)
     decay = Decay(config.learning_rate, config.final_learning_rate, grown.decay_iterations)
     training = RadianceTraining(field, views, measured, decay, grown.rays)
     return training, grown

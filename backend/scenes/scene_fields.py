@@ -146,6 +146,17 @@ class SceneFields:
             self._field = radiance_training.load(self.work, self.device)
         return self._field
 
+    def trained_with(self, iterations: int | None = None) -> FieldConfig:
+        """The numbers of a training with the field's config, grown with its views; `iterations` as
+        in `train`.
+
+        Raises:
+            CheckpointError: as `field`.
+        """
+        cameras = [self.camera(name).intrinsics for name in self.field.names]
+        pixels = sum(one.width * one.height for one in cameras)
+        return self.field.config.for_pixels(pixels, iterations)
+
     def camera(self, name: str, field: RadianceField | None = None) -> Camera:
         """The camera of a view, as training has corrected it where the config asks for that.
 

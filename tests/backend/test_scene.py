@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -18,6 +19,7 @@ from backend.editing.relevance import RelevanceMap
 from backend.errors import BadInput
 from backend.fields.config import PRESETS, RelevanceConfig
 from backend.fields.facts import CheckpointError
+from backend.fields.radiance_training import held_out
 from backend.scenes import Camera, Scene
 
 from .test_radiance_field import TINY
@@ -149,6 +151,31 @@ def test_scene_train_writes_pictures_and_a_report(
         assert sheet.size == (48, 48)
         left = np.asarray(sheet)[:24, :24]
     np.testing.assert_array_equal(left, capture[1].images[4])
+
+
+@pytest.mark.parametrize(
+    ("more", "steps"), [([], 18), (["--iterations", "2"], 2)], ids=["grown", "asked for"]
+)
+def test_the_report_of_a_training_says_the_steps_and_rays_that_ran(
+    capture: tuple[Path, Truth],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    more: list[str],
+    steps: int,
+) -> None:
+    """The preset's grow with the capture: three times the steps, and as many rays as four pixels in
+    place of one take.
+    """
+    pixels = (16 - len(held_out(16, TINY.hold_out_every))) * 24 * 24
+    preset = dataclasses.replace(TINY, pixels=pixels // 12, stop_patience=0)
+    monkeypatch.setitem(PRESETS, "preview", preset)
+    arguments = ["train", str(capture[0]), "--work", str(tmp_path), "--device", "cpu", *more]
+    train = command_in(COMMANDS, ["scene", *arguments], "x")
+    assert train.run(["x"], lambda words, share: None) == 0
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    ran = report["settings"]["config"]
+    assert ran["iterations"] == report["figures"]["steps"] == steps
+    assert (ran["rays"], ran["evaluate_every"]) == (2 * TINY.rays, 3 * TINY.evaluate_every)
 
 
 @pytest.mark.parametrize(("count", "words"), [(3, "the 2 that"), (9, "the 8 that")])

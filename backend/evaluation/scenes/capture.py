@@ -28,7 +28,7 @@ from backend.evaluation.scenes.telling import told, told_of_edit
 from backend.evaluation.scenes.true_editor import TrueEditor, perfect_map, spoiled
 from backend.evaluation.scenes.verdict import verdict
 from backend.evaluation.scenes.view_masks import ViewMask, read_view_masks
-from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
+from backend.fields.config import EDIT_PRESETS, SceneEditConfig
 from backend.fields.relevance_field import Relevance
 from backend.output.contact_sheet import contact_sheet
 from backend.output.report import Report, print_notes
@@ -87,8 +87,6 @@ def _run(options: CaptureOptions, command: list[str]) -> int:
             "preset": options.preset,
             "downscale": scene.downscale,
             "cells": options.cells,
-            "field": dataclasses.asdict(PRESETS[options.preset]),
-            "edit": dataclasses.asdict(config),
         },
         notes=list(scene.capture.notes),
     )
@@ -96,9 +94,13 @@ def _run(options: CaptureOptions, command: list[str]) -> int:
     with report.stage("radiance field"):
         course = scene.train(config=options.preset, on_step=told("radiance field"))
     held_out = [name for name in scene.capture.names if name not in scene.field.names]
-    report.settings["held_out"] = held_out
     if not held_out:
         raise BadInput(NOTHING_HELD_OUT)
+    report.settings |= {
+        "held_out": held_out,
+        "field": dataclasses.asdict(scene.trained_with()),
+        "edit": dataclasses.asdict(config.for_views(len(scene.field.names))),
+    }
     with report.stage("measuring"):
         before = [scene.render(scene.camera(name)) for name in held_out]
     regions = []

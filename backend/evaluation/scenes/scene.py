@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from backend.evaluation.scenes import mesh_distance, scene_figures
 from backend.evaluation.scenes.scene_figures import Figures, Located
 from backend.evaluation.scenes.scene_world import HELD_OUT, WorldScene, draw
 from backend.evaluation.scenes.telling import show, told, told_of_edit
-from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
+from backend.fields.config import EDIT_PRESETS, SceneEditConfig
 from backend.meshes.textured_mesh import MeshError
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.report import Report
@@ -91,7 +92,6 @@ def _measured(options: SceneOptions, command: list[str]) -> int:
             "held_out": HELD_OUT,
             "side": options.side,
             "depth": options.depth,
-            "field": dataclasses.asdict(PRESETS[options.preset]),
             "edits": options.edits,
         },
     )
@@ -100,7 +100,6 @@ def _measured(options: SceneOptions, command: list[str]) -> int:
         config = dataclasses.replace(config, **dataclasses.asdict(settings))
     config = config.resolved(editor.card.guidance.settings)
     report.settings |= {
-        "edit": dataclasses.asdict(config),
         "model": editor.card.name,
         "device": editor.card.device_name,
     }
@@ -114,6 +113,7 @@ def _measured(options: SceneOptions, command: list[str]) -> int:
         folder = options.out / "scenes" / str(world.seed)
         scene = open_scene(world, folder, options.depth, options.device)
         done = measure(world, scene, editor, options.preset, report)
+        report.settings |= grown(scene, config)
         if len(measured) < options.edits:
             edit(done, editor, config, options.ablation, report)
         measured.append(done)
@@ -156,6 +156,12 @@ def open_scene(world: WorldScene, folder: Path, depth: bool, device: str) -> Sce
             "name another --out."
         )
     return scene
+
+
+def grown(scene: Scene, config: SceneEditConfig) -> dict[str, Any]:
+    """The numbers of a scene's field and its edits, as its views take them."""
+    edit = config.for_views(len(scene.field.names))
+    return {"field": dataclasses.asdict(scene.trained_with()), "edit": dataclasses.asdict(edit)}
 
 
 def measure(

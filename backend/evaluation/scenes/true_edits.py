@@ -18,12 +18,12 @@ from backend.evaluation.options import SceneOptions, TrueWay
 from backend.evaluation.relevance import markdown
 from backend.evaluation.samples import SEEDS
 from backend.evaluation.scenes import scene_figures, true_figures
-from backend.evaluation.scenes.scene import open_scene
+from backend.evaluation.scenes.scene import grown, open_scene
 from backend.evaluation.scenes.scene_figures import Figures
 from backend.evaluation.scenes.scene_world import WorldScene, draw
 from backend.evaluation.scenes.telling import show, told, told_of_edit
 from backend.evaluation.scenes.true_editor import NAME, TrueEditor, Truth
-from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
+from backend.fields.config import EDIT_PRESETS, SceneEditConfig
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.report import Report
 from backend.scenes.edit import SceneEdit
@@ -68,8 +68,6 @@ def _run(options: SceneOptions, command: list[str]) -> int:
             "views": options.views,
             "side": options.side,
             "depth": options.depth,
-            "field": dataclasses.asdict(PRESETS[options.preset]),
-            "edit": dataclasses.asdict(config),
             "model": NAME,
             "kinds": options.kinds,
             "ways": options.ways,
@@ -106,6 +104,7 @@ def _edits_of(
     )
     with report.stage("radiance fields"):
         scene.train(config=options.preset, on_step=told(f"{world.seed}, radiance field"))
+    report.settings |= grown(scene, config)
     done = []
     for kind in options.kinds:
         with report.stage("drawing scenes"):
