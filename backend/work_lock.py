@@ -4,6 +4,7 @@ One process at a time works on a capture: two trainings would delete each other'
 """
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,10 @@ LOCK_SUFFIX = ".lock"
 LOCK_FILE = f".wys{LOCK_SUFFIX}"
 """In the capture's folder, beside the work folder, which may be deleted under the lock."""
 
+_Holder = tuple[int, int]
+_holders: dict[Path, _Holder] = {}
+"""Process and thread of each lock that is held here. A process that was forked holds none."""
+
 
 class InUse(RuntimeError):
     """Another process works on the capture; the text is one sentence."""
@@ -21,53 +26,65 @@ class InUse(RuntimeError):
 
 @contextmanager
 def alone(capture: Path) -> Iterator[None]:
-    """Keeps other processes that ask the same out of a capture.
+    """Keeps all others that ask the same out of a capture, this thread among them.
 
     Args:
         capture: its folder.
 
     Raises:
-        InUse: another process holds the lock.
+        InUse: somebody holds the lock.
         OSError: the folder cannot be written.
     """
-    descriptor = lock(capture / LOCK_FILE)
-    if descriptor is None:
-        raise InUse(
-            "Another backend on this machine works on this capture: wait until it is done, or stop "
-            "it."
-        )
-    try:
+    with _locked(
+        capture.resolve() / LOCK_FILE,
+        "Another backend on this machine works on this capture: wait until it is done, or stop it.",
+    ):
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
 def alone_in(work: Path) -> Iterator[None]:
-    """Keeps other processes that ask the same out of a work folder; of a capture's own one, with
-    the same lock as `alone`.
+    """Keeps other processes and threads that ask the same out of a work folder; of a capture's own
+    one, with the same lock as `alone`. A thread that holds the lock may ask again, as a command
+    does that trains a scene.
 
     Args:
         work: the folder; it need not be there, but the one that it lies in is made.
 
     Raises:
-        InUse: another process holds the lock.
+        InUse: another process or thread holds the lock.
         OSError: the folder that it lies in cannot be made.
     """
     work = work.resolve()
     work.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(work.parent, os.W_OK):
-        yield  # what cannot be written can be read by any number
+    path = work.parent / f"{work.name}{LOCK_SUFFIX}"
+    # what cannot be written can be read by any number
+    if _holders.get(path) == _here() or not os.access(work.parent, os.W_OK):
+        yield
         return
-    descriptor = lock(work.parent / f"{work.name}{LOCK_SUFFIX}")
+    with _locked(
+        path,
+        f"Another command, program or backend on this machine works in {work}: wait until it is "
+        "done, or stop it.",
+    ):
+        yield
+
+
+def _here() -> _Holder:
+    return os.getpid(), threading.get_ident()
+
+
+@contextmanager
+def _locked(path: Path, otherwise: str) -> Iterator[None]:
+    """Holds a lock; where somebody else does, raises InUse with a sentence."""
+    descriptor = lock(path)
     if descriptor is None:
-        raise InUse(
-            f"Another command or backend on this machine works in {work}: wait until it is done, "
-            "or stop it."
-        )
+        raise InUse(otherwise)
+    _holders[path] = _here()
     try:
         yield
     finally:
+        del _holders[path]
         os.close(descriptor)
 
 

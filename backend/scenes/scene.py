@@ -10,6 +10,7 @@ from backend.scenes import edit_records
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_run import edit_scene
 from backend.scenes.scene_fields import SceneFields
+from backend.work_lock import alone_in
 
 
 class Scene(SceneFields):
@@ -53,19 +54,20 @@ class Scene(SceneFields):
             ValueError: a setting is out of range.
             EditError: the edit cannot be made: it is another one's name, `base` is not finished,
                 the capture has changed, or the instruction makes no difference to the model.
-            CheckpointError, CaptureError, FloatingPointError, OSError: as `train`.
+            InUse, CheckpointError, CaptureError, FloatingPointError, OSError: as `train`.
         """
-        return edit_scene(
-            self,
-            instruction,
-            editor,
-            threshold,
-            config,
-            name,
-            base,
-            on_progress,
-            checkpoint_seconds,
-        )
+        with alone_in(self.work):
+            return edit_scene(
+                self,
+                instruction,
+                editor,
+                threshold,
+                config,
+                name,
+                base,
+                on_progress,
+                checkpoint_seconds,
+            )
 
     def edits(self) -> tuple[str, ...]:
         """The names of all edits, finished or not, each after the one that it is stacked on."""
@@ -94,9 +96,11 @@ class Scene(SceneFields):
 
         Raises:
             EditError: there is no such edit, or another one is stacked on it.
+            InUse: another process or thread works in the work folder.
             OSError: it cannot be deleted.
         """
-        edit_records.undo(self.work, name)
+        with alone_in(self.work):
+            edit_records.undo(self.work, name)
 
     def edit_folder(self, name: str) -> Path:
         """The folder of an edit.

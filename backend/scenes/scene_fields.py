@@ -28,6 +28,7 @@ from backend.records import DamagedRecord, read_record
 from backend.scenes.camera import Camera, View
 from backend.scenes.edit_records import REGION_FOLDER, edit_folder
 from backend.scenes.work_folder import keep_trained_in, open_as_trained, work_folder
+from backend.work_lock import alone_in
 from protocol import files
 from protocol.settings import MapSettings
 from protocol.values import Normalisation
@@ -107,6 +108,7 @@ class SceneFields:
 
         Raises:
             BadInput: no such preset, fewer than 3 views, or nothing was learnt of them.
+            InUse: another process or thread works in the work folder.
             CaptureError, CheckpointError, FloatingPointError, OSError: as
                 `radiance_training.train`.
         """
@@ -114,16 +116,17 @@ class SceneFields:
             if config not in PRESETS:
                 raise BadInput(f"There is no preset {config!r}: use {', '.join(PRESETS)}.")
             config = PRESETS[config]
-        self.leave_out_damaged()
-        files.make_folder(self.work)
-        trained = (self.work / f"{RADIANCE}.json").exists()
-        if not trained:  # what there is may refuse to be gone on with, and then stays as it is
-            keep_trained_in(self.work, self.capture, self._axes, self.downscale)
-        self._field, course = radiance_training.train(
-            self.capture, config, self.work, on_step, self.device, seed, iterations=iterations
-        )
-        if trained:
-            keep_trained_in(self.work, self.capture, self._axes, self.downscale)
+        with alone_in(self.work):
+            self.leave_out_damaged()
+            files.make_folder(self.work)
+            trained = (self.work / f"{RADIANCE}.json").exists()
+            if not trained:  # what there is may refuse to be gone on with, and then stays as it is
+                keep_trained_in(self.work, self.capture, self._axes, self.downscale)
+            self._field, course = radiance_training.train(
+                self.capture, config, self.work, on_step, self.device, seed, iterations=iterations
+            )
+            if trained:
+                keep_trained_in(self.work, self.capture, self._axes, self.downscale)
         return course
 
     def leave_out_damaged(self) -> None:
@@ -223,6 +226,7 @@ class SceneFields:
 
         Raises:
             ValueError: the name is none, or maps and views do not fit together.
+            InUse: as `train`.
             CheckpointError, FloatingPointError, OSError: as `training.fit`.
         """
         folder = edit_folder(self.work, name)
@@ -252,7 +256,7 @@ class SceneFields:
             threshold: of the edit, which the region's outline stands for.
 
         Raises:
-            ValueError, CheckpointError, FloatingPointError, OSError: as `train_relevance`.
+            ValueError, InUse, CheckpointError, FloatingPointError, OSError: as `train_relevance`.
         """
         folder = edit_folder(self.work, name) / REGION_FOLDER
         geometry = self.field if field is None else field
@@ -300,10 +304,12 @@ class SceneFields:
         """A relevance field on values (H, W) of views, kept in a folder with its calibration."""
         cameras = [self.camera(view, geometry) for view in names]
         rays = self._rays(cameras)
-        found, calibration, _ = relevance_field.train(
-            geometry, rays, values, config or RelevanceConfig(), folder, on_step, seed, known
-        )
-        files.write_json(folder / CALIBRATION_FILE, dataclasses.asdict(calibration))
+        config = config or RelevanceConfig()
+        with alone_in(self.work):
+            found, calibration, _ = relevance_field.train(
+                geometry, rays, values, config, folder, on_step, seed, known
+            )
+            files.write_json(folder / CALIBRATION_FILE, dataclasses.asdict(calibration))
         return Relevance(found, calibration)
 
     def relevance(self, name: str, part: str = "") -> Relevance:

@@ -1,10 +1,13 @@
 """Commands that meet each other in a work folder, and commands that are ended from outside."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +16,13 @@ from PIL import Image
 
 from backend.__main__ import main
 from backend.captures.transforms import write_capture
-from backend.work_lock import alone, alone_in
+from backend.evaluation.scenes.true_editor import TrueEditor, Truth, perfect_map
+from backend.fields.config import RelevanceConfig
+from backend.fields.training import Progress
+from backend.scenes import Scene
+from backend.work_lock import InUse, alone, alone_in
 from tests.backend.capture_worlds import orbit, views_of_noise
+from tests.backend.test_radiance_field import TINY
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
@@ -33,6 +41,19 @@ def capture(tmp_path: Path) -> Path:
     return tmp_path / "capture"
 
 
+@contextlib.contextmanager
+def held(lock: str) -> Iterator[None]:
+    """Another process that holds a lock."""
+    program = HOLD.format(lock=lock)
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline().strip() == b"held"
+        yield
+        holder.communicate()
+
+
 @pytest.mark.parametrize("lock", ["alone({0})", "alone_in({0} / '.wys')"])
 @pytest.mark.parametrize(
     "command",
@@ -47,20 +68,88 @@ def capture(tmp_path: Path) -> Path:
 )
 def test_two_commands_in_one_work_folder_refuse_each_other(capture, lock, command, capsys):
     """And a command and a server, which locks the capture that it works on."""
-    program = HOLD.format(lock=lock.format(f"Path({str(capture)!r})"))
     name, *more = command
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline().strip() == b"held"
-        if name == "import":
-            more = ["--out", str(capture / "anew.json")]
+    if name == "import":
+        more = ["--out", str(capture / "anew.json")]
+    with held(lock.format(f"Path({str(capture)!r})")):
         for place in (capture, capture / "transforms.json")[: 1 if name == "import" else 2]:
             assert main(["scene", name, str(place), *more]) == 1
             assert "works in" in capsys.readouterr().err
-        holder.communicate()
     assert not (capture / ".wys").exists()
+
+
+@pytest.mark.parametrize("lock", ["alone({0})", "alone_in({0} / '.wys')"])
+def test_programs_refuse_each_other_in_a_work_folder_as_commands_do(capture, lock):
+    scene = Scene.open(capture, device="cpu")
+    scene.train(config=TINY)
+    before = {path: path.read_bytes() for path in scene.work.rglob("*") if path.is_file()}
+    nothing = np.zeros((6, 6), np.float32)
+    maps = [perfect_map(nothing) for _ in scene.field.names]
+    regions = {name: np.ones((16, 24), np.bool_) for name in scene.field.names}
+    black = np.zeros((16, 24, 3), np.uint8)
+    editor = TrueEditor([Truth(black, black, nothing)], 4)
+    with held(lock.format(f"Path({str(capture)!r})")):
+        for work in (
+            lambda: scene.train(config=TINY),
+            lambda: scene.edit("make it red", editor),
+            lambda: scene.train_relevance("red", maps),
+            lambda: scene.train_region("red", regions, 0.5, RelevanceConfig()),
+            lambda: scene.undo("red"),
+        ):
+            with pytest.raises(InUse, match="works in"):
+                work()
+    assert before == {path: path.read_bytes() for path in scene.work.rglob("*") if path.is_file()}
+
+
+def test_a_program_that_trains_keeps_commands_and_other_threads_out(capture):
+    scene = Scene.open(capture, device="cpu")
+    refused: list[str] = []
+
+    def others(progress: Progress) -> None:
+        if progress.step > 1:
+            return
+        command = [sys.executable, "-m", "backend", "scene", "undo", str(capture), "red"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 1
+        refused.append(done.stderr)
+
+        def work() -> None:
+            with pytest.raises(InUse) as told:
+                Scene.open(capture, device="cpu").train(config=TINY)
+            refused.append(str(told.value))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    with alone_in(scene.work):  # as a command holds it
+        assert scene.train(config=TINY, on_step=others).step == TINY.iterations
+        with pytest.raises(InUse), alone(capture):
+            pass
+    assert len(refused) == 2
+    assert all("works in" in words for words in refused)
+    with alone(capture):  # as the server holds it
+        scene.train(config=TINY)
+
+
+@pytest.mark.parametrize("kind", ["capture", "scene", "truth"])
+def test_evaluations_refuse_each_other_in_one_folder(capture, tmp_path, kind, capsys):
+    out = tmp_path / "out"
+    command = ["evaluate", kind, "--scenes", "1", "--out", str(out)]
+    place = out / "scenes"
+    if kind == "truth":
+        command[1:2] = ["scene", "--editor", "truth"]
+    if kind == "capture":
+        (tmp_path / "masks").mkdir()
+        for index in range(6):
+            Image.new("L", (24, 16), 255).save(tmp_path / "masks" / f"{index:04d}.png")
+        command = ["evaluate", "capture", str(capture), "--masks", str(tmp_path / "masks")]
+        command += ["--out", str(out)]
+        place = out / "fields"
+    with held(f"alone_in(Path({str(place)!r}))"):
+        assert main(command) == 1
+    assert "works in" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == [f"{place.name}.lock"]
 
 
 def test_other_work_folders_of_a_capture_are_free(capture, tmp_path):

@@ -36,6 +36,7 @@ from backend.scenes.camera import View
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_records import MIDDLE
 from backend.scenes.scene import Scene
+from backend.work_lock import InUse, alone_in
 
 SHEET_VIEWS = 4
 FIELDS_FOLDER = "fields"
@@ -71,7 +72,7 @@ def run(options: CaptureOptions, command: list[str]) -> int:
     """Measure and write; the exit status."""
     try:
         return _run(options, command)
-    except (BadInput, FloatingPointError, OSError) as error:
+    except (BadInput, InUse, FloatingPointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
@@ -80,6 +81,16 @@ def _run(options: CaptureOptions, command: list[str]) -> int:
     work = options.out / FIELDS_FOLDER
     scene = Scene.open(options.folder, options.downscale, work, options.device, options.axes)
     masks = {name: read_view_masks(folder, scene.capture) for name, folder in _named(options.masks)}
+    with alone_in(work):
+        return _evaluate(scene, masks, options, command)
+
+
+def _evaluate(
+    scene: Scene,
+    masks: Mapping[str, Mapping[str, ViewMask]],
+    options: CaptureOptions,
+    command: list[str],
+) -> int:
     config = EDIT_PRESETS[options.preset]
     report = Report(
         command,

@@ -70,18 +70,14 @@ class Measured:
 def run(options: SceneOptions, command: list[str]) -> int:
     """Measure and write; the exit status."""
     try:
-        return _run(options, command)
+        with alone_in(options.out / "scenes"):  # the captures, with their work folders
+            return _run(options, command)
     except (BadInput, InUse, FloatingPointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
 
 def _run(options: SceneOptions, command: list[str]) -> int:
-    with alone_in(options.out / "scenes"):  # the captures, with their work folders
-        return _measured(options, command)
-
-
-def _measured(options: SceneOptions, command: list[str]) -> int:
     config = EDIT_PRESETS[options.preset]
     report = Report(
         command,

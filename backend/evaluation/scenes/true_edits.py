@@ -28,6 +28,7 @@ from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.report import Report
 from backend.scenes.edit import SceneEdit
 from backend.scenes.scene import Scene
+from backend.work_lock import InUse, alone_in
 
 CELLS = 32
 """Of the true maps, along a side at most."""
@@ -50,8 +51,9 @@ class Done:
 def run(options: SceneOptions, command: list[str]) -> int:
     """Measure and write; the exit status."""
     try:
-        return _run(options, command)
-    except (BadInput, FloatingPointError, OSError) as error:
+        with alone_in(options.out / "scenes"):  # the captures, with their work folders
+            return _run(options, command)
+    except (BadInput, InUse, FloatingPointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
