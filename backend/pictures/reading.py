@@ -176,10 +176,19 @@ def asks_for_turning(path: Path) -> bool:
     Raises:
         PictureError: as `size_of`.
     """
+    return orientation_in(path) != 1
+
+
+def orientation_in(path: Path) -> int:
+    """1 to 8: how an image's EXIF data ask for it to be shown; 1 for as it is stored.
+
+    Raises:
+        PictureError: as `size_of`.
+    """
     with opened(path) as (file, facts):
         if file.format == "PNG" and not facts.exif:
-            return False  # Pillow would decode all pixels to look for it behind them
-        return orientation_of(file) != 1
+            return 1  # Pillow would decode all pixels to look for it behind them
+        return orientation_of(file)
 
 
 def write_png(path: Path, picture: Picture) -> None:

@@ -258,3 +258,42 @@ def test_metashape_cameras_that_are_not_read_are_refused_by_name(tmp_path, kind,
     metashape(tmp_path, kind, more)
     with pytest.raises(CaptureError, match=words):
         open_capture(tmp_path)
+
+
+def exif(number: int) -> Image.Exif:
+    found = Image.Exif()
+    found[274] = number
+    return found
+
+
+@pytest.mark.parametrize(
+    ("known", "marked", "count"),
+    [("1", 1, 0), ("3", 3, 0), ("8", 8, 0), ("3", 1, 8), ("1", 6, 8), (None, 6, 0)],
+)
+def test_metashape_photos_that_were_turned_since_are_named(tmp_path, known, marked, count):
+    """Its cameras are those of the stored pixels, whatever way up these are to be shown."""
+    names = metashape(tmp_path)
+    for name in names:
+        Image.new("RGB", (64, 48)).save(tmp_path / name, exif=exif(marked))
+    file = tmp_path / "cameras.xml"
+    if known is not None:
+        word = f"</transform><orientation>{known}</orientation></camera>"
+        file.write_text(file.read_text().replace("</transform></camera>", word))
+    capture = opens(tmp_path, names, lens=Lens(k1=0.05, k2=-0.02, k3=0.01))
+    notes = [note for note in capture.notes if "when Metashape read them" in note]
+    assert len(notes) == (count > 0)
+    assert all(
+        note.startswith(f"Photos such as images/IMG_00.JPG ({count} in all)") for note in notes
+    )
+
+
+def test_metashape_cameras_of_a_rig_without_a_place_are_named(tmp_path):
+    names = metashape(tmp_path)
+    file = tmp_path / "cameras.xml"
+    follower = '<camera id="92" sensor_id="0" master_id="0" label="IMG_follower"/></cameras>'
+    file.write_text(file.read_text().replace("</cameras>", follower))
+    photo(tmp_path / "images/IMG_follower.JPG")
+    capture = open_capture(tmp_path)
+    assert capture.names == tuple(names)
+    (note,) = (note for note in capture.notes if "master_id" in note)
+    assert note.startswith("Cameras of a rig, such as IMG_follower (1 in all)")

@@ -119,3 +119,27 @@ def test_alpha_weights_colours_and_depth_is_never_mixed(tmp_path):
     assert half.alpha[:, 0].tolist() == [128, 128]
     assert half.alpha[:, 1].tolist() == [255, 255]
     assert set(np.unique(half.depth)) <= {2.0, 9.0}
+
+
+@pytest.mark.parametrize("across", [100, 140, 180, 200, 220])
+@pytest.mark.parametrize("lens", [Lens(fisheye=True), Lens(-0.03, 0.004, -0.001, fisheye=True)])
+def test_fisheyes_of_any_width_are_where_colmap_has_them(across, lens):
+    """And as wide as they are, but for what lies beyond 75 degrees of the axis."""
+    corner = np.radians(across / 2)
+    focal = 50 / (corner * (1 + lens.k1 * corner**2 + lens.k2 * corner**4 + lens.k3 * corner**6))
+    camera = Intrinsics(focal, focal, 41.0, 29.0, 80, 60)
+    straight = undistorted(camera, lens)
+    rows, columns = np.mgrid[:60, :80] + 0.5
+    points = straight.normalise(np.stack([columns, rows], axis=-1)).reshape(-1, 2)
+    theirs = pycolmap.Camera(
+        model="OPENCV_FISHEYE",
+        width=80,
+        height=60,
+        params=[focal, focal, 41, 29, lens.k1, lens.k2, lens.k3, lens.k4],
+    ).img_from_cam(np.column_stack([points, np.ones(len(points))]))
+    found = undistortion_map(camera, lens).reshape(-1, 2)[:, ::-1] + 0.5
+    np.testing.assert_allclose(found, theirs, atol=1e-3)
+    assert (found > 0).all()
+    assert (found < (80, 60)).all()
+    widest = np.degrees(np.arctan(np.linalg.norm(points, axis=1).max()))
+    assert min(0.85 * across / 2, 70) < widest < 75

@@ -245,6 +245,19 @@ def test_a_scene_outside_the_box_of_aabb_scale_is_opened_with_a_note(folder):
     np.testing.assert_allclose(capture.in_box(np.array([20.0, 0, 0])), 0, atol=0.5)
 
 
+@pytest.mark.parametrize("offset", [[0.5, 0.5, 0.5], [-6.1, 0.5, 0.5]])
+def test_a_cube_of_aabb_scale_off_the_origin_is_read(folder, offset):
+    """The cameras look at (0, 0, 0), or at (20, 0, 0), where the offset puts the cube."""
+    middle = (0.5 - offset[0]) / 0.33
+    set_poses(folder, orbit(COUNT, target=(middle, 0, 0)))
+    content = read_json(folder) | {"aabb_scale": 4, "scale": 0.33, "offset": offset}
+    write_json(folder, content)
+    capture = open_capture(folder)
+    assert not any("aabb_scale" in note for note in capture.notes)
+    np.testing.assert_allclose(capture.camera_to_world, orbit(COUNT, target=(middle, 0, 0)))
+    np.testing.assert_allclose(capture.in_box(np.array([middle, 0, 0])), 0, atol=0.5)
+
+
 # ------------------------------------------------------------------ overlap
 
 

@@ -22,6 +22,7 @@ from backend.captures.formats.described import (
     from_opencv,
 )
 from backend.captures.lens import Intrinsics, Lens
+from backend.pictures.reading import PictureError, orientation_in
 
 LENS_TYPES = ("frame", "fisheye")
 SKEW = 0.5
@@ -64,6 +65,8 @@ def read(place: Path, file: Path) -> Described:
         photos = [] if folder is None else photos_in(folder)
         inside = "" if folder in (None, file.parent) else f"{folder.name}/" if folder else ""
         frames = []
+        orientations: dict[str, str] = {}
+        in_rigs = []
         for camera in chunk.iterfind("cameras//camera"):
             if camera.get("enabled") in ("false", "0"):
                 continue
@@ -78,11 +81,45 @@ def read(place: Path, file: Path) -> Described:
                 pose = from_opencv(turn @ own)
             written = f"{inside}{_photo(photos, label)}"
             frames.append(Frame(file, written, sensor or _unknown_camera(file), pose))
+            orientations[written] = (camera.findtext("orientation") or "").strip()
+            if placed is None and camera.get("master_id") is not None:
+                in_rigs.append(label)
     except (OSError, ValueError, ElementTree.ParseError) as error:
         if isinstance(error, CaptureError):
             raise
         raise CaptureError(f"{file} cannot be read as Metashape's cameras: {error}.") from error
-    return Described(file, file.parent, frames, opengl=True)
+    notes = [*_rig_note(in_rigs), *_turned_note(file.parent, orientations)]
+    return Described(file, file.parent, frames, opengl=True, notes=notes)
+
+
+def _rig_note(labels: list[str]) -> list[str]:
+    """On cameras whose place is that of another one in a rig, and is not given."""
+    if not labels:
+        return []
+    return [
+        f"Cameras of a rig, such as {labels[0]} ({len(labels)} in all), have no place but that of "
+        "their master (master_id), which is not read: let Metashape export the cameras for COLMAP."
+    ]
+
+
+def _turned_note(folder: Path, orientations: dict[str, str]) -> list[str]:
+    """On photos that may have been turned after Metashape had read them: its cameras are those of
+    the pixels as they were stored, and `orientation` says how they were to be shown.
+    """
+    turned = []
+    for name, known in orientations.items():
+        try:
+            if known not in ("", str(orientation_in(folder / name))):
+                turned.append(name)
+        except PictureError:
+            pass  # it is left out, and that is said
+    if not turned:
+        return []
+    return [
+        f"Photos such as {turned[0]} ({len(turned)} in all) are marked to be shown otherwise than "
+        "when Metashape read them (orientation): if they were saved upright since, give them as "
+        "they were."
+    ]
 
 
 def _numbers(element: Element) -> list[float]:

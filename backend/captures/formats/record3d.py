@@ -76,7 +76,10 @@ def read(place: Path, file: Path) -> Described:
     frames.sort(key=lambda frame: int(Path(frame.image).stem))
     notes = []
     if (file.parent / "depth").is_dir() or folder.name == "rgbd":
-        notes.append("The depths of Record3D are not read.")
+        notes.append(
+            "The depths of Record3D (compressed by LZFSE beside the pictures, or .exr) are not "
+            "read: the scene is trained on the pictures alone."
+        )
     return Described(file, file.parent, frames, opengl=True, notes=notes)
 
 
