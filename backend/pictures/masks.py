@@ -48,7 +48,30 @@ def read_mask(path: Path, shape: tuple[int, int]) -> tuple[NDArray[np.bool_], tu
 
 
 def read_training_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Where an image file is bright and opaque: the pixels of a view that are trained on. What its
+    """Where an image file is bright and opaque: the pixels of a view that are trained on.
+
+    Args:
+        path, shape: as of `stored_brightness`.
+
+    Returns:
+        bool `shape`.
+
+    Raises:
+        PictureError: as `stored_brightness`.
+    """
+    bright = stored_brightness(path, shape)
+    return np.asarray(bright >= level_of(float(bright.max())))
+
+
+def level_of(brightest: float) -> float:
+    """From which brightness on pixels are masked where none is brighter than this: some programs
+    write 1, or a dark colour of a palette, not 255.
+    """
+    return min(BRIGHT, max(brightest, 1))
+
+
+def stored_brightness(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Brightness times opacity, 0..255, of a mask that belongs to a view as it is stored: what its
     EXIF data say of turning is left out, as it is of the view.
 
     Args:
@@ -56,7 +79,7 @@ def read_training_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
         shape: rows and columns of the view's image.
 
     Returns:
-        bool `shape`.
+        float32 `shape`.
 
     Raises:
         PictureError: it cannot be read, or is of another shape.
@@ -71,12 +94,8 @@ def read_training_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
             f"The mask {path} is {columns}x{rows}, of another shape than its image, which is "
             f"{width}x{height}."
         )
-    if (rows, columns) != shape:
-        bright = bright[
-            np.ix_(
-                (2 * np.arange(height) + 1) * rows // (2 * height),
-                (2 * np.arange(width) + 1) * columns // (2 * width),
-            )
-        ]
-    # Some programs write 1, not 255, for what is seen.
-    return np.asarray(bright >= min(BRIGHT, max(float(bright.max()), 1)))
+    if (rows, columns) == shape:
+        return bright
+    at_rows = (2 * np.arange(height) + 1) * rows // (2 * height)
+    at_columns = (2 * np.arange(width) + 1) * columns // (2 * width)
+    return bright[np.ix_(at_rows, at_columns)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,11 +14,12 @@ from PIL import Image
 from backend.__main__ import main
 from backend.captures.transforms import open_capture
 from backend.errors import BadInput
+from backend.evaluation.scenes import capture as capture_command
 from backend.evaluation.scenes import capture_figures
 from backend.evaluation.scenes.capture_figures import Photo, paint_for, painted, truth_of
 from backend.evaluation.scenes.true_editor import TrueEditor, Truth, perfect_map, spoiled
 from backend.evaluation.scenes.verdict import OVERALL, WITHOUT_REGIONS, verdict
-from backend.evaluation.scenes.view_masks import read_view_masks
+from backend.evaluation.scenes.view_masks import read_view_masks, without_training_masks
 from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
 from backend.scenes.camera import View
 
@@ -202,7 +204,7 @@ def test_masks_are_found_by_stem_or_whole_name_and_missing_ones_named(tmp_path: 
     assert cells.mean() == pytest.approx(truth.masks[0].mean(), abs=1e-6)
     stored = Path(capture.names[0]).suffix
     second = write_masks(tmp_path / "b", truth.masks, f"{stored}.png")
-    assert read_view_masks(second, capture)[capture.names[1]].share.any()
+    assert read_view_masks(second, capture)[capture.names[1]].stored.any()
     (first / "002.png").unlink()
     with pytest.raises(BadInput, match=r"has no mask of 1 of 4 views, such as 002\.png for"):
         read_view_masks(first, capture)
@@ -230,6 +232,85 @@ def test_masks_lose_the_lens_as_the_photos_do(tmp_path: Path) -> None:
     mask = read_view_masks(masks, bent)[bent.names[0]].at(*shown.shape) > 0.5
     np.testing.assert_array_equal(mask, shown)
     assert (mask != truth.masks[0]).any()
+
+
+def test_masks_lie_in_folders_as_their_photos_do(tmp_path: Path) -> None:
+    _, truth = orbit_capture(tmp_path / "scene", 4, 24)
+    path = tmp_path / "scene" / "transforms.json"
+    stored = json.loads(path.read_text())
+    for number, frame in enumerate(stored["frames"]):
+        place = f"images/cam{number % 2}/{number // 2}.png"
+        for folder in ("scene", "masks"):
+            (tmp_path / folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "scene" / frame["file_path"]).rename(tmp_path / "scene" / place)
+        Image.fromarray(truth.masks[number]).save(tmp_path / "masks" / place)
+        frame["file_path"] = place
+    path.write_text(json.dumps(stored))
+    capture = open_capture(tmp_path / "scene")
+    for folder in (tmp_path / "masks", tmp_path / "masks" / "images"):
+        found = read_view_masks(folder, capture)
+        for name, mask in zip(capture.names, truth.masks, strict=True):
+            np.testing.assert_array_equal(found[name].at(24, 24) > 0.5, mask)
+
+
+def test_masks_of_ones_dark_colours_and_other_sizes_are_read(tmp_path: Path) -> None:
+    capture, truth = orbit_capture(tmp_path / "scene", 4, 24)
+    truth.masks[1] = False  # no noise of this view is taken for the region
+    dark = np.where(truth.masks[..., None], (128, 0, 0), 0).astype(np.uint8)
+    large = truth.masks.repeat(2, 1).repeat(2, 2).astype(np.uint8) * 255
+    for number, pixels in enumerate((truth.masks.astype(np.uint8), dark, large)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for view, mask in enumerate(pixels):
+            Image.fromarray(mask).save(folder / f"{view:03d}.png")
+        found = read_view_masks(folder, capture)
+        for name, mask in zip(capture.names, truth.masks, strict=True):
+            np.testing.assert_array_equal(found[name].at(24, 24) > 0.5, mask)
+
+
+def test_masks_that_mark_nothing_or_everything_are_refused_before_any_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, truth = orbit_capture(tmp_path / "scene", 4, 24)
+    command = ["evaluate", "capture", str(tmp_path / "scene"), "--out", str(tmp_path / "out")]
+    for what, masks in (("nothing", truth.masks & False), ("everything", truth.masks | True)):
+        folder = write_masks(tmp_path / what, masks)
+        assert main([*command, "--masks", str(folder)]) == 1
+        assert f"{what} mark {what} in all views: they must be white" in capsys.readouterr().err
+    folder = write_masks(tmp_path / "most", truth.masks)
+    Image.new("L", (24, 12)).save(folder / "001.png")
+    assert main([*command, "--masks", str(folder)]) == 1
+    assert "of another shape than its image" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "fields" / "radiance.json").exists()
+
+
+def test_masks_of_the_region_in_the_capture_s_own_folder_hide_nothing_from_training(
+    tmp_path: Path,
+) -> None:
+    _, truth = orbit_capture(tmp_path / "scene", 4, 24)
+    folder = write_masks(tmp_path / "scene" / "masks", truth.masks)
+    hidden = open_capture(tmp_path / "scene")
+    assert all(view.mask is not None for view in hidden.views)
+    capture = without_training_masks(hidden, [tmp_path / "scene" / ".." / "scene" / "masks"])
+    assert all(view.mask is None for view in capture.views)
+    assert capture.notes == ()
+    assert read_view_masks(folder, capture)[capture.names[0]].stored.any()
+    other = without_training_masks(hidden, [tmp_path / "elsewhere"])
+    assert other.views == hidden.views
+    assert other.notes == hidden.notes
+
+
+def test_what_a_mask_keeps_from_training_is_not_measured(tmp_path: Path) -> None:
+    _, truth = orbit_capture(tmp_path / "scene", 4, 24)
+    regions = write_masks(tmp_path / "region", truth.masks)
+    seen = np.ones((4, 24, 24), bool)
+    seen[:, :5] = False
+    write_masks(tmp_path / "scene" / "masks", seen)
+    capture = open_capture(tmp_path / "scene")
+    scene = SimpleNamespace(capture=capture)
+    masks = read_view_masks(regions, capture)
+    for one in capture_command._photos(scene, capture.names, masks, 12):  # type: ignore[arg-type]
+        np.testing.assert_array_equal(one.opaque, seen[0])
 
 
 # the command

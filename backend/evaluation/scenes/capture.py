@@ -27,7 +27,11 @@ from backend.evaluation.scenes.scene_figures import Figures
 from backend.evaluation.scenes.telling import told, told_of_edit
 from backend.evaluation.scenes.true_editor import TrueEditor, perfect_map, spoiled
 from backend.evaluation.scenes.verdict import verdict
-from backend.evaluation.scenes.view_masks import ViewMask, read_view_masks
+from backend.evaluation.scenes.view_masks import (
+    ViewMask,
+    read_view_masks,
+    without_training_masks,
+)
 from backend.fields.config import EDIT_PRESETS, SceneEditConfig
 from backend.fields.relevance_field import Relevance
 from backend.output.contact_sheet import contact_sheet
@@ -80,6 +84,7 @@ def run(options: CaptureOptions, command: list[str]) -> int:
 def _run(options: CaptureOptions, command: list[str]) -> int:
     work = options.out / FIELDS_FOLDER
     scene = Scene.open(options.folder, options.downscale, work, options.device, options.axes)
+    scene.capture = without_training_masks(scene.capture, options.masks)
     masks = {name: read_view_masks(folder, scene.capture) for name, folder in _named(options.masks)}
     with alone_in(work):
         return _evaluate(scene, masks, options, command)
@@ -156,9 +161,9 @@ def _photos(
     for name in names:
         pixels = scene.capture.read(scene.capture.names.index(name))
         image = pixels.image
-        opaque = np.ones(image.shape[:2], np.bool_)
+        measured = np.ones(image.shape[:2], np.bool_) if pixels.seen is None else pixels.seen
         if pixels.alpha is not None:
-            opaque = pixels.alpha > 127
+            measured = measured & (pixels.alpha > 127)
             alpha = pixels.alpha[..., None].astype(np.uint16)
             image = (image * alpha // 255).astype(np.uint8)
         height, width = image.shape[:2]
@@ -168,7 +173,7 @@ def _photos(
         in_cells = np.zeros((rows, columns), np.float32)
         if masks is not None:
             share, in_cells = masks[name].at(height, width), masks[name].at(rows, columns)
-        photos.append(Photo(name, image, opaque, share, in_cells))
+        photos.append(Photo(name, image, measured, share, in_cells))
     return photos
 
 
@@ -190,6 +195,11 @@ def _measured(
             raise BadInput(
                 f"The masks {name} mark nothing in any {which} view: give masks of a region that "
                 "most views show."
+            )
+        if all(photo.inside[photo.opaque].all() for photo in photos):
+            raise BadInput(
+                f"The masks {name} mark everything in all {which} views: give masks of a region "
+                "with something around it."
             )
     key = _key(name, masks)
     exact = [photo.cells for photo in trained]
@@ -235,7 +245,7 @@ def _key(name: str, masks: Mapping[str, ViewMask]) -> str:
     """A name for the edits of a region, other for other masks."""
     pixels = hashlib.sha256()
     for view in sorted(masks):
-        pixels.update(np.packbits(masks[view].share > 0.5).tobytes())
+        pixels.update(np.packbits(masks[view].stored > 127).tobytes())
     words = "".join(c for c in name.lower() if c.isascii() and (c.isalnum() or c in "-_"))
     return f"{words[-32:].strip('-_') or 'region'}-{pixels.hexdigest()[:10]}"
 

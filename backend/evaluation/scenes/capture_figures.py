@@ -38,7 +38,7 @@ class Photo:
     Attributes:
         name: of the view.
         image: uint8 (H, W, 3), over black.
-        opaque: bool (H, W), where it shows something.
+        opaque: bool (H, W), where it shows something that no mask keeps from training.
         share: float32 (H, W), how much of each pixel is masked.
         cells: float32 (h, w), the same of a map's cells.
     """

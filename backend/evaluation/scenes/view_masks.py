@@ -1,7 +1,7 @@
 """Masks of a capture's views, from a folder of image files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -10,10 +10,11 @@ from PIL import Image
 from scipy import ndimage
 
 from backend.captures.capture import Capture
+from backend.captures.files import tails
 from backend.captures.lens import undistortion_map
-from backend.captures.views import StoredView
+from backend.captures.views import StoredView, note_on_masks
 from backend.errors import BadInput
-from backend.pictures.masks import read_mask
+from backend.pictures.masks import level_of, stored_brightness
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 
@@ -23,31 +24,34 @@ class ViewMask:
     """The mask of one view, without the lens's distortion, as the view is.
 
     Attributes:
-        share: float32 (H, W) at the stored image's size, 0..1.
+        stored: uint8 (H, W) at the stored image's size, 255 where a pixel is masked whole.
     """
 
-    share: NDArray[np.float32]
+    stored: NDArray[np.uint8]
 
     def at(self, height: int, width: int) -> NDArray[np.float32]:
         """float32 (height, width), 0..1: how much of each pixel or cell is masked."""
-        if self.share.shape == (height, width):
-            return self.share
-        scaled = Image.fromarray(self.share).resize((width, height), Image.Resampling.BOX)
+        share: NDArray[np.float32] = self.stored.astype(np.float32) / np.float32(255)
+        if share.shape == (height, width):
+            return share
+        scaled = Image.fromarray(share).resize((width, height), Image.Resampling.BOX)
         return np.asarray(scaled, np.float32).clip(0, 1)
 
 
 def read_view_masks(folder: Path, capture: Capture) -> dict[str, ViewMask]:
     """The masks of all views by the views' names.
 
-    A view images/frame_1.jpg has the mask FOLDER/images/frame_1.png, or FOLDER/frame_1.png where no
-    other view's file is called so; the ending may be another, and may follow the photo's own, as in
-    frame_1.jpg.png.
+    A view images/left/1.jpg has the mask FOLDER/images/left/1.png, or FOLDER/left/1.png or
+    FOLDER/1.png where no other view's file is called so; the ending may be another, and may follow
+    the photo's own, as in 1.jpg.png.
 
     Args:
-        folder: of the masks; each is as large as its view's stored image, white where it masks.
+        folder: of the masks; each of the shape of its view's stored image, white where it masks, or
+            dark in all of them.
 
     Raises:
-        BadInput: a view has no mask or two, or a mask cannot be used.
+        BadInput: a view has no mask or two, a mask cannot be used, or none masks anything or leaves
+            anything.
     """
     if not folder.is_dir():
         raise BadInput(f"There is no folder {folder}: name one that has a mask for every view.")
@@ -55,7 +59,8 @@ def read_view_masks(folder: Path, capture: Capture) -> dict[str, ViewMask]:
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in ENDINGS and path.is_file():
             found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
-    files = {view.name: _file_of(view.name, capture.names, found, folder) for view in capture.views}
+    names = tails(capture.names)
+    files = {view.name: _file_of(view, names[view.name], found, folder) for view in capture.views}
     missing = [name for name, path in files.items() if path is None]
     if missing:
         raise BadInput(
@@ -63,32 +68,54 @@ def read_view_masks(folder: Path, capture: Capture) -> dict[str, ViewMask]:
             f"{PurePosixPath(missing[0]).stem}.png for {missing[0]}: give every view one, black "
             "where nothing is masked."
         )
-    return {view.name: _read(files[view.name], view) for view in capture.views}
+    there = [(view, file) for view in capture.views if (file := files[view.name]) is not None]
+    level = level_of(max(float(_brightness(file, view).max()) for view, file in there))
+    masks = {view.name: _read(file, view, level) for view, file in there}
+    for empty, what in ((0, "nothing"), (255, "everything")):
+        if all((mask.stored == empty).all() for mask in masks.values()):
+            raise BadInput(
+                f"The masks in {folder} mark {what} in all views: they must be white where the "
+                "region is, and black elsewhere."
+            )
+    return masks
+
+
+def without_training_masks(capture: Capture, folders: Sequence[Path]) -> Capture:
+    """A capture whose pixels are not kept from training by masks that lie in some folders, as these
+    are of regions.
+    """
+    regions = {folder.resolve() for folder in folders}
+    views = tuple(
+        replace(view, mask=None)
+        if view.mask is not None and regions & {*view.mask.resolve().parents}
+        else view
+        for view in capture.views
+    )
+    notes = [note for note in capture.notes if note not in note_on_masks(capture.views)]
+    return replace(capture, views=views, notes=(*notes, *note_on_masks(views)))
 
 
 def _file_of(
-    view: str, views: Sequence[str], found: dict[str, list[Path]], folder: Path
+    view: StoredView, names: Sequence[str], found: dict[str, list[Path]], folder: Path
 ) -> Path | None:
     """The mask's file of a view, None where there is none."""
-    name = PurePosixPath(view)
-    wanted = [name.with_suffix("").as_posix(), name.as_posix()]
-    alone = sum(PurePosixPath(other).stem == name.stem for other in views) == 1
-    if alone:
-        wanted += [name.stem, name.name]
-    files = [path for key in dict.fromkeys(wanted) for path in found.get(key, [])]
+    wanted = [form for name in names for form in (name, f"{name}{view.image.suffix}")]
+    files = [path for form in dict.fromkeys(wanted) for path in found.get(form, [])]
     if len(files) > 1:
         raise BadInput(
-            f"{folder} has {len(files)} masks for the view {view}, such as {files[0].name} and "
-            f"{files[1].name}: keep one of them."
+            f"{folder} has {len(files)} masks for the view {view.name}, such as {files[0].name} "
+            f"and {files[1].name}: keep one of them."
         )
     return files[0] if files else None
 
 
-def _read(path: Path | None, view: StoredView) -> ViewMask:
-    assert path is not None  # those that are missing were refused
-    mask, _ = read_mask(path, (view.intrinsics.height, view.intrinsics.width))
-    share = mask.astype(np.float32)
+def _brightness(path: Path, view: StoredView) -> NDArray[np.float32]:
+    return stored_brightness(path, (view.intrinsics.height, view.intrinsics.width))
+
+
+def _read(path: Path, view: StoredView, level: float) -> ViewMask:
+    masked = (_brightness(path, view) >= level).astype(np.uint8) * np.uint8(255)
     if not view.lens.is_pinhole:
         rows_columns = np.moveaxis(undistortion_map(view.intrinsics, view.lens), -1, 0)
-        share = ndimage.map_coordinates(share, rows_columns, order=1, mode="nearest")
-    return ViewMask(share)
+        masked = ndimage.map_coordinates(masked, rows_columns, order=1, mode="nearest")
+    return ViewMask(masked)
