@@ -33,8 +33,8 @@ from .values import (
     Box,
     CaptureId,
     EditName,
+    EditPreset,
     ImageSide,
-    Preset,
     Snap,
     Unit,
     check_array,
@@ -180,8 +180,9 @@ class EditSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scen
     """Of the edit. One that is there already goes on if everything else is the same, too."""
     instruction: str
     """As `text.wrong_instruction` allows it."""
-    preset: Preset = FieldSettings.preset
-    """All numbers that are not given here; each preset is meant for the field of its name."""
+    preset: EditPreset = FieldSettings.preset
+    """All numbers that are not given here; each preset is meant for the field of its name, and
+    "paper" for any. What `settings` and `region` leave at its default is the preset's own."""
     threshold: SceneThreshold | None = None
     """Relevance from which a place is edited, on the scale that is calibrated to the scene's own
     relevance; None takes 0.5, where the region's outline follows the scene's edges best."""

@@ -64,6 +64,17 @@ StepsOfView = Annotated[
         extra={"soft_max": 100},
     ),
 ]
+AsInPaper = Annotated[
+    bool,
+    Meta(
+        title="As in the Paper",
+        description="Edit wholly as in the paper, whatever the preset: 4,000 steps with an edit "
+        "every ten, the relevance field fitted meanwhile to maps that are found when a view is "
+        "first drawn, each normalised by itself, and edited where it is rendered above the "
+        "threshold, whole views at a time. Otherwise by the preset: maps of all views first, "
+        "normalised together, a calibrated threshold, and a region that keeps to what is there",
+    ),
+]
 Iterations = Annotated[
     int,
     Meta(
@@ -313,7 +324,9 @@ class FieldSettings:
                 "words": {
                     "preview": "Minutes on a CPU: small pictures, to see whether the edit is right",
                     "medium": "More detail, of many views: a quarter of an hour without a GPU",
-                    "full": "As in the paper: 30,000 steps, for a GPU with time",
+                    "full": "As large as the paper's and trained as long, 30,000 steps, for a GPU "
+                    "with time. Edits follow the paper's schedule but not its region: for that, "
+                    "edit as in the paper",
                 }
             },
         ),

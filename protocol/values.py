@@ -34,7 +34,9 @@ ImageSide = Annotated[int, Meta(ge=1, le=MAX_IMAGE_SIDE)]
 Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
 Preset = Literal["preview", "medium", "full"]
 """How large a radiance field is and how long it trains, or how it is edited: "preview" is for CPUs,
-"medium" for many views on one, "full" is the paper's."""
+"medium" for many views on one, "full" is the size and the schedule of the paper's."""
+EditPreset = Literal["preview", "medium", "full", "paper"]
+"""How a radiance field is edited: as its own preset says, or wholly as in the paper."""
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Detail = Literal["sharp", "fast", "tiles", "whole"]
 """What of a picture a model is shown for an edit, and at which size: "whole" is all of it at the

@@ -18,7 +18,7 @@ from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
 from protocol import files
 from protocol.settings import RegionSettings, SceneThreshold, UpdateSettings
-from protocol.values import Preset
+from protocol.values import EditPreset
 
 if TYPE_CHECKING:
     from backend.scenes.edit import SceneEdit
@@ -43,8 +43,9 @@ class EditScene(SceneOptions, SceneCommand):
     """of the edit"""
     base: Annotated[str | None, otherwise("the scene as it was captured", "NAME")] = None
     """stack it on this edit"""
-    preset: Annotated[Preset | None, otherwise("that of the field")] = None
-    """all numbers that are not given here"""
+    preset: Annotated[EditPreset | None, otherwise("that of the field")] = None
+    """all numbers that are not given here; paper edits wholly as in the paper, full by its schedule
+    but with this program's own region"""
     threshold: Annotated[SceneThreshold | None, otherwise("0.5, which fits its edges best")] = None
     """relevance to edit from, above 0 to 1"""
     iterations: Annotated[int | None, otherwise("the preset's")] = None

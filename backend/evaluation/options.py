@@ -8,7 +8,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from backend.captures.conventions.axes import Axes
 from protocol.settings import GuidanceSettings, RegionSettings, TextureSettings, WorkSettings
-from protocol.values import Detail
+from protocol.values import Detail, EditPreset
 
 Seeds = Literal["test", "validation"]
 Way = Literal["plain", "guided", "paper", "true"]
@@ -76,6 +76,10 @@ class SceneOptions(EvaluationOptions):
     """pixels of a view"""
     preset: Preset = "preview"
     """of field and edit"""
+    edit_preset: Annotated[
+        EditPreset | None, arg(help_behavior_hint="(default: that of the field)")
+    ] = None
+    """of the edit alone, such as paper"""
     depth: bool = False
     """capture the true depth, too"""
     edits: int = 1

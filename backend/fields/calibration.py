@@ -65,6 +65,8 @@ def of_region(threshold: float) -> Calibration:
     return Calibration(0.0, 0.5, 1.0, threshold)
 
 
+AS_RENDERED = Calibration(0.0, 0.5, 1.0)
+"""Of a field whose values are compared with the threshold as they are, as in the paper."""
 NOWHERE = Calibration(1.0, 1.0, 1.0)
 """Of a field that nothing is relevant in: 0 everywhere on the person's scale."""
 

@@ -9,6 +9,10 @@ from protocol.settings import MapSettings, RegionSettings, Stop, UpdateSettings
 RegionKind = Literal["field", "maps", "everything"]
 """Where the views of a scene are edited: inside its relevance field, each inside its own map, or
 everywhere."""
+Fitted = Literal["before", "while"]
+"""When the relevance field of an edit is fitted. "before" the scene changes: to the maps of all
+views, normalised together, and calibrated by them. "while" it changes, as in the paper: to the maps
+of views that had a turn, each normalised by itself; the threshold is on what is rendered of it."""
 
 
 LONGEST, MOST_RAYS = 3.0, 2.0
@@ -211,11 +215,24 @@ class RelevanceConfig(Stop):
 
 
 @dataclass(frozen=True)
+class ColourLossConfig:
+    """How a field is fitted to the colours of edited views. The defaults are nerfacto's own."""
+
+    absolute: bool = False
+    """Whether differences count as they are (L1) and not squared."""
+    patch: int = 0
+    """Pixels along a side of the squares that a step's rays are drawn in, where views are as large;
+    0 draws each ray by itself."""
+    structure: float = 0.0
+    """Weight of 1 - SSIM of these squares."""
+
+
+@dataclass(frozen=True)
 class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
-    """The edit of a scene: relevance of its views, and the dataset update. The defaults of the
-    update are the paper's (section 4.3 and its appendix), for `views` views or fewer; how the maps
-    are made is the program's own (protocol/settings.py). A measurement is one of the agreement
-    among the edited views, in each round.
+    """The edit of a scene: relevance of its views, and the dataset update. The defaults are the
+    paper's schedule (when views are edited, from which noise, in how many steps) for `views` views
+    or fewer; how maps, region and losses are made is the program's own. A measurement is one of the
+    agreement among the edited views, in each round.
     """
 
     method: str = "dataset_update"
@@ -242,6 +259,8 @@ class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
     the highest level is the right one: from a lower one, little of the edit appears."""
     relevance_field: RelevanceConfig = RelevanceConfig()
     """The relevance field."""
+    fitted: Fitted = "before"
+    """When the relevance field is fitted."""
     refit_every: int = 4
     """Steps of the update between two in which the relevance field goes on being fitted to the
     maps, where the scene is by then; 0 leaves it as it was fitted to the unedited scene."""
@@ -252,6 +271,10 @@ class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
     """Of the radiance field during the update, at its start; None goes on with the field's own."""
     final_learning_rate: float = 1e-3
     """What it decays to, exponentially, over all iterations, where `learning_rate` is given."""
+    move_cameras: bool = True
+    """Whether the update goes on correcting the cameras, where the field's training did."""
+    colour_loss: ColourLossConfig = ColourLossConfig()
+    """How the radiance field is fitted to the views' colours."""
     settling: float = 0.0
     """Share of the steps, at their end, in which no view is edited any more."""
     stop_gain: float = 0.1
@@ -262,6 +285,16 @@ class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
         if self.everything:
             return "everything"
         return "field" if self.relevance else "maps"
+
+    @property
+    def finds_maps_before(self) -> bool:
+        """Whether the maps of all views are found before the first of them is edited."""
+        return not self.everything and not self.fits_while_edited
+
+    @property
+    def fits_while_edited(self) -> bool:
+        """Whether there is a relevance field that is fitted beside the scene alone."""
+        return self.region == "field" and self.fitted == "while"
 
     def growth(self, views: int) -> float:
         """How many times the views there are that the numbers are meant for, at least 1."""
@@ -281,19 +314,46 @@ class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
         )
 
 
+_PREVIEW = SceneEditConfig(
+    iterations=600,
+    views=24,
+    rounds=1,  # the demo model's edits from low noise levels lose what the first one gained
+    first_level=0.98,
+    refit_every=0,  # it was found to help where views are edited again
+    learning_rate=5e-3,
+    settling=0.15,
+    stop_patience=1,
+)
 EDIT_PRESETS = {
-    "preview": SceneEditConfig(
-        iterations=600,
-        views=24,
-        rounds=1,  # the demo model's edits from low noise levels lose what the first one gained
-        first_level=0.98,
-        refit_every=0,  # it was found to help where views are edited again
-        learning_rate=5e-3,
-        settling=0.15,
-        stop_patience=1,
-    ),
+    "preview": _PREVIEW,
+    # for a field that is larger and takes longer to follow
+    "medium": replace(_PREVIEW, iterations=1500, views=60),
+    # the paper's schedule, with the program's own region
     "full": SceneEditConfig(),
+    # section 4.3, and where that leaves something open the authors' own code
+    "paper": SceneEditConfig(
+        relevance_seeds=(0,),
+        normalisation="paper",
+        snap="nothing",
+        detail="whole",
+        fitted="while",
+        relevance_field=RelevanceConfig(
+            iterations=4000,
+            rays=4096,
+            levels=16,
+            log2_table_size=19,
+            lowest_resolution=16,
+            highest_resolution=2048,
+            hidden=64,
+            final_learning_rate=1e-2,
+        ),
+        refit_every=1,
+        keep_region=False,
+        learning_rate=1e-2,
+        final_learning_rate=1e-2,
+        move_cameras=False,
+        colour_loss=ColourLossConfig(absolute=True),
+    ),
 }
-"""By the names of the radiance field's presets that they are meant for."""
-# as preview, for a field that is larger and takes longer to follow
-EDIT_PRESETS["medium"] = replace(EDIT_PRESETS["preview"], iterations=1500, views=60)
+"""By the names of the radiance field's presets that they are meant for; "paper" is for any field.
+docs/how-it-works.md says how each of them differs from the paper."""

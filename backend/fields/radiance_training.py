@@ -15,10 +15,11 @@ from backend.captures.capture import Capture, Intrinsics, Pixels
 from backend.counts import check_counts
 from backend.errors import BadInput
 from backend.fields import checkpoint
-from backend.fields.config import FieldConfig
+from backend.fields.colour_loss import ColourLoss
+from backend.fields.config import ColourLossConfig, FieldConfig
 from backend.fields.facts import RADIANCE, CheckpointError, check_same, config_of
 from backend.fields.radiance_field import OPAQUE, RadianceField
-from backend.fields.rays import ViewRays
+from backend.fields.rays import Squares, ViewRays
 from backend.fields.training import CHECKPOINT_SECONDS, Course, OnStep, Schedule, fit
 
 MEASURED_PIXELS = 8192
@@ -184,6 +185,8 @@ class RadianceTraining:
         measured: Views | None,
         decay: Decay | None = None,
         rays: int | None = None,
+        colours: ColourLossConfig | None = None,
+        move_cameras: bool = True,
     ) -> None:
         """Args:
         field: whose `names` are the views'.
@@ -191,11 +194,20 @@ class RadianceTraining:
         measured: held-out views, None where there are none.
         decay: of the field's learning rate, in place of the config's.
         rays: in a step, in place of the config's.
+        colours: how they are fitted, in place of nerfacto's squared error.
+        move_cameras: whether cameras are corrected, where the field's config says so.
         """
         self.field, self.views, self.measured = field, views, measured
         self.rays = field.config.rays if rays is None else rays
+        self._squares: Squares | None = None
+        if colours is not None:
+            if colours.patch > 0:
+                self._squares = Squares(views.rays, colours.patch, views.seen)
+            side = 0 if self._squares is None else self._squares.side
+            field.model.rgb_loss = ColourLoss(colours, side)
         groups = field.model.get_param_groups()
         config = field.config
+        self._still = "" if move_cameras else "camera_opt"
         usual = Decay(config.learning_rate, config.final_learning_rate, config.decay_iterations)
         self._rates = {
             name: Decay(
@@ -218,10 +230,12 @@ class RadianceTraining:
         model = self.field.model
         model.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rates[group["name"]].at(step)
+            name = group["name"]
+            group["lr"] = 0.0 if name == self._still else self._rates[name].at(step)
         before, after = self._callbacks
         before.func(step)
-        pixels = self.views.draw(self.rays)
+        squares = self._squares
+        pixels = self.views.draw(self.rays) if squares is None else squares.draw(self.rays)
         self.optimizer.zero_grad()
         march = self.field.march(self.views.rays.bundle(pixels))
         distances = self.views.distances

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backend.captures.lens import Intrinsics
+from backend.errors import BadInput
 from backend.fields.nerfstudio_compat import RayBundle
 
 
@@ -51,6 +52,13 @@ class ViewRays:
         """int64 (count): pixels at random, by torch's own generator."""
         return torch.randint(self.total, (count,), device=self.starts.device)
 
+    def draw_of(self, views: Tensor, count: int) -> Tensor:
+        """int64 (count): pixels at random of some views int64 (n), of each view as many."""
+        device = self.starts.device
+        view = views[torch.randint(len(views), (count,), device=device)]
+        first, after = self.starts[view], self.starts[view + 1]
+        return first + torch.randint(2**62, (count,), device=device) % (after - first)
+
     def bundle(self, pixels: Tensor) -> RayBundle:
         """nerfstudio's rays through the centres of pixels int64 (m), of unit length."""
         view = torch.searchsorted(self.starts, pixels.contiguous(), right=True) - 1
@@ -67,3 +75,53 @@ class ViewRays:
             pixel_area=torch.ones_like(directions[:, :1]),  # nerfacto samples points, not cones
             camera_indices=view[:, None],
         )
+
+
+class Squares:
+    """Squares of pixels in the views, drawn at random where no mask hides any of their pixels.
+
+    Attributes:
+        side: pixels along it.
+    """
+
+    def __init__(self, rays: ViewRays, side: int, seen: Tensor | None = None) -> None:
+        """Args:
+        rays: of the views.
+        side: of a square; where a view is smaller, squares are as large as that.
+        seen: int64, the pixels that no mask hides; None for all.
+
+        Raises:
+            BadInput: masks leave no such square.
+        """
+        views = range(len(rays.starts) - 1)
+        self.side = min(side, *(length for view in views for length in rays.shape(view)))
+        found = []
+        for view in views:
+            height, width = rays.shape(view)
+            place = rays.of_view(view)
+            shown = torch.ones_like(place) if seen is None else torch.isin(place, seen)
+            # how many pixels of a square are seen, by the sums of all that lie above and left
+            sums = torch.nn.functional.pad(shown.view(height, width).long(), (1, 0, 1, 0))
+            sums = sums.cumsum(0).cumsum(1)
+            s = self.side
+            count = sums[s:, s:] - sums[:-s, s:] - sums[s:, :-s] + sums[:-s, :-s]
+            rows, columns = torch.nonzero(count == s * s, as_tuple=True)
+            corners = place[0] + rows * width + columns
+            found.append(torch.stack([corners, torch.full_like(corners, width)], dim=-1))
+        self._corners = torch.cat(found)  # (n, 2): top left, and the width of its view
+        if len(self._corners) == 0:
+            raise BadInput(
+                f"The masks of the capture leave no square of {self.side} pixels that is seen "
+                "whole: take a preset that fits views pixel by pixel."
+            )
+
+    def draw(self, count: int) -> Tensor:
+        """int64 (n * side * side): about `count` pixels, of one square at least; square by square,
+        row by row.
+        """
+        squares = max(1, count // self.side**2)
+        device = self._corners.device
+        drawn = self._corners[torch.randint(len(self._corners), (squares,), device=device)]
+        along = torch.arange(self.side, device=device)
+        rows = drawn[:, :1] + along * drawn[:, 1:]  # (n, side)
+        return (rows[:, :, None] + along).reshape(-1)

@@ -7,7 +7,8 @@ loss   = mean over rays of (R(ray) - M(pixel))^2      M: the views' relevance ma
          + dark * mean over samples of r(x_i)^2 where w_i is about 0, if asked for
 
 The maps M of all views are normalised together: a view that does not show the target is dark in
-them, instead of stretched to 0..1.
+them, instead of stretched to 0..1. In the paper each is by itself, and becomes known when its view
+is first drawn; `RelevanceTraining.learn` is for that.
 """
 
 import dataclasses
@@ -126,26 +127,49 @@ class RelevanceTraining:
     """A relevance field and what it takes to train it. Satisfies `training.Trainee`."""
 
     def __init__(
-        self, field: RelevanceField, scene: RadianceField, rays: ViewRays, maps: Tensor
+        self,
+        field: RelevanceField,
+        scene: RadianceField,
+        rays: ViewRays,
+        maps: Tensor | None,
     ) -> None:
         """Args:
         field: to train.
         scene: whose weights place the maps in space; it is not changed.
-        rays: of all views with a map.
-        maps: float32 (rays.total), the maps' values at the rays' pixels.
+        rays: of all views.
+        maps: float32 (rays.total), the maps' values at the rays' pixels; None where no view has a
+            map yet, see `learn`.
         """
-        self.field, self.scene, self._rays, self._maps = field, scene, rays, maps
+        self.field, self.scene, self._rays = field, scene, rays
+        self._maps = torch.zeros(rays.total, device=scene.device) if maps is None else maps
+        self._known: set[int] | None = set() if maps is None else None
         self.optimizer = torch.optim.Adam(
             field.parameters(), lr=field.config.learning_rate, eps=1e-15, fused=True
         )
 
+    def learn(self, view: int, values: NDArray[np.float32]) -> None:
+        """Makes the map of one more view known, float32 (H, W) in 0..1, where none was in the
+        beginning; steps are on the views whose map is known.
+        """
+        assert self._known is not None
+        self._known.add(view)
+        place = self._rays.of_view(view)
+        self._maps[place] = torch.from_numpy(values.reshape(-1)).to(place.device)
+
+    def _draw(self) -> Tensor:
+        """int64 (rays of a step): pixels at random of the views that have a map."""
+        if self._known is None:
+            return self._rays.draw(self.field.config.rays)
+        known = torch.tensor(sorted(self._known), device=self._maps.device)
+        return self._rays.draw_of(known, self.field.config.rays)
+
     def advance(self, step: int) -> float:
-        """One step on random rays of all views, where the scene is by then; the loss."""
+        """One step on random rays of the views with a map, where the scene is by then; the loss."""
         config = self.field.config
         decay = config.final_learning_rate / config.learning_rate
         rate = config.learning_rate * decay ** min(step / config.iterations, 1)
         self.optimizer.param_groups[0]["lr"] = rate
-        pixels = self._rays.draw(config.rays)
+        pixels = self._draw()
         self.optimizer.zero_grad()
         positions, weights = self.scene.weigh(self._rays.bundle(pixels))
         shown = self.scene.shown(weights)

@@ -6,9 +6,10 @@ from typing import Any
 
 from backend.editing import RelevanceMap
 from backend.fields import checkpoint, radiance_training
+from backend.fields.calibration import AS_RENDERED
 from backend.fields.facts import CheckpointError, Facts, load_facts
 from backend.fields.radiance_field import RadianceField
-from backend.fields.relevance_field import Relevance
+from backend.fields.relevance_field import Relevance, RelevanceField
 from backend.records import DamagedRecord, read_record
 from backend.scenes.camera import Camera, View
 from backend.scenes.edit_records import (
@@ -61,7 +62,7 @@ class SceneEdit:
 
     @property
     def threshold(self) -> float | None:
-        """0..1, relevance from which the scene was edited: on the calibrated scale, or of each
+        """0..1, relevance from which the scene was edited: on the scale of `relevance`, or of each
         view's own map without the relevance field; None where each map had its own threshold.
         """
         if self.asked.threshold is None and self.asked.config.region == "field":
@@ -142,12 +143,18 @@ class SceneEdit:
         Raises:
             CheckpointError: it is not trained to its end yet, or damaged.
         """
-        if self.asked.config.region != "field":
+        config = self.asked.config
+        if config.region != "field":
             return None
+        if config.fits_while_edited:
+            state = self.checkpoint()[1][RELEVANCE]["field"]
+            field = RelevanceField(config.relevance_field)
+            field.load_state_dict(state)
+            return Relevance(field.to(self._scene.device), AS_RENDERED)
         snap = self.snap
         part = REGION_FOLDER if snap is not None and snap.took == "things" else ""
         found = self._scene.relevance(self.name, part)
-        if not part and self.asked.config.refit_every and self.finished:
+        if not part and config.refit_every and self.finished:
             found.field.load_state_dict(self.checkpoint()[1][RELEVANCE]["field"])
         return found
 
@@ -176,7 +183,7 @@ class SceneEdit:
         return found
 
     def maps(self) -> list[RelevanceMap]:
-        """The training views' own maps, each normalised by itself."""
+        """The training views' own maps that were found, each normalised by itself."""
         return [read_map(path) for path in self._map_files()]
 
     def _map_files(self) -> list[Path]:

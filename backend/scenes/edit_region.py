@@ -10,15 +10,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.editing import RelevanceMap
+from backend.editing import ImageEditor, RelevanceMap
+from backend.fields.calibration import AS_RENDERED
 from backend.fields.config import SceneEditConfig
 from backend.fields.radiance_training import RadianceTraining, Views
 from backend.fields.relevance_field import Relevance
 from backend.fields.training import Progress
 from backend.output.progress import OnPreview
 from backend.scenes.edit import SceneEdit
-from backend.scenes.edit_records import SNAP_FILE, EditError, SnapRecord
+from backend.scenes.edit_records import MAPS_FOLDER, SNAP_FILE, EditError, SnapRecord
 from backend.scenes.methods.dataset_update import split
+from backend.scenes.methods.drawn_maps import DrawnMaps
 from backend.scenes.methods.regions import (
     Region,
     everything,
@@ -30,6 +32,7 @@ from backend.scenes.scene_fields import SceneFields
 from backend.scenes.things import Labels, choose_snap, fingerprint_of, values_of_things
 from protocol import files
 from protocol.region import Snapped
+from protocol.settings import MapSettings, taken
 
 CHOICE, REGION = 0.6, 0.75
 """Shares of the time at which the choice of things and the field of the region begin."""
@@ -55,15 +58,18 @@ def region_of(
     training: RadianceTraining,
     config: SceneEditConfig,
     maps: Sequence[RelevanceMap],
+    editor: ImageEditor,
     report: OnPreview,
 ) -> Region:
-    """Where views are edited; fields are trained to their end, or gone on with.
+    """Where views are edited; fields are trained to their end, or gone on with, unless that is done
+    while the scene is edited.
 
     Args:
         scene, edit: which.
         training: of the field as it is before the edit, on the views as they are.
         config: for as many views.
-        maps: the views' own.
+        maps: the views' own, where they were found before.
+        editor: finds them where they were not.
         report: told what is done, as a share 0..1 of this.
 
     Raises:
@@ -80,6 +86,16 @@ def region_of(
         single = snapped_maps(maps, config.snap, images, things)
         _keep(edit, _of_all(single))
         return inside_maps(single, edit.asked.threshold)
+    threshold = edit.threshold
+    assert threshold is not None  # as there is a relevance field
+    if config.fits_while_edited:
+        record = SnapRecord(took="nothing")
+        _keep(edit, record)
+        fitting = scene.fitting(config.relevance_field, training.field, config.seed)
+        folder, settings = edit.folder / MAPS_FOLDER, taken(MapSettings, config)
+        drawn = DrawnMaps(editor, edit.instruction, images, settings, folder, fitting)
+        found, things = Relevance(fitting.field, AS_RENDERED), [None] * len(images)
+        return inside_field(found, threshold, record, images, things, fitting, drawn)
     relevance = scene.train_relevance(
         edit.name,
         maps,
@@ -90,8 +106,6 @@ def region_of(
         seed=config.seed,
         field=training.field,
     )
-    threshold = edit.threshold
-    assert threshold is not None  # as there is a relevance field
     record, labels = _choice(scene, edit, training, config, relevance, threshold, report)
     if record.took == "things":
         scene.train_region(

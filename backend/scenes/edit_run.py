@@ -41,12 +41,20 @@ from backend.scenes.edit_region import images_of, region_of
 from backend.scenes.methods.regions import Region
 from backend.scenes.methods.scene_method import METHODS
 from backend.scenes.scene_fields import SceneFields
-from backend.scenes.view_maps import read_map, write_map
+from backend.scenes.view_maps import map_file, read_map, write_map
 from protocol import files
-from protocol.settings import MapSettings, RegionSettings, SceneThreshold, UpdateSettings, taken
+from protocol.settings import (
+    GuidanceSettings,
+    MapSettings,
+    RegionSettings,
+    SceneThreshold,
+    UpdateSettings,
+    WorkSettings,
+    taken,
+)
 
-STAGES = {"maps": 0.15, "field": 0.15, "update": 0.7}
-"""Shares of the time that the parts take, roughly."""
+STAGES = {"maps": 0.15, "field": 0.15}
+"""Shares of the time that the parts before the update take, roughly."""
 
 
 def edit_scene(
@@ -77,11 +85,11 @@ def edit_scene(
     if edit.finished:
         return edit
     maps: list[RelevanceMap] = []
-    if config.region != "everything":
+    if config.finds_maps_before:
         maps = _maps(edit, editor, training.views, report)
         _keep_check(edit, maps, editor.card.views_evidence_limit)
     config = config.for_views(len(training.views.names))
-    region = region_of(scene, edit, training, config, maps, _within_field(report))
+    region = region_of(scene, edit, training, config, maps, editor, _within_field(report))
     _update(edit, editor, training, config, first_step, region, report, checkpoint_seconds)
     return SceneEdit(scene, name)
 
@@ -95,7 +103,7 @@ def edit_preset(field: FieldConfig) -> str:
         free = {name: getattr(field, name) for name in radiance_training.FREE}
         return dataclasses.replace(config, **free)
 
-    return next((name for name in EDIT_PRESETS if kept(PRESETS[name]) == field), "preview")
+    return next((name for name, preset in PRESETS.items() if kept(preset) == field), "preview")
 
 
 def with_settings(
@@ -109,17 +117,29 @@ def with_settings(
 
     Args:
         config: of a preset.
-        settings: how its views are edited.
+        settings: how its views are edited; what they leave at its default is the config's own.
         iterations: training steps; None for the config's own.
-        region: what the region keeps to.
+        region: what the region keeps to, likewise.
     """
-    numbers = dataclasses.asdict(settings) | dataclasses.asdict(region)
-    config = dataclasses.replace(config, **numbers)
+    config = with_numbers(config, settings, region)
     return (
         config
         if iterations is None
         else dataclasses.replace(config, iterations=iterations, views=0)
     )
+
+
+def with_numbers(
+    config: SceneEditConfig, *settings: WorkSettings | RegionSettings | GuidanceSettings
+) -> SceneEditConfig:
+    """The config with the numbers of settings that are not at their defaults."""
+    numbers = {
+        field.name: value
+        for one in settings
+        for field in dataclasses.fields(one)
+        if (value := getattr(one, field.name)) != field.default
+    }
+    return dataclasses.replace(config, **numbers)
 
 
 def edit_name(instruction: str) -> str:
@@ -152,6 +172,17 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
     if min(config.rounds, config.views, config.refit_every) < 0:
         raise BadInput("rounds, views and refit_every must be 0 or more.")
     check_settings(config)
+    if config.fits_while_edited and config.snap != "nothing":
+        raise BadInput(
+            "Where the relevance field is fitted while the scene is edited, as in the preset "
+            "paper, the region is what is rendered of it: snap it to nothing, or take another "
+            "preset."
+        )
+    if config.fits_while_edited and config.refit_every < 1:
+        raise BadInput(
+            "A relevance field that is fitted while the scene is edited needs steps: set "
+            "refit_every to 1 or more."
+        )
     if not 0.0 <= config.settling < 1.0:
         raise BadInput(f"The share of settling must be between 0 and 1, not {config.settling}.")
 
@@ -196,7 +227,9 @@ def _start(
         steps = config.for_views(len(views.names)).iterations
         decay = Decay(config.learning_rate, config.final_learning_rate, steps, first_step)
     rays = config.rays_for(field.config.rays, len(views.names))
-    training = RadianceTraining(field, views, None, decay, rays)
+    training = RadianceTraining(
+        field, views, None, decay, rays, config.colour_loss, config.move_cameras
+    )
     training.load_state(state)
     if seen is not None:
         views.pixels.copy_(seen["pixels"])
@@ -231,7 +264,7 @@ def _maps(
     images = images_of(views)
     folder = edit.folder / MAPS_FOLDER
     files.make_folder(folder)
-    paths = [folder / f"{index:04d}.npz" for index in range(len(images))]
+    paths = [map_file(folder, index) for index in range(len(images))]
     missing = [index for index, path in enumerate(paths) if not path.exists()]
 
     def tell(draw: int, draws: int) -> None:
@@ -276,7 +309,8 @@ def _update(
     checkpoint_seconds: float,
 ) -> None:
     """The method's own part, from where it was stopped."""
-    clock = _UpdateClock(config.iterations)
+    begun = STAGES["maps"] + STAGES["field"] if config.finds_maps_before else 0.0
+    clock = _UpdateClock(config.iterations, begun)
 
     def editing(words: str, part: float) -> None:
         report(f"{words}, {part:.0%}{clock.left()}", clock.share, None)
@@ -312,8 +346,12 @@ class _UpdateClock:
             as the edits of views, which take most of it, do not come evenly over its steps.
     """
 
-    def __init__(self, iterations: int) -> None:
-        self.share = STAGES["maps"] + STAGES["field"]
+    def __init__(self, iterations: int, begun: float) -> None:
+        """Args:
+        iterations: steps of the update.
+        begun: share 0..1 of the whole edit that is done before it.
+        """
+        self.share = self._begun = begun
         self._last, self._noted = Progress(0, iterations, 0.0, None, 0.0, None), time.monotonic()
 
     def note(self, progress: Progress) -> None:
@@ -322,8 +360,7 @@ class _UpdateClock:
         done = 1.0 if progress.finished else progress.step / progress.iterations
         if progress.remaining:
             done = progress.seconds / (progress.seconds + progress.remaining)
-        begun = STAGES["maps"] + STAGES["field"]
-        self.share = max(self.share, begun + STAGES["update"] * done)
+        self.share = max(self.share, self._begun + (1 - self._begun) * done)
 
     def left(self) -> str:
         """The time that is left, as the end of a sentence; nothing as long as that is unknown."""

@@ -119,7 +119,7 @@ def _applies_nowhere(edit: SceneEdit) -> bool:
     """Whether the relevance of all views is zero everywhere, as they were edited by it."""
     maps, config = edit.maps(), edit.asked.config
     values = [one.values for one in maps]
-    if config.region == "field":
+    if config.region == "field" and not config.fits_while_edited:
         values = normalise_together([one.raw for one in maps], config.normalisation)
     return not any(one.any() for one in values)
 

@@ -22,7 +22,12 @@ from backend.fields.config import PRESETS, FieldConfig, RelevanceConfig
 from backend.fields.facts import RADIANCE, CheckpointError
 from backend.fields.radiance_field import RadianceField
 from backend.fields.rays import ViewRays
-from backend.fields.relevance_field import Relevance, RelevanceTraining, scene_maps
+from backend.fields.relevance_field import (
+    Relevance,
+    RelevanceField,
+    RelevanceTraining,
+    scene_maps,
+)
 from backend.fields.training import Course, OnStep
 from backend.records import DamagedRecord, read_record
 from backend.scenes.camera import Camera, View
@@ -285,6 +290,21 @@ class SceneFields:
         values = np.concatenate([v.ravel() for v in scene_maps(maps, sizes, normalisation)])
         targets = torch.from_numpy(values.astype(np.float32)).to(field.device)
         return RelevanceTraining(relevance.field, field, self._rays(cameras), targets)
+
+    def fitting(
+        self, config: RelevanceConfig, field: RadianceField, seed: int
+    ) -> RelevanceTraining:
+        """What fits a new relevance field to maps as they become known, beside a radiance field
+        that changes.
+
+        Args:
+            config: all numbers.
+            field: the radiance field.
+            seed: of parameters.
+        """
+        cameras = [self.camera(view, field) for view in field.names]
+        new = RelevanceField(config, seed).to(field.device)
+        return RelevanceTraining(new, field, self._rays(cameras), None)
 
     def _rays(self, cameras: Sequence[Camera]) -> ViewRays:
         poses = np.array([self._to_box(camera.pose) for camera in cameras])

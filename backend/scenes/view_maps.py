@@ -13,6 +13,11 @@ from backend.fields.facts import CheckpointError
 from protocol import files
 
 
+def map_file(folder: Path, view: int) -> Path:
+    """Where the map of a view is kept in the folder of an edit's maps, by the view's number."""
+    return folder / f"{view:04d}.npz"
+
+
 def write_map(path: Path, found: RelevanceMap) -> None:
     """Keeps a map; the file appears in one step."""
     with files.replacing(path) as file:

@@ -1,5 +1,6 @@
 """The jobs of a scene in 3D: capture, train, edit, mesh; each goes on from what the backend has."""
 
+import dataclasses
 import hashlib
 import re
 
@@ -135,22 +136,29 @@ def edit_scene(scene: bpy.types.Scene) -> NewJob:
     Raises:
         SessionError: there is no complete capture or no instruction.
     """
-    settings, in_3d = scene.watch_your_steps, scene.watch_your_steps.in_3d
+    in_3d = scene.watch_your_steps.in_3d
     capture = _sealed_capture(scene)
     instruction = check_instruction(scene.watch_your_steps.instruction)
     unnamed = EditSceneRequest(
         capture=capture,
         name="unnamed",
         instruction=instruction,
-        preset=in_3d.preset,
+        preset="paper" if in_3d.as_in_paper else in_3d.preset,
         threshold=in_3d.threshold,
-        settings=asked(UpdateSettings, in_3d, settings),
-        region=asked(RegionSettings, in_3d),
+        settings=_update_settings(scene),
+        region=RegionSettings() if in_3d.as_in_paper else asked(RegionSettings, in_3d),
         iterations=in_3d.edit_iterations or None,
         base=in_3d.edit if in_3d.stack and in_3d.edit else None,
     )
     request = msgspec.structs.replace(unnamed, name=edit_name(unnamed))
     return NewJob("edit_scene", instruction, request.name, Sending(lambda _: request))
+
+
+def _update_settings(scene: bpy.types.Scene) -> UpdateSettings:
+    settings, in_3d = scene.watch_your_steps, scene.watch_your_steps.in_3d
+    found = asked(UpdateSettings, in_3d, settings)
+    # what the panel greys out is the paper's own
+    return dataclasses.replace(found, detail=UpdateSettings.detail) if in_3d.as_in_paper else found
 
 
 def edit_name(request: EditSceneRequest) -> str:

@@ -15,6 +15,7 @@ from bpy.props import (
 from ..data.meshes.mesh_reading import THINGS
 from ..data.properties_settings import described, prop
 from ..protocol.settings import (
+    AsInPaper,
     FieldSettings,
     MeshSettings,
     RegionSettings,
@@ -137,6 +138,7 @@ class SceneIn3D(bpy.types.PropertyGroup):
     )
     preset: prop(FieldSettings, "preset")
     train_iterations: prop(FieldSettings, "iterations")
+    as_in_paper: described(AsInPaper, "as_in_paper", default=False)
     threshold: described(SceneThreshold, "threshold")
     snap: prop(RegionSettings, "snap")
     detail: prop(UpdateSettings, "detail")

@@ -9,9 +9,9 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -33,6 +33,7 @@ from protocol.settings import (
     UpdateSettings,
     taken,
 )
+from protocol.values import EditPreset, Preset
 
 
 def commands(tree: Tree = COMMANDS, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -140,7 +141,8 @@ def test_the_same_thing_has_the_same_default_everywhere() -> None:
     assert relevance["seeds"].default == maps.relevance_seeds
     assert relevance["noise_level"].default == maps.noise_level
     assert relevance["normalisation"].default == maps.normalisation
-    for config in (MeshEditConfig(), *EDIT_PRESETS.values()):
+    own = [preset for name, preset in EDIT_PRESETS.items() if name != "paper"]
+    for config in (MeshEditConfig(), *own):
         assert taken(MapSettings, config) == maps
     texture = TextureSettings()
     assert taken(TextureSettings, MeshEditConfig()) == texture
@@ -151,6 +153,9 @@ def test_the_same_thing_has_the_same_default_everywhere() -> None:
     assert relevance["closer"].default == picture.closer
     assert by_name["scene texture"]["settings"] == texture
     assert by_name["scene mesh"]["texture_size"] == MeshSettings().texture_size
-    for preset in EDIT_PRESETS.values():
+    for preset in own:
         assert taken(UpdateSettings, preset) == UpdateSettings()
-    assert EDIT_PRESETS.keys() == PRESETS.keys()
+    paper = taken(UpdateSettings, EDIT_PRESETS["paper"])
+    assert replace(paper, detail=UpdateSettings.detail) == UpdateSettings()
+    assert EDIT_PRESETS.keys() == {*PRESETS, "paper"} == set(get_args(EditPreset))
+    assert set(get_args(Preset)) == PRESETS.keys()

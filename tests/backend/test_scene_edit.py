@@ -451,7 +451,7 @@ def test_what_cannot_be_edited_is_refused(scene: Scene, editor: Editor, tmp_path
     refuse("instruction is empty", " ")
     refuse("threshold must be above 0 and at most 1", threshold=0.0)
     refuse("threshold must be above 0 and at most 1", threshold=1.5)
-    refuse("no preset 'huge': use preview, full, medium", config="huge")
+    refuse("no preset 'huge': use preview, medium, full, paper", config="huge")
     refuse("noise range", config=dataclasses.replace(QUICK, noise_range=(0.5, 0.2)))
     refuse("rounds, views and refit_every must be", config=dataclasses.replace(QUICK, rounds=-1))
     refuse("first noise level", config=dataclasses.replace(QUICK, first_level=0.0))

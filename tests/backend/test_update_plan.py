@@ -12,7 +12,7 @@ import pytest
 
 from backend.__main__ import main
 from backend.editing import Editor
-from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
+from backend.fields.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
 from backend.fields.radiance_training import RadianceTraining, held_out
 from backend.scenes import Scene
 from backend.scenes.edit_run import with_settings
@@ -47,7 +47,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained_views(preset: str, captured: int) -> int:
-    return captured - len(held_out(captured, PRESETS[preset].hold_out_every))
+    return captured - len(held_out(captured, PRESETS.get(preset, FieldConfig()).hold_out_every))
 
 
 def edits_of(plan: UpdatePlan, at_once: int = 1) -> list[tuple[int, int]]:

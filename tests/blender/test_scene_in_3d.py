@@ -215,6 +215,29 @@ def test_the_same_edit_goes_on_and_another_one_has_another_name(
     assert submits(server)[-1].request.name != one.name
 
 
+def test_an_edit_as_in_the_paper_is_asked_for_by_its_preset(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    in_3d: bpy.types.PropertyGroup,
+    server: FakeServer,
+) -> None:
+    """Whatever is chosen of what the panel then greys out; guidance, rim and steps are kept."""
+    run(connected, "capture_scene")
+    in_3d.as_in_paper, in_3d.snap, in_3d.detail, in_3d.steps = True, "edges", "tiles", 7
+    scene.watch_your_steps.own_guidance = False
+    scene.watch_your_steps.text_guidance = 9.0
+    run(connected, "edit_scene")
+    request = submits(server)[-1].request
+    assert request.preset == "paper"
+    assert (request.region.snap, request.settings.detail) == ("things", "sharp")  # the defaults
+    assert (request.settings.steps, request.settings.text_guidance) == (7, 9.0)
+    in_3d.as_in_paper = False
+    run(connected, "edit_scene")
+    request = submits(server)[-1].request
+    assert request.preset == in_3d.preset == "preview"
+    assert (request.region.snap, request.settings.detail) == ("edges", "tiles")
+
+
 def test_what_is_cancelled_stops_the_rest(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,

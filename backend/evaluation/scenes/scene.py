@@ -34,6 +34,7 @@ from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.report import Report
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_records import MIDDLE
+from backend.scenes.edit_run import with_numbers
 from backend.scenes.scene import Scene
 from backend.work_lock import InUse, alone_in
 
@@ -78,7 +79,7 @@ def run(options: SceneOptions, command: list[str]) -> int:
 
 
 def _run(options: SceneOptions, command: list[str]) -> int:
-    config = EDIT_PRESETS[options.preset]
+    config = EDIT_PRESETS[options.edit_preset or options.preset]
     report = Report(
         command,
         settings={
@@ -92,8 +93,7 @@ def _run(options: SceneOptions, command: list[str]) -> int:
         },
     )
     editor = Editor.from_pretrained(options.model, options.device, options.dtype)
-    for settings in (options.guidance, options.region, options.work):
-        config = dataclasses.replace(config, **dataclasses.asdict(settings))
+    config = with_numbers(config, options.guidance, options.region, options.work)
     config = config.resolved(editor.card.guidance.settings)
     report.settings |= {
         "model": editor.card.name,

@@ -27,6 +27,7 @@ from backend.fields.config import EDIT_PRESETS, SceneEditConfig
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.report import Report
 from backend.scenes.edit import SceneEdit
+from backend.scenes.edit_run import with_numbers
 from backend.scenes.scene import Scene
 from backend.work_lock import InUse, alone_in
 
@@ -59,9 +60,8 @@ def run(options: SceneOptions, command: list[str]) -> int:
 
 
 def _run(options: SceneOptions, command: list[str]) -> int:
-    config = EDIT_PRESETS[options.preset]
-    for settings in (options.region, options.work):
-        config = dataclasses.replace(config, **dataclasses.asdict(settings))
+    config = EDIT_PRESETS[options.edit_preset or options.preset]
+    config = with_numbers(config, options.region, options.work)
     report = Report(
         command,
         settings={

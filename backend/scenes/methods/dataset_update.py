@@ -221,10 +221,11 @@ class DatasetUpdate:
         """
         at_once = self._config.views_at_once
         while self.count < self.plan.edits and self.plan.due(self.count) <= step:
-            if self.count == len(self.training.views.names) and not self._edited:
+            if self._stays and self.count == len(self.training.views.names):
                 return  # no view has a region, nor will it: the field stays as it is
             counts = self.plan.together(self.count, at_once)
             began = time.monotonic()
+            self._meet(counts)
             # 1. render; what the instruction does not apply to stays as it is
             turns = [turn for turn in map(self._turn, counts) if turn.mask.any()]
             # 2. denoise, views of one size in a batch; until all are done it may be broken off
@@ -248,6 +249,28 @@ class DatasetUpdate:
             return Aside(self._spent, None)
         mean = sum(self._seconds) / max(1, len(self._seconds))
         return Aside(self._spent, left * mean)
+
+    @property
+    def _stays(self) -> bool:
+        """Whether the scene is as it was, and no map can be found that would change that."""
+        return not self._edited and self._region.drawn is None
+
+    def _meet(self, counts: range) -> None:
+        """Finds the maps of the views of these edits, where that is not done before."""
+        if self._region.drawn is None:
+            return
+        views = [self._draw(count)[0] for count in counts]
+        self._region.drawn.learn(views, self._on_stage)
+        if self.count == 0:
+            # a field that has learnt nothing would mark places by chance
+            for _ in range(self._config.edit_every):
+                self._refit()
+
+    def _refit(self) -> None:
+        """A step of the relevance field, at its last learning rate."""
+        refitting = self._region.refitting
+        assert refitting is not None
+        refitting.advance(refitting.field.config.iterations)
 
     def _turn(self, count: int) -> _Turn:
         """What the edit of a count is made of: the render and its mask (step 1), the original."""
@@ -361,12 +384,11 @@ class DatasetUpdate:
         view has been edited there is nothing to learn, and the field stays as it is.
         """
         self.between_steps(step)
-        if not self._edited:
+        if self._stays:
             return 0.0
-        loss = self.training.advance(self._first_step + step)
-        refitting = self._region.refitting
-        if refitting is not None and step % self._config.refit_every == 0:
-            refitting.advance(refitting.field.config.iterations)  # at its last learning rate
+        loss = self.training.advance(self._first_step + step) if self._edited else 0.0
+        if self._region.refitting is not None and step % self._config.refit_every == 0:
+            self._refit()
         return loss
 
     def measure(self) -> float | None:
@@ -408,11 +430,15 @@ class DatasetUpdate:
         self.training.views.pixels.copy_(state["pixels"])
         self._inside.copy_(state["inside"])
         self._kept.copy_(state.get("kept", state["inside"]))  # an earlier version did not keep it
-        if self._region.refitting is not None:
-            self._region.refitting.load_state(state[RELEVANCE])
         self._edited = bool(self._inside.any())
         self._forget_depth()
         self.count = state["count"]
+        if self._region.drawn is not None:
+            first_round = range(min(self.count, len(self.training.views.names)))
+            met = [self._draw(count)[0] for count in first_round]
+            self._region.drawn.learn(met, self._on_stage)
+        if self._region.refitting is not None:
+            self._region.refitting.load_state(state[RELEVANCE])
 
     def facts(self) -> dict[str, Any]:
         """What it takes to make the field again, how many edits were made, and where they began."""

@@ -12,6 +12,7 @@ from backend.editing import RelevanceMap
 from backend.fields.radiance_field import Rendering
 from backend.fields.relevance_field import Relevance, RelevanceTraining
 from backend.scenes.edit_records import SnapRecord
+from backend.scenes.methods.drawn_maps import DrawnMaps
 from backend.scenes.things import Composite, Labels, values_of_things
 from protocol.region import Snapped, edge_map, snapped
 from protocol.values import Snap
@@ -25,11 +26,13 @@ class Region:
         mask: bool (H, W), of a view's number and its current rendering.
         composite: what the rendering must be made with, or None.
         refitting: goes on fitting the relevance field to the scene as it changes, or None.
+        drawn: the maps that it is fitted to, where these are found as views are drawn; else None.
     """
 
     mask: Callable[[int, Rendering], NDArray[np.bool_]]
     composite: Composite | None = None
     refitting: RelevanceTraining | None = None
+    drawn: DrawnMaps | None = None
 
 
 def inside_field(
@@ -39,9 +42,10 @@ def inside_field(
     images: Sequence[NDArray[np.uint8]],
     things: Sequence[Labels | None],
     refitting: RelevanceTraining | None = None,
+    drawn: DrawnMaps | None = None,
 ) -> Region:
-    """Where the relevance field reaches a threshold on its calibrated scale (section 4.3), or what
-    it was snapped to does.
+    """Where the relevance field reaches a threshold on its scale (section 4.3), or what it was
+    snapped to does.
 
     Args:
         relevance: the field.
@@ -51,6 +55,7 @@ def inside_field(
         things: the views' labels. Whole things are those of the capture, whatever its field shows
             by now; a view that has none keeps to the edges of its image.
         refitting: of the field, as the scene changes.
+        drawn: what it is fitted to, where that is found as views are drawn.
     """
 
     def mask(view: int, seen: Rendering) -> NDArray[np.bool_]:
@@ -63,7 +68,7 @@ def inside_field(
             values = edge_map(values, images[view])
         return values >= threshold
 
-    return Region(mask, relevance.field.composite, refitting)
+    return Region(mask, relevance.field.composite, refitting, drawn)
 
 
 def snapped_maps(
