@@ -94,8 +94,6 @@ class Render(SceneOptions, SceneCommand):
 
         if self.path == "orbit":
             return camera_path.arc_note(scene.capture)
-        if self.path == "through":
-            return []
         return camera_path.unseen_note(scene.capture, cameras)
 
     def _path(self, scene: "Scene") -> tuple[list["Camera"], float]:

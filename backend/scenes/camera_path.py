@@ -141,16 +141,18 @@ def unseen_note(capture: Capture, cameras: Sequence[Camera]) -> list[str]:
     unseen = int(((asked @ known.T).max(axis=1) < math.cos(UNSEEN / 2)).sum())
     if unseen == 0:
         return []
-    return [
-        f"{unseen} of {len(cameras)} cameras of the path stand more than "
-        f"{math.degrees(UNSEEN / 2):.0f} degrees aside of every photo: nothing is known there."
-    ]
+    which = f"{unseen} of {len(cameras)} cameras of the path stand"
+    if len(cameras) == 1:
+        which = "The camera stands"
+    aside = f"{math.degrees(UNSEEN / 2):.0f} degrees aside of every photo"
+    return [f"{which} more than {aside}: nothing is known there."]
 
 
 def _directions(poses: NDArray[np.float64], middle: NDArray[np.float64]) -> NDArray[np.float64]:
     """Unit vectors (n, 3) from a place to cameras (n, 4, 4)."""
     offsets = poses[:, :3, 3] - middle
-    found: NDArray[np.float64] = offsets / np.linalg.norm(offsets, axis=1, keepdims=True)
+    lengths = np.linalg.norm(offsets, axis=1, keepdims=True)
+    found: NDArray[np.float64] = offsets / np.maximum(lengths, 1e-12)
     return found
 
 

@@ -20,6 +20,7 @@ from backend.jobs.scene_state import without_paths
 from backend.meshes.painting import PaintConfig
 from backend.output.progress import OnPreview, time_left
 from backend.scenes.camera import Camera
+from backend.scenes.camera_path import unseen_note
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_run import with_settings
 from backend.scenes.mesh import mesh_of_scene
@@ -256,12 +257,14 @@ def _render(scene: Scene, request: SceneRenderRequest, on_progress: OnPreview) -
     width, height = request.width, request.height
     count = len(request.camera_to_world)
     frames = np.empty((count, height, width, 3), np.uint8)
-    for number, (pose, lens) in enumerate(
-        zip(request.camera_to_world, request.intrinsics, strict=True)
-    ):
+    cameras = [
+        Camera(pose, Intrinsics(fx, fy, cx, cy, width, height))
+        for pose, (fx, fy, cx, cy) in zip(
+            request.camera_to_world, request.intrinsics.tolist(), strict=True
+        )
+    ]
+    for number, camera in enumerate(cameras):
         shown = frames[number - 1] if number else None
         report(f"Rendering frame {number + 1} of {count}", number / count, shown)
-        fx, fy, cx, cy = lens.tolist()
-        camera = Camera(pose, Intrinsics(fx, fy, cx, cy, width, height))
         frames[number] = scene.render(camera, field=field).image
-    return SceneRenderResult(frames=frames)
+    return SceneRenderResult(frames=frames, notes=tuple(unseen_note(scene.capture, cameras)))

@@ -4,14 +4,17 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from backend.captures.box import focus_point
 from backend.captures.capture import Capture, CaptureError
 from backend.commands import render as render_command
+from backend.commands.render import Render
 from backend.scenes.camera_path import (
     arc_note,
     orbit,
@@ -100,6 +103,25 @@ def test_a_path_where_no_photo_was_taken_says_so(capture: Capture) -> None:
     assert unseen_note(capture, orbit(capture, 12)) == []
     (note,) = unseen_note(capture.subset(half), orbit(capture, 12))
     assert "of 12 cameras of the path stand more than 45 degrees aside" in note
+    middle = focus_point(capture.camera_to_world)
+    for place in ((-4, 0, 2), middle):  # behind, and inside of what they show
+        pose = look_at(place, (0, 0, 0.1))
+        alone = [replace(orbit(capture, 1)[0], pose=pose)]
+        (note,) = unseen_note(capture.subset(half), alone)
+        assert note.startswith("The camera stands more than 45 degrees aside of every photo")
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_path_from_one_side_to_another_says_where_no_photo_was_taken(capture, apart) -> None:
+    """The way between two sides goes past places that no photo shows."""
+    angles = np.radians([0, 20, 40, 200, 220, 240] if apart else [0, 20, 40, 60, 80, 100])
+    poses = [look_at((4 * np.cos(a), 4 * np.sin(a), 1 + 0.2 * a), (0, 0, 0)) for a in angles]
+    part = replace(capture.subset(range(6)), camera_to_world=np.array(poses))
+    notes = Render(folder=Path(), out=Path(), path="through")._notes(
+        SimpleNamespace(capture=part),  # type: ignore[arg-type]
+        through(part, 48),
+    )
+    assert len(notes) == apart
 
 
 def test_cameras_that_look_outwards_have_no_orbit(capture: Capture) -> None:

@@ -420,6 +420,13 @@ def check_renders(client, folder):
             assert np.abs(frame - 255 * seen).max() <= 0.51
     assert (edited != plain).any()
     assert any(isinstance(event, Progress) and event.preview is not None for event in events)
+    below = np.stack([orbit_pose(azimuth, -1.2) for azimuth in (0.3, 2.0)])
+    told = [
+        client.run(msgspec.structs.replace(request, camera_to_world=one)).notes
+        for one in (request.camera_to_world, below)
+    ]
+    assert told[0] == ()
+    assert ["2 of 2 cameras of the path stand" in note for note in told[1]] == [True]
     mirrored = request.camera_to_world.copy()
     mirrored[1, :3, 0] *= -1
     with pytest.raises(ServerError, match="The camera pose of frame 2 is mirrored"):
