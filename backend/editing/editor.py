@@ -2,7 +2,6 @@
 and edit several images together.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Self
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from backend.counts import check_counts
 from backend.errors import check_instruction, check_settings, check_value, given_once
-from backend.pictures import boxes, unchanged
+from backend.pictures import boxes
 from protocol.settings import (
     EditSettings,
     MapSettings,
@@ -25,16 +24,16 @@ from protocol.settings import (
 )
 from protocol.values import Box, Detail, Normalisation
 
-from .crop import around, work_shape
-from .encoded_image import EncodedImage, check_image, check_mask, extent, padded, work_image
+from .crop import around
+from .encoded_image import EncodedImage, check_image, check_mask, extent, work_image
 from .guided_edit import Step, counted_on, guided_edit
 from .image_editor import Edit
 from .models.denoiser import Conditions, Denoiser, ModelCard
 from .models.registry import load_model
 from .noises import drawn_noises, given_noise
-from .relevance import CloserLook, RelevanceMap, images_at_once, relevance_maps
-from .snapping import snapped_map
-from .work import Parts, Place, Work, batches
+from .relevance import CloserLook, RelevanceMap, relevance_maps
+from .snapping import Where, snapped_at
+from .work import Parts, Place, Work, batches, image_batches
 
 
 class Editor:
@@ -212,7 +211,7 @@ class Editor:
         check_settings(settings)
         seeds = settings.relevance_seeds
         total = len(images) * len(seeds)
-        for batch in self._batches(images, len(seeds)):
+        for batch in image_batches(images, self.card, len(seeds)):
             needed = [number for number in batch if wanted is None or number in wanted]
             if not needed:
                 continue
@@ -308,21 +307,30 @@ class Editor:
         check_settings(settings)
         check_value(Threshold | None, threshold)
         parts = self._set()
-        found = None
         if mask is not None:
-            relevance = threshold = None
+            where = Where(mask)
         else:
             relevance = self.relevance(instruction) if relevance is None else relevance
             covered = extent(self.card, parts.whole.shape)
-            found = snapped_map(relevance, covered, parts.image, region, things)
-            threshold = found.suggested_threshold if threshold is None else threshold
-            mask = found.values >= threshold
-        check_mask(mask, parts.image)
-        values = None if relevance is None else relevance.values
-        if not mask.any():
-            nothing = unchanged(parts.image, parts.image, mask, threshold, values)
-            return Edit(parts.image.copy(), mask, relevance, threshold, nothing, None, found)
-        place = Place.of(mask, self.card, parts.size, settings, crop)
+            where = snapped_at(threshold, relevance, covered, parts.image, region, things)
+        check_mask(where.mask, parts.image)
+        return self._edited(instruction, where, settings, noise, start, crop, on_step)
+
+    def _edited(
+        self,
+        instruction: str,
+        where: Where,
+        settings: EditSettings,
+        noise: NDArray[np.float32] | None,
+        start: NDArray[np.uint8] | None,
+        crop: Box | None,
+        on_step: Callable[[Step], None] | None,
+    ) -> Edit:
+        """The image that was set, edited inside a mask; the rest is as in `edit`."""
+        parts = self._set()
+        if not where.mask.any():
+            return where.outcome(parts.image, parts.image.copy(), where.mask, None)
+        place = Place.of(where.mask, self.card, parts.size, settings, crop)
         work = self._work = Work(parts, place)
         (edited,) = self._edit_inside(
             instruction,
@@ -335,8 +343,7 @@ class Editor:
             settings,
             on_step,
         )
-        sentence = unchanged(parts.image, edited, place.mask, threshold, values)
-        return Edit(edited, place.mask, relevance, threshold, sentence, place.window, found)
+        return where.outcome(parts.image, edited, place.mask, place.window)
 
     def edit_images(
         self,
@@ -471,19 +478,6 @@ class Editor:
         the model sees it at once.
         """
         return encoded.decoded(model or self.model, latents)
-
-    def _batches(self, images: Sequence[NDArray[np.uint8]], seeds: int) -> Iterator[range]:
-        """Numbers of neighbouring images of one size, as many as are noised in one batch."""
-        first, card = 0, self.card
-        while first < len(images):
-            check_image(images[first])
-            sides = padded(card, work_shape(images[first].shape, card.native_size))
-            cells = math.prod(side // card.cell for side in sides)
-            last, end = min(first + images_at_once(cells, seeds), len(images)), first + 1
-            while end < last and images[end].shape == images[first].shape:
-                end += 1
-            yield range(first, end)
-            first = end
 
     def _set(self) -> Parts:
         if self._parts is None:

@@ -1,23 +1,57 @@
-"""From the relevance map of an image to what its region is thresholded from."""
+"""Where an image is edited: inside a mask that is given, or that a relevance map becomes."""
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.errors import BadInput, check_settings, check_things
+from backend.pictures import unchanged
 from protocol.region import Snapped, snapped
 from protocol.settings import RegionSettings
 
+from .crop import Window
+from .image_editor import Edit
 from .relevance import RelevanceMap
 
 
-def snapped_map(
+@dataclass(frozen=True)
+class Where:
+    """Where an image is edited, and what says so.
+
+    Attributes:
+        mask: bool (H, W).
+        relevance, threshold, snapped: as in `Edit`; None where the mask was given.
+    """
+
+    mask: NDArray[np.bool_]
+    relevance: RelevanceMap | None = None
+    threshold: float | None = None
+    snapped: Snapped | None = None
+
+    def outcome(
+        self,
+        image: NDArray[np.uint8],
+        edited: NDArray[np.uint8],
+        mask: NDArray[np.bool_],
+        window: Window | None,
+    ) -> Edit:
+        """What came of an image, uint8 (H, W, 3), that was edited inside as much of the mask."""
+        values = None if self.relevance is None else self.relevance.values
+        sentence = unchanged(image, edited, mask, self.threshold, values)
+        return Edit(edited, mask, self.relevance, self.threshold, sentence, window, self.snapped)
+
+
+def snapped_at(
+    threshold: float | None,
     relevance: RelevanceMap,
     covered: tuple[float, float],
     image: NDArray[np.uint8],
     region: RegionSettings,
     things: NDArray[np.integer] | None,
-) -> Snapped:
-    """`protocol.region.snapped` of an image, uint8 (H, W, 3), and its map.
+) -> Where:
+    """Where `protocol.region.snapped` of an image, uint8 (H, W, 3), and its map reaches a
+    threshold; None takes the map's own suggestion.
 
     Args:
         covered: cells (rows, columns) that the image covers in a map of its own.
@@ -33,4 +67,6 @@ def snapped_map(
     if relevance.extent != covered:
         raise BadInput("The relevance map belongs to an image of another size.")
     values = relevance.at(*image.shape[:2])
-    return snapped(values, image, region.snap, things, relevance.suggested_threshold)
+    found = snapped(values, image, region.snap, things, relevance.suggested_threshold)
+    limit = found.suggested_threshold if threshold is None else threshold
+    return Where(found.values >= limit, relevance, limit, found)

@@ -1,7 +1,7 @@
 """One edit of one picture: what of it the networks see, and how the result is put back in."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,8 +16,9 @@ from protocol.settings import WorkSettings
 from protocol.values import Box
 
 from . import crop
-from .encoded_image import EncodedImage, padded, resize
+from .encoded_image import EncodedImage, check_image, padded, resize
 from .models.denoiser import Denoiser, ModelCard
+from .relevance import images_at_once
 
 PREVIEW_SIDE = 512
 """Pixels of a preview's long side at most."""
@@ -187,6 +188,22 @@ class Work:
         image, box = self.parts.image, self.place.window.box
         scale = min(self.encoded.extent[0] / box.height, PREVIEW_SIDE / max(image.shape[:2]))
         return resize(image, *(max(1, round(side * scale)) for side in image.shape[:2]))
+
+
+def image_batches(
+    images: Sequence[NDArray[np.uint8]], card: ModelCard, seeds: int
+) -> Iterator[range]:
+    """Numbers of neighbouring images of one size, as many as are noised in one batch."""
+    first = 0
+    while first < len(images):
+        check_image(images[first])
+        sides = padded(card, crop.work_shape(images[first].shape, card.native_size))
+        cells = math.prod(side // card.cell for side in sides)
+        last, end = min(first + images_at_once(cells, seeds), len(images)), first + 1
+        while end < last and images[end].shape == images[first].shape:
+            end += 1
+        yield range(first, end)
+        first = end
 
 
 def batches(works: Mapping[int, Work], card: ModelCard) -> list[list[int]]:
