@@ -6,8 +6,8 @@ from pathlib import Path
 from backend.fields.config import RelevanceConfig, SceneEditConfig
 from backend.scenes import Scene
 
-from .test_radiance_field import TINY
 from .tiny_capture import orbit_capture
+from .tiny_field import TINY
 
 INSTRUCTION = "make the sphere red"
 QUICK = SceneEditConfig(

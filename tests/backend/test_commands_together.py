@@ -22,7 +22,7 @@ from backend.fields.training import Progress
 from backend.scenes import Scene
 from backend.work_lock import InUse, alone, alone_in
 from tests.backend.capture_worlds import orbit, views_of_noise
-from tests.backend.test_radiance_field import TINY
+from tests.backend.tiny_field import TINY
 
 ROOT = Path(__file__).parents[2]
 HOLD = """

@@ -16,8 +16,8 @@ from backend.fields.radiance_field import RadianceField
 from backend.fields.radiance_training import load, train
 from backend.fields.rays import ViewRays
 
-from .test_radiance_field import TINY
 from .tiny_capture import Truth, orbit_capture
+from .tiny_field import TINY
 
 CELL = 2 / CELLS
 

@@ -23,8 +23,8 @@ from backend.evaluation.scenes.view_masks import read_view_masks, without_traini
 from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
 from backend.scenes.camera import View
 
-from .test_radiance_field import TINY
 from .tiny_capture import orbit_capture
+from .tiny_field import TINY
 
 
 def write_masks(folder: Path, masks: np.ndarray, ending: str = ".png") -> Path:

@@ -19,7 +19,7 @@ from backend.scenes.scene import Scene
 from backend.world import render, world
 from backend.world.cameras import project
 
-from .test_radiance_field import TINY
+from .tiny_field import TINY
 
 SIDE = 48
 

@@ -12,9 +12,9 @@ from backend.fields.config import EDIT_PRESETS, PRESETS
 from examples import edit_picture, edit_scene, new_model
 
 from .quick_edit import INSTRUCTION, QUICK
-from .test_radiance_field import TINY
 from .tiny_capture import orbit_capture
 from .tiny_editor import random_image
+from .tiny_field import TINY
 
 
 def test_a_picture(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:

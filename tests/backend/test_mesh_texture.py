@@ -17,8 +17,8 @@ from backend.meshes.textured_mesh import TexturedMesh
 
 from .solid_field import SolidField, first_sphere, solid_relevance
 from .solid_scene import blue_sphere, ramps
-from .test_radiance_field import TINY
 from .tiny_capture import orbit_capture
+from .tiny_field import TINY
 
 SIZE = 160
 

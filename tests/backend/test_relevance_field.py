@@ -20,8 +20,8 @@ from backend.fields.radiance_field import RadianceField
 from backend.fields.rays import ViewRays
 from backend.fields.relevance_field import RelevanceField, RelevanceTraining, scene_maps, train
 
-from .test_radiance_field import TINY
 from .tiny_capture import Truth, orbit_capture
+from .tiny_field import TINY
 
 SMALL = RelevanceConfig(iterations=4, rays=64, levels=2, log2_table_size=8, evaluate_every=2)
 

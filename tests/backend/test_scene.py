@@ -22,8 +22,8 @@ from backend.fields.facts import CheckpointError
 from backend.fields.radiance_training import held_out
 from backend.scenes import Camera, Scene
 
-from .test_radiance_field import TINY
 from .tiny_capture import Truth, orbit_capture
+from .tiny_field import TINY
 
 RELEVANCE = RelevanceConfig(iterations=3, rays=64, levels=2, log2_table_size=8, evaluate_every=3)
 

@@ -14,8 +14,8 @@ from backend.fields.config import EDIT_PRESETS, PRESETS
 from backend.scenes import Scene
 
 from .quick_edit import INSTRUCTION, QUICK
-from .test_radiance_field import TINY
 from .tiny_capture import orbit_capture
+from .tiny_field import TINY
 
 
 def test_what_is_damaged_is_left_out_of_training_and_edit(

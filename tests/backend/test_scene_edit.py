@@ -31,8 +31,8 @@ from backend.scenes.methods.scene_method import METHODS
 from backend.scenes.outcome import compare, outcome_notes
 
 from .quick_edit import INSTRUCTION, QUICK, VIEWS, scene_of, train_a_little
-from .test_radiance_field import TINY
 from .tiny_capture import orbit_capture, orbit_pose, trace
+from .tiny_field import TINY
 
 
 class Stop(Exception):

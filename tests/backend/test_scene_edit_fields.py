@@ -25,8 +25,8 @@ from protocol.requests import EditSceneRequest
 from tests.protocol.flat import flat
 
 from .quick_edit import INSTRUCTION, QUICK, VIEWS, scene_of, train_a_little
-from .test_radiance_field import TINY
 from .tiny_capture import orbit_capture
+from .tiny_field import TINY
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ torch.set_num_threads(1)  # a fork has no other threads
 from backend.editing import Editor
 from backend.scenes import Scene
 from tests.backend.quick_edit import INSTRUCTION, QUICK
-from tests.backend.test_radiance_field import TINY
+from tests.backend.tiny_field import TINY
 
 folder, model, kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 editor = Editor.from_pretrained(model, "cpu", "float32")

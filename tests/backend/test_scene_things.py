@@ -27,8 +27,8 @@ from backend.scenes.things import ANOTHER_SHAPE, choose_snap, fingerprint_of, va
 from protocol.region import NO_THINGS, NO_WHOLE_THINGS, edge_map
 
 from .quick_edit import INSTRUCTION, QUICK, VIEWS, scene_of
-from .test_radiance_field import TINY
 from .tiny_capture import SPHERES, orbit_capture
+from .tiny_field import TINY
 
 PLAIN = Calibration(0.0, 0.5, 1.0)
 SPHERE = 7

@@ -23,7 +23,7 @@ from backend.scenes.methods.regions import Region
 from backend.scenes.scene import Scene
 from backend.world import world
 
-from .test_radiance_field import TINY
+from .tiny_field import TINY
 
 SIDE = 32
 

@@ -1,0 +1,156 @@
+"""Training a radiance field: what it learns, what it says, what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.captures.capture import Capture
+from backend.captures.transforms import NewView, open_capture, write_capture
+from backend.captures.views import Pixels
+from backend.fields import radiance_training
+from backend.fields.config import PRESETS
+from backend.fields.facts import RADIANCE, load_facts
+from backend.fields.radiance_training import Views, held_out, psnr, train
+from backend.fields.training import Progress
+
+from .tiny_capture import Truth, orbit_capture
+from .tiny_field import TINY
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Capture, Truth]:
+    return orbit_capture(tmp_path_factory.mktemp("capture"), 16, 24)
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Capture, Truth]:
+    """The same with a depth of every other view."""
+    return orbit_capture(tmp_path_factory.mktemp("deep"), 16, 24, depth_every=2)
+
+
+@pytest.mark.slow
+def test_it_learns_the_scene(scene: tuple[Capture, Truth]) -> None:
+    """Better than the best single colour by far on views that it has not seen."""
+    config = dataclasses.replace(
+        PRESETS["preview"], iterations=300, rays=384, decay_iterations=300, evaluate_every=100
+    )
+    field, course = train(scene[0], config)
+    images = scene[1].images / 255
+    flat = psnr(torch.tensor(images.mean((0, 1, 2))).expand(images.shape), torch.tensor(images))
+    assert course.scores[-1][1] > flat + 3.5
+    assert course.scores[-1][1] > course.scores[0][1]
+    rendering = field.render(scene[0].camera_to_box[4], scene[0].intrinsics[4])
+    assert rendering.rgb.shape == (24, 24, 3)
+    assert rendering.rgb.dtype == np.float32
+    shown = torch.tensor(rendering.rgb)
+    assert psnr(shown, torch.tensor(images[4], dtype=torch.float32)) > flat + 3
+    mask = scene[1].masks[4]
+    found = rendering.depth[mask] / scene[0].box_scale
+    off = np.abs(found - scene[1].distances[4][mask])
+    assert np.median(off) < 0.6  # of 4: it is the sphere that is red, not what is behind it
+
+
+@pytest.mark.slow
+def test_depth_puts_the_surfaces_where_they_are(deep: tuple[Capture, Truth]) -> None:
+    """Sooner than without: in a view without a depth of its own that is not trained on."""
+    capture, truth = deep
+    view = held_out(16, 5)[1]
+    assert view % 2 == 1
+    known = np.isfinite(truth.distances[view])
+    errors, scores = [], []
+    for weight in (0.0, PRESETS["preview"].depth):
+        config = dataclasses.replace(
+            PRESETS["preview"], iterations=120, rays=384, hold_out_every=5, depth=weight
+        )
+        field, course = train(capture, config)
+        rendering = field.render(capture.camera_to_box[view], capture.intrinsics[view])
+        off = np.abs(rendering.depth / capture.box_scale - truth.distances[view])[known]
+        errors.append(np.median(off))
+        scores.append(course.scores[-1][1])
+    assert errors[1] < 0.5 * errors[0]
+    assert errors[1] < 0.2  # of 4
+    assert scores[1] > scores[0]
+
+
+def test_progress_scores_and_previews(scene: tuple[Capture, Truth]) -> None:
+    seen: list[Progress] = []
+    _, course = train(scene[0], TINY, on_step=seen.append)
+    assert [p.step for p in seen] == [1, 2, 3, 4, 5, 6]
+    assert [step for step, _ in course.scores] == [4, 6]
+    assert seen[2].score is None
+    assert seen[3].score == course.scores[0][1]
+    assert seen[-1].remaining == 0
+    assert seen[-1].preview is not None
+    assert seen[-1].preview.shape == (24, 24, 3)
+    assert seen[-1].preview.dtype == np.uint8
+    assert all(p.remaining is None or p.remaining > 0 for p in seen[:-1])
+
+
+def test_views_with_alpha(tmp_path: Path, scene: tuple[Capture, Truth]) -> None:
+    capture, truth = scene
+    views = [
+        NewView(
+            f"{k}",
+            Pixels(truth.images[k], truth.masks[k].astype(np.uint8) * 255),
+            capture.intrinsics[k],
+            capture.camera_to_world[k],
+        )
+        for k in range(0, 16, 2)
+    ]
+    write_capture(tmp_path, views)
+    field, course = train(open_capture(tmp_path), dataclasses.replace(TINY, hold_out_every=4))
+    assert field.alpha
+    assert {step for step, _ in course.scores} == {4, 6}
+
+
+@pytest.mark.parametrize("alpha", [255, 251])
+def test_an_opaque_alpha_is_no_alpha(
+    tmp_path: Path, scene: tuple[Capture, Truth], alpha: int
+) -> None:
+    capture, truth = scene
+    full = np.full((24, 24), alpha, np.uint8)
+    views = [
+        NewView(
+            f"{k}", Pixels(truth.images[k], full), capture.intrinsics[k], capture.camera_to_world[k]
+        )
+        for k in range(4)
+    ]
+    write_capture(tmp_path, views)
+    read = Views(open_capture(tmp_path))
+    assert not read.alpha
+    assert torch.equal(read.pixels, Views(capture.subset(range(4))).pixels)
+
+
+def test_a_training_that_learns_nothing_is_no_success(
+    tmp_path: Path, scene: tuple[Capture, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so in one sentence, again each time, and what was trained is kept."""
+    capture, truth = scene
+    patches = truth.images.reshape(16, 4, 6, 4, 6, 3).mean((2, 4)).repeat(6, 1).repeat(6, 2)
+    blurred = psnr(torch.tensor(patches / 255), torch.tensor(truth.images / 255))
+    assert radiance_training.psnr_of_blur(Views(capture)) == pytest.approx(blurred, abs=1e-3)
+    monkeypatch.setattr(radiance_training, "JUDGED_FROM", 6)
+    config = dataclasses.replace(TINY, learning_rate=1e-9, final_learning_rate=1e-9)
+    for _ in range(2):
+        with pytest.raises(radiance_training.UnlearntError, match="learnt nothing of the photos"):
+            train(capture, config, tmp_path)
+        facts = load_facts(tmp_path, RADIANCE)
+        assert facts is not None
+        assert facts["finished"]
+    monkeypatch.setattr(radiance_training, "psnr_of_views", lambda field, views: blurred - 1)
+    train(capture, config, tmp_path)
+
+
+def test_too_few_views_are_refused(scene: tuple[Capture, Truth]) -> None:
+    with pytest.raises(ValueError, match="has 2 views: a field needs 3"):
+        train(scene[0].subset([0, 1]), TINY)
+
+
+def test_a_diverging_training_says_so(scene: tuple[Capture, Truth]) -> None:
+    with pytest.raises(FloatingPointError, match="diverged at step"):
+        train(scene[0], dataclasses.replace(TINY, learning_rate=float("inf")))
