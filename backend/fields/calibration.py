@@ -14,7 +14,7 @@ thresholds: Hertz and Schafer, "Multilevel thresholding using edge matching", 19
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,10 @@ class Calibration:
     def field_value(self, threshold: float) -> float:
         """The field's value at a person's threshold."""
         return float(np.interp(threshold, (0.0, self.at, 1.0), (self.low, self.middle, self.high)))
+
+    def moved(self, middle: float) -> "Calibration":
+        """The one whose middle is what this one gives as a value of 0..1."""
+        return replace(self, middle=self.field_value(middle))
 
 
 def of_region(threshold: float) -> Calibration:

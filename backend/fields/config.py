@@ -267,6 +267,9 @@ class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
     keep_region: bool = True
     """Whether what was edited in a view stays in its region, though the edit has taken away or
     covered what was relevant there."""
+    grow: bool = True
+    """Whether the scene may grow into places where nothing is yet, where the views' maps agree
+    better on these than on surfaces."""
     learning_rate: float | None = None
     """Of the radiance field during the update, at its start; None goes on with the field's own."""
     final_learning_rate: float = 1e-3
@@ -349,6 +352,7 @@ EDIT_PRESETS = {
         ),
         refit_every=1,
         keep_region=False,
+        grow=False,
         learning_rate=1e-2,
         final_learning_rate=1e-2,
         move_cameras=False,

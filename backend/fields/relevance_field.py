@@ -12,7 +12,7 @@ is first drawn; `RelevanceTraining.learn` is for that.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,10 +100,37 @@ class RelevanceField(nn.Module):
 
 @dataclass
 class Relevance:
-    """A trained relevance field and what a threshold means for it."""
+    """Where an instruction applies in a scene.
+
+    Attributes:
+        field: the trained field.
+        calibration: what a threshold means for it.
+        growth: how far places lie where the scene may grow, float32 (..., 1), at positions
+            (..., 3): inside, above 0.5, whatever is there by then is relevant. None where the
+            instruction is about nothing but what there was.
+    """
 
     field: RelevanceField
     calibration: Calibration
+    growth: Callable[[Tensor], Tensor] | None = None
+
+    def grown(self, growth: Callable[[Tensor], Tensor], middle: float) -> "Relevance":
+        """The same where the scene may grow.
+
+        Args:
+            growth: see above.
+            middle: 0..1, what takes the middle's place on the calibrated scale.
+        """
+        return Relevance(self.field, self.calibration.moved(middle), growth)
+
+    def composite(self, positions: Tensor, weights: Tensor) -> Tensor:
+        """R float32 (m, 1) of rays, not yet calibrated; see `RelevanceField.composite`."""
+        if self.growth is None:
+            return self.field.composite(positions, weights)
+        known, inside = self.calibration, self.growth(positions)
+        grown = known.low + (known.middle - known.low) * (2 * inside).clamp(max=1)
+        grown = grown + (known.high - known.middle) * (2 * inside - 1).clamp(min=0)
+        return (weights.detach() * torch.maximum(self.field(positions.detach()), grown)).sum(dim=-2)
 
 
 # --- what it is trained on ------------------------------------------------------------------------

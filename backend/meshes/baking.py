@@ -145,7 +145,7 @@ def texture_mesh(
     source = margin_source(covered.reshape(size, size), MARGIN)
     relevance = edit.relevance if edit is not None else None
     threshold = None if edit is None else edit.threshold
-    composite = None if relevance is None else relevance.field.composite
+    composite = None if relevance is None else relevance.composite
     steps = 1 if edit is None else 2
     teller = _teller(report, "Baking the texture", 0.3, 0.7 / steps)
     shaded = _shade(field, rays, composite, teller)

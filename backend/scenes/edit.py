@@ -14,6 +14,7 @@ from backend.records import DamagedRecord, read_record
 from backend.scenes.camera import Camera, View
 from backend.scenes.edit_records import (
     CHECK_FILE,
+    HULL_FILE,
     MAPS_FOLDER,
     MIDDLE,
     NAME,
@@ -26,6 +27,7 @@ from backend.scenes.edit_records import (
     read_snap,
 )
 from backend.scenes.methods.dataset_update import RELEVANCE, VIEWS_FOLDER, EditedView, edited_views
+from backend.scenes.methods.hull import Hull
 from backend.scenes.scene_fields import SceneFields
 from backend.scenes.view_maps import read_map
 
@@ -156,6 +158,8 @@ class SceneEdit:
         found = self._scene.relevance(self.name, part)
         if not part and config.refit_every and self.finished:
             found.field.load_state_dict(self.checkpoint()[1][RELEVANCE]["field"])
+        if snap is not None and snap.grows:
+            found = found.grown(Hull.load(self.folder / HULL_FILE).at, snap.middle)
         return found
 
     def camera(self, name: str) -> Camera:

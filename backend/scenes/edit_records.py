@@ -5,6 +5,7 @@ edits/NAME/maps/0000.npz          the views' raw maps
 edits/NAME/prompt_check.json      the prompt check of all views together
 edits/NAME/relevance.json, relevance-STEP.pt, calibration.json
 edits/NAME/snap.json              what the region keeps to
+edits/NAME/hull.npz               the places in the air into which the scene may grow, if it may
 edits/NAME/region/                a field of the region, where that is whole things
 edits/NAME/edited.json, edited-STEP.pt
                                   the edited field, and the views as it is trained on them
@@ -34,8 +35,15 @@ EDIT_FILE = "edit.json"
 CHECK_FILE = "prompt_check.json"
 MAPS_FOLDER = "maps"
 SNAP_FILE = "snap.json"
+HULL_FILE = "hull.npz"
 REGION_FOLDER = "region"
-BEFORE = {"snap": "nothing", "detail": "whole", "refit_every": 0, "keep_region": False}
+BEFORE = {
+    "snap": "nothing",
+    "detail": "whole",
+    "refit_every": 0,
+    "keep_region": False,
+    "grow": False,
+}
 """What an edit was made with whose record does not say."""
 MIDDLE = 0.5
 """The threshold on the calibrated scale whose region fits the scene best (see `Calibration`)."""
@@ -87,6 +95,10 @@ class SnapRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Of the things by their labels, 0..1 on the scale of the threshold, where it takes things."""
     things: str = ""
     """A text that tells the labels apart that these scores are for."""
+    grows: bool = False
+    """Whether the scene may grow into places where nothing is yet (see hull.py)."""
+    middle: float = 0.5
+    """What takes the middle's place on the calibrated scale where it may (see growth.py)."""
 
 
 def edits_folder(work: Path) -> Path:

@@ -13,15 +13,19 @@ from numpy.typing import NDArray
 from backend.editing import ImageEditor, RelevanceMap
 from backend.fields.calibration import AS_RENDERED
 from backend.fields.config import SceneEditConfig
+from backend.fields.radiance_field import Rendering
 from backend.fields.radiance_training import RadianceTraining, Views
 from backend.fields.relevance_field import Relevance
 from backend.fields.training import Progress
 from backend.output.progress import OnPreview
 from backend.scenes.edit import SceneEdit
-from backend.scenes.edit_records import MAPS_FOLDER, SNAP_FILE, EditError, SnapRecord
+from backend.scenes.edit_records import HULL_FILE, MAPS_FOLDER, SNAP_FILE, EditError, SnapRecord
 from backend.scenes.methods.dataset_update import split
 from backend.scenes.methods.drawn_maps import DrawnMaps
+from backend.scenes.methods.growth import growth_of
+from backend.scenes.methods.hull import Hull
 from backend.scenes.methods.regions import (
+    Mask,
     Region,
     everything,
     inside_field,
@@ -33,6 +37,7 @@ from backend.scenes.things import Labels, choose_snap, fingerprint_of, values_of
 from protocol import files
 from protocol.region import Snapped
 from protocol.settings import MapSettings, taken
+from protocol.values import Snap
 
 CHOICE, REGION = 0.6, 0.75
 """Shares of the time at which the choice of things and the field of the region begin."""
@@ -106,6 +111,8 @@ def region_of(
         seed=config.seed,
         field=training.field,
     )
+    if edit.snap is None and config.grow:
+        _choose_growth(edit, training, config, relevance, maps, threshold, report)
     record, labels = _choice(scene, edit, training, config, relevance, threshold, report)
     if record.took == "things":
         scene.train_region(
@@ -124,7 +131,48 @@ def region_of(
     refitting = None
     if config.refit_every and record.took != "things":
         refitting = scene.refitting(relevance, maps, config.normalisation, training.field)
-    return inside_field(relevance, threshold, record, images, labels, refitting)
+    in_air = None
+    if record.grows:
+        hull = Hull.load(edit.folder / HULL_FILE)
+        relevance, in_air = relevance.grown(hull.at, record.middle), _through(hull, training)
+    return inside_field(relevance, threshold, record, images, labels, refitting, in_air=in_air)
+
+
+def _choose_growth(
+    edit: SceneEdit,
+    training: RadianceTraining,
+    config: SceneEditConfig,
+    relevance: Relevance,
+    maps: Sequence[RelevanceMap],
+    threshold: float,
+    report: OnPreview,
+) -> None:
+    """Keeps the places in the air where something is to appear, if the maps are of such; what is
+    not there yet is no whole thing.
+    """
+
+    def tell(view: int, count: int) -> None:
+        words = f"Looking where nothing is yet, view {view + 1} of {count}"
+        report(words, CHOICE, None)
+
+    field, views = training.field, training.views
+    found = growth_of(relevance, threshold, maps, config.normalisation, field, views, tell)
+    if found is None:
+        return
+    found.hull.save(edit.folder / HULL_FILE)
+    took: Snap = "nothing" if config.snap == "nothing" else "edges"
+    _keep(edit, SnapRecord(took=took, why=found.why, grows=True, middle=found.middle))
+
+
+def _through(hull: Hull, training: RadianceTraining) -> Mask:
+    """Where a view looks through a hull, before what it shows by then."""
+    field, views = training.field, training.views
+
+    def mask(view: int, seen: Rendering) -> NDArray[np.bool_]:
+        pose = field.corrected(views.poses[view], views.names[view])
+        return hull.seen_from(pose, views.intrinsics[view], seen.depth)
+
+    return mask
 
 
 def _choice(

@@ -199,7 +199,7 @@ class SceneFields:
         Raises:
             CheckpointError: no field was trained yet.
         """
-        composite = None if relevance is None else relevance.field.composite
+        composite = None if relevance is None else relevance.composite
         field = self.field if field is None else field
         seen = field.render(self._to_box(camera.pose), camera.intrinsics, composite)
         mapped = None

@@ -259,7 +259,7 @@ def relevance_at_surface(mesh: TexturedMesh, edit: FieldEdit) -> NDArray[np.floa
     for part in np.array_split(np.arange(len(places)), -(-len(places) // AT_ONCE)):
         positions = torch.from_numpy(places[part]).float().to(device)[:, None]
         with torch.inference_mode():
-            values = edit.relevance.field.composite(positions, torch.ones_like(positions[..., :1]))
+            values = edit.relevance.composite(positions, torch.ones_like(positions[..., :1]))
         texels = surface.texel[part]
         found.reshape(-1)[texels] = edit.relevance.calibration.of(values[:, 0].cpu().numpy())
     return found

@@ -68,9 +68,9 @@ def choose_snap(
         return SnapRecord(took="edges", why=NO_THINGS)
     if below is not None and _has_another_shape(below, field, views, tuple(labelled), on_view):
         return SnapRecord(took="edges", why=ANOTHER_SHAPE)
-    shown = _shaded(field, views, tuple(labelled), on_view, relevance.field.composite)
+    shown = shaded(field, views, tuple(labelled), on_view, relevance.composite)
     values = relevance.calibration.of(np.concatenate([one[:, 5] for one in shown]))
-    numbers = np.concatenate([_thinned(labels).ravel() for labels in labelled.values()])
+    numbers = np.concatenate([thinned(labels).ravel() for labels in labelled.values()])
     if not explained(values, numbers, threshold=threshold):
         return SnapRecord(took="edges", why=NO_WHOLE_THINGS)
     scores = thing_scores(values, numbers)
@@ -95,18 +95,19 @@ def values_of_things(labels: Labels, scores: dict[int, float]) -> NDArray[np.flo
     return table[labels]
 
 
-def _thinned(picture: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Every n-th pixel of a view's picture (H, W)."""
-    every = -(-max(picture.shape) // SEEN_SIDE)
+def thinned(picture: NDArray[np.generic], side: int = SEEN_SIDE) -> NDArray[np.generic]:
+    """Every n-th pixel of a view's picture (H, W), so that no side has more than `side`."""
+    every = -(-max(picture.shape) // side)
     return picture[every // 2 :: every, every // 2 :: every]
 
 
-def _shaded(
+def shaded(
     field: RadianceField,
     views: Views,
     which: Sequence[int],
     on_view: OnView,
     composite: Composite | None = None,
+    side: int = SEEN_SIDE,
 ) -> Iterator[NDArray[np.float32]]:
     """What a field shows at the thinned pixels of each view, from its own cameras: float32
     (n, 5 or 6), channels as in `RadianceField.shade`.
@@ -114,7 +115,7 @@ def _shaded(
     rays = corrected_rays(field, views)
     for number, view in enumerate(which):
         on_view(number, len(which))
-        pixels = _thinned(rays.of_view(view).cpu().numpy().reshape(rays.shape(view)))
+        pixels = thinned(rays.of_view(view).cpu().numpy().reshape(rays.shape(view)), side)
         chosen = torch.from_numpy(pixels.ravel()).to(field.device)
         yield field.shade(rays.bundle(chosen), composite).cpu().numpy()
 
@@ -131,7 +132,7 @@ def _has_another_shape(
     """
     changed, moved = 0, 0
     pairs = zip(
-        _shaded(below, views, which, on_view), _shaded(field, views, which, on_view), strict=True
+        shaded(below, views, which, on_view), shaded(field, views, which, on_view), strict=True
     )
     for before, after in pairs:
         other = np.abs(after[:, :3] - before[:, :3]).max(axis=1) > CHANGED_COLOUR

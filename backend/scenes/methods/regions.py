@@ -17,6 +17,9 @@ from backend.scenes.things import Composite, Labels, values_of_things
 from protocol.region import Snapped, edge_map, snapped
 from protocol.values import Snap
 
+Mask = Callable[[int, Rendering], NDArray[np.bool_]]
+"""A region (H, W) of a view's number and its current rendering."""
+
 
 @dataclass(frozen=True)
 class Region:
@@ -29,7 +32,7 @@ class Region:
         drawn: the maps that it is fitted to, where these are found as views are drawn; else None.
     """
 
-    mask: Callable[[int, Rendering], NDArray[np.bool_]]
+    mask: Mask
     composite: Composite | None = None
     refitting: RelevanceTraining | None = None
     drawn: DrawnMaps | None = None
@@ -43,6 +46,7 @@ def inside_field(
     things: Sequence[Labels | None],
     refitting: RelevanceTraining | None = None,
     drawn: DrawnMaps | None = None,
+    in_air: Mask | None = None,
 ) -> Region:
     """Where the relevance field reaches a threshold on its scale (section 4.3), or what it was
     snapped to does.
@@ -56,6 +60,7 @@ def inside_field(
             by now; a view that has none keeps to the edges of its image.
         refitting: of the field, as the scene changes.
         drawn: what it is fitted to, where that is found as views are drawn.
+        in_air: where a view looks through places that are to be edited though nothing is there yet.
     """
 
     def mask(view: int, seen: Rendering) -> NDArray[np.bool_]:
@@ -66,9 +71,10 @@ def inside_field(
         values = relevance.calibration.of(seen.relevance)
         if record.took != "nothing":
             values = edge_map(values, images[view])
-        return values >= threshold
+        found: NDArray[np.bool_] = values >= threshold
+        return found if in_air is None else found | in_air(view, seen)
 
-    return Region(mask, relevance.field.composite, refitting, drawn)
+    return Region(mask, relevance.composite, refitting, drawn)
 
 
 def snapped_maps(
