@@ -127,9 +127,10 @@ class Relevance:
         """R float32 (m, 1) of rays, not yet calibrated; see `RelevanceField.composite`."""
         if self.growth is None:
             return self.field.composite(positions, weights)
-        known, inside = self.calibration, self.growth(positions)
-        grown = known.low + (known.middle - known.low) * (2 * inside).clamp(max=1)
-        grown = grown + (known.high - known.middle) * (2 * inside - 1).clamp(min=0)
+        known = self.calibration
+        # a ray that gets half of its light from inside is to reach the middle
+        most = max(known.high - known.low, 2 * (known.middle - known.low))
+        grown = known.low + most * self.growth(positions)
         return (weights.detach() * torch.maximum(self.field(positions.detach()), grown)).sum(dim=-2)
 
 

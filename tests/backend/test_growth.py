@@ -133,8 +133,13 @@ def test_what_has_grown_is_relevant_by_the_fields_own_scale() -> None:
         found = relevance.composite(places, weights)
         assert float(found[0]) == float(field.composite(places, weights)[0])
     assert known.of(found[1].numpy()) == pytest.approx(1)
-    relevance.growth = lambda at: torch.full_like(at[..., :1], 0.5)
-    assert float(known.of(relevance.composite(places, weights).detach().numpy())[0, 0]) >= 0.5
+    # where the middle is the highest, too: the outline, and rays that are not quite opaque
+    highest = relevance.grown(lambda at: torch.full_like(at[..., :1], 0.9), 1.0)
+    with torch.no_grad():
+        assert (
+            highest.calibration.of(highest.composite(places, 0.7 * weights).numpy()) > 0.5
+        ).all()
+    assert highest.calibration.middle == known.high
 
 
 # whether it is used
