@@ -157,7 +157,7 @@ def edit_scene(scene: bpy.types.Scene) -> NewJob:
 def _update_settings(scene: bpy.types.Scene) -> UpdateSettings:
     settings, in_3d = scene.watch_your_steps, scene.watch_your_steps.in_3d
     found = asked(UpdateSettings, in_3d, settings)
-    # what the panel greys out is the paper's own
+    # what the panel does not show then is the paper's own
     return dataclasses.replace(found, detail=UpdateSettings.detail) if in_3d.as_in_paper else found
 
 

@@ -201,10 +201,9 @@ def _draw_edit(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     column = box.column(align=True)
     column.prop(in_3d, "as_in_paper")
     column.prop(in_3d, "threshold", slider=True)
-    own = column.column(align=True)
-    own.active = own.enabled = not in_3d.as_in_paper
-    own.prop(in_3d, "snap")
-    own.prop(in_3d, "detail")
+    if not in_3d.as_in_paper:  # the paper's are its own
+        column.prop(in_3d, "snap")
+        column.prop(in_3d, "detail")
     column.prop(in_3d, "rim")
     column.prop(in_3d, "steps")
     column.prop(in_3d, "edit_iterations")

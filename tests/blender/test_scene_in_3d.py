@@ -221,7 +221,7 @@ def test_an_edit_as_in_the_paper_is_asked_for_by_its_preset(
     in_3d: bpy.types.PropertyGroup,
     server: FakeServer,
 ) -> None:
-    """Whatever is chosen of what the panel then greys out; guidance, rim and steps are kept."""
+    """Whatever is chosen of what the panel does not show then; guidance and steps are kept."""
     run(connected, "capture_scene")
     in_3d.as_in_paper, in_3d.snap, in_3d.detail, in_3d.steps = True, "edges", "tiles", 7
     scene.watch_your_steps.own_guidance = False
