@@ -23,9 +23,9 @@ from backend.scenes.view_maps import map_file, read_map
 from protocol.settings import RegionSettings, UpdateSettings
 
 from .quick_edit import INSTRUCTION, scene_of, train_a_little
-from .test_radiance_field import TINY
 from .test_scene_edit import Stop, assert_same
 from .tiny_capture import orbit_capture
+from .tiny_field import TINY
 
 PAPER = EDIT_PRESETS["paper"]
 SMALL = RelevanceConfig(
