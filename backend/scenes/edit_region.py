@@ -112,7 +112,8 @@ def region_of(
         field=training.field,
     )
     if edit.snap is None and config.grow:
-        _choose_growth(edit, training, config, relevance, maps, threshold, report)
+        things = _labels(scene, views, config)
+        _choose_growth(edit, training, config, relevance, maps, threshold, things, report)
     record, labels = _choice(scene, edit, training, config, relevance, threshold, report)
     if record.took == "things":
         scene.train_region(
@@ -145,6 +146,7 @@ def _choose_growth(
     relevance: Relevance,
     maps: Sequence[RelevanceMap],
     threshold: float,
+    things: Sequence[Labels | None],
     report: OnPreview,
 ) -> None:
     """Keeps the places in the air where something is to appear, if the maps are of such; what is
@@ -156,7 +158,8 @@ def _choose_growth(
         report(words, CHOICE, None)
 
     field, views = training.field, training.views
-    found = growth_of(relevance, threshold, maps, config.normalisation, field, views, tell)
+    normalisation = config.normalisation
+    found = growth_of(relevance, threshold, maps, normalisation, field, views, things, tell)
     if found is None:
         return
     found.hull.save(edit.folder / HULL_FILE)

@@ -167,6 +167,7 @@ def _grown(
     monkeypatch: pytest.MonkeyPatch,
     marks: list[NDArray[np.bool_]],
     surfaces: Sequence[NDArray[Any]],
+    things: Sequence[NDArray[np.uint16]] | None = None,
 ) -> Growth | None:
     """What is decided for maps of marks whose field finds surfaces."""
 
@@ -181,7 +182,8 @@ def _grown(
     relevance = Relevance(field, Calibration(0.0, 0.5, 1.0))
     maps = [perfect_map(one.astype(np.float32)) for one in marks]
     shown = Shown()
-    return growth_of(relevance, 0.5, maps, "full", shown, shown, lambda *at: None)  # type: ignore
+    labels = [None] * len(VIEWS) if things is None else things
+    return growth_of(relevance, 0.5, maps, "full", shown, shown, labels, lambda *at: None)  # type: ignore
 
 
 def test_a_scene_grows_where_surfaces_do_not_explain_the_maps(
@@ -194,7 +196,7 @@ def test_a_scene_grows_where_surfaces_do_not_explain_the_maps(
     assert np.mean([iou(_in_air(found.hull, view), view.ball) for view in HELD_OUT]) > 0.85
     assert found.middle == 0.5
     assert found.why.startswith("The scene may grow where nothing is yet")
-    assert found.why.endswith("than on surfaces alone (0.00).")
+    assert found.why.endswith("than with surfaces alone (0.00).")
     # a field whose middle is too low marks the floor behind the ball all around
     wrong = [np.float32(0.55) * (view.distances < 100) for view in VIEWS]
     found = _grown(monkeypatch, balls, wrong)
@@ -208,6 +210,17 @@ def test_a_scene_does_not_grow_where_surfaces_explain_the_maps(
     spheres = [view.sphere for view in VIEWS]
     assert _grown(monkeypatch, spheres, spheres) is None
     assert _grown(monkeypatch, [np.zeros_like(one) for one in spheres], spheres) is None
+
+
+def test_whole_things_explain_maps_before_places_in_the_air_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A field that finds a thing's lower part only, of which most views' marks show the rest."""
+    balls = [view.ball for view in VIEWS]
+    lower = [ball & (np.cumsum(ball, axis=0) > 2) for ball in balls]
+    assert _grown(monkeypatch, balls, lower) is not None
+    labels = [ball.astype(np.uint16) for ball in balls]
+    assert _grown(monkeypatch, balls, lower, labels) is None
 
 
 def test_an_edit_keeps_its_growth_and_goes_on_with_it(
