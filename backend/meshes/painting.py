@@ -22,6 +22,7 @@ from backend.meshes.connectivity import (
     seam_points,
     seams_of,
 )
+from backend.meshes.nearest import nearest_on_mesh
 from backend.meshes.seam_levelling import levelled
 from backend.meshes.textured_mesh import (
     MeshError,
@@ -42,10 +43,6 @@ SHADES = (1 / 32, 32.0)
 BURNT_OUT = 0.98
 LEAST_CONFIDENCE = 0.05
 """What a pixel counts at least that is badly lit."""
-NEIGHBOURS_FROM = 200_000
-"""Texels at most whose neighbourhood unseen ones are looked for in."""
-APART = 2.0
-"""Share of the mesh's extent that is longer than any line in it."""
 
 
 @dataclass(frozen=True)
@@ -292,41 +289,6 @@ def spread_to_margin(values: Floats, source: NDArray[np.int64]) -> Floats:
     """A texture (T, S) in which the texels around UV islands continue them; see `margin_source`."""
     spread = values.reshape(-1)[source.clip(0)]
     return np.where(source >= 0, spread, values.reshape(-1)).reshape(values.shape)
-
-
-def nearest_on_mesh(
-    mesh: TexturedMesh,
-    known: NDArray[np.bool_],
-    wanted: NDArray[np.bool_],
-    reach: float,
-    things: NDArray[np.int32] | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For the entries `wanted` of the mesh's surface, the nearest of the `known` ones.
-
-    Args:
-        mesh: whose entries, N of them.
-        known, wanted: bool (N,).
-        reach: how far to look, as a share of the mesh's extent; infinite for any distance.
-        things: int32 (F,), each triangle's thing, where only those of the same thing count.
-
-    Returns:
-        Those that have one, and theirs; indices.
-    """
-    sources, targets = np.flatnonzero(known), np.flatnonzero(wanted)
-    if not len(sources) or not len(targets):
-        return targets[:0], sources[:0]
-    sources = sources[:: -(-len(sources) // NEIGHBOURS_FROM)]
-    places = mesh.surface.position.astype(np.float64)
-    if things is not None:
-        # A coordinate more keeps things farther apart than any two places of one.
-        number = np.unique(things, return_inverse=True)[1].ravel()[mesh.surface.face]
-        places = np.column_stack([places, number * (2 * APART * mesh.extent)])
-        reach = min(reach, APART)
-    distance, nearest = cKDTree(places[sources]).query(
-        places[targets], distance_upper_bound=reach * mesh.extent
-    )
-    found = np.isfinite(distance)
-    return targets[found], sources[nearest[found]]
 
 
 def edited_share_of_texels(mesh: TexturedMesh, region: NDArray[np.bool_], rim: float) -> Floats:

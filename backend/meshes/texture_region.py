@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.meshes import connectivity
-from backend.meshes.painting import PaintConfig, PreparedView, nearest_on_mesh
+from backend.meshes.nearest import nearest_on_mesh
+from backend.meshes.painting import PaintConfig, PreparedView
 from backend.meshes.textured_mesh import TexturedMesh, sample
 from protocol.region import NO_WHOLE_THINGS, agreement, edge_map, explained, thing_scores
 from protocol.values import Snap
