@@ -28,8 +28,8 @@ from backend.scenes.methods.hull import Hull, MarkedView, carve
 from backend.scenes.scene import Scene
 from backend.world import world
 
-from .test_radiance_field import TINY
 from .tiny_capture import orbit_pose, trace
+from .tiny_field import TINY
 
 SIDE = 32
 CAMERA = Intrinsics(40.0, 40.0, SIDE / 2, SIDE / 2, SIDE, SIDE)
