@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from backend.__main__ import main
 from backend.editing import Editor
 from backend.errors import BadInput
 from backend.fields.colour_loss import ColourLoss, ssim
@@ -20,7 +21,10 @@ from backend.scenes import Scene
 from backend.scenes.edit_run import with_settings
 from backend.scenes.outcome import compare, outcome_notes
 from backend.scenes.view_maps import map_file, read_map
+from backend.worker.perform_scene import _edit_config
+from protocol.requests import EditSceneRequest
 from protocol.settings import RegionSettings, UpdateSettings
+from tests.protocol.flat import flat
 
 from .quick_edit import INSTRUCTION, scene_of, train_a_little
 from .test_scene_edit import Stop, assert_same
@@ -233,6 +237,26 @@ def test_the_ablations_go_with_the_preset(scene: Scene, editor: Editor) -> None:
         INSTRUCTION, editor, config=dataclasses.replace(short, everything=True), name="everything"
     )
     assert whole.maps() == []
+
+
+def test_the_preset_is_asked_for_by_command_and_by_request(
+    scene: Scene, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EDIT_PRESETS, "paper", TINY_PAPER)
+    place = ["--work", str(scene.work), "--device", "cpu", "--model", str(tiny_model)]
+    command = ["scene", "edit", str(scene.capture.folder), INSTRUCTION, *place, "--name", "red"]
+    given = ["--preset", "paper", "--iterations", "6", "--text-guidance", "9"]
+    assert main([*command, *given, "--image-guidance", "1.2"]) == 0
+    edit = scene.edited("red")
+    expected = dataclasses.replace(
+        TINY_PAPER, iterations=6, views=0, text_guidance=9.0, image_guidance=1.2
+    )
+    assert edit.asked.config == expected
+    assert edit.finished
+    request = flat(
+        EditSceneRequest, capture="0" * 32, name="red", instruction=INSTRUCTION, preset="paper"
+    )
+    assert _edit_config(request) == TINY_PAPER
 
 
 # how colours are fitted
