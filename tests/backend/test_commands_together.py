@@ -142,7 +142,8 @@ def test_evaluations_refuse_each_other_in_one_folder(capture, tmp_path, kind, ca
     if kind == "capture":
         (tmp_path / "masks").mkdir()
         for index in range(6):
-            Image.new("L", (24, 16), 255).save(tmp_path / "masks" / f"{index:04d}.png")
+            mask = Image.fromarray(np.repeat(np.uint8([[0, 255]]), 12, 1).repeat(16, 0))
+            mask.save(tmp_path / "masks" / f"{index:04d}.png")
         command = ["evaluate", "capture", str(capture), "--masks", str(tmp_path / "masks")]
         command += ["--out", str(out)]
         place = out / "fields"
