@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +54,7 @@ def install(zip_file: Path) -> None:
 
 @contextlib.contextmanager
 def server(backend_python: Path, model: str, connection_file: Path, log: Path) -> Iterator[None]:
-    """The real server as a process, until the block ends.
+    """The real server as a process, until the block ends; a SIGTERM ends the block, too.
 
     Raises:
         DemoError: it does not start.
@@ -61,6 +62,7 @@ def server(backend_python: Path, model: str, connection_file: Path, log: Path) -
     command = [str(backend_python.absolute()), "-m", "backend.server"]
     command += ["--model", model, "--connection-file", str(connection_file)]
     command += ["--data-root", str(connection_file.parent / "data")]
+    signal.signal(signal.SIGTERM, _leave)
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         try:
@@ -73,6 +75,11 @@ def server(backend_python: Path, model: str, connection_file: Path, log: Path) -
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Leave in order: a server whose script is killed would go on computing for nobody."""
+    sys.exit(128 + number)
 
 
 def connect(connection_file: Path) -> Any:
