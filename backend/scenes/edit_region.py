@@ -15,7 +15,7 @@ from backend.fields.calibration import AS_RENDERED
 from backend.fields.config import SceneEditConfig
 from backend.fields.radiance_field import Rendering
 from backend.fields.radiance_training import RadianceTraining, Views
-from backend.fields.relevance_field import Relevance
+from backend.fields.relevance_field import Relevance, RelevanceTraining
 from backend.fields.training import Progress
 from backend.output.progress import OnPreview
 from backend.scenes.edit import SceneEdit
@@ -94,13 +94,8 @@ def region_of(
     threshold = edit.threshold
     assert threshold is not None  # as there is a relevance field
     if config.fits_while_edited:
-        record = SnapRecord(took="nothing")
-        _keep(edit, record)
         fitting = scene.fitting(config.relevance_field, training.field, config.seed)
-        folder, settings = edit.folder / MAPS_FOLDER, taken(MapSettings, config)
-        drawn = DrawnMaps(editor, edit.instruction, images, settings, folder, fitting)
-        found, things = Relevance(fitting.field, AS_RENDERED), [None] * len(images)
-        return inside_field(found, threshold, record, images, things, fitting, drawn)
+        return _as_rendered(edit, editor, config, images, threshold, fitting)
     relevance = scene.train_relevance(
         edit.name,
         maps,
@@ -137,6 +132,23 @@ def region_of(
         hull = Hull.load(edit.folder / HULL_FILE)
         relevance, in_air = relevance.grown(hull.at, record.middle), _through(hull, training)
     return inside_field(relevance, threshold, record, images, labels, refitting, in_air=in_air)
+
+
+def _as_rendered(
+    edit: SceneEdit,
+    editor: ImageEditor,
+    config: SceneEditConfig,
+    images: Sequence[NDArray[np.uint8]],
+    threshold: float,
+    fitting: RelevanceTraining,
+) -> Region:
+    """Where a relevance field is rendered above the threshold that is fitted beside the scene."""
+    record = SnapRecord(took="nothing")
+    _keep(edit, record)
+    folder, settings = edit.folder / MAPS_FOLDER, taken(MapSettings, config)
+    drawn = DrawnMaps(editor, edit.instruction, images, settings, folder, fitting)
+    found, things = Relevance(fitting.field, AS_RENDERED), [None] * len(images)
+    return inside_field(found, threshold, record, images, things, fitting, drawn)
 
 
 def _choose_growth(
