@@ -228,9 +228,7 @@ class RadianceField:
         model = self.model
         if model.training:
             model.camera_optimizer.apply_to_raybundle(bundle)
-        samples, weights_list, samples_list = model.proposal_sampler(
-            model.collider(bundle), density_fns=model.density_fns
-        )
+        samples, weights_list, samples_list = self._sampled(bundle)
         found = model.field(samples)
         density = found[FieldHeadNames.DENSITY]
         if self.config.scale_gradients:
@@ -246,11 +244,23 @@ class RadianceField:
         and their weights w_i (m, s, 1), in eval mode and without a gradient.
         """
         model = self.model
-        samples, _, _ = model.proposal_sampler(
-            model.collider(bundle), density_fns=model.density_fns
-        )
+        samples, _, _ = self._sampled(bundle)
         density, _ = model.field.get_density(samples)
         return samples.frustums.get_positions(), samples.get_weights(density)
+
+    def _sampled(self, bundle: RayBundle) -> tuple[RaySamples, list[Tensor], list[RaySamples]]:
+        """Samples along rays, and the proposed weights and samples that led to them."""
+        model = self.model
+        sampler = model.proposal_sampler
+        since = sampler._steps_since_update
+        found: tuple[RaySamples, list[Tensor], list[RaySamples]] = sampler(
+            model.collider(bundle), density_fns=model.density_fns
+        )
+        if not torch.is_grad_enabled():
+            # Who only looks teaches the proposal networks nothing. Else every picture of a training
+            # would put their next lesson off, and the field would depend on when it is looked at.
+            sampler._steps_since_update = since
+        return found
 
     def shown(self, weights: Tensor) -> Tensor:
         """How much of what a ray shows each sample sends, float32 (m, s, 1): the weights w_i, and
