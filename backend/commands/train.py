@@ -67,7 +67,7 @@ class Train(SceneOptions, SceneCommand):
             "training_seconds_of_all_runs": round(course.seconds, 1),
             "notes": list(scene.capture.notes),
         }
-        report.notes = list(scene.capture.notes)
+        report.notes = [*scene.capture.notes, *scene.note_on_new_places(course)]
         trained = [scene.capture.names.index(name) for name in scene.field.names]
         with report.stage("measuring"):
             fit = psnr_of_views(scene.field, Views(scene.capture.subset(trained), scene.device))

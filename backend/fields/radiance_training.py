@@ -32,6 +32,8 @@ BLURRED = 4
 """Cells of a side of such a photo."""
 FAR_BELOW = 2.0
 """Decibels."""
+SHARP = 30.0
+"""Decibels from which on a field has learnt its photos, however flat they are."""
 FREE = ("iterations", "evaluate_every", "stop_gain", "stop_patience")
 """Numbers that may change from one run of a training to the next."""
 
@@ -383,13 +385,37 @@ def train(
 def _check_learnt(field: RadianceField, views: Views) -> None:
     """Raises UnlearntError where a field shows its own views far worse than a blur of them does."""
     found, blurred = psnr_of_views(field, views), psnr_of_blur(views)
-    if found < blurred - FAR_BELOW:
+    if _far_below(found, blurred):
         raise UnlearntError(
             f"The field has learnt nothing of the photos: it shows them at {found:.1f} dB, and a "
             f"blur of {BLURRED} x {BLURRED} patches does at {blurred:.1f}. Check poses and alpha, "
             "or train anew with another seed or preset in another work folder; what was trained "
             "is kept."
         )
+
+
+def _far_below(found: float, blurred: float) -> bool:
+    return found < min(blurred - FAR_BELOW, SHARP)
+
+
+def note_on_new_places(course: Course, measured: Views) -> tuple[str, ...]:
+    """What a person should know where a training ended with held-out views far worse than a blur
+    of them: its field has learnt its own views by heart, as it does from wrong poses.
+
+    Args:
+        course: of the training.
+        measured: the held-out views.
+    """
+    if course.step < JUDGED_FROM or not course.scores:
+        return ()
+    found, blurred = course.scores[-1][1], psnr_of_blur(measured)
+    if not _far_below(found, blurred):
+        return ()
+    return (
+        f"The field shows held-out views at {found:.1f} dB, worse than a blur of {BLURRED} x "
+        f"{BLURRED} patches, which does at {blurred:.1f}: it does not know the scene from new "
+        "places. Check the poses, or add photos between these.",
+    )
 
 
 def psnr_of_blur(views: Views) -> float:

@@ -134,6 +134,14 @@ class SceneFields:
                 keep_trained_in(self.work, self.capture, self._axes, self.downscale)
         return course
 
+    def note_on_new_places(self, course: Course) -> tuple[str, ...]:
+        """What a person should know of the field's look from new places after its training."""
+        out = [k for k, name in enumerate(self.capture.names) if name not in self.field.names]
+        if not out:
+            return ()
+        measured = radiance_training.Views(self.capture.subset(out))
+        return radiance_training.note_on_new_places(course, measured)
+
     def leave_out_damaged(self) -> None:
         """Read the capture whole; images and depth images that are damaged are left out with a
         note, as they are of training.

@@ -262,3 +262,22 @@ def test_training_state_survives_a_copy(scene: tuple[Capture, Truth]) -> None:
     assert same(parameters(one.field), parameters(other.field))
     assert one.measure() is None
     assert RADIANCE == "radiance"
+
+
+def test_looking_at_a_field_while_it_is_trained_does_not_change_it(
+    scene: tuple[Capture, Truth],
+) -> None:
+    """Previews are made when their time has come, which is never the same."""
+    runs = [
+        RadianceTraining(RadianceField(TINY, scene[0].names), Views(scene[0]), None)
+        for _ in range(2)
+    ]
+    for watched, one in enumerate(runs):
+        torch.manual_seed(0)
+        for step in range(16):
+            one.advance(step)
+            if watched:
+                one.preview()
+                one.field.weigh(one.views.rays.bundle(torch.arange(8)))
+    assert same(parameters(runs[0].field), parameters(runs[1].field))
+    assert runs[0].field.state()["sampler"] == runs[1].field.state()["sampler"]

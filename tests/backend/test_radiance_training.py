@@ -16,7 +16,7 @@ from backend.fields import radiance_training
 from backend.fields.config import PRESETS
 from backend.fields.facts import RADIANCE, load_facts
 from backend.fields.radiance_training import Views, held_out, psnr, train
-from backend.fields.training import Progress
+from backend.fields.training import Course, Progress
 
 from .tiny_capture import Truth, orbit_capture
 from .tiny_field import TINY
@@ -142,8 +142,30 @@ def test_a_training_that_learns_nothing_is_no_success(
         facts = load_facts(tmp_path, RADIANCE)
         assert facts is not None
         assert facts["finished"]
-    monkeypatch.setattr(radiance_training, "psnr_of_views", lambda field, views: blurred - 1)
-    train(capture, config, tmp_path)
+    for shown, blur in ((blurred - 1, blurred), (31.0, 60.0)):  # of flat photos a blur is good
+        monkeypatch.setattr(radiance_training, "psnr_of_views", lambda field, views, s=shown: s)
+        monkeypatch.setattr(radiance_training, "psnr_of_blur", lambda views, b=blur: b)
+        train(capture, config, tmp_path)
+
+
+def test_a_field_that_has_learnt_its_views_by_heart_gets_a_note(
+    scene: tuple[Capture, Truth],
+) -> None:
+    """As wrong poses make it: held-out views alone show it."""
+    held_out = Views(scene[0].subset([3, 11]))
+    blurred = radiance_training.psnr_of_blur(held_out)
+    for score, steps, noted in (
+        (blurred - 2.5, 200, True),
+        (blurred - 2.5, 199, False),
+        (blurred - 1, 200, False),
+    ):
+        course = Course(steps, 1.0, [(100, 99.0), (steps, score)], True)
+        notes = radiance_training.note_on_new_places(course, held_out)
+        assert bool(notes) == noted
+        if noted:
+            assert f"{score:.1f} dB, worse than a blur" in notes[0]
+            assert f"at {blurred:.1f}: it does not know the scene from new places" in notes[0]
+    assert radiance_training.note_on_new_places(Course(200), held_out) == ()
 
 
 def test_too_few_views_are_refused(scene: tuple[Capture, Truth]) -> None:
