@@ -114,6 +114,27 @@ def test_command_measures_edits_by_the_truth(
     assert again == report["figures"]
 
 
+def test_command_measures_the_papers_edits_by_the_truth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A perfect map is relevance already, which Eq. 3 would clamp to nothing."""
+    paper = dataclasses.replace(
+        EDIT_PRESETS["paper"], iterations=60, relevance_field=QUICK.relevance_field
+    )
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    monkeypatch.setitem(EDIT_PRESETS, "paper", paper)
+    command = ["evaluate", "scene", "--editor", "truth", "--device", "cpu", "--scenes", "1"]
+    command += ["--views", "6", "--side", "32", "--seeds", "validation", "--edit-preset", "paper"]
+    command += ["--kinds", "recolour", "--ways", "field", "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    used = report["settings"]["edit"]
+    assert (used["fitted"], used["snap"], used["normalisation"]) == ("while", "nothing", "full")
+    (row,) = report["figures"]["Each"].values()
+    assert 0 <= row["IoU"] <= 1
+    assert list((tmp_path / "out").rglob("edits/recolour-field/maps/*.npz"))
+
+
 def test_a_relevance_field_is_fitted_on_while_the_scene_changes_and_goes_on_exactly(
     tmp_path: Path, drawn: WorldScene
 ) -> None:

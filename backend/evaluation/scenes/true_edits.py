@@ -62,6 +62,8 @@ def run(options: SceneOptions, command: list[str]) -> int:
 def _run(options: SceneOptions, command: list[str]) -> int:
     config = EDIT_PRESETS[options.edit_preset or options.preset]
     config = with_numbers(config, options.region, options.work)
+    # perfect maps are relevance already, and to Eq. 3 all that is not 0 in them is an outlier
+    config = dataclasses.replace(config, normalisation="full")
     report = Report(
         command,
         settings={
