@@ -17,7 +17,7 @@ from PIL import Image
 
 from backend.captures.checks import left_out_note
 from backend.captures.error import CaptureError
-from backend.captures.files import FILE_NAME, FILM_SUFFIXES, SUFFIXES, photos_in
+from backend.captures.files import FILE_NAME, FILM_SUFFIXES, SUFFIXES, photo_folder, photos_in
 from backend.captures.lens import Intrinsics, Lens
 from backend.captures.transforms import write_transforms
 from backend.captures.views import (
@@ -173,10 +173,16 @@ def find_photos(folder: Path) -> tuple[Path, list[str]]:
     names = photos_in(photos)
     if len(names) < 3:
         films = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in FILM_SUFFIXES]
-        film = f"; to take those of {films[0].name}, name that file" if films else ""
+        further = f"; to take those of {films[0].name}, name that file" if films else ""
+        inner = [one for one in sorted(photos.iterdir()) if one.is_dir() and photo_folder(one)]
+        if inner:
+            further = f"; its folder {inner[0].name} holds some: name that"
+        if len(inner) > 1:
+            further = f"; its folders {inner[0].name} and {inner[1].name} hold some: name one, or "
+            further += "put all photos into one folder"
         raise CaptureError(
             f"{photos} holds {len(names)} photos ({', '.join(s[1:] for s in SUFFIXES)}): at least "
-            f"3 are needed, and 20 or more are better{film}."
+            f"3 are needed, and 20 or more are better{further}."
         )
     return photos, names
 

@@ -145,3 +145,17 @@ def test_films_where_a_capture_is_wanted_are_told_how_to_become_one(tmp_path, ca
     Image.new("RGB", (8, 8)).save(tmp_path / "thumbnail.png")
     assert main(["scene", "import", str(tmp_path)]) == 1
     assert "to take those of a.mp4, name that file" in capsys.readouterr().err
+
+
+def test_photos_in_folders_of_their_own_are_pointed_to(tmp_path):
+    for name in ("100APPLE", "101APPLE"):
+        for index in range(3):
+            noise(tmp_path / name / f"{index}.jpg")
+        with pytest.raises(CaptureError) as caught:
+            photos_module.find_photos(tmp_path)
+        one = name == "100APPLE"
+        words = (
+            "folder 100APPLE holds some: name that." if one else "100APPLE and 101APPLE hold some"
+        )
+        assert words in str(caught.value)
+    assert photos_module.find_photos(tmp_path / "101APPLE")[0] == tmp_path / "101APPLE"
