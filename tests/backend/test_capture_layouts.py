@@ -159,3 +159,21 @@ def test_photos_in_folders_of_their_own_are_pointed_to(tmp_path):
         )
         assert words in str(caught.value)
     assert photos_module.find_photos(tmp_path / "101APPLE")[0] == tmp_path / "101APPLE"
+
+
+@pytest.mark.parametrize("end", ["", ".5 a b.png"])
+def test_a_list_of_colmap_s_images_without_lines_of_points_is_not_read_by_halves(tmp_path, end):
+    """As scripts write it that know poses only: every other line is one of points."""
+    made = reconstruction("PINHOLE", PARAMETERS["PINHOLE"])
+    write(made, tmp_path / "sparse/0", text=True)
+    for image in made.images.values():
+        noise(tmp_path / "images" / image.name)
+    listed = tmp_path / "sparse/0/images.txt"
+    lines = [line for line in listed.read_text().splitlines() if line.endswith(".png")]
+    listed.write_text("\n\n".join(lines))
+    assert len(open_capture(tmp_path)) == COUNT
+    listed.write_text("\n".join(line + end for line in lines))
+    with pytest.raises(
+        CaptureError, match=r"the line after that of IMG_.* does not hold its points"
+    ):
+        open_capture(tmp_path)

@@ -252,7 +252,17 @@ def _text_images(text: str) -> Iterator[_Image]:
         yield _Image(
             words[9].strip(), int(words[8]), [*map(float, words[1:5])], [*map(float, words[5:8])]
         )
-        next(lines, None)  # its points, an empty line where it has none
+        points = next(lines, "").split()  # x, y and number of each, none in an empty line
+        if len(points) % 3 or not all(map(_is_number, points[-3:])):
+            raise ValueError(f"the line after that of {words[9].strip()} does not hold its points")
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _intrinsics(model: Path, camera: _Camera) -> tuple[Intrinsics, Lens]:
