@@ -10,7 +10,12 @@ from tyro.conf import Positional, arg
 from backend.captures.alignment import pose_errors
 from backend.captures.capture import Capture
 from backend.captures.error import CaptureError
-from backend.captures.files import FILE_NAME, other_descriptions
+from backend.captures.files import (
+    FILE_NAME,
+    PHOTO_FOLDERS,
+    USUAL_FOLDER,
+    other_descriptions,
+)
 from backend.captures.formats.refused import refusal
 from backend.captures.formats.table import found_in
 from backend.captures.transforms import open_capture, readable
@@ -70,8 +75,10 @@ class Import(SceneCommand):
         path = folder
         described = bool(found_in(folder)) or bool(other_descriptions(folder / FILE_NAME))
         photos_alone = out is not None or (folder.is_dir() and not described)
-        if photos_alone and out is None and (unread := refusal(folder)):
-            raise CaptureError(unread)
+        if photos_alone and out is None:
+            if unread := refusal(folder):
+                raise CaptureError(unread)
+            _check_above(folder)
         if photos_alone:
             # Only now: COLMAP's library takes a second to load.
             from backend.captures.photos import import_photos
@@ -107,6 +114,21 @@ class Import(SceneCommand):
                 print(f"{name.replace('_', ' ')}: {figure}")
         if photos_alone:
             report.write(path.parent)
+
+
+def _check_above(folder: Path) -> None:
+    """Raise CaptureError where a folder of photos is a capture's, whose cameras are known: they
+    are not searched anew unasked.
+    """
+    name, above = folder.resolve().name, folder.resolve().parent
+    if name not in (USUAL_FOLDER, *PHOTO_FOLDERS) and not name.startswith(f"{USUAL_FOLDER}_"):
+        return
+    for kind, file in found_in(above):
+        where = f"{kind.name}: {file.relative_to(above)}"
+        raise CaptureError(
+            f"The cameras of these photos are known ({where}): name {above} in place of {folder}, "
+            f"or find them anew with --out {folder / FILE_NAME}."
+        )
 
 
 def compare(capture: Capture, reference: Capture) -> dict[str, float]:

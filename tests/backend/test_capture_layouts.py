@@ -1,5 +1,7 @@
 """Captures in the folders in which people and programs keep them, whole and in parts."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -82,6 +84,16 @@ def test_a_part_of_a_colmap_model_is_not_searched_anew_unasked(tmp_path, capsys,
         assert "a part of a model of COLMAP's that lacks its cameras or its images" in told
         assert f"--out {tmp_path / 'transforms.json'}" in told
     assert not (tmp_path / "transforms.json").exists()
+
+
+@pytest.mark.parametrize("photos", ["images", "input"])
+def test_the_photos_of_a_capture_are_not_searched_anew_unasked(tmp_path, capsys, photos):
+    colmap(tmp_path, photos=photos)
+    assert main(["scene", "import", str(tmp_path / photos)]) == 1
+    told = capsys.readouterr().err
+    where = f"COLMAP: {Path('sparse/0')}"
+    assert f"known ({where}): name {tmp_path} in place of {tmp_path / photos}, or" in told
+    assert f"--out {tmp_path / photos / 'transforms.json'}" in told
 
 
 # ---------------------------------------------------------------- LLFF
