@@ -228,7 +228,7 @@ class NamedFiles:
             if (folder / name).is_file():
                 return folder / name
         for name in _names(place.name, suffixes):
-            same = [other for other in self._listed(folder) if key(other) == key(name)]
+            same = self._listed(folder).get(key(name), [])
             same = [other for other in same if (folder / other).is_file()]
             if len(same) == 1:  # of several nobody can say which is meant
                 return folder / same[0]
@@ -240,8 +240,7 @@ class NamedFiles:
             return place
         if place == place.parent or (parent := self._folder_at(place.parent)) is None:
             return None
-        wanted = key(place.name)
-        same = [name for name in self._listed(parent) if key(name) == wanted]
+        same = self._listed(parent).get(key(place.name), [])
         same = [name for name in same if (parent / name).is_dir()]
         return parent / same[0] if len(same) == 1 else None
 
@@ -253,8 +252,12 @@ def _names(name: str, suffixes: Sequence[str]) -> Iterator[str]:
         yield name + suffix.upper()
 
 
-def _listed(folder: Path) -> list[str]:
-    return sorted(file.name for file in folder.iterdir())
+def _listed(folder: Path) -> dict[str, list[str]]:
+    """What a folder holds, by `key`: each name is looked up many times."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(file.name for file in folder.iterdir()):
+        found.setdefault(key(name), []).append(name)
+    return found
 
 
 def key(name: str) -> str:

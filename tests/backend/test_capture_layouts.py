@@ -189,3 +189,14 @@ def test_a_list_of_colmap_s_images_without_lines_of_points_is_not_read_by_halves
         CaptureError, match=r"the line after that of IMG_.* does not hold its points"
     ):
         open_capture(tmp_path)
+
+
+def test_colmap_s_texts_may_be_of_windows(tmp_path):
+    made = reconstruction("PINHOLE", PARAMETERS["PINHOLE"])
+    write(made, tmp_path / "sparse/0", text=True)
+    for image in made.images.values():
+        noise(tmp_path / "images" / image.name)
+    for name in ("cameras.txt", "images.txt"):
+        file = tmp_path / "sparse/0" / name
+        file.write_text(file.read_text(), "utf-8-sig", newline="\r\n")
+    assert len(open_capture(tmp_path)) == COUNT

@@ -195,8 +195,8 @@ def _read(model: Path) -> tuple[dict[int, _Camera], list[_Image]]:
             cameras = dict(_binary_cameras((model / "cameras.bin").read_bytes()))
             images = list(_binary_images((model / "images.bin").read_bytes()))
         else:
-            cameras = dict(_text_cameras((model / "cameras.txt").read_text("utf-8")))
-            images = list(_text_images((model / "images.txt").read_text("utf-8")))
+            cameras = dict(_text_cameras((model / "cameras.txt").read_text("utf-8-sig")))
+            images = list(_text_images((model / "images.txt").read_text("utf-8-sig")))
         for image in images:
             if image.camera not in cameras:
                 raise ValueError(f"{image.name} has the camera {image.camera}, which is missing")
