@@ -282,4 +282,7 @@ def pinhole(view: StoredView) -> Intrinsics:
     try:
         return undistorted(view.intrinsics, view.lens)
     except BadInput as error:
-        raise CaptureError(f"{view.name} cannot be used: {error}.") from error
+        raise CaptureError(
+            f"{view.name} cannot be used: {error}; check the numbers of its lens (k1, k2, ...), or "
+            "give undistorted photos."
+        ) from error

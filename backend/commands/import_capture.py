@@ -10,12 +10,7 @@ from tyro.conf import Positional, arg
 from backend.captures.alignment import pose_errors
 from backend.captures.capture import Capture
 from backend.captures.error import CaptureError
-from backend.captures.files import (
-    FILE_NAME,
-    PHOTO_FOLDERS,
-    USUAL_FOLDER,
-    other_descriptions,
-)
+from backend.captures.files import FILE_NAME, other_descriptions
 from backend.captures.formats.refused import refusal
 from backend.captures.formats.table import found_in
 from backend.captures.transforms import open_capture, readable
@@ -120,10 +115,19 @@ def _check_above(folder: Path) -> None:
     """Raise CaptureError where a folder of photos is a capture's, whose cameras are known: they
     are not searched anew unasked.
     """
-    name, above = folder.resolve().name, folder.resolve().parent
-    if name not in (USUAL_FOLDER, *PHOTO_FOLDERS) and not name.startswith(f"{USUAL_FOLDER}_"):
+    place = folder.resolve()
+    above = place.parent
+    found = found_in(above)
+    if not found:
         return
-    for kind, file in found_in(above):
+    kind, file = found[0]
+    try:
+        described = kind.read(above, file)
+    except CaptureError:  # nothing is known by it
+        return
+    if any(
+        place in (described.folder / frame.image).resolve().parents for frame in described.frames
+    ):
         where = f"{kind.name}: {file.relative_to(above)}"
         raise CaptureError(
             f"The cameras of these photos are known ({where}): name {above} in place of {folder}, "

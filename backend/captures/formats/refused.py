@@ -97,7 +97,7 @@ def refusal(place: Path) -> str | None:
     if kind in CAMERAS and place.is_dir() and photo_folder(place) is not None:
         anew = place / FILE_NAME
         instead += f", or let `scene import` find the photos' cameras anew, with --out {anew}"
-    return f"{file} is {what}, which is not read: {instead}."
+    return f"{file} is {what}, and such a file is not read: {instead}."
 
 
 def is_splat(file: Path) -> bool:
