@@ -205,9 +205,10 @@ class RelevanceConfig(Stop):
     """Adam's, at the start."""
     final_learning_rate: float = 1e-3
     """What the learning rate decays to, exponentially, over all iterations."""
-    dark: float = 0.0
-    """Weight of a loss that keeps places dark that send no light: the mean of r^2 over samples
-    there. No map says anything of them, and an edit may let the scene grow into them."""
+    dark: float = 0.2
+    """Weight of a loss that keeps the air dark: the mean of r^2 over samples that send no light,
+    before what a ray shows. No map says anything of them, and an edit may let the scene grow there.
+    Within things it stays as it is near their surfaces, which an edit may take away."""
     evaluate_every: int = 50
     """Steps between two measurements of how well the field fits the maps."""
     stop_gain: float = 0.02
@@ -349,6 +350,7 @@ EDIT_PRESETS = {
             highest_resolution=2048,
             hidden=64,
             final_learning_rate=1e-2,
+            dark=0.0,
         ),
         refit_every=1,
         keep_region=False,

@@ -4,7 +4,7 @@ r(x)  in 0..1: a hash grid and a small head at the contracted position x, a sigm
 R(ray) = sum_i w_i r(x_i)      w_i are the radiance field's weights, detached; what they leave of a
                                ray is the last sample's where colours go on there, else 0
 loss   = mean over rays of (R(ray) - M(pixel))^2      M: the views' relevance maps (Eq. 3)
-         + dark * mean over samples of r(x_i)^2 where w_i is about 0, if asked for
+         + dark * mean over samples of r(x_i)^2 where w_i is about 0 before what a ray shows
 
 The maps M of all views are normalised together: a view that does not show the target is dark in
 them, instead of stretched to 0..1. In the paper each is by itself, and becomes known when its view
@@ -204,7 +204,8 @@ class RelevanceTraining:
         found = self.field(positions)
         loss = nn.functional.mse_loss((shown * found).sum(dim=(-2, -1)), self._maps[pixels])
         if config.dark > 0:
-            loss = loss + config.dark * (found.square() * (shown < UNSEEN)).mean()
+            before = (shown < UNSEEN) & (shown.cumsum(dim=-2) < 0.5)
+            loss = loss + config.dark * (found.square() * before).mean()
         loss.backward()
         self.optimizer.step()
         return float(loss.detach())

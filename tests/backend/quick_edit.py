@@ -22,6 +22,7 @@ QUICK = SceneEditConfig(
     settling=0.1,
     refit_every=0,
     keep_region=False,
+    grow=False,
 )
 VIEWS = 8
 

@@ -179,6 +179,37 @@ def test_relevance_is_trained_by_the_same_rule(scene: tuple[Capture, Truth]) -> 
     assert course.scores[-1][1] > 20
 
 
+class Wall(RadianceField):
+    """A scene that is a wall between x of 0.2 and 0.3, whatever the ray."""
+
+    def weigh(self, bundle: RayBundle) -> tuple[torch.Tensor, torch.Tensor]:
+        positions = torch.rand(len(bundle), 4, 3)
+        positions[..., 0] = positions[..., 0] / 10 + torch.tensor([-0.5, -0.3, 0.2, 0.5])
+        return positions, torch.tensor([0.0, 0, 1, 0])[:, None].expand(len(bundle), 4, 1)
+
+
+def test_the_air_before_what_is_seen_is_kept_dark(scene: tuple[Capture, Truth]) -> None:
+    capture, _ = scene
+    rays = ViewRays(capture.camera_to_box[:1], capture.intrinsics[:1])
+    maps = [np.ones((24, 24), np.float32)]
+    config = dataclasses.replace(SMALL, iterations=250, learning_rate=2e-2, stop_patience=0)
+    places = np.random.default_rng(0).random((400, 3)).astype(np.float32)
+    places[:, 0] = places[:, 0] / 10
+    found = {}
+    for dark in (0.0, config.dark):
+        chosen = dataclasses.replace(config, dark=dark)
+        field, _, _ = train(Wall(TINY, capture.names), rays, maps, chosen)
+        found[dark] = [
+            float(field.at(places + np.float32([x, 0, 0])).mean()) for x in (-0.3, 0.2, 0.5)
+        ]
+    (air, wall, _), (dark_air, dark_wall, dark_behind) = found.values()
+    assert config.dark > 0
+    assert air > 0.5, "no map says anything of it"
+    assert dark_air < air / 3
+    assert min(wall, dark_wall) > 0.85
+    assert dark_behind > 0.5, "what lies within may be seen once the wall is taken away"
+
+
 def test_it_sees_all_of_unbounded_space() -> None:
     field = RelevanceField(SMALL)
     far = torch.tensor([[1e6, -1e6, 0.0], [0.0, 0.0, 0.0], [-3e4, 2.0, 1e5]])

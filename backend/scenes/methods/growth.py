@@ -29,6 +29,8 @@ MIDDLES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 surfaces explain the maps, and no surface may be what is to be edited."""
 GAIN = 0.06
 """By how much the region must fit the maps better (IoU) with the places in the air than without."""
+LEAST = 0.6
+"""How well (IoU) it must fit them then: maps that agree on less say of no place where it is."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def growth_of(
         )
         fits.append(_overlap([scores[one] >= threshold for one in numbers], marked))
     before, best = max(fits), None
-    after = before + GAIN
+    after = max(before + GAIN, LEAST)
     for hull in carve(told, field.device):
         air = [hull.seen_from(one.pose, one.camera, one.distances) for one in told]
         for middle, regions in zip(MIDDLES, surfaces, strict=True):
