@@ -43,6 +43,10 @@ class ViewRays:
         """Height and width of a view in pixels."""
         return self._shapes[view]
 
+    def widths(self, pixels: Tensor) -> Tensor:
+        """int64 (m): the width in pixels of the view that each of pixels int64 (m) is of."""
+        return self._widths[torch.searchsorted(self.starts, pixels, right=True) - 1]
+
     def of_view(self, view: int) -> Tensor:
         """int64 (H * W): the pixels of one view, row by row."""
         first, last = self.starts[view : view + 2].tolist()
@@ -106,9 +110,8 @@ class Squares:
             s = self.side
             count = sums[s:, s:] - sums[:-s, s:] - sums[s:, :-s] + sums[:-s, :-s]
             rows, columns = torch.nonzero(count == s * s, as_tuple=True)
-            corners = place[0] + rows * width + columns
-            found.append(torch.stack([corners, torch.full_like(corners, width)], dim=-1))
-        self._corners = torch.cat(found)  # (n, 2): top left, and the width of its view
+            found.append(place[0] + rows * width + columns)
+        self._rays, self._corners = rays, torch.cat(found)  # int64 (n): the top left ones
         if len(self._corners) == 0:
             raise BadInput(
                 f"The masks of the capture leave no square of {self.side} pixels that is seen "
@@ -123,5 +126,5 @@ class Squares:
         device = self._corners.device
         drawn = self._corners[torch.randint(len(self._corners), (squares,), device=device)]
         along = torch.arange(self.side, device=device)
-        rows = drawn[:, :1] + along * drawn[:, 1:]  # (n, side)
+        rows = drawn[:, None] + along * self._rays.widths(drawn)[:, None]  # (n, side)
         return (rows[:, :, None] + along).reshape(-1)

@@ -75,7 +75,7 @@ def test_the_preset_has_the_papers_numbers() -> None:
     assert (PAPER.rounds, PAPER.settling, PAPER.stop_patience) == (0, 0.0, 0)
     assert (PAPER.fitted, PAPER.refit_every, PAPER.keep_region) == ("while", 1, False)
     assert (PAPER.snap, PAPER.detail) == ("nothing", "whole")
-    assert PAPER.colour_loss.absolute
+    assert PAPER.colour_loss == ColourLossConfig(absolute=True, patch=16, structure=0.2)
     assert (PAPER.learning_rate, PAPER.final_learning_rate) == (1e-2, 1e-2)
 
 
