@@ -42,7 +42,7 @@ class Mesh(SceneOptions, SceneCommand):
     edit: Annotated[str | None, otherwise("the scene alone", "NAME")] = None
     """of the scene's edits"""
     faces: int = 10_000
-    """triangles at most; 0 for all"""
+    """triangles at most, as far as the mesh can be simplified; 0 for all"""
     texture_size: TextureSize = MeshSettings.texture_size
     """pixels a side"""
     resolution: Annotated[int | None, otherwise("160")] = None

@@ -67,7 +67,7 @@ def _axes(work: Path, trained: Axes, asked: Axes | None) -> Axes | None:
     if asked is not None and asked != trained:
         raise CaptureError(
             f"The scene in {work} was trained with --axes {trained}: name another folder with "
-            "--work, or delete it to train anew."
+            "--work (of an evaluation, --out), or delete it to train anew."
         )
     # OpenGL's are not insisted on: where the cameras look away from each other, that is still said.
     return asked if trained == "opengl" else trained
@@ -84,7 +84,8 @@ def _downscale(work: Path, trained: float | None, asked: float | None) -> float:
     if asked is not None and asked != trained:
         raise CaptureError(
             f"The scene in {work} was trained with --downscale {trained:g}: leave the option out, "
-            "name another folder with --work, or delete it to train anew."
+            "name another folder with --work (of an evaluation, --out), or delete it to train "
+            "anew."
         )
     return trained
 

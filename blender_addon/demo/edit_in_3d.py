@@ -69,6 +69,9 @@ def edit_in_3d(
     in_3d.train_iterations = effort.train_iterations
     in_3d.edit_iterations = effort.edit_iterations
     changed = import_module(f"{module}.data.changing").changed
+    things = [thing for thing in scene.objects if thing.type == "MESH" and thing.pass_index]
+    for thing in scene.objects:
+        thing.select_set(thing in things)  # what the cameras look at, without a table
     # without the sky: where it is seen no ray ends, and a field would paint the ground with it too
     with stage("Capturing the scene from all sides"), changed(scene.render, film_transparent=True):
         buttons.capture_scene()
@@ -81,7 +84,6 @@ def edit_in_3d(
         with stage(name):
             button()
             wait(scene)
-    things = [thing for thing in scene.objects if thing.type == "MESH" and thing.pass_index]
     brought = import_module(f"{module}.data.meshes.brought_mesh").collection_of(scene)
     (mesh,) = brought.objects
     with stage("Measuring the mesh and rendering it"):

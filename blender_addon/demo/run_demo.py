@@ -1,5 +1,5 @@
 """The main job from end to end: a Blender camera, one sentence, a local edit back in Blender; then
-the same for the texture of what is named, and for a second scene in 3D.
+the same for the texture of what is named, and for the whole scene in 3D.
 
 Run by `python install.py demo`, in Blender's own Python. Installs the built extension into the bpy
 module, starts the real server as a process, and drives the add-on's own operators. Writes
@@ -40,10 +40,6 @@ RENDER_SIZE, RENDER_SAMPLES = 1024, 20
 SIDE_WIDTH = 896
 MEASURED_SIZE, MEASURED_SAMPLES = 512, 32
 """Of the other scenes."""
-SEED_IN_3D = 0
-"""Of the scene that is edited in 3D: small fields do not hold a table that stands in the empty, and
-its scenes have a ground without an end.
-"""
 VIEWS, TEXTURE_VIEWS, TEXTURE_ROUNDS = 24, 12, 2
 VIEW_STEPS = 20
 
@@ -168,6 +164,10 @@ def _build(seed: int | None, size: int, samples: int, stages: Stages) -> Any:
         return import_module("scenes").build(seed, size, samples)
 
 
+def _named(demo: Any) -> str:
+    return "The still life" if demo.seed is None else f"Scene {demo.seed}"
+
+
 def _picture(demo: Any, out: Path, stages: Stages, edit_steps: int | None = None) -> dict[str, Any]:
     """Preview the relevance of an open DemoScene and measure the mask; then edit it, unless
     `edit_steps` is None. Returns what was measured.
@@ -180,8 +180,7 @@ def _picture(demo: Any, out: Path, stages: Stages, edit_steps: int | None = None
     settings = demo.scene.watch_your_steps
     settings.instruction = demo.instruction
     settings.max_side = demo.scene.render.resolution_x
-    name = "The still life" if demo.seed is None else f"Scene {demo.seed}"
-    print(f'{name}, instruction: "{demo.instruction}"')
+    print(f'{_named(demo)}, instruction: "{demo.instruction}"')
     with stages("Rendering and finding the relevance"):
         bpy.ops.watch_your_steps.preview_relevance()
         wait(demo.scene)
@@ -249,7 +248,7 @@ def _texture(options: argparse.Namespace, demo: Any, stages: Stages) -> dict[str
 
 
 def _in_3d(options: argparse.Namespace, stages: Stages) -> dict[str, Any]:
-    """A drawn scene in 3D, saved as in_3d.blend."""
+    """The scene in 3D, saved as in_3d.blend."""
     import bpy
 
     in_3d = import_module("edit_in_3d")
@@ -260,16 +259,15 @@ def _in_3d(options: argparse.Namespace, stages: Stages) -> dict[str, Any]:
         steps=options.view_steps,
     )
     before = sum(stages.seconds.values())
-    seed = SEED_IN_3D if options.seed is None else options.seed
-    demo = _build(seed, MEASURED_SIZE, MEASURED_SAMPLES, stages)
+    demo = _build(options.seed, MEASURED_SIZE, MEASURED_SAMPLES, stages)
     demo.scene.watch_your_steps.instruction = demo.instruction
-    print(f'Scene {seed} in 3D, instruction: "{demo.instruction}"')
+    print(f'{_named(demo)} in 3D, instruction: "{demo.instruction}"')
     found: dict[str, Any] = in_3d.edit_in_3d(MODULE, demo, effort, options.out, stages, wait)
     found["seconds"] = round(sum(stages.seconds.values()) - before, 1)
     distance = found["mesh"]["distance"]
     with stages("Saving in_3d.blend"):
         bpy.ops.wm.save_as_mainfile(filepath=str(options.out / "in_3d.blend"))
-    found["scene"], found["instruction"] = seed, demo.instruction
+    found["scene"], found["instruction"] = options.seed, demo.instruction
     print(found["field"])
     print(f"The mesh is {distance['median']:.2f} % of the objects' size from them (median).")
     return found

@@ -313,7 +313,7 @@ def test_downscale_is_asked_once_and_remembered(
         error = capsys.readouterr().err.splitlines()[-1]
         assert error.endswith(
             "was trained with --downscale 2: leave the option out, name another folder with "
-            "--work, or delete it to train anew."
+            "--work (of an evaluation, --out), or delete it to train anew."
         )
     other = tmp_path / "other"
     assert scene("train", "--downscale", "1", "--work", str(other), "--iterations", "3") == 0
