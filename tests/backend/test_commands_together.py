@@ -190,6 +190,8 @@ def test_a_command_that_is_ended_leaves_no_scratch_folder_and_prints_no_stack(tm
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # under nohup, which asks to go on, these tests are to pass as well
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     ) as process:
         end = time.monotonic() + 60
         while not list((tmp_path / "scratch").glob("*/database.db")):

@@ -2,6 +2,8 @@
 its traceback.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -102,17 +104,19 @@ def test_a_defect_in_an_answer_about_a_scene_is_not_told_as_a_bad_capture(monkey
 
 @pytest.mark.parametrize("module", [relevance, scene, views_check])
 @pytest.mark.parametrize("error", [BadInput("a sentence"), ValueError("a defect")])
-def test_commands_say_refusals_in_a_sentence_only(monkeypatch, capsys, module, error):
+def test_commands_say_refusals_in_a_sentence_only(monkeypatch, capsys, tmp_path, module, error):
+    options = SimpleNamespace(out=tmp_path)
+
     def fail(*arguments):
         raise error
 
     monkeypatch.setattr(module, "_run", fail)
     if isinstance(error, BadInput):
-        assert module.run(None, []) == 1
+        assert module.run(options, []) == 1
         assert capsys.readouterr().err == "error: a sentence\n"
     else:
         with pytest.raises(ValueError, match="a defect"):
-            module.run(None, [])
+            module.run(options, [])
 
 
 @pytest.mark.parametrize("error", [BadInput("a sentence"), ValueError("a defect")])
