@@ -23,30 +23,13 @@ from backend.scenes.methods.dataset_update import DatasetUpdate, EditedView
 from backend.scenes.methods.scene_method import METHODS
 from backend.scenes.outcome import compare, outcome_notes
 
-from .quick_edit import INSTRUCTION, QUICK, VIEWS, scene_of, train_a_little
+from .quick_edit import INSTRUCTION, QUICK, VIEWS
 from .tiny_capture import orbit_capture, orbit_pose, trace
 from .tiny_field import TINY
 
 
 class Stop(Exception):
     """What a person's Cancel raises."""
-
-
-@pytest.fixture(scope="module")
-def editor(tiny_model: Path) -> Editor:
-    return Editor.from_pretrained(str(tiny_model), "cpu", "float32")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A capture with a field that is trained a little, in `.wys`."""
-    return train_a_little(tmp_path_factory.mktemp("capture"))
-
-
-@pytest.fixture
-def scene(trained: Path, tmp_path: Path) -> Scene:
-    """The scene with a work folder of its own."""
-    return scene_of(trained, tmp_path / "work")
 
 
 def parameters(edit: SceneEdit) -> dict[str, torch.Tensor]:

@@ -24,24 +24,9 @@ from backend.worker.perform_scene import _edit_config
 from protocol.requests import EditSceneRequest
 from tests.protocol.flat import flat
 
-from .quick_edit import INSTRUCTION, QUICK, VIEWS, scene_of, train_a_little
+from .quick_edit import INSTRUCTION, QUICK, VIEWS
 from .tiny_capture import orbit_capture
 from .tiny_field import TINY
-
-
-@pytest.fixture(scope="module")
-def editor(tiny_model: Path) -> Editor:
-    return Editor.from_pretrained(str(tiny_model), "cpu", "float32")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_a_little(tmp_path_factory.mktemp("capture"))
-
-
-@pytest.fixture
-def scene(trained: Path, tmp_path: Path) -> Scene:
-    return scene_of(trained, tmp_path / "work")
 
 
 def test_every_field_preset_is_edited_with_its_own_edit_preset() -> None:

@@ -26,7 +26,7 @@ from protocol.requests import EditSceneRequest
 from protocol.settings import RegionSettings, UpdateSettings
 from tests.protocol.flat import flat
 
-from .quick_edit import INSTRUCTION, scene_of, train_a_little
+from .quick_edit import INSTRUCTION
 from .test_scene_edit import Stop, assert_same
 from .tiny_capture import orbit_capture
 from .tiny_field import TINY
@@ -39,21 +39,6 @@ TINY_PAPER = dataclasses.replace(
     PAPER, iterations=30, edit_every=3, steps=2, relevance_field=SMALL, views=0
 )
 """Nothing else is changed: 10 edits of 6 views."""
-
-
-@pytest.fixture(scope="module")
-def editor(tiny_model: Path) -> Editor:
-    return Editor.from_pretrained(str(tiny_model), "cpu", "float32")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_a_little(tmp_path_factory.mktemp("capture"))
-
-
-@pytest.fixture
-def scene(trained: Path, tmp_path: Path) -> Scene:
-    return scene_of(trained, tmp_path / "work")
 
 
 def normalised(raw: np.ndarray) -> np.ndarray:

@@ -20,28 +20,11 @@ from backend.scenes import Scene
 from backend.scenes.edit_records import EditError
 from backend.scenes.edit_run import edit_name
 
-from .quick_edit import INSTRUCTION, QUICK, scene_of, train_a_little
+from .quick_edit import INSTRUCTION, QUICK
 
 
 class Stop(Exception):
     """What a person's Cancel raises."""
-
-
-@pytest.fixture(scope="module")
-def editor(tiny_model: Path) -> Editor:
-    return Editor.from_pretrained(str(tiny_model), "cpu", "float32")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A capture with a field that is trained a little, in `.wys`."""
-    return train_a_little(tmp_path_factory.mktemp("capture"))
-
-
-@pytest.fixture
-def scene(trained: Path, tmp_path: Path) -> Scene:
-    """The scene with a work folder of its own."""
-    return scene_of(trained, tmp_path / "work")
 
 
 def test_what_cannot_be_edited_is_refused(scene: Scene, editor: Editor, tmp_path: Path) -> None:

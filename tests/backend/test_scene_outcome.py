@@ -28,23 +28,8 @@ from backend.worker.perform_texture import texture_result
 from protocol.requests import EditSceneRequest, TextureResult
 from tests.protocol.flat import flat
 
-from .quick_edit import INSTRUCTION, QUICK, scene_of, train_a_little
+from .quick_edit import INSTRUCTION, QUICK
 from .test_mesh_edit import CONFIG, Painter, around, ball_mesh, two_halves, unlit_views
-
-
-@pytest.fixture(scope="module")
-def editor(tiny_model: Path) -> Editor:
-    return Editor.from_pretrained(str(tiny_model), "cpu", "float32")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_a_little(tmp_path_factory.mktemp("capture"))
-
-
-@pytest.fixture
-def scene(trained: Path, tmp_path: Path) -> Scene:
-    return scene_of(trained, tmp_path / "work")
 
 
 class Idle:
