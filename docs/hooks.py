@@ -27,6 +27,8 @@ KINDS = (
     settings.TextureSettings,
     settings.FieldSettings,
     settings.UpdateSettings,
+    settings.SceneUpdateSettings,
+    settings.SceneRegionSettings,
     settings.MeshSettings,
 )
 INCLUDE = re.compile(r"<!-- include (\S+) -->")

@@ -19,10 +19,11 @@ from .settings import (
     MeshSettings,
     PictureMapSettings,
     RegionSettings,
+    SceneRegionSettings,
     SceneThreshold,
+    SceneUpdateSettings,
     TextureSettings,
     Threshold,
-    UpdateSettings,
 )
 from .text import check_instruction
 from .values import (
@@ -182,12 +183,12 @@ class EditSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scen
     """As `text.wrong_instruction` allows it."""
     preset: EditPreset = FieldSettings.preset
     """All numbers that are not given here; each preset is meant for the field of its name, and
-    "paper" for any. What `settings` and `region` leave at its default is the preset's own."""
+    "paper" for any. What `settings` and `region` leave at None is the preset's own."""
     threshold: SceneThreshold | None = None
     """Relevance from which a place is edited, on the scale that is calibrated to the scene's own
     relevance; None takes 0.5, where the region's outline follows the scene's edges best."""
-    settings: UpdateSettings = UpdateSettings()
-    region: RegionSettings = RegionSettings()
+    settings: SceneUpdateSettings = SceneUpdateSettings()
+    region: SceneRegionSettings = SceneRegionSettings()
     """What the region keeps to; things are those of the capture's views."""
     iterations: Iterations | None = None
     """Training steps with edited views at most; None for the program's own."""

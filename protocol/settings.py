@@ -112,6 +112,39 @@ DetailOfWork = Annotated[
         },
     ),
 ]
+SnapOfRegion = Annotated[
+    Snap,
+    Meta(
+        title="Snap",
+        description="What the outline of the region keeps to",
+        extra={
+            "words": {
+                "things": "Whole things, where they are known and explain the map; else edges",
+                "edges": "The edges in the picture near the map's own outline",
+                "nothing": "The map as it is, with its coarse cells",
+            }
+        },
+    ),
+]
+Rim = Annotated[
+    float,
+    Meta(
+        ge=0.0,
+        le=256.0,
+        title="Rim",
+        description="Pixels over which the region's edge is soft",
+        extra={"soft_max": 32.0, "step": 10},
+    ),
+]
+UseOfField = Annotated[
+    bool,
+    Meta(
+        title="Relevance Field",
+        description="Whether a relevance field says where each view is edited, as in the "
+        "paper; without it each view's own map does (the paper's ablation)",
+        extra={"words": {"field": "A relevance field does", "off": "Each view's own map does"}},
+    ),
+]
 Fixed = Annotated[
     Seed,
     Meta(
@@ -166,20 +199,14 @@ class MapSettings:
 class RegionSettings:
     """How a relevance map becomes the region that is edited."""
 
-    snap: Annotated[
-        Snap,
-        Meta(
-            title="Snap",
-            description="What the outline of the region keeps to",
-            extra={
-                "words": {
-                    "things": "Whole things, where they are known and explain the map; else edges",
-                    "edges": "The edges in the picture near the map's own outline",
-                    "nothing": "The map as it is, with its coarse cells",
-                }
-            },
-        ),
-    ] = "things"
+    snap: SnapOfRegion = "things"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneRegionSettings:
+    """The same of a scene's edit, whose preset says what is not said here."""
+
+    snap: Annotated[SnapOfRegion, Meta(extra={"none": "things; nothing with paper"})] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,16 +295,15 @@ class WorkSettings:
     """Which part of a picture is worked on at which size, and how the edit is put back in."""
 
     detail: DetailOfWork = "sharp"
-    rim: Annotated[
-        float,
-        Meta(
-            ge=0.0,
-            le=256.0,
-            title="Rim",
-            description="Pixels over which the region's edge is soft",
-            extra={"soft_max": 32.0, "step": 10},
-        ),
-    ] = 0.0
+    rim: Rim = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneWorkSettings:
+    """The same of the views of a scene, whose edit's preset says what is not said here."""
+
+    detail: Annotated[DetailOfWork, Meta(extra={"none": "sharp; whole with paper"})] | None = None
+    rim: Rim = WorkSettings.rim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,15 +367,16 @@ class UpdateSettings(WorkSettings, GuidanceSettings):
 
     steps: StepsOfView = 20
     seed: Fixed = 0
-    relevance: Annotated[
-        bool,
-        Meta(
-            title="Relevance Field",
-            description="Whether a relevance field says where each view is edited, as in the "
-            "paper; without it each view's own map does (the paper's ablation)",
-            extra={"words": {"field": "A relevance field does", "off": "Each view's own map does"}},
-        ),
-    ] = True
+    relevance: UseOfField = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneUpdateSettings(SceneWorkSettings, GuidanceSettings):
+    """The same as they are asked for: what is not said is the preset's own."""
+
+    steps: StepsOfView = UpdateSettings.steps
+    seed: Fixed = UpdateSettings.seed
+    relevance: UseOfField = UpdateSettings.relevance
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -178,6 +178,8 @@ def _wrong(
     """Whether an option cannot be used, which is told then, before hours of work."""
     try:
         check_options(command)
+        if isinstance(command, options.SceneOptions):
+            command.check_editor()
         if command.out.exists() and not command.out.is_dir():
             raise BadInput(f"{command.out} is a file, not a folder: name another with --out.")
     except BadInput as error:

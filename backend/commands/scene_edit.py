@@ -17,7 +17,7 @@ from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
 from protocol import files
-from protocol.settings import RegionSettings, SceneThreshold, UpdateSettings
+from protocol.settings import SceneRegionSettings, SceneThreshold, SceneUpdateSettings
 from protocol.values import EditPreset
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ class EditScene(SceneOptions, SceneCommand):
     base: Annotated[str | None, otherwise("the scene as it was captured", "NAME")] = None
     """stack it on this edit"""
     preset: Annotated[EditPreset | None, otherwise("that of the field")] = None
-    """all numbers that are not given here; paper edits wholly as in the paper, full by its schedule
-    but with this program's own region"""
+    """all numbers that are not given here; paper is wholly the paper's, full its schedule alone"""
     threshold: Annotated[SceneThreshold | None, otherwise("0.5, which fits its edges best")] = None
     """relevance to edit from, above 0 to 1"""
     iterations: Annotated[int | None, otherwise("the preset's")] = None
@@ -54,8 +53,8 @@ class EditScene(SceneOptions, SceneCommand):
     """views edited in one batch, for a GPU with memory to spare"""
     everything: bool = False
     """edit all of every view, not only where the instruction applies"""
-    region: RegionSettings = RegionSettings()
-    settings: UpdateSettings = UpdateSettings()
+    region: SceneRegionSettings = SceneRegionSettings()
+    settings: SceneUpdateSettings = SceneUpdateSettings()
     model: str = ModelOptions.model
     """hub id, folder, demo or auto"""
     dtype: str = ModelOptions.dtype

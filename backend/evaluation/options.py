@@ -7,14 +7,20 @@ from typing import Annotated, Literal, get_args
 from tyro.conf import Positional, UseAppendAction, arg
 
 from backend.captures.conventions.axes import Axes
-from protocol.settings import GuidanceSettings, RegionSettings, TextureSettings, WorkSettings
+from backend.errors import BadInput
+from protocol.settings import (
+    GuidanceSettings,
+    SceneRegionSettings,
+    SceneWorkSettings,
+    TextureSettings,
+)
 from protocol.values import Detail, EditPreset
 
 Seeds = Literal["test", "validation"]
 Way = Literal["plain", "guided", "paper", "true"]
 Preset = Literal["preview", "full"]
 SceneEditor = Literal["model", "truth"]
-TrueWay = Literal["field", "masks", "everything", "recurrent"]
+TrueWay = Literal["field", "surfaces", "masks", "everything", "recurrent"]
 TrueKind = Literal["recolour", "replace", "put on top", "remove"]
 CapturePreset = Literal["preview", "medium", "full"]
 TextureWay = Literal["cells", "edges", "things", "things-sharp", "things-fast"]
@@ -91,11 +97,24 @@ class SceneOptions(EvaluationOptions):
     kinds: tuple[TrueKind, ...] = get_args(TrueKind)
     """of edits by the truth"""
     ways: tuple[TrueWay, ...] = ("field", "masks")
-    """of editing by the truth: inside the relevance field, each view's own mask, or everywhere; or
-    recurrently, inside the field from random noise levels in many rounds"""
+    """of editing by the truth: inside the relevance field, the same though the scene may not grow,
+    each view's own mask, or everywhere; or recurrently, inside the field from random noise levels
+    in many rounds"""
     guidance: GuidanceSettings = GuidanceSettings()
-    region: RegionSettings = RegionSettings()
-    work: WorkSettings = WorkSettings()
+    region: SceneRegionSettings = SceneRegionSettings()
+    work: SceneWorkSettings = SceneWorkSettings()
+
+    def check_editor(self) -> None:
+        """Raise BadInput where an option was given that says nothing to the editor."""
+        others = {
+            "truth": ("model", "dtype", "edits", "ablation", "text_guidance", "image_guidance"),
+            "model": ("kinds", "ways"),
+        }
+        given, usual = vars(self) | vars(self.guidance), SceneOptions(out=self.out)
+        for name in others[self.editor]:
+            if given[name] != (vars(usual) | vars(usual.guidance))[name]:
+                option = f"--{name.replace('_', '-')}"
+                raise BadInput(f"{option} says nothing to --editor {self.editor}: leave it out.")
 
 
 @dataclass(frozen=True, kw_only=True)

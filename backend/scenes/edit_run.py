@@ -46,10 +46,10 @@ from protocol import files
 from protocol.settings import (
     GuidanceSettings,
     MapSettings,
-    RegionSettings,
+    SceneRegionSettings,
     SceneThreshold,
-    UpdateSettings,
-    WorkSettings,
+    SceneUpdateSettings,
+    SceneWorkSettings,
     taken,
 )
 
@@ -108,9 +108,9 @@ def edit_preset(field: FieldConfig) -> str:
 
 def with_settings(
     config: SceneEditConfig,
-    settings: UpdateSettings,
+    settings: SceneUpdateSettings,
     iterations: int | None = None,
-    region: RegionSettings = RegionSettings(),
+    region: SceneRegionSettings = SceneRegionSettings(),
 ) -> SceneEditConfig:
     """The config with other numbers in place of its own: what was asked for is not grown with the
     number of views.
@@ -130,7 +130,7 @@ def with_settings(
 
 
 def with_numbers(
-    config: SceneEditConfig, *settings: WorkSettings | RegionSettings | GuidanceSettings
+    config: SceneEditConfig, *settings: SceneWorkSettings | SceneRegionSettings | GuidanceSettings
 ) -> SceneEditConfig:
     """The config with the numbers of settings that are not at their defaults."""
     numbers = {

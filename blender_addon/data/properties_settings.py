@@ -17,8 +17,9 @@ from ..protocol.settings import (
     MapSettings,
     PictureMapSettings,
     RegionSettings,
+    SceneRegionSettings,
+    SceneUpdateSettings,
     TextureSettings,
-    UpdateSettings,
 )
 
 LARGEST_INT = 2**31 - 1
@@ -35,7 +36,8 @@ Settings = TypeVar(
     EditSettings,
     TextureSettings,
     FieldSettings,
-    UpdateSettings,
+    SceneRegionSettings,
+    SceneUpdateSettings,
 )
 
 

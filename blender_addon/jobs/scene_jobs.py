@@ -20,7 +20,12 @@ from ..protocol.requests import (
     TrainSceneRequest,
     TrainSceneResult,
 )
-from ..protocol.settings import FieldSettings, MeshSettings, RegionSettings, UpdateSettings
+from ..protocol.settings import (
+    FieldSettings,
+    MeshSettings,
+    SceneRegionSettings,
+    SceneUpdateSettings,
+)
 from ..protocol.values import new_capture_id
 from ..render.capture_views import Plan, plan_around, plan_cameras, plan_frames
 from .job import Job, Kind, NewJob, Sending, SessionError, check_instruction
@@ -146,7 +151,7 @@ def edit_scene(scene: bpy.types.Scene) -> NewJob:
         preset="paper" if in_3d.as_in_paper else in_3d.preset,
         threshold=in_3d.threshold,
         settings=_update_settings(scene),
-        region=RegionSettings() if in_3d.as_in_paper else asked(RegionSettings, in_3d),
+        region=SceneRegionSettings() if in_3d.as_in_paper else asked(SceneRegionSettings, in_3d),
         iterations=in_3d.edit_iterations or None,
         base=in_3d.edit if in_3d.stack and in_3d.edit else None,
     )
@@ -154,11 +159,11 @@ def edit_scene(scene: bpy.types.Scene) -> NewJob:
     return NewJob("edit_scene", instruction, request.name, Sending(lambda _: request))
 
 
-def _update_settings(scene: bpy.types.Scene) -> UpdateSettings:
+def _update_settings(scene: bpy.types.Scene) -> SceneUpdateSettings:
     settings, in_3d = scene.watch_your_steps, scene.watch_your_steps.in_3d
-    found = asked(UpdateSettings, in_3d, settings)
+    found = asked(SceneUpdateSettings, in_3d, settings)
     # what the panel does not show then is the paper's own
-    return dataclasses.replace(found, detail=UpdateSettings.detail) if in_3d.as_in_paper else found
+    return dataclasses.replace(found, detail=None) if in_3d.as_in_paper else found
 
 
 def edit_name(request: EditSceneRequest) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ from backend.scenes.outcome import compare, outcome_notes
 from backend.scenes.view_maps import map_file, read_map
 from backend.worker.perform_scene import _edit_config
 from protocol.requests import EditSceneRequest
-from protocol.settings import RegionSettings, UpdateSettings
+from protocol.settings import SceneRegionSettings, SceneUpdateSettings
+from protocol.values import Detail
 from tests.protocol.flat import flat
 
 from .quick_edit import INSTRUCTION
@@ -200,13 +202,15 @@ def test_the_relevance_field_is_fitted_though_no_view_has_a_region_yet(
 def test_what_does_not_go_with_the_preset_is_refused_and_defaults_are_its_own(
     scene: Scene, editor: Editor
 ) -> None:
-    asked = with_settings(PAPER, UpdateSettings(text_guidance=9.0, image_guidance=1.2), 50)
+    asked = with_settings(PAPER, SceneUpdateSettings(text_guidance=9.0, image_guidance=1.2), 50)
     assert (asked.snap, asked.detail) == ("nothing", "whole")
     assert (asked.text_guidance, asked.image_guidance, asked.iterations) == (9.0, 1.2, 50)
-    assert with_settings(PAPER, UpdateSettings(detail="fast")).detail == "fast"
-    edges = with_settings(PAPER, UpdateSettings(), region=RegionSettings(snap="edges"))
-    with pytest.raises(BadInput, match=re.escape("snap it to nothing, or take another preset")):
-        scene.edit(INSTRUCTION, editor, config=edges)
+    for detail in get_args(Detail):  # also what is the default with other presets
+        assert with_settings(PAPER, SceneUpdateSettings(detail=detail)).detail == detail
+    for snap in ("edges", "things"):
+        kept = with_settings(PAPER, SceneUpdateSettings(), region=SceneRegionSettings(snap=snap))
+        with pytest.raises(BadInput, match=re.escape("snap it to nothing, or take another preset")):
+            scene.edit(INSTRUCTION, editor, config=kept)
     with pytest.raises(BadInput, match="refit_every to 1 or more"):
         scene.edit(INSTRUCTION, editor, config=dataclasses.replace(PAPER, refit_every=0))
 
@@ -242,6 +246,30 @@ def test_the_preset_is_asked_for_by_command_and_by_request(
         EditSceneRequest, capture="0" * 32, name="red", instruction=INSTRUCTION, preset="paper"
     )
     assert _edit_config(request) == TINY_PAPER
+    sharp = flat(
+        EditSceneRequest,
+        capture="0" * 32,
+        name="red",
+        instruction=INSTRUCTION,
+        preset="paper",
+        detail="sharp",
+        snap="things",
+    )
+    found = _edit_config(sharp)
+    assert (found.detail, found.snap) == ("sharp", "things")
+
+
+def test_what_the_preset_does_not_do_is_refused_though_it_is_the_default_of_others(
+    scene: Scene, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(EDIT_PRESETS, "paper", TINY_PAPER)
+    place = ["--work", str(scene.work), "--device", "cpu", "--model", str(tiny_model)]
+    command = ["scene", "edit", str(scene.capture.folder), INSTRUCTION, *place, "--name", "red"]
+    command += ["--preset", "paper", "--iterations", "6"]
+    assert main([*command, "--snap", "things"]) == 1
+    assert "snap it to nothing, or take another preset" in capsys.readouterr().err
+    assert main([*command, "--detail", "sharp", "--snap", "nothing"]) == 0
+    assert scene.edited("red").asked.config.detail == "sharp"
 
 
 # how colours are fitted

@@ -77,6 +77,7 @@ def test_ways_of_editing_are_regions_and_rounds() -> None:
     assert config_of(config, "field").region == "field"
     assert config_of(config, "masks").region == "maps"
     assert config_of(config, "everything").region == "everything"
+    assert config_of(config, "surfaces") == dataclasses.replace(config, grow=False)
     recurrent = config_of(config, "recurrent")
     assert (recurrent.rounds, recurrent.first_level, recurrent.region) == (0, None, "field")
 
@@ -112,6 +113,56 @@ def test_command_measures_edits_by_the_truth(
     assert main(command) == 0
     again = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
     assert again == report["figures"]
+
+
+def test_scenes_are_drawn_until_there_are_as_many_of_each_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not every scene has something to put on top of a thing."""
+    whole = WorldScene.with_edit
+
+    def some(drawn: WorldScene, kind: str) -> WorldScene | None:
+        return None if drawn.seed == world.VALIDATION_SEEDS[0] else whole(drawn, kind)
+
+    monkeypatch.setattr(WorldScene, "with_edit", some)
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    monkeypatch.setitem(EDIT_PRESETS, "preview", QUICK)
+    command = ["evaluate", "scene", "--editor", "truth", "--device", "cpu", "--scenes", "1"]
+    command += ["--views", "4", "--side", "32", "--seeds", "validation", "--ways", "field"]
+    command += ["--kinds", "recolour", "remove", "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    figures = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
+    assert figures["Edits by the truth"].keys() == {"recolour, field (1)", "remove, field (1)"}
+    first, second = (int(row.split(":")[0]) for row in figures["Each"])
+    assert first == world.VALIDATION_SEEDS[0] < second
+
+
+def test_an_edit_is_of_another_thing_where_the_scenes_own_offers_none(drawn: WorldScene) -> None:
+    """Nothing can be put on top of a ball that is only half there, but on another thing."""
+    kinds = ["replace", "put on top", "remove"]
+    for target in range(len(drawn.scene.things)):
+        edit = dataclasses.replace(drawn.edit, target=target)
+        asked = [dataclasses.replace(drawn, edit=edit).with_edit(kind) for kind in kinds]
+        assert all(one is not None for one in asked)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (("--editor", "truth", "--ablation"), "--ablation says nothing to --editor truth"),
+        (("--editor", "truth", "--edits", "3"), "--edits says nothing to --editor truth"),
+        (("--editor", "truth", "--text-guidance", "9"), "--text-guidance says nothing to"),
+        (("--editor", "truth", "--model", "x"), "--model says nothing to --editor truth"),
+        (("--ways", "field"), "--ways says nothing to --editor model: leave it out"),
+        (("--kinds", "remove"), "--kinds says nothing to --editor model: leave it out"),
+    ],
+)
+def test_options_that_say_nothing_to_the_editor_are_refused(
+    given: tuple[str, ...], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "scene", *given, "--out", str(tmp_path / "out")]) == 1
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_command_measures_the_papers_edits_by_the_truth(

@@ -17,11 +17,11 @@ from backend.fields.radiance_training import RadianceTraining, held_out
 from backend.scenes import Scene
 from backend.scenes.edit_run import with_settings
 from backend.scenes.methods.update_plan import UpdatePlan
-from protocol.settings import UpdateSettings
+from protocol.settings import SceneUpdateSettings
 
 from .quick_edit import INSTRUCTION, QUICK, train_a_little
 
-ALONE = UpdateSettings(steps=QUICK.steps, relevance=False)
+ALONE = SceneUpdateSettings(steps=QUICK.steps, relevance=False)
 CAPTURES = (3, 4, 24, 84, 185, 500)
 
 
@@ -104,7 +104,7 @@ def test_steps_edits_and_rays_grow_with_the_number_of_views() -> None:
 def test_every_view_has_its_turn_in_as_few_steps_as_a_person_allows(
     iterations: int, views: int, at_once: int
 ) -> None:
-    config = with_settings(EDIT_PRESETS["preview"], UpdateSettings(seed=3), iterations)
+    config = with_settings(EDIT_PRESETS["preview"], SceneUpdateSettings(seed=3), iterations)
     assert (config.iterations, config.seed) == (iterations, 3)
     assert config.for_views(views) == config  # what was asked for is not grown
     plan = UpdatePlan.of(config, views)

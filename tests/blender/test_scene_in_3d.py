@@ -229,7 +229,7 @@ def test_an_edit_as_in_the_paper_is_asked_for_by_its_preset(
     run(connected, "edit_scene")
     request = submits(server)[-1].request
     assert request.preset == "paper"
-    assert (request.region.snap, request.settings.detail) == ("things", "sharp")  # the defaults
+    assert (request.region.snap, request.settings.detail) == (None, None)  # the preset's own
     assert (request.settings.steps, request.settings.text_guidance) == (7, 9.0)
     in_3d.as_in_paper = False
     run(connected, "edit_scene")

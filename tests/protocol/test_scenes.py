@@ -154,6 +154,8 @@ scene_requests = st.one_of(
         iterations=st.none() | st.integers(1, 10**6),
         seed=seeds,
         relevance=st.booleans(),
+        snap=st.none() | st.sampled_from(get_args(Snap)),
+        detail=st.none() | st.sampled_from(get_args(Detail)),
         base=st.none() | names,
     ),
     st.builds(
@@ -357,6 +359,8 @@ RENDER = SceneRenderRequest(
         (EDIT, {"threshold": 0.0}),
         (EDIT, {"preset": "huge"}),
         (EDIT, {"steps": 0}),
+        (EDIT, {"snap": "cells"}),
+        (EDIT, {"detail": ""}),
         (EDIT, {"iterations": 0}),
         (EDIT, {"text_guidance": math.nan}),
         (TRAIN, {"preset": "huge"}),

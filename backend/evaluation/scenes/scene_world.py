@@ -102,19 +102,21 @@ class WorldScene:
         return edited_picture(self.scene, view.rendering, self.edit)
 
     def with_edit(self, kind: str) -> "WorldScene | None":
-        """The same scene with an edit of another kind of the same thing, where it can be seen in
-        every held-out view; None where the scene offers none.
+        """The same scene with an edit of another kind, of the same thing where it can be made and
+        seen in every held-out view, else of another; None where the scene offers none.
         """
         rng = np.random.default_rng([self.seed, world.KINDS.index(kind)])
-        for _ in range(TRIES):
-            drawn = instructions.sample_edits(rng, self.scene, 1, {self.target: 1.0}, (kind,))
-            for edit in drawn:
-                if edit.kind != kind or edit.target != self.target:
-                    continue
-                changed = dataclasses.replace(self, edit=edit)
-                shares = [changed.true_change(view)[1].mean() for view in self.held_out]
-                if min(shares) >= SMALLEST_CHANGE:
-                    return changed
+        others = [i for i in range(len(self.scene.things)) if i != self.target]
+        for target in [self.target, *others]:
+            for _ in range(TRIES):
+                drawn = instructions.sample_edits(rng, self.scene, 1, {target: 1.0}, (kind,))
+                for edit in drawn:
+                    if edit.kind != kind or edit.target != target:
+                        continue
+                    changed = dataclasses.replace(self, edit=edit)
+                    shares = [changed.true_change(view)[1].mean() for view in self.held_out]
+                    if min(shares) >= SMALLEST_CHANGE:
+                        return changed
         return None
 
     def write(self, folder: Path, depth: bool = False) -> Path:

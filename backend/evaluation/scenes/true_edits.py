@@ -14,7 +14,7 @@ from PIL import Image
 
 from backend.errors import BadInput
 from backend.evaluation.maps import Table
-from backend.evaluation.options import SceneOptions, TrueWay
+from backend.evaluation.options import SceneOptions, TrueKind, TrueWay
 from backend.evaluation.relevance import markdown
 from backend.evaluation.samples import SEEDS
 from backend.evaluation.scenes import scene_figures, true_figures
@@ -73,20 +73,22 @@ def _run(options: SceneOptions, command: list[str]) -> int:
             "side": options.side,
             "depth": options.depth,
             "model": NAME,
+            "preset": options.preset,
+            "edit_preset": options.edit_preset or options.preset,
             "kinds": options.kinds,
             "ways": options.ways,
         },
     )
     done: list[Done] = []
-    left = options.scenes
     for seed in SEEDS[options.seeds]:
-        if left == 0:
+        left = [kind for kind in options.kinds if _scenes_of(kind, done) < options.scenes]
+        if not left:
             break
         with report.stage("drawing scenes"):
             world = draw(seed, options.views, options.side)
-        if world is not None:
-            left -= 1
-            done += _edits_of(world, config, options, report)
+            asked = {} if world is None else _asked(world, left)
+        if world is not None and asked:
+            done += _edits_of(world, asked, config, options, report)
     tables = _tables(done)
     report.figures |= dict(tables)
     text = "\n".join(markdown(title, table) for title, table in tables.items() if table)
@@ -99,8 +101,29 @@ def _run(options: SceneOptions, command: list[str]) -> int:
     return 0
 
 
+def _scenes_of(kind: TrueKind, done: Sequence[Done]) -> int:
+    """How many scenes have an edit of a kind."""
+    return len({one.world.seed for one in done if one.world.edit.kind == kind})
+
+
+def _asked(world: WorldScene, kinds: Sequence[TrueKind]) -> dict[TrueKind, WorldScene]:
+    """The scene with an edit of each kind, as far as it offers them."""
+    found: dict[TrueKind, WorldScene] = {}
+    for kind in kinds:
+        asked = world if kind == "recolour" else world.with_edit(kind)
+        if asked is None:
+            show(f"{world.seed}: nothing to {kind} can be seen from all sides")
+        else:
+            found[kind] = asked
+    return found
+
+
 def _edits_of(
-    world: WorldScene, config: SceneEditConfig, options: SceneOptions, report: Report
+    world: WorldScene,
+    asked: Mapping[TrueKind, WorldScene],
+    config: SceneEditConfig,
+    options: SceneOptions,
+    report: Report,
 ) -> list[Done]:
     """All edits of one scene, which are not stacked."""
     scene = open_scene(
@@ -110,26 +133,21 @@ def _edits_of(
         scene.train(config=options.preset, on_step=told(f"{world.seed}, radiance field"))
     report.settings |= grown(scene, config)
     done = []
-    for kind in options.kinds:
-        with report.stage("drawing scenes"):
-            asked = world if kind == "recolour" else world.with_edit(kind)
-        if asked is None:
-            show(f"{world.seed}: nothing to {kind} can be seen from all sides")
-            continue
-        editor = TrueEditor(truths_of(asked), max(1, options.side // CELLS))
+    for kind, one in asked.items():
+        editor = TrueEditor(truths_of(one), max(1, options.side // CELLS))
         for way in options.ways:
-            show(f"{world.seed}: {asked.edit.instruction} ({way})")
+            show(f"{world.seed}: {one.edit.instruction} ({way})")
             with report.stage("edits"):
                 made = scene.edit(
-                    asked.edit.instruction,
+                    one.edit.instruction,
                     editor,
                     config=config_of(config, way),
                     name=f"{kind.replace(' ', '-')}-{way}",
                     on_progress=told_of_edit(),
                 )
             with report.stage("measuring"):
-                figures = true_figures.true_edit(scene, asked, made)
-            done.append(Done(asked, scene, way, made, figures))
+                figures = true_figures.true_edit(scene, one, made)
+            done.append(Done(one, scene, way, made, figures))
     return done
 
 
@@ -139,6 +157,8 @@ def config_of(config: SceneEditConfig, way: TrueWay) -> SceneEditConfig:
         return dataclasses.replace(config, relevance=False)
     if way == "everything":
         return dataclasses.replace(config, everything=True)
+    if way == "surfaces":
+        return dataclasses.replace(config, grow=False)
     if way == "recurrent":
         return dataclasses.replace(config, rounds=0, first_level=None, edit_every=RECURRENT_EVERY)
     return config
