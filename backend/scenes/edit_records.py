@@ -163,6 +163,20 @@ def read_snap(work: Path, name: str) -> SnapRecord | None:
         raise CheckpointError(f"{path} is damaged: undo the edit and make it anew.") from error
 
 
+def forget_region(work: Path, name: str) -> None:
+    """Lets it be decided anew what the region of an edit keeps to, as for another threshold.
+
+    Raises:
+        BadInput: the name is none.
+        OSError: something cannot be deleted.
+    """
+    folder = edit_folder(work, name)
+    for record in (SNAP_FILE, HULL_FILE):
+        (folder / record).unlink(missing_ok=True)
+    if (folder / REGION_FOLDER).exists():
+        files.delete_folder(folder / REGION_FOLDER, f".{REGION_FOLDER}.deleted")
+
+
 def is_finished(work: Path, name: str) -> bool:
     """Whether an edit has come to its end.
 

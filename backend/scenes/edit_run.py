@@ -36,6 +36,7 @@ from backend.scenes.edit_records import (
     EditError,
     PromptCheck,
     edit_folder,
+    forget_region,
 )
 from backend.scenes.edit_region import images_of, region_of
 from backend.scenes.methods.regions import Region
@@ -251,6 +252,8 @@ def _begin(scene: SceneFields, name: str, asked: Asked) -> SceneEdit:
                 f"There is an edit {name} already, of another instruction, model or setting: give "
                 "this one another name, or undo that one."
             )
+        if edit.asked.threshold != asked.threshold:
+            forget_region(scene.work, name)
     files.make_folder(folder)
     files.write_json(path, msgspec.to_builtins(asked))
     return SceneEdit(scene, name)

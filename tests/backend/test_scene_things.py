@@ -242,6 +242,35 @@ def test_an_edit_of_whole_things_is_made_kept_and_shown(
     assert not any("edges" in note for note in outcome_notes(edit, compared))
 
 
+@pytest.mark.parametrize("moment", ["Field of the region, step 5", "Editing "])
+def test_another_threshold_before_the_first_edit_decides_the_region_anew(
+    trained: Path,
+    editor: Editor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+) -> None:
+    """And its field is trained anew."""
+    monkeypatch.setattr(things, "explained", lambda *_, **__: True)
+    scores = np.array([0.2, *[0] * 6, 0.9], np.float32)
+    monkeypatch.setattr(things, "thing_scores", lambda *_, **__: scores)
+    scene = scene_of(trained, tmp_path / "work")
+
+    def stop(words: str, share: float, picture: object) -> None:
+        if words.startswith(moment):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scene.edit(INSTRUCTION, editor, 0.6, TAKING, "ball", on_progress=stop)
+    edit = scene.edit(INSTRUCTION, editor, 0.1, TAKING, "ball")
+    assert edit.relevance is not None
+    assert edit.relevance.calibration == of_region(0.1)
+    assert all(one.mask.all() for one in edit.views)
+    whole = scene.edit(INSTRUCTION, editor, 0.1, TAKING, "whole")
+    for name, value in edit.field.model.state_dict().items():
+        assert torch.equal(value, whole.field.model.state_dict()[name]), name
+
+
 def test_an_edit_that_falls_back_says_so_and_shows_what_was_edited(
     trained: Path, editor: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
