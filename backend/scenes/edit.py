@@ -158,9 +158,19 @@ class SceneEdit:
         found = self._scene.relevance(self.name, part)
         if not part and config.refit_every and self.finished:
             found.field.load_state_dict(self.checkpoint()[1][RELEVANCE]["field"])
-        if snap is not None and snap.grows:
-            found = found.grown(Hull.load(self.folder / HULL_FILE).at, snap.middle)
+        if snap is not None and self.hull is not None:
+            found = found.grown(self.hull.at, snap.middle)
         return found
+
+    @cached_property
+    def hull(self) -> Hull | None:
+        """The places in the air into which the scene may grow; None where it may not.
+
+        Raises:
+            CheckpointError: what was kept of them is damaged.
+        """
+        snap = self.snap
+        return Hull.load(self.folder / HULL_FILE) if snap is not None and snap.grows else None
 
     def camera(self, name: str) -> Camera:
         """The camera of a view, as training has corrected it up to the end of the edit.

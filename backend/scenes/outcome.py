@@ -68,6 +68,11 @@ def compare(
         relevance = before.relevance
         if relevance is not None and snap is not None and snap.took == "edges":
             relevance = edge_map(relevance, before.image)
+        if relevance is not None and edit.hull is not None:  # nothing is there yet to be seen
+            pose = camera.pose.copy()
+            pose[:3, 3] = scene.capture.in_box(pose[:3, 3])
+            distances = before.depth * np.float32(scene.capture.box_scale)
+            relevance[edit.hull.seen_from(pose, camera.intrinsics, distances)] = 1
         after = scene.render(edit.camera(name).at_most(PICTURE_SIDE), field=edit.field)
         size = camera.intrinsics.width, camera.intrinsics.height
         mask = Image.fromarray(latest[name].mask).resize(size, Image.Resampling.NEAREST)

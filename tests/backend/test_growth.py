@@ -22,9 +22,11 @@ from backend.fields.config import RelevanceConfig, SceneEditConfig
 from backend.fields.facts import CheckpointError
 from backend.fields.relevance_field import Relevance, RelevanceField
 from backend.scenes import edit_region
+from backend.scenes.edit_records import MIDDLE
 from backend.scenes.methods import growth
 from backend.scenes.methods.growth import Growth, growth_of
 from backend.scenes.methods.hull import Hull, MarkedView, carve
+from backend.scenes.outcome import compare
 from backend.scenes.scene import Scene
 from backend.world import world
 
@@ -269,6 +271,9 @@ def test_an_edit_keeps_its_growth_and_goes_on_with_it(
         pose = scene.field.corrected(scene.capture.camera_to_box[index], one.name)
         near = np.full((SIDE, SIDE), 0.5, np.float32)  # no surface is before that
         assert one.mask[cube.seen_from(pose, scene.capture.intrinsics[index], near)].all()
+    for shown in compare(scene, grown):  # what is told of the region is of all of it
+        assert shown.relevance is not None
+        np.testing.assert_array_equal(shown.relevance >= MIDDLE, shown.region)
     at_once = scene.edit("x", editor, config=config, name="at-once")
     for name, value in grown.field.model.state_dict().items():
         np.testing.assert_array_equal(value, at_once.field.model.state_dict()[name])
