@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from backend.captures.error import CaptureError
-from backend.captures.files import FILM_SUFFIXES, photos_in
+from backend.captures.files import FILM_SUFFIXES, USUAL_FOLDER, photo_folder
 from backend.output.new_folder import appearing
 from backend.output.progress import OnProgress
 from protocol.values import MAX_IMAGE_SIDE, MIN_VIEWS
@@ -26,7 +26,7 @@ def video_in(place: Path) -> Path | None:
     """The film that is named, or the only one in a folder without photos; else None."""
     if place.is_file():
         return place if place.suffix.lower() in FILM_SUFFIXES else None
-    if not place.is_dir() or photos_in(place) or (place / "images").is_dir():
+    if not place.is_dir() or photo_folder(place) or (place / USUAL_FOLDER).is_dir():
         return None
     films = [file for file in sorted(place.iterdir()) if file.suffix.lower() in FILM_SUFFIXES]
     return films[0] if len(films) == 1 else None

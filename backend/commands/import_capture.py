@@ -1,5 +1,7 @@
 """`python -m backend scene import`: photos to a capture, or a capture checked."""
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,7 +23,7 @@ from backend.errors import BadInput
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
 from backend.scenes.work_folder import WORK_FOLDER
-from backend.work_lock import alone_in
+from backend.work_lock import LOCK_FILE, InUse, alone_in
 from protocol.values import MAX_VIEWS, MIN_VIEWS
 
 
@@ -54,50 +56,31 @@ class Import(SceneCommand):
         Raises:
             CaptureError, OSError: the photos or the capture cannot be used.
         """
-        folder, out = self.folder, self.out
         if not MIN_VIEWS <= self.frames <= MAX_VIEWS:
             raise CaptureError(f"--frames must be {MIN_VIEWS} to {MAX_VIEWS}.")
-        if out is not None and out.suffix != ".json":
-            raise CaptureError(f"{out} is no .json file: name the file that --out should write.")
+        if self.out is not None and self.out.suffix != ".json":
+            raise CaptureError(f"{self.out} is no .json file: name the file that --out should write.")
         notes: list[str] = []
-        video = video_in(folder)
-        if video is not None:
-            folder = folder if folder.is_dir() else folder.with_suffix("")
-            with report.stage("drawing frames"):
-                drawn = draw_photos(video, folder / "images", self.frames, on_progress)
-            report.figures |= {"frames": drawn}
-            print(f"drew {drawn} photos from {video} into {folder / 'images'}")
-        path = folder
-        described = bool(found_in(folder)) or bool(other_descriptions(folder / FILE_NAME))
-        photos_alone = out is not None or (folder.is_dir() and not described)
-        if photos_alone and out is None:
-            if unread := refusal(folder):
-                raise CaptureError(unread)
-            _check_above(folder)
-        if photos_alone:
-            # Only now: COLMAP's library takes a second to load.
-            from backend.captures.photos import import_photos
-
-            beside = (folder if out is None else out.parent) / WORK_FOLDER
-            with report.stage("finding the cameras"), alone_in(beside):
-                imported = import_photos(folder, out, self.matching, self.threads, on_progress)
-            path = imported.path
-            report.figures |= {
-                "photos": len(imported.registered) + len(imported.unregistered),
-                "registered": len(imported.registered),
-                "unregistered": list(imported.unregistered),
-                "points": imported.points,
-                "reprojection_error_pixels": round(imported.reprojection_error, 4),
-            }
-            notes += imported.losses
-            print(f"wrote {path} with {len(imported.registered)} views")
-        with report.stage("checking"):
-            capture = open_capture(path, axes="opengl" if photos_alone else self.axes)
-            count = len(capture)
-            capture = readable(
-                capture,
-                lambda done: on_progress(f"Checking view {done} of {count}", done / count),
-            )
+        with contextlib.ExitStack() as kept:
+            folder, drawn = self._photos_of_film(report, on_progress)
+            if drawn:
+                kept.enter_context(
+                    _left(f"the photos in {folder / 'images'} are kept: import {folder} to go on")
+                )
+            path = folder
+            photos_alone = self.out is not None or (folder.is_dir() and not _described(folder))
+            if photos_alone:
+                path, notes = self._cameras_of_photos(folder, report, on_progress)
+                kept.enter_context(
+                    _left(f"{path} is kept, but not checked to its end: import it to do that")
+                )
+            with report.stage("checking"):
+                capture = open_capture(path, axes="opengl" if photos_alone else self.axes)
+                count = len(capture)
+                capture = readable(
+                    capture,
+                    lambda done: on_progress(f"Checking view {done} of {count}", done / count),
+                )
         report.figures |= {"views": len(capture)}
         report.notes = [*notes, *capture.notes]
         print_notes(report.notes)
@@ -109,6 +92,77 @@ class Import(SceneCommand):
                 print(f"{name.replace('_', ' ')}: {figure}")
         if photos_alone:
             report.write(path.parent)
+
+    def _photos_of_film(self, report: Report, on_progress: OnProgress) -> tuple[Path, int]:
+        """Draw the frames of a film. The folder whose `images` holds them, and how many they are;
+        what was given, and 0, where that is no film, nor a folder that holds nothing else.
+        """
+        if self.folder.is_dir() and _described(self.folder):
+            return self.folder, 0
+        video = video_in(self.folder)
+        if video is None:
+            return self.folder, 0
+        folder = self.folder if self.folder.is_dir() else self.folder.with_suffix("")
+        if _described(folder):
+            raise CaptureError(
+                f"{folder}, where the photos of {video.name} would go, holds a capture already: "
+                "name that folder, or give the film another name."
+            )
+        new = not folder.exists()
+        try:
+            with report.stage("drawing frames"), alone_in(folder / WORK_FOLDER):
+                drawn = draw_photos(video, folder / "images", self.frames, on_progress)
+        except InUse:
+            raise
+        except BaseException:
+            if new:
+                (folder / LOCK_FILE).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # somebody else has put something there
+                    folder.rmdir()
+            raise
+        report.figures |= {"frames": drawn}
+        print(f"drew {drawn} photos from {video} into {folder / 'images'}")
+        return folder, drawn
+
+    def _cameras_of_photos(
+        self, folder: Path, report: Report, on_progress: OnProgress
+    ) -> tuple[Path, Sequence[str]]:
+        """Find the cameras of photos alone: the file that is written, and notes."""
+        if self.out is None:
+            if unread := refusal(folder):
+                raise CaptureError(unread)
+            _check_above(folder)
+        # Only now: COLMAP's library takes a second to load.
+        from backend.captures.photos import import_photos
+
+        beside = (folder if self.out is None else self.out.parent) / WORK_FOLDER
+        with report.stage("finding the cameras"), alone_in(beside):
+            imported = import_photos(folder, self.out, self.matching, self.threads, on_progress)
+        report.figures |= {
+            "photos": len(imported.registered) + len(imported.unregistered),
+            "registered": len(imported.registered),
+            "unregistered": list(imported.unregistered),
+            "points": imported.points,
+            "reprojection_error_pixels": round(imported.reprojection_error, 4),
+        }
+        print(f"wrote {imported.path} with {len(imported.registered)} views")
+        return imported.path, imported.losses
+
+
+def _described(folder: Path) -> bool:
+    """Whether a folder holds cameras."""
+    return bool(found_in(folder)) or bool(other_descriptions(folder / FILE_NAME))
+
+
+@contextlib.contextmanager
+def _left(words: str) -> Iterator[None]:
+    """Says what an interruption leaves, where nothing else has said so."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        if interruption.args:
+            raise
+        raise KeyboardInterrupt(f"cancelled; {words}") from None
 
 
 def _check_above(folder: Path) -> None:

@@ -95,7 +95,7 @@ class SceneCommand(abc.ABC):
     """A command on a scene, as a dataclass of its options."""
 
     cancelled: ClassVar[str] = "cancelled; nothing was written"
-    """What is said where it is interrupted."""
+    """What is said where it is interrupted and the interruption says nothing itself."""
 
     def work_folders(self) -> Sequence[Path]:
         """Folders in which no other command may work at the same time."""
@@ -127,8 +127,8 @@ class SceneCommand(abc.ABC):
         except (BadInput, InUse, FloatingPointError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-        except KeyboardInterrupt:
-            print(self.cancelled, file=sys.stderr)
+        except KeyboardInterrupt as interruption:
+            print(str(interruption) or self.cancelled, file=sys.stderr)
             return 130
         return 0
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backend.captures import photos
 from backend.captures.transforms import open_capture, write_capture, write_transforms
 from backend.command_line import command_in
 from backend.commands import COMMANDS
@@ -69,6 +70,27 @@ def test_photos_become_a_capture_with_a_report(tmp_path, capsys):
     assert report["figures"]["unregistered"] == []
     assert report["settings"]["matching"] == "auto"
     assert set(report["seconds"]) == {"finding the cameras", "checking"}
+
+
+def test_an_import_that_is_stopped_while_it_checks_says_that_the_cameras_are_kept(
+    tmp_path, capsys, monkeypatch
+):
+    for index in range(3):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{index}.png")
+
+    def found(folder, *_):
+        path = write_capture(folder, views_of_noise(orbit(4)))
+        return photos.ImportedPhotos(path, (), (), (), (), 0, 0.0)
+
+    monkeypatch.setattr(photos, "import_photos", found)
+    typed = ["scene", "import", str(tmp_path)]
+
+    def stop(words, share):
+        raise KeyboardInterrupt
+
+    assert command_in(COMMANDS, typed, "python -m backend").run(typed, stop) == 130
+    kept = f"{tmp_path / 'transforms.json'} is kept, but not checked to its end"
+    assert kept in capsys.readouterr().err
 
 
 def test_cameras_are_compared_with_others_by_name(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """What phones keep: HEIC photos and films."""
 
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from backend.__main__ import main
 from backend.captures import video
 from backend.captures.error import CaptureError
 from backend.captures.transforms import open_capture, write_capture
+from backend.command_line import command_in
+from backend.commands import COMMANDS
 from backend.pictures import PictureError, heif, read_picture
+from backend.work_lock import alone
 from tests.backend.capture_worlds import orbit, views_of_noise
 
 TURN = (0).to_bytes(4, "big"), (65536).to_bytes(4, "big"), (2**32 - 65536).to_bytes(4, "big")
@@ -164,3 +168,61 @@ def test_a_folder_with_a_film_alone_is_one(tmp_path):
     assert video.video_in(tmp_path / "walk.MOV") == tmp_path / "walk.MOV"
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     assert video.video_in(tmp_path) is None
+
+
+def import_stopped_at(words: str, *arguments) -> int:
+    """The status of an import that Ctrl-C stops when it tells something that begins like this."""
+
+    def stop(told: str, share: float) -> None:
+        if told.startswith(words):
+            raise KeyboardInterrupt
+
+    typed = ["scene", "import", *map(str, arguments)]
+    return command_in(COMMANDS, typed, "python -m backend").run(typed, stop)
+
+
+@pytest.mark.parametrize("place", ["a.mp4", "."])
+def test_an_import_of_a_film_that_is_stopped_keeps_its_photos_and_says_so(tmp_path, place, capsys):
+    film(tmp_path / "a.mp4", frames(12, set()))
+    folder = tmp_path / "a" if place == "a.mp4" else tmp_path
+    assert import_stopped_at("Reading photo", tmp_path / place, "--frames", 4) == 130
+    told = capsys.readouterr().err
+    assert f"the photos in {folder / 'images'} are kept: import {folder} to go on" in told
+    assert len(list((folder / "images").iterdir())) == 4
+    assert import_stopped_at("Reading photo", folder) == 130
+    assert "nothing was written" in capsys.readouterr().err
+
+
+def test_an_import_that_is_stopped_while_frames_are_drawn_leaves_nothing(tmp_path, capsys):
+    film(tmp_path / "a.mp4", frames(12, set()))
+    assert import_stopped_at("Frame 5", tmp_path / "a.mp4") == 130
+    assert "nothing was written" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_frames_are_drawn_by_one_command_at_a_time(tmp_path, capsys):
+    film(tmp_path / "a.mp4", frames(12, set()))
+    (tmp_path / "a").mkdir()
+    with alone(tmp_path / "a"), ThreadPoolExecutor() as other:
+        typed = ["scene", "import", str(tmp_path / "a.mp4")]
+        assert other.submit(main, typed).result() == 1
+    assert "works in" in capsys.readouterr().err
+    assert [file.name for file in (tmp_path / "a").iterdir()] == [".wys.lock"]
+
+
+def test_a_film_beside_a_capture_is_not_taken_for_it(tmp_path, capsys):
+    """As renders of NeRF's synthetic scenes and Record3D's exports lie there."""
+    write_capture(tmp_path / "scene", views_of_noise(orbit(6)))
+    (tmp_path / "scene/images").rename(tmp_path / "scene/train")
+    described = (tmp_path / "scene/transforms.json").read_text().replace("images/", "train/")
+    (tmp_path / "scene/transforms.json").unlink()
+    (tmp_path / "scene/transforms_train.json").write_text(described)
+    film(tmp_path / "scene/render.mp4", frames(12, set()))
+    assert main(["scene", "import", str(tmp_path / "scene")]) == 0
+    assert "6 views can be used" in capsys.readouterr().out
+    assert not (tmp_path / "scene/images").exists()
+    film(tmp_path / "scene.mp4", frames(12, set()))
+    assert main(["scene", "import", str(tmp_path / "scene.mp4")]) == 1
+    assert "scene, where the photos of scene.mp4 would go, holds a capture" in (
+        capsys.readouterr().err
+    )
