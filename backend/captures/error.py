@@ -9,3 +9,7 @@ class CaptureError(BadInput):
     def __init__(self, sentence: str) -> None:
         # What files call each other can hold anything: kept to one line that can be printed.
         super().__init__(" ".join(sentence.encode("utf-8", "replace").decode().split()))
+
+
+class WrongSize(CaptureError):
+    """A picture is not of the size that its camera is for."""

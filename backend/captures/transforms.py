@@ -58,11 +58,10 @@ from backend.captures.views import (
     StoredView,
     check_things,
     image_size,
-    note_on_cropped,
-    note_on_masks,
     note_on_turned,
-    note_without_things,
+    notes_on,
     pinhole,
+    stored_view,
     turned_images,
 )
 from backend.pictures.fast_png import write_fast_png
@@ -181,11 +180,15 @@ def _stored_views(described: Described) -> tuple[list[Frame], list[StoredView], 
                 named = frame.image
                 raise CaptureError(f"{frame.file} names the image {named}, which does not exist.")
             size = image_size(image)
-            turned += turned_images([image])
+            turning = turned_images([image])
         except CaptureError as error:
             missing.append(str(error))
             continue
         view = _stored_view(described, frame, image, size)
+        if view.upright:
+            size = size[::-1]
+        else:
+            turned += turning
         if frame.depth is not None:
             try:
                 depth = files.find(frame.depth, DEPTH_SUFFIXES, USUAL_DEPTH_FOLDER)
@@ -219,13 +222,7 @@ def _stored_views(described: Described) -> tuple[list[Frame], list[StoredView], 
     if without_depth:
         depths = sum(frame.depth is not None for frame in described.frames)
         notes.append(left_out_note("depth images", depths, without_depth))
-    notes += [
-        *note_on_turned(turned),
-        *note_without_things(views),
-        *note_on_masks(views),
-        *unused_masks,
-    ]
-    notes += note_on_cropped(views)
+    notes += [*note_on_turned(turned), *notes_on(views), *unused_masks]
     return frames, views, [*notes, *described.notes]
 
 
@@ -280,8 +277,7 @@ def _stored_view(
         name = image.relative_to(described.folder).as_posix()
     except ValueError:
         name = image.as_posix()
-    intrinsics, lens = frame.camera(name, size)
-    return StoredView(name, image, None, intrinsics, lens, described.depth_unit)
+    return stored_view(name, image, size, frame.camera, described.depth_unit)
 
 
 def _held_out(

@@ -1,7 +1,7 @@
 """The files of one view of a capture, and reading their pixels."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from backend.captures.depth_images import INTEGER_UNIT, read_depth
-from backend.captures.error import CaptureError
+from backend.captures.error import CaptureError, WrongSize
 from backend.captures.lens import (
     WIDEST,
     Intrinsics,
@@ -23,7 +23,7 @@ from backend.captures.lens import (
     undistortion_map,
 )
 from backend.errors import BadInput
-from backend.pictures import PictureError, asks_for_turning, read_picture, size_of
+from backend.pictures import PictureError, asks_for_turning, lies_on_its_side, read_picture, size_of
 from backend.pictures.label_images import check_labels, read_labels
 from backend.pictures.masks import read_training_mask
 
@@ -65,6 +65,7 @@ class StoredView:
         things: a label image of the image's size (see `label_images.read_labels`), or None.
         mask: an image of the image's shape, dark where its pixels are not to be trained on, or
             None.
+        upright: whether the image's pixels are turned as its EXIF data ask.
     """
 
     name: str
@@ -75,6 +76,7 @@ class StoredView:
     depth_unit: float = INTEGER_UNIT
     things: Path | None = None
     mask: Path | None = None
+    upright: bool = False
 
     def read(self, width: int, height: int) -> Pixels:
         """Read, undistort and scale down to `width` x `height`.
@@ -147,12 +149,12 @@ class StoredView:
         return stored
 
     def read_image(self) -> NDArray[np.uint8]:
-        """Read the image file as it is: uint8 (H, W, 3 or 4).
+        """Read the image file whole: uint8 (H, W, 3 or 4).
 
         Raises:
             CaptureError: as in `read`.
         """
-        colours = read_image(self.image)
+        colours = read_image(self.image, self.upright)
         if colours.shape[:2] != (self.intrinsics.height, self.intrinsics.width):
             raise CaptureError(f"{self.image} has changed its size since the capture was opened.")
         return colours
@@ -170,6 +172,38 @@ class StoredView:
         return read_depth(self.depth, *size, self.depth_unit)
 
 
+def stored_view(
+    name: str,
+    image: Path,
+    size: tuple[int, int],
+    camera: Callable[[str, tuple[int, int]], tuple[Intrinsics, Lens]],
+    depth_unit: float,
+) -> StoredView:
+    """The view of an image, which is turned as it asks for where its camera is of that size.
+
+    Args:
+        name, image, depth_unit: as in StoredView.
+        size: width and height of the stored image.
+        camera: of the image, by its name and size; raises WrongSize where it has none of that size.
+
+    Raises:
+        CaptureError: it has none.
+    """
+    upright = False
+    try:
+        intrinsics, lens = camera(name, size)
+    except WrongSize as error:
+        with _as_capture_error():
+            upright = lies_on_its_side(image)
+        if not upright:
+            raise
+        try:
+            intrinsics, lens = camera(name, size[::-1])
+        except WrongSize:
+            raise error from None
+    return StoredView(name, image, None, intrinsics, lens, depth_unit, upright=upright)
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height of an image file, read from its header.
 
@@ -180,15 +214,16 @@ def image_size(path: Path) -> tuple[int, int]:
         return size_of(path)
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
     """Read an image file whole, in sRGB: uint8 (H, W, 3), or (H, W, 4) where it has an alpha. The
-    orientation that a camera may have noted beside the pixels is left out, as COLMAP does.
+    orientation that a camera may have noted beside the pixels is left out, as COLMAP does, unless
+    it is to be `upright`.
 
     Raises:
         CaptureError: as `image_size`, or it is damaged.
     """
     with _as_capture_error():
-        picture = read_picture(path, upright=False)
+        picture = read_picture(path, upright=upright)
     colours = picture.in_srgb()
     return colours if picture.alpha is None else np.dstack([colours, picture.alpha])
 
@@ -203,8 +238,31 @@ def turned_images(images: Sequence[Path]) -> tuple[str, ...]:
         return tuple(image.name for image in images if asks_for_turning(image))
 
 
+def notes_on(views: Sequence[StoredView]) -> tuple[str, ...]:
+    """What a person should know of how pictures are read."""
+    return (
+        *_note_on_uprighted(views),
+        *_note_without_things(views),
+        *note_on_masks(views),
+        *_note_on_cropped(views),
+    )
+
+
+def _note_on_uprighted(views: Sequence[StoredView]) -> tuple[str, ...]:
+    """Where pictures are turned to suit their cameras."""
+    names = [view.name for view in views if view.upright]
+    if not names:
+        return ()
+    return (
+        f"{len(names)} of {len(views)} photos, such as {names[0]}, are turned upright as they ask "
+        "for, since their cameras are those of upright photos.",
+    )
+
+
 def note_on_turned(names: Sequence[str]) -> tuple[str, ...]:
-    """What a person should know about the photos of `turned_images`; nothing where none is."""
+    """What a person should know about the photos of `turned_images` that are not turned; nothing
+    where none is.
+    """
     if not names:
         return ()
     which = (
@@ -243,8 +301,8 @@ def note_on_masks(views: Sequence[StoredView]) -> tuple[str, ...]:
     )
 
 
-def note_on_cropped(views: Sequence[StoredView]) -> tuple[str, ...]:
-    """What a person should know where a fisheye's pictures are not used to their rim."""
+def _note_on_cropped(views: Sequence[StoredView]) -> tuple[str, ...]:
+    """Where a fisheye's pictures are not used to their rim."""
     count = sum(is_cropped(view.intrinsics, view.lens) for view in views)
     if count == 0:
         return ()
@@ -254,8 +312,8 @@ def note_on_cropped(views: Sequence[StoredView]) -> tuple[str, ...]:
     )
 
 
-def note_without_things(views: Sequence[StoredView]) -> tuple[str, ...]:
-    """What a person should know where some views have things and some have none."""
+def _note_without_things(views: Sequence[StoredView]) -> tuple[str, ...]:
+    """Where some views have things and some have none."""
     without = [view.name for view in views if view.things is None]
     if len(without) in (0, len(views)):
         return ()

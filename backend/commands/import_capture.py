@@ -59,7 +59,9 @@ class Import(SceneCommand):
         if not MIN_VIEWS <= self.frames <= MAX_VIEWS:
             raise CaptureError(f"--frames must be {MIN_VIEWS} to {MAX_VIEWS}.")
         if self.out is not None and self.out.suffix != ".json":
-            raise CaptureError(f"{self.out} is no .json file: name the file that --out should write.")
+            raise CaptureError(
+                f"{self.out} is no .json file: name the file that --out should write."
+            )
         notes: list[str] = []
         with contextlib.ExitStack() as kept:
             folder, drawn = self._photos_of_film(report, on_progress)

@@ -170,6 +170,15 @@ def size_of(path: Path) -> tuple[int, int]:
         return (height, width) if facts.turned >= 5 else (width, height)
 
 
+def lies_on_its_side(path: Path) -> bool:
+    """Whether an image's EXIF data ask for it to be shown turned by 90 degrees.
+
+    Raises:
+        PictureError: as `size_of`.
+    """
+    return orientation_in(path) >= 5
+
+
 def asks_for_turning(path: Path) -> bool:
     """Whether an image's EXIF data ask for it to be shown turned or mirrored.
 

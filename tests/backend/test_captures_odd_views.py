@@ -4,7 +4,7 @@ each is named, and left out where it cannot be used, while enough remain.
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from backend.captures.conventions.axes import turned_round
 from backend.captures.error import CaptureError
@@ -216,3 +216,34 @@ def test_a_file_of_the_same_name_in_another_folder_is_not_the_missing_one(tmp_pa
     capture = open_capture(tmp_path)
     assert len(capture) == COUNT - 1
     assert capture.notes[0].startswith("1 of 12 images is left out: ")
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_photos_on_their_side_are_turned_to_suit_cameras_of_upright_ones(tmp_path, orientation):
+    """As where a program turned what it had read, and the photos stayed as they were."""
+    content = capture_folder(tmp_path)
+    before = open_capture(tmp_path)
+    images = [before.read(index).image for index in range(COUNT)]
+    lying = {5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90}
+    lying |= {7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270}
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    (tmp_path / "masks").mkdir()
+    for frame in content["frames"]:
+        file = tmp_path / frame["file_path"]
+        Image.open(file).transpose(lying[orientation]).save(file, exif=exif)
+    Image.new("L", (24, 16), 255).save(tmp_path / "masks/0000.png")
+    np.save(tmp_path / "0000.npy", np.full((16, 24), 4.0, np.float32))
+    content["frames"][0]["depth_file_path"] = "0000.npy"
+    rewrite(tmp_path, content)
+    capture = readable(open_capture(tmp_path))
+    for index in range(COUNT):
+        pixels = capture.read(index)
+        np.testing.assert_array_equal(pixels.image, images[index])
+    assert capture.intrinsics == before.intrinsics
+    assert capture.read(0).depth is not None
+    assert f"{COUNT} of {COUNT} photos, such as" in capture.notes[0]
+    assert "are turned upright" in capture.notes[0]
+    Image.new("RGB", (16, 25)).save(tmp_path / content["frames"][0]["file_path"], exif=exif)
+    with pytest.raises(CaptureError, match="is 24x16, but it is 16x25"):
+        open_capture(tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from backend.captures.error import CaptureError
+from backend.captures.error import CaptureError, WrongSize
 from backend.captures.lens import Intrinsics, Lens
 
 PERSPECTIVE = {"OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE"}
@@ -88,7 +88,7 @@ def camera_of(
     said = f"{value('w', width):g}x{value('h', height):g}"
     if said != f"{width}x{height}":
         lying = " (lying on its side: save it upright)" if said == f"{height}x{width}" else ""
-        raise CaptureError(f"{file} says that {name} is {said}, but it is {width}x{height}{lying}.")
+        raise WrongSize(f"{file} says that {name} is {said}, but it is {width}x{height}{lying}.")
     return intrinsics, lens
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.captures.depth_images import INTEGER_UNIT
-from backend.captures.error import CaptureError
+from backend.captures.error import WrongSize
 from backend.captures.lens import Intrinsics, Lens
 
 CameraOf = Callable[[str, tuple[int, int]], tuple[Intrinsics, Lens]]
@@ -89,7 +89,7 @@ def camera_of_size(file: Path, camera: Intrinsics, lens: Lens) -> CameraOf:
         slack = SAME_SHAPE * camera.height * width + max(camera.width, camera.height)
         if abs(camera.height * width - camera.width * height) > slack:
             lying = size == (camera.height, camera.width)
-            raise CaptureError(
+            raise WrongSize(
                 f"{file} says that {name} is {camera.width}x{camera.height}, but it is "
                 f"{width}x{height}{' (lying on its side: save it upright)' if lying else ''}."
             )
