@@ -62,7 +62,7 @@ class Import(SceneCommand):
             raise CaptureError(
                 f"{self.out} is no .json file: name the file that --out should write."
             )
-        notes: list[str] = []
+        notes: Sequence[str] = ()
         with contextlib.ExitStack() as kept:
             folder, drawn = self._photos_of_film(report, on_progress)
             if drawn:
