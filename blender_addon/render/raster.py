@@ -5,7 +5,7 @@ Homogeneous Coordinates", 1997), so that nothing has to be clipped where the gro
 camera. Along a row of pixels a triangle covers one interval, so that only what is covered costs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ STEPS_OF_STRAND = 64
 """Pixels that a piece of a strand between two of its points covers at most."""
 
 Floats = NDArray[np.float64]
+SeenAt = Callable[[NDArray[np.int64], Floats], NDArray[np.bool_]]
+"""Whether triangles are seen at places in them: of their numbers (N,) and the shares (N, 3) of
+their corners, bool (N,)."""
 
 
 class Canvas:
@@ -66,6 +69,7 @@ class Canvas:
         matrices: Floats,
         labels: NDArray[np.integer],
         one_sided: NDArray[np.bool_] | None = None,
+        seen_at: SeenAt | None = None,
     ) -> None:
         """Draw instances of a mesh.
 
@@ -75,6 +79,7 @@ class Canvas:
             matrices: (K, 4, 4), of each instance, to the camera's space.
             labels: (T,) what its triangles are, 0 or more.
             one_sided: (T,) whether a triangle is seen from its front only.
+            seen_at: which parts of triangles are seen, all of them by default.
         """
         count = max(1, TRIANGLES // max(len(corners), len(vertices), 1))
         for first in range(0, len(matrices), count):
@@ -92,6 +97,9 @@ class Canvas:
                     nearness[:, corners[part]].reshape(-1, 3),
                     np.tile(labels[part], number),
                     seen_from_behind,
+                    None
+                    if seen_at is None
+                    else (np.tile(np.arange(len(corners))[part], number), seen_at),
                 )
 
     def strands(
@@ -158,9 +166,10 @@ class Canvas:
         nearness: Floats,
         labels: NDArray[np.integer],
         front: NDArray[np.integer] | None,
+        cut: tuple[NDArray[np.int64], SeenAt] | None,
     ) -> None:
         """Draw triangles (N, 3, 3); `front` is 1 or -1 where the side that is seen has that sign,
-        0 where both are seen.
+        0 where both are seen; `cut` has their numbers and says which parts of them are seen.
         """
         kept = np.flatnonzero(~self._beside(points))
         top, bottom = self._rows(points[kept])
@@ -181,7 +190,8 @@ class Canvas:
         for part in _pieces(counts, ROWS):
             which, row = _each(counts[part])
             y = row + top[part][which]
-            self._intervals(edges[part][which], slopes[part][which], labels[part][which], y)
+            own = None if cut is None else (cut[0][kept][part][which], cut[1])
+            self._intervals(edges[part][which], slopes[part][which], labels[part][which], y, own)
 
     def _rows(self, points: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The first and last row whose pixels' centres triangles (N, 3, 3) may reach; where a
@@ -205,6 +215,7 @@ class Canvas:
         slopes: Floats,
         labels: NDArray[np.integer],
         y: NDArray[np.int64],
+        cut: tuple[NDArray[np.int64], SeenAt] | None,
     ) -> None:
         """Draw one row of each triangle: what is at least 0 for all three edges (R, 3, 3)."""
         width = self.labels.shape[1]
@@ -224,7 +235,13 @@ class Canvas:
             which, x = _each(counts[part])
             x += first[part][which]
             depth = slopes[part, 0][which] * (x + 0.5) + start[part][which]
-            self._put(y[part][which] * width + x, depth, labels[part][which])
+            pixels, found = y[part][which] * width + x, labels[part][which]
+            if cut is not None:
+                shares = across[part][which] * (x + 0.5)[:, None] + there[part][which]
+                shares /= shares.sum(axis=1, keepdims=True)
+                seen = cut[1](cut[0][part][which], shares)
+                pixels, depth, found = pixels[seen], depth[seen], found[seen]
+            self._put(pixels, depth, found)
 
     def _put(
         self, pixels: NDArray[np.int64], nearness: Floats, labels: NDArray[np.integer]

@@ -6,8 +6,8 @@ one way for every engine and version, needs no GPU, and changes nothing in the f
 of ours, which Blender hands the geometry to, is there for a moment.
 
 What is seen is what has a surface. Hair of particle systems, volumes and grease pencil are looked
-through, and so is what lets more than half of the light straight through (see_through), glass is
-not; a leaf on a plane that is cut out by its material's alpha is the plane.
+through, and so is what lets more than half of the light straight through (see_through), all of a
+material or where an image cuts it out, as leaves are on planes; glass is not.
 """
 
 from bisect import bisect_right
@@ -22,7 +22,7 @@ from ..data.meshes.islands import connected, uv_corners, welded
 from ..data.scene_error import SceneError
 from .moved_pixels import mover_of
 from .raster import Canvas
-from .see_through import is_seen_through
+from .see_through import Cut, Opacity, cut_of, is_seen_through
 from .stand_in import compositor_of
 
 Number = TypeVar("Number", np.float32, np.int32)
@@ -197,6 +197,7 @@ class _Group:
     labels: NDArray[np.int64]
     matrices: list[NDArray[np.float64]]
     one_sided: NDArray[np.bool_] | None = None
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True)
@@ -247,6 +248,7 @@ class _View:
         self.named = _Names()
         self.error: Exception | None = None
         self._triangles = 0
+        self._opacities: dict[bpy.types.Material | None, Opacity] = {}
         self._small: list[_Placed] = []
         self._waiting = 0
         """Triangles of the small."""
@@ -275,7 +277,9 @@ class _View:
         assert self.canvas is not None
         geometry = group.geometry
         matrices = to_camera @ np.array(group.matrices)
-        if len(matrices) == 1 and len(geometry.corners) <= SMALL and geometry.corners.shape[1] == 3:
+        triangles = geometry.corners.shape[1] == 3
+        small = triangles and len(geometry.corners) <= SMALL and group.cut is None
+        if len(matrices) == 1 and small:
             self._small.append(_Placed.of(group, matrices[0]))
             self._waiting += len(geometry.corners)
             if self._waiting > TOGETHER:
@@ -285,12 +289,11 @@ class _View:
         box = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), -1).reshape(-1, 3)
         matrices = matrices[self.canvas.in_view(box, matrices)]
         self._count(len(matrices) * len(geometry.corners))
-        if geometry.corners.shape[1] == 2:
-            self.canvas.strands(geometry.vertices, geometry.corners, matrices, int(group.labels[0]))
+        vertices, corners, labels = geometry.vertices, geometry.corners, group.labels
+        if triangles:
+            self.canvas.draw(vertices, corners, matrices, labels, group.one_sided, group.cut)
         else:
-            self.canvas.draw(
-                geometry.vertices, geometry.corners, matrices, group.labels, group.one_sided
-            )
+            self.canvas.strands(vertices, corners, matrices, int(labels[0]))
 
     def _draw_small(self) -> None:
         """Draw the small objects that have gathered, those in view as one."""
@@ -434,13 +437,25 @@ class _View:
         if not len(slots):
             return _Group(geometry, labels, [])
         shading = depsgraph.scene.display.shading
-        clear = [is_seen_through(one, thing, self.engine, shading) for one in materials]
+        opacities = [self._opacity(one) for one in materials]
+        clear = [
+            is_seen_through(opacity, one, thing, self.engine, shading)
+            for opacity, one in zip(opacities, materials, strict=True)
+        ]
         solid = ~np.array(clear)[slots]
+        cut = None
+        if self.engine != "BLENDER_WORKBENCH":
+            cut = cut_of(thing.data, opacities, slots, solid)
         one_sided = np.array([self._is_one_sided(one, depsgraph) for one in materials])[slots]
         if not solid.all():
             labels, one_sided = labels[solid], one_sided[solid]
             geometry = _Geometry(geometry.vertices, geometry.corners[solid], slots[solid])
-        return _Group(geometry, labels, [], one_sided if one_sided.any() else None)
+        return _Group(geometry, labels, [], one_sided if one_sided.any() else None, cut)
+
+    def _opacity(self, material: bpy.types.Material | None) -> Opacity:
+        if material not in self._opacities:
+            self._opacities[material] = Opacity(material, self.engine)
+        return self._opacities[material]
 
     def _is_one_sided(
         self, material: bpy.types.Material | None, depsgraph: bpy.types.Depsgraph
