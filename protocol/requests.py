@@ -334,12 +334,12 @@ class EditResult(msgspec.Struct, frozen=True, kw_only=True, tag="edit_result"):
     took: Snap | None = None
     """What the region keeps to, or None where the request brought its own mask. Where that is not
     what was asked for, one of the notes says why."""
-    crop: Box | None = None
-    """The part of the image that was worked on; None where nothing was."""
-    worked_at: tuple[ImageSide, ImageSide] | None = None
-    """Rows and columns that it was scaled to; None likewise."""
+    crops: tuple[Box, ...] = ()
+    """The parts of the image that were worked on; none where nothing was."""
+    worked_at: tuple[tuple[ImageSide, ImageSide], ...] = ()
+    """Rows and columns that each was scaled to."""
     work: str = ""
-    """Both in one sentence; "" likewise."""
+    """All of it in one sentence; "" where nothing was."""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

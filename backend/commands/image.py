@@ -372,7 +372,7 @@ def _write(
         report.figures["threshold"] = result.threshold
         report.figures["took"] = result.took
         report.figures["edited_share"] = float(result.mask.mean())
-        report.figures["crop"] = None if result.crop is None else asdict(result.crop)
+        report.figures["crops"] = [asdict(crop) for crop in result.crops]
         report.figures["worked_at"] = result.worked_at
         report.figures["work"] = result.work
         report.figures["outside_is_input"] = bool(kept.all())

@@ -5,13 +5,14 @@ was trained at (*sharp*), or as large as it is in the whole picture (*fast*).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.errors import BadInput
-from backend.pictures.boxes import check_box
+from backend.pictures import boxes
 from protocol.values import Box, Detail
 
 from .encoded_image import padded
@@ -31,6 +32,14 @@ WORTH = 0.75
 what it hides from the model."""
 FINER = 1.1
 """A crop shows more detail where it is worked on so many times larger than the whole picture."""
+APART = 1.0
+"""Parts of a region that are so many of the larger one's sides from each other may get crops of
+their own: nearer ones may be of one thing, with something before it."""
+MOST = 4
+"""Crops of their own, at most: each takes as long as one of all of them."""
+MUCH_FINER = 1.5
+"""Crops of their own are worth their time where each is worked on so many times larger than one of
+all of them."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +62,23 @@ class Window:
             return model
         return Tiled(model, self.tiles, padded(model.card, self.shape), touched)
 
-    def words(self, picture: tuple[int, ...]) -> str:
-        """What was worked on, of a picture of this shape, in words."""
+    def size_in_words(self) -> str:
+        """At which size it is worked on."""
         height, width = self.shape
-        part = "The whole picture" if self.box.shape == picture[:2] else f"A part of {self.box},"
-        tiles = f", in {len(self.tiles)} tiles" if self.tiles else ""
-        return f"{part} was worked on at {width}x{height} pixels{tiles}."
+        tiles = f" in {len(self.tiles)} tiles" if self.tiles else ""
+        return f"{width}x{height} pixels{tiles}"
+
+
+def words(windows: Sequence[Window], picture: tuple[int, ...]) -> str:
+    """What was worked on, of a picture of this shape, in a sentence; "" where nothing was."""
+    if not windows:
+        return ""
+    if len(windows) > 1:
+        each = "; ".join(f"{one.box}, at {one.size_in_words()}" for one in windows)
+        return f"{len(windows)} parts were worked on by themselves: {each}."
+    (window,) = windows
+    part = "The whole picture" if window.box.shape == picture[:2] else f"A part of {window.box},"
+    return f"{part} was worked on at {window.size_in_words()}."
 
 
 def work_shape(shape: tuple[int, ...], size: int) -> tuple[int, int]:
@@ -84,7 +104,7 @@ def by_hand(
     Raises:
         BadInput: it reaches out of the picture, or holds nothing of the mask, bool (H, W).
     """
-    check_box(box, mask.shape)
+    boxes.check_box(box, mask.shape)
     if not mask[box.slices].any():
         raise BadInput(f"The crop ({box}) holds nothing of the region: move or enlarge it.")
     if detail == "tiles":
@@ -92,6 +112,24 @@ def by_hand(
     if detail == "fast":
         return Window(box, _scaled(box.shape, _scale(mask.shape, size), card.multiple))
     return Window(box, work_shape(box.shape, size))
+
+
+def windows(
+    parts: Sequence[Box], picture: tuple[int, ...], card: ModelCard, size: int, detail: Detail
+) -> list[Window]:
+    """What an edit of a region works on, one after the other: one window around all of its parts,
+    or one for each where that shows more (*sharp*) or takes less; the rest is as in `around`.
+    """
+    together = around(boxes.around(parts), picture, card, size, detail)
+    if not 1 < len(parts) <= MOST:
+        return [together]
+    own = [around(part, picture, card, size, detail) for part in parts]
+    if detail == "sharp":
+        worth = min(map(_scale_of, own)) >= MUCH_FINER * _scale_of(together)
+    else:
+        cells = sum(math.prod(one.shape) for one in own)
+        worth = cells <= WORTH * math.prod(together.shape)
+    return own if worth else [together]
 
 
 def around(
@@ -127,6 +165,11 @@ def around(
     finer = own >= FINER * scale
     fewer = math.prod(shape) <= WORTH * math.prod(everything.shape)
     return Window(box, shape) if finer or fewer else everything
+
+
+def _scale_of(window: Window) -> float:
+    """How much smaller a part is worked on."""
+    return math.sqrt(math.prod(window.shape) / math.prod(window.box.shape))
 
 
 def _tiled(box: Box, card: ModelCard) -> Window:

@@ -33,7 +33,7 @@ from .models.registry import load_model
 from .noises import drawn_noises, given_noise
 from .relevance import CloserLook, RelevanceMap, relevance_maps
 from .snapping import Where, snapped_at
-from .work import Parts, Place, Work, batches, image_batches
+from .work import Parts, Shown, Work, batches, image_batches, places
 
 
 class Editor:
@@ -47,8 +47,8 @@ class Editor:
     def __init__(self, model: Denoiser) -> None:
         self.model = model
         self._parts: Parts | None = None
-        self._work: Work | None = None
-        """The edit that `preview` shows."""
+        self._shown: Shown | None = None
+        """What `preview` shows."""
 
     @classmethod
     def from_pretrained(
@@ -88,7 +88,7 @@ class Editor:
         check_image(image)
         size, known = work_size or self.card.native_size, self._parts
         if known is None or known.size != size or not np.array_equal(known.image, image):
-            self._parts, self._work = Parts(image.copy(), size, self.model), None
+            self._parts, self._shown = Parts(image.copy(), size, self.model), None
 
     def relevance(
         self,
@@ -328,22 +328,17 @@ class Editor:
     ) -> Edit:
         """The image that was set, edited inside a mask; the rest is as in `edit`."""
         parts = self._set()
+        edited = parts.image.copy()
         if not where.mask.any():
-            return where.outcome(parts.image, parts.image.copy(), where.mask, None)
-        place = Place.of(where.mask, self.card, parts.size, settings, crop)
-        work = self._work = Work(parts, place)
-        (edited,) = self._edit_inside(
-            instruction,
-            [work],
-            drawn_noises((settings.seed,), work.encoded)
-            if noise is None
-            else given_noise(noise, work.encoded),
-            None if start is None else self._encode_start(start, work),
-            (settings.strength,),
-            settings,
-            on_step,
-        )
-        return where.outcome(parts.image, edited, place.mask, place.window)
+            return where.outcome(parts.image, edited, where.mask, ())
+        together = noise is not None
+        found = places(where.mask, self.card, parts.size, settings, crop, together)
+        seed, strength = settings.seed, settings.strength
+        works = [Work(parts, place, edited, seed, strength, start) for place in found]
+        given = None if noise is None else given_noise(noise, works[0].encoded)
+        self._edit_all(instruction, works, 1, settings, on_step, given)
+        mask = np.logical_or.reduce([place.mask for place in found])
+        return where.outcome(parts.image, edited, mask, tuple(place.window for place in found))
 
     def edit_images(
         self,
@@ -384,63 +379,72 @@ class Editor:
             return []
         if len({image.shape for image in images}) > 1:
             raise ValueError("Images that are edited together must have the same size.")
-        works: dict[int, Work] = {}
-        for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        size, works = self.card.native_size, []
+        edited = [image.copy() for image in images]
+        for image, own, mask, seed, strength, start in zip(
+            images, edited, masks, seeds, strengths, starts, strict=True
+        ):
             check_image(image)
             check_mask(mask, image)
             if mask.any():
-                size = self.card.native_size
-                place = Place.of(mask, self.card, size, settings)
-                works[number] = Work(Parts(image, size, self.model), place)
-        together = batches(works, self.card)
-        edited = [image.copy() for image in images]
-        for index, batch in enumerate(together):
-            found = self._edit_inside(
-                instruction,
-                [works[number] for number in batch],
-                torch.cat([drawn_noises((seeds[n],), works[n].encoded) for n in batch]),
-                torch.cat([self._encode_start(starts[n], works[n]) for n in batch]),
-                [strengths[number] for number in batch],
-                settings,
-                None if on_step is None else counted_on(on_step, index, len(together)),
-            )
-            for number, image in zip(batch, found, strict=True):
-                edited[number] = image
+                parts = Parts(image, size, self.model)
+                works += [
+                    Work(parts, place, own, seed, strength, start)
+                    for place in places(mask, self.card, size, settings)
+                ]
+        self._edit_all(instruction, works, len(images), settings, on_step)
         return edited
+
+    def _edit_all(
+        self,
+        instruction: str,
+        works: Sequence[Work],
+        pictures: int,
+        settings: EditSettings,
+        on_step: Callable[[Step], None] | None,
+        noise: Tensor | None = None,
+    ) -> None:
+        """Do works on so many pictures, batch by batch; the rest is as in `_edit_inside`."""
+        together = batches(works, self.card, pictures)
+        for index, batch in enumerate(together):
+            self._shown = Shown(batch)
+            told = None if on_step is None else counted_on(on_step, index, len(together))
+            self._edit_inside(instruction, batch, settings, told, noise)
 
     def _edit_inside(
         self,
         instruction: str,
         works: Sequence[Work],
-        noises: Tensor,
-        start: Tensor | None,
-        strengths: Sequence[float],
         settings: EditSettings,
         on_step: Callable[[Step], None] | None,
-    ) -> list[NDArray[np.uint8]]:
-        """B edited images, uint8 (H, W, 3), whose windows have latents of one size: denoised in the
-        cells with any pixel that gets some of the edit, and put in at these pixels. The rest is as
-        in `guided_edit`.
+        noise: Tensor | None,
+    ) -> None:
+        """Do B works whose windows have latents of one size: denoised in the cells with any pixel
+        that gets some of the edit, and put in at these pixels.
+
+        Args:
+            noise: (B, c, h, w) in place of the seeds' own.
         """
         encoded = [work.encoded for work in works]
+        if noise is None:
+            noise = torch.cat([drawn_noises((work.seed,), work.encoded) for work in works])
+        starts = [self._encode_start(work) for work in works if work.start is not None]
         cells = [one.encoded.cells(one.place.touched()) for one in works]
         model = works[0].place.window.seen_by(self.model, np.any(cells, axis=0))
         latents = guided_edit(
             model,
             torch.cat([one.encoding.latents for one in encoded]),
             _conditions(model, encoded, instruction),
-            torch.from_numpy(np.stack(cells)).to(noises.device)[:, None],
-            noises,
+            torch.from_numpy(np.stack(cells)).to(noise.device)[:, None],
+            noise,
             guidance=self.card.guidance.resolved(settings),
             steps=settings.steps,
-            strengths=strengths,
-            start=start,
+            strengths=[work.strength for work in works],
+            start=torch.cat(starts) if starts else None,
             on_step=on_step,
         )
-        return [
-            work.place.put_in(work.parts.image, self._decode(edited, one, model))
-            for edited, work, one in zip(latents.split(1), works, encoded, strict=True)
-        ]
+        for part, work, one in zip(latents.split(1), works, encoded, strict=True):
+            work.place.put_in(work.edited, self._decode(part, one, model))
 
     def round_trip(self) -> NDArray[np.uint8]:
         """uint8 (H, W, 3): the image that was set, only encoded and decoded."""
@@ -453,9 +457,9 @@ class Editor:
 
         Latents are turned into colours by the linear map that fits the input image best.
         """
-        if self._work is None:
+        if self._shown is None:
             raise RuntimeError("There is no edit to preview: its steps are shown as they are done.")
-        return self._work.preview(step.prediction[0])
+        return self._shown.preview(step.prediction)
 
     def _whole(self, image: NDArray[np.uint8]) -> EncodedImage:
         """All of an image as the networks see it."""
@@ -463,9 +467,9 @@ class Editor:
         return Parts(image, self.card.native_size, self.model).encoded()
 
     @torch.inference_mode()
-    def _encode_start(self, start: NDArray[np.uint8], work: Work) -> Tensor:
+    def _encode_start(self, work: Work) -> Tensor:
         """(1, c, h, w) latents of what an edit starts from."""
-        seen = work_image(self.card, work.start(start), work.place.window.shape)
+        seen = work_image(self.card, work.start_part(), work.place.window.shape)
         latents = work.place.window.seen_by(self.model).encode(seen).latents
         self.card.check_numbers(latents)
         return latents

@@ -29,7 +29,8 @@ class Edit:
         threshold: what the snapped map was thresholded at, or None where the mask was given.
         unchanged: a sentence that begins with "Unchanged" where nothing that can be seen was
             changed, or None.
-        window: the part of the image that was worked on, and at which size; None where nothing was.
+        windows: the parts of the image that were worked on, and at which sizes: most often one;
+            none where nothing was.
         snapped: what was thresholded to the mask, which is `snapped.values >= threshold`, or None
             where the mask was given.
     """
@@ -39,7 +40,7 @@ class Edit:
     relevance: RelevanceMap | None
     threshold: float | None
     unchanged: str | None
-    window: Window | None = None
+    windows: tuple[Window, ...] = ()
     snapped: Snapped | None = None
 
 

@@ -34,12 +34,12 @@ class Where:
         image: NDArray[np.uint8],
         edited: NDArray[np.uint8],
         mask: NDArray[np.bool_],
-        window: Window | None,
+        windows: tuple[Window, ...],
     ) -> Edit:
         """What came of an image, uint8 (H, W, 3), that was edited inside as much of the mask."""
         values = None if self.relevance is None else self.relevance.values
         sentence = unchanged(image, edited, mask, self.threshold, values)
-        return Edit(edited, mask, self.relevance, self.threshold, sentence, window, self.snapped)
+        return Edit(edited, mask, self.relevance, self.threshold, sentence, windows, self.snapped)
 
 
 def snapped_at(

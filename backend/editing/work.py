@@ -1,7 +1,7 @@
 """One edit of one picture: what of it the networks see, and how the result is put back in."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,40 +41,13 @@ class Place:
     share: NDArray[np.float32] | NDArray[np.bool_]
 
     @classmethod
-    def of(
-        cls,
-        mask: NDArray[np.bool_],
-        card: ModelCard,
-        size: int,
-        settings: WorkSettings,
-        by_hand: Box | None = None,
-    ) -> "Place":
-        """The place of an edit inside a mask, bool (H, W) with one pixel at least.
-
-        Args:
-            mask: the region.
-            card: of the model.
-            size: pixels of the short side that the networks see at most.
-            settings: say which part is worked on, and how wide the rim is.
-            by_hand: the part to work on, in place of one that the settings say; nothing outside
-                it is edited.
-
-        Raises:
-            BadInput: as `crop.by_hand`.
+    def within(cls, mask: NDArray[np.bool_], window: crop.Window, rim: float) -> "Place":
+        """The place of a region, all of which lies inside a window, or is as good as cut off
+        there.
         """
-        if by_hand is not None:
-            window = crop.by_hand(by_hand, mask, card, size, settings.detail)
-            cut = np.zeros_like(mask)
-            cut[by_hand.slices] = mask[by_hand.slices]
-            mask = cut
-        bounds = boxes.bounds(mask)
-        reach = math.ceil(settings.rim / 2)
         # one pixel more, so that the rim sees what is outside the mask
-        area = boxes.grown(bounds, reach + 1, mask.shape)
-        if by_hand is None:
-            touched = boxes.grown(bounds, reach, mask.shape)
-            window = crop.around(touched, mask.shape, card, size, settings.detail)
-        share = blend.weights(mask[area.slices], settings.rim)
+        area = boxes.grown(boxes.bounds(mask), math.ceil(rim / 2) + 1, mask.shape)
+        share = blend.weights(mask[area.slices], rim)
         inner = boxes.common(area, window.box)
         return cls(mask, window, inner, share[boxes.relative(inner, area).slices])
 
@@ -84,14 +57,60 @@ class Place:
         found[boxes.relative(self.area, self.window.box).slices] = self.share > 0
         return found
 
-    def put_in(self, image: NDArray[np.uint8], edited: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A picture, uint8 (H, W, 3), with the window's edit in it; every byte beyond the rim is
-        the picture's.
+    def put_in(self, image: NDArray[np.uint8], edited: NDArray[np.uint8]) -> None:
+        """Put the window's edit into a picture, uint8 (H, W, 3), of which every byte beyond the rim
+        stays.
         """
-        found = image.copy()
         part = edited[boxes.relative(self.area, self.window.box).slices]
-        found[self.area.slices] = blend.blended(image[self.area.slices], part, self.share)
-        return found
+        image[self.area.slices] = blend.blended(image[self.area.slices], part, self.share)
+
+
+def places(
+    mask: NDArray[np.bool_],
+    card: ModelCard,
+    size: int,
+    settings: WorkSettings,
+    by_hand: Box | None = None,
+    together: bool = False,
+) -> list[Place]:
+    """The places of an edit inside a mask, bool (H, W) with one pixel at least: as many as
+    `crop.windows` says, whose areas share no pixel.
+
+    Args:
+        mask: the region.
+        card: of the model.
+        size: pixels of the short side that the networks see at most.
+        settings: say which part is worked on, and how wide the rim is.
+        by_hand: the part to work on, in place of what the settings say; nothing outside it is
+            edited.
+        together: whether there shall be one place for all.
+
+    Raises:
+        BadInput: as `crop.by_hand`.
+    """
+    if by_hand is not None:
+        window = crop.by_hand(by_hand, mask, card, size, settings.detail)
+        return [Place.within(_only(mask, by_hand), window, settings.rim)]
+    reach = math.ceil(settings.rim / 2)
+    if together or settings.detail == "whole":
+        parts = [boxes.bounds(mask)]
+    else:
+        parts = boxes.apart(mask, crop.APART, 2 * reach + 3)
+    touched = [boxes.grown(part, reach, mask.shape) for part in parts]
+    windows = crop.windows(touched, mask.shape, card, size, settings.detail)
+    if len(windows) == 1:
+        return [Place.within(mask, windows[0], settings.rim)]
+    return [
+        Place.within(_only(mask, part), window, settings.rim)
+        for part, window in zip(parts, windows, strict=True)
+    ]
+
+
+def _only(mask: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]:
+    """A mask without what is outside a box."""
+    found = np.zeros_like(mask)
+    found[box.slices] = mask[box.slices]
+    return found
 
 
 class Parts:
@@ -136,57 +155,80 @@ class Parts:
 
 @dataclass(frozen=True)
 class Work:
-    """One edit.
+    """One edit of one place.
 
     Attributes:
         parts: of the picture.
         place: where it is edited.
-        encoded: the part of it that is worked on.
+        edited: uint8 (H, W, 3), what the edit is put into.
+        seed: of its noise.
+        strength: the noise level that it starts from.
+        start: uint8 (H, W, 3), what it starts from, None for the picture itself.
     """
 
     parts: Parts
     place: Place
+    edited: NDArray[np.uint8]
+    seed: int
+    strength: float
+    start: NDArray[np.uint8] | None = None
 
     @property
     def encoded(self) -> EncodedImage:
         """The part that is worked on."""
         return self.parts.encoded(self.place.window)
 
-    def start(self, start: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The same part of another picture, from which the edit starts.
+    def start_part(self) -> NDArray[np.uint8]:
+        """The part of what it starts from.
 
         Raises:
-            BadInput: it is not of the picture's size.
+            BadInput: that is not of the picture's size.
         """
-        image = self.parts.image
+        start, image = self.start, self.parts.image
+        assert start is not None
         if start.dtype != np.uint8 or start.shape != image.shape:
             raise BadInput(
                 f"The start must be uint8 of shape {image.shape}, not {start.dtype} {start.shape}."
             )
         return start[self.place.window.box.slices]
 
+
+@dataclass(frozen=True)
+class Shown:
+    """Edits that are made together, as they are previewed: those of the first one's picture."""
+
+    works: Sequence[Work]
+
     def preview(self, latents: Tensor) -> NDArray[np.uint8]:
-        """A small uint8 (h, w, 3) look at the whole picture, in which latents (c, h, w) of the part
-        that is worked on lie in their place.
+        """A small uint8 (h, w, 3) look at the whole picture, in which latents (B, c, h, w) of the
+        parts that are worked on lie in their places.
         """
-        small = self.encoded.preview(latents)
-        box, whole = self.place.window.box, self.parts.image.shape
-        if box.shape == whole[:2]:
-            return small
-        base = self._base
-        scale = base.shape[0] / whole[0], base.shape[1] / whole[1]
-        top, left = (round(first * s) for first, s in zip((box.top, box.left), scale, strict=True))
-        bottom = max(top + 1, round((box.top + box.height) * scale[0]))
-        right = max(left + 1, round((box.left + box.width) * scale[1]))
-        shown = base.copy()
-        shown[top:bottom, left:right] = resize(small, bottom - top, right - left)
+        whole = self.works[0].parts.image.shape
+        shown = None
+        for work, own in zip(self.works, latents, strict=True):
+            if work.edited is not self.works[0].edited:
+                continue
+            small, box = work.encoded.preview(own), work.place.window.box
+            if box.shape == whole[:2]:
+                return small
+            shown = self._base.copy() if shown is None else shown
+            scale = shown.shape[0] / whole[0], shown.shape[1] / whole[1]
+            first = zip((box.top, box.left), scale, strict=True)
+            top, left = (round(begin * s) for begin, s in first)
+            bottom = max(top + 1, round((box.top + box.height) * scale[0]))
+            right = max(left + 1, round((box.left + box.width) * scale[1]))
+            shown[top:bottom, left:right] = resize(small, bottom - top, right - left)
+        assert shown is not None
         return shown
 
     @cached_property
     def _base(self) -> NDArray[np.uint8]:
-        """The whole picture, uint8 (h, w, 3), with about as many pixels as the part has cells."""
-        image, box = self.parts.image, self.place.window.box
-        scale = min(self.encoded.extent[0] / box.height, PREVIEW_SIDE / max(image.shape[:2]))
+        """The whole picture with what is edited by now, uint8 (h, w, 3), with about as many pixels
+        as the parts have cells.
+        """
+        image = self.works[0].edited
+        cells = max(one.encoded.extent[0] / one.place.window.box.height for one in self.works)
+        scale = min(cells, PREVIEW_SIDE / max(image.shape[:2]))
         return resize(image, *(max(1, round(side * scale)) for side in image.shape[:2]))
 
 
@@ -206,10 +248,17 @@ def image_batches(
         first = end
 
 
-def batches(works: Mapping[int, Work], card: ModelCard) -> list[list[int]]:
-    """The numbers of works whose latents have one size and are seen in the same tiles, together."""
-    found: dict[tuple[tuple[int, int], tuple[Box, ...]], list[int]] = {}
-    for number, work in works.items():
+def batches(works: Sequence[Work], card: ModelCard, pictures: int) -> list[list[Work]]:
+    """Works on so many pictures of one size, those together whose latents have one size and are
+    seen in the same tiles; of those no more at once than fill the whole pictures.
+    """
+    alike: dict[tuple[tuple[int, int], tuple[Box, ...]], list[Work]] = {}
+    for work in works:
         window = work.place.window
-        found.setdefault((padded(card, window.shape), window.tiles), []).append(number)
-    return list(found.values())
+        alike.setdefault((padded(card, window.shape), window.tiles), []).append(work)
+    found = []
+    for (shape, _), some in alike.items():
+        whole = padded(card, some[0].parts.whole.shape)
+        at_once = pictures * max(1, math.prod(whole) // math.prod(shape))
+        found += [some[first : first + at_once] for first in range(0, len(some), at_once)]
+    return found

@@ -5,19 +5,23 @@ side in one run on the same pictures, each edited inside its true region.
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from backend.editing import Editor
+from backend.editing import Editor, crop
 from backend.errors import BadInput
 from backend.evaluation import metrics
+from backend.evaluation.apart import draw_apart
 from backend.evaluation.options import DetailOptions
 from backend.evaluation.samples import SEEDS, draw_present
 from backend.output.report import Report
+from backend.pictures import boxes
 from backend.world.pool import Sample
 from protocol.settings import EditSettings
+from protocol.values import Box
 
 EDGE = 4
 """Pixels on each side of the true region's edge that count as its edge."""
@@ -25,28 +29,49 @@ DRAWN = 12
 """Samples that are drawn for each one with a region of the size that is asked for, at most."""
 
 
-def variants(options: DetailOptions) -> dict[str, EditSettings]:
+@dataclass(frozen=True)
+class Variant:
+    """A way to edit.
+
+    Attributes:
+        settings: of the edit.
+        together: whether all that is to change is edited in one part of the picture, also where it
+            lies apart.
+    """
+
+    settings: EditSettings
+    together: bool = False
+
+
+def variants(options: DetailOptions) -> dict[str, Variant]:
     """What is measured, by name: every detail without a rim, the first one being what the others
-    are compared with, and the program's own detail with every rim.
+    are compared with, where things lie apart also in one part, and the program's own detail with
+    every rim.
     """
     steps = options.steps
     if not options.details:
         raise BadInput("Name one detail at least with --details.")
-    found: dict[str, EditSettings] = {}
+    found: dict[str, Variant] = {}
     for detail in options.details:
-        found[detail] = EditSettings(steps=steps, detail=detail)
+        found[detail] = Variant(EditSettings(steps=steps, detail=detail))
+        if options.apart and detail != "whole":
+            found[f"{detail}, in one part"] = replace(found[detail], together=True)
     own = EditSettings.detail
     for rim in options.rims or ():
-        found[f"{own}, rim {rim:g}"] = EditSettings(steps=steps, detail=own, rim=rim)
+        settings = EditSettings(steps=steps, detail=own, rim=rim)
+        found[f"{own}, rim {rim:g}"] = Variant(settings)
     return found
 
 
 def drawn(options: DetailOptions) -> list[Sample]:
-    """Recolourings of single things that fill about as much of the picture as is asked for.
+    """Recolourings of single things that fill about as much of the picture as is asked for, or of
+    two things that lie apart.
 
     Raises:
         BadInput: there are none.
     """
+    if options.apart:
+        return draw_apart(SEEDS[options.seeds], options.samples, options.size)
     low, high = options.share
     found = [
         sample
@@ -61,7 +86,7 @@ def drawn(options: DetailOptions) -> list[Sample]:
 
 
 def measure(
-    editor: Editor, samples: Sequence[Sample], settings: dict[str, EditSettings]
+    editor: Editor, samples: Sequence[Sample], settings: dict[str, Variant]
 ) -> dict[str, dict[str, float]]:
     """Figures by name of the settings: seconds and processor seconds of an edit (medians), and of
     all of them as a share of the first one's; PSNR in dB against the true edit inside the region,
@@ -80,7 +105,12 @@ def measure(
             editor.set_image(np.zeros_like(sample.image))  # nothing is known of the picture
             wall, cpu = time.perf_counter(), time.process_time()
             editor.set_image(sample.image)
-            edited = editor.edit(sample.edit.instruction, mask=mask, settings=chosen).image
+            edited = editor.edit(
+                sample.edit.instruction,
+                mask=mask,
+                settings=chosen.settings,
+                crop=_one_part(editor, mask, chosen) if chosen.together else None,
+            ).image
             took = time.perf_counter() - wall, time.process_time() - cpu
             figures = _psnr(edited, sample, mask), _psnr(edited, sample, edge)
             times[name].append(took)
@@ -104,6 +134,12 @@ def measure(
     return found
 
 
+def _one_part(editor: Editor, mask: NDArray[np.bool_], chosen: Variant) -> Box:
+    """The part that an edit of one part would work on."""
+    card, detail = editor.card, chosen.settings.detail
+    return crop.around(boxes.bounds(mask), mask.shape, card, card.native_size, detail).box
+
+
 def _psnr(edited: NDArray[np.uint8], sample: Sample, where: NDArray[np.bool_]) -> float:
     return min(99.0, metrics.psnr(edited, sample.edited, where))
 
@@ -120,7 +156,8 @@ def run(options: DetailOptions, command: list[str]) -> int:
             "seeds": options.seeds,
             "samples": len(samples),
             "size": options.size,
-            "share": list(options.share),
+            "share": None if options.apart else list(options.share),
+            "apart": options.apart,
             "steps": options.steps,
         },
     )

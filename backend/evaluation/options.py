@@ -228,6 +228,8 @@ class DetailOptions(EvaluationOptions):
     """pixels of a picture's side"""
     share: tuple[float, float] = (0.06, 0.15)
     """of the picture that the region fills, from and to"""
+    apart: bool = False
+    """two things that lie apart instead, edited in parts of their own and in one part for both"""
     steps: int = 20
     """of an edit"""
     details: tuple[Detail, ...] = ("whole", "sharp", "fast")

@@ -1,6 +1,6 @@
 """The jobs of one image: its relevance map, and its edit."""
 
-from backend.editing import ImageEditor, RelevanceMap, Step
+from backend.editing import ImageEditor, RelevanceMap, Step, crop
 from backend.editing.notes import notes_on
 from backend.output.progress import OnPreview
 from protocol.requests import (
@@ -52,20 +52,19 @@ def _relevance(
 
 
 def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnPreview) -> EditResult:
-    steps, draws, relevance = request.settings.steps, 0, None
+    mapped, relevance = 0.0, None
     if request.mask is None:
 
         def after_draw(index: int, count: int) -> None:
-            nonlocal draws
-            draws = count
-            words = f"Relevance, noise {index + 1} of {count}"
-            on_progress(words, (index + 1) / (count + steps + 1), None)
+            nonlocal mapped
+            mapped = (index + 1) / (count + request.settings.steps + 1)
+            on_progress(f"Relevance, noise {index + 1} of {count}", mapped, None)
 
         relevance = editor.relevance(request.instruction, settings=request.maps, on_draw=after_draw)
 
     def after_step(step: Step) -> None:
         words = f"Denoising, step {step.index + 1} of {step.count}"
-        done = (draws + step.index + 1) / (draws + steps + 1)
+        done = mapped + (1 - mapped) * (step.index + 1) / (step.count + 1)
         on_progress(words, done, editor.preview(step))
 
     edit = editor.edit(
@@ -85,7 +84,6 @@ def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnPreview) -> 
         notes = (edit.unchanged, *notes)
     if edit.snapped is not None and edit.snapped.why:
         notes = (*notes, edit.snapped.why)
-    window = edit.window
     return EditResult(
         image=edit.image,
         mask=edit.mask,
@@ -95,9 +93,9 @@ def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnPreview) -> 
         evidence=relevance.evidence if relevance is not None else None,
         applies=applies,
         took=edit.snapped.took if edit.snapped is not None else None,
-        crop=window.box if window is not None else None,
-        worked_at=window.shape if window is not None else None,
-        work=window.words(request.image.shape) if window is not None else "",
+        crops=tuple(window.box for window in edit.windows),
+        worked_at=tuple(window.shape for window in edit.windows),
+        work=crop.words(edit.windows, request.image.shape),
         notes=notes,
     )
 

@@ -9,6 +9,7 @@ from backend.editing import Editor
 from backend.errors import BadInput
 from backend.evaluation import bench_detail
 from backend.evaluation.options import DetailOptions
+from backend.pictures import boxes
 
 
 def test_details_and_rims_are_measured_on_the_same_pictures(tiny_model: Path) -> None:
@@ -33,10 +34,27 @@ def test_details_and_rims_are_measured_on_the_same_pictures(tiny_model: Path) ->
     editor.set_image(samples[0].image)
     mask = samples[0].mask > 0.5
     instruction = samples[0].edit.instruction
-    edited = editor.edit(instruction, mask=mask, settings=settings["sharp"]).image
+    edited = editor.edit(instruction, mask=mask, settings=settings["sharp"].settings).image
     error = np.square(edited.astype(float) - samples[0].edited)[mask].mean()
     psnr = 10 * np.log10(255**2 / error)
     assert found["sharp"]["PSNR inside"] == pytest.approx(psnr, abs=0.01)
+
+
+def test_two_things_apart_are_measured_in_parts_of_their_own_and_in_one(tiny_model: Path) -> None:
+    options = DetailOptions(
+        out=Path("unused"), samples=1, size=256, steps=1, apart=True, details=("sharp", "fast")
+    )
+    (sample,) = bench_detail.drawn(options)
+    mask = sample.mask > 0.5
+    changed = np.abs(sample.edited.astype(int) - sample.image).max(axis=2) > 0
+    one, other = boxes.apart(mask, 1.0, 1)
+    for box in (one, other):
+        assert (changed & mask)[box.slices].sum() > 0.5 * mask[box.slices].sum()
+    editor = Editor.from_pretrained(str(tiny_model), device="cpu")
+    variants = bench_detail.variants(options)
+    assert list(variants) == ["sharp", "sharp, in one part", "fast", "fast, in one part"]
+    found = bench_detail.measure(editor, [sample], variants)
+    assert found["sharp"]["PSNR inside"] != found["sharp, in one part"]["PSNR inside"]
 
 
 def test_what_cannot_be_measured_is_refused_in_words() -> None:

@@ -1,6 +1,7 @@
 """Which part of a picture an edit works on, and that the rest of the picture stays."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +14,11 @@ from backend.commands.image import _box
 from backend.editing import Editor, crop
 from backend.editing.encoded_image import resize
 from backend.editing.models.denoiser import ModelCard
+from backend.editing.work import places
 from backend.errors import BadInput
+from backend.pictures import blend, boxes
+from backend.worker.perform_image import perform_image
+from protocol.requests import EditRequest
 from protocol.settings import EditSettings
 from protocol.values import Box
 from tests.backend.tiny_editor import INSTRUCTION, Spy, random_image
@@ -93,6 +98,83 @@ def test_sharp_shows_more_detail_and_fast_takes_fewer_cells(detail):
     assert not any(side % 8 for side in window.shape), "padding would be worked on for nothing"
 
 
+@given(
+    st.integers(1, 300),
+    st.integers(1, 300),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0, 1, 2]),
+    st.integers(1, 40),
+)
+def test_parts_that_lie_apart_hold_all_of_a_mask_and_keep_their_distance(
+    height, width, seed, sides, least
+):
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((height, width), bool)
+    for _ in range(rng.integers(1, 30)):
+        top, left = rng.integers(height), rng.integers(width)
+        mask[top : top + rng.integers(1, 9), left : left + rng.integers(1, 9)] = True
+    parts = boxes.apart(mask, sides, least)
+    rest = mask.copy()
+    for part in parts:
+        assert boxes.bounds(mask[part.slices]) == Box(0, 0, *part.shape), "no larger than needed"
+        rest[part.slices] = False
+    assert not rest.any()
+    for number, one in enumerate(parts):
+        for other in parts[:number]:
+            gaps = [
+                max(a - (b + size_b), b - (a + size_a))
+                for a, size_a, b, size_b in (
+                    (one.top, one.height, other.top, other.height),
+                    (one.left, one.width, other.left, other.width),
+                )
+            ]
+            assert max(gaps) >= max(least, sides * max(*one.shape, *other.shape))
+
+
+def test_noise_all_over_a_large_picture_is_one_part_at_once():
+    mask = np.random.default_rng(0).random((4096, 4096)) < 0.2
+    begun = time.perf_counter()
+    assert boxes.apart(mask, 1.0, 3) == [boxes.bounds(mask)]
+    assert time.perf_counter() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("parts", "detail", "count"),
+    [
+        ([(10, 10, 60, 60), (430, 430, 60, 60)], "sharp", 2),
+        ([(10, 10, 60, 60), (430, 430, 60, 60)], "fast", 2),
+        ([(10, 10, 60, 60), (430, 430, 60, 60)], "tiles", 2),
+        ([(10, 10, 60, 60), (430, 430, 60, 60)], "whole", 1),
+        ([(10, 10, 200, 200), (300, 300, 200, 200)], "sharp", 1),
+        ([(10 + 120 * k, 10 + 120 * k, 20, 20) for k in range(4)], "sharp", 4),
+        ([(10 + 90 * k, 10 + 90 * k, 20, 20) for k in range(5)], "sharp", 1),
+    ],
+    ids=["sharp", "fast", "tiles", "whole", "near each other", "four", "too many"],
+)
+def test_parts_far_apart_get_crops_of_their_own(parts, detail, count):
+    mask = np.zeros((512, 512), bool)
+    for part in parts:
+        mask |= region((512, 512), *part)
+    found = places(mask, card(), 64, EditSettings(detail=detail))
+    assert len(found) == count
+    assert (np.sum([place.mask for place in found], axis=0) == mask).all(), "each pixel once"
+    windows = [place.window for place in found]
+    together = crop.around(boxes.bounds(mask), mask.shape, card(), 64, detail)
+    if count == 1:
+        assert windows == [together]
+        return
+    for place in found:
+        assert max(place.window.box.shape) <= 128
+        assert not (place.mask & ~_inside(place.window.box, mask.shape)).any()
+    if detail != "sharp":
+        cells = sum(math.prod(window.shape) for window in windows)
+        assert cells <= crop.WORTH * math.prod(together.shape)
+
+
+def _inside(box, shape):
+    return region(shape, box.top, box.left, *box.shape)
+
+
 # ------------------------------------------------------------------ edits
 
 
@@ -115,8 +197,8 @@ def test_bytes_outside_the_region_of_a_crop_are_the_inputs(editor, detail, shape
     assert edit.image.shape == image.shape
     assert (edit.image[~mask] == image[~mask]).all()
     assert (edit.image[mask] != image[mask]).any()
-    assert edit.window is not None
-    words = edit.window.words(image.shape)
+    assert edit.windows
+    words = crop.words(edit.windows, image.shape)
     assert words.startswith(("A part of ", "The whole picture was worked on at "))
 
 
@@ -125,7 +207,7 @@ def test_a_crop_is_edited_as_the_same_picture_alone(editor):
     image, mask = random_image(200, 300), region((200, 300), 90, 120, 40, 50)
     editor.set_image(image)
     edit = editor.edit(INSTRUCTION, mask=mask, steps=3, seed=4)
-    box = edit.window.box
+    box = edit.windows[0].box
     assert box.height < 200
     editor.set_image(np.ascontiguousarray(image[box.slices]))
     alone = editor.edit(INSTRUCTION, mask=mask[box.slices], steps=3, seed=4, detail="whole")
@@ -152,7 +234,7 @@ def test_a_crop_by_hand_is_worked_on_and_nothing_outside_it_changes(editor):
     editor.set_image(image)
     box = Box(80, 130, 70, 60)
     edit = editor.edit(INSTRUCTION, mask=mask, steps=2, crop=box, rim=8)
-    assert edit.window.box == box
+    assert edit.windows[0].box == box
     outside = np.ones((200, 300), bool)
     outside[box.slices] = False
     assert (edit.image[outside] == image[outside]).all()
@@ -174,7 +256,7 @@ def test_noise_and_start_belong_to_what_is_denoised(editor, monkeypatch):
     start = random_image(200, 300, 7)
     editor.set_image(image)
     drawn = np.random.default_rng(0).standard_normal((4, 8, 8)).astype(np.float32)
-    assert editor.edit(INSTRUCTION, mask=mask, steps=1, noise=drawn).window.shape == (64, 64)
+    assert editor.edit(INSTRUCTION, mask=mask, steps=1, noise=drawn).windows[0].shape == (64, 64)
     whole = np.zeros((4, 8, 12), np.float32)
     with pytest.raises(ValueError, match=r"shape \(4, 8, 8\), that of the latents of what is work"):
         editor.edit(INSTRUCTION, mask=mask, steps=1, noise=whole)
@@ -183,7 +265,7 @@ def test_noise_and_start_belong_to_what_is_denoised(editor, monkeypatch):
     monkeypatch.setattr(editor.model, "encode", encode)
     edit = editor.edit(INSTRUCTION, mask=mask, steps=1, start=start)
     (seen,) = (call[0] for call in encode.calls)
-    cut = start[edit.window.box.slices]
+    cut = start[edit.windows[0].box.slices]
     assert np.abs(seen.mean(axis=(0, 1)) - cut.mean(axis=(0, 1))).max() < 2
 
 
@@ -240,7 +322,7 @@ def test_the_preview_lies_in_its_place_in_the_whole_picture(editor):
     height, width = shown[-1].shape[:2]
     assert abs(width - 2 * height) <= 1
     scale = height / 256
-    box = edit.window.box
+    box = edit.windows[0].box
     outside = np.ones((height, width), bool)
     top, left = math.floor(box.top * scale), math.floor(box.left * scale)
     bottom = math.ceil((box.top + box.height) * scale)
@@ -249,3 +331,136 @@ def test_the_preview_lies_in_its_place_in_the_whole_picture(editor):
     small = resize(image, height, width)
     assert (shown[-1][outside] == small[outside]).all()
     assert (shown[-1][~outside] != small[~outside]).any()
+
+
+# ------------------------------------------------------------------ several parts
+
+
+CORNERS = ((256, 384), [(8, 10, 40, 30), (206, 330, 30, 36)])
+"""A picture and two regions far apart in it."""
+
+
+def two_corners():
+    shape, places = CORNERS
+    return random_image(*shape), region(shape, *places[0]) | region(shape, *places[1])
+
+
+@pytest.mark.parametrize("rim", [0, 7])
+@pytest.mark.parametrize("detail", ["sharp", "fast", "tiles"])
+def test_each_part_is_edited_as_the_same_part_alone_and_all_else_stays(editor, detail, rim):
+    image, mask = two_corners()
+    parts = [region(CORNERS[0], *place) for place in CORNERS[1]]
+    editor.set_image(image)
+    settings = EditSettings(steps=2, detail=detail, rim=rim, seed=3)
+    edit = editor.edit(INSTRUCTION, mask=mask, settings=settings)
+    assert len(edit.windows) == 2
+    assert (edit.mask == mask).all()
+    reached = blend.weights(mask, rim) > 0
+    assert (edit.image[~reached] == image[~reached]).all()
+    words = crop.words(edit.windows, image.shape)
+    assert words.startswith("2 parts were worked on by themselves: ")
+    for window, part in zip(edit.windows, parts, strict=True):
+        assert f"{window.box}, at {window.shape[1]}x{window.shape[0]} pixels" in words
+        alone = editor.edit(INSTRUCTION, mask=part, settings=settings)
+        assert alone.windows == (window,)
+        own = blend.weights(part, rim) > 0
+        assert np.abs(edit.image.astype(int) - alone.image)[own].max() <= 1
+        assert (alone.image[own] != image[own]).any()
+    again = editor.edit(INSTRUCTION, mask=mask, settings=settings)
+    assert (again.image == edit.image).all()
+
+
+@pytest.mark.parametrize(("detail", "batches"), [("sharp", 2), ("fast", 1)])
+def test_parts_take_no_more_memory_at_once_than_the_whole_picture(
+    editor, monkeypatch, detail, batches
+):
+    """Small ones are worked on together, which costs little more than one."""
+    image, mask = two_corners()
+    editor.set_image(image)
+    guided = Spy(editor_module.guided_edit)
+    monkeypatch.setattr(editor_module, "guided_edit", guided)
+    steps, shown = [], []
+
+    def on_step(step):
+        steps.append((step.index, step.count))
+        shown.append(editor.preview(step))
+
+    editor.edit(INSTRUCTION, mask=mask, steps=3, detail=detail, on_step=on_step)
+    assert len(guided.calls) == batches
+    assert steps == [(index, 3 * batches) for index in range(3 * batches)]
+    for call in guided.calls:
+        assert call[1].shape[0] * math.prod(call[1].shape[2:]) <= 8 * 12
+    # all that is edited by the end is seen in the last preview, in its place
+    last = shown[-1]
+    changed = np.abs(last - resize(image, *last.shape[:2]).astype(int)).max(axis=2) > 8
+    rows, columns = last.shape[0] / 256, last.shape[1] / 384
+    for top, left, height, width in CORNERS[1]:
+        first = int(top * rows), int(left * columns)
+        end = math.ceil((top + height) * rows), math.ceil((left + width) * columns)
+        assert changed[first[0] : end[0], first[1] : end[1]].any()
+    assert not changed[:, round(160 * columns) : round(240 * columns)].any()
+
+
+def test_an_edit_that_is_cancelled_between_its_parts_changes_nothing(editor):
+    image, mask = two_corners()
+    editor.set_image(image)
+
+    def on_step(step):
+        if step.index == 2:  # the first of the second part
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        editor.edit(INSTRUCTION, mask=mask, steps=2, on_step=on_step)
+    calm = editor.edit(INSTRUCTION, mask=mask, steps=2)
+    assert (calm.image[~mask] == image[~mask]).all()
+
+
+def test_a_noise_that_is_handed_in_is_that_of_one_crop(editor):
+    image, mask = two_corners()
+    editor.set_image(image)
+    noise = np.zeros((4, 8, 12), np.float32)
+    edit = editor.edit(INSTRUCTION, mask=mask, steps=1, noise=noise)
+    assert len(edit.windows) == 1
+
+
+def test_views_edited_together_have_parts_of_their_own_as_well(editor):
+    image, mask = two_corners()
+    other = random_image(256, 384, 5)
+    starts, seeds, strengths = [image[::-1].copy(), other], (4, 9), (0.9, 0.5)
+    masks = [mask, region(CORNERS[0], 100, 100, 20, 20)]
+    settings = EditSettings(steps=2)
+    steps = []
+    together = editor.edit_images(
+        INSTRUCTION, [image, other], masks, starts, strengths, seeds, settings, steps.append
+    )
+    assert [step.count for step in steps] == [len(steps)] * len(steps)
+    for number, alone in enumerate((image, other)):
+        editor.set_image(alone)
+        edit = editor.edit(
+            INSTRUCTION,
+            mask=masks[number],
+            start=starts[number],
+            strength=strengths[number],
+            seed=seeds[number],
+            steps=2,
+        )
+        assert len(edit.windows) == 2 - number
+        assert np.abs(together[number].astype(int) - edit.image).max() <= 1
+        assert (together[number][~masks[number]] == alone[~masks[number]]).all()
+
+
+def test_progress_of_a_job_with_several_parts_only_ever_grows(editor):
+    image, mask = two_corners()
+    told = []
+    request = EditRequest(
+        image=image, instruction=INSTRUCTION, mask=mask, settings=EditSettings(steps=2)
+    )
+    result = perform_image(editor, request, lambda *event: told.append(event))
+    assert len(result.crops) == len(result.worked_at) == 2
+    assert result.work.startswith("2 parts were worked on by themselves: ")
+    assert [words for words, *_ in told[1:]] == [
+        f"Denoising, step {number} of 4" for number in (1, 2, 3, 4)
+    ]
+    fractions = [fraction for _, fraction, _ in told]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(4 / 5)

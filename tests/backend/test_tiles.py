@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.editing import Editor
+from backend.editing import Editor, crop
 from backend.editing.guided_edit import guided_edit
 from backend.editing.models.denoiser import Encoding, Prediction
 from backend.editing.models.guidance import DEFAULT_GUIDANCE
@@ -145,9 +145,9 @@ def test_a_large_region_is_edited_in_all_its_pixels(tiny_model):
         detail="tiles",
         on_step=lambda step: shown.append(editor.preview(step)),
     )
-    assert edit.window.shape == edit.window.box.shape
-    assert len(edit.window.tiles) > 1
-    assert f"in {len(edit.window.tiles)} tiles" in edit.window.words(image.shape)
+    assert edit.windows[0].shape == edit.windows[0].box.shape
+    assert len(edit.windows[0].tiles) > 1
+    assert f"in {len(edit.windows[0].tiles)} tiles" in crop.words(edit.windows, image.shape)
     assert (edit.image[~mask] == image[~mask]).all()
     assert (edit.image[mask] != image[mask]).any()
     assert len(shown) == 1

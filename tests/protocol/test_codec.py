@@ -378,13 +378,13 @@ def test_mask_of_another_size_is_refused():
 
 def test_other_versions_are_named_on_both_sides():
     frames = codec.encode(Follow(job=JOB))
-    with pytest.raises(codec.OtherVersion, match=f"protocol {PROTOCOL_VERSION}.*protocol 8"):
-        codec.decode_client_message([b"wys/8", *frames[1:]])
+    with pytest.raises(codec.OtherVersion, match=f"protocol {PROTOCOL_VERSION}.*protocol 9"):
+        codec.decode_client_message([b"wys/9", *frames[1:]])
 
 
 def test_errors_of_any_version_can_be_read():
     header = codec.encode(messages.Error(code="protocol_version", message="Both versions."))[1]
-    decoded = codec.decode_server_message([b"wys/7", header])
+    decoded = codec.decode_server_message([b"wys/8", header])
     assert decoded == messages.Error(code="protocol_version", message="Both versions.")
 
 
@@ -400,7 +400,7 @@ def test_documented_frames(tmp_path):
     version, header, *arrays = codec.encode(
         Submit(job=JOB, request=RelevanceRequest(image=IMAGE, instruction="x"))
     )
-    assert version == b"wys/7"
+    assert version == b"wys/8"
     plain = msgspec.msgpack.decode(header)
     assert plain["type"] == "submit"
     assert plain["request"]["image"] == {"dtype": "uint8", "shape": [4, 5, 3], "frame": 0}
