@@ -15,7 +15,7 @@ from backend.meshes.writing import WRITERS, FileMesh
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.new_folder import appearing, check_new
 from backend.output.progress import OnProgress
-from backend.output.report import Report
+from backend.output.report import Report, print_notes
 from protocol.settings import MeshSettings, TextureSize
 
 if TYPE_CHECKING:
@@ -89,8 +89,14 @@ class Mesh(SceneOptions, SceneCommand):
                     Image.fromarray(grey).save(unfinished / "relevance.png")
             with report.stage("pictures"):
                 report.figures |= _figures(made) | _compare(scene, made, unfinished)
+            if 0 < self.faces < len(made.faces):
+                report.notes.append(
+                    f"The mesh has more faces than the {self.faces} of --faces: its pieces cannot "
+                    "be simplified any further."
+                )
             report.write(unfinished)
         on_progress("Written", 1.0)
+        print_notes(report.notes)
         figures = report.figures
         print(
             f"{figures['vertices']} vertices, {figures['faces']} faces; with its texture it is "

@@ -178,7 +178,7 @@ def extract_mesh(
         field: trained on the capture, or an edit of one that was.
         capture: whose views' surroundings are meshed.
         resolution: grid cells along the longest side of what the views see.
-        faces: how many the mesh is decimated to; None to leave all.
+        faces: how many at most, as far as its pieces can be simplified; None to leave all.
         on_progress: told what is being done; what it raises ends the work.
 
     Raises:
@@ -383,13 +383,15 @@ def _compact(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Triangl
 
 
 def decimated(mesh: TriangleMesh, faces: int) -> TriangleMesh:
-    """The mesh with about as many faces at most, by collapsing the edges that change its shape
-    least (Garland and Heckbert 1997, through fast-simplification).
+    """The mesh with so many faces at most, as far as its pieces can be simplified, by collapsing
+    the edges that change its shape least (Garland and Heckbert 1997, through fast-simplification).
     """
-    if len(mesh.faces) <= faces:
-        return mesh
-    vertices, left = fast_simplification.simplify(mesh.vertices, mesh.faces, target_count=faces)
-    there = left[
-        (left[:, 0] != left[:, 1]) & (left[:, 1] != left[:, 2]) & (left[:, 2] != left[:, 0])
-    ]
-    return _compact(np.asarray(vertices, np.float64), np.asarray(there, np.int64))
+    while len(mesh.faces) > faces:
+        vertices, left = fast_simplification.simplify(mesh.vertices, mesh.faces, target_count=faces)
+        there = left[
+            (left[:, 0] != left[:, 1]) & (left[:, 1] != left[:, 2]) & (left[:, 2] != left[:, 0])
+        ]
+        if not 0 < len(there) < len(mesh.faces):  # it gives up after some passes
+            break
+        mesh = _compact(np.asarray(vertices, np.float64), np.asarray(there, np.int64))
+    return mesh

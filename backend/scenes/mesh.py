@@ -24,7 +24,7 @@ def mesh_of_scene(
         scene: with a trained field.
         edit: whose surface it is where it is given, as an edit may change shapes too; its texture
             comes beside that of the field before it.
-        faces: how many at most; None to leave all.
+        faces: how many at most, as far as its pieces can be simplified; None to leave all.
         texture_size: pixels of a side of the textures.
         resolution: grid cells along the longest side of what the views see.
         on_progress: told what is being done; what it raises ends the work.

@@ -76,6 +76,21 @@ def test_an_obj_of_the_scene_alone(folder: Path, tmp_path: Path) -> None:
     assert "outside_is_original" not in figures
 
 
+def test_a_mesh_with_more_faces_than_asked_for_says_so(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("backend.meshes.extraction.decimated", lambda mesh, faces: mesh)
+    out = tmp_path / "mesh"
+    quick = ("--resolution", 30, "--faces", 12, "--texture-size", 96)
+    assert scene("mesh", folder, "--out", out, *quick)[0] == 0
+    note = "The mesh has more faces than the 12 of --faces: its pieces cannot be simplified any"
+    assert f"note: {note}" in capsys.readouterr().out
+    assert json.loads((out / "report.json").read_text())["notes"][0].startswith(note)
+
+
 @pytest.mark.parametrize("moment", ["extracting", "writing"])
 def test_an_interrupt_leaves_nothing(
     folder: Path,

@@ -122,6 +122,19 @@ def test_decimated_on_request(scene: tuple[Capture, Truth], mesh: TriangleMesh) 
     assert decimated(mesh, len(mesh.faces) + 1) is mesh
 
 
+@pytest.mark.parametrize("faces", [4, 12])
+def test_an_open_sheet_has_no_more_faces_than_asked_for(faces: int) -> None:
+    """A first pass of the library gives up before."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:30, :30]
+    height = rng.normal(0, 0.5, (30, 30))
+    corner = np.ravel_multi_index((rows[:-1, :-1], columns[:-1, :-1]), (30, 30)).ravel()
+    halves = [corner[:, None] + (0, 1, 31), corner[:, None] + (0, 31, 30)]
+    vertices = np.stack([columns, rows, height], axis=-1).reshape(-1, 3)
+    sheet = TriangleMesh(vertices, np.concatenate(halves).astype(np.int64))
+    assert 0 < len(decimated(sheet, faces).faces) <= faces
+
+
 def test_light_is_lost_as_the_formula_says(scene: tuple[Capture, Truth]) -> None:
     """Through a layer of fog of even density, half of the light is lost after ln 2 / density."""
     capture = scene[0]
