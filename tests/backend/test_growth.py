@@ -152,7 +152,8 @@ class Shown:
 
     device = torch.device("cpu")
 
-    def __init__(self) -> None:
+    def __init__(self, alpha: bool) -> None:
+        self.alpha = alpha
         self.names = [str(k) for k in range(len(VIEWS))]
         self.poses = [view.pose for view in VIEWS]
         self.intrinsics = [CAMERA] * len(VIEWS)
@@ -170,6 +171,7 @@ def _grown(
     marks: list[NDArray[np.bool_]],
     surfaces: Sequence[NDArray[Any]],
     things: Sequence[NDArray[np.uint16]] | None = None,
+    alpha: bool = False,
 ) -> Growth | None:
     """What is decided for maps of marks whose field finds surfaces."""
 
@@ -183,7 +185,7 @@ def _grown(
     field = RelevanceField(RelevanceConfig(levels=2, log2_table_size=8))
     relevance = Relevance(field, Calibration(0.0, 0.5, 1.0))
     maps = [perfect_map(one.astype(np.float32)) for one in marks]
-    shown = Shown()
+    shown = Shown(alpha)
     labels = [None] * len(VIEWS) if things is None else things
     return growth_of(relevance, 0.5, maps, "full", shown, shown, labels, lambda *at: None)  # type: ignore
 
@@ -199,6 +201,9 @@ def test_a_scene_grows_where_surfaces_do_not_explain_the_maps(
     assert found.middle == 0.5
     assert found.why.startswith("The scene may grow where nothing is yet")
     assert found.why.endswith("than with surfaces alone (0.00).")
+    clear = _grown(monkeypatch, balls, nothing, alpha=True)
+    assert clear is not None
+    assert clear.why.endswith("it can appear only before what they show.")
     # a field whose middle is too low marks the floor behind the ball all around
     wrong = [np.float32(0.55) * (view.distances < 100) for view in VIEWS]
     found = _grown(monkeypatch, balls, wrong)

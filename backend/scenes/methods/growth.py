@@ -31,6 +31,9 @@ GAIN = 0.06
 """By how much the region must fit the maps better (IoU) with the places in the air than without."""
 LEAST = 0.6
 """How well (IoU) it must fit them then: maps that agree on less say of no place where it is."""
+SEE_THROUGH = (
+    " Where photos are see-through they stay so: it can appear only before what they show."
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def growth_of(
         *best,
         f"The scene may grow where nothing is yet: with places in the air that the views' maps "
         f"agree on, its region fits them better (IoU {after:.2f}) than with surfaces alone "
-        f"({before:.2f}).",
+        f"({before:.2f})." + (SEE_THROUGH if views.alpha else ""),
     )
 
 
