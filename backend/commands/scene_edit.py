@@ -73,7 +73,7 @@ class EditScene(SceneOptions, SceneCommand):
         # Only now: torch and nerfstudio take seconds to load.
         from backend.editing import Editor
         from backend.editing.notes import notes_on
-        from backend.scenes.edit_run import edit_preset, with_settings
+        from backend.scenes.edit_run import edit_preset, rays_of, with_settings
         from backend.scenes.outcome import changed, compare, outcome_notes
 
         scene = self.open_scene()
@@ -104,7 +104,7 @@ class EditScene(SceneOptions, SceneCommand):
         ran = config.resolved(card.guidance.settings).for_views(len(edit.field.names))
         report.settings |= {
             "config": dataclasses.asdict(ran),
-            "rays": config.rays_for(edit.field.config.rays, len(edit.field.names)),
+            "rays": rays_of(scene, edit.field, config),
             "model": card.name,
             "device": card.device_name,
             "dtype": str(card.dtype),

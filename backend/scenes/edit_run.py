@@ -23,6 +23,7 @@ from backend.errors import BadInput, check_instruction, check_settings, check_va
 from backend.fields import checkpoint, radiance_training
 from backend.fields.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
 from backend.fields.facts import RADIANCE, CheckpointError, load_facts
+from backend.fields.radiance_field import RadianceField
 from backend.fields.radiance_training import Decay, RadianceTraining, Views
 from backend.fields.training import CHECKPOINT_SECONDS, Progress, Schedule, fit
 from backend.output.progress import OnPreview, time_left
@@ -143,6 +144,14 @@ def with_numbers(
     return dataclasses.replace(config, **numbers)
 
 
+def rays_of(scene: SceneFields, field: RadianceField, config: SceneEditConfig) -> int:
+    """Rays of a step of an edit of a field: as many as its training has come to, which grow with
+    the pixels, or as many as so many views take, if these are more.
+    """
+    own = config.rays_for(field.config.rays, len(field.names))
+    return max(scene.trained_with(field=field).rays, own)
+
+
 def edit_name(instruction: str) -> str:
     """A name for an edit, made from what it asks for."""
     words = re.sub(r"[^a-z0-9]+", "-", instruction.lower()).strip("-")
@@ -223,11 +232,12 @@ def _start(
             "The capture has changed since its field was trained, or is read at another size: open "
             "it as it was, or train the field anew."
         )
-    decay = None
+    grown = scene.trained_with(field=field)
+    decay = Decay(grown.learning_rate, grown.final_learning_rate, grown.decay_iterations)
     if config.learning_rate is not None:
         steps = config.for_views(len(views.names)).iterations
         decay = Decay(config.learning_rate, config.final_learning_rate, steps, first_step)
-    rays = config.rays_for(field.config.rays, len(views.names))
+    rays = rays_of(scene, field, config)
     training = RadianceTraining(
         field, views, None, decay, rays, config.colour_loss, config.move_cameras
     )

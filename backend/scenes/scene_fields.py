@@ -162,16 +162,23 @@ class SceneFields:
             self._field = radiance_training.load(self.work, self.device)
         return self._field
 
-    def trained_with(self, iterations: int | None = None) -> FieldConfig:
-        """The numbers of a training with the field's config, grown with its views; `iterations` as
-        in `train`.
+    def trained_with(
+        self, iterations: int | None = None, field: RadianceField | None = None
+    ) -> FieldConfig:
+        """The numbers of a training with the field's config, grown with its views.
+
+        Args:
+            iterations: as in `train`.
+            field: of this capture, in place of the scene's own.
 
         Raises:
             CheckpointError: as `field`.
         """
-        cameras = [self.camera(name).intrinsics for name in self.field.names]
+        field = self.field if field is None else field
+        names = self.capture.names
+        cameras = [self.capture.intrinsics[names.index(name)] for name in field.names]
         pixels = sum(one.width * one.height for one in cameras)
-        return self.field.config.for_pixels(pixels, iterations)
+        return field.config.for_pixels(pixels, iterations)
 
     def camera(self, name: str, field: RadianceField | None = None) -> Camera:
         """The camera of a view, as training has corrected it where the config asks for that.

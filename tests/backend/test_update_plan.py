@@ -15,11 +15,13 @@ from backend.editing import Editor
 from backend.fields.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
 from backend.fields.radiance_training import RadianceTraining, held_out
 from backend.scenes import Scene
-from backend.scenes.edit_run import with_settings
+from backend.scenes.edit_run import rays_of, with_settings
 from backend.scenes.methods.update_plan import UpdatePlan
 from protocol.settings import SceneUpdateSettings
 
 from .quick_edit import INSTRUCTION, QUICK, train_a_little
+from .tiny_capture import orbit_capture
+from .tiny_field import TINY
 
 ALONE = SceneUpdateSettings(steps=QUICK.steps, relevance=False)
 CAPTURES = (3, 4, 24, 84, 185, 500)
@@ -177,6 +179,40 @@ def test_more_views_are_trained_on_with_more_rays_and_steps(
     assert rays == {2 * scene.field.config.rays}
     assert len(edit.views) == 36
     assert_trained_on_edits(scene, "grown")
+
+
+def test_an_edit_goes_on_with_the_rays_and_the_rate_that_its_fields_training_has_come_to(
+    editor: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have grown with the capture's pixels."""
+    orbit_capture(tmp_path, 6, 24)
+    scene = Scene.open(tmp_path, device="cpu")
+    scene.train(config=dataclasses.replace(TINY, pixels=5 * 24**2 // 12, decay_iterations=10))
+    grown = scene.trained_with()
+    assert (grown.rays, grown.decay_iterations) == (2 * scene.field.config.rays, 30)
+    seen: dict[int, tuple[int, float]] = {}
+    advance = RadianceTraining.advance
+
+    def noting(training: RadianceTraining, step: int) -> float:
+        loss = advance(training, step)
+        rates = {group["name"]: group["lr"] for group in training.optimizer.param_groups}
+        seen[step] = training.rays, rates["fields"]
+        return loss
+
+    monkeypatch.setattr(RadianceTraining, "advance", noting)
+    config = dataclasses.replace(
+        QUICK, iterations=6, views=0, everything=True, learning_rate=None, edit_every=1
+    )
+    edit = scene.edit(INSTRUCTION, editor, config=config, name="on")
+    first = edit.checkpoint()[0]["first_step"]
+    assert first == 18  # before the rate has come to its end
+    fall = grown.final_learning_rate / grown.learning_rate
+    for step in range(first, first + 6):
+        rays, rate = seen[step]
+        assert rays == grown.rays
+        assert rate == pytest.approx(grown.learning_rate * fall ** (step / 30))
+    slower = dataclasses.replace(config, views=1)  # the rays of 5 views are more than those
+    assert rays_of(scene, scene.field, slower) == round(5**0.5 * scene.field.config.rays)
 
 
 @pytest.mark.parametrize("rounds", [0, 2])
