@@ -99,19 +99,24 @@ class Squares:
         """
         views = range(len(rays.starts) - 1)
         self.side = min(side, *(length for view in views for length in rays.shape(view)))
-        found = []
+        device = rays.starts.device
+        shown = torch.full((rays.total,), seen is None, device=device)
+        if seen is not None:
+            shown[seen] = True
+        # whether each pixel is the top left one of a square
+        first = torch.zeros(rays.total, dtype=torch.bool, device=device)
         for view in views:
             height, width = rays.shape(view)
-            place = rays.of_view(view)
-            shown = torch.ones_like(place) if seen is None else torch.isin(place, seen)
+            place = slice(*rays.starts[view : view + 2].tolist())
             # how many pixels of a square are seen, by the sums of all that lie above and left
-            sums = torch.nn.functional.pad(shown.view(height, width).long(), (1, 0, 1, 0))
+            sums = torch.nn.functional.pad(shown[place].view(height, width).long(), (1, 0, 1, 0))
             sums = sums.cumsum(0).cumsum(1)
             s = self.side
             count = sums[s:, s:] - sums[:-s, s:] - sums[s:, :-s] + sums[:-s, :-s]
-            rows, columns = torch.nonzero(count == s * s, as_tuple=True)
-            found.append(place[0] + rows * width + columns)
-        self._rays, self._corners = rays, torch.cat(found)  # int64 (n): the top left ones
+            corner = first[place].view(height, width)[: height - s + 1, : width - s + 1]
+            corner.copy_(count == s * s)
+        kind = torch.int32 if rays.total < 2**31 else torch.int64
+        self._rays, self._corners = rays, torch.nonzero(first)[:, 0].to(kind)
         if len(self._corners) == 0:
             raise BadInput(
                 f"The masks of the capture leave no square of {self.side} pixels that is seen "
@@ -124,7 +129,7 @@ class Squares:
         """
         squares = max(1, count // self.side**2)
         device = self._corners.device
-        drawn = self._corners[torch.randint(len(self._corners), (squares,), device=device)]
+        drawn = self._corners[torch.randint(len(self._corners), (squares,), device=device)].long()
         along = torch.arange(self.side, device=device)
         rows = drawn[:, None] + along * self._rays.widths(drawn)[:, None]  # (n, side)
         return (rows[:, :, None] + along).reshape(-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 from pathlib import Path
 from typing import get_args
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from backend.__main__ import main
+from backend.captures.lens import Intrinsics
 from backend.editing import Editor
 from backend.errors import BadInput
 from backend.fields.colour_loss import ColourLoss, ssim
@@ -344,5 +346,10 @@ def test_squares_lie_in_one_view_and_where_no_mask_hides_anything(tmp_path: Path
     drawn = Squares(rays, 5, seen).draw(25 * 400)
     assert not hidden.flatten()[drawn].any()
     assert {int(one) for one in drawn // 256} == {1, 2, 3}
+    many = ViewRays(np.tile(np.eye(4), (60, 1, 1)), [Intrinsics(9, 9, 9, 9, 480, 270)] * 60)
+    began = time.monotonic()
+    whole = Squares(many, 16, torch.arange(many.total))
+    assert len(whole._corners) == 60 * (480 - 15) * (270 - 15)
+    assert time.monotonic() - began < 20  # not minutes
     with pytest.raises(BadInput, match="leave no square of 9 pixels that is seen whole"):
         Squares(rays, 9, seen)
