@@ -4,7 +4,9 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +23,17 @@ SAME_SHAPE = 0.02
 sensors have other sizes than cameras."""
 BEYOND = 1e9
 """Renderers write such numbers where there is nothing."""
+PACKED = {".depth": "lzfse", ".exr": "OpenEXR"}
+"""Suffixes of depths, which Record3D writes, by the package that reads them."""
 FITS, FITS_SPREAD = 30.0, 300.0
 
 
 def read_depth(
     path: Path, width: int, height: int, integer_unit: float = INTEGER_UNIT
 ) -> NDArray[np.float32]:
-    """Read a depth image: `.npy` of any numbers, or an image with 16 or 32 bits a pixel. Floats
-    are in capture units, whole numbers in `integer_unit` of them. What is not finite, beyond
-    1e9 or below 0 is not known.
+    """Read a depth image: `.npy` of any numbers, an image with 16 or 32 bits a pixel, OpenEXR, or
+    Record3D's `.depth`. Floats are in capture units, whole numbers in `integer_unit` of them. What
+    is not finite, beyond 1e9 or below 0 is not known.
 
     Args:
         path: the file; (h, w), with axes of length 1 or without.
@@ -45,7 +49,7 @@ def read_depth(
         CaptureError: it is missing, damaged, holds no depths, or has another shape than the image.
     """
     with _as_capture_error(path):
-        depth = _checked(path, _stored(path), width, height)
+        depth = _checked(path, _stored(path, width, height), width, height)
     rows, columns = depth.shape
     unit = integer_unit if depth.dtype.kind in "iu" else 1.0
     with np.errstate(over="ignore", invalid="ignore"):
@@ -59,7 +63,7 @@ def read_depth(
 
 
 def check_depth(path: Path, width: int, height: int) -> None:
-    """Check a depth image by its header.
+    """Check a depth image by its header; one of Record3D's whole.
 
     Args:
         path, width, height: as in `read_depth`.
@@ -71,18 +75,63 @@ def check_depth(path: Path, width: int, height: int) -> None:
         if path.suffix.lower() == ".npy":
             _checked(path, np.load(path, mmap_mode="r", allow_pickle=False), width, height)
             return
+        if path.suffix.lower() in PACKED:
+            _checked(path, _stored(path, width, height), width, height)
+            return
         with Image.open(path) as file:
             _check_mode(file)
             _check_size(path, file.height, file.width, width, height)
 
 
-def _stored(path: Path) -> NDArray[np.generic]:
-    """The file's array or image."""
-    if path.suffix.lower() == ".npy":
+def _stored(path: Path, width: int, height: int) -> NDArray[np.generic]:
+    """The file's array or image; of the view's shape where the file does not say its own."""
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
         return np.load(path, allow_pickle=False)
+    if suffix in PACKED:
+        try:
+            package = import_module(PACKED[suffix])
+        except ImportError as error:
+            raise CaptureError(
+                f"{path} needs the package {PACKED[suffix]}, which is missing: run `python "
+                "install.py backend` again."
+            ) from error
+        path.stat()  # where it is missing, the packages do not say so
+        return _exr(package, path) if suffix == ".exr" else _lzfse(package, path, width, height)
     with Image.open(path) as file:
         _check_mode(file)
         return np.asarray(file)
+
+
+def _lzfse(package: Any, path: Path, width: int, height: int) -> NDArray[np.float32]:
+    """Record3D's depths: float32 row by row, compressed by LZFSE."""
+    try:
+        data: bytes = package.decompress(path.read_bytes())
+    except package.error as error:
+        raise BadInput("it is damaged, or not compressed by LZFSE") from error
+    count = len(data) // 4
+    rows = round(math.sqrt(count * height / width))
+    if rows == 0 or len(data) % (4 * rows):
+        raise BadInput(f"its {len(data)} bytes are no depths of the shape of its image")
+    return np.frombuffer(data, "<f4").reshape(rows, -1)
+
+
+def _exr(package: Any, path: Path) -> NDArray[np.generic]:
+    """The channel Z, Y or R of an OpenEXR file, which may have others of the same numbers."""
+    try:
+        with package.File(str(path), separate_channels=True) as file:
+            channels = {name: channel.pixels for name, channel in file.channels().items()}
+    except (RuntimeError, ValueError) as error:
+        raise BadInput("it is damaged, or no OpenEXR file") from error
+    named = [channels[name] for name in ("Z", "Y", "R") if name in channels]
+    if not named:
+        raise BadInput(f"it has the channels {', '.join(channels)}, and none is Z, Y or R")
+    colours = [channels.get(name, named[0]) for name in "GB"]
+    if named[0] is channels.get("R") and not all(
+        np.array_equal(named[0], one, equal_nan=True) for one in colours
+    ):
+        raise BadInput("it has colours")
+    return np.asarray(named[0])
 
 
 def _check_mode(file: Image.Image) -> None:

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from backend.captures import depth_images
+from backend.captures.depth_images import read_depth
 from backend.captures.error import CaptureError
 from backend.captures.lens import Intrinsics, Lens
 from backend.captures.transforms import open_capture, readable
@@ -159,6 +161,82 @@ def test_record3d_may_have_a_camera_for_each_picture(tmp_path):
     record3d(tmp_path, perFrameIntrinsicCoeffs=own)
     camera = Intrinsics(70.0, 71, 31, 22, 64, 48)
     opens(tmp_path, [f"rgb/{k}.jpg" for k in range(COUNT + 4)], orbit(COUNT + 4), camera)
+
+
+DEPTH = np.linspace(2, 6, 12 * 16, dtype=np.float32).reshape(12, 16)
+
+
+def lzfse_depth(file: Path, depth: np.ndarray) -> None:
+    file.write_bytes(pytest.importorskip("lzfse").compress(depth.tobytes()))
+
+
+def exr_depth(file: Path, depth: np.ndarray) -> None:
+    package = pytest.importorskip("OpenEXR")
+    header = {"compression": package.PIZ_COMPRESSION, "type": package.scanlineimage}
+    with package.File(header, {"R": depth}) as written:
+        written.write(str(file))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "place", "write"),
+    [("rgb", "depth/{}.exr", exr_depth), ("rgbd", "rgbd/{}.depth", lzfse_depth)],
+)
+def test_record3d_depths_are_read_in_metres(tmp_path, pictures, place, write):
+    """Smaller than the pictures, as LiDAR's are; what the sensor did not see is NaN or 0."""
+    record3d(tmp_path)
+    (tmp_path / "rgb").rename(tmp_path / pictures)
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    depth = DEPTH.copy()
+    depth[0, :2] = np.nan, 0
+    for index in range(COUNT + 4):
+        write(tmp_path / place.format(index), depth)
+    (tmp_path / place.format(3)).write_bytes(b"damaged")
+    (tmp_path / place.format(5)).unlink()
+    capture = open_capture(tmp_path)
+    with_depth = [index for index, view in enumerate(capture.views) if view.depth is not None]
+    assert with_depth == sorted({*range(COUNT + 4)} - {3, 5})
+    (note,) = capture.notes
+    assert note.startswith("1 of 11 depth images is left out: ")
+    found = capture.read(0).depth
+    assert found.shape == (48, 64)
+    np.testing.assert_array_equal(found, np.nan_to_num(depth).repeat(4, 0).repeat(4, 1))
+
+
+@pytest.mark.parametrize("suffix", [".depth", ".exr"])
+def test_depths_without_their_package_say_what_to_do(tmp_path, monkeypatch, suffix):
+    record3d(tmp_path)
+    (tmp_path / "depth").mkdir()
+    for index in range(COUNT + 4):
+        (tmp_path / f"depth/{index}{suffix}").write_bytes(b"x")
+    monkeypatch.setattr(depth_images, "import_module", lambda name: __import__("none_of_it"))
+    (note,) = open_capture(tmp_path).notes
+    assert "12 of 12 depth images are left out" in note
+    assert "is missing: run `python install.py backend` again" in note
+
+
+@pytest.mark.parametrize("size", [100, 12 * 16 * 4 - 4, 12 * 16 * 4 + 1, 12 * 17 * 4])
+def test_depths_of_another_shape_than_their_picture_are_refused(tmp_path, size):
+    lzfse_depth(tmp_path / "0.depth", np.ones(size, np.uint8))
+    with pytest.raises(CaptureError, match=r"0\.depth .*shape"):
+        read_depth(tmp_path / "0.depth", 64, 48)
+
+
+def test_exr_depths_with_colours_are_refused(tmp_path):
+    package = pytest.importorskip("OpenEXR")
+    header = {"compression": package.ZIP_COMPRESSION, "type": package.scanlineimage}
+    for name, channels, words in (
+        ("grey", {"RGB": np.stack([DEPTH] * 3, -1)}, None),
+        ("colours", {"RGB": np.stack([DEPTH, DEPTH, 2 * DEPTH], -1)}, "it has colours"),
+        ("z", {"RGB": np.stack([DEPTH, DEPTH, 2 * DEPTH], -1), "Z": DEPTH}, None),
+        ("uv", {"U": DEPTH, "V": DEPTH}, "has the channels U, V, and none is Z, Y or R"),
+    ):
+        with package.File(header, channels) as written:
+            written.write(str(tmp_path / f"{name}.exr"))
+        if words is None:
+            np.testing.assert_array_equal(read_depth(tmp_path / f"{name}.exr", 16, 12), DEPTH)
+        else:
+            with pytest.raises(CaptureError, match=words):
+                read_depth(tmp_path / f"{name}.exr", 16, 12)
 
 
 def test_record3d_that_cannot_be_used_is_refused(tmp_path):

@@ -1,5 +1,5 @@
-"""Record3D's export with `metadata` (or metadata.json) and a folder `rgb` (record3d.app). World and
-cameras have y up; quaternions have their real part last.
+"""Record3D's export with `metadata` (or metadata.json) and a folder `rgb`, and its unpacked
+.r3d file (record3d.app). World and cameras have y up; quaternions have their real part last.
 """
 
 import json
@@ -18,6 +18,9 @@ from backend.captures.lens import Intrinsics, Lens
 NAMES = ("metadata.json", "metadata")
 FOLDERS = (".", "EXR_RGBD")
 PHOTOS = ("rgb", "rgbd", ".")
+DEPTHS = ("depth/{}.exr", "depth/{}.depth", "rgbd/{}.depth", "{}.depth")
+"""Of a picture, by its number: in metres, as the poses are, along the viewing axis, and smaller
+than the picture."""
 
 
 class _Metadata(msgspec.Struct):
@@ -70,17 +73,18 @@ def read(place: Path, file: Path) -> Described:
                 "must have the numbers that Record3D gave them."
             )
         lens = _camera(file, metadata, number)
+        depth = next((one for one in DEPTHS if (file.parent / one.format(number)).is_file()), None)
         frames.append(
-            Frame(file, f"{inside}{name}", camera_of_size(file, lens, Lens()), poses[number])
+            Frame(
+                file,
+                f"{inside}{name}",
+                camera_of_size(file, lens, Lens()),
+                poses[number],
+                depth=None if depth is None else depth.format(number),
+            )
         )
     frames.sort(key=lambda frame: int(Path(frame.image).stem))
-    notes = []
-    if (file.parent / "depth").is_dir() or folder.name == "rgbd":
-        notes.append(
-            "The depths of Record3D (compressed by LZFSE beside the pictures, or .exr) are not "
-            "read: the scene is trained on the pictures alone."
-        )
-    return Described(file, file.parent, frames, opengl=True, notes=notes)
+    return Described(file, file.parent, frames, opengl=True)
 
 
 def _inside(file: Path, name: str) -> Path:
