@@ -126,7 +126,7 @@ def _exr(package: Any, path: Path) -> NDArray[np.generic]:
     named = [channels[name] for name in ("Z", "Y", "R") if name in channels]
     if not named:
         raise BadInput(f"it has the channels {', '.join(channels)}, and none is Z, Y or R")
-    colours = [channels.get(name, named[0]) for name in "GB"]
+    colours = [channels[name] for name in "GB" if name in channels]
     if named[0] is channels.get("R") and not all(
         np.array_equal(named[0], one, equal_nan=True) for one in colours
     ):
