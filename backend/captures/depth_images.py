@@ -120,18 +120,19 @@ def _exr(package: Any, path: Path) -> NDArray[np.generic]:
     """The channel Z, Y or R of an OpenEXR file, which may have others of the same numbers."""
     try:
         with package.File(str(path), separate_channels=True) as file:
-            channels = {name: channel.pixels for name, channel in file.channels().items()}
+            channels: dict[str, Any] = {
+                name: channel.pixels for name, channel in file.channels().items()
+            }
     except (RuntimeError, ValueError) as error:
         raise BadInput("it is damaged, or no OpenEXR file") from error
-    named = [channels[name] for name in ("Z", "Y", "R") if name in channels]
-    if not named:
+    name = next((name for name in "ZYR" if name in channels), None)
+    if name is None:
         raise BadInput(f"it has the channels {', '.join(channels)}, and none is Z, Y or R")
-    colours = [channels[name] for name in "GB" if name in channels]
-    if named[0] is channels.get("R") and not all(
-        np.array_equal(named[0], one, equal_nan=True) for one in colours
-    ):
+    depth = np.asarray(channels[name])
+    further = [channels[other] for other in "GB" if name == "R" and other in channels]
+    if not all(np.array_equal(depth, other, equal_nan=True) for other in further):
         raise BadInput("it has colours")
-    return np.asarray(named[0])
+    return depth
 
 
 def _check_mode(file: Image.Image) -> None:
