@@ -56,6 +56,20 @@ def imported(photos, tmp_path_factory):
     return made, calls
 
 
+def test_photos_are_numbered_in_their_order_whatever_the_threads(photos, tmp_path):
+    """What comes after asks the numbers: features that came first used to have the first ones, and
+    every import placed the cameras a little otherwise.
+    """
+    files = sorted(photos.glob("*.jpg"))
+    found = photos_module._Reconstruction(tmp_path, 4, lambda words, share: None)
+    found.add_photos(files)
+    with photos_module.pycolmap.Database.open(tmp_path / "database.db") as database:
+        images = database.read_all_images()
+        assert [image.image_id for image in images] == list(range(1, COUNT + 2))
+        assert [image.name for image in images] == [f"{k:04}.jpg" for k in range(COUNT + 1)]
+        assert all(database.num_keypoints_for_image(image.image_id) > 100 for image in images)
+
+
 def test_cameras_are_found_within_a_tenth_of_a_degree(imported):
     made, _ = imported
     assert made.registered == tuple(f"photo ({index:02}).jpg" for index in range(COUNT))
