@@ -247,7 +247,7 @@ class _Reconstruction:
             camera = pycolmap.infer_camera_from_image(self._images / same_size[0], reader)
             with pycolmap.Database.open(self._database) as database:
                 reader.existing_camera_id = database.write_camera(camera)
-            # Numbered in order: features come as threads end, and all that follows asks the numbers.
+            # In order: features come as threads end, and what follows asks the photos' numbers.
             pycolmap.import_images(
                 self._database, self._images, image_names=same_size, options=reader
             )
