@@ -24,7 +24,7 @@ LOSSY_IN_TIFF = {"jpeg", "tiff_jpeg", "webp"}
 
 
 def read_labels(path: Path, shape: tuple[int, int]) -> NDArray[np.uint16]:
-    """The labels in a file, exactly: the values of a grey image (of 1 to 16 bits), the indices of
+    """The labels in a file, exactly: the values of a grey image (of 1 to 32 bits), the indices of
     an image with a palette, each colour of an image in colours as a label of its own (the fully
     transparent pixels as one), or whole numbers in a file of numpy's (.npy).
 
@@ -40,7 +40,7 @@ def read_labels(path: Path, shape: tuple[int, int]) -> NDArray[np.uint16]:
     if path.suffix.lower() == ".npy":
         labels = _of_array(path)
     else:
-        with opened(path, MAX_IMAGE_SIDE, whole=True) as (file, facts):
+        with opened(path, MAX_IMAGE_SIDE, whole=True, numbers=True) as (file, facts):
             pixels = _of_image(path, file, facts.depth)
             asked = orientation_of(file)
             labels = pixels if asked == 1 else turned_pixels(pixels, asked)
@@ -75,6 +75,11 @@ def _of_array(path: Path) -> NDArray[np.uint16]:
         raise PictureError(f"{path} cannot be read as a file of numpy's: save it anew.") from error
     if not isinstance(labels, np.ndarray) or labels.ndim != 2:
         raise PictureError(f"{path} must hold one array of rows and columns of whole numbers.")
+    return _numbered(path, labels)
+
+
+def _numbered(path: Path, labels: NDArray[np.generic]) -> NDArray[np.uint16]:
+    """The labels of a file, as they are to be."""
     if labels.dtype == np.bool_:
         labels = labels.astype(np.uint16)
     try:
@@ -91,7 +96,7 @@ def _of_image(path: Path, file: ImageFile.ImageFile, depth: int) -> NDArray[np.u
         )
     mode = file.mode
     if mode == "1" or mode == "P" or mode.startswith("I"):
-        return np.asarray(file).astype(np.uint16)
+        return _numbered(path, np.asarray(file))
     if mode == "L":
         scale = 255 // (2**depth - 1) if depth < 8 else 1  # Pillow stretches 2 and 4 bits to 8
         return np.asarray(file).astype(np.uint16) // np.uint16(scale)

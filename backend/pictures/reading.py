@@ -214,11 +214,15 @@ def write_png(path: Path, picture: Picture) -> None:
 
 @contextmanager
 def opened(
-    path: Path, longest: int | None = None, whole: bool = False
+    path: Path,
+    longest: int | None = None,
+    whole: bool = False,
+    numbers: bool = False,
 ) -> Iterator[tuple[ImageFile.ImageFile, FileFacts]]:
     """The file as Pillow opens it, checked by its header, and, if `whole`, decoded; what it says of
-    its own beside that.
+    its own beside that. If `numbers`, pixels may be whole numbers of 32 bits.
     """
+    usable = "a grey PNG of up to 16 bits" if numbers else "an 8-bit PNG or JPEG"
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -247,10 +251,11 @@ def opened(
                 facts = replace(facts, turned=orientation_of(file))
             if longest is not None and max(file.size) > longest:
                 raise PictureError(f"{path} is {file.width}x{file.height}: {too_large}.")
-            if file.mode == "F" or (file.mode == "I" and file.format != "PPM"):
+            deep = file.mode == "I" and file.format != "PPM" and not numbers
+            if file.mode == "F" or deep:
                 raise PictureError(
                     f"{path} does not have 8 bits a channel but 32-bit or floating-point values "
-                    f"(it is of the kind {file.mode}): save it as an 8-bit PNG or JPEG."
+                    f"(it is of the kind {file.mode}): save it as {usable}."
                 )
             if getattr(file, "tag_v2", {}).get(ExifTags.Base.NewSubfileType, 0) & PREVIEW:
                 raise PictureError(
@@ -268,7 +273,7 @@ def opened(
             raise PictureError(f"{path} may not be read: change its permissions.") from error
         except UnidentifiedImageError:
             raise PictureError(
-                f"{path} is not an image that can be read: save it as an 8-bit PNG or JPEG."
+                f"{path} is not an image that can be read: save it as {usable}."
             ) from None
         except Image.DecompressionBombError as error:
             raise PictureError(f"{path} is too large: {too_large}.") from error

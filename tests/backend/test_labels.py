@@ -32,6 +32,26 @@ def test_grey_images_are_read_as_they_are(tmp_path, name, bits):
     assert (found == expected).all()
 
 
+def test_whole_numbers_of_32_bits_are_read_and_must_be_labels(tmp_path):
+    """As segmenters and scikit-image write them."""
+    path = tmp_path / "a.tif"
+    Image.fromarray(LABELS.astype(np.int32) * 257).save(path)
+    assert (read_labels(path, LABELS.shape) == LABELS * 257).all()
+    for wrong in (LABELS.astype(np.int32) - 1, LABELS.astype(np.int32) * 1000):
+        Image.fromarray(wrong).save(path)
+        with pytest.raises(PictureError, match=r"a\.tif: The numbers of things must be 0 to 65535"):
+            read_labels(path, LABELS.shape)
+
+
+def test_what_cannot_be_read_is_not_asked_for_in_a_form_that_is_refused(tmp_path):
+    """A JPEG may not keep labels."""
+    Image.fromarray(LABELS.astype(np.float32)).save(tmp_path / "a.tif")
+    (tmp_path / "a.txt").write_text("no labels")
+    for name in ("a.tif", "a.txt"):
+        with pytest.raises(PictureError, match="save it as a grey PNG of up to 16 bits"):
+            read_labels(tmp_path / name, LABELS.shape)
+
+
 @pytest.mark.parametrize(("bits", "most"), [(1, 1), (2, 3), (4, 15), (8, 255)])
 def test_palettes_are_read_by_their_indices(tmp_path, bits, most):
     """Two indices may have one colour."""
