@@ -31,6 +31,7 @@ SUFFIXES = (
     ".jfif",
     ".heic",
     ".heif",
+    ".hif",  # cameras' own HEIF
 )
 """Tried in this order, small and capital, where a name has no suffix."""
 UNSUPPORTED = (".jxl",)
@@ -52,6 +53,7 @@ DEPTH_SUFFIXES = (".npy", ".png", ".tif", ".tiff")
 USUAL_FOLDER, USUAL_DEPTH_FOLDER, USUAL_THINGS_FOLDER = "images", "depth", "things"
 USUAL_MASK_FOLDER = "masks"
 """Where files lie whose own folder has another name here."""
+MASK_FOLDERS = (USUAL_MASK_FOLDER, "mask")
 PHOTO_FOLDERS = ("rgb", "input", "photos", "frames", "color")
 """Where photos lie in a capture's folder, if not in `images` or a smaller copy of it, such as
 images_4."""
@@ -123,7 +125,7 @@ def tails(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 class MaskFolder:
-    """The images in a capture's folder `masks`, each called as the view that it belongs to."""
+    """The images in a capture's folder `masks` or `mask`, each called as the view that it belongs to."""
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         """Args:
@@ -132,7 +134,7 @@ class MaskFolder:
         """
         self.files: dict[str, Path] = {}
         for place in sorted(folder.iterdir()):
-            if key(place.name) != USUAL_MASK_FOLDER or not place.is_dir():
+            if key(place.name) not in MASK_FOLDERS or not place.is_dir():
                 continue
             for file in sorted(place.rglob("*")):
                 if file.is_file() and not file.name.startswith("."):

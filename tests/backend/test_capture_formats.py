@@ -281,6 +281,34 @@ def test_lists_of_names_for_training_and_measuring_are_kept_to(tmp_path):
         open_capture(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda name: name.upper(),
+        lambda name: name.split("/")[-1],
+        lambda name: name.removesuffix(".png"),
+        lambda name: name.replace("/", "\\"),
+        lambda name: name.replace(".png", ".jpg"),
+    ],
+)
+def test_lists_of_names_find_images_as_they_were_meant(tmp_path, written):
+    content = capture_folder(tmp_path)
+    names = [frame["file_path"] for frame in content["frames"]]
+    lists = {"train_filenames": names[:9], "test_filenames": list(map(written, names[9:]))}
+    (tmp_path / "transforms.json").write_text(json.dumps(content | lists))
+    capture = open_capture(tmp_path)
+    assert len(capture) == COUNT
+    assert capture.held_out == frozenset(names[9:])
+
+
+def test_lists_of_names_that_no_image_has_are_told(tmp_path):
+    content = capture_folder(tmp_path)
+    lists = {"test_filenames": ["images/none.png", "other.png"]}
+    (tmp_path / "transforms.json").write_text(json.dumps(content | lists))
+    (note,) = open_capture(tmp_path).notes
+    assert "name images that it does not describe, such as images/none.png (2 in all)" in note
+
+
 def test_a_field_is_trained_on_what_the_split_says(tmp_path):
     from dataclasses import replace
 

@@ -38,7 +38,7 @@ def move_images(folder: Path, places: list[str]) -> list[str]:
     return places
 
 
-@pytest.mark.parametrize("inside", ["masks", "masks/images", "Masks"])
+@pytest.mark.parametrize("inside", ["masks", "masks/images", "Masks", "mask"])
 @pytest.mark.parametrize("ending", [".png", ".png.png", ".PNG"])
 def test_masks_of_photos_in_folders_lie_in_folders_of_the_same_names(
     tmp_path: Path, inside: str, ending: str

@@ -44,15 +44,16 @@ def test_heic_photos_are_read_as_they_are(tmp_path, suffix):
     assert picture.notes == ()
 
 
-def test_heic_photos_make_a_capture(tmp_path):
+@pytest.mark.parametrize("suffix", [".HEIC", ".hif"])
+def test_heic_photos_make_a_capture(tmp_path, suffix):
     write_capture(tmp_path, views_of_noise(orbit(6), 64, 48))
     for file in sorted((tmp_path / "images").iterdir()):
-        heic(file.with_suffix(".HEIC"), np.asarray(Image.open(file)))
+        heic(file.with_suffix(suffix), np.asarray(Image.open(file)))
         file.unlink()
     text = (tmp_path / "transforms.json").read_text().replace(".png", "")
     (tmp_path / "transforms.json").write_text(text)
     capture = open_capture(tmp_path)
-    assert capture.names == tuple(f"images/{index:04}.HEIC" for index in range(6))
+    assert capture.names == tuple(f"images/{index:04}{suffix}" for index in range(6))
     assert capture.read(0).image.shape == (48, 64, 3)
 
 

@@ -5,7 +5,7 @@ synthetic scenes and BlenderNeRF. Lens values stand in the frame or, for all fra
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,7 +21,9 @@ from backend.captures.files import (
     SPLIT_FILE_NAMES,
     TRAIN_FILE_NAME,
     NamedFiles,
+    key,
     other_descriptions,
+    tails,
 )
 from backend.captures.formats.camera_fields import CameraFields, camera_of
 from backend.captures.formats.described import UNKNOWN, CameraOf, Described, Frame
@@ -201,17 +203,24 @@ def _matrix(file: Path, frame: _Frame) -> NDArray[np.float64]:
 def _split_by_lists(
     file: Path, transforms: _Transforms, frames: list[Frame]
 ) -> tuple[list[Frame], list[str]]:
-    """The frames as the file's own lists say, and a note on those that no list names."""
+    """The frames as the file's own lists say, and notes on those that no list names, and on names
+    that no image has.
+    """
+    find = _by_name([_plain(frame.image) for frame in frames])
+    lists = transforms.train_filenames, transforms.val_filenames, transforms.test_filenames
     train, *measured = (
-        None if names is None else {_plain(name) for name in names}
-        for names in (
-            transforms.train_filenames,
-            transforms.val_filenames,
-            transforms.test_filenames,
-        )
+        None if names is None else {found for name in names if (found := find(name))}
+        for names in lists
     )
+    unknown = [name for names in lists for name in names or [] if find(name) is None]
+    notes = []
+    if unknown:
+        notes.append(
+            f"{file.name}'s lists (train_filenames, val_filenames, test_filenames) name images that "
+            f"it does not describe, such as {unknown[0]} ({len(unknown)} in all)."
+        )
     if train is None and not any(measured):
-        return frames, []
+        return frames, notes
     out = set[str]().union(*(names for names in measured if names is not None)) - (train or set())
     split, unlisted = [], []
     for frame in frames:
@@ -224,15 +233,30 @@ def _split_by_lists(
             unlisted.append(frame.image)
     if all(frame.held_out for frame in split):
         raise CaptureError(
-            f"{file}: train_filenames leaves no view to train on: correct its names, or take the "
-            "lists of names out of the file."
+            f"{file}: {'test_filenames' if train is None else 'train_filenames'} leaves no view to "
+            "train on: correct its names, or take the lists of names out of the file."
         )
-    if not unlisted:
-        return split, []
-    return split, [
-        f"{len(unlisted)} of {len(frames)} images are left out, as none of {file.name}'s lists "
-        f"names them (train_filenames), such as {unlisted[0]}."
-    ]
+    if unlisted:
+        notes.append(
+            f"{len(unlisted)} of {len(frames)} images are left out, as none of {file.name}'s lists "
+            f"names them (train_filenames), such as {unlisted[0]}."
+        )
+    return split, notes
+
+
+def _by_name(images: Sequence[str]) -> Callable[[str], str | None]:
+    """What finds an image by its name, in other capitals too, or by an end of it that is no
+    other's, with or without suffix.
+    """
+    whole = {key(image): image for image in images}
+    ends = {key(end): image for image, found in tails(images).items() for end in found}
+
+    def find(written: str) -> str | None:
+        name = key(_plain(written))
+        short = PurePosixPath(name).with_suffix("").as_posix() if PurePosixPath(name).name else name
+        return whole.get(name) or ends.get(name) or ends.get(short)
+
+    return find
 
 
 def _plain(name: str) -> str:
