@@ -125,7 +125,7 @@ def tails(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 class MaskFolder:
-    """The images in a capture's folder `masks` or `mask`, each called as the view that it belongs to."""
+    """The images in a capture's folder `masks` or `mask`, each called as its view is."""
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         """Args:

@@ -216,8 +216,8 @@ def _split_by_lists(
     notes = []
     if unknown:
         notes.append(
-            f"{file.name}'s lists (train_filenames, val_filenames, test_filenames) name images that "
-            f"it does not describe, such as {unknown[0]} ({len(unknown)} in all)."
+            f"{file.name}'s lists (train_filenames, val_filenames, test_filenames) name images "
+            f"that it does not describe, such as {unknown[0]} ({len(unknown)} in all)."
         )
     if train is None and not any(measured):
         return frames, notes
