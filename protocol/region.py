@@ -39,6 +39,7 @@ SMOOTH = 1e-4
 """Variance of colour (0..1) within a window below which it counts as one surface."""
 
 NO_THINGS = "No things are known here: the region follows the picture's edges."
+ONE_THING = "All of the picture is one thing: the region follows the picture's edges."
 NO_WHOLE_THINGS = (
     "Whole things do not explain where the model sees this: the region follows the picture's edges."
 )
@@ -99,7 +100,7 @@ def snapped(
             threshold = things_threshold(scores, np.bincount(labels), suggested_threshold)
             if explained(values, labels, threshold=threshold):
                 return Snapped(scores[things], "things", "", threshold)
-            why = NO_WHOLE_THINGS
+            why = ONE_THING if (labels == labels[0]).all() else NO_WHOLE_THINGS
     return Snapped(edge_map(relevance, image), "edges", why, suggested_threshold)
 
 

@@ -6,6 +6,7 @@ here, such as a noise, lets nothing through.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import bpy
 import numpy as np
@@ -44,7 +45,7 @@ class Opacity:
     """
 
     def __init__(self, material: bpy.types.Material | None, engine: str) -> None:
-        """Read a material, None being a surface without one; images are read as they are now."""
+        """Read a material, None being a surface without one. Images are read once they are seen."""
         self.maps: set[str] = set()
         found = self._of(material, engine)
         self.everywhere = found if isinstance(found, float) else None
@@ -119,11 +120,15 @@ class Opacity:
         flat = node.projection == "FLAT" and image is not None and image.source != "TILED"
         if name is None or not flat or not all(image.size):
             return None
-        pixels, extension = _read(image, alpha), node.extension
+        extension = node.extension
         self.maps.add(name)
 
+        @cache  # a large image takes most of a second: read where something is seen of it
+        def pixels() -> Floats:
+            return _read(image, alpha)
+
         def read(uvs: Uvs) -> Floats:
-            return _sampled(pixels, uvs[name], extension)
+            return _sampled(pixels(), uvs[name], extension)
 
         return read
 

@@ -127,6 +127,15 @@ def test_a_part_of_a_thing_falls_back_to_edges_and_says_so():
     assert (found.values == edge_map(relevance, a_picture(40, 60))).all()
 
 
+@pytest.mark.parametrize("label", [0, 7])
+def test_labels_that_know_one_thing_only_say_so(label):
+    relevance = np.full((40, 60), 0.1, np.float32)
+    relevance[12:16, 22:27] = 0.9
+    things = np.full((40, 60), label, np.uint16)
+    found = snapped(relevance, a_picture(40, 60), "things", things, 0.5)
+    assert (found.took, found.why) == ("edges", region.ONE_THING)
+
+
 def test_without_things_the_edges_are_taken_and_nothing_leaves_the_map_alone():
     relevance, image = a_map(40, 60), a_picture(40, 60)
     found = snapped(relevance, image, "things", None, 0.4)
