@@ -129,18 +129,20 @@ def things_threshold(
     scores: Values, sizes: NDArray[np.integer] | NDArray[np.floating], suggested_threshold: float
 ) -> float:
     """The threshold that parts things best: HIGH of the way from the least relevant to the most
-    relevant of those that are not too small to tell (SMALLEST).
+    relevant of those that are not too small to tell (SMALLEST); of one thing alone the map's own,
+    as it would reach any that is made of its score.
 
     Args:
         scores: float32 (K,), 0..1, of each thing.
         sizes: (K,), 0 or more, the pixels or weights of each; things of none do not count.
-        suggested_threshold: the map's own, for where nothing is relevant.
+        suggested_threshold: the map's own.
     """
     told = sizes >= max(SMALLEST * sizes.sum(), np.finfo(np.float32).tiny)
     if not told.any():  # thousands of small ones
         told = sizes > 0
     low, high = float(scores[told].min()), float(scores[told].max())
-    return low + HIGH * (high - low) if high > 0 else suggested_threshold
+    alone = told.sum() == 1
+    return suggested_threshold if alone or high == 0 else low + HIGH * (high - low)
 
 
 def explained(

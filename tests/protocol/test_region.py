@@ -128,12 +128,25 @@ def test_a_part_of_a_thing_falls_back_to_edges_and_says_so():
 
 
 @pytest.mark.parametrize("label", [0, 7])
-def test_labels_that_know_one_thing_only_say_so(label):
+@pytest.mark.parametrize("others", [0, 2])
+def test_labels_of_one_thing_only_do_not_make_the_whole_picture_the_region(label, others):
+    """An empty label image, one label for all, with some stray pixels of another or without."""
     relevance = np.full((40, 60), 0.1, np.float32)
     relevance[12:16, 22:27] = 0.9
     things = np.full((40, 60), label, np.uint16)
+    things[0, :others] = 3
     found = snapped(relevance, a_picture(40, 60), "things", things, 0.5)
-    assert (found.took, found.why) == ("edges", region.ONE_THING)
+    assert found.took == "edges"
+    assert found.why == (region.NO_WHOLE_THINGS if others else region.ONE_THING)
+    assert (found.values >= found.suggested_threshold).mean() < 0.1
+
+
+def test_one_thing_that_is_relevant_all_over_is_the_region():
+    relevance = np.full((40, 60), 0.8, np.float32)
+    relevance[:, :4] = 0.2
+    found = snapped(relevance, a_picture(40, 60), "things", np.ones((40, 60), np.uint16), 0.5)
+    assert found.took == "things"
+    assert (found.values >= found.suggested_threshold).all()
 
 
 def test_without_things_the_edges_are_taken_and_nothing_leaves_the_map_alone():
