@@ -19,6 +19,7 @@ from backend.captures.transforms import write_capture
 from backend.evaluation.scenes.true_editor import TrueEditor, Truth, perfect_map
 from backend.fields.config import RelevanceConfig
 from backend.fields.training import Progress
+from backend.output.new_folder import appearing
 from backend.scenes import Scene
 from backend.work_lock import InUse, alone, alone_in
 from tests.backend.capture_worlds import orbit, views_of_noise
@@ -151,6 +152,29 @@ def test_evaluations_refuse_each_other_in_one_folder(capture, tmp_path, kind, ca
         assert main(command) == 1
     assert "works in" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == [f"{place.name}.lock"]
+
+
+def test_two_commands_that_make_one_folder_refuse_each_other(tmp_path):
+    """The second used to delete what the first had made so far."""
+    out = tmp_path / "mesh"
+    with appearing(out) as unfinished:
+        (unfinished / "a").write_text("first")
+        program = "from pathlib import Path; from backend.output.new_folder import appearing\n"
+        program += f"with appearing(Path({str(out)!r})): pass"
+        other = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True)
+        assert f"Another command on this machine makes {out}: wait".encode() in other.stderr
+    assert [path.name for path in out.iterdir()] == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mesh"]
+
+
+def test_what_a_killed_command_left_of_a_folder_is_in_nobodys_way(tmp_path):
+    left = tmp_path / ".mesh.unfinished"
+    left.mkdir()
+    (left / "old").write_text("")
+    with appearing(tmp_path / "mesh") as unfinished:
+        (unfinished / "new").write_text("")
+    assert [path.name for path in (tmp_path / "mesh").iterdir()] == ["new"]
+    assert not left.exists()
 
 
 def test_other_work_folders_of_a_capture_are_free(capture, tmp_path):
