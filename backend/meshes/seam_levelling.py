@@ -32,8 +32,8 @@ TURNS, ENOUGH = 4, 0.05 / 255
 """Solutions at most, and the mean excess, 0..1, up to which none is looked for any more: where
 black and white end one side's way, the other has to follow."""
 SOLVED, STEPS = 3e-3, 300
-"""Relative remainder at which a solution is good enough, and steps towards it at most. Sides meet
-sooner than what is added spreads into the islands."""
+"""Remainder at which solutions are good enough, as a share of the right side, and steps towards it
+at most. Sides meet sooner than what is added spreads into the islands."""
 BLOCK = 16
 """Texels along the sides of the blocks whose solution prepares that of all texels."""
 
@@ -65,16 +65,21 @@ def levelled(
     start = after.reshape(-1, 3)[texels]
     most = np.abs(reading @ before.reshape(-1, 3))
     others = reading @ after.reshape(-1, 3) - read @ start
-    matrix = csr_matrix(read.T @ read + STIFFNESS * _ties(near, free, island))
-    solver = _Solver(matrix, _blocks(near, island))
-    now = start.copy()
+    ties = _ties(near, free, island)
+    ties *= STIFFNESS  # in place: of a large texture it has half a gigabyte
+    solver = _Solver(csr_matrix(read.T @ read + ties), _blocks(near, island))
+    del ties
+    now, enough = start.copy(), np.zeros(3)
     for _ in range(TURNS):
         apart = others + read @ now
         wanted = apart.clip(-most, most) - apart
         if not wanted.size or np.abs(wanted).mean() <= ENOUGH:
             break
         for channel in range(3):
-            now[:, channel] += solver.solved(read.T @ wanted[:, channel])
+            pull = read.T @ wanted[:, channel]
+            # what is left for later turns is small, and need not be solved as finely
+            enough[channel] = max(enough[channel] / 4, SOLVED * np.linalg.norm(pull))
+            now[:, channel] += solver.solved(pull, enough[channel])
         now = now.clip(0, 1)
     return texels, now - start
 
@@ -113,10 +118,10 @@ def _ties(
     for the N texels that are near; what is free and not near is not changed.
     """
     count = int(near.sum())
-    number = np.full(near.shape, -1, np.int64)
-    number[near] = np.arange(count)
+    number = np.full(near.shape, -1, np.int32)
+    number[near] = np.arange(count, dtype=np.int32)
     own = np.full(count, WEIGHT, np.float32)
-    found = csr_matrix((count, count), dtype=np.float32)
+    pairs = []
     for first, second in (
         ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
         ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
@@ -126,10 +131,11 @@ def _ties(
         for one in (i, j):
             own += np.bincount(one[one >= 0], minlength=count).astype(np.float32)
         both = (i >= 0) & (j >= 0)
-        pair = (np.full(int(both.sum()), -1, np.float32), (i[both], j[both]))
-        side = coo_matrix(pair, shape=found.shape).tocsr()
-        found = found + side + side.T
-    return csr_matrix(found + diags_array(own))
+        pairs.append(np.stack([i[both], j[both]]))
+    rows, columns = np.concatenate(pairs, axis=1)
+    values = np.full(len(rows), -1, np.float32)
+    above = coo_matrix((values, (rows, columns)), shape=(count, count)).tocsr()
+    return csr_matrix(above + above.T.tocsr() + diags_array(own, format="csr"))
 
 
 def _blocks(near: NDArray[np.bool_], island: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -166,10 +172,9 @@ class _Solver:
             options={"SymmetricMode": True},
         )
 
-    def solved(self, right: Floats) -> Floats:
-        """float32 (N,) of a right side (N,), to SOLVED."""
+    def solved(self, right: Floats, enough: float) -> Floats:
+        """float32 (N,) of a right side (N,), up to a remainder whose norm is `enough`."""
         found, rest = np.zeros_like(right), right.copy()
-        enough = SOLVED * np.linalg.norm(right)
         direction, power = np.zeros_like(right), 1.0
         for _ in range(STEPS):
             if np.linalg.norm(rest) <= enough:
