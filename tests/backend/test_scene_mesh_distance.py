@@ -73,6 +73,20 @@ def test_a_mesh_that_is_off_by_a_known_amount() -> None:
     assert found.things_share == 0
     shifted = TriangleMesh(mesh.vertices + np.array([0, 0, 0.5]), mesh.faces)
     near_ball = surface_distance(shifted, scene, samples=4000)
-    assert near_ball.things_share > 0.1
+    assert near_ball.things_share == pytest.approx(0.05, abs=0.02)
     assert near_ball.things_median is not None
     assert near_ball.median_share == near_ball.median / near_ball.size
+
+
+def test_a_sky_far_from_the_things_is_not_near_them() -> None:
+    """A square 10 above the ball is nearer to it than to the ground."""
+    scene = dataclasses.replace(ball_and_ground(), ground=None)
+    corners = np.array([[-1.0, -1, 1.6], [1, -1, 1.6], [0, 1, 1.6]])
+    mesh = TriangleMesh(
+        np.concatenate([0.1 * corners + np.array([0, 0, 1.4]), corners + np.array([0, 0, 10])]),
+        np.array([[0, 1, 2], [3, 4, 5]]),
+    )
+    found = surface_distance(mesh, scene, samples=4000)
+    assert found.median == pytest.approx(10.1, abs=0.1)
+    assert found.things_share == pytest.approx(0.01, abs=0.005)
+    assert found.things_median == pytest.approx(0.06, abs=0.02)

@@ -13,6 +13,9 @@ from backend.world.shapes import distance_function
 
 SAMPLES = 50_000
 AT_ONCE = 1 << 16
+NEAR = 1.2
+"""How far from the middle of the things a place may be that is near them, in radii of the ball
+around them: a sky may be nearer to a thing than to the ground wherever it is."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,8 @@ class SurfaceDistance:
     Attributes:
         size: of the scene: the diameter of the ball around its things.
         median, ninth_decile: of all places, to whatever surface is nearest.
-        things_median, things_ninth_decile: of those whose nearest surface is a thing's, not the
-            ground's; None where there are none.
+        things_median, things_ninth_decile: of those near the things (`NEAR`) whose nearest surface
+            is a thing's, not the ground's; None where there are none.
         things_share: how many these are, 0..1.
     """
 
@@ -54,8 +57,9 @@ def surface_distance(
     places = on_surface(mesh, samples, seed)
     things, ground = true_distances(scene, places)
     nearest = np.minimum(things, ground)
-    of_things = nearest[things < ground]
-    _, radius = ball_around(scene.things)
+    middle, radius = ball_around(scene.things)
+    near = np.linalg.norm(places - middle, axis=1) < NEAR * radius
+    of_things = nearest[near & (things < ground)]
     median, decile = np.quantile(nearest, (0.5, 0.9))
     some = [float(q) for q in np.quantile(of_things, (0.5, 0.9))] if len(of_things) else None
     return SurfaceDistance(
