@@ -401,6 +401,14 @@ class MeshSettings:
         | None
     ) = None
     texture_size: TextureSize = 1024
+    plain: Annotated[
+        bool,
+        Meta(
+            title="Plain Surroundings",
+            description="Also mesh skies, bare grounds and walls that opaque views are too plain "
+            "to tell the place of, wherever the scene has put them",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)

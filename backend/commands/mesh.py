@@ -47,6 +47,8 @@ class Mesh(SceneOptions, SceneCommand):
     """pixels a side"""
     resolution: Annotated[int | None, otherwise("160")] = None
     """grid cells along the longest side of what the views see"""
+    plain: bool = False
+    """also mesh skies, bare grounds and walls that views are too plain to tell the place of"""
     format: Literal["glb", "obj", "ply"] = "glb"
     """of the mesh"""
 
@@ -60,7 +62,7 @@ class Mesh(SceneOptions, SceneCommand):
         out = check_new(self.out)
         # Only now: torch and nerfstudio take seconds to load.
         from backend.meshes.extraction import RESOLUTION
-        from backend.scenes.mesh import mesh_of_scene
+        from backend.scenes.mesh import LEFT_OUT, mesh_of_scene, too_plain
 
         scene = self.open_scene()
         scene.leave_out_damaged()
@@ -75,6 +77,7 @@ class Mesh(SceneOptions, SceneCommand):
                     self.texture_size,
                     report.settings["resolution"],
                     on_progress,
+                    self.plain,
                 )
             with report.stage("writing"):
                 textures = {"original": made.texture}
@@ -89,6 +92,8 @@ class Mesh(SceneOptions, SceneCommand):
                     Image.fromarray(grey).save(unfinished / "relevance.png")
             with report.stage("pictures"):
                 report.figures |= _figures(made) | _compare(scene, made, unfinished)
+            if made.left_out >= LEFT_OUT:
+                report.notes.append(f"{too_plain(made.left_out)} --plain meshes them, too.")
             if 0 < self.faces < len(made.faces):
                 report.notes.append(
                     f"The mesh has more faces than the {self.faces} of --faces: its pieces cannot "

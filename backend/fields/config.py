@@ -109,9 +109,12 @@ class FieldConfig(Stop):
     solid: float = 0.01
     """Weight of the loss that makes opaque what views show as opaque: the mean of the light that
     the field lacks there (nerfacto has none, and fills it with the last sample's colour)."""
+    solid_from: int = 400
+    """The step from which on that weight grows from 0. Only what the photos say of shapes should be
+    there by then: what must be solid before that is put anywhere, a plain sky among the cameras,
+    and the space before them is filled with fog."""
     solid_after: int = 1000
-    """Steps over which that weight grows from 0: from the start, it would fill the space before
-    the cameras with fog."""
+    """The step at which it is there in full."""
     hold_out_every: int = 8
     """Every n-th view, and at least one, is held out: it is not trained on and measures the field;
     0 for none."""
@@ -153,6 +156,7 @@ PRESETS = {
         covered_by=0.35,
         scale_gradients=True,
         sparsity=1e-4,
+        solid_from=150,
         solid_after=400,
         learning_rate=2e-2,
         final_learning_rate=1e-3,

@@ -305,7 +305,8 @@ class RadianceField:
             empty = torch.log1p(2 * march.density**2).mean()
             losses["sparsity"] = self.config.sparsity * empty
         if self.config.solid > 0:
-            due = min(1.0, step / self.config.solid_after)
+            first, full = self.config.solid_from, self.config.solid_after
+            due = min(1.0, max(0.0, (step - first) / max(1, full - first)))
             lost = (opaque * (1 - accumulation)).mean()
             losses["solid"] = due * self.config.solid * lost
         if self.config.depth > 0 and distances is not None:

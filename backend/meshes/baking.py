@@ -99,6 +99,7 @@ class TexturedScene:
         relevance_texture: float32 (T, T), 0..1 on the scale of the threshold, 0 where no face is;
             None without a relevance field.
         region: bool (T, T), the texels that the edit may have changed; None without an edit.
+        left_out: as a `TriangleMesh` says it.
     """
 
     vertices: NDArray[np.float64]
@@ -108,6 +109,7 @@ class TexturedScene:
     edited_texture: NDArray[np.uint8] | None = None
     relevance_texture: NDArray[np.float32] | None = None
     region: NDArray[np.bool_] | None = None
+    left_out: float = 0.0
 
 
 def texture_mesh(
@@ -151,7 +153,7 @@ def texture_mesh(
     shaded = _shade(field, rays, composite, teller)
     texture = _picture(_colours(shaded, field), surface, source, size)
     if edit is None:
-        return TexturedScene(mesh.vertices, mesh.faces, uvs, texture)
+        return TexturedScene(mesh.vertices, mesh.faces, uvs, texture, left_out=mesh.left_out)
     teller = _teller(report, "Baking the edited texture", 0.65, 0.7 / steps)
     shaded_after = _shade(edit.field, rays, None, teller)
     edited = _picture(_colours(shaded_after, edit.field), surface, source, size)
@@ -165,7 +167,9 @@ def texture_mesh(
         values = spread_to_margin(flat.reshape(size, size), source)
         region = values >= threshold
     edited = np.where(region[..., None], edited, texture)
-    return TexturedScene(mesh.vertices, mesh.faces, uvs, texture, edited, values, region)
+    return TexturedScene(
+        mesh.vertices, mesh.faces, uvs, texture, edited, values, region, mesh.left_out
+    )
 
 
 def unwrap(mesh: TriangleMesh, size: int) -> NDArray[np.float32]:

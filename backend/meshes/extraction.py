@@ -10,11 +10,11 @@ but those for which something else stands far before x. Marching cubes (Lewiner 
 L = 1/2. Against the density itself, which rises by different amounts for different materials and
 goes on behind what anybody sees, this needs no level of its own, gives one surface and not the two
 sides of a layer of fog, and drops what one view has dreamt up before its camera: the other views'
-rays go through it.
+rays go through it. Where views are too plain to tell, none is looked for (see plainness.py).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import fast_simplification
@@ -28,8 +28,9 @@ from torch import Tensor
 from backend.captures.capture import Capture
 from backend.captures.lens import Intrinsics
 from backend.fields.nerfstudio_compat import RayBundle
-from backend.fields.radiance_field import CHUNK
+from backend.fields.radiance_field import CHUNK, Rendering
 from backend.fields.rays import ViewRays
+from backend.meshes.plainness import telling_photo
 from backend.meshes.textured_mesh import MeshError, project
 from backend.output.progress import OnProgress
 
@@ -45,6 +46,8 @@ HALF = 0.5
 """Share of a ray's light that is lost at the surface."""
 OUTLIERS = 0.01
 """Share of the rays' ends that may lie beyond each side of the grid."""
+CHANGED = 0.1
+"""Mean difference of its colours, 0..1, from which on a pixel counts as edited."""
 BLUR = 2.0
 """Cells before and behind a place over which L is averaged along each ray, so that it rises evenly
 from cell to cell where a surface is sharper than they are."""
@@ -72,6 +75,9 @@ class MarchedField(Protocol):
     def corrected(self, pose: NDArray[np.float64], name: str) -> NDArray[np.float64]:
         """The pose (4, 4) of a view as training has corrected it."""
 
+    def render(self, pose: NDArray[np.float64], camera: Intrinsics) -> Rendering:
+        """What a camera sees; only asked of edits."""
+
 
 @dataclass(frozen=True, eq=False)
 class TriangleMesh:
@@ -80,10 +86,13 @@ class TriangleMesh:
     Attributes:
         vertices: float64 (V, 3), in capture coordinates.
         faces: int64 (F, 3), counterclockwise as seen from outside.
+        left_out: of what views see, the share that has no surface here as they are too plain there
+            to tell where it is, 0..1.
     """
 
     vertices: NDArray[np.float64]
     faces: NDArray[np.int64]
+    left_out: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +108,8 @@ class SeenRays:
         end: float32 (H W), distance at which half of it is lost, infinite where less is.
         slope: float32 (H W, 2), how much farther rays end from pixel to pixel, to the right and
             downwards; the smaller of the two sides' differences, 0 at an edge.
+        telling: bool (H W), whether what the ray shows tells where it ends; before that, all of
+            them tell that nothing is there.
     """
 
     pose: NDArray[np.float64]
@@ -108,14 +119,15 @@ class SeenRays:
     integral: NDArray[np.float64]
     end: NDArray[np.float32]
     slope: NDArray[np.float32]
+    telling: NDArray[np.bool_]
 
     def ends(self) -> NDArray[np.float64]:
-        """float64 (n, 3): where the rays end that end somewhere, in box coordinates."""
+        """float64 (n, 3): where the rays end that tell where they end, in box coordinates."""
         rows, columns = np.mgrid[: self.camera.height, : self.camera.width] + 0.5
         directions = self.camera.directions(np.stack([columns, rows], axis=-1)).reshape(-1, 3)
         directions = directions @ self.pose[:3, :3].T
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        there = np.isfinite(self.end)
+        there = np.isfinite(self.end) & self.telling
         ends: NDArray[np.float64] = self.pose[:3, 3] + directions[there] * self.end[
             there, None
         ].astype(np.float64)
@@ -171,6 +183,8 @@ def extract_mesh(
     resolution: int = RESOLUTION,
     faces: int | None = None,
     on_progress: OnProgress | None = None,
+    plain: bool = False,
+    before: MarchedField | None = None,
 ) -> TriangleMesh:
     """The surface that the views of a capture see of a field.
 
@@ -180,6 +194,8 @@ def extract_mesh(
         resolution: grid cells along the longest side of what the views see.
         faces: how many at most, as far as its pieces can be simplified; None to leave all.
         on_progress: told what is being done; what it raises ends the work.
+        plain: whether to mesh what opaque photos are too plain to tell of, too.
+        before: of an edit, the field before it: what has changed is meshed in any case.
 
     Raises:
         MeshError: no surface is seen, or a setting is out of range.
@@ -194,7 +210,14 @@ def extract_mesh(
     for number, (index, count) in enumerate(_chosen(len(capture))):
         report(f"Following the rays of view {number + 1} of {count}", 0.6 * number / count)
         pose = field.corrected(capture.camera_to_box[index], capture.names[index])
-        seen.append(follow_rays(field, pose, capture.intrinsics[index]))
+        view = follow_rays(field, pose, capture.intrinsics[index])
+        if not plain:
+            photo = capture.read(index)
+            tells = telling_photo(photo, view.camera.width, view.camera.height)
+            if before is not None and not tells.all():
+                tells |= _edited(before, field, pose, view.camera)
+            view = replace(view, telling=tells.ravel())
+        seen.append(view)
     report("Finding the surface", 0.6)
     mesh, cell = _surface(seen, resolution)
     report("Removing floaters", 0.9)
@@ -203,13 +226,29 @@ def extract_mesh(
         report("Decimating", 0.95)
         mesh = decimated(mesh, faces)
     moved = (mesh.vertices - capture.to_box[:3, 3]) / capture.box_scale
-    return TriangleMesh(moved, mesh.faces)
+    ending = np.concatenate([np.isfinite(view.end) for view in seen])
+    told = np.concatenate([view.telling for view in seen])
+    left_out = float((ending & ~told).sum() / max(1, ending.sum()))
+    return TriangleMesh(moved, mesh.faces, left_out)
 
 
 def _chosen(views: int) -> Iterator[tuple[int, int]]:
     """Indices of the views that are followed, each with how many there are."""
     chosen = np.unique(np.linspace(0, views - 1, min(views, MOST_VIEWS)).round().astype(int))
     return ((int(index), len(chosen)) for index in chosen)
+
+
+def _edited(
+    before: MarchedField, after: MarchedField, pose: NDArray[np.float64], camera: Intrinsics
+) -> NDArray[np.bool_]:
+    """bool (H, W): which of a camera's pixels an edit has changed, by pictures of half the size."""
+    half = camera.resized(max(1, camera.width // 2), max(1, camera.height // 2))
+    pictures = [field.render(pose, half).rgb for field in (before, after)]
+    change = np.abs(pictures[1] - pictures[0]).mean(axis=-1)
+    rows = np.arange(camera.height) * half.height // camera.height
+    columns = np.arange(camera.width) * half.width // camera.width
+    changed: NDArray[np.bool_] = change[rows[:, None], columns] > CHANGED
+    return changed
 
 
 def follow_rays(field: MarchedField, pose: NDArray[np.float64], camera: Intrinsics) -> SeenRays:
@@ -219,6 +258,9 @@ def follow_rays(field: MarchedField, pose: NDArray[np.float64], camera: Intrinsi
         field: through which.
         pose: float64 (4, 4), camera to box coordinates.
         camera: the view's own.
+
+    Returns:
+        all of which tell where they end.
     """
     shrink = min(1.0, RAYS_SIDE / max(camera.width, camera.height))
     small = camera.resized(
@@ -240,7 +282,8 @@ def follow_rays(field: MarchedField, pose: NDArray[np.float64], camera: Intrinsi
     integral = np.pad(np.cumsum(pieces, axis=1, dtype=np.float64), ((0, 0), (1, 0)))
     picture = ends.reshape(small.height, small.width)
     slope = np.stack([_slope(picture, axis).ravel() for axis in (1, 0)], axis=-1)
-    return SeenRays(pose, small, passed, share, integral, ends, slope)
+    tells = np.ones(len(ends), np.bool_)
+    return SeenRays(pose, small, passed, share, integral, ends, slope, tells)
 
 
 def _slope(end: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
@@ -335,10 +378,11 @@ def _mean_lost(
     for view in seen:
         chosen, ray, distance = view.locate(places)
         behind = (distance - view.end[ray]) / cell  # in cells, below 0 before the surface
-        weight = ((HIDDEN - behind) / (HIDDEN - REACH)).clip(0, 1)
+        tells = view.telling[ray] | (behind < -REACH)
+        weight = tells * ((HIDDEN - behind) / (HIDDEN - REACH)).clip(0, 1)
         total[chosen] += weight * view.mean_lost(ray, distance, BLUR * cell)
         counts[chosen] += weight
-        near[chosen] += np.abs(behind) < REACH
+        near[chosen] += view.telling[ray] & (np.abs(behind) < REACH)
     lost = total / counts.clip(1e-9, None)
     return lost, (near >= min(FEWEST_VIEWS, len(seen))) & (counts > 0)
 

@@ -8,6 +8,16 @@ from backend.scenes.scene_fields import SceneFields
 
 EXTRACTION = 0.4
 """Share of the time that the mesh takes, without its textures."""
+LEFT_OUT = 0.02
+"""Share of what views see that is worth a word where the mesh lacks it."""
+
+
+def too_plain(share: float) -> str:
+    """That a mesh lacks a share of what its views see, as `TexturedScene.left_out` gives it."""
+    return (
+        f"The mesh lacks {share:.0%} of what the views see: skies, bare grounds or walls up to the "
+        "pictures' edges, too plain to tell where they are."
+    )
 
 
 def mesh_of_scene(
@@ -17,6 +27,7 @@ def mesh_of_scene(
     texture_size: int = 1024,
     resolution: int = RESOLUTION,
     on_progress: OnProgress | None = None,
+    plain: bool = False,
 ) -> TexturedScene:
     """Extract the surface and bake its textures.
 
@@ -28,6 +39,7 @@ def mesh_of_scene(
         texture_size: pixels of a side of the textures.
         resolution: grid cells along the longest side of what the views see.
         on_progress: told what is being done; what it raises ends the work.
+        plain: whether to mesh what opaque views are too plain to tell of, too.
 
     Raises:
         MeshError: no surface is seen, or a setting is out of range.
@@ -42,6 +54,8 @@ def mesh_of_scene(
         resolution,
         faces,
         lambda words, share: report(words, EXTRACTION * share),
+        plain,
+        None if edit is None else before,
     )
     return texture_mesh(
         mesh,

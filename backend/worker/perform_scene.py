@@ -23,7 +23,7 @@ from backend.scenes.camera import Camera
 from backend.scenes.camera_path import unseen_note
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_run import with_settings
-from backend.scenes.mesh import mesh_of_scene
+from backend.scenes.mesh import LEFT_OUT, mesh_of_scene, too_plain
 from backend.scenes.outcome import PICTURE_SIDE, compare, outcome_notes
 from backend.scenes.scene import Scene
 from backend.scenes.texture import field_edit, texture_from_field
@@ -213,8 +213,11 @@ def _mesh(scene: Scene, request: SceneMeshRequest, on_progress: OnPreview) -> Sc
         faces,
         request.settings.texture_size,
         on_progress=lambda words, share: report(words, share, None),
+        plain=request.settings.plain,
     )
     notes = [without_paths(note, scene.capture.folder) for note in scene.capture.notes]
+    if made.left_out >= LEFT_OUT:
+        notes.append(f"{too_plain(made.left_out)} Plain Surroundings meshes them, too.")
     if faces is not None and len(made.faces) > faces:
         notes.append(
             f"The mesh has {len(made.faces)} triangles instead of {faces}: its pieces "

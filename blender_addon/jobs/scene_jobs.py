@@ -218,7 +218,11 @@ def bring_mesh(scene: bpy.types.Scene) -> NewJob:
     request = SceneMeshRequest(
         capture=_sealed_capture(scene),
         edit=in_3d.edit or None,
-        settings=MeshSettings(faces=in_3d.faces or None, texture_size=int(in_3d.texture_size)),
+        settings=MeshSettings(
+            faces=in_3d.faces or None,
+            texture_size=int(in_3d.texture_size),
+            plain=in_3d.plain,
+        ),
     )
     instruction = in_3d.edit_of if in_3d.edit else ""
     return NewJob("mesh", instruction, in_3d.edit, Sending(lambda _: request))

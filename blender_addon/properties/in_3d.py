@@ -158,6 +158,7 @@ class SceneIn3D(bpy.types.PropertyGroup):
         default=False,
     )
     faces: prop(MeshSettings, "faces")
+    plain: prop(MeshSettings, "plain")
     texture_size: EnumProperty(
         name="Texture",
         description="Size of the mesh's textures",

@@ -245,6 +245,7 @@ def _draw_mesh(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     column = box.column(align=True)
     column.prop(in_3d, "faces")
     column.prop(in_3d, "texture_size")
+    column.prop(in_3d, "plain")
     box.operator("watch_your_steps.bring_mesh", icon="MESH_MONKEY")
     _draw_job(box, context, {"mesh"})
     thing = context.active_object

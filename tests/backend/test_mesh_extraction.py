@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.spatial import cKDTree
 
 from backend.captures.capture import Capture
+from backend.captures.transforms import open_capture
+from backend.captures.views import Pixels
 from backend.fields.config import PRESETS
 from backend.fields.radiance_training import train
 from backend.meshes.extraction import (
@@ -18,6 +21,7 @@ from backend.meshes.extraction import (
     extract_mesh,
     follow_rays,
 )
+from backend.meshes.plainness import telling, telling_photo
 from backend.meshes.textured_mesh import MeshError
 
 from .solid_field import SolidField, distances
@@ -25,6 +29,8 @@ from .tiny_capture import SPHERES, Truth, orbit_capture
 
 SIZE = 6.0
 """Of the scene: the floor's diameter."""
+PAINTED = (-1.0, -1.0)
+"""A place on the floor away from everything on it."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +40,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Capture, Truth]:
 
 @pytest.fixture(scope="module")
 def mesh(scene: tuple[Capture, Truth]) -> TriangleMesh:
-    return extract_mesh(SolidField(scene[0]), scene[0], resolution=80)
+    return extract_mesh(SolidField(scene[0]), scene[0], resolution=80, plain=True)
+
+
+def off_spheres(points: np.ndarray) -> np.ndarray:
+    """Signed distances (n,) of points (n, 3) in capture coordinates to the nearest sphere."""
+    each = [np.linalg.norm(points - centre, axis=1) - radius for centre, radius, _ in SPHERES]
+    return np.asarray(np.min(each, axis=0))
 
 
 def normals(mesh: TriangleMesh) -> np.ndarray:
@@ -104,7 +116,8 @@ def test_floaters_are_left_out(scene: tuple[Capture, Truth]) -> None:
         each = [np.linalg.norm(points - centre, axis=1) - radius for centre, radius in balls]
         return np.minimum(distances(points), np.min(each, axis=0))
 
-    found = extract_mesh(SolidField(capture, distance=cluttered), capture, resolution=80)
+    field = SolidField(capture, distance=cluttered)
+    found = extract_mesh(field, capture, resolution=80, plain=True)
     near = [
         (np.linalg.norm(found.vertices - centre, axis=1) < 1.5 * radius).sum()
         for centre, radius in balls
@@ -113,8 +126,69 @@ def test_floaters_are_left_out(scene: tuple[Capture, Truth]) -> None:
     assert near[2] > 100
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Capture, SolidField, SolidField]:
+    """A capture of opaque photos whose spheres and floor are plain; a field of it, and one that an
+    edit has painted a square of the floor in.
+    """
+    folder = tmp_path_factory.mktemp("plain")
+    capture, _ = orbit_capture(folder, 12, 64)
+
+    def colours(points: np.ndarray) -> np.ndarray:
+        return np.where(off_spheres(points)[:, None] < 0.02, (0.8, 0.2, 0.1), (0.6, 0.6, 0.6))
+
+    def painted(points: np.ndarray) -> np.ndarray:
+        there = (np.abs(points[:, :2] - PAINTED) < 0.4).all(axis=1)[:, None]
+        return np.where(there, (0.1, 0.6, 0.1), colours(points))
+
+    field = SolidField(capture, colours)
+    for index, (pose, camera) in enumerate(
+        zip(capture.camera_to_box, capture.intrinsics, strict=True)
+    ):
+        shown = (field.render(pose, camera).rgb * 255).round().astype(np.uint8)
+        Image.fromarray(shown).save(folder / capture.names[index])
+    return open_capture(folder), field, SolidField(capture, painted)
+
+
+def test_what_photos_are_too_plain_to_tell_of_is_left_out(
+    plain: tuple[Capture, SolidField, SolidField], scene: tuple[Capture, Truth], mesh: TriangleMesh
+) -> None:
+    """A floor between its rim and what stands on it; not what an edit has painted there."""
+    capture, field, painted = plain
+
+    def between(mesh: TriangleMesh) -> np.ndarray:
+        inner = np.hypot(*mesh.vertices[:, :2].T) < 2.2
+        return mesh.vertices[inner & (off_spheres(mesh.vertices) > 0.6)]
+
+    found = extract_mesh(field, capture, resolution=80)
+    assert len(between(mesh)) > 500
+    assert len(between(found)) < 10
+    seen = visible(scene)
+    on_spheres = seen[off_spheres(seen) < 0.01]
+    missed, _ = cKDTree(found.vertices).query(on_spheres)
+    assert np.quantile(missed, 0.98) < 0.03 * SIZE
+    assert 0.2 < found.left_out < 0.9
+    edited = between(extract_mesh(painted, capture, resolution=80, before=field))
+    assert len(edited) > 30
+    assert (np.abs(edited[:, :2] - PAINTED) < 0.7).all()
+    whole = extract_mesh(field, capture, resolution=80, plain=True)
+    np.testing.assert_array_equal(whole.vertices, mesh.vertices)
+    assert whole.left_out == 0
+
+
+def test_depths_and_alpha_tell_of_what_is_plain() -> None:
+    grey = np.full((32, 40, 3), 128, np.uint8)
+    assert not telling_photo(Pixels(grey), 20, 16).any()
+    assert telling_photo(Pixels(grey, alpha=np.full((32, 40), 255, np.uint8)), 20, 16).all()
+    depth = np.zeros((32, 40), np.float32)
+    depth[:16] = 2.0
+    found = telling_photo(Pixels(grey, depth=depth), 20, 16)
+    assert found[:8].all()
+    assert not found[8:].any()
+
+
 def test_decimated_on_request(scene: tuple[Capture, Truth], mesh: TriangleMesh) -> None:
-    few = extract_mesh(SolidField(scene[0]), scene[0], resolution=80, faces=1500)
+    few = extract_mesh(SolidField(scene[0]), scene[0], resolution=80, faces=1500, plain=True)
     assert 1000 < len(few.faces) <= 1500 < len(mesh.faces)
     assert np.median(np.abs(distances(few.vertices))) < 0.003 * SIZE
     assert set(np.unique(few.faces)) == set(range(len(few.vertices)))
@@ -153,6 +227,19 @@ def test_light_is_lost_as_the_formula_says(scene: tuple[Capture, Truth]) -> None
     np.testing.assert_allclose(whole, 1 - seen.end[rays] / 2, atol=0.01)
     large = follow_rays(SolidField(capture), capture.camera_to_box[0], camera.resized(400, 300))
     assert (large.camera.width, large.camera.height) == (RAYS_SIDE, RAYS_SIDE * 3 // 4)
+
+
+def test_where_a_picture_tells_how_far_away_things_are() -> None:
+    """Not in a smooth sky; in a plain thing that ends in the picture, and a little around it."""
+    picture = np.tile(np.linspace(80, 230, 100).astype(np.uint8)[:, None, None], (1, 120, 3))
+    assert not telling(picture).any()
+    picture[30:70, 40:80] = (230, 25, 25)
+    found = telling(picture)
+    assert found[27:73, 37:83].all()
+    assert not found[:25].any()
+    assert not found[:, 86:].any()
+    grass = np.random.default_rng(0).integers(90, 130, picture.shape, np.uint8)
+    assert telling(grass).all()
 
 
 def test_bounds_leave_background_and_outliers_out() -> None:

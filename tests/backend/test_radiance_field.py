@@ -101,8 +101,10 @@ def test_sparsity_is_the_mean_over_all_samples(scene: tuple[Capture, Truth]) -> 
 
 
 def test_what_views_show_as_opaque_is_pressed_to_be_solid(scene: tuple[Capture, Truth]) -> None:
-    """By the light that the field lacks there, more and more; never where a view is see-through."""
-    config = dataclasses.replace(TINY, solid=0.5, solid_after=10)
+    """By the light that the field lacks there, more and more once there are shapes; never where a
+    view is see-through.
+    """
+    config = dataclasses.replace(TINY, solid=0.5, solid_from=10, solid_after=20)
     rays = ViewRays(scene[0].camera_to_box[:1], scene[0].intrinsics[:1]).bundle(torch.arange(40))
     for alpha in (False, True):
         field = RadianceField(config, ["a", "b"], alpha)
@@ -113,7 +115,7 @@ def test_what_views_show_as_opaque_is_pressed_to_be_solid(scene: tuple[Capture, 
         if alpha:
             colours[:, 3] = torch.where(opaque, 252 / 255, 0.5)  # as lossy formats keep 255
         lacking = (1 - march.weights.sum((1, 2))).detach() * opaque
-        for step, share in ((0, 0.0), (5, 0.5), (10, 1.0), (99, 1.0)):
+        for step, share in ((0, 0.0), (10, 0.0), (15, 0.5), (20, 1.0), (99, 1.0)):
             found = field.losses(march, colours, step=step)["solid"]
             assert found.item() == pytest.approx(0.5 * share * lacking.mean().item(), rel=1e-5)
 

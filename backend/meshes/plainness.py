@@ -1,0 +1,55 @@
+"""What photos show too plainly to tell where it is.
+
+A sky, or a bare ground that goes on to the edge of the picture, looks the same wherever it is put.
+A field of opaque photos must put it somewhere, and does so where it disturbs nothing: as a shell
+among or behind the cameras. Of a thing that ends in the picture, its outline tells, however plain
+it is.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from backend.captures.views import Pixels
+
+PLAIN = 6
+"""Largest difference between any two of the 3 x 3 pixels around one, in any channel of 0..255, from
+which on it is not plain: a photo's noise is less where it was made smaller."""
+NEAR = 0.03
+"""How far from what is not plain a pixel still tells something, in longer sides of the picture:
+what lies around a thing and its shadow is seen together with them."""
+
+
+def telling_photo(photo: Pixels, width: int, height: int) -> NDArray[np.bool_]:
+    """Where a photo tells how far away it is what it shows, bool (height, width): `telling`, where
+    its depth is known, and everywhere where it has an alpha, which says where nothing is.
+    """
+    if photo.alpha is not None:
+        return np.ones((height, width), np.bool_)
+    size = (width, height)
+    small = Image.fromarray(photo.image).resize(size, Image.Resampling.BOX)
+    found = telling(np.asarray(small))
+    if photo.depth is not None:
+        depth = Image.fromarray(photo.depth).resize(size, Image.Resampling.NEAREST)
+        found |= np.asarray(depth) > 0
+    return found
+
+
+def telling(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where a picture tells how far away it is what it shows, bool (H, W): everywhere but where it
+    is plain up to the picture's edge, and not near anything else.
+
+    Args:
+        picture: uint8 (H, W, 3), sRGB.
+    """
+    highest = ndimage.maximum_filter(picture, size=(3, 3, 1))
+    lowest = ndimage.minimum_filter(picture, size=(3, 3, 1))
+    plain: NDArray[np.bool_] = (highest - lowest).max(axis=-1) < PLAIN
+    if plain.all():
+        return ~plain
+    pieces, _ = ndimage.label(np.pad(plain, 1, constant_values=True))
+    to_the_edge = (pieces == pieces[0, 0])[1:-1, 1:-1]
+    away: NDArray[np.float64] = ndimage.distance_transform_edt(plain)
+    found: NDArray[np.bool_] = ~(to_the_edge & (away > NEAR * max(plain.shape)))
+    return found
