@@ -396,3 +396,27 @@ def test_a_stopped_server_keeps_what_was_trained(client, server):
     assert server[1].wait(60) == 0
     kept = json.loads((server[0] / "captures" / capture / ".wys" / "radiance.json").read_text())
     assert kept["step"] >= seen
+
+
+def test_an_edit_as_in_the_paper_by_the_server_says_what_it_does_not_do(client, trained):
+    """Its preset's own region where none is asked for, and a sentence where another is."""
+    asked = flat(
+        EditSceneRequest,
+        capture=trained,
+        name="paper",
+        instruction=INSTRUCTION,
+        preset="paper",
+        threshold=0.4,
+        iterations=2,
+        steps=1,
+    )
+    with pytest.raises(ServerError, match="snap it to nothing, or take another preset"):
+        client.run(changed(asked, snap="things"))
+    events = []
+    result = client.run(changed(asked, detail="sharp"), events.append)
+    assert result.threshold == 0.4
+    assert result.applies is None
+    words = [event.stage for event in events if isinstance(event, Progress)]
+    assert any(one.startswith("Relevance of a view, 100%") for one in words)
+    with pytest.raises(ServerError, match="another instruction, model or setting"):
+        client.run(asked)  # a sharp edit is another one
