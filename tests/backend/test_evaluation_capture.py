@@ -284,6 +284,22 @@ def test_masks_that_mark_nothing_or_everything_are_refused_before_any_training(
     assert not (tmp_path / "out" / "fields" / "radiance.json").exists()
 
 
+def test_photos_in_place_of_masks_are_refused(tmp_path: Path) -> None:
+    capture, truth = orbit_capture(tmp_path / "scene", 4, 24)
+    shades = np.linspace(40, 250, 24).astype(np.uint8) * np.ones((4, 24, 1), np.uint8)
+    with pytest.raises(BadInput, match=r"such as 000\.png, are no masks"):
+        read_view_masks(_written(tmp_path / "photos", shades), capture)
+    soft = np.where(truth.masks, 255, shades // 8).astype(np.uint8)
+    assert read_view_masks(_written(tmp_path / "soft", soft), capture)
+
+
+def _written(folder: Path, pictures: np.ndarray) -> Path:
+    folder.mkdir()
+    for view, pixels in enumerate(pictures):
+        Image.fromarray(pixels).save(folder / f"{view:03d}.png")
+    return folder
+
+
 def test_masks_of_the_region_in_the_capture_s_own_folder_hide_nothing_from_training(
     tmp_path: Path,
 ) -> None:

@@ -17,6 +17,8 @@ from backend.errors import BadInput
 from backend.pictures.masks import level_of, stored_brightness
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
+GREY, MOSTLY_GREY = (0.15, 0.85), 0.5
+"""Of the brightest: a photo has most of its pixels between these."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,13 @@ def read_view_masks(folder: Path, capture: Capture) -> dict[str, ViewMask]:
             "where nothing is masked."
         )
     there = [(view, file) for view in capture.views if (file := files[view.name]) is not None]
-    level = level_of(max(float(_brightness(file, view).max()) for view, file in there))
+    brightest, grey = np.array([_levels(_brightness(file, view)) for view, file in there]).T
+    if grey.mean() > MOSTLY_GREY:
+        raise BadInput(
+            f"The images in {folder}, such as {there[0][1].name}, are no masks, but have all shades "
+            "of grey: they must be white where the region is, and black elsewhere."
+        )
+    level = level_of(float(brightest.max()))
     masks = {view.name: _read(file, view, level) for view, file in there}
     for empty, what in ((0, "nothing"), (255, "everything")):
         if all((mask.stored == empty).all() for mask in masks.values()):
@@ -111,6 +119,13 @@ def _file_of(
 
 def _brightness(path: Path, view: StoredView) -> NDArray[np.float32]:
     return stored_brightness(path, (view.intrinsics.height, view.intrinsics.width))
+
+
+def _levels(bright: NDArray[np.float32]) -> tuple[float, float]:
+    """The brightest of some pixels, and the share of them that are neither dark nor as bright."""
+    brightest = float(bright.max())
+    grey = (bright > GREY[0] * brightest) & (bright < GREY[1] * brightest)
+    return brightest, float(grey.mean())
 
 
 def _read(path: Path, view: StoredView, level: float) -> ViewMask:
