@@ -74,8 +74,8 @@ def read_view_masks(folder: Path, capture: Capture) -> dict[str, ViewMask]:
     brightest, grey = np.array([_levels(_brightness(file, view)) for view, file in there]).T
     if grey.mean() > MOSTLY_GREY:
         raise BadInput(
-            f"The images in {folder}, such as {there[0][1].name}, are no masks, but have all shades "
-            "of grey: they must be white where the region is, and black elsewhere."
+            f"The images in {folder}, such as {there[0][1].name}, are no masks, but have all "
+            "shades of grey: they must be white where the region is, and black elsewhere."
         )
     level = level_of(float(brightest.max()))
     masks = {view.name: _read(file, view, level) for view, file in there}
