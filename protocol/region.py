@@ -31,6 +31,10 @@ LEAST_ABOVE = 0.5
 things are relevant, none lies far above another."""
 LEAST_EVEN = 0.6
 """Share of the pixels of relevant things that take part, from which things explain a map."""
+LEAST_COVERED = 0.1
+"""Share of the relevant things that the map's own region covers, from which they explain it where
+they are hardly above the others (LEAST_ABOVE): what a noisy map says of all of a large thing hides
+a small part of it."""
 SMALL_SIDE = 128
 """Pixels of the short side at which the filter's coefficients are found: at most twice as many."""
 RADIUS = 1 / 16
@@ -98,7 +102,9 @@ def snapped(
             values, labels = relevance.ravel(), things.ravel().astype(np.intp)
             scores = thing_scores(values, labels)
             threshold = things_threshold(scores, np.bincount(labels), suggested_threshold)
-            if explained(values, labels, threshold=threshold):
+            if explained(values, labels, threshold=threshold) and _told_apart(
+                values, scores[labels], threshold, suggested_threshold
+            ):
                 return Snapped(scores[things], "things", "", threshold)
             why = ONE_THING if (labels == labels[0]).all() else NO_WHOLE_THINGS
     return Snapped(edge_map(relevance, image), "edges", why, suggested_threshold)
@@ -166,6 +172,17 @@ def explained(
     above = np.maximum(own - own.min(), LEAST_ABOVE * own)
     takes_part = values >= own - EVEN * above
     return float(counted[takes_part].sum()) >= LEAST_EVEN * area
+
+
+def _told_apart(values: Values, own: Values, threshold: float, suggested_threshold: float) -> bool:
+    """Whether things that reach a threshold, `own` being each pixel's score, lie far above the
+    others, or else the map's own region covers some of them.
+    """
+    chosen = own >= threshold
+    score = float(own[chosen].mean())
+    far_above = score - float(own.min()) >= LEAST_ABOVE * score
+    covered = float((values[chosen] >= suggested_threshold).mean())
+    return far_above or covered >= LEAST_COVERED
 
 
 def agreement(

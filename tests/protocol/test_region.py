@@ -141,6 +141,20 @@ def test_labels_of_one_thing_only_do_not_make_the_whole_picture_the_region(label
     assert (found.values >= found.suggested_threshold).mean() < 0.1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_small_part_of_a_large_thing_is_not_the_thing_however_noisy_its_map(seed):
+    """As the eyes of a face are in the maps of large models."""
+    rng = np.random.default_rng(seed)
+    cells = rng.uniform(0.05, 0.3, (32, 32)).astype(np.float32)
+    cells[10:14, 4:9] = 0.9
+    relevance = np.kron(cells, np.ones((8, 8), np.float32))
+    things = np.zeros((256, 256), np.uint16)
+    things[:, 128:] = 1
+    found = snapped(relevance, a_picture(256, 256), "things", things, 0.5)
+    assert (found.took, found.why) == ("edges", region.NO_WHOLE_THINGS)
+    assert (found.values >= found.suggested_threshold).mean() < 0.1
+
+
 def test_one_thing_that_is_relevant_all_over_is_the_region():
     relevance = np.full((40, 60), 0.8, np.float32)
     relevance[:, :4] = 0.2
