@@ -112,7 +112,8 @@ def import_photos(
         out: the transforms.json to write; None for `folder`'s own.
         matching: which photos are compared: all pairs, neighbours by name, or what suits
             their number.
-        threads: CPU threads, -1 for one per core.
+        threads: CPU threads, -1 for one per core; the same number gives the same cameras up to
+            rounding.
         on_progress: told what is being done; what it raises stops the import and nothing is
             written.
 

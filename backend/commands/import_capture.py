@@ -47,7 +47,7 @@ class Import(SceneCommand):
     matching: Literal["auto", "exhaustive", "sequential"] = "auto"
     """compare all photos with each other, or neighbours by name; auto: all, up to 200 photos"""
     threads: int = -1
-    """CPU threads; -1 for all cores"""
+    """CPU threads, -1 for all cores; as many give the same cameras up to rounding, 1 exactly"""
     axes: AxesOption = None
 
     def do(self, report: Report, on_progress: OnProgress) -> None:
