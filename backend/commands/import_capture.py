@@ -110,6 +110,11 @@ class Import(SceneCommand):
                 f"{folder}, where the photos of {video.name} would go, holds a capture already: "
                 "name that folder, or give the film another name."
             )
+        if folder.is_file():
+            raise CaptureError(
+                f"{folder}, where the photos of {video.name} would go, is a file: give the film "
+                "another name."
+            )
         new = not folder.exists()
         try:
             with report.stage("drawing frames"), alone_in(folder / WORK_FOLDER):

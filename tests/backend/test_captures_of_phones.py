@@ -227,3 +227,7 @@ def test_a_film_beside_a_capture_is_not_taken_for_it(tmp_path, capsys):
     assert "scene, where the photos of scene.mp4 would go, holds a capture" in (
         capsys.readouterr().err
     )
+    film(tmp_path / "a.mp4", frames(12, set()))
+    (tmp_path / "a").write_text("")
+    assert main(["scene", "import", str(tmp_path / "a.mp4")]) == 1
+    assert "a, where the photos of a.mp4 would go, is a file: give" in capsys.readouterr().err
