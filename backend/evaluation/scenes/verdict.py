@@ -35,7 +35,7 @@ FIELD = (
         0.85,
         "Surfaces are solid",
         "what is see-through can hardly be edited. Take more photos of bare walls, skies and the "
-        "rim of the scene from places apart, or train longer (--preset full)",
+        "rim of the scene from places apart, or train longer (a larger --preset)",
     ),
     _Limit(
         "PSNR",
@@ -43,7 +43,8 @@ FIELD = (
         20.0,
         "The field shows places between the photos",
         "check the poses, leave out blurred photos and things that move, keep exposure and white "
-        "balance fixed, add photos where cameras are far apart, or train longer (--preset full)",
+        "balance fixed, add photos where cameras are far apart, or train longer (a larger "
+        "--preset)",
         ".1f",
         " dB",
     ),
@@ -78,7 +79,7 @@ REGION = (
         0.75,
         "An exact edit is seen from new places",
         "its region is missed (see above), or the field has not followed: take a longer edit "
-        "(--preset full)",
+        "(a larger --preset)",
     ),
     _Limit(
         "PSNR outside",
