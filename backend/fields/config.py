@@ -73,7 +73,8 @@ class FieldConfig(Stop):
     optimise_cameras: bool = True
     """Whether training also corrects the cameras' poses (nerfstudio's SO3xR3)."""
     average_initial_density: float = 0.01
-    """Factor on the density: below 1, empty space starts out emptier."""
+    """Factor on the density: below 1, empty space starts out emptier. At high learning rates a field
+    that is almost empty learns a white background first, and then nothing else."""
     near: float = 0.05
     """Where rays begin while training, in box units."""
     far: float = 1000.0
@@ -152,6 +153,7 @@ PRESETS = {
         hidden=48,
         appearance=0,
         optimise_cameras=False,
+        average_initial_density=1.0,
         far=5.0,
         covered_by=0.35,
         scale_gradients=True,
