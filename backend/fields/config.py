@@ -73,8 +73,8 @@ class FieldConfig(Stop):
     optimise_cameras: bool = True
     """Whether training also corrects the cameras' poses (nerfstudio's SO3xR3)."""
     average_initial_density: float = 0.01
-    """Factor on the density: below 1, empty space starts out emptier. At high learning rates a field
-    that is almost empty learns a white background first, and then nothing else."""
+    """Factor on the density: below 1, empty space starts out emptier. At high learning rates a
+    field that is almost empty learns a white background first, and then nothing else."""
     near: float = 0.05
     """Where rays begin while training, in box units."""
     far: float = 1000.0

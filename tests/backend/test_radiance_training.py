@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from backend.captures.capture import Capture
 from backend.captures.transforms import NewView, open_capture, write_capture
@@ -15,7 +16,7 @@ from backend.captures.views import Pixels
 from backend.fields import radiance_training
 from backend.fields.config import PRESETS
 from backend.fields.facts import RADIANCE, load_facts
-from backend.fields.radiance_training import Views, held_out, psnr, train
+from backend.fields.radiance_training import Views, held_out, prepare, psnr, train
 from backend.fields.training import Course, Progress
 
 from .tiny_capture import Truth, orbit_capture
@@ -176,3 +177,19 @@ def test_too_few_views_are_refused(scene: tuple[Capture, Truth]) -> None:
 def test_a_diverging_training_says_so(scene: tuple[Capture, Truth]) -> None:
     with pytest.raises(FloatingPointError, match="diverged at step"):
         train(scene[0], dataclasses.replace(TINY, learning_rate=float("inf")))
+
+
+def test_a_thing_before_white_paper_is_learnt(tmp_path: Path) -> None:
+    """White is most of such photos, and a field that begins almost empty learns that alone."""
+    capture, truth = orbit_capture(tmp_path, 12, 48)
+    for name, image, mask in zip(capture.names, truth.images, truth.masks, strict=True):
+        shown = np.where(mask[..., None], image[..., :3], 255).astype(np.uint8)
+        Image.fromarray(shown).save(tmp_path / name)
+    config = dataclasses.replace(PRESETS["preview"], rays=256)
+    training, _ = prepare(open_capture(tmp_path), config)
+    torch.manual_seed(0)
+    for step in range(80):
+        training.advance(step)
+    found = training.measure()
+    assert found is not None
+    assert found > 20
