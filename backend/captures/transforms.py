@@ -118,7 +118,14 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
             kept = np.arange(len(views))
         notes += [*standing_notes(names, where, kept), *few_together_note(names, poses)]
         views, poses = [views[index] for index in kept], poses[kept]
-        intrinsics = tuple(_scaled_down(pinhole(view), downscale) for view in views)
+        whole = [pinhole(view) for view in views]
+        shortest = min(min(one.width, one.height) for one in whole)
+        if 1 < shortest < 2 * downscale:
+            raise CaptureError(
+                f"{path} has views whose shorter side is {shortest} pixels: scaled down "
+                f"{downscale:g} times they show nothing. Give {shortest / 2:g} at most."
+            )
+        intrinsics = tuple(_scaled_down(one, downscale) for one in whole)
         kept, alone = check_overlap(path, [view.name for view in views], intrinsics, poses)
         notes += alone
         views, poses = [views[index] for index in kept], poses[kept]

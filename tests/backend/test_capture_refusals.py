@@ -161,6 +161,13 @@ def test_scaling_up_is_refused(folder, downscale):
     assert "cannot be scaled down" in refusal(folder, downscale)
 
 
+def test_scaling_down_to_nothing_is_refused(folder):
+    said = refusal(folder, 1000.0)
+    assert "show nothing" in said
+    most = float(said.split("Give ")[1].split()[0])
+    assert min(open_capture(folder, most).read(0).image.shape[:2]) == 2
+
+
 def test_a_capture_is_never_overwritten(folder):
     before = (folder / "transforms.json").read_bytes()
     with pytest.raises(CaptureError, match="exists already"):
