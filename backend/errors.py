@@ -37,8 +37,18 @@ def check_value(hint: Any, value: Any) -> None:
         raise BadInput(wrong)
 
 
+def check_array(what: str, value: Any) -> None:
+    """Raise BadInput where something else was given in a numpy array's place."""
+    if not isinstance(value, np.ndarray):
+        raise BadInput(
+            f"{what} must be a numpy array, not {type(value).__name__}: np.array(...) makes one of "
+            "a list or a Pillow image."
+        )
+
+
 def check_things(things: NDArray[np.generic], shape: tuple[int, ...]) -> None:
     """Raise BadInput unless these are whole numbers of things, 0..65535, of this shape."""
+    check_array("Things", things)
     if not np.issubdtype(things.dtype, np.integer) or things.shape != shape:
         raise BadInput(
             f"Things must be whole numbers of shape {shape}, not {things.dtype} of shape "

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from backend.errors import BadInput
+from backend.errors import BadInput, check_array
 
 from .models.denoiser import Conditions, Denoiser, Encoding, ModelCard
 
@@ -93,6 +93,7 @@ class EncodedImage:
 
 def check_image(image: NDArray[np.uint8]) -> None:
     """Raise BadInput where an array is no image."""
+    check_array("An image", image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise BadInput(
             f"An image must be uint8 of shape (H, W, 3), not {image.dtype} {image.shape}."
@@ -101,6 +102,7 @@ def check_image(image: NDArray[np.uint8]) -> None:
 
 def check_mask(mask: NDArray[np.bool_], image: NDArray[np.uint8]) -> None:
     """Raise BadInput where an array is no mask of an image."""
+    check_array("The mask", mask)
     shape = image.shape[:2]
     if mask.dtype != np.bool_ or mask.shape != shape:
         raise BadInput(f"The mask must be bool of shape {shape}, not {mask.dtype} {mask.shape}.")

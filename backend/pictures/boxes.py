@@ -16,6 +16,8 @@ GRID = 64
 
 def check_box(box: Box, picture: tuple[int, ...]) -> None:
     """Raise BadInput where a box is not inside a picture of this shape, or holds no pixel."""
+    if not isinstance(box, Box):
+        raise BadInput(f"A crop must be a Box(top, left, height, width), not {box!r}.")
     height, width = picture[:2]
     rows = 0 <= box.top < box.top + box.height <= height
     columns = 0 <= box.left < box.left + box.width <= width

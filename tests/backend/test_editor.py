@@ -434,6 +434,8 @@ def test_wrong_input_is_refused_in_words(editor):
         editor.set_image(np.zeros((8, 8, 3), np.float32))
     with pytest.raises(ValueError, match=r"\(H, W, 3\)"):
         editor.set_image(np.zeros((8, 8), np.uint8))
+    with pytest.raises(BadInput, match="An image must be a numpy array, not Image"):
+        editor.set_image(Image.new("RGB", (64, 64)))
     editor.set_image(random_image(64, 64))
     for wrong, words in [
         ({"threshold": 1.5}, "threshold"),
@@ -446,6 +448,9 @@ def test_wrong_input_is_refused_in_words(editor):
         ({"image_guidance": -1.0}, "guidance"),
         ({"text_guidance": math.inf}, "guidance"),
         ({"mask": np.ones((3, 3), bool)}, "mask"),
+        ({"mask": [[True] * 64] * 64}, "The mask must be a numpy array, not list"),
+        ({"things": [[0] * 64] * 64}, "Things must be a numpy array, not list"),
+        ({"mask": np.ones((64, 64), bool), "crop": (0, 0, 32, 32)}, r"must be a Box\(top, left"),
         ({"noise": np.zeros((4, 3, 3), np.float32)}, "noise"),
         ({"noise": np.full((4, 8, 8), np.nan, np.float32)}, "noise holds values that are no num"),
     ]:
