@@ -57,6 +57,8 @@ HIDDEN = 6.0
 """Cells behind the surface of a view at which it can tell nothing any more."""
 FEWEST_VIEWS = 3
 """That must have their surface near by, where the capture has so many."""
+AGREE = 0.5
+"""Share of the views with their surface near by to which it must not be too plain to tell."""
 SMALLEST = 6.0
 """Cells that a piece must measure along its longest side: a smaller one may as well be noise."""
 PLACES_AT_ONCE = 1 << 17
@@ -374,7 +376,7 @@ def _mean_lost(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """L at places (n, 3), and which of them have the surfaces of enough views near by."""
     total, counts = np.zeros(len(places)), np.zeros(len(places))
-    near = np.zeros(len(places), int)
+    near, telling = np.zeros(len(places), int), np.zeros(len(places), int)
     for view in seen:
         chosen, ray, distance = view.locate(places)
         behind = (distance - view.end[ray]) / cell  # in cells, below 0 before the surface
@@ -382,9 +384,12 @@ def _mean_lost(
         weight = tells * ((HIDDEN - behind) / (HIDDEN - REACH)).clip(0, 1)
         total[chosen] += weight * view.mean_lost(ray, distance, BLUR * cell)
         counts[chosen] += weight
-        near[chosen] += view.telling[ray] & (np.abs(behind) < REACH)
+        ending = np.abs(behind) < REACH
+        near[chosen] += ending
+        telling[chosen] += view.telling[ray] & ending
     lost = total / counts.clip(1e-9, None)
-    return lost, (near >= min(FEWEST_VIEWS, len(seen))) & (counts > 0)
+    enough = (telling >= min(FEWEST_VIEWS, len(seen))) & (telling >= AGREE * near)
+    return lost, enough & (counts > 0)
 
 
 def _without_floaters(mesh: TriangleMesh, seen: Sequence[SeenRays], cell: float) -> TriangleMesh:
