@@ -375,6 +375,8 @@ def train(
         seed,
         checkpoint_seconds,
         keep_best=True,
+        # A field that is being made solid may well show views worse for a while.
+        judged_from=config.solid_after,
     )
     course = fit(training, schedule, folder, RADIANCE, on_step)
     if course.step >= JUDGED_FROM:

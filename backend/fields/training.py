@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -84,6 +84,8 @@ class Schedule:
         seed: of the random numbers of a training that begins.
         checkpoint_seconds: between two checkpoints; 0 writes one after every step.
         keep_best: whether it ends with the state that had the best score, in place of the last.
+        judged_from: the step from which on scores count for an early end and the best state: before
+            it, what is trained for still changes.
     """
 
     iterations: int
@@ -92,6 +94,11 @@ class Schedule:
     seed: int = 0
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     keep_best: bool = False
+    judged_from: int = 0
+
+    def judged(self, scores: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+        """Those of the (step, score) that count."""
+        return [one for one in scores if one[0] >= self.judged_from]
 
 
 @dataclass
@@ -114,10 +121,11 @@ class Course:
     def stalled(self, schedule: Schedule) -> bool:
         """Whether the last measurements show no progress any more."""
         patience = schedule.stop.stop_patience
-        if patience == 0 or len(self.scores) <= patience:
+        scores = schedule.judged(self.scores)
+        if patience == 0 or len(scores) <= patience:
             return False
-        before = max(score for _, score in self.scores[:-patience])
-        latest = max(score for _, score in self.scores[-patience:])
+        before = max(score for _, score in scores[:-patience])
+        latest = max(score for _, score in scores[-patience:])
         return latest < before + schedule.stop.stop_gain
 
 
@@ -227,16 +235,17 @@ class _Run:
 
     def _note(self, score: float) -> None:
         """A measurement, and a copy of the state that it is of where that is the best so far."""
-        course = self._course
-        before = max((one for _, one in course.scores), default=-math.inf)
+        course, schedule = self._course, self._schedule
+        before = max((one for _, one in schedule.judged(course.scores)), default=-math.inf)
         course.scores.append((course.step, score))
-        if self._schedule.keep_best and score > before:
+        counts = course.step >= schedule.judged_from
+        if schedule.keep_best and counts and score > before:
             self._best = copy.deepcopy(self._trainee.state())
 
     def _return_to_best(self) -> None:
         """Ends with the state of the best score, where a later one is worse."""
         scores = self._course.scores
-        best = max(scores, key=lambda one: one[1], default=None)
+        best = max(self._schedule.judged(scores), key=lambda one: one[1], default=None)
         if best is not None and self._best is not None and scores[-1][1] < best[1]:
             self._trainee.load_state(self._best)
             scores.append(best)

@@ -71,6 +71,17 @@ def test_it_ends_with_the_best_state(tmp_path: Path) -> None:
     assert again.scores == course.scores, "it had stopped by itself"
 
 
+def test_scores_from_before_it_is_judged_do_not_count(tmp_path: Path) -> None:
+    """Neither as the best state nor for an early end: what they are of is still to change."""
+    stop = Stop(stop_gain=0.1, stop_patience=2)
+    counter = Counter([9, 8, 1, 2, 3, 2.5, 2, 2])
+    schedule = Schedule(8, 1, stop, keep_best=True, judged_from=3)
+    course = fit(counter, schedule, tmp_path, "x")
+    assert course.step == 7
+    assert counter.steps == 5
+    assert course.scores[-1] == (5, 3)
+
+
 def test_the_best_state_survives_an_interruption(tmp_path: Path) -> None:
     def interrupt(progress: Progress) -> None:
         if progress.step == 3:
