@@ -407,6 +407,7 @@ class MeshSettings:
             title="Plain Surroundings",
             description="Also mesh skies, bare grounds and walls that opaque views are too plain "
             "to tell the place of, wherever the scene has put them",
+            extra={"words": {"on": "All is meshed", "off": "What is too plain is left out"}},
         ),
     ] = False
 

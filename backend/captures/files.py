@@ -115,7 +115,8 @@ def tails(names: Sequence[str]) -> dict[str, list[str]]:
     ends = {
         name: ["/".join(parts[start:]) for start in range(len(parts))]
         for name in names
-        for parts in [PurePosixPath(name).with_suffix("").parts]
+        for path in [PurePosixPath(name)]
+        for parts in [(path.with_suffix("") if path.name else path).parts]  # "/" has no name
     }
     count = Counter(key(end) for all_ends in ends.values() for end in all_ends)
     return {
