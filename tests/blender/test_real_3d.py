@@ -105,7 +105,8 @@ def test_a_scene_is_captured_trained_and_edited(ready: SimpleNamespace) -> None:
     settings.texture.views, settings.texture.size, settings.texture.lit = 2, 24, False
     OPS.bring_texture()
     session.wait_for_job(scene, JOB_SECONDS)
-    unchanged = session.message_of(scene).startswith("Unchanged: no texel")
+    no_region = ("Unchanged: no texel", "Unchanged: to the model")
+    unchanged = session.message_of(scene).startswith(no_region)
     shown = next(node for node in thing.active_material.node_tree.nodes if node.type == "TEX_IMAGE")
     assert (shown.image == image) == unchanged
     OPS.undo_scene_edit()
