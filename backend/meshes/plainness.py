@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from backend.captures.views import Pixels
+from backend.fields.radiance_field import OPAQUE
 
 PLAIN = 6
 """Largest difference between any two of the 3 x 3 pixels around one, in any channel of 0..255, from
@@ -23,9 +24,10 @@ what lies around a thing and its shadow is seen together with them."""
 
 def telling_photo(photo: Pixels, width: int, height: int) -> NDArray[np.bool_]:
     """Where a photo tells how far away it is what it shows, bool (height, width): `telling`, where
-    its depth is known, and everywhere where it has an alpha, which says where nothing is.
+    its depth is known, and everywhere where it has an alpha that is not opaque all over: that says
+    where nothing is.
     """
-    if photo.alpha is not None:
+    if photo.alpha is not None and photo.alpha.min() < OPAQUE:
         return np.ones((height, width), np.bool_)
     size = (width, height)
     small = Image.fromarray(photo.image).resize(size, Image.Resampling.BOX)

@@ -179,7 +179,10 @@ def test_what_photos_are_too_plain_to_tell_of_is_left_out(
 def test_depths_and_alpha_tell_of_what_is_plain() -> None:
     grey = np.full((32, 40, 3), 128, np.uint8)
     assert not telling_photo(Pixels(grey), 20, 16).any()
-    assert telling_photo(Pixels(grey, alpha=np.full((32, 40), 255, np.uint8)), 20, 16).all()
+    alpha = np.full((32, 40), 255, np.uint8)
+    assert not telling_photo(Pixels(grey, alpha=alpha), 20, 16).any(), "it is none"
+    alpha[0] = 0
+    assert telling_photo(Pixels(grey, alpha=alpha), 20, 16).all()
     depth = np.zeros((32, 40), np.float32)
     depth[:16] = 2.0
     found = telling_photo(Pixels(grey, depth=depth), 20, 16)
