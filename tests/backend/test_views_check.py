@@ -29,18 +29,8 @@ from backend.scenes.scene import Scene
 from backend.scenes.view_maps import read_map, write_map
 from backend.world import world
 
-from .quick_edit import INSTRUCTION, QUICK, scene_of, train_a_little
+from .quick_edit import INSTRUCTION, QUICK, scene_of
 from .test_mesh_edit import around, ball_mesh, two_halves, unlit_views
-
-
-@pytest.fixture(scope="module")
-def editor(tiny_model: Path) -> Editor:
-    return Editor.from_pretrained(str(tiny_model), "cpu", "float32")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_a_little(tmp_path_factory.mktemp("capture"))
 
 
 def test_views_count_as_much_as_the_instruction_would_change_in_them() -> None:
