@@ -161,13 +161,16 @@ def test(fast: bool, torch: str | None, extra: list[str]) -> int:
 
 
 def sum_up(steps: Sequence[Step], tested: Sequence[Tested]) -> None:
-    """Prints a line for each step, one for each Blender, and last of all the counts."""
+    """Prints a line for each step, each failed test and each Blender, and last the counts."""
     print(f"\n{'step':<40}{'seconds':>9}{'passed':>8}{'failed':>8}{'skipped':>9}")
     for step in steps:
         print(
             f"{step.name:<40}{step.seconds:>9.1f}{step.passed:>8}{step.failed:>8}{step.skipped:>9}"
         )
     print()
+    for step in steps:
+        for failure in step.failures:
+            print(f"failed, {step.name}: {failure}")
     for blender in tested:
         if blender.environment is None:
             print(f"{blender.name}: not tested. {blender.reason}")

@@ -14,17 +14,22 @@ from xml.etree import ElementTree
 from .processes import ROOT, run
 
 NOTHING_SELECTED = 5  # pytest's exit code
+LONGEST_FAILURE = 300
 
 
 @dataclass(frozen=True)
 class Step:
-    """How one step went: the counts of its tests; a step that is not pytest's counts as one."""
+    """How one step went: the counts of its tests; a step that is not pytest's counts as one.
+
+    `failures` has a line for each test that failed, where that is known.
+    """
 
     name: str
     seconds: float
     passed: int
     failed: int
     skipped: int = 0
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,18 @@ def junit_counts(path: Path) -> tuple[int, int, int]:
         failed += bad
         skipped += left_out
     return passed, failed, skipped
+
+
+def junit_failures(path: Path) -> tuple[str, ...]:
+    """A line for each failed test in a report that pytest has written: its name and what it said,
+    of which the first `LONGEST_FAILURE` characters.
+    """
+    return tuple(
+        f"{test.get('classname')}::{test.get('name')}: "
+        + " ".join(bad.get("message", "").split())[:LONGEST_FAILURE]
+        for test in ElementTree.parse(path).getroot().iter("testcase")
+        for bad in [*test.findall("failure"), *test.findall("error")]
+    )
 
 
 def split_arguments(
@@ -101,9 +118,11 @@ def pytest(one: Run, environ: Mapping[str, str | Path], output: Path | None = No
         report = Path(folder, "pytest.xml")
         code = run([*one.command, f"--junitxml={report}"], environ=environ, output=output)
         passed, failed, skipped = junit_counts(report) if report.exists() else (0, 0, 0)
+        failures = junit_failures(report) if report.exists() else ()
     if code != 0 and failed == 0 and not (code == NOTHING_SELECTED and one.nothing_is_fine):
         failed = 1
-    return Step(one.name, time.monotonic() - start, passed, failed, skipped)
+        failures = (f"{one.name} broke off with exit code {code}",)
+    return Step(one.name, time.monotonic() - start, passed, failed, skipped, failures)
 
 
 def side_by_side(

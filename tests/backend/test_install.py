@@ -549,11 +549,11 @@ def test_an_extension_counts_as_installed_only_once_blender_has_loaded_it(
 # the tests' own report
 
 
-def test_counts_of_a_real_pytest_run(tmp_path: Path) -> None:
+def test_counts_and_failures_of_a_real_pytest_run(tmp_path: Path) -> None:
     (tmp_path / "test_sample.py").write_text(
         "import pytest\n"
         "def test_good(): pass\n"
-        "def test_bad(): assert False\n"
+        "def test_bad(): assert 1 == 2, 'first\\nsecond'\n"
         "@pytest.fixture\n"
         "def broken(): raise ValueError\n"
         "def test_error(broken): pass\n"
@@ -571,6 +571,9 @@ def test_counts_of_a_real_pytest_run(tmp_path: Path) -> None:
     ]
     assert processes.capture(command, cwd=tmp_path)[0] == 1
     assert pytest_runs.junit_counts(report) == (1, 2, 1)
+    bad, error = pytest_runs.junit_failures(report)
+    assert bad.startswith("test_sample::test_bad: AssertionError: first second")
+    assert error == 'test_sample::test_error: failed on setup with "ValueError"'
 
 
 def test_named_tests_run_only_in_the_environment_they_belong_to() -> None:
@@ -597,12 +600,13 @@ def test_a_run_that_breaks_off_counts_as_a_failure(tmp_path: Path) -> None:
     command: list[str | Path] = [sys.executable, "-m", "pytest", "-q", tmp_path]
     crash: list[str | Path] = [sys.executable, "-c", "raise SystemExit(3)"]
 
-    def failed(command: list[str | Path], nothing_is_fine: bool) -> int:
-        return pytest_runs.pytest(pytest_runs.Run("a run", command, nothing_is_fine), {}).failed
+    def step(command: list[str | Path], nothing_is_fine: bool) -> pytest_runs.Step:
+        return pytest_runs.pytest(pytest_runs.Run("a run", command, nothing_is_fine), {})
 
-    assert failed(command, nothing_is_fine=True) == 0
-    assert failed(command, nothing_is_fine=False) == 1
-    assert failed(crash, nothing_is_fine=True) == 1
+    assert step(command, nothing_is_fine=True).failed == 0
+    assert step(command, nothing_is_fine=False).failed == 1
+    crashed = step(crash, nothing_is_fine=True)
+    assert (crashed.failed, crashed.failures) == (1, ("a run broke off with exit code 3",))
     assert checks.check("good", lambda: 0).passed == 1
     assert checks.check("bad", lambda: 2).failed == 1
 
@@ -680,10 +684,11 @@ def test_the_last_lines_say_which_blenders_were_tested(
     steps = [
         pytest_runs.Step("backend", 1.0, 5, 0),
         pytest_runs.Step(runs[0].name, 1.0, 3, 0),
-        pytest_runs.Step(runs[1].name, 1.0, 1, 1, 1),
+        pytest_runs.Step(runs[1].name, 1.0, 1, 1, 1, ("a.b::test_c: ValueError",)),
     ]
     checks.sum_up(steps, without)
-    assert capsys.readouterr().out.splitlines()[-4:] == [
+    assert capsys.readouterr().out.splitlines()[-5:] == [
+        f"failed, {runs[1].name}: a.b::test_c: ValueError",
         f"{names[0]}: 3 passed, 0 failed, 0 skipped",
         f"{names[1]}: 1 passed, 1 failed, 1 skipped",
         f"{names[2]}: not tested. {absent}",
