@@ -10,7 +10,7 @@ from protocol.line import ServerError
 from protocol.messages import CaptureState, DropCapture, Error, OpenCapture, PutView
 from protocol.values import new_capture_id
 from tests.backend.capture_worlds import look_at, orbit
-from tests.backend.test_server import running_server
+from tests.backend.test_server import PATIENCE, running_server
 
 COUNT = 5  # of which one alone is too large a share to leave out
 
@@ -63,7 +63,7 @@ def test_an_upload_outlives_the_server(tiny_model, tmp_path):
         running_server(tiny_model, tmp_path, *arguments) as (process, connection),
         Client(connection) as client,
     ):
-        assert "captures" in client.connect().capabilities
+        assert "captures" in client.connect(PATIENCE).capabilities
         with pytest.raises(KeyboardInterrupt):
             client.send_capture(capture, COUNT, view)
         process.kill()
@@ -74,7 +74,7 @@ def test_an_upload_outlives_the_server(tiny_model, tmp_path):
         running_server(tiny_model, tmp_path, *arguments) as (_, connection),
         Client(connection) as client,
     ):
-        client.connect()
+        client.connect(PATIENCE)
         sealed = client.send_capture(capture, COUNT, view, states.append)
         assert client.send_capture(capture, COUNT, view) == sealed
     assert sealed.sealed
@@ -94,7 +94,7 @@ def server(tiny_model, tmp_path_factory):
 @pytest.fixture
 def client(server):
     with Client(server[1], "the tests") as connected:
-        connected.connect()
+        connected.connect(PATIENCE)
         yield connected
 
 

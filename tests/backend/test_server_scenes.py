@@ -41,7 +41,7 @@ from tests.backend.server_scene_checks import (
 )
 from tests.backend.test_capture_server import ask
 from tests.backend.test_mesh_edit import around, ball_mesh, two_halves, unlit_views
-from tests.backend.test_server import _child_of, running_server
+from tests.backend.test_server import PATIENCE, _child_of, running_server
 from tests.backend.tiny_capture import orbit_pose, trace
 from tests.protocol.flat import changed, flat
 
@@ -88,7 +88,7 @@ def server(tiny_model, tmp_path_factory):
 def trained(server):
     """A capture whose field has had as many steps as it takes to see a surface."""
     with Client(server[2], "the tests") as client:
-        client.connect()
+        client.connect(PATIENCE)
         capture = send_scene(client)
         client.run(flat(TrainSceneRequest, capture=capture, iterations=STEPS))
     return capture
@@ -97,7 +97,7 @@ def trained(server):
 @pytest.fixture
 def client(server):
     with Client(server[2], "the tests") as connected:
-        connected.connect()
+        connected.connect(PATIENCE)
         yield connected
 
 
@@ -382,19 +382,22 @@ def test_an_edit_is_paused_gone_on_with_meshed_stacked_and_undone(client, server
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends processes without a word")
-def test_a_stopped_server_keeps_what_was_trained(client, server):
-    """The last test here, as it stops the server of all the others."""
-    capture = send_scene(client)
-    job = client.submit(flat(TrainSceneRequest, capture=capture, iterations=100_000))
-    seen = 0
-    for event in client.events(job):
-        if step_in(event) and not seen:
-            seen = step_in(event)
-            server[1].send_signal(signal.SIGTERM)
-    assert isinstance(event, Failed)
-    assert event.code == "server_stopped"
-    assert server[1].wait(60) == 0
-    kept = json.loads((server[0] / "captures" / capture / ".wys" / "radiance.json").read_text())
+def test_a_stopped_server_keeps_what_was_trained(tiny_model, tmp_path):
+    data = tmp_path / "data"
+    with running_server(tiny_model, tmp_path, "--data-root", str(data)) as (process, connection):
+        with Client(connection, "the tests") as client:
+            client.connect(PATIENCE)
+            capture = send_scene(client)
+            job = client.submit(flat(TrainSceneRequest, capture=capture, iterations=100_000))
+            seen = 0
+            for event in client.events(job):
+                if step_in(event) and not seen:
+                    seen = step_in(event)
+                    process.send_signal(signal.SIGTERM)
+        assert isinstance(event, Failed)
+        assert event.code == "server_stopped"
+        assert process.wait(60) == 0
+    kept = json.loads((data / "captures" / capture / ".wys" / "radiance.json").read_text())
     assert kept["step"] >= seen
 
 

@@ -30,6 +30,7 @@ from protocol.requests import EditRequest, RelevanceResult, TrainSceneRequest
 from protocol.settings import GuidanceSettings
 from protocol.values import new_capture_id
 from tests.backend.test_capture_server import COUNT, put
+from tests.backend.test_server import PATIENCE
 from tests.protocol.bench_mutated_messages import send_many
 from tests.protocol.flat import changed, flat
 
@@ -366,7 +367,7 @@ def welcome_with(client, wanted):
 @pytest.mark.skipif(sys.platform == "win32", reason="stops a process by a signal")
 def test_silent_workers_and_those_that_die_while_loading_anew_are_replaced(server, caplog):
     with Client(server.connection) as client:
-        client.connect()
+        client.connect(PATIENCE)
         client.run(EDIT)
         job = client.submit(LONG_EDIT)
         stopped = None
@@ -403,7 +404,7 @@ def test_a_worker_that_hangs_while_it_answers_heartbeats_is_replaced(
     monkeypatch.setattr(supervision, "STILL_SECONDS", 4.0)
     capture = new_capture_id()
     with running(tiny_model, tmp_path) as server, Client(server.connection) as client:
-        client.connect()
+        client.connect(PATIENCE)
         client.send_capture(capture, COUNT, lambda index: put(capture, index))
         file = tmp_path / "data" / "captures" / capture / "transforms.json"
         kept = file.read_bytes()
@@ -431,7 +432,7 @@ def test_a_message_that_breaks_something_costs_nobody_else_anything(server, monk
         raise codec.BadMessage("the header holds nonsense")
 
     with Client(server.connection) as client, caplog.at_level(logging.ERROR):
-        client.connect()
+        client.connect(PATIENCE)
         client.run(EDIT)
         monkeypatch.setattr(Worker, "receive", broken)
         with pytest.raises(ServerError, match="cannot be read: the header holds nonsense"):
