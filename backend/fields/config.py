@@ -88,6 +88,9 @@ class FieldConfig(Stop):
     """What the learning rate decays to, exponentially, over `decay_iterations`."""
     decay_iterations: int = 200_000
     """Steps that the decay takes; training may well end before."""
+    warm_up: int = 0
+    """Steps over which the learning rate grows to that at the start. At high rates the first steps
+    else push parts of a field to where no gradient leads back from; nerfacto has none."""
     camera_learning_rate: float = 1e-3
     """Of the poses; it decays to a tenth over 5000 steps."""
     anneal_iterations: int = 1000
@@ -154,6 +157,7 @@ PRESETS = {
         appearance=0,
         optimise_cameras=False,
         average_initial_density=1.0,
+        warm_up=100,
         far=5.0,
         covered_by=0.35,
         scale_gradients=True,

@@ -157,17 +157,21 @@ class Decay:
         first, last: at its start, and from its end on.
         steps: that the fall takes.
         start: the step at which it begins.
+        warm_up: steps from there on over which the whole grows linearly to what it is.
     """
 
     first: float
     last: float
     steps: int
     start: int = 0
+    warm_up: int = 0
 
     def at(self, step: int) -> float:
         """The learning rate of a step."""
-        share = min(max((step - self.start) / self.steps, 0), 1)
-        return self.first * (self.last / self.first) ** share
+        gone = step - self.start
+        share = min(max(gone / self.steps, 0), 1)
+        warm = min(max(gone + 1, 0) / self.warm_up, 1) if self.warm_up > 0 else 1
+        return warm * self.first * (self.last / self.first) ** share
 
 
 class RadianceTraining:
@@ -331,7 +335,12 @@ def prepare(
     field = RadianceField(config, views.names, views.alpha, device, seed)
     field.cover(views.poses, views.intrinsics)
     grown = config.for_pixels(views.rays.total, iterations)
-    decay = Decay(config.learning_rate, config.final_learning_rate, grown.decay_iterations)
+    decay = Decay(
+        config.learning_rate,
+        config.final_learning_rate,
+        grown.decay_iterations,
+        warm_up=config.warm_up,
+    )
     training = RadianceTraining(field, views, measured, decay, grown.rays)
     return training, grown
 

@@ -16,7 +16,7 @@ from backend.captures.views import Pixels
 from backend.fields import radiance_training
 from backend.fields.config import PRESETS
 from backend.fields.facts import RADIANCE, load_facts
-from backend.fields.radiance_training import Views, held_out, prepare, psnr, train
+from backend.fields.radiance_training import Decay, Views, held_out, prepare, psnr, train
 from backend.fields.training import Course, Progress
 
 from .tiny_capture import Truth, orbit_capture
@@ -177,6 +177,30 @@ def test_too_few_views_are_refused(scene: tuple[Capture, Truth]) -> None:
 def test_a_diverging_training_says_so(scene: tuple[Capture, Truth]) -> None:
     with pytest.raises(FloatingPointError, match="diverged at step"):
         train(scene[0], dataclasses.replace(TINY, learning_rate=float("inf")))
+
+
+def test_a_learning_rate_grows_before_it_falls() -> None:
+    decay = Decay(1.0, 0.01, 100, start=10, warm_up=20)
+    plain = dataclasses.replace(decay, warm_up=0)
+    assert decay.at(10) == pytest.approx(1 / 20)
+    assert decay.at(19) == pytest.approx(0.5 * plain.at(19))
+    assert [decay.at(step) for step in (29, 60, 500)] == [plain.at(s) for s in (29, 60, 500)]
+    assert [plain.at(step) for step in (0, 10, 60, 500)] == pytest.approx([1, 1, 0.1, 0.01])
+
+
+def test_a_fields_first_steps_are_small_where_its_config_warms_up(
+    scene: tuple[Capture, Truth],
+) -> None:
+    """Adam's first step moves each parameter by the learning rate."""
+    far = []
+    for warm_up in (0, 50):
+        training, _ = prepare(scene[0], dataclasses.replace(TINY, warm_up=warm_up))
+        moving = [p for p in training.field.model.parameters() if p.numel() > 0]
+        before = [parameter.detach().clone() for parameter in moving]
+        training.advance(0)
+        steps = [(p.detach() - old).abs().max() for p, old in zip(moving, before, strict=True)]
+        far.append(float(max(steps)))
+    assert far[1] == pytest.approx(far[0] / 50, rel=0.01)
 
 
 def test_a_thing_before_white_paper_is_learnt(tmp_path: Path) -> None:
