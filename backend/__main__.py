@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             status: int = command.run([*program.split(), *typed])
         except KeyboardInterrupt:
-            print("cancelled", file=sys.stderr)
+            print(getattr(command, "cancelled", "cancelled"), file=sys.stderr)
             status = 130
     return 128 + ended[0] if ended else status
 

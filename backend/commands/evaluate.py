@@ -4,10 +4,13 @@ this machine is.
 
 import sys
 from dataclasses import dataclass
+from typing import ClassVar
 
 from backend.counts import check_options
 from backend.errors import BadInput
 from backend.evaluation import options
+
+KEPT = "stopped: the same command goes on with what it has made so far"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,8 @@ class Scene(options.SceneOptions):
     are kept in DIR/scenes: the same command goes on with them.
     """
 
+    cancelled: ClassVar[str] = KEPT
+
     def run(self, command: list[str]) -> int:
         """Measure; the exit status."""
         if _wrong(self):
@@ -52,6 +57,8 @@ class Capture(options.CaptureOptions):
     editor that knows the truth; all is measured in views that are held out. Write DIR/figures.md,
     DIR/contact_sheet.png and DIR/report.json. The same command goes on where it was stopped.
     """
+
+    cancelled: ClassVar[str] = KEPT
 
     def run(self, command: list[str]) -> int:
         """Measure; the exit status."""
@@ -180,6 +187,8 @@ def _wrong(
         check_options(command)
         if isinstance(command, options.SceneOptions):
             command.check_editor()
+        if isinstance(command, options.CaptureOptions):
+            command.check_instruction()
         if command.out.exists() and not command.out.is_dir():
             raise BadInput(f"{command.out} is a file, not a folder: name another with --out.")
     except BadInput as error:

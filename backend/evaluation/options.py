@@ -138,10 +138,30 @@ class CaptureOptions:
     """of the exact maps, along the longer side"""
     fields_only: bool = False
     """make no edits"""
+    instruction: Annotated[str | None, arg(help_behavior_hint="(default: none)")] = None
+    """also edit the capture by this instruction, with the model, and measure what it did inside and
+    outside the masks; it must ask for a colour"""
+    colour: Literal["red", "green", "blue"] = "red"
+    """that --instruction asks for"""
+    model: str = "demo"
+    """of --instruction: hub id, folder or demo"""
+    dtype: str = "auto"
+    """of that model: auto, float32, float16, bfloat16"""
     axes: Annotated[Axes | None, arg(metavar="AXES", help_behavior_hint="(default: opengl)")] = None
     """the convention of the poses in transforms.json, as in scene train"""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1"""
+
+    def check_instruction(self) -> None:
+        """Raise BadInput where an option is given without the one that it belongs to."""
+        if self.instruction is not None and not self.masks:
+            raise BadInput(
+                "--instruction is measured inside and outside of masks: give them with --masks."
+            )
+        usual = CaptureOptions(folder=self.folder, out=self.out)
+        for name in ("colour", "model", "dtype"):
+            if self.instruction is None and getattr(self, name) != getattr(usual, name):
+                raise BadInput(f"--{name} says nothing without --instruction: leave it out.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,10 @@ from PIL import Image
 from backend.__main__ import main
 from backend.captures.transforms import open_capture
 from backend.errors import BadInput
+from backend.evaluation import relevance as relevance_command
 from backend.evaluation.scenes import capture as capture_command
-from backend.evaluation.scenes import capture_figures
+from backend.evaluation.scenes import capture_figures, capture_instruction
+from backend.evaluation.scenes import scene as scene_command
 from backend.evaluation.scenes.capture_figures import Photo, paint_for, painted, truth_of
 from backend.evaluation.scenes.true_editor import TrueEditor, Truth, perfect_map, spoiled
 from backend.evaluation.scenes.verdict import OVERALL, WITHOUT_REGIONS, verdict
@@ -378,6 +380,95 @@ def test_command_says_whether_a_capture_is_good_enough(
     capsys.readouterr()
     assert main([*command, "--masks", str(masks)]) == 1
     assert "mark nothing in any held-out view" in capsys.readouterr().err
+
+
+def test_command_measures_what_a_models_edit_does_to_a_capture(
+    tmp_path: Path,
+    tiny_model: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    quick = SceneEditConfig(
+        iterations=4,
+        edit_every=1,
+        first_level=0.9,
+        steps=2,
+        snap="nothing",
+        relevance_field=RelevanceConfig(iterations=4, rays=64, levels=2, log2_table_size=8),
+    )
+    monkeypatch.setitem(EDIT_PRESETS, "preview", quick)
+    _, truth = orbit_capture(tmp_path / "scene", 6, 24)
+    masks = write_masks(tmp_path / "ball", truth.masks)
+    command = ["evaluate", "capture", str(tmp_path / "scene"), "--device", "cpu", "--cells", "12"]
+    command += ["--out", str(tmp_path / "out"), "--masks", str(masks), "--fields-only"]
+    told = [*command, "--instruction", "make the ball blue", "--colour", "blue"]
+    told += ["--model", str(tiny_model)]
+    assert main(told) == 0, capsys.readouterr().err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    found = report["figures"]['"make the ball blue", towards blue']["ball"]
+    for part in ("inside", "outside"):
+        assert 0 <= found[f"nearer, {part}, worst view"] <= found[f"nearer, {part}"] <= 1
+        assert found[f"PSNR {part}"] > 5
+    assert found["IoU"] + found["IoU, everything else"] <= 1
+    assert main(told) == 0  # goes on with what is there
+    assert (
+        json.loads((tmp_path / "out" / "report.json").read_text())["figures"] == report["figures"]
+    )
+
+
+def test_figures_of_a_models_edit_on_renders_that_are_known() -> None:
+    one = photo()
+    grey = View(*(np.full((32, 32, *more), 0.5, np.float32) for more in ((3,), (), (), ())))
+    half = grey.rgb.copy()
+    half[8:20, :14] = (0.7, 0.4, 0.4)  # nearer to red, in half of the thing and beside it
+    half[25:] += 0.01  # less than counts
+    region = np.where(one.share > 0, 0.9, 0.1).astype(np.float32)
+    after = dataclasses.replace(grey, rgb=half, relevance=region)
+    found = capture_instruction.figures_of([grey], [after], [one], "red")
+    assert found["nearer, inside"] == pytest.approx(one.core[:, :14].sum() / one.core.sum())
+    assert found["nearer, outside"] == pytest.approx(
+        one.outside[8:20, :14].sum() / one.outside.sum()
+    )
+    squares = np.square(half - 0.5)
+    for words, where in (("inside", one.core), ("outside", one.outside)):
+        assert found[f"PSNR {words}"] == pytest.approx(-10 * np.log10(squares[where].mean()), 1e-4)
+    assert (found["IoU"], found["IoU, everything else"]) == (1, 0)
+    assert one.core.sum() == 10 * 10
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--instruction", "make it red"], "give them with --masks"),
+        (["--colour", "blue"], "--colour says nothing without --instruction"),
+        (["--model", "other"], "--model says nothing without --instruction"),
+    ],
+)
+def test_options_of_an_instruction_belong_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], words: str
+) -> None:
+    out = tmp_path / "out"
+    assert main(["evaluate", "capture", str(tmp_path), "--out", str(out), *given]) == 1
+    assert words in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_stopped_evaluation_says_that_it_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for module in (capture_command, scene_command, relevance_command):
+        monkeypatch.setattr(module, "run", interrupted)
+    for words, said in (
+        (["capture", str(tmp_path)], "stopped: the same command goes on"),
+        (["scene"], "stopped: the same command goes on"),
+        (["relevance"], "cancelled"),
+    ):
+        assert main(["evaluate", *words, "--out", str(tmp_path / "out")]) == 130
+        assert capsys.readouterr().err.startswith(said)
 
 
 def test_a_map_of_shares_is_its_own_truth() -> None:

@@ -23,6 +23,7 @@ from backend.evaluation.options import CaptureOptions
 from backend.evaluation.relevance import markdown
 from backend.evaluation.scenes import capture_figures
 from backend.evaluation.scenes.capture_figures import Photo
+from backend.evaluation.scenes.capture_instruction import edit_by_model, edited_by_model
 from backend.evaluation.scenes.scene_figures import Figures
 from backend.evaluation.scenes.telling import told, told_of_edit
 from backend.evaluation.scenes.true_editor import TrueEditor, perfect_map, spoiled
@@ -122,6 +123,10 @@ def _evaluate(
     regions = []
     for name, found in masks.items():
         regions.append(_measured(scene, name, found, held_out, before, config, options, report))
+    told_to = None
+    if options.instruction is not None:
+        with report.stage("the model's edit"):
+            told_to = edit_by_model(scene, options, config)
     photos = _photos(scene, held_out, None, options.cells)
     field = capture_figures.reconstruction(before, photos)
     field |= {"steps": course.step, "seconds": round(course.seconds, 2)}
@@ -129,11 +134,17 @@ def _evaluate(
     tables: dict[str, Table] = {"Field": {options.folder.name or "capture": _rounded(field)}}
     if regions:
         tables["Regions"] = {one.name: _rounded(one.figures) for one in regions}
+    if told_to is not None:
+        marked = {one.name: one.held_out for one in regions}
+        done = edited_by_model(scene, told_to, options.colour, marked, before)
+        tables[f'"{options.instruction}", towards {options.colour}'] = {
+            name: _rounded(figures) for name, figures in done.items()
+        }
     report.figures |= tables
     report.notes += said
     text = "\n".join(markdown(title, table) for title, table in tables.items())
     (options.out / "figures.md").write_text("\n".join([text, *said, ""]), "utf-8")
-    _sheet(scene, photos, regions, before).save(options.out / "contact_sheet.png")
+    _sheet(scene, photos, regions, before, told_to).save(options.out / "contact_sheet.png")
     report.write(options.out)
     print(text)
     print("\n".join(said))
@@ -273,10 +284,14 @@ def _rounded(figures: Figures) -> Figures:
 
 
 def _sheet(
-    scene: Scene, photos: Sequence[Photo], regions: Sequence[Region], before: Sequence[View]
+    scene: Scene,
+    photos: Sequence[Photo],
+    regions: Sequence[Region],
+    before: Sequence[View],
+    by_model: SceneEdit | None,
 ) -> Image.Image:
-    """Held-out views: photo and field, and of every region its mask, relevance from exact maps and
-    edit.
+    """Held-out views: photo and field, of every region its mask, relevance from exact maps and
+    edit, and the model's edit if there is one.
     """
     rows = []
     which: Sequence[Region | None] = regions or [None]
@@ -290,6 +305,8 @@ def _sheet(
             if region is not None:
                 row[1:1] = [(photo.inside, region.name)]
                 row += _found(scene, photo, region)
+            if by_model is not None:
+                row += [(by_model.render(scene.camera(photo.name)).image, by_model.instruction)]
             rows.append([(Image.fromarray(picture), words) for picture, words in row])
     return contact_sheet(rows, tile=160)
 

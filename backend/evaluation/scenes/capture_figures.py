@@ -58,9 +58,16 @@ class Photo:
     @property
     def outside(self) -> Mask:
         """bool (H, W), not within a rim of the mask."""
+        return self._away_from(self.share > 0)
+
+    @property
+    def core(self) -> Mask:
+        """bool (H, W), inside, and not within a rim of what is not."""
+        return self._away_from(self.share < 1)
+
+    def _away_from(self, other: Mask) -> Mask:
         reach = max(1, round(RIM * max(self.share.shape)))
-        near = ndimage.binary_dilation(self.share > 0, iterations=reach)
-        found: Mask = ~near & self.opaque
+        found: Mask = ~ndimage.binary_dilation(other, iterations=reach) & self.opaque
         return found
 
 
