@@ -10,7 +10,8 @@ but those for which something else stands far before x. Marching cubes (Lewiner 
 L = 1/2. Against the density itself, which rises by different amounts for different materials and
 goes on behind what anybody sees, this needs no level of its own, gives one surface and not the two
 sides of a layer of fog, and drops what one view has dreamt up before its camera: the other views'
-rays go through it. Where views are too plain to tell, none is looked for (see plainness.py).
+rays go through it. Where views are too plain to tell, the surface is left out, but for holes in
+what others tell of (see plainness.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
+from scipy.spatial import cKDTree
 from skimage import measure
 from torch import Tensor
 
@@ -30,7 +32,7 @@ from backend.captures.lens import Intrinsics
 from backend.fields.nerfstudio_compat import RayBundle
 from backend.fields.radiance_field import CHUNK, Rendering
 from backend.fields.rays import ViewRays
-from backend.meshes.plainness import telling_photo
+from backend.meshes.plainness import enclosed, telling_photo
 from backend.meshes.textured_mesh import MeshError, project
 from backend.output.progress import OnProgress
 
@@ -62,6 +64,10 @@ AGREE = 0.5
 SMALLEST = 6.0
 """Cells that a piece must measure along its longest side: a smaller one may as well be noise."""
 PLACES_AT_ONCE = 1 << 17
+ALL_PLAIN = (
+    "All that the views see is too plain to tell where it is: mesh plain surroundings, too "
+    "(--plain on the command line), to get it where the field has put it."
+)
 
 
 class MarchedField(Protocol):
@@ -123,15 +129,18 @@ class SeenRays:
     slope: NDArray[np.float32]
     telling: NDArray[np.bool_]
 
-    def ends(self) -> NDArray[np.float64]:
-        """float64 (n, 3): where the rays end that tell where they end, in box coordinates."""
+    def there(self) -> NDArray[np.bool_]:
+        """bool (H W): which rays end anywhere."""
+        return np.isfinite(self.end)
+
+    def ends(self, which: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """float64 (n, 3): where n of the rays end, bool (H W), in box coordinates."""
         rows, columns = np.mgrid[: self.camera.height, : self.camera.width] + 0.5
         directions = self.camera.directions(np.stack([columns, rows], axis=-1)).reshape(-1, 3)
         directions = directions @ self.pose[:3, :3].T
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        there = np.isfinite(self.end) & self.telling
-        ends: NDArray[np.float64] = self.pose[:3, 3] + directions[there] * self.end[
-            there, None
+        ends: NDArray[np.float64] = self.pose[:3, 3] + directions[which] * self.end[
+            which, None
         ].astype(np.float64)
         return ends
 
@@ -200,7 +209,7 @@ def extract_mesh(
         before: of an edit, the field before it: what has changed is meshed in any case.
 
     Raises:
-        MeshError: no surface is seen, or a setting is out of range.
+        MeshError: no surface is seen, all is too plain, or a setting is out of range.
     """
     if not COARSEST <= resolution <= FINEST or (faces is not None and faces < 4):
         raise MeshError(
@@ -224,13 +233,11 @@ def extract_mesh(
     mesh, cell = _surface(seen, resolution)
     report("Removing floaters", 0.9)
     mesh = _without_floaters(mesh, seen, cell)
+    left_out = 0.0 if plain else _left_out(seen, mesh, REACH * cell)
     if faces is not None and len(mesh.faces) > faces:
         report("Decimating", 0.95)
         mesh = decimated(mesh, faces)
     moved = (mesh.vertices - capture.to_box[:3, 3]) / capture.box_scale
-    ending = np.concatenate([np.isfinite(view.end) for view in seen])
-    told = np.concatenate([view.telling for view in seen])
-    left_out = float((ending & ~told).sum() / max(1, ending.sum()))
     return TriangleMesh(moved, mesh.faces, left_out)
 
 
@@ -238,6 +245,17 @@ def _chosen(views: int) -> Iterator[tuple[int, int]]:
     """Indices of the views that are followed, each with how many there are."""
     chosen = np.unique(np.linspace(0, views - 1, min(views, MOST_VIEWS)).round().astype(int))
     return ((int(index), len(chosen)) for index in chosen)
+
+
+def _left_out(seen: Sequence[SeenRays], mesh: TriangleMesh, near: float) -> float:
+    """The share of the rays that end, 0..1, which tell nothing of it and have no surface `near`
+    their ends, in box units, though they end where surfaces are looked for.
+    """
+    low, high = bounds(np.concatenate([view.ends(view.there()) for view in seen]))
+    ends = np.concatenate([view.ends(view.there() & ~view.telling) for view in seen])
+    ends = ends[((ends >= low) & (ends <= high)).all(axis=1)]
+    distance, _ = cKDTree(mesh.vertices).query(ends, distance_upper_bound=near)
+    return float(np.isinf(distance).sum() / sum(view.there().sum() for view in seen))
 
 
 def _edited(
@@ -318,20 +336,24 @@ def _surface(seen: Sequence[SeenRays], resolution: int) -> tuple[TriangleMesh, f
     Raises:
         MeshError: there is none.
     """
-    low, high = bounds(np.concatenate([view.ends() for view in seen]))
+    told_of = np.concatenate([view.ends(view.there() & view.telling) for view in seen])
+    if not len(told_of) and any(view.there().any() for view in seen):
+        raise MeshError(ALL_PLAIN)
+    low, high = bounds(told_of)
     cell = float((high - low).max()) / resolution
     low, high = low - (REACH + 1) * cell, high + (REACH + 1) * cell
     shape = np.ceil((high - low) / cell).astype(int) + 1
     occupied = np.zeros(shape, np.bool_)
     for view in seen:
-        index = np.rint((view.ends() - low) / cell).astype(int)
+        index = np.rint((view.ends(view.there()) - low) / cell).astype(int)
         index = index[((index >= 0) & (index < shape)).all(axis=1)]
         occupied[tuple(index.T)] = True
     near = np.flatnonzero(ndimage.distance_transform_edt(~occupied) <= REACH + 1)
-    lost, known = np.zeros(occupied.size, np.float32), np.zeros(occupied.size, np.bool_)
+    lost = np.zeros(occupied.size, np.float32)
+    known, told = np.zeros((2, occupied.size), np.bool_)
     for some in np.split(near, range(PLACES_AT_ONCE, len(near), PLACES_AT_ONCE)):
         places = low + np.stack(np.unravel_index(some, occupied.shape), axis=-1) * cell
-        lost[some], known[some] = _mean_lost(seen, places, cell)
+        lost[some], known[some], told[some] = _mean_lost(seen, places, cell)
     # A cell is looked into where all its corners are known: no wall stands where knowledge ends.
     # scikit-image asks the mask at the cell's far corner, and so does this filter.
     cells = ndimage.minimum_filter(known.reshape(occupied.shape), size=2, mode="constant")
@@ -347,7 +369,11 @@ def _surface(seen: Sequence[SeenRays], resolution: int) -> tuple[TriangleMesh, f
         raise MeshError(
             "The field shows no surface that several views agree on: train it longer."
         ) from error
-    return TriangleMesh(low + vertices.astype(np.float64) * cell, faces.astype(np.int64)), cell
+    nearest = np.ravel_multi_index(np.rint(vertices).astype(int).T, occupied.shape)
+    kept = enclosed(faces, told[nearest])
+    if not kept.any():
+        raise MeshError(ALL_PLAIN)
+    return _compact(low + vertices.astype(np.float64) * cell, faces[kept]), cell
 
 
 def bounds(ends: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -373,23 +399,30 @@ def bounds(ends: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.f
 
 def _mean_lost(
     seen: Sequence[SeenRays], places: NDArray[np.float64], cell: float
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """L at places (n, 3), and which of them have the surfaces of enough views near by."""
-    total, counts = np.zeros(len(places)), np.zeros(len(places))
-    near, telling = np.zeros(len(places), int), np.zeros(len(places), int)
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """L at places (n, 3), which of them have the surfaces of enough views near by, and which those
+    of enough views that tell where their surfaces are: there, the others are not asked.
+    """
+    total, counts = np.zeros((2, len(places))), np.zeros((2, len(places)))
+    near = np.zeros((2, len(places)), int)
     for view in seen:
         chosen, ray, distance = view.locate(places)
         behind = (distance - view.end[ray]) / cell  # in cells, below 0 before the surface
-        tells = view.telling[ray] | (behind < -REACH)
-        weight = tells * ((HIDDEN - behind) / (HIDDEN - REACH)).clip(0, 1)
-        total[chosen] += weight * view.mean_lost(ray, distance, BLUR * cell)
-        counts[chosen] += weight
+        weight = ((HIDDEN - behind) / (HIDDEN - REACH)).clip(0, 1)
+        lost = weight * view.mean_lost(ray, distance, BLUR * cell)
         ending = np.abs(behind) < REACH
-        near[chosen] += ending
-        telling[chosen] += view.telling[ray] & ending
-    lost = total / counts.clip(1e-9, None)
-    enough = (telling >= min(FEWEST_VIEWS, len(seen))) & (telling >= AGREE * near)
-    return lost, enough & (counts > 0)
+        tells = view.telling[ray]
+        for which, asked, ends in (
+            (0, np.ones(len(ray)), ending),
+            (1, tells | (behind < -REACH), ending & tells),
+        ):
+            total[which, chosen] += asked * lost
+            counts[which, chosen] += asked * weight
+            near[which, chosen] += ends
+    enough = (near >= min(FEWEST_VIEWS, len(seen))) & (counts > 0)
+    told = enough[1] & (near[1] >= AGREE * near[0])
+    mean = total / counts.clip(1e-9, None)
+    return np.where(told, mean[1], mean[0]), enough[0], told
 
 
 def _without_floaters(mesh: TriangleMesh, seen: Sequence[SeenRays], cell: float) -> TriangleMesh:

@@ -9,7 +9,8 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from backend.captures.capture import Capture
-from backend.captures.transforms import open_capture
+from backend.captures.lens import Intrinsics
+from backend.captures.transforms import NewView, open_capture, write_capture
 from backend.captures.views import Pixels
 from backend.fields.config import PRESETS
 from backend.fields.radiance_training import train
@@ -21,11 +22,11 @@ from backend.meshes.extraction import (
     extract_mesh,
     follow_rays,
 )
-from backend.meshes.plainness import telling, telling_photo
+from backend.meshes.plainness import enclosed, telling, telling_photo
 from backend.meshes.textured_mesh import MeshError
 
 from .solid_field import SolidField, distances
-from .tiny_capture import SPHERES, Truth, orbit_capture
+from .tiny_capture import SPHERES, Truth, orbit_capture, orbit_pose
 
 SIZE = 6.0
 """Of the scene: the floor's diameter."""
@@ -174,6 +175,83 @@ def test_what_photos_are_too_plain_to_tell_of_is_left_out(
     whole = extract_mesh(field, capture, resolution=80, plain=True)
     np.testing.assert_array_equal(whole.vertices, mesh.vertices)
     assert whole.left_out == 0
+
+
+def test_a_plain_thing_that_pictures_cut_off_has_no_hole(tmp_path: Path) -> None:
+    """The chest of a bust in a plain pullover, the lower edge of each picture across it."""
+    camera = Intrinsics(83.0, 83.0, 32.0, 32.0, 64, 64)
+    blank = Pixels(np.zeros((64, 64, 3), np.uint8))
+    poses = [
+        orbit_pose(azimuth, (0.1, 0.25, 0.4)[k % 3], 2.2)
+        for k, azimuth in enumerate(np.linspace(-1, 1, 12))
+    ]
+    views = [NewView(f"{k:03d}", blank, camera, pose) for k, pose in enumerate(poses)]
+    write_capture(tmp_path, views)
+    capture = open_capture(tmp_path)
+    middle, radius, top = np.array([0.3, 0.15]), 0.45, 0.5
+
+    def chest(points: np.ndarray) -> np.ndarray:
+        return (
+            np.hypot(
+                np.linalg.norm(points[:, :2] - middle, axis=1), np.maximum(points[:, 2] - top, 0)
+            )
+            - radius
+        )
+
+    def bust(points: np.ndarray) -> np.ndarray:
+        head = np.linalg.norm(points - (*middle, 1.1), axis=1) - 0.2
+        return np.minimum(chest(points), head)
+
+    field = SolidField(
+        capture, lambda points: np.tile((0.5, 0.1, 0.1), (len(points), 1)), distance=bust
+    )
+    for name, pose, lens in zip(
+        capture.names, capture.camera_to_box, capture.intrinsics, strict=True
+    ):
+        shown = (field.render(pose, lens).rgb * 255).round().astype(np.uint8)
+        Image.fromarray(shown).save(tmp_path / name)
+    assert not telling_photo(capture.read(5), 64, 64)[40:, 28:36].any()
+    found = extract_mesh(field, capture, resolution=80)
+    whole = extract_mesh(field, capture, resolution=80, plain=True)
+    front = whole.vertices[(whole.vertices[:, 0] > 0.5) & (whole.vertices[:, 2] < 0.6)]
+    assert len(front) > 300
+    missed, _ = cKDTree(found.vertices).query(front)
+    assert (missed < 0.05).mean() > 0.95
+    assert found.left_out < 0.05
+
+
+def test_a_plain_patch_is_kept_where_what_surrounds_it_is_known() -> None:
+    rows, columns = np.mgrid[:20, :20]
+    corner = (20 * rows + columns)[:-1, :-1].ravel()
+    halves = [corner[:, None] + (0, 1, 21), corner[:, None] + (0, 21, 20)]
+    faces = np.concatenate(halves)
+    told = np.ones((20, 20), np.bool_)
+    told[4:8, 6:10] = False  # a hole
+    told[12:] = False  # an end, of whose outline the most is the sheet's
+    kept = enclosed(faces, told.ravel())
+    height = rows.ravel()[faces].max(axis=1)
+    np.testing.assert_array_equal(kept, height < 12)
+    told[12:, :2] = told[12:, 18:] = True  # held at its sides, too
+    assert enclosed(faces, told.ravel()).all()
+
+
+def test_a_capture_of_nothing_but_plain_pictures_says_so(scene: tuple[Capture, Truth]) -> None:
+    capture = scene[0]
+
+    class Plain:
+        """The capture with other pictures."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(capture, name)
+
+        def __len__(self) -> int:
+            return len(capture)
+
+        def read(self, index: int) -> Pixels:
+            return Pixels(np.full((64, 64, 3), 90, np.uint8))
+
+    with pytest.raises(MeshError, match="too plain"):
+        extract_mesh(SolidField(capture), Plain(), resolution=40)  # type: ignore[arg-type]
 
 
 def test_depths_and_alpha_tell_of_what_is_plain() -> None:
