@@ -72,7 +72,7 @@ def enclosed(faces: NDArray[np.int64], told: NDArray[np.bool_]) -> NDArray[np.bo
         faces: int64 (F, 3).
         told: bool (V,), whether views tell where a vertex is.
     """
-    known: NDArray[np.bool_] = told[faces].all(axis=1)
+    known: NDArray[np.bool_] = np.asarray(told[faces].all(axis=1))
     if known.all() or not known.any():
         return known
     sides = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
