@@ -32,7 +32,7 @@ from backend.captures.lens import Intrinsics
 from backend.fields.nerfstudio_compat import RayBundle
 from backend.fields.radiance_field import CHUNK, Rendering
 from backend.fields.rays import ViewRays
-from backend.meshes.plainness import enclosed, telling_photo
+from backend.meshes.plainness import enclosed, measured, telling_photo
 from backend.meshes.textured_mesh import MeshError, project
 from backend.output.progress import OnProgress
 
@@ -60,7 +60,8 @@ HIDDEN = 6.0
 FEWEST_VIEWS = 3
 """That must have their surface near by, where the capture has so many."""
 AGREE = 0.5
-"""Share of the views with their surface near by to which it must not be too plain to tell."""
+"""Share of the views with their surface near by to which it must not be too plain to tell, unless
+the depths of FEWEST_VIEWS tell it."""
 SMALLEST = 6.0
 """Cells that a piece must measure along its longest side: a smaller one may as well be noise."""
 PLACES_AT_ONCE = 1 << 17
@@ -118,6 +119,7 @@ class SeenRays:
             downwards; the smaller of the two sides' differences, 0 at an edge.
         telling: bool (H W), whether what the ray shows tells where it ends; before that, all of
             them tell that nothing is there.
+        measured: bool (H W), whether the photo's depth tells it.
     """
 
     pose: NDArray[np.float64]
@@ -128,6 +130,7 @@ class SeenRays:
     end: NDArray[np.float32]
     slope: NDArray[np.float32]
     telling: NDArray[np.bool_]
+    measured: NDArray[np.bool_]
 
     def there(self) -> NDArray[np.bool_]:
         """bool (H W): which rays end anywhere."""
@@ -227,7 +230,8 @@ def extract_mesh(
             tells = telling_photo(photo, view.camera.width, view.camera.height)
             if before is not None and not tells.all():
                 tells |= _edited(before, field, pose, view.camera)
-            view = replace(view, telling=tells.ravel())
+            sure = measured(photo, view.camera.width, view.camera.height)
+            view = replace(view, telling=tells.ravel(), measured=sure.ravel())
         seen.append(view)
     report("Finding the surface", 0.6)
     mesh, cell = _surface(seen, resolution)
@@ -302,8 +306,8 @@ def follow_rays(field: MarchedField, pose: NDArray[np.float64], camera: Intrinsi
     integral = np.pad(np.cumsum(pieces, axis=1, dtype=np.float64), ((0, 0), (1, 0)))
     picture = ends.reshape(small.height, small.width)
     slope = np.stack([_slope(picture, axis).ravel() for axis in (1, 0)], axis=-1)
-    tells = np.ones(len(ends), np.bool_)
-    return SeenRays(pose, small, passed, share, integral, ends, slope, tells)
+    tells, measures = np.ones(len(ends), np.bool_), np.zeros(len(ends), np.bool_)
+    return SeenRays(pose, small, passed, share, integral, ends, slope, tells, measures)
 
 
 def _slope(end: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
@@ -404,7 +408,7 @@ def _mean_lost(
     of enough views that tell where their surfaces are: there, the others are not asked.
     """
     total, counts = np.zeros((2, len(places))), np.zeros((2, len(places)))
-    near = np.zeros((2, len(places)), int)
+    near = np.zeros((3, len(places)), int)
     for view in seen:
         chosen, ray, distance = view.locate(places)
         behind = (distance - view.end[ray]) / cell  # in cells, below 0 before the surface
@@ -419,8 +423,10 @@ def _mean_lost(
             total[which, chosen] += asked * lost
             counts[which, chosen] += asked * weight
             near[which, chosen] += ends
-    enough = (near >= min(FEWEST_VIEWS, len(seen))) & (counts > 0)
-    told = enough[1] & (near[1] >= AGREE * near[0])
+        near[2, chosen] += ending & view.measured[ray]
+    enough = near >= min(FEWEST_VIEWS, len(seen))
+    enough[:2] &= counts > 0
+    told = enough[1] & (enough[2] | (near[1] >= AGREE * near[0]))
     mean = total / counts.clip(1e-9, None)
     return np.where(told, mean[1], mean[0]), enough[0], told
 

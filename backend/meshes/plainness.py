@@ -38,11 +38,16 @@ def telling_photo(photo: Pixels, width: int, height: int) -> NDArray[np.bool_]:
         return np.ones((height, width), np.bool_)
     size = (width, height)
     small = Image.fromarray(photo.image).resize(size, Image.Resampling.BOX)
-    found = telling(np.asarray(small))
-    if photo.depth is not None:
-        depth = Image.fromarray(photo.depth).resize(size, Image.Resampling.NEAREST)
-        found |= np.asarray(depth) > 0
-    return found
+    return telling(np.asarray(small)) | measured(photo, width, height)
+
+
+def measured(photo: Pixels, width: int, height: int) -> NDArray[np.bool_]:
+    """Where a photo's depth is known, bool (height, width)."""
+    if photo.depth is None:
+        return np.zeros((height, width), np.bool_)
+    depth = Image.fromarray(photo.depth).resize((width, height), Image.Resampling.NEAREST)
+    known: NDArray[np.bool_] = np.asarray(depth) > 0
+    return known
 
 
 def telling(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:

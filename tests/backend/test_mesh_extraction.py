@@ -177,6 +177,21 @@ def test_what_photos_are_too_plain_to_tell_of_is_left_out(
     assert whole.left_out == 0
 
 
+def test_depths_of_some_views_tell_of_what_is_plain_in_all(tmp_path: Path) -> None:
+    """Those of a third of them: of the others, none tells where the floor is."""
+    orbit_capture(tmp_path, 12, 64, depth_every=3)
+    grey = np.full((64, 64, 3), 150, np.uint8)
+    for picture in tmp_path.glob("images/*.png"):
+        Image.fromarray(grey).save(picture)
+    capture = open_capture(tmp_path)
+    assert [capture.read(k).depth is not None for k in range(4)] == [True, False, False, True]
+    found = extract_mesh(SolidField(capture), capture, resolution=80)
+    inner = found.vertices[np.hypot(*found.vertices[:, :2].T) < 2.2]
+    assert (off_spheres(inner) > 0.6).sum() > 500
+    assert np.median(np.abs(distances(inner))) < 0.002 * SIZE
+    assert found.left_out < 0.4, "three depths see the middle, not all of the rim"
+
+
 def test_a_plain_thing_that_pictures_cut_off_has_no_hole(tmp_path: Path) -> None:
     """The chest of a bust in a plain pullover, the lower edge of each picture across it."""
     camera = Intrinsics(83.0, 83.0, 32.0, 32.0, 64, 64)
