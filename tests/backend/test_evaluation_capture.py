@@ -412,9 +412,25 @@ def test_command_measures_what_a_models_edit_does_to_a_capture(
         assert found[f"PSNR {part}"] > 5
     assert found["IoU"] + found["IoU, everything else"] <= 1
     assert main(told) == 0  # goes on with what is there
-    assert (
-        json.loads((tmp_path / "out" / "report.json").read_text())["figures"] == report["figures"]
-    )
+    again = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert again["figures"] == report["figures"]
+    capsys.readouterr()
+    assert main([*command, "--instruction", " "]) == 1  # the demo model needs words
+    assert "instruction" in capsys.readouterr().err
+    without = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
+    assert without == {name: again["figures"][name] for name in ("Field", "Regions")}
+
+
+def test_a_model_that_is_not_there_is_told_before_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, truth = orbit_capture(tmp_path / "scene", 6, 24)
+    masks = write_masks(tmp_path / "ball", truth.masks)
+    command = ["evaluate", "capture", str(tmp_path / "scene"), "--masks", str(masks)]
+    command += ["--out", str(tmp_path / "out"), "--instruction", "make it red"]
+    assert main([*command, "--model", str(tmp_path / "none")]) == 1
+    assert "none" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "fields" / "radiance.json").exists()
 
 
 def test_figures_of_a_models_edit_on_renders_that_are_known() -> None:

@@ -17,13 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.editing import Editor
 from backend.errors import BadInput
 from backend.evaluation.maps import Table
 from backend.evaluation.options import CaptureOptions
 from backend.evaluation.relevance import markdown
 from backend.evaluation.scenes import capture_figures
 from backend.evaluation.scenes.capture_figures import Photo
-from backend.evaluation.scenes.capture_instruction import edit_by_model, edited_by_model
+from backend.evaluation.scenes.capture_instruction import (
+    edit_by_model,
+    edited_by_model,
+    open_model,
+)
 from backend.evaluation.scenes.scene_figures import Figures
 from backend.evaluation.scenes.telling import told, told_of_edit
 from backend.evaluation.scenes.true_editor import TrueEditor, perfect_map, spoiled
@@ -87,13 +92,15 @@ def _run(options: CaptureOptions, command: list[str]) -> int:
     scene = Scene.open(options.folder, options.downscale, work, options.device, options.axes)
     scene.capture = without_training_masks(scene.capture, options.masks)
     masks = {name: read_view_masks(folder, scene.capture) for name, folder in _named(options.masks)}
+    editor = open_model(options)  # before what may take hours
     with alone_in(work):
-        return _evaluate(scene, masks, options, command)
+        return _evaluate(scene, masks, editor, options, command)
 
 
 def _evaluate(
     scene: Scene,
     masks: Mapping[str, Mapping[str, ViewMask]],
+    editor: Editor | None,
     options: CaptureOptions,
     command: list[str],
 ) -> int:
@@ -104,6 +111,8 @@ def _evaluate(
             "preset": options.preset,
             "downscale": scene.downscale,
             "cells": options.cells,
+            "instruction": options.instruction,
+            "model": editor and editor.card.name,
         },
         notes=list(scene.capture.notes),
     )
@@ -123,10 +132,13 @@ def _evaluate(
     regions = []
     for name, found in masks.items():
         regions.append(_measured(scene, name, found, held_out, before, config, options, report))
-    told_to = None
-    if options.instruction is not None:
+    by_model, refused = None, ""
+    if editor is not None:
         with report.stage("the model's edit"):
-            told_to = edit_by_model(scene, options, config)
+            try:
+                by_model = edit_by_model(scene, editor, options, config)
+            except BadInput as error:  # the other figures are worth having
+                refused = str(error)
     photos = _photos(scene, held_out, None, options.cells)
     field = capture_figures.reconstruction(before, photos)
     field |= {"steps": course.step, "seconds": round(course.seconds, 2)}
@@ -134,9 +146,9 @@ def _evaluate(
     tables: dict[str, Table] = {"Field": {options.folder.name or "capture": _rounded(field)}}
     if regions:
         tables["Regions"] = {one.name: _rounded(one.figures) for one in regions}
-    if told_to is not None:
+    if by_model is not None:
         marked = {one.name: one.held_out for one in regions}
-        done = edited_by_model(scene, told_to, options.colour, marked, before)
+        done = edited_by_model(scene, by_model, options.colour, marked, before)
         tables[f'"{options.instruction}", towards {options.colour}'] = {
             name: _rounded(figures) for name, figures in done.items()
         }
@@ -144,11 +156,14 @@ def _evaluate(
     report.notes += said
     text = "\n".join(markdown(title, table) for title, table in tables.items())
     (options.out / "figures.md").write_text("\n".join([text, *said, ""]), "utf-8")
-    _sheet(scene, photos, regions, before, told_to).save(options.out / "contact_sheet.png")
+    _sheet(scene, photos, regions, before, by_model).save(options.out / "contact_sheet.png")
     report.write(options.out)
     print(text)
     print("\n".join(said))
     print(f"wrote figures.md, contact_sheet.png and report.json to {options.out}")
+    if refused:
+        print(f"error: {refused}", file=sys.stderr)
+        return 1
     return 0
 
 

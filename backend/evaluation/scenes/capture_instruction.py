@@ -23,20 +23,31 @@ NEARER = 5 / 255
 edit that does nothing may do."""
 
 
-def edit_by_model(scene: Scene, options: CaptureOptions, config: SceneEditConfig) -> SceneEdit:
+def open_model(options: CaptureOptions) -> Editor | None:
+    """The model of an instruction, None without one.
+
+    Raises:
+        BadInput: it cannot be loaded.
+    """
+    if options.instruction is None:
+        return None
+    return Editor.from_pretrained(options.model, options.device, options.dtype)
+
+
+def edit_by_model(
+    scene: Scene, editor: Editor, options: CaptureOptions, config: SceneEditConfig
+) -> SceneEdit:
     """The edit of the capture by its instruction, or what there is of it gone on with.
 
     Raises:
-        BadInput: the model cannot be loaded, or the instruction makes no difference to it.
+        BadInput: there can be none, as of an instruction that makes no difference to the model.
     """
     assert options.instruction is not None
     asked = f"{options.instruction}\n{options.model}".encode()
-    editor = Editor.from_pretrained(options.model, options.device, options.dtype)
-    resolved = config.resolved(editor.card.guidance.settings)
     return scene.edit(
         options.instruction,
         editor,
-        config=resolved,
+        config=config.resolved(editor.card.guidance.settings),
         name=f"model-{hashlib.sha256(asked).hexdigest()[:10]}",
         on_progress=told_of_edit(),
     )
