@@ -119,6 +119,13 @@ class FieldConfig(Stop):
     and the space before them is filled with fog."""
     solid_after: int = 1000
     """The step at which it is there in full."""
+    starts: int = 1
+    """Beginnings from other random numbers, of which the one that shows held-out views best goes
+    on. From some, a field puts plain surroundings before its cameras, and never recovers. There is
+    one where nothing is held out, where the number of steps is given, and where the steps are fewer
+    than twice what the beginnings take (nerfacto has one)."""
+    start_steps: int = 200
+    """Steps of such a beginning."""
     hold_out_every: int = 8
     """Every n-th view, and at least one, is held out: it is not trained on and measures the field;
     0 for none."""
@@ -158,6 +165,7 @@ PRESETS = {
         optimise_cameras=False,
         average_initial_density=1.0,
         warm_up=100,
+        starts=2,
         far=5.0,
         covered_by=0.35,
         scale_gradients=True,

@@ -20,11 +20,10 @@ from backend.fields.config import ColourLossConfig, FieldConfig
 from backend.fields.facts import RADIANCE, CheckpointError, check_same, config_of
 from backend.fields.radiance_field import OPAQUE, RadianceField
 from backend.fields.rays import Squares, ViewRays
-from backend.fields.training import CHECKPOINT_SECONDS, Course, OnStep, Schedule, fit
+from backend.fields.training import CHECKPOINT_SECONDS, Course, OnStep, Schedule, Starts, fit
 
 MEASURED_PIXELS = 8192
-PREVIEW_SIDE = 96
-FEWEST_VIEWS = 3
+PREVIEW_SIDE, FEWEST_VIEWS = 96, 3
 CAMERA_DECAY = 5000
 JUDGED_FROM = 200
 """Steps after which a field must have learnt what a blurred photo shows."""
@@ -211,8 +210,7 @@ class RadianceTraining:
                 self._squares = Squares(views.rays, colours.patch, views.seen)
             side = 0 if self._squares is None else self._squares.side
             field.model.rgb_loss = ColourLoss(colours, side)
-        groups = field.model.get_param_groups()
-        config = field.config
+        groups, config = field.model.get_param_groups(), field.config
         self._still = "" if move_cameras else "camera_opt"
         usual = Decay(config.learning_rate, config.final_learning_rate, config.decay_iterations)
         self._rates = {
@@ -230,6 +228,14 @@ class RadianceTraining:
         )
         self._capture = views.fingerprint()
         self._callbacks = field.model.get_training_callbacks(None)
+
+    def anew(self, seed: int) -> "RadianceTraining":
+        """The same training of a new field, from other random numbers."""
+        old, views = self.field, self.views
+        field = RadianceField(old.config, old.names, views.alpha, old.device, seed)
+        field.cover(views.poses, views.intrinsics)
+        decay = next(rate for name, rate in self._rates.items() if name != "camera_opt")
+        return RadianceTraining(field, views, self.measured, decay, self.rays)
 
     def advance(self, step: int) -> float:
         """One step of nerfacto's training, on random rays of all views; the loss."""
@@ -321,6 +327,8 @@ def prepare(
         iterations=config.iterations if iterations is None else iterations,
         rays=config.rays,
         evaluate_every=config.evaluate_every,
+        starts=config.starts,
+        start_steps=config.start_steps,
     )
     if len(capture) < FEWEST_VIEWS:
         raise BadInput(
@@ -365,7 +373,7 @@ def train(
         device: where to train.
         seed: of parameters and rays.
         checkpoint_seconds: between two checkpoints; 0 writes one after every step.
-        iterations: steps at most, in place of what the config grows to with the capture's pixels.
+        iterations: steps at most, of one start, in place of what the config grows to with pixels.
 
     Raises:
         BadInput: a count is below 1, there are fewer than 3 views, or the checkpoint is of another
@@ -374,23 +382,30 @@ def train(
         UnlearntError: it came to its end, and shows far less than a blur of the photos does.
         CheckpointError, FloatingPointError, OSError: as `training.fit`.
     """
-    training, grown = prepare(capture, config, device, seed, iterations)
+    first, grown = prepare(capture, config, device, seed, iterations)
     if folder is not None:
-        check_same(folder, RADIANCE, training.facts(), FREE)
+        check_same(folder, RADIANCE, first.facts(), FREE)
+    together = config.starts * config.start_steps
+    several = iterations is None and first.measured is not None and grown.iterations >= 2 * together
+    training = Starts(
+        lambda number: first if number == 0 else first.anew(seed + number),
+        config.starts if several else 1,
+        config.start_steps,
+    )
     schedule = Schedule(
-        grown.iterations,
+        grown.iterations + training.extra,
         grown.evaluate_every,
         config,
         seed,
         checkpoint_seconds,
         keep_best=True,
         # A field that is being made solid may well show views worse for a while.
-        judged_from=config.solid_after,
+        judged_from=config.solid_after + training.extra,
     )
     course = fit(training, schedule, folder, RADIANCE, on_step)
     if course.step >= JUDGED_FROM:
-        _check_learnt(training.field, training.views)
-    return training.field, course
+        _check_learnt(training.current.field, first.views)
+    return training.current.field, course
 
 
 def _check_learnt(field: RadianceField, views: Views) -> None:

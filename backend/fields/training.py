@@ -1,4 +1,6 @@
-"""The training loop of both fields: progress, checkpoints, resume, early stop."""
+"""The training loop of both fields: progress, checkpoints, resume, early stop; and several
+beginnings of one training, of which the best goes on.
+"""
 
 import copy
 import math
@@ -6,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -71,6 +73,85 @@ class Trainee(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """What JSON tells about it."""
+
+
+Beginning = TypeVar("Beginning", bound=Trainee)
+
+
+class Starts(Generic[Beginning]):
+    """Trains each beginning for some steps, one after the other, and then the one with the best
+    score. The steps of the others count as steps, too. Satisfies `training.Trainee`.
+
+    Attributes:
+        current: the beginning that is at work.
+        extra: steps that all but one take.
+    """
+
+    def __init__(self, begin: Callable[[int], Beginning], count: int, steps: int) -> None:
+        """Args:
+        begin: the beginning of a number, from 0; they differ by their random numbers alone.
+        count: how many, at least 1; with more than 1 they must be measurable.
+        steps: of each.
+        """
+        self._begin, self._count, self._steps = begin, count, steps
+        self.extra = (count - 1) * steps
+        self.current = begin(0)
+        self._which = 0 if count > 1 else None  # None once one has been chosen
+        self._before = 0  # steps of the beginnings that were left
+        self._best: tuple[float, dict[str, Any]] | None = None
+
+    def advance(self, step: int) -> float:
+        """One step of the beginning whose turn it is; the loss."""
+        if self._which is not None and step - self._before == self._steps:
+            self._next(self._which)
+        return self.current.advance(step - self._before)
+
+    def _next(self, done: int) -> None:
+        """Keeps the beginning that is `done` if it is the best so far; then the next one, or the
+        best.
+        """
+        score = self.current.measure()
+        assert score is not None
+        if self._best is None or score > self._best[0]:
+            self._best = score, copy.deepcopy(self.current.state())
+        if done + 1 < self._count:
+            self._which, self._before = done + 1, (done + 1) * self._steps
+            self.current = self._begin(done + 1)
+        else:
+            self.current.load_state(self._best[1])
+            self._which, self._best = None, None
+
+    def measure(self) -> float | None:
+        """The score of the one at work."""
+        return self.current.measure()
+
+    def preview(self) -> NDArray[np.uint8]:
+        """A picture of the one at work."""
+        return self.current.preview()
+
+    def state(self) -> dict[str, Any]:
+        """The state of the one at work, and of the best of those before it."""
+        turn = {
+            "which": self._which,
+            "count": self._count,
+            "steps": self._steps,
+            "before": self._before,
+            "best": self._best,
+        }
+        return self.current.state() | {"starts": turn}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes over what `state` gave, of as many beginnings as there were then; one where it is
+        the state of a training without.
+        """
+        turn = state.get("starts") or {"which": None, "before": 0, "best": None}
+        self._which, self._before, self._best = turn["which"], turn["before"], turn["best"]
+        self._count, self._steps = turn.get("count", 1), turn.get("steps", self._steps)
+        self.current.load_state(state)
+
+    def facts(self) -> dict[str, Any]:
+        """Those of the one at work."""
+        return self.current.facts()
 
 
 @dataclass(frozen=True)
