@@ -94,6 +94,7 @@ class Starts(Generic[Beginning]):
         steps: of each.
         """
         self._begin, self._count, self._steps = begin, count, steps
+        self._alone = count == 1
         self.extra = (count - 1) * steps
         self.current = begin(0)
         self._which = 0 if count > 1 else None  # None once one has been chosen
@@ -102,24 +103,32 @@ class Starts(Generic[Beginning]):
 
     def advance(self, step: int) -> float:
         """One step of the beginning whose turn it is; the loss."""
-        if self._which is not None and step - self._before == self._steps:
-            self._next(self._which)
+        if self._which is not None:
+            done = step - self._before == self._steps
+            if self._alone or (done and self._which + 1 == self._count):
+                self._choose(step)
+            elif done:
+                self._keep_better()
+                self._which, self._before = self._which + 1, step
+                self.current = self._begin(self._which)
         return self.current.advance(step - self._before)
 
-    def _next(self, done: int) -> None:
-        """Keeps the beginning that is `done` if it is the best so far; then the next one, or the
-        best.
-        """
+    def _keep_better(self) -> None:
+        """Keeps the state of the one at work if it is the best so far."""
         score = self.current.measure()
         assert score is not None
         if self._best is None or score > self._best[0]:
             self._best = score, copy.deepcopy(self.current.state())
-        if done + 1 < self._count:
-            self._which, self._before = done + 1, (done + 1) * self._steps
-            self.current = self._begin(done + 1)
-        else:
-            self.current.load_state(self._best[1])
-            self._which, self._best = None, None
+
+    def _choose(self, step: int) -> None:
+        """Goes on with the best so far, or the one at work, where that is stopped early, too."""
+        if self._best is not None:
+            score = self.current.measure()
+            assert score is not None
+            if score <= self._best[0]:
+                self.current.load_state(self._best[1])
+                self._before = step - self._steps
+        self._which, self._best = None, None
 
     def measure(self) -> float | None:
         """The score of the one at work."""
@@ -141,8 +150,8 @@ class Starts(Generic[Beginning]):
         return self.current.state() | {"starts": turn}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Takes over what `state` gave, of as many beginnings as there were then; one where it is
-        the state of a training without.
+        """Takes over what `state` gave, of as many beginnings as there were then; if this has one,
+        the choice is made at once. A state of a training without beginnings will do.
         """
         turn = state.get("starts") or {"which": None, "before": 0, "best": None}
         self._which, self._before, self._best = turn["which"], turn["before"], turn["best"]

@@ -82,6 +82,21 @@ def test_it_goes_on_from_its_state_wherever_it_was_stopped(stopped: int) -> None
     assert second.current.state() == whole.current.state()
 
 
+@pytest.mark.parametrize(
+    ("stopped", "number", "done"), [(3, 0, 3), (5, 0, 4), (6, 1, 2), (9, 1, 4), (11, 1, 4)]
+)
+def test_one_that_is_to_begin_once_chooses_at_once(stopped: int, number: int, done: int) -> None:
+    """After five steps the second has had one, and is worth 3; the first had four, worth 4."""
+    first, second = counters(), Starts(lambda number: Counter(number, 1.0), 1, STEPS)
+    for step in range(stopped):
+        first.advance(step)
+    second.load_state(first.state())
+    for step in range(stopped, stopped + 3):
+        second.advance(step)
+    assert second.current.number == number
+    assert second.current.steps == list(range(done + 3))
+
+
 def test_one_beginning_is_a_training_without() -> None:
     starts = Starts(lambda number: Counter(number, 1.0), 1, STEPS)
     for step in range(9):

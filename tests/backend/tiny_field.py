@@ -10,6 +10,7 @@ from backend.fields.radiance_field import RadianceField
 TINY = dataclasses.replace(
     PRESETS["preview"],
     average_initial_density=0.01,
+    starts=1,
     iterations=6,
     rays=64,
     samples=6,
