@@ -24,6 +24,15 @@ QUICK = SceneEditConfig(
     keep_region=False,
     grow=False,
 )
+LEAST = SceneEditConfig(
+    snap="nothing",
+    iterations=6,
+    edit_every=1,
+    first_level=0.9,
+    steps=2,
+    relevance_field=RelevanceConfig(iterations=4, rays=64, levels=2, log2_table_size=8),
+)
+"""For tests of what is written about an edit, whatever it has become."""
 VIEWS = 8
 
 

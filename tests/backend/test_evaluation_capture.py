@@ -22,9 +22,10 @@ from backend.evaluation.scenes.capture_figures import Photo, paint_for, painted,
 from backend.evaluation.scenes.true_editor import TrueEditor, Truth, perfect_map, spoiled
 from backend.evaluation.scenes.verdict import OVERALL, WITHOUT_REGIONS, verdict
 from backend.evaluation.scenes.view_masks import read_view_masks, without_training_masks
-from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
+from backend.fields.config import EDIT_PRESETS, PRESETS
 from backend.scenes.camera import View
 
+from .quick_edit import LEAST
 from .tiny_capture import orbit_capture
 from .tiny_field import TINY
 
@@ -338,13 +339,7 @@ def test_command_says_whether_a_capture_is_good_enough(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PRESETS, "preview", TINY)
-    quick = SceneEditConfig(
-        iterations=6,
-        edit_every=1,
-        first_level=0.9,
-        relevance_field=RelevanceConfig(iterations=4, rays=64, levels=2, log2_table_size=8),
-    )
-    monkeypatch.setitem(EDIT_PRESETS, "preview", quick)
+    monkeypatch.setitem(EDIT_PRESETS, "preview", LEAST)
     _, truth = orbit_capture(tmp_path / "scene", 6, 24)
     masks = write_masks(tmp_path / "ball", truth.masks)
     others = write_masks(tmp_path / "rest", ~truth.masks)
@@ -389,15 +384,7 @@ def test_command_measures_what_a_models_edit_does_to_a_capture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(PRESETS, "preview", TINY)
-    quick = SceneEditConfig(
-        iterations=4,
-        edit_every=1,
-        first_level=0.9,
-        steps=2,
-        snap="nothing",
-        relevance_field=RelevanceConfig(iterations=4, rays=64, levels=2, log2_table_size=8),
-    )
-    monkeypatch.setitem(EDIT_PRESETS, "preview", quick)
+    monkeypatch.setitem(EDIT_PRESETS, "preview", LEAST)
     _, truth = orbit_capture(tmp_path / "scene", 6, 24)
     masks = write_masks(tmp_path / "ball", truth.masks)
     command = ["evaluate", "capture", str(tmp_path / "scene"), "--device", "cpu", "--cells", "12"]

@@ -13,12 +13,13 @@ import pytest
 from backend.__main__ import main
 from backend.evaluation.scenes import mesh_distance, scene_figures, scene_world
 from backend.evaluation.scenes.scene_world import HELD_OUT, WorldScene, ball_around, draw
-from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
+from backend.fields.config import EDIT_PRESETS, PRESETS
 from backend.scenes.camera import Camera, View
 from backend.scenes.scene import Scene
 from backend.world import render, world
 from backend.world.cameras import project
 
+from .quick_edit import LEAST
 from .tiny_field import TINY
 
 SIDE = 48
@@ -255,14 +256,7 @@ def test_command_measures_and_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(PRESETS, "preview", TINY)
-    quick = SceneEditConfig(
-        iterations=4,
-        edit_every=2,
-        first_level=0.9,
-        steps=2,
-        relevance_seeds=(0, 1),
-        relevance_field=RelevanceConfig(iterations=4, rays=64, levels=2, log2_table_size=8),
-    )
+    quick = dataclasses.replace(LEAST, edit_every=2, snap="things", relevance_seeds=(0, 1))
     monkeypatch.setitem(EDIT_PRESETS, "preview", quick)
     out = tmp_path / "out"
     command = ["evaluate", "scene", "--model", str(tiny_model), "--device", "cpu"]

@@ -14,7 +14,7 @@ from backend.evaluation.scenes import true_figures
 from backend.evaluation.scenes.scene_world import SMALLEST_CHANGE, WorldScene, draw
 from backend.evaluation.scenes.true_editor import TrueEditor
 from backend.evaluation.scenes.true_edits import config_of, truths_of
-from backend.fields.config import EDIT_PRESETS, PRESETS, RelevanceConfig, SceneEditConfig
+from backend.fields.config import EDIT_PRESETS, PRESETS
 from backend.fields.radiance_field import RadianceField
 from backend.fields.radiance_training import RadianceTraining, Views
 from backend.scenes.camera import Camera, View
@@ -23,6 +23,7 @@ from backend.scenes.methods.regions import Region
 from backend.scenes.scene import Scene
 from backend.world import world
 
+from .quick_edit import LEAST
 from .tiny_field import TINY
 
 SIDE = 32
@@ -82,14 +83,7 @@ def test_ways_of_editing_are_regions_and_rounds() -> None:
     assert (recurrent.rounds, recurrent.first_level, recurrent.region) == (0, None, "field")
 
 
-QUICK = SceneEditConfig(
-    iterations=8,
-    edit_every=1,
-    refit_every=0,
-    first_level=0.9,
-    snap="nothing",
-    relevance_field=RelevanceConfig(iterations=4, rays=64, levels=2, log2_table_size=8),
-)
+QUICK = dataclasses.replace(LEAST, iterations=8, refit_every=0)
 
 
 def test_command_measures_edits_by_the_truth(
