@@ -34,6 +34,7 @@ COMMANDS: Tree = {
             "scene": evaluate.Scene,
             "capture": evaluate.Capture,
             "check": evaluate.Check,
+            "clip": evaluate.Clip,
             "texture": evaluate.Texture,
         },
     ),

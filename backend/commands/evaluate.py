@@ -86,6 +86,22 @@ class Check(options.CheckOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Clip(options.ClipOptions):
+    """Measure how well a CLIP tells the demo world's pictures apart by their captions.
+
+    Write DIR/figures.md and DIR/report.json.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation import retrieval
+
+        return retrieval.run(self, command)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Texture(options.TextureOptions):
     """Measure how much of a named part of a mesh's texture is edited, and what its seams become.
 
@@ -178,6 +194,7 @@ class Detail(options.DetailOptions):
 def _wrong(
     command: options.EvaluationOptions
     | options.CaptureOptions
+    | options.ClipOptions
     | options.BenchCaptureOptions
     | options.RadianceOptions
     | options.TextureOptions,

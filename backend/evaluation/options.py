@@ -165,6 +165,24 @@ class CaptureOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClipOptions:
+    """Of a CLIP."""
+
+    out: Annotated[Path, arg(metavar="DIR")]
+    """where the results go"""
+    clip: Annotated[str, arg(metavar="MODEL")] = "demo"
+    """hub id, folder in transformers' format, or demo for the demo world's own"""
+    pictures: int = 100
+    """that it has to tell apart"""
+    side: int = 128
+    """pixels of a picture"""
+    seeds: Seeds = "test"
+    """which scenes: test for figures that are published, validation to choose by"""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckOptions(EvaluationOptions):
     """Of the prompt check."""
 

@@ -53,7 +53,7 @@ def load_model(model: str = "auto", device: str = "auto", dtype: str = "auto") -
         ModelNotFound: there is no such model, or it is of no class in `MODELS`.
         BadInput: no such device or dtype, or a file beside the model cannot be read.
     """
-    torch_device = _resolve_device(device)
+    torch_device = resolve_device(device)
     torch_dtype = _resolve_dtype(dtype, torch_device)
     name = resolve_model(model)
     source = Source(
@@ -139,22 +139,25 @@ def resolve_model(model: str) -> str:
     return model
 
 
-def hub_has(model: str) -> bool:
-    """Whether the hub's cache on this machine or, within seconds, the hub itself has a model."""
+def hub_has(model: str, file: str = INDEX_FILE) -> bool:
+    """Whether the hub's cache on this machine or, within seconds, the hub itself has a model, which
+    is known by one of its files.
+    """
     import httpx2  # what huggingface_hub asks with; it lets errors of the network through
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError
 
-    if isinstance(huggingface_hub.try_to_load_from_cache(model, INDEX_FILE), str):
+    if isinstance(huggingface_hub.try_to_load_from_cache(model, file), str):
         return True
     try:
-        return bool(huggingface_hub.file_exists(model, INDEX_FILE))
+        return bool(huggingface_hub.file_exists(model, file))
     except (OSError, HfHubHTTPError, httpx2.HTTPError) as error:
         logger.info("the hub cannot be asked for %s: %s", model, error)
         return False
 
 
-def _resolve_device(device: str) -> torch.device:
+def resolve_device(device: str) -> torch.device:
+    """What a device's name means, with "auto" for the fastest one. See `named_device`."""
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
