@@ -41,6 +41,9 @@ COMMANDS: Tree = {
     "bench": (
         "How fast this machine is.",
         {
+            "edit": evaluate.BenchEdit,
+            "relevance": evaluate.BenchRelevance,
+            "gpu": evaluate.BenchGpu,
             "radiance": evaluate.Radiance,
             "capture": evaluate.BenchCapture,
             "detail": evaluate.Detail,

@@ -191,8 +191,69 @@ class Detail(options.DetailOptions):
             return 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class BenchEdit(options.EditBenchOptions):
+    """Time an edit: diffusers' own pipeline against this program, on the same networks.
+
+    All take turns on one picture. Write DIR/report.json.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation import bench_edit
+
+        try:
+            return bench_edit.run_edit(self, command)
+        except BadInput as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchRelevance(options.PairedOptions):
+    """Time a relevance map: the order in which the paper's authors compute it against this program.
+
+    Both take turns on one picture and the same networks. Write DIR/report.json.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation import bench_edit
+
+        try:
+            return bench_edit.run_relevance(self, command)
+        except BadInput as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchGpu(options.GpuOptions):
+    """Tell whether a GPU does all that the program needs, how fast, and with how much memory.
+
+    It takes up to five minutes, and downloads nothing. Write DIR/report.json.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation import bench_gpu
+
+        try:
+            return bench_gpu.run(self, command)
+        except BadInput as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+
 def _wrong(
     command: options.EvaluationOptions
+    | options.GpuOptions
     | options.CaptureOptions
     | options.ClipOptions
     | options.BenchCaptureOptions

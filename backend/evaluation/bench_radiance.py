@@ -9,11 +9,18 @@ from typing import Any
 
 import torch
 
+from backend.editing.models.registry import resolve_device
 from backend.evaluation.options import RadianceOptions
+from backend.evaluation.paired import finish
 from backend.fields.config import PRESETS
 from backend.fields.fast_nerfacto import accelerate
 from backend.fields.hash_encoding import compiled_code
-from backend.fields.nerfstudio_compat import NerfactoModel, RayBundle, distortion_loss
+from backend.fields.nerfstudio_compat import (
+    TCNN_EXISTS,
+    NerfactoModel,
+    RayBundle,
+    distortion_loss,
+)
 from backend.fields.radiance_field import nerfacto
 from backend.output.report import Report
 
@@ -36,7 +43,9 @@ class _Stepper:
 
     def step(self, bundle: RayBundle, colours: torch.Tensor) -> tuple[float, float, float]:
         """Loss, wall-clock seconds and processor seconds of one step."""
-        model, wall, cpu = self._model, time.perf_counter(), time.process_time()
+        model = self._model
+        finish(model.device)
+        wall, cpu = time.perf_counter(), time.process_time()
         torch.manual_seed(0)
         self._optimizer.zero_grad()
         outputs = model(bundle)
@@ -45,15 +54,17 @@ class _Stepper:
         loss = torch.stack(list(losses.values())).sum()
         loss.backward()
         self._optimizer.step()
+        finish(model.device)
         return float(loss.detach()), time.perf_counter() - wall, time.process_time() - cpu
 
 
-def measure(rays: int, rounds: int) -> dict[str, Any]:
-    """Times both, taking turns.
+def measure(rays: int, rounds: int, device: torch.device) -> dict[str, Any]:
+    """Times both on a device, taking turns, and there also this program with tiny-cuda-nn where
+    that is installed.
 
     Returns:
         Figures by name: seconds of a step each (medians), their ratio, and the largest relative
-        difference of the two losses.
+        difference of the first two losses.
     """
     config = PRESETS["full"]
     torch.manual_seed(0)
@@ -61,9 +72,13 @@ def measure(rays: int, rounds: int) -> dict[str, Any]:
     ours = nerfacto(config, VIEWS, "torch", alpha=False)
     ours.load_state_dict(theirs.state_dict())
     accelerate(ours)
-    theirs.train()
-    ours.train()
-    steppers = {"nerfstudio": _Stepper(theirs, fused=False), "this program": _Stepper(ours, True)}
+    models = {"nerfstudio": theirs, "this program": ours}
+    if TCNN_EXISTS and device.type == "cuda":
+        models["this program, tiny-cuda-nn"] = nerfacto(config, VIEWS, "tcnn", alpha=False)
+        accelerate(models["this program, tiny-cuda-nn"])
+    for model in models.values():
+        model.to(device).train()
+    steppers = {name: _Stepper(model, name != "nerfstudio") for name, model in models.items()}
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in steppers}
     difference = 0.0
     for turn in range(rounds + 1):  # the first one warms up
@@ -77,8 +92,8 @@ def measure(rays: int, rounds: int) -> dict[str, Any]:
                 directions=directions.clone(),
                 pixel_area=torch.ones(rays, 1),
                 camera_indices=views,
-            )
-            loss, wall, cpu = stepper.step(bundle, colours)
+            ).to(device)
+            loss, wall, cpu = stepper.step(bundle, colours.to(device))
             losses.append(loss)
             if turn > 0:
                 seconds[name].append((wall, cpu))
@@ -101,9 +116,9 @@ def measure(rays: int, rounds: int) -> dict[str, Any]:
 def run(options: RadianceOptions, command: list[str]) -> int:
     """Measure and write report.json into `options.out`; the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    report = Report(command, settings={"rays": options.rays, "rounds": options.rounds})
+    report = Report(command, settings=vars(options) | {"out": str(options.out)})
     with report.stage("steps"):
-        report.figures |= measure(options.rays, options.rounds)
+        report.figures |= measure(options.rays, options.rounds, resolve_device(options.device))
     report.write(options.out)
     for name, figure in report.figures.items():
         print(f"{name.replace('_', ' ')}: {figure}")

@@ -236,6 +236,8 @@ class RadianceOptions:
     """in a step"""
     rounds: int = 3
     """timed steps of each"""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,6 +279,40 @@ class DetailOptions(EvaluationOptions):
         arg(metavar="PIXELS [PIXELS ...]", help_behavior_hint="(default: none)"),
     ] = None
     """soft edges of so many pixels, too"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedOptions(EvaluationOptions):
+    """Of what is timed beside other programs on the same networks."""
+
+    full_size: bool = False
+    """in place of --model, random weights at Stable Diffusion 1.5's size, which need no network"""
+    size: Annotated[int | None, arg(help_behavior_hint="(default: the model's own)")] = None
+    """pixels of the picture's side"""
+    rounds: int = 5
+    """timed runs of each"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditBenchOptions(PairedOptions):
+    """Of an edit's time."""
+
+    steps: int = 20
+    """of an edit"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuOptions:
+    """Of what a GPU is tried with."""
+
+    out: Annotated[Path, arg(metavar="DIR")]
+    """where the report goes; a new folder"""
+    device: str = "auto"
+    """auto, cuda, cuda:1, mps, or cpu to try the bench itself"""
+    seconds: float = 270.0
+    """after so many nothing more is begun"""
+    small: bool = False
+    """all of it small, to try the bench itself"""
 
 
 @dataclass(frozen=True, kw_only=True)

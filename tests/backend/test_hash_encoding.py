@@ -252,7 +252,7 @@ def test_the_benchmark_measures_two_that_agree(monkeypatch: pytest.MonkeyPatch) 
         samples=4, proposals=(ProposalConfig(4, log2_table_size=8),), levels=2, log2_table_size=8
     )
     monkeypatch.setitem(bench_radiance.PRESETS, "full", small)
-    figures = bench_radiance.measure(rays=20, rounds=2)
+    figures = bench_radiance.measure(20, 2, torch.device("cpu"))
     assert figures["largest_relative_difference_of_losses"] < 1e-4
     assert set(figures["seconds_a_step"]) == {"nerfstudio", "this program"}
     assert figures["times_faster"] > 0

@@ -54,7 +54,7 @@ def load_model(model: str = "auto", device: str = "auto", dtype: str = "auto") -
         BadInput: no such device or dtype, or a file beside the model cannot be read.
     """
     torch_device = resolve_device(device)
-    torch_dtype = _resolve_dtype(dtype, torch_device)
+    torch_dtype = resolve_dtype(dtype, torch_device)
     name = resolve_model(model)
     source = Source(
         name, str(DEMO_WEIGHTS) if name == DEMO_MODEL else name, torch_device, torch_dtype
@@ -157,7 +157,11 @@ def hub_has(model: str, file: str = INDEX_FILE) -> bool:
 
 
 def resolve_device(device: str) -> torch.device:
-    """What a device's name means, with "auto" for the fastest one. See `named_device`."""
+    """Where "auto" runs, or the device of that name.
+
+    Raises:
+        BadInput: there is no such device.
+    """
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -165,7 +169,12 @@ def resolve_device(device: str) -> torch.device:
     return named_device(device)
 
 
-def _resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """The precision of that name; "auto" is float16 on CUDA, and float32 elsewhere.
+
+    Raises:
+        BadInput: there is none of that name.
+    """
     if dtype == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     choices = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
