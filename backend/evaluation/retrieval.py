@@ -14,6 +14,7 @@ from backend.evaluation.maps import Table
 from backend.evaluation.options import ClipOptions
 from backend.evaluation.relevance import markdown
 from backend.evaluation.samples import SEEDS
+from backend.evaluation.similarity import direction_similarity
 from backend.output.report import Report
 from backend.world.pool import Sample, draw_samples
 
@@ -50,13 +51,15 @@ def draw_pairs(seeds: range, count: int, side: int) -> Pairs:
 
 
 def retrieval(encoder: Encoder, pairs: Pairs) -> dict[str, float]:
-    """Shares that an encoder gets right, 0..1.
+    """Shares that an encoder gets right, 0..1, and the range of its direction similarity.
 
     "text to image" is how often, of all pictures, the one that is nearest to a caption is its own,
     "image to text" how often the nearest caption is; by chance 1 / n. "after by caption" is how
     often the picture after an edit is nearer to the caption after it than the picture before is,
     and "caption after" how often it is nearer to that caption than to the one before it; by chance
-    0.5.
+    0.5. "direction" is the mean text-image direction similarity of true edits, which a perfect
+    method would have, and "direction, another edit's" that with the captions of the next edit of
+    the list, which an edit that has nothing to do with its instruction would have.
     """
     similarity = encoder.images(pairs.pictures) @ encoder.texts(pairs.captions).T
     own = np.arange(len(pairs.pictures))
@@ -65,11 +68,16 @@ def retrieval(encoder: Encoder, pairs: Pairs) -> dict[str, float]:
     text_before = encoder.texts([edit.captions[0] for edit in pairs.edits])
     text_after = encoder.texts([edit.captions[1] for edit in pairs.edits])
     fits = (after * text_after).sum(-1)
+    own_way = direction_similarity(before, after, text_before, text_after)
+    others = (np.roll(texts, 1, axis=0) for texts in (text_before, text_after))
+    other_way = direction_similarity(before, after, *others)
     return {
         "text to image": float((similarity.argmax(0) == own).mean()),
         "image to text": float((similarity.argmax(1) == own).mean()),
         "after by caption": float((fits > (before * text_after).sum(-1)).mean()),
         "caption after": float((fits > (after * text_before).sum(-1)).mean()),
+        "direction": float(own_way.mean()),
+        "direction, another edit's": float(other_way.mean()),
     }
 
 

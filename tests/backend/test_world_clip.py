@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import CLIPModel
 
+from backend.__main__ import main
 from backend.demo import train_clip, training
 from backend.demo.clip import build_clip, build_clip_tokenizer, tokenize_captions
 from backend.demo.model import PICTURE_SIZE
@@ -17,6 +18,7 @@ from backend.errors import BadInput
 from backend.evaluation.encoders import load_encoder
 from backend.evaluation.retrieval import Pairs, draw_pairs, retrieval
 from backend.world import pool, world
+from tests.backend.tiny_clip import save_tiny_clip
 
 
 @pytest.fixture
@@ -167,8 +169,12 @@ def test_retrieval_counts_what_is_right() -> None:
     pairs = draw_pairs(world.VALIDATION_SEEDS, 4, 48)
     assert len(pairs.pictures) == len(set(pairs.captions)) == 4
     assert all(edit.captions[0] != edit.captions[1] for edit in pairs.edits)
-    assert set(retrieval(Knowing(pairs), pairs).values()) == {1.0}
-    assert set(retrieval(Knowing(pairs, -1), pairs).values()) == {0.0}
+    right, wrong = retrieval(Knowing(pairs), pairs), retrieval(Knowing(pairs, -1), pairs)
+    shares = ("text to image", "image to text", "after by caption", "caption after")
+    assert [right[name] for name in shares] == [1] * 4
+    assert [wrong[name] for name in shares] == [0] * 4
+    assert (right["direction"], wrong["direction"]) == pytest.approx((1, -1))
+    assert right["direction, another edit's"] == pytest.approx(0, abs=0.3)
     half = dataclasses.replace(pairs, edits=pairs.edits[:1])
     swapped = dataclasses.replace(
         pairs.edits[0], image=pairs.edits[0].edited, edited=pairs.edits[0].image
@@ -176,3 +182,20 @@ def test_retrieval_counts_what_is_right() -> None:
     both = dataclasses.replace(half, edits=[swapped])
     found = retrieval(Knowing(pairs), both)
     assert (found["text to image"], found["after by caption"], found["caption after"]) == (1, 0, 0)
+
+
+def test_command_measures_any_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = save_tiny_clip(tmp_path / "clip")
+    command = ["evaluate", "clip", "--clip", str(folder), "--pictures", "3", "--side", "48"]
+    command += ["--seeds", "validation", "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    (row,) = report["figures"]["Retrieval"].values()
+    expected = retrieval(load_encoder(str(folder)), draw_pairs(world.VALIDATION_SEEDS, 3, 48))
+    assert row == {"pictures": 3, "edits": 3} | {
+        name: pytest.approx(value, abs=6e-4) for name, value in expected.items()
+    }
+    assert report["settings"]["clip"] == str(folder)
+    assert str(folder) in (tmp_path / "out" / "figures.md").read_text()
+    assert main([*command[:3], str(tmp_path), *command[4:]]) == 1
+    assert "is no CLIP that can be had here" in capsys.readouterr().err
