@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from tyro.conf import Positional
 
 from backend.command_line import otherwise
 from backend.commands.options import ModelOptions, SceneCommand, SceneOptions
-from backend.errors import check_instruction
+from backend.errors import BadInput, check_instruction
 from backend.fields.config import EDIT_PRESETS
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.progress import OnProgress
@@ -22,6 +23,7 @@ from protocol.values import EditPreset
 
 if TYPE_CHECKING:
     from backend.scenes.edit import SceneEdit
+    from backend.scenes.given_masks import Mask
     from backend.scenes.scene import Scene
 
 SHEET_VIEWS = 4
@@ -51,6 +53,8 @@ class EditScene(SceneOptions, SceneCommand):
     """training steps"""
     views_at_once: Annotated[int | None, otherwise("the preset's")] = None
     """views edited in one batch, for a GPU with memory to spare"""
+    masks: Annotated[Path | None, otherwise("what the model finds", "DIR")] = None
+    """folder with a mask for every view, white where to edit, in place of what the model finds"""
     everything: bool = False
     """edit all of every view, not only where the instruction applies"""
     region: SceneRegionSettings = SceneRegionSettings()
@@ -87,6 +91,7 @@ class EditScene(SceneOptions, SceneCommand):
             config = dataclasses.replace(config, views_at_once=self.views_at_once)
         if self.everything:
             config = dataclasses.replace(config, everything=True)
+        masks = None if self.masks is None else _masks(self.masks, scene)
         with report.stage("loading the model"):
             editor = Editor.from_pretrained(self.model, self.device, self.dtype)
         with report.stage("editing"):
@@ -98,11 +103,13 @@ class EditScene(SceneOptions, SceneCommand):
                 self.name,
                 self.base,
                 lambda words, share, _: on_progress(words, share),
+                masks=masks,
             )
         on_progress("Edited", 1.0)
         card = editor.card
         ran = config.resolved(card.guidance.settings).for_views(len(edit.field.names))
         report.settings |= {
+            "masks": None if self.masks is None else str(self.masks),
             "config": dataclasses.asdict(ran),
             "rays": rays_of(scene, edit.field, config),
             "model": card.name,
@@ -128,6 +135,25 @@ class EditScene(SceneOptions, SceneCommand):
             f"{report.figures['edits_of_views']} edits of views; the edit {edit.name}, "
             f"before_and_after.png and report.json are in {edit.folder}"
         )
+
+
+def _masks(folder: Path, scene: "Scene") -> "dict[str, Mask]":
+    """The masks of all views at their size.
+
+    Raises:
+        BadInput: as `read_view_masks`, or they are those that training leaves out.
+    """
+    from backend.captures.view_masks import read_view_masks
+
+    for view in scene.capture.views:
+        if view.mask is not None and folder.resolve() in view.mask.resolve().parents:
+            raise BadInput(
+                f"The masks in {folder} say what of the photos, such as {view.name}, is not "
+                "trained on: put masks of what is to be edited into another folder."
+            )
+    found = read_view_masks(folder, scene.capture)
+    sizes = {view.name: view.intrinsics for view in scene.capture.views}
+    return {name: mask.at(sizes[name].height, sizes[name].width) for name, mask in found.items()}
 
 
 def _pictures(scene: "Scene", edit: "SceneEdit") -> dict[str, Any]:

@@ -215,6 +215,22 @@ def relevance_maps(
     return [_map_of(found, normalisation, extent, limit) for found in by_image]
 
 
+def perfect_map(raw: NDArray[np.float32]) -> RelevanceMap:
+    """The map of a region that is known, from the share float32 (h, w) of each cell that it covers
+    in place of a model's differences. No prompt check can be made of it.
+    """
+    values = normalise(raw, "full")
+    return RelevanceMap(
+        values=values,
+        raw=raw,
+        spread=np.zeros_like(raw),
+        extent=(float(raw.shape[0]), float(raw.shape[1])),
+        suggested_threshold=suggest_threshold(values),
+        evidence=None,
+        applies=None,
+    )
+
+
 def _map_of(
     differences: NDArray[np.float32],
     normalisation: Normalisation,

@@ -64,6 +64,7 @@ class Asked:
             field; None for what suits them.
         model: name of the editor's model.
         config: all numbers.
+        masks: a text that tells the masks apart that were given for the views, "" without any.
     """
 
     instruction: str
@@ -71,6 +72,7 @@ class Asked:
     threshold: float | None
     model: str
     config: SceneEditConfig
+    masks: str = ""
 
 
 class PromptCheck(msgspec.Struct):

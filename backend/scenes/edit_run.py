@@ -12,7 +12,7 @@ it was stopped.
 import dataclasses
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -27,6 +27,7 @@ from backend.fields.radiance_field import RadianceField
 from backend.fields.radiance_training import Decay, RadianceTraining, Views
 from backend.fields.training import CHECKPOINT_SECONDS, Progress, Schedule, fit
 from backend.output.progress import OnPreview, time_left
+from backend.scenes import given_masks
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_records import (
     CHECK_FILE,
@@ -40,6 +41,7 @@ from backend.scenes.edit_records import (
     forget_region,
 )
 from backend.scenes.edit_region import images_of, region_of
+from backend.scenes.given_masks import Mask
 from backend.scenes.methods.regions import Region
 from backend.scenes.methods.scene_method import METHODS
 from backend.scenes.scene_fields import SceneFields
@@ -69,6 +71,7 @@ def edit_scene(
     base: str | None = None,
     on_progress: OnPreview | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    masks: Mapping[str, Mask] | None = None,
 ) -> SceneEdit:
     """Edit a scene where an instruction applies, or go on with an edit. See `Scene.edit`."""
     if config is None:
@@ -77,15 +80,21 @@ def edit_scene(
         if config not in EDIT_PRESETS:
             raise BadInput(f"There is no preset {config!r}: use {', '.join(EDIT_PRESETS)}.")
         config = EDIT_PRESETS[config]
+    if masks is not None:
+        config = given_masks.config_for(config)
     _check(instruction, threshold, config)
     scene.leave_out_damaged()
     name = edit_name(instruction) if name is None else name
     report = on_progress or (lambda words, fraction, picture: None)
     training, first_step = _start(scene, base, config)
-    asked = Asked(instruction, base, threshold, editor.card.name, config)
+    given = None if masks is None else given_masks.of_views(masks, training.views.names)
+    told_apart = "" if given is None else checkpoint.fingerprint(*given)
+    asked = Asked(instruction, base, threshold, editor.card.name, config, told_apart)
     edit = _begin(scene, name, asked)
     if edit.finished:
         return edit
+    if given is not None:
+        given_masks.keep(given, edit.folder / MAPS_FOLDER)
     maps: list[RelevanceMap] = []
     if config.finds_maps_before:
         maps = _maps(edit, editor, training.views, report)
@@ -259,8 +268,8 @@ def _begin(scene: SceneFields, name: str, asked: Asked) -> SceneEdit:
         old = edit.asked if begun else dataclasses.replace(edit.asked, threshold=asked.threshold)
         if old != asked:
             raise EditError(
-                f"There is an edit {name} already, of another instruction, model or setting: give "
-                "this one another name, or undo that one."
+                f"There is an edit {name} already, of another instruction, model, setting or other "
+                "masks: give this one another name, or undo that one."
             )
         if edit.asked.threshold != asked.threshold:
             forget_region(scene.work, name)

@@ -1,5 +1,6 @@
 """A scene: a capture, the fields that were trained on it, and its edits."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from backend.editing import ImageEditor
@@ -9,6 +10,7 @@ from backend.output.progress import OnPreview
 from backend.scenes import edit_records
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_run import edit_scene
+from backend.scenes.given_masks import Mask
 from backend.scenes.scene_fields import SceneFields
 from backend.work_lock import alone_in
 
@@ -32,6 +34,7 @@ class Scene(SceneFields):
         base: str | None = None,
         on_progress: OnPreview | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        masks: Mapping[str, Mask] | None = None,
     ) -> SceneEdit:
         """Edits the scene where an instruction applies, or goes on with such an edit. The scene's
         own field and the capture stay as they are.
@@ -49,9 +52,11 @@ class Scene(SceneFields):
             on_progress: told what is being done; what it raises pauses the edit, and the same call
                 goes on.
             checkpoint_seconds: between two checkpoints; 0 writes one after every step.
+            masks: of the views by their names, bool or 0..1 (H, W), whatever finds them: where the
+                instruction applies, in place of what the model says of that.
 
         Raises:
-            ValueError: a setting is out of range.
+            ValueError: a setting is out of range, or a view has no mask.
             EditError: the edit cannot be made: it is another one's name, `base` is not finished,
                 the capture has changed, or the instruction makes no difference to the model.
             InUse, CheckpointError, CaptureError, FloatingPointError, OSError: as `train`.
@@ -67,6 +72,7 @@ class Scene(SceneFields):
                 base,
                 on_progress,
                 checkpoint_seconds,
+                masks,
             )
 
     def edits(self) -> tuple[str, ...]:

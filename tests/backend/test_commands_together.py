@@ -16,7 +16,8 @@ from PIL import Image
 
 from backend.__main__ import main
 from backend.captures.transforms import write_capture
-from backend.evaluation.scenes.true_editor import TrueEditor, Truth, perfect_map
+from backend.editing.relevance import perfect_map
+from backend.evaluation.scenes.true_editor import TrueEditor, Truth
 from backend.fields.config import RelevanceConfig
 from backend.fields.training import Progress
 from backend.output.new_folder import appearing

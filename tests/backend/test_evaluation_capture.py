@@ -13,15 +13,16 @@ from PIL import Image
 
 from backend.__main__ import main
 from backend.captures.transforms import open_capture
+from backend.captures.view_masks import read_view_masks, without_training_masks
+from backend.editing.relevance import perfect_map
 from backend.errors import BadInput
 from backend.evaluation import relevance as relevance_command
 from backend.evaluation.scenes import capture as capture_command
 from backend.evaluation.scenes import capture_figures, capture_instruction
 from backend.evaluation.scenes import scene as scene_command
 from backend.evaluation.scenes.capture_figures import Photo, paint_for, painted, truth_of
-from backend.evaluation.scenes.true_editor import TrueEditor, Truth, perfect_map, spoiled
+from backend.evaluation.scenes.true_editor import TrueEditor, Truth, spoiled
 from backend.evaluation.scenes.verdict import OVERALL, WITHOUT_REGIONS, verdict
-from backend.evaluation.scenes.view_masks import read_view_masks, without_training_masks
 from backend.fields.config import EDIT_PRESETS, PRESETS
 from backend.scenes.camera import View
 

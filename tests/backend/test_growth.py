@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from backend.captures.lens import Intrinsics
+from backend.editing.relevance import perfect_map
 from backend.evaluation.scenes.scene_figures import iou
 from backend.evaluation.scenes.scene_world import draw
-from backend.evaluation.scenes.true_editor import TrueEditor, perfect_map, spoiled
+from backend.evaluation.scenes.true_editor import TrueEditor, spoiled
 from backend.evaluation.scenes.true_edits import truths_of
 from backend.fields.calibration import Calibration
 from backend.fields.config import RelevanceConfig, SceneEditConfig

@@ -17,7 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.captures.view_masks import (
+    ViewMask,
+    read_view_masks,
+    without_training_masks,
+)
 from backend.editing import Editor
+from backend.editing.relevance import perfect_map
 from backend.errors import BadInput
 from backend.evaluation.maps import Table
 from backend.evaluation.options import CaptureOptions
@@ -31,13 +37,8 @@ from backend.evaluation.scenes.capture_instruction import (
 )
 from backend.evaluation.scenes.scene_figures import Figures
 from backend.evaluation.scenes.telling import told, told_of_edit
-from backend.evaluation.scenes.true_editor import TrueEditor, perfect_map, spoiled
+from backend.evaluation.scenes.true_editor import TrueEditor, spoiled
 from backend.evaluation.scenes.verdict import verdict
-from backend.evaluation.scenes.view_masks import (
-    ViewMask,
-    read_view_masks,
-    without_training_masks,
-)
 from backend.fields.config import EDIT_PRESETS, SceneEditConfig
 from backend.fields.relevance_field import Relevance
 from backend.output.contact_sheet import contact_sheet

@@ -19,8 +19,7 @@ from backend.editing import RelevanceMap
 from backend.editing.guided_edit import Step
 from backend.editing.image_editor import Edit
 from backend.editing.models.denoiser import ModelCard
-from backend.editing.relevance import normalise
-from backend.editing.threshold import suggest_threshold
+from backend.editing.relevance import perfect_map
 from backend.errors import BadInput
 from protocol.region import Snapped
 from protocol.settings import EditSettings, MapSettings, RegionSettings
@@ -185,20 +184,6 @@ class TrueEditor:
 
 def _key(image: NDArray[np.uint8]) -> tuple[tuple[int, ...], bytes]:
     return image.shape, image.tobytes()
-
-
-def perfect_map(raw: NDArray[np.float32]) -> RelevanceMap:
-    """The map of raw differences float32 (h, w), such as shares of cells."""
-    values = normalise(raw, "full")
-    return RelevanceMap(
-        values=values,
-        raw=raw,
-        spread=np.zeros_like(raw),
-        extent=(float(raw.shape[0]), float(raw.shape[1])),
-        suggested_threshold=suggest_threshold(values),
-        evidence=None,
-        applies=None,
-    )
 
 
 def spoiled(raw: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
