@@ -74,8 +74,9 @@ def test_model_of_another_kind_is_refused(tmp_path, tiny_model):
     [
         (
             '{"_class_name": "StableDiffusionPipeline"}',
-            "is a model of the class StableDiffusionPipe",
+            r"is a text-to-image model \(StableDiffusionPipeline\): it reads captions",
         ),
+        ('{"_class_name": "FluxPipeline"}', "is a model of the class FluxPipeline"),
         ('{"_class_name": ["a"]}', "StableDiffusionXLInstructPix2PixPipeline"),
         ('{"unet": 1}', "names no class"),
         ("[]", "names no class"),

@@ -14,6 +14,7 @@ from diffusers import (
     EulerAncestralDiscreteScheduler,
     SchedulerMixin,
     StableDiffusionInstructPix2PixPipeline,
+    StableDiffusionPipeline,
     StableDiffusionXLInstructPix2PixPipeline,
     UNet2DConditionModel,
 )
@@ -52,6 +53,24 @@ def save_tiny_model(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def save_tiny_text_to_image_model(folder: Path, scheduler: SchedulerMixin, seed: int = 0) -> Path:
+    """Write a Stable Diffusion model, which is told of no picture, into `folder` and return it."""
+    torch.manual_seed(seed)
+    tokenizer = _tokenizer()
+    pipeline = StableDiffusionPipeline(
+        vae=_vae(),
+        text_encoder=_text_encoder(CLIPTextModel, tokenizer),
+        tokenizer=tokenizer,
+        unet=_unet(cross_attention_dim=WIDTH, in_channels=4),
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
 def save_tiny_xl_model(
     folder: Path,
     scheduler: SchedulerMixin,
@@ -87,7 +106,6 @@ def save_tiny_xl_model(
 def _unet(**settings: object) -> UNet2DConditionModel:
     return UNet2DConditionModel(
         sample_size=8,
-        in_channels=8,
         out_channels=4,
         layers_per_block=1,
         block_out_channels=(8, 16, 16),
@@ -95,7 +113,7 @@ def _unet(**settings: object) -> UNet2DConditionModel:
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         attention_head_dim=4,
         norm_num_groups=4,
-        **settings,
+        **{"in_channels": 8} | settings,
     )
 
 

@@ -95,6 +95,8 @@ class InstructPix2Pix:
         "vae": AutoencoderKL,
         "text_encoder": CLIPTextModel,
     }
+    kind: ClassVar[str] = "an InstructPix2Pix model"
+    is_told_of_picture: ClassVar[bool] = True
     told_besides: ClassVar[str | None] = None  # as the U-Net's config names it
     default_guidance: ClassVar[Guidance] = DEFAULT_GUIDANCE
 
@@ -120,11 +122,11 @@ class InstructPix2Pix:
         """
         self.unet, self.vae = parts["unet"], parts["vae"]
         self.text_encoder, self.tokenizer = parts["text_encoder"], parts["tokenizer"]
-        if self.unet.config.in_channels != 2 * self.vae.config.latent_channels:
+        taken = self.vae.config.latent_channels * (2 if self.is_told_of_picture else 1)
+        if self.unet.config.in_channels != taken:
             raise BadInput(
-                f"{name} is not an InstructPix2Pix model: its U-Net takes "
-                f"{self.unet.config.in_channels} channels, not "
-                f"{2 * self.vae.config.latent_channels}."
+                f"{name} is not {self.kind}: its U-Net takes {self.unet.config.in_channels} "
+                f"channels, not {taken}."
             )
         for tokenizer, encoder in self.text_encoders():
             check_tokenizer(name, tokenizer, encoder)

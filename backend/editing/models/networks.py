@@ -39,11 +39,12 @@ def read_networks(
             continue
         if named != kind.__name__:
             raise BadInput(f"The {name} of {folder} is a {named}, not a {kind.__name__}: {COPY}.")
-        found[name] = _network(folder, name, kind, dtypes[name])
+        found[name] = read_network(folder, name, kind, dtypes[name])
     return found
 
 
-def _network(folder: Path, name: str, kind: Any, dtype: torch.dtype) -> Any:
+def read_network(folder: Path, name: str, kind: Any, dtype: torch.dtype) -> Any:
+    """The network of a pipeline's folder in the subfolder `name`; as `read_networks`."""
     wrong = f"The weights in {folder / name} are not those that its config.json describes"
     try:
         network, info = kind.from_pretrained(

@@ -6,7 +6,7 @@ for a pipeline. `MODELS` has a function for each class that reads such a folder 
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import diffusers.utils.logging
@@ -16,9 +16,12 @@ import transformers.utils.logging
 from backend.editing.devices import named_device
 from backend.errors import BadInput
 
+from .demo_text_to_image import read_demo_text_to_image
 from .denoiser import Denoiser
+from .guidance import read_guidance
 from .instruct_pix2pix import InstructPix2Pix
 from .source import Source
+from .stable_diffusion import StableDiffusion
 from .stable_diffusion_xl_instruct_pix2pix import StableDiffusionXLInstructPix2Pix
 
 logger = logging.getLogger(__name__)
@@ -29,10 +32,16 @@ MODELS: dict[str, Callable[[Source], Denoiser]] = {
 }
 """By the `_class_name` of a model_index.json. An OSError or ValueError of theirs means files that
 cannot be read."""
+TEXT_TO_IMAGE_MODELS: dict[str, Callable[[Source], Denoiser]] = {
+    "StableDiffusionPipeline": StableDiffusion.load,
+}
+"""The same of models that read captions, not instructions: for methods that ask for one."""
 
 DEFAULT_MODEL = "timbrooks/instruct-pix2pix"
+DEFAULT_TEXT_TO_IMAGE_MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 DEMO_MODEL = "demo"
 DEMO_WEIGHTS = Path(__file__).parents[2] / "demo" / "weights"
+DEMO_TEXT_TO_IMAGE = DEMO_WEIGHTS.parent / "text_to_image"
 INDEX_FILE = "model_index.json"
 
 
@@ -53,13 +62,50 @@ def load_model(model: str = "auto", device: str = "auto", dtype: str = "auto") -
         ModelNotFound: there is no such model, or it is of no class in `MODELS`.
         BadInput: no such device or dtype, or a file beside the model cannot be read.
     """
-    torch_device = resolve_device(device)
-    torch_dtype = resolve_dtype(dtype, torch_device)
     name = resolve_model(model)
-    source = Source(
-        name, str(DEMO_WEIGHTS) if name == DEMO_MODEL else name, torch_device, torch_dtype
-    )
-    load = MODELS[_class_of(source.place)]
+    place = str(DEMO_WEIGHTS) if name == DEMO_MODEL else name
+    source = _source(name, place, device, dtype)
+    return _loaded(source, MODELS[_class_of(place, MODELS)])
+
+
+def load_text_to_image(model: str = "auto", device: str = "auto", dtype: str = "auto") -> Denoiser:
+    """Load a text-to-image model, whose conditions are captions in place of instructions.
+
+    Args:
+        model: a hub id or folder of a class in `TEXT_TO_IMAGE_MODELS`, "demo" for the embedded
+            model's companion, or "auto" for `stable-diffusion-v1-5/stable-diffusion-v1-5` where it
+            can be had and the companion where not.
+        device, dtype: as of `load_model`.
+
+    Raises:
+        ModelNotFound, BadInput: as `load_model`.
+    """
+    name = resolve_model(model, DEFAULT_TEXT_TO_IMAGE_MODEL)
+    if name == DEMO_MODEL:
+        source = _source(name, str(DEMO_TEXT_TO_IMAGE), device, dtype)
+        return _loaded(source, _load_demo_text_to_image)
+    load = TEXT_TO_IMAGE_MODELS[_class_of(name, TEXT_TO_IMAGE_MODELS)]
+    return _loaded(_source(name, name, device, dtype), load)
+
+
+def _load_demo_text_to_image(source: Source) -> Denoiser:
+    folder = Path(source.place)
+    if not folder.is_dir():
+        raise ModelNotFound(
+            f"The embedded demo model has no text-to-image companion in {folder}: train one with "
+            "`python -m backend.demo.train --stages captions export-captions`."
+        )
+    parts = read_demo_text_to_image(folder, DEMO_WEIGHTS, source.device, source.dtype)
+    guidance = read_guidance(folder, StableDiffusion.default_guidance)
+    return StableDiffusion(parts, source.name, source.device, source.dtype, guidance)
+
+
+def _source(name: str, place: str, device: str, dtype: str) -> Source:
+    torch_device = resolve_device(device)
+    return Source(name, place, torch_device, resolve_dtype(dtype, torch_device))
+
+
+def _loaded(source: Source, load: Callable[[Source], Denoiser]) -> Denoiser:
     # Bars for the half second that reading takes; the hub's own bars for downloads stay.
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
@@ -74,8 +120,8 @@ def load_model(model: str = "auto", device: str = "auto", dtype: str = "auto") -
         ) from error
 
 
-def _class_of(place: str) -> str:
-    """A name in `MODELS`: of what class the model of a folder or hub id is."""
+def _class_of(place: str, known: Mapping[str, object]) -> str:
+    """One of the names that are known: of what class the model of a folder or hub id is."""
     path = Path(place) / INDEX_FILE if Path(place).is_dir() else _index_from_hub(place)
     try:
         name = str(json.loads(path.read_text("utf-8"))["_class_name"])
@@ -83,12 +129,22 @@ def _class_of(place: str) -> str:
         raise ModelNotFound(
             f"{place} is not a model in diffusers' format: its {INDEX_FILE} names no class."
         ) from error
-    if name not in MODELS:
+    if name in known:
+        return name
+    if name in TEXT_TO_IMAGE_MODELS:
         raise ModelNotFound(
-            f"{place} is a model of the class {name}, which edits no pictures here: take one of "
-            f"{' or '.join(MODELS)}."
+            f"{place} is a text-to-image model ({name}): it reads captions, not instructions. Take "
+            f"one of {' or '.join(known)}."
         )
-    return name
+    if name in MODELS:
+        raise ModelNotFound(
+            f"{place} is a model that reads instructions ({name}), not captions: take one of "
+            f"{' or '.join(known)}."
+        )
+    raise ModelNotFound(
+        f"{place} is a model of the class {name}, which edits no pictures here: take one of "
+        f"{' or '.join(known)}."
+    )
 
 
 def _index_from_hub(model: str) -> Path:
@@ -105,8 +161,9 @@ def _index_from_hub(model: str) -> Path:
         ) from error
 
 
-def resolve_model(model: str) -> str:
-    """Which model `model` means: a hub id, a folder or "demo". See `load_model`.
+def resolve_model(model: str, default: str = DEFAULT_MODEL) -> str:
+    """Which model `model` means: a hub id, a folder or "demo"; for "auto" the default where it can
+    be had. See `load_model`.
 
     Raises:
         ModelNotFound: it looks like a folder and is none, or is neither folder nor hub id.
@@ -114,9 +171,9 @@ def resolve_model(model: str) -> str:
     if model == DEMO_MODEL:
         return model
     if model == "auto":
-        if hub_has(DEFAULT_MODEL):
-            return DEFAULT_MODEL
-        logger.warning("%s cannot be had here: using the embedded demo model.", DEFAULT_MODEL)
+        if hub_has(default):
+            return default
+        logger.warning("%s cannot be had here: using the embedded demo model.", default)
         return DEMO_MODEL
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -129,7 +186,7 @@ def resolve_model(model: str) -> str:
     if model.count("/") != 1 or model.startswith((".", "~", "/")):
         raise ModelNotFound(
             f"There is no folder {model}: give a folder with a model in diffusers' format, a hub "
-            f'id such as {DEFAULT_MODEL}, or "{DEMO_MODEL}".'
+            f'id such as {default}, or "{DEMO_MODEL}".'
         )
     if not hub_has(model):
         raise ModelNotFound(
