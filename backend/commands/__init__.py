@@ -35,6 +35,7 @@ COMMANDS: Tree = {
             "capture": evaluate.Capture,
             "check": evaluate.Check,
             "clip": evaluate.Clip,
+            "captions": evaluate.Captions,
             "texture": evaluate.Texture,
         },
     ),

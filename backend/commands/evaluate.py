@@ -102,6 +102,22 @@ class Clip(options.ClipOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Captions(options.CaptionOptions):
+    """Measure how well a text-to-image model knows the demo world by its captions.
+
+    Write DIR/figures.md, DIR/contact_sheet.png and DIR/report.json.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation import captions
+
+        return captions.run(self, command)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Texture(options.TextureOptions):
     """Measure how much of a named part of a mesh's texture is edited, and what its seams become.
 

@@ -8,13 +8,15 @@ The stages, each of which goes on where a killed run stopped:
     unet     InstructPix2Pix on the latents                       CACHE/unet.pt, CACHE/unet.jsonl
     decoder  the VAE's decoder alone, the latents fixed           CACHE/vae
     export   the averaged weights in half precision               backend/demo/weights
+    captions the text-to-image companion on the latents           CACHE/captions.pt, captions.jsonl
+    export-captions  what of its weights differs from those       backend/demo/text_to_image
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -23,7 +25,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from backend.counts import check_options
-from backend.demo import training
+from backend.demo import companion, training
 from backend.demo.encode import encode_pool
 from backend.demo.heads import Heads
 from backend.demo.model import (
@@ -35,18 +37,32 @@ from backend.demo.model import (
     ddim_scheduler,
     save_pipeline,
 )
+from backend.demo.train_captions import averaged_companion, train_captions
 from backend.demo.train_unet import train_unet
 from backend.demo.train_vae import finished_vae, replace_folder, train_decoder, train_vae
 from backend.editing.models.instruct_pix2pix import InstructPix2Pix
+from backend.editing.models.registry import DEMO_TEXT_TO_IMAGE
+from backend.editing.models.stable_diffusion import StableDiffusion
 from backend.errors import BadInput
+from backend.evaluation.captions import Question, edit_questions, right_answers
 from backend.evaluation.maps import checkpoint_figures
+from backend.evaluation.retrieval import draw_pairs
 from backend.evaluation.samples import Probe, draw_present, encode
 from backend.world import pool, world
 
-STAGES = ("render", "vae", "encode", "unet", "decoder", "export")
+STAGES = (
+    "render",
+    "vae",
+    "encode",
+    "unet",
+    "decoder",
+    "export",
+    "captions",
+    "export-captions",
+)
 DEFAULT_CACHE = Path(__file__).parents[2] / ".cache" / "demo"
 DEFAULT_SHARDS = 152
-DEFAULT_MINUTES = {"vae": 25.0, "unet": 90.0, "decoder": 10.0}
+DEFAULT_MINUTES = {"vae": 25.0, "unet": 90.0, "decoder": 10.0, "captions": 60.0}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -60,6 +76,12 @@ def main(arguments: list[str] | None = None) -> None:
     add("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="default: all")
     add("--cache", type=Path, default=DEFAULT_CACHE, help="pool, checkpoints and curves")
     add("--weights", type=Path, default=WEIGHTS, help="where `export` writes")
+    add(
+        "--text-to-image",
+        type=Path,
+        default=DEMO_TEXT_TO_IMAGE,
+        help="where `export-captions` writes",
+    )
     add("--start", type=Path, default=WEIGHTS, help="the model to go on from without a checkpoint")
     add("--from-nothing", action="store_true", help="begin anew, not from `--start`")
     add("--minutes", type=float, help="of each training stage; default: the recipe's")
@@ -235,6 +257,52 @@ def _export(options: argparse.Namespace) -> None:
     print(f"wrote {options.weights}", flush=True)
 
 
+def _captions(options: argparse.Namespace) -> None:
+    arguments = (
+        options.cache,
+        options.weights,
+        _minutes(options, "captions"),
+        options.batch // 4,
+        0.7 * options.rate,
+        partial(check_captions, options.cache / "vae", options.check_samples),
+        options.check_minutes,
+        options.falling,
+    )
+    training.run_group(train_captions, arguments, options.processes, options.device)
+
+
+def check_captions(
+    vae_folder: Path,
+    samples: int,
+    unet: nn.Module,
+    text_encoder: nn.Module,
+    tokenizer: CLIPTokenizer,
+) -> dict[str, float]:
+    """Which of two captions denoises better, on validation seeds: see `evaluation.captions`."""
+    device = next(unet.parameters()).device
+    parts = {
+        "unet": unet,
+        "text_encoder": text_encoder,
+        "tokenizer": tokenizer,
+        "vae": AutoencoderKL.from_pretrained(vae_folder).to(device).eval(),
+        "scheduler": ddim_scheduler(),
+    }
+    checkpoint = StableDiffusion(parts, "checkpoint", device, torch.float32)
+    questions = _validation_questions(max(1, samples // 4))
+    return {"right caption": right_answers(checkpoint, questions)}
+
+
+@cache
+def _validation_questions(scenes: int) -> list[Question]:
+    return edit_questions(draw_pairs(world.VALIDATION_SEEDS, scenes, PICTURE_SIZE).edits)
+
+
+def _export_captions(options: argparse.Namespace) -> None:
+    unet, text_encoder, tokenizer = averaged_companion(options.cache, options.weights)
+    companion.save(options.text_to_image, options.weights, unet, text_encoder, tokenizer)
+    print(f"wrote {options.text_to_image}", flush=True)
+
+
 _RUN = {
     "render": _render,
     "vae": _vae,
@@ -242,6 +310,8 @@ _RUN = {
     "unet": _unet,
     "decoder": _decoder,
     "export": _export,
+    "captions": _captions,
+    "export-captions": _export_captions,
 }
 
 if __name__ == "__main__":

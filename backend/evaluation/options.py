@@ -183,6 +183,18 @@ class ClipOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CaptionOptions(EvaluationOptions):
+    """Of a text-to-image model."""
+
+    pictures: int = 100
+    """scenes whose captions are told apart"""
+    edits: int = 60
+    """of these, edits by caption; 0 for none"""
+    text_guidance: float | None = None
+    """of pictures that are made; by default the model's own"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckOptions(EvaluationOptions):
     """Of the prompt check."""
 
