@@ -27,16 +27,16 @@ from transformers import CLIPModel
 
 from backend.counts import check_options
 from backend.demo import training
-from backend.demo.clip import (
+from backend.demo.heads import NAME_PARTS
+from backend.demo.model import PICTURE_SIZE, to_tensor
+from backend.demo.train import DEFAULT_CACHE
+from backend.demo.world_clip import (
     build_clip,
     build_clip_tokenizer,
     build_image_processor,
     save_clip,
     tokenize_captions,
 )
-from backend.demo.heads import NAME_PARTS
-from backend.demo.model import PICTURE_SIZE, to_tensor
-from backend.demo.train import DEFAULT_CACHE
 from backend.errors import BadInput
 from backend.evaluation.encoders import WORLD_CLIP, ClipEncoder
 from backend.evaluation.retrieval import draw_pairs, retrieval

@@ -90,6 +90,9 @@ class SceneOptions(EvaluationOptions):
     """capture the true depth, too"""
     edits: int = 1
     """edits, of these scenes; 0 for fields alone"""
+    clip: Annotated[str, arg(metavar="CLIP")] = "demo"
+    """of the edits' similarities: hub id, folder in transformers' format, or demo for the demo
+    world's own"""
     ablation: bool = False
     """edit without the relevance field, too"""
     editor: SceneEditor = "model"
@@ -107,7 +110,15 @@ class SceneOptions(EvaluationOptions):
     def check_editor(self) -> None:
         """Raise BadInput where an option was given that says nothing to the editor."""
         others = {
-            "truth": ("model", "dtype", "edits", "ablation", "text_guidance", "image_guidance"),
+            "truth": (
+                "model",
+                "dtype",
+                "edits",
+                "clip",
+                "ablation",
+                "text_guidance",
+                "image_guidance",
+            ),
             "model": ("kinds", "ways"),
         }
         given, usual = vars(self) | vars(self.guidance), SceneOptions(out=self.out)
@@ -147,6 +158,14 @@ class CaptureOptions:
     """of --instruction: hub id, folder or demo"""
     dtype: str = "auto"
     """of that model: auto, float32, float16, bfloat16"""
+    clip: Annotated[str | None, arg(metavar="CLIP", help_behavior_hint="(default: none)")] = None
+    """also measure the similarities of that edit along an orbit: hub id, folder in transformers'
+    format, or demo, which knows nothing of photos"""
+    captions: Annotated[
+        tuple[str, str] | None,
+        arg(metavar="BEFORE AFTER", help_behavior_hint="(default: none)"),
+    ] = None
+    """what the capture shows and what that edit is to show, for the similarities with texts"""
     axes: Annotated[Axes | None, arg(metavar="AXES", help_behavior_hint="(default: opengl)")] = None
     """the convention of the poses in transforms.json, as in scene train"""
     device: str = "auto"
@@ -159,9 +178,11 @@ class CaptureOptions:
                 "--instruction is measured inside and outside of masks: give them with --masks."
             )
         usual = CaptureOptions(folder=self.folder, out=self.out)
-        for name in ("colour", "model", "dtype"):
+        for name in ("colour", "model", "dtype", "clip"):
             if self.instruction is None and getattr(self, name) != getattr(usual, name):
                 raise BadInput(f"--{name} says nothing without --instruction: leave it out.")
+        if self.captions is not None and self.clip is None:
+            raise BadInput("--captions say nothing without --clip: leave them out.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +191,7 @@ class ClipOptions:
 
     out: Annotated[Path, arg(metavar="DIR")]
     """where the results go"""
-    clip: Annotated[str, arg(metavar="MODEL")] = "demo"
+    clip: Annotated[str, arg(metavar="CLIP")] = "demo"
     """hub id, folder in transformers' format, or demo for the demo world's own"""
     pictures: int = 100
     """that it has to tell apart"""

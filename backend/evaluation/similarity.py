@@ -11,14 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.evaluation.edits import SAME
 from backend.evaluation.encoders import Embeddings, Encoder, Picture
 from backend.evaluation.metrics import psnr
 
 Figures = dict[str, float]
 Cosines = NDArray[np.float64]
-
-MOST_DB = 99.0
-"""What a PSNR counts as in means where nothing has changed."""
 
 
 def cosine(one: NDArray[np.floating], other: NDArray[np.floating]) -> Cosines:
@@ -83,7 +81,7 @@ def picture_metrics(
     """Figures of the edit of one picture that need no truth.
 
     "edit PSNR" compares the whole edited picture with the input, "PSNR outside" the pixels that
-    the edit is not about (both in dB, MOST_DB at most).
+    the edit is not about (both in dB, SAME at most).
 
     Args:
         before, after: uint8 (H, W, 3), RGB.
@@ -97,10 +95,10 @@ def picture_metrics(
         "image similarity": float(image_similarity(image_before, image_after)[0]),
         "direction similarity": float(direction[0]),
         "text-image similarity": float(text_image_similarity(image_after, text_after)[0]),
-        "edit PSNR": min(MOST_DB, psnr(after, before, np.ones(before.shape[:2], bool))),
+        "edit PSNR": min(SAME, psnr(after, before, np.ones(before.shape[:2], bool))),
     }
     if outside is not None and outside.any():
-        figures["PSNR outside"] = min(MOST_DB, psnr(after, before, outside))
+        figures["PSNR outside"] = min(SAME, psnr(after, before, outside))
     return figures
 
 
@@ -114,7 +112,10 @@ def path_metrics(
     before and after; with captions also those that compare with texts, means over the frames.
     """
     images_before, images_after = encoder.images(before), encoder.images(after)
+    whole = np.ones(before[0].shape[:2], bool)
+    changes = [min(SAME, psnr(b, a, whole)) for a, b in zip(before, after, strict=True)]
     figures = {
+        "edit PSNR": float(np.mean(changes)),
         "image similarity": float(image_similarity(images_before, images_after).mean()),
         "frame similarity": frame_similarity(images_after),
         "edit similarity": edit_similarity(images_before, images_after),

@@ -29,6 +29,8 @@ CAPTURED_SHARE = 0.4
 there a wrong shade, which is the same in all views, has nothing to be averaged out by.
 """
 MAX_THINGS = 4
+SMALLEST_SHOWN = 0.003
+"""Share of the picture from which on a caption speaks of a thing."""
 MASK_FACTOR = 4
 """Masks are kept at the latents' resolution: a quarter of the picture's."""
 
@@ -79,7 +81,7 @@ def draw_samples(
     picture = render(scene, camera, height, width)
     own = np.stack([picture.coverage(i) for i in range(len(scene.things))])
     visible = visible_shares(scene, picture)
-    shown = [i for i in range(len(scene.things)) if visible[i] >= 0.003]
+    shown = [i for i in range(len(scene.things)) if visible[i] >= SMALLEST_SHOWN]
 
     def sees(thing: world.Thing) -> bool:
         (x, y), ahead = project(camera, np.array([thing.position]).T, height, width)

@@ -402,6 +402,14 @@ def test_command_measures_what_a_models_edit_does_to_a_capture(
     assert main(told) == 0  # goes on with what is there
     again = json.loads((tmp_path / "out" / "report.json").read_text())
     assert again["figures"] == report["figures"]
+    clip = ["--clip", "demo", "--captions", "a red ball", "a blue ball"]
+    assert main([*told, *clip]) == 0
+    with_clip = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
+    along = with_clip['"make the ball blue", along an orbit, by world CLIP']
+    names = {f"{name} similarity" for name in ("image", "frame", "edit", "text-image")}
+    assert along["correct"].keys() == names | {"direction similarity", "edit PSNR"}
+    assert along["authors'"].keys() == names | {"edit PSNR"}
+    assert all(-1 <= along[mode][name] <= 1 for mode in along for name in names)
     capsys.readouterr()
     assert main([*command, "--instruction", " "]) == 1  # the demo model needs words
     assert "instruction" in capsys.readouterr().err
@@ -447,6 +455,8 @@ def test_figures_of_a_models_edit_on_renders_that_are_known() -> None:
         (["--instruction", "make it red"], "give them with --masks"),
         (["--colour", "blue"], "--colour says nothing without --instruction"),
         (["--model", "other"], "--model says nothing without --instruction"),
+        (["--clip", "demo"], "--clip says nothing without --instruction"),
+        (["--captions", "a ball", "a cube"], "--captions say nothing without --clip"),
     ],
 )
 def test_options_of_an_instruction_belong_together(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import types
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from backend.__main__ import main
-from backend.evaluation.scenes import mesh_distance, scene_figures, scene_world
+from backend.evaluation.encoders import normalised
+from backend.evaluation.scenes import clip_figures, mesh_distance, scene_figures, scene_world
 from backend.evaluation.scenes.scene_world import HELD_OUT, WorldScene, ball_around, draw
 from backend.fields.config import EDIT_PRESETS, PRESETS
 from backend.scenes.camera import Camera, View
@@ -233,6 +235,43 @@ def test_consistency_is_one_for_the_same_change_and_falls_with_flicker(drawn: Wo
     assert slight["edit consistency"] == pytest.approx(0.8, abs=0.03)
 
 
+def test_an_encoder_is_asked_for_the_captions_and_pictures_of_the_same_views(
+    drawn: WorldScene,
+) -> None:
+    """One whose axes are shares of red, green, blue, to which a caption is its new colour."""
+
+    class Colours:
+        name = "colours"
+
+        def images(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+            means = np.array([one.mean((0, 1)) for one in pictures], np.float32)
+            return normalised(means)
+
+        def texts(self, texts: Sequence[str]) -> np.ndarray:
+            assert len(texts) == HELD_OUT
+            asked.append(texts)
+            return normalised(np.array([[len(text), 1, 2] for text in texts], np.float32))
+
+    asked: list[Sequence[str]] = []
+    scene, edit = Oracle(drawn), Oracle(drawn, drawn.edit.colour)
+    found = clip_figures.edited(scene, drawn, edit, Colours())  # type: ignore[arg-type]
+    before, after = asked
+    things = len(drawn.scene.things)
+    for number, view in enumerate(drawn.held_out):
+        shares = [(view.rendering.ids == render.id_of(i)).mean() for i in range(things)]
+        shown = [i for i, share in enumerate(shares) if share > 0.01]
+        for thing in (drawn.scene.things[i].shape for i in shown):
+            assert thing in before[number]
+        assert drawn.edit.colour in after[number]
+    old = np.array([view.image.mean((0, 1)) for view in drawn.held_out])
+    new = np.array([np.round(255 * drawn.true_edit(view)).mean((0, 1)) for view in drawn.held_out])
+    cosines = (old * new).sum(1) / np.linalg.norm(old, axis=1) / np.linalg.norm(new, axis=1)
+    assert found["image similarity, colours"] == pytest.approx(cosines.mean(), abs=1e-5)
+    assert found["frame similarity, colours"] > 0.9
+    none = clip_figures.edited(scene, drawn, scene, Colours())  # type: ignore[arg-type]
+    assert none["direction similarity, colours"] == none["edit similarity, colours"] == 0
+
+
 def test_a_flight_is_smooth_and_looks_at_the_scene(drawn: WorldScene) -> None:
     cameras = scene_figures.flight(drawn)
     np.testing.assert_allclose(cameras[0].pose, drawn.held_out[0].camera.pose)
@@ -275,6 +314,8 @@ def test_command_measures_and_goes_on(
     assert len(edits) == 2
     for name in ("colour", "colour of the single edits"):
         assert all(0 <= each[name] <= 1 for each in edits.values())
+    for name in ("direction", "frame", "edit"):
+        assert all(abs(each[f"{name} similarity, world CLIP"]) <= 1 for each in edits.values())
     assert "| mean |" in (out / "figures.md").read_text()
     assert (out / "contact_sheet.png").stat().st_size > 1000
     assert report["settings"]["field"] == dataclasses.asdict(TINY) | {

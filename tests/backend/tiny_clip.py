@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
 
-from backend.demo.clip import build_clip_tokenizer
+from backend.demo.world_clip import build_clip_tokenizer
 
 
 def save_tiny_clip(folder: Path, seed: int = 0) -> Path:

@@ -25,6 +25,7 @@ from backend.captures.view_masks import (
 from backend.editing import Editor
 from backend.editing.relevance import perfect_map
 from backend.errors import BadInput
+from backend.evaluation.encoders import ClipEncoder, load_encoder
 from backend.evaluation.maps import Table
 from backend.evaluation.options import CaptureOptions
 from backend.evaluation.relevance import markdown
@@ -35,6 +36,7 @@ from backend.evaluation.scenes.capture_instruction import (
     edited_by_model,
     open_model,
 )
+from backend.evaluation.scenes.clip_figures import edited_capture
 from backend.evaluation.scenes.scene_figures import Figures
 from backend.evaluation.scenes.telling import told, told_of_edit
 from backend.evaluation.scenes.true_editor import TrueEditor, spoiled
@@ -44,6 +46,7 @@ from backend.fields.relevance_field import Relevance
 from backend.output.contact_sheet import contact_sheet
 from backend.output.report import Report, print_notes
 from backend.scenes.camera import View
+from backend.scenes.camera_path import orbit
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_records import MIDDLE
 from backend.scenes.scene import Scene
@@ -94,14 +97,18 @@ def _run(options: CaptureOptions, command: list[str]) -> int:
     scene.capture = without_training_masks(scene.capture, options.masks)
     masks = {name: read_view_masks(folder, scene.capture) for name, folder in _named(options.masks)}
     editor = open_model(options)  # before what may take hours
+    encoder = None if options.clip is None else load_encoder(options.clip, options.device)
+    if encoder is not None:
+        orbit(scene.capture, 1)  # there is one
     with alone_in(work):
-        return _evaluate(scene, masks, editor, options, command)
+        return _evaluate(scene, masks, editor, encoder, options, command)
 
 
 def _evaluate(
     scene: Scene,
     masks: Mapping[str, Mapping[str, ViewMask]],
     editor: Editor | None,
+    encoder: ClipEncoder | None,
     options: CaptureOptions,
     command: list[str],
 ) -> int:
@@ -114,6 +121,7 @@ def _evaluate(
             "cells": options.cells,
             "instruction": options.instruction,
             "model": editor and editor.card.name,
+            "clip": encoder and encoder.name,
         },
         notes=list(scene.capture.notes),
     )
@@ -153,6 +161,12 @@ def _evaluate(
         tables[f'"{options.instruction}", towards {options.colour}'] = {
             name: _rounded(figures) for name, figures in done.items()
         }
+        if encoder is not None:
+            with report.stage("measuring"):
+                along = edited_capture(scene, by_model, options.captions, encoder)
+            tables[f'"{options.instruction}", along an orbit, by {encoder.name}'] = {
+                mode: _rounded(figures) for mode, figures in along.items()
+            }
     report.figures |= tables
     report.notes += said
     text = "\n".join(markdown(title, table) for title, table in tables.items())

@@ -20,11 +20,12 @@ from PIL import Image
 from backend.captures.files import FILE_NAME
 from backend.editing import Editor
 from backend.errors import BadInput
+from backend.evaluation.encoders import Encoder, load_encoder
 from backend.evaluation.maps import Table
 from backend.evaluation.options import SceneOptions
 from backend.evaluation.relevance import markdown
 from backend.evaluation.samples import SEEDS
-from backend.evaluation.scenes import mesh_distance, scene_figures
+from backend.evaluation.scenes import clip_figures, mesh_distance, scene_figures
 from backend.evaluation.scenes.scene_figures import Figures, Located
 from backend.evaluation.scenes.scene_world import HELD_OUT, WorldScene, draw
 from backend.evaluation.scenes.telling import show, told, told_of_edit
@@ -95,9 +96,11 @@ def _run(options: SceneOptions, command: list[str]) -> int:
     editor = Editor.from_pretrained(options.model, options.device, options.dtype)
     config = with_numbers(config, options.guidance, options.region, options.work)
     config = config.resolved(editor.card.guidance.settings)
+    encoder = load_encoder(options.clip, options.device) if options.edits else None
     report.settings |= {
         "model": editor.card.name,
         "device": editor.card.device_name,
+        "clip": encoder and encoder.name,
     }
     measured: list[Measured] = []
     worlds = _worlds(options)
@@ -110,8 +113,8 @@ def _run(options: SceneOptions, command: list[str]) -> int:
         scene = open_scene(world, folder, options.depth, options.device)
         done = measure(world, scene, editor, options.preset, report)
         report.settings |= grown(scene, config)
-        if len(measured) < options.edits:
-            edit(done, editor, config, options.ablation, report)
+        if encoder is not None and len(measured) < options.edits:
+            edit(done, editor, config, options.ablation, encoder, report)
         measured.append(done)
     tables = tables_of(measured)
     report.figures |= tables
@@ -190,7 +193,12 @@ def measure(
 
 
 def edit(
-    done: Measured, editor: Editor, config: SceneEditConfig, ablation: bool, report: Report
+    done: Measured,
+    editor: Editor,
+    config: SceneEditConfig,
+    ablation: bool,
+    encoder: Encoder,
+    report: Report,
 ) -> None:
     """Edits a scene, or takes its edits from its folder, and measures them."""
     ways = {GUIDED: config}
@@ -208,6 +216,7 @@ def edit(
         with report.stage("measuring"):
             figures = scene_figures.edited(done.scene, done.world, made)
             figures |= scene_figures.edited_views(done.scene, done.world, made)
+            figures |= clip_figures.edited(done.scene, done.world, made, encoder)
             done.edits[way] = figures
         if way == GUIDED:
             done.guided = made

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backend.editing import Editor, RelevanceMap
 from backend.evaluation import metrics
-from backend.evaluation.edits import OUTSIDE
+from backend.evaluation.edits import OUTSIDE, SAME
 from backend.evaluation.scenes.scene_world import TrueView, WorldScene
 from backend.fields.relevance_field import Relevance
 from backend.scenes.camera import Camera, View
@@ -149,12 +149,14 @@ def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
     half a stop less or more of light than the scene has. "direction similarity" is the paper's on
     pixels where the paper has CLIP embeddings: the mean cosine of what the edit changes in a view
     and what it truly should change. "PSNR inside" compares the edited field's renders with the true
-    edit where the target is, in dB. "IoU" is that of the region which the edit's own relevance
+    edit where the target is, in dB; "edit PSNR" with the unedited one's over whole views, as in the
+    paper. "IoU" is that of the region which the edit's own relevance
     gives, whole things where it took them. "PSNR outside" compares the edited field's renders with
     the unedited one's where the target is not, in dB; "pooled" from the squared error of all views
     together.
     """
     right, to_half_a_stop, alike, inside, outside, errors = [], [], [], [], [], []
+    whole = []
     overlaps = []
     for view in world.held_out:
         seen = edit.render(view.camera)
@@ -169,6 +171,7 @@ def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
         to_half_a_stop.append(_is_asked_colour(world, nearest))
         change = truth - view.image.astype(np.float32) / np.float32(255)
         alike.append(_mean_cosine([after - before, change]))
+        whole.append(min(SAME, psnr(after, before)))
         kept = view.rendering.coverage(world.target) < OUTSIDE
         outside.append(psnr(after, before, kept))
         errors.append(float(((after - before)[kept].astype(np.float64) ** 2).mean()))
@@ -178,6 +181,7 @@ def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
         | {
             "direction similarity": float(np.mean(alike)),
             "PSNR inside": float(np.mean(inside)),
+            "edit PSNR": float(np.mean(whole)),
             "PSNR outside": float(np.mean(outside)),
             "PSNR outside, pooled": metrics.decibels(255**2 * float(np.mean(errors))),
         }

@@ -1,0 +1,88 @@
+"""Figures of edits of scenes by an encoder of pictures and texts, beside those on pixels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from backend.evaluation.encoders import ClipEncoder, Encoder, Picture
+from backend.evaluation.published import published_metrics
+from backend.evaluation.scenes.scene_figures import Figures, flight
+from backend.evaluation.scenes.scene_world import TrueView, WorldScene
+from backend.evaluation.similarity import (
+    direction_similarity,
+    image_similarity,
+    path_metrics,
+    text_image_similarity,
+)
+from backend.scenes.camera import Camera
+from backend.scenes.camera_path import orbit
+from backend.scenes.edit import SceneEdit
+from backend.scenes.scene import Scene
+from backend.world.naming import captions
+from backend.world.pool import SMALLEST_SHOWN
+
+CORRECT, AUTHORS = "correct", "authors'"
+ORBIT_FRAMES = 24
+ORBIT_SIDE = 256
+"""Pixels of the longer side of an orbit's frames: CLIPs look at 224."""
+
+
+def edited(scene: Scene, world: WorldScene, edit: SceneEdit, encoder: Encoder) -> Figures:
+    """What an encoder says of an edit of a scene of the demo world.
+
+    Image, text-image and text-image direction similarity are means over the held-out views, each
+    with the captions of what it shows; frame and edit similarity are along the flight that
+    `scene_figures.consistency` takes.
+    """
+    before = encoder.images([scene.render(view.camera).image for view in world.held_out])
+    after = encoder.images([edit.render(view.camera).image for view in world.held_out])
+    texts = [captions_of(world, view) for view in world.held_out]
+    text_before = encoder.texts([old for old, _ in texts])
+    text_after = encoder.texts([new for _, new in texts])
+    directions = direction_similarity(before, after, text_before, text_after)
+    along = path_metrics(*_frames(scene, edit, flight(world)), None, encoder)
+    figures = {
+        "image similarity": float(image_similarity(before, after).mean()),
+        "direction similarity": float(directions.mean()),
+        "text-image similarity": float(text_image_similarity(after, text_after).mean()),
+        "frame similarity": along["frame similarity"],
+        "edit similarity": along["edit similarity"],
+    }
+    return _named(figures, encoder)
+
+
+def captions_of(world: WorldScene, view: TrueView) -> tuple[str, str]:
+    """What a view shows before and after the world's edit."""
+    shares = [view.rendering.coverage(i).mean() for i in range(len(world.scene.things))]
+    shown = [int(i) for i in np.flatnonzero(np.array(shares) >= SMALLEST_SHOWN)]
+    return captions(world.scene, world.edit, shown)
+
+
+def edited_capture(
+    scene: Scene, edit: SceneEdit, texts: tuple[str, str] | None, encoder: ClipEncoder
+) -> dict[str, Figures]:
+    """What an encoder says of an edit of a capture, along an orbit around it: CORRECT, by
+    `path_metrics`, and, where there are texts, also AUTHORS, by `published_metrics`.
+
+    Raises:
+        CaptureError: the cameras do not look at one place.
+    """
+    cameras = [camera.at_most(ORBIT_SIDE) for camera in orbit(scene.capture, ORBIT_FRAMES)]
+    before, after = _frames(scene, edit, cameras)
+    modes = {CORRECT: path_metrics(before, after, texts, encoder)}
+    if texts is not None:
+        modes[AUTHORS] = published_metrics(before, after, texts[1], encoder)
+    return modes
+
+
+def _frames(
+    scene: Scene, edit: SceneEdit, cameras: Sequence[Camera]
+) -> tuple[list[Picture], list[Picture]]:
+    """What cameras see before and after the edit."""
+    before = [scene.render(camera).image for camera in cameras]
+    return before, [edit.render(camera).image for camera in cameras]
+
+
+def _named(figures: Figures, encoder: Encoder) -> Figures:
+    """The figures under names that say whose they are."""
+    return {f"{name}, {encoder.name}": value for name, value in figures.items()}
