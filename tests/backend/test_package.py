@@ -46,6 +46,7 @@ def test_it_holds_every_module_the_weights_and_the_code_in_c(wheel: Path) -> Non
     assert held == wanted
     assert "backend/fields/hash_encoding.c" in held
     assert "backend/demo/weights/unet/diffusion_pytorch_model.safetensors" in held
+    assert "backend/demo/clip/model.safetensors" in held
 
 
 def test_its_facts(wheel: Path) -> None:
