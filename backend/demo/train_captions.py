@@ -22,11 +22,11 @@ from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from backend.demo import companion, training
-from backend.demo.clip import build_clip_tokenizer
 from backend.demo.cpu_speed import make_fast_on_cpu
 from backend.demo.model import SCALING_FACTOR, ddim_scheduler, tokenize
 from backend.demo.train_unet import SHADE_WEIGHT, mean_square_of_means
 from backend.demo.training import Group
+from backend.demo.world_clip import build_clip_tokenizer
 
 NO_CAPTION_SHARE = 0.1
 PICTURES_BEFORE = 0.3
