@@ -11,8 +11,8 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 
 from backend.__main__ import main as command_line
 from backend.demo import companion, train, train_captions, training
-from backend.demo.clip import build_clip_tokenizer
 from backend.demo.model import WEIGHTS, tokenize
+from backend.demo.world_clip import build_clip_tokenizer
 from backend.editing.models import demo_text_to_image, registry
 from backend.editing.models.denoiser import Encoding, Prediction
 from backend.editing.models.registry import load_text_to_image
