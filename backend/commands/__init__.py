@@ -30,6 +30,7 @@ COMMANDS: Tree = {
         "Measure a model where the truth is known.",
         {
             "relevance": evaluate.Relevance,
+            "images": evaluate.Images,
             "regions": evaluate.Regions,
             "scene": evaluate.Scene,
             "capture": evaluate.Capture,

@@ -31,6 +31,25 @@ class Relevance(options.RelevanceOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Images(options.ImagesOptions):
+    """Measure every method of editing single pictures, as curves, on scenes of the demo world.
+
+    Write DIR/figures.md, DIR/curves.png, DIR/contact_sheet.png and DIR/report.json. The same
+    command goes on where it was stopped, and one with more samples or methods with what is there.
+    """
+
+    cancelled: ClassVar[str] = KEPT
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation.images import command as images
+
+        return images.run(self, command)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scene(options.SceneOptions):
     """Measure fields and 3D edits on held-out scenes of the demo world.
 

@@ -25,6 +25,23 @@ TrueKind = Literal["recolour", "replace", "put on top", "remove"]
 CapturePreset = Literal["preview", "medium", "full"]
 TextureWay = Literal["cells", "edges", "things", "things-sharp", "things-fast"]
 RegionWay = Literal["today", "edges", "things", "edges-sharp", "things-sharp", "things-fast"]
+MethodName = Literal[
+    "ours",
+    "ours-paper",
+    "given-mask",
+    "ip2p-noised-picture",
+    "ip2p-pure-noise",
+    "sdedit-caption",
+    "sdedit-instruction",
+    "diffedit-captions",
+    "diffedit-caption",
+    "score-distillation",
+    "soft-mask",
+    "seed-choice",
+    "own-levels",
+]
+"""Those of backend/editing/methods/registry.py."""
+METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 REGION_WAYS: tuple[RegionWay, ...] = get_args(RegionWay)
 WAYS: tuple[Way, ...] = ("plain", "guided", "paper", "true")
 
@@ -68,6 +85,34 @@ class RelevanceOptions(EvaluationOptions):
     """measure selection on these pictures by Blender, too (see backend.evaluation.renders)"""
     calibrate: bool = False
     """write the prompt check's limit into the model's folder; validation scenes only"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesOptions(EvaluationOptions):
+    """Of methods on single pictures."""
+
+    samples: int = 200
+    """edits at every point of every curve"""
+    methods: tuple[MethodName, ...] = METHOD_NAMES
+    """what to compare: each takes its time"""
+    text_to_image: Annotated[
+        str | None, arg(metavar="MODEL", help_behavior_hint="(default: none)")
+    ] = None
+    """hub id or folder of a text-to-image model; methods that need one are left out without it"""
+    kinds: Annotated[
+        tuple[str, ...] | None, arg(metavar="KIND [KIND ...]", help_behavior_hint="(default: all)")
+    ] = None
+    """kinds of edit, such as recolour"""
+    steps: int = 20
+    """of an edit"""
+    seed: int = 0
+    """of the edits' noise"""
+    defaults: bool = False
+    """no curves: every method at its default alone"""
+    processes: Annotated[
+        int | None, arg(help_behavior_hint="(default: one for every core, or one with a GPU)")
+    ] = None
+    """work in so many; the figures are the same with any number"""
 
 
 @dataclass(frozen=True, kw_only=True)

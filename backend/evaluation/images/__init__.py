@@ -1,0 +1,1 @@
+"""`python -m backend evaluate images`: every method on single pictures, as curves."""

@@ -1,0 +1,248 @@
+"""`python -m backend evaluate images`: every method on single pictures of the demo world, along the
+number that turns it: the paper's Figure 4 where the truth is known.
+
+Writes report.json, figures.md, curves.png and contact_sheet.png, and under edits/ a record of every
+edit: the same command goes on where it was stopped, and one with more samples or methods takes what
+is there.
+"""
+
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from backend.editing.methods.method import Models, Request, missing
+from backend.editing.methods.registry import METHODS
+from backend.errors import BadInput
+from backend.evaluation import metrics
+from backend.evaluation.edits import OUTSIDE, ROUND_TRIP, SAME
+from backend.evaluation.images.plot import Curve, plotted
+from backend.evaluation.images.points import Point, error, figures_of, points_of
+from backend.evaluation.images.work import SHOWN, Plan, Task, all_done, cores
+from backend.evaluation.maps import Table
+from backend.evaluation.options import ImagesOptions
+from backend.evaluation.relevance import known_kinds, markdown
+from backend.evaluation.samples import SEEDS, draw_present
+from backend.output.contact_sheet import Tile, contact_sheet
+from backend.output.progress import shown_progress, time_left
+from backend.output.report import Report
+from backend.records import read_record
+from backend.work_lock import InUse, alone_in
+from backend.world.pool import Sample
+from protocol import files
+
+SETTINGS_FILE = "settings.json"
+COMPANION = "text_to_image"
+"""The setting that may be added later."""
+UP = "PSNR outside, pooled"
+"""What curves are drawn of: the mean of all pictures' PSNR is lifted by those without any error."""
+BY_METHOD, CURVES = "Methods at their defaults", "Curves"
+
+
+def run(options: ImagesOptions, command: list[str]) -> int:
+    """Measure and write; the exit status."""
+    try:
+        with alone_in(options.out / "edits"):
+            return _run(options, command)
+    except (BadInput, InUse, FloatingPointError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(options: ImagesOptions, command: list[str]) -> int:
+    kinds = known_kinds(options.kinds)
+    plan = Plan(
+        options.out / "edits",
+        options.model,
+        options.device,
+        options.dtype,
+        options.text_to_image,
+        options.steps,
+        options.seed,
+    )
+    models = plan.models()
+    card, other = models.editor.card, models.text_to_image
+    settings: dict[str, Any] = {
+        "model": card.name,
+        COMPANION: "" if other is None else other.card.name,
+        "device": card.device_name,
+        "dtype": str(card.dtype),
+        "seeds": options.seeds,
+        "kinds": list(kinds),
+        "steps": options.steps,
+        "seed": options.seed,
+    }
+    check_settings(plan.folder, settings)
+    chosen, left_out = usable(options, models)
+    for sentence in left_out:
+        print(f"note: left out: {sentence}")
+    report = Report(command, settings=settings | {"samples": options.samples}, notes=left_out)
+    with report.stage("drawing scenes"):
+        size = card.native_size
+        samples = draw_present(SEEDS[options.seeds], options.samples, size, kinds)
+    if not samples:
+        raise BadInput("There are no such samples: ask for more, or for other kinds.")
+    points = [point for name in chosen for point in points_of(name)]
+    if options.defaults:
+        points = [point for point in points if point.knob is None]
+    with report.stage("edits"):
+        make(plan, samples, points, options.processes or processes_for(card.device.type))
+    kept = {one: [plan.record(number, one) for number in range(len(samples))] for one in points}
+    rows = {one: figures_of([each for each in kept[one] if each is not None]) for one in points}
+    round_trip = round_trip_of(models, samples)
+    report.figures |= {
+        "round trip": round_trip,
+        "points": [
+            {
+                "method": one.method,
+                "label": METHODS[one.method].label,
+                "knob": METHODS[one.method].knob.name,
+                "stand": one.stand,
+                "default": one.knob is None,
+                **row,
+            }
+            for one, row in rows.items()
+        ],
+    }
+    text = "\n".join(markdown(*each) for each in tables(rows, round_trip).items() if each[1])
+    files.make_folder(options.out)
+    files.write_text(options.out / "figures.md", text)
+    files.write_bytes(
+        options.out / "curves.png",
+        plotted(
+            [curve_of(name, rows) for name in chosen],
+            round_trip[UP],
+            f"Edits of {len(samples)} pictures of {options.seeds} scenes, {options.steps} steps, "
+            f"{card.name}",
+            "strict success \N{RIGHTWARDS ARROW}",
+        ),
+    )
+    sheet(plan, samples, chosen).save(options.out / "contact_sheet.png")
+    report.write(options.out)
+    print(text)
+    print(f"wrote figures.md, curves.png, contact_sheet.png and report.json to {options.out}")
+    return 0
+
+
+def check_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Keep the settings beside the records, or refuse a folder with others.
+
+    Raises:
+        BadInput: it holds records of other settings.
+    """
+    path = folder / SETTINGS_FILE
+    if not path.is_file():
+        files.make_folder(folder)
+        files.write_json(path, settings)
+        return
+    before = read_record(path, dict[str, Any])
+    if not before.get(COMPANION):  # nothing was made with one yet
+        before[COMPANION] = settings[COMPANION]
+        files.write_json(path, before)
+    for name, value in settings.items():
+        if before.get(name) != value and (name != COMPANION or value):
+            raise BadInput(
+                f"The edits in {folder} were made with {name.replace('_', ' ')} "
+                f"{before.get(name)!r}, not {value!r}: name another --out."
+            )
+
+
+def usable(options: ImagesOptions, models: Models) -> tuple[list[str], list[str]]:
+    """The methods that were asked for and have what they need, and a sentence on each other.
+
+    Raises:
+        BadInput: none is left.
+    """
+    nothing = np.zeros((1, 1, 3), np.uint8)
+    request = Request(image=nothing, instruction="-", captions=("", ""), mask=nothing[..., 0] > 0)
+    lacking = {name: missing(METHODS[name], models, request) for name in options.methods}
+    sentences = [f"{one} See --text-to-image." for one in lacking.values() if one is not None]
+    chosen: list[str] = [name for name, one in lacking.items() if one is None]
+    if not chosen:
+        raise BadInput(sentences[0])
+    return chosen, sentences
+
+
+def processes_for(device: str) -> int:
+    """How many processes by default: every core, or one where a graphics card computes."""
+    return cores() if device == "cpu" else 1
+
+
+def make(plan: Plan, samples: Sequence[Sample], points: Sequence[Point], processes: int) -> None:
+    """Make every edit of which there is no record yet."""
+    tasks = []
+    for number, sample in enumerate(samples):
+        if wanted := tuple(one for one in points if plan.record(number, one) is None):
+            tasks.append(Task(number, sample, wanted))
+    total = sum(len(task.points) for task in tasks)
+    if not tasks:
+        return
+    made, began = 0, time.monotonic()
+    with shown_progress() as show:
+        show(f"0 of {total} edits", 0.0)
+        for count in all_done(plan, tasks, min(processes, len(tasks))):
+            made += count
+            left = (time.monotonic() - began) / made * (total - made)
+            words = f", {time_left(left)}" if made < total else ""
+            show(f"{made} of {total} edits{words}", made / total)
+
+
+def round_trip_of(models: Models, samples: Sequence[Sample]) -> dict[str, float]:
+    """PSNR in dB outside the true masks of pictures that only pass the VAE: what a perfect edit
+    without pasting would keep.
+    """
+    errors = []
+    for sample in samples:
+        models.editor.set_image(sample.image)
+        own = error(models.editor.round_trip(), sample.image, sample.mask < OUTSIDE)
+        if own is not None:
+            errors.append(own)
+    each = [min(metrics.decibels(one), SAME) for one in errors]
+    pooled = metrics.decibels(float(np.mean(errors)))
+    figures = {"PSNR outside": float(np.mean(each)), "PSNR outside, pooled": min(pooled, SAME)}
+    return {name: round(value, 3) for name, value in figures.items()}
+
+
+def tables(rows: dict[Point, dict[str, float]], round_trip: dict[str, float]) -> dict[str, Table]:
+    """Every method where its knob stands by itself, and every point of every curve."""
+    by_method = {METHODS[one.method].label: row for one, row in rows.items() if one.knob is None}
+    curves = {}
+    for one, row in rows.items():
+        knob = METHODS[one.method].knob.name
+        stand = f"{one.stand:g}" if isinstance(one.stand, float | int) else one.stand
+        curves[f"{METHODS[one.method].label}: {knob} {stand}"] = row
+    return {BY_METHOD: by_method | {ROUND_TRIP: round_trip}, CURVES: curves}
+
+
+def curve_of(method: str, rows: dict[Point, dict[str, float]]) -> Curve:
+    """A method's curve, along the numbers of its knob."""
+
+    def at(point: Point) -> tuple[float, float]:
+        row = rows[point]
+        return row.get("success", 0.0), row.get(UP, SAME)
+
+    own = [one for one in rows if one.method == method]
+    turned = [one for one in own if isinstance(one.stand, float | int)]
+    turned.sort(key=lambda one: one.stand)
+    default = next(one for one in own if one.knob is None)
+    return Curve(METHODS[method].label, [at(one) for one in turned or own], at(default))
+
+
+def sheet(plan: Plan, samples: Sequence[Sample], methods: Sequence[str]) -> Image.Image:
+    """The first samples: picture, true edit, and what every method makes by default."""
+    rows: list[list[Tile]] = []
+    for number, sample in enumerate(samples[:SHOWN]):
+        tiles: list[Tile] = [
+            (Image.fromarray(sample.image), textwrap.fill(sample.edit.instruction, 19)),
+            (Image.fromarray(sample.edited), "true edit"),
+        ]
+        for name in methods:
+            picture = plan.picture(number, Point(name, None))
+            tiles.append((Image.fromarray(picture), textwrap.fill(METHODS[name].label, 19)))
+        rows.append(tiles)
+    return contact_sheet(rows, tile=128)

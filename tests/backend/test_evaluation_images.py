@@ -1,0 +1,159 @@
+"""`evaluate images`: its figures from samples whose truth is known, the files, and going on."""
+
+import json
+import math
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from backend.__main__ import main
+from backend.editing.methods.method import Edited, Knob
+from backend.editing.methods.registry import METHODS
+from backend.evaluation import metrics
+from backend.evaluation.images import command
+from backend.evaluation.images.plot import Curve, plotted
+from backend.evaluation.images.points import Record, figures_of
+from backend.evaluation.options import MethodName
+from backend.evaluation.samples import SEEDS, draw_present
+
+
+class Painter:
+    """Paints the picture's true edit over its true mask, and a grey of the knob over the rest."""
+
+    label, needs = "painter", ()
+    knob = Knob("grey", (0.0, 8.0), 2.0, 0.0, 255.0)
+
+    def __init__(self, samples):
+        self.samples, self.made = samples, 0
+
+    def edit(self, models, request):
+        assert torch.get_num_threads() == 1
+        (sample,) = (
+            one
+            for one in self.samples
+            if one.edit.instruction == request.instruction
+            and (one.image == request.image).all()
+            and ((one.mask > 0.5) == request.mask).all()
+        )
+        self.made += 1
+        shift = round(self.knob.at(request.knob))
+        kept = np.where(sample.image > 127, sample.image - shift, sample.image + shift)
+        inside = (sample.mask >= 0.02)[..., None]
+        return Edited(np.where(inside, sample.edited, kept).astype(np.uint8), request.mask)
+
+
+@pytest.fixture
+def painter(monkeypatch):
+    found = Painter(draw_present(SEEDS["validation"], 3, 64))
+    monkeypatch.setitem(METHODS, "ours", found)
+    return found
+
+
+def words(tiny_model, out, *more):
+    shared = ["--model", str(tiny_model), "--device", "cpu", "--seeds", "validation"]
+    return ["evaluate", "images", *shared, "--steps", "1", "--out", str(out), *more]
+
+
+def test_the_options_name_every_method():
+    assert get_args(MethodName) == tuple(METHODS)
+
+
+def test_figures_are_those_of_the_pictures(tiny_model, tmp_path, capsys, painter):
+    ask = words(tiny_model, tmp_path, "--methods", "ours", "sdedit-instruction")
+    assert main([*ask, "--samples", "3", "--processes", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "left out: SDEdit, instruction needs a text-to-image model" in said
+    points = json.loads((tmp_path / "report.json").read_text())["figures"]["points"]
+    assert [point["stand"] for point in points] == [2.0, 0.0, 8.0]
+    for point in points:
+        assert point["n"] == 3
+        assert point["success"] == 1.0
+        expected = 99.0 if point["stand"] == 0 else 20 * math.log10(255 / point["stand"])
+        assert abs(point["PSNR outside"] - expected) < 0.01
+        assert abs(point["PSNR outside, pooled"] - expected) < 0.01
+        assert point["PSNR inside"] == 99.0
+    assert painter.made == 9
+    table = (tmp_path / "figures.md").read_text()
+    assert "| painter: grey 8 | 3 |" in table
+    for name in ("curves.png", "contact_sheet.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert min(picture.size) > 100
+
+
+def test_the_same_command_makes_only_what_is_missing(tiny_model, tmp_path, capsys, painter):
+    ask = words(tiny_model, tmp_path, "--methods", "ours", "--processes", "1", "--defaults")
+    assert main([*ask, "--samples", "2"]) == 0
+    before = json.loads((tmp_path / "report.json").read_text())["figures"]
+    assert painter.made == 2
+    assert main([*ask, "--samples", "2"]) == 0
+    assert painter.made == 2
+    assert json.loads((tmp_path / "report.json").read_text())["figures"] == before
+    assert main([*ask, "--samples", "3"]) == 0
+    assert painter.made == 3
+    (tmp_path / "edits" / "ours-default" / "00001.json").unlink()
+    assert main([*ask, "--samples", "3"]) == 0
+    assert painter.made == 4
+    capsys.readouterr()
+    assert main([*ask, "--samples", "3", "--seed", "5"]) == 1
+    assert "were made with seed 0, not 5: name another --out" in capsys.readouterr().err
+    (tmp_path / "edits" / "ours-default" / "00001.json").write_text("{")
+    assert main([*ask, "--samples", "3"]) == 1
+    assert "00001.json is damaged" in capsys.readouterr().err
+
+
+def test_more_processes_make_the_same_figures(tiny_model, tmp_path):
+    ask = ["--methods", "ours-paper", "--samples", "2", "--defaults"]
+    for count in ("1", "2"):
+        out = tmp_path / count
+        assert main([*words(tiny_model, out, *ask), "--processes", count]) == 0
+    one, two = (
+        {name: value for name, value in point.items() if "seconds" not in name}
+        for count in ("1", "2")
+        for point in json.loads((tmp_path / count / "report.json").read_text())["figures"]["points"]
+    )
+    assert one == two
+    made = [tmp_path / count / "edits/ours-paper-default/00001.png" for count in ("1", "2")]
+    assert made[0].read_bytes() == made[1].read_bytes()
+
+
+def test_settings_may_gain_a_text_to_image_model_but_not_change_it(tmp_path):
+    settings = {"model": "demo", "text_to_image": "", "steps": 20}
+    command.check_settings(tmp_path, settings)
+    command.check_settings(tmp_path, settings | {"text_to_image": "one"})
+    command.check_settings(tmp_path, settings)
+    with pytest.raises(command.BadInput, match="text to image 'one', not 'two'"):
+        command.check_settings(tmp_path, settings | {"text_to_image": "two"})
+
+
+def test_pooled_figures_are_of_the_mean_error():
+    exact = Record(True, 0.0, 1.0, 0.25, 1.0, 0.5)
+    wrong = replace(exact, success=False, error_outside=100.0, seconds=3.0)
+    unseen = replace(exact, success=None, error_outside=None, edited=0.75)
+    figures = figures_of([exact, wrong, unseen])
+    assert figures["success"] == 0.5
+    assert figures["PSNR outside"] == round((99 + metrics.decibels(100)) / 2, 3)
+    assert figures["PSNR outside, pooled"] == round(metrics.decibels(50), 3)
+    assert figures["share edited"] == round(1.25 / 3, 3)
+    assert figures["seconds, median"] == 1.0
+
+
+def test_a_plot_has_every_curves_name_beside_it(monkeypatch):
+    written = []
+    from matplotlib.axes import Axes
+
+    annotate = Axes.annotate
+    monkeypatch.setattr(
+        Axes,
+        "annotate",
+        lambda self, text, *a, **k: (written.append((text, k)), annotate(self, text, *a, **k)),
+    )
+    curves = [Curve(f"method {n}", [(0.5, 30.0), (0.6, 29.9)], (0.5, 30.0)) for n in range(13)]
+    assert plotted(curves, 34.0, "title", "success")[:4] == b"\x89PNG"
+    heights = sorted(k["xytext"][1] for text, k in written if text.startswith("method"))
+    assert len(heights) == 13
+    assert min(np.diff(heights)) > 0.035
+    assert 0 <= heights[0] <= heights[-1] <= 1
