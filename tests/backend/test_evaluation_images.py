@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from backend.evaluation import metrics
 from backend.evaluation.images import command
 from backend.evaluation.images.plot import Curve, plotted
 from backend.evaluation.images.points import Record, figures_of
-from backend.evaluation.options import MethodName
 from backend.evaluation.samples import SEEDS, draw_present
 
 
@@ -58,8 +56,9 @@ def words(tiny_model, out, *more):
     return ["evaluate", "images", *shared, "--steps", "1", "--out", str(out), *more]
 
 
-def test_the_options_name_every_method():
-    assert get_args(MethodName) == tuple(METHODS)
+def test_a_method_that_there_is_not_is_refused(tiny_model, tmp_path, capsys):
+    assert main(words(tiny_model, tmp_path, "--methods", "theirs")) == 1
+    assert "There is no method 'theirs': use ours, ours-paper" in capsys.readouterr().err
 
 
 def test_figures_are_those_of_the_pictures(tiny_model, tmp_path, capsys, painter):

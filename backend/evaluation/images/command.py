@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from backend.editing.methods.method import Models, Request, missing
-from backend.editing.methods.registry import METHODS
+from backend.editing.methods.registry import METHODS, method
 from backend.errors import BadInput
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE, ROUND_TRIP, SAME
@@ -156,13 +156,14 @@ def usable(options: ImagesOptions, models: Models) -> tuple[list[str], list[str]
     """The methods that were asked for and have what they need, and a sentence on each other.
 
     Raises:
-        BadInput: none is left.
+        BadInput: there is no such method, or none is left.
     """
     nothing = np.zeros((1, 1, 3), np.uint8)
     request = Request(image=nothing, instruction="-", captions=("", ""), mask=nothing[..., 0] > 0)
-    lacking = {name: missing(METHODS[name], models, request) for name in options.methods}
+    asked = METHODS if options.methods is None else options.methods
+    lacking = {name: missing(method(name), models, request) for name in asked}
     sentences = [f"{one} See --text-to-image." for one in lacking.values() if one is not None]
-    chosen: list[str] = [name for name, one in lacking.items() if one is None]
+    chosen = [name for name, one in lacking.items() if one is None]
     if not chosen:
         raise BadInput(sentences[0])
     return chosen, sentences
@@ -219,18 +220,18 @@ def tables(rows: dict[Point, dict[str, float]], round_trip: dict[str, float]) ->
     return {BY_METHOD: by_method | {ROUND_TRIP: round_trip}, CURVES: curves}
 
 
-def curve_of(method: str, rows: dict[Point, dict[str, float]]) -> Curve:
+def curve_of(name: str, rows: dict[Point, dict[str, float]]) -> Curve:
     """A method's curve, along the numbers of its knob."""
 
     def at(point: Point) -> tuple[float, float]:
         row = rows[point]
         return row.get("success", 0.0), row.get(UP, SAME)
 
-    own = [one for one in rows if one.method == method]
+    own = [one for one in rows if one.method == name]
     turned = [one for one in own if isinstance(one.stand, float | int)]
     turned.sort(key=lambda one: one.stand)
     default = next(one for one in own if one.knob is None)
-    return Curve(METHODS[method].label, [at(one) for one in turned or own], at(default))
+    return Curve(METHODS[name].label, [at(one) for one in turned or own], at(default))
 
 
 def sheet(plan: Plan, samples: Sequence[Sample], methods: Sequence[str]) -> Image.Image:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from backend.editing import Editor
 from backend.editing.methods.method import Models
-from backend.editing.models.registry import load_model
+from backend.editing.models.registry import load_text_to_image
 from backend.errors import BadInput
 from backend.evaluation import metrics
 from backend.evaluation.images.points import Point, Record, measured
@@ -55,12 +55,12 @@ class Plan:
         """Load them.
 
         Raises:
-            BadInput: as `load_model`.
+            BadInput: as `load_text_to_image`.
         """
         other = self.text_to_image
         return Models(
             Editor.from_pretrained(self.model, self.device, self.dtype),
-            None if other is None else load_model(other, self.device, self.dtype),
+            None if other is None else load_text_to_image(other, self.device, self.dtype),
         )
 
     def record(self, number: int, point: Point) -> Record | None:
