@@ -122,8 +122,7 @@ class SceneOptions(EvaluationOptions):
     edits: int = 1
     """edits, of these scenes; 0 for fields alone"""
     clip: Annotated[str, arg(metavar="CLIP")] = "demo"
-    """of the edits' similarities: hub id, folder in transformers' format, or demo for the demo
-    world's own"""
+    """of the edits' similarities: hub id, folder or demo"""
     ablation: bool = False
     """edit without the relevance field, too"""
     editor: SceneEditor = "model"
@@ -190,8 +189,7 @@ class CaptureOptions:
     dtype: str = "auto"
     """of that model: auto, float32, float16, bfloat16"""
     clip: Annotated[str | None, arg(metavar="CLIP", help_behavior_hint="(default: none)")] = None
-    """also measure the similarities of that edit along an orbit: hub id, folder in transformers'
-    format, or demo, which knows nothing of photos"""
+    """of similarities along an orbit: hub id, folder or demo, which knows no photos"""
     captions: Annotated[
         tuple[str, str] | None,
         arg(metavar="BEFORE AFTER", help_behavior_hint="(default: none)"),
@@ -223,7 +221,7 @@ class ClipOptions:
     out: Annotated[Path, arg(metavar="DIR")]
     """where the results go"""
     clip: Annotated[str, arg(metavar="CLIP")] = "demo"
-    """hub id, folder in transformers' format, or demo for the demo world's own"""
+    """hub id, folder in the format of transformers, or demo for the own one of the demo world"""
     pictures: int = 100
     """that it has to tell apart"""
     side: int = 128
