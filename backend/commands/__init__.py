@@ -32,6 +32,7 @@ COMMANDS: Tree = {
             "relevance": evaluate.Relevance,
             "images": evaluate.Images,
             "regions": evaluate.Regions,
+            "grid": evaluate.Grid,
             "scene": evaluate.Scene,
             "capture": evaluate.Capture,
             "check": evaluate.Check,

@@ -174,6 +174,22 @@ class Regions(options.RegionOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Grid(options.GridOptions):
+    """Edit a picture at every pair of a threshold and an image guidance, from one map and noise.
+
+    Write DIR/grid.png, DIR/edits and DIR/report.json.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Edit; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation import grid
+
+        return grid.run(self, command)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Radiance(options.RadianceOptions):
     """Time a training step of nerfacto: nerfstudio's own torch implementation against ours.
 
@@ -288,6 +304,7 @@ class BenchGpu(options.GpuOptions):
 
 def _wrong(
     command: options.EvaluationOptions
+    | options.GridOptions
     | options.GpuOptions
     | options.CaptureOptions
     | options.ClipOptions

@@ -34,9 +34,8 @@ class EditScene(SceneOptions, SceneCommand):
     """Edit a scene whose field is trained, or go on with such an edit.
 
     Find where the instruction applies in all views, train the relevance field, and update the views
-    one by one while the radiance field goes on training. All of it is kept in WORK/edits/NAME, with
-    before_and_after.png, every edited view and report.json; the capture and the scene's own field
-    stay as they are. Ctrl-C pauses: the same command goes on.
+    one by one while the radiance field goes on training. WORK/edits/NAME keeps all of it, with
+    before_and_after.png; capture and field stay as they are. Ctrl-C pauses: do the same to go on.
     """
 
     instruction: Positional[str]
@@ -54,7 +53,7 @@ class EditScene(SceneOptions, SceneCommand):
     views_at_once: Annotated[int | None, otherwise("the preset's")] = None
     """views edited in one batch, for a GPU with memory to spare"""
     masks: Annotated[Path | None, otherwise("what the model finds", "DIR")] = None
-    """folder with a mask for every view, white where to edit, in place of what the model finds"""
+    """folder with a mask of what to edit for every view"""
     everything: bool = False
     """edit all of every view, not only where the instruction applies"""
     region: SceneRegionSettings = SceneRegionSettings()

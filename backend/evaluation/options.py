@@ -9,6 +9,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 from backend.captures.conventions.axes import Axes
 from backend.errors import BadInput
 from protocol.settings import (
+    EditSettings,
     GuidanceSettings,
     SceneRegionSettings,
     SceneWorkSettings,
@@ -375,6 +376,38 @@ class GpuOptions:
     """after so many nothing more is begun"""
     small: bool = False
     """all of it small, to try the bench itself"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridOptions:
+    """Of a grid of edits."""
+
+    image: Positional[Path]
+    """the picture"""
+    instruction: Positional[str]
+    """such as "turn the bear into a panda\""""
+    out: Annotated[Path, arg(metavar="DIR")]
+    """where the results go; a new folder"""
+    thresholds: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8)
+    """relevance to edit from, a row for each; 0 edits all"""
+    image_guidances: tuple[float, ...] = (1.0, 1.3, 1.6, 1.9, 2.2)
+    """how closely an edit keeps to the picture, a column for each"""
+    text_guidance: Annotated[float | None, arg(help_behavior_hint="(default: the model's own)")] = (
+        GuidanceSettings.text_guidance
+    )
+    """how strongly an edit follows the instruction"""
+    steps: int = 20
+    """of an edit"""
+    seed: int = EditSettings.seed
+    """of every edit's noise"""
+    detail: Detail = "whole"
+    """what the model is shown of the picture, and how large"""
+    model: str = "auto"
+    """hub id, folder, demo or auto"""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps"""
+    dtype: str = "auto"
+    """auto, float32, float16, bfloat16"""
 
 
 @dataclass(frozen=True, kw_only=True)
