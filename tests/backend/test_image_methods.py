@@ -16,15 +16,15 @@ from backend.editing.relevance import normalise
 from backend.errors import BadInput
 from protocol.settings import RegionSettings
 from tests.backend.tiny_editor import INSTRUCTION, random_image, reference_pipeline
-from tests.backend.tiny_text_to_image import TinyTextToImage
+from tests.backend.tiny_text_to_image import diffedit_pipeline, scheduler, tiny_text_to_image
 
 CAPTIONS = ("a bear", "a red panda")
 STEPS = 4
 
 
 @pytest.fixture(scope="module")
-def models(editor):
-    return Models(editor, TinyTextToImage(editor.model))
+def models(editor, tmp_path_factory):
+    return Models(editor, tiny_text_to_image(tmp_path_factory.mktemp("text-to-image")))
 
 
 @pytest.fixture
@@ -128,22 +128,22 @@ def test_the_papers_settings_take_the_map_of_one_noise_as_it_is(models, request_
 def test_sdedit_is_ddim_from_the_noised_picture(models, request_):
     model = models.text_to_image
     edited = METHODS["sdedit-caption"].edit(models, replace(request_, knob=0.5)).image
-    picture, scheduler = Picture(model, request_.image), model.scheduler
-    scheduler.set_timesteps(2 * STEPS)
-    times = scheduler.timesteps[STEPS:]  # diffusers' own way to a strength of a half
-    latents = scheduler.add_noise(picture.clean, picture.noise(0), times[:1])
-    text, nothing = model.conditions(None, CAPTIONS[1])
+    picture, ddim = Picture(model, request_.image), scheduler()
+    ddim.set_timesteps(2 * STEPS)
+    times = ddim.timesteps[STEPS:]  # diffusers' own way to a strength of a half
+    latents = ddim.add_noise(picture.clean, picture.noise(0), times[:1])
+    text, nothing = (model.embed_text(words).tokens for words in (CAPTIONS[1], ""))
     with torch.inference_mode():
         for time in times:
             both = model.unet(latents.repeat(2, 1, 1, 1), time, torch.cat([nothing, text])).sample
             guided = both[:1] + model.card.guidance.text * (both[1:] - both[:1])
-            latents = scheduler.step(guided, time, latents).prev_sample
+            latents = ddim.step(guided, time, latents).prev_sample
     assert differ(edited, picture.decoded(latents)) <= 1
 
 
 def test_diffedits_mask_is_diffusers_own(models, request_):
     model = models.text_to_image
-    picture, pipeline = Picture(model, request_.image), model.diffedit_pipeline()
+    picture, pipeline = Picture(model, request_.image), diffedit_pipeline(model)
     noises = torch.randn((10, 4, 8, 8), generator=torch.Generator().manual_seed(3))
     expected = pipeline.generate_mask(
         image=picture.clean,
@@ -162,7 +162,7 @@ def test_diffedits_mask_is_diffusers_own(models, request_):
 
 def test_diffedits_inversion_and_decoding_are_diffusers_own(models, request_):
     model = models.text_to_image
-    picture, pipeline = Picture(model, request_.image), model.diffedit_pipeline()
+    picture, pipeline = Picture(model, request_.image), diffedit_pipeline(model)
     levels = picture.levels(STEPS, 0.5)
     found = diffedit.inversion(model, picture.clean, levels, picture.told(""))
     inverted = pipeline.invert(
