@@ -103,14 +103,14 @@ class Task:
     points: tuple[Point, ...]
 
 
-def do(plan: Plan, models: Models, task: Task) -> int:
-    """Make what is asked of one sample, and keep it; how many edits that were."""
+def do(plan: Plan, models: Models, task: Task) -> Iterator[int]:
+    """Make what is asked of one sample, and keep it; yields 1 for every edit."""
     palette = metrics.palette_of_sample(task.sample)
     for point in task.points:
         record, edited = measured(models, task.sample, palette, point, plan.steps, plan.seed)
         shown = task.number < SHOWN and point.knob is None
         plan.keep(task.number, point, record, edited if shown else None)
-    return len(task.points)
+        yield 1
 
 
 def all_done(plan: Plan, tasks: Sequence[Task], processes: int) -> Iterator[int]:
@@ -118,7 +118,8 @@ def all_done(plan: Plan, tasks: Sequence[Task], processes: int) -> Iterator[int]
     the same to the bit with any number.
 
     Yields:
-        How many edits were made, as they are.
+        How many edits were made since the last time: with one process each of them is told, with
+        several those of whole samples.
 
     Raises:
         BadInput: a process ended before its time.
@@ -127,7 +128,7 @@ def all_done(plan: Plan, tasks: Sequence[Task], processes: int) -> Iterator[int]
         with one_thread():
             models = plan.models()
             for task in tasks:
-                yield do(plan, models, task)
+                yield from do(plan, models, task)
         return
     context = multiprocessing.get_context("spawn")
     workers = ProcessPoolExecutor(processes, context, _begin, (plan,))
@@ -180,4 +181,4 @@ def _begin(plan: Plan) -> None:
 
 def _do(task: Task) -> int:
     assert _own is not None
-    return do(*_own, task)
+    return sum(do(*_own, task))
