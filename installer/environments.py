@@ -67,7 +67,7 @@ BLENDER_52 = Environment(
 BPY_REQUIREMENTS = {
     name for blender in (BLENDER, BLENDER_50, BLENDER_52) for name in blender.requirements
 }
-WITHOUT_DEPS = "nerfstudio "
+WITHOUT_DEPS = ("nerfstudio ", "mmagic ")
 """How `pip check` begins a line on the package that is used without most of what it asks for."""
 DOWNLOADER = Environment(CACHE / "venv-downloader", (), GIGABYTE // 10)  # pip and nothing else
 
@@ -269,7 +269,7 @@ def install(environment: Environment, todo: Plan, build: str | None) -> None:
         text = "\n".join(path.read_text(encoding="utf-8") for path in pinned)
         packages = len(set(re.findall(r"^\w\S*", text, re.MULTILINE)))
         files = [part for path in pinned for part in ("-r", path)]
-        # The pins are complete. What nerfstudio asks for must not come in, and would be 3 GB.
+        # The pins are complete. What nerfstudio and mmagic ask for must not come in: several GB.
         run_pip(python, ["install", "--no-deps", *files], packages)
     if build is not None:
         torch_build.install(python, build)
@@ -281,7 +281,7 @@ def install(environment: Environment, todo: Plan, build: str | None) -> None:
 
 
 def misfits(output: str) -> list[str]:
-    """The lines of `pip check` that tell of a problem, but for what nerfstudio does without."""
+    """The lines of `pip check` that tell of a problem, but for what is installed without its needs."""
     fine = "No broken requirements found."
     lines = [line.strip() for line in output.splitlines()]
     return [line for line in lines if line and line != fine and not line.startswith(WITHOUT_DEPS)]
