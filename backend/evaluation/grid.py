@@ -169,8 +169,8 @@ def check(options: GridOptions) -> None:
     for name in ("thresholds", "image_guidances"):
         values = getattr(options, name)
         option = f"--{name.replace('_', '-')}"
-        if not values or len(set(values)) < len(values):
-            raise BadInput(f"{option} must name one value at least, and none twice.")
+        if not values or len({f"{value:g}" for value in values}) < len(values):
+            raise BadInput(f"{option} must name one value at least, and none twice, to six digits.")
     for threshold in options.thresholds:
         check_value(Threshold, threshold)
     for guidance in options.image_guidances:

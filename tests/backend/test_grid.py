@@ -64,6 +64,10 @@ def test_every_pair_is_the_edit_that_it_says(picture, tiny_model, tmp_path):
             ["--thresholds", "0.5", "0.5"],
             "must name one value at least, and none twice",
         ),
+        (  # whose edits would be of one name
+            ["--thresholds", "0.12345671", "0.12345672"],
+            "and none twice, to six digits",
+        ),
         (["--steps", "0"], "--steps must be 1 or more, not 0"),
     ],
 )

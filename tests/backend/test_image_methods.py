@@ -85,6 +85,14 @@ def test_what_is_missing_is_said_in_one_sentence(models, request_):
         METHODS["sdedit-instruction"].edit(Models(models.editor), request_)
 
 
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"seed": 2**70}, {"steps": 0}, {"steps": 1001}])
+def test_every_method_refuses_the_settings_that_the_program_does(name, wrong, models, request_):
+    (setting,) = wrong
+    with pytest.raises(BadInput, match=f"The {setting} must be"):
+        METHODS[name].edit(models, replace(request_, **wrong))
+
+
 def test_plain_from_pure_noise_is_diffusers_own_pipeline(models, request_, tiny_model):
     picture = Picture(models.editor.model, request_.image)
     (first, *_) = picture.levels(STEPS, 1.0)

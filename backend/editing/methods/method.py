@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from backend.editing.editor import Editor
 from backend.editing.models.denoiser import Denoiser
-from backend.errors import BadInput, check_instruction
+from backend.errors import BadInput, check_instruction, check_settings
+from protocol.settings import EditSettings
 
 STEPS = 20
 """Denoising steps by default: enough to compare by."""
@@ -145,8 +146,7 @@ def check(method: ImageMethod, models: Models, request: Request) -> None:
     check_instruction(request.instruction)
     if sentence := missing(method, models, request):
         raise BadInput(sentence)
-    if request.steps < 1:
-        raise BadInput(f"steps must be 1 or more, not {request.steps}.")
+    check_settings(EditSettings(steps=request.steps, seed=request.seed))
     knob = method.knob
     if request.knob is not None and not knob.low <= request.knob <= knob.high:
         raise BadInput(
