@@ -68,7 +68,7 @@ BPY_REQUIREMENTS = {
     name for blender in (BLENDER, BLENDER_50, BLENDER_52) for name in blender.requirements
 }
 WITHOUT_DEPS = ("nerfstudio ", "mmagic ")
-"""How `pip check` begins a line on the package that is used without most of what it asks for."""
+"""How `pip check` begins lines on packages that are used without most of what they ask for."""
 DOWNLOADER = Environment(CACHE / "venv-downloader", (), GIGABYTE // 10)  # pip and nothing else
 
 
