@@ -281,7 +281,7 @@ def install(environment: Environment, todo: Plan, build: str | None) -> None:
 
 
 def misfits(output: str) -> list[str]:
-    """The lines of `pip check` that tell of a problem, but for what is installed without its needs."""
+    """The lines of `pip check` that tell of a problem, but for those on WITHOUT_DEPS."""
     fine = "No broken requirements found."
     lines = [line.strip() for line in output.splitlines()]
     return [line for line in lines if line and line != fine and not line.startswith(WITHOUT_DEPS)]

@@ -18,6 +18,8 @@ from backend.evaluation.similarity import direction_similarity
 from backend.output.report import Report
 from backend.world.pool import Sample, draw_samples
 
+LEAST_SIDE, LEAST_EDITS = 16, 2
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -36,7 +38,12 @@ class Pairs:
 def draw_pairs(seeds: range, count: int, side: int) -> Pairs:
     """The first `count` scenes of these seeds that no other has the caption of, as square pictures
     of `side` pixels, and the first edit of each, of any kind, that changes its caption.
+
+    Raises:
+        BadInput: the pictures are too small to show anything, or too few to tell edits apart.
     """
+    if side < LEAST_SIDE:
+        raise BadInput(f"--side must be {LEAST_SIDE} or more, not {side}.")
     pictures: dict[str, Picture] = {}
     edits: list[Sample] = []
     for seed in seeds:
@@ -47,6 +54,11 @@ def draw_pairs(seeds: range, count: int, side: int) -> Pairs:
         edits += [one for one in samples if one.captions[0] != one.captions[1]][:1]
         if len(pictures) == count:
             break
+    if len(edits) < LEAST_EDITS:
+        raise BadInput(
+            f"{len(pictures)} pictures are too few to tell their edits apart: ask for more with "
+            "--pictures."
+        )
     return Pairs(list(pictures.values()), list(pictures), edits)
 
 
@@ -97,8 +109,12 @@ def run(options: ClipOptions, command: list[str]) -> int:
             "seeds": options.seeds,
         },
     )
-    with report.stage("drawing scenes"):
-        pairs = draw_pairs(SEEDS[options.seeds], options.pictures, options.side)
+    try:
+        with report.stage("drawing scenes"):
+            pairs = draw_pairs(SEEDS[options.seeds], options.pictures, options.side)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     with report.stage("measuring"):
         found = retrieval(encoder, pairs)
     counts = {"pictures": float(len(pairs.pictures)), "edits": float(len(pairs.edits))}

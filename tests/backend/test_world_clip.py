@@ -207,3 +207,15 @@ def test_the_shipped_one_knows_the_world() -> None:
     assert min(found["text to image"], found["image to text"]) > 0.6
     assert found["caption after"] > 0.75
     assert found["direction"] > found["direction, another edit's"] + 0.3
+
+
+def test_what_tells_nothing_apart_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", "clip", "--clip", str(save_tiny_clip(tmp_path / "clip"))]
+    command += ["--out", str(tmp_path / "out"), "--seeds", "validation"]
+    assert main([*command, "--pictures", "1", "--side", "32"]) == 1
+    assert "1 pictures are too few to tell their edits apart" in capsys.readouterr().err
+    assert main([*command, "--side", "1"]) == 1
+    assert "--side must be 16 or more, not 1" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
