@@ -1,12 +1,24 @@
-"""`bench gpu`, tried without a GPU: what it says of one that does not do as it should."""
+"""`bench gpu`: what it says of a GPU that does not do as it should, tried without one; and where
+there is one, that it does.
+"""
 
 import json
+import time
 
+import numpy as np
 import pytest
 import torch
 
 from backend.__main__ import main
+from backend.editing import Editor
 from backend.evaluation import bench_gpu
+
+from .tiny_editor import random_image
+
+on_a_gpu = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
 
 
 def bench(out, *options):
@@ -71,3 +83,27 @@ def test_without_a_gpu_it_says_what_to_do(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert main(["bench", "gpu", "--out", str(tmp_path)]) == 1
     assert "torch finds no GPU here: install its CUDA build" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "stage", [pytest.param(stage, marks=on_a_gpu) for stage in bench_gpu.STAGES]
+)
+def test_a_gpu_does_as_it_should(stage, tmp_path):
+    ends = time.monotonic() + 300
+    bench = bench_gpu.Bench(torch.device("cuda"), False, tmp_path / "scene", ends)
+    found: bench_gpu.Figures = {}
+    bench_gpu.STAGES[stage](bench, found)
+    assert found
+
+
+@pytest.mark.parametrize("dtype", [pytest.param(d, marks=on_a_gpu) for d in ("float32", "float16")])
+def test_a_seed_fixes_an_edit_on_a_gpu(dtype):
+    image, mask = random_image(128, 128), np.zeros((128, 128), bool)
+    mask[30:90, 40:100] = True
+    made = []
+    for _ in range(2):
+        editor = Editor.from_pretrained("demo", "cuda", dtype)
+        editor.set_image(image)
+        made.append(editor.edit("make the sphere red", mask=mask, steps=5, seed=7).image)
+    np.testing.assert_array_equal(made[0], made[1])
+    np.testing.assert_array_equal(made[0][~mask], image[~mask])
