@@ -268,8 +268,8 @@ def _begin(scene: SceneFields, name: str, asked: Asked) -> SceneEdit:
         old = edit.asked if begun else dataclasses.replace(edit.asked, threshold=asked.threshold)
         if old != asked:
             raise EditError(
-                f"There is an edit {name} already, of another instruction, model, setting or other "
-                "masks: give this one another name, or undo that one."
+                f"There is an edit {name} already, of another instruction, model or setting, or "
+                "with other masks: give this one another name, or undo that one."
             )
         if edit.asked.threshold != asked.threshold:
             forget_region(scene.work, name)
