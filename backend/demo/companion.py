@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import copy
 import re
-import shutil
-import tempfile
 from pathlib import Path
 
 import torch
@@ -20,14 +18,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from backend.demo.model import build_text_encoder
+from backend.demo.model import build_text_encoder, whole_folder
 from backend.editing.models.demo_text_to_image import (
     CHANGED_FILE,
     fingerprint,
     without_picture,
 )
 from backend.editing.models.guidance import Guidance, write_guidance
-from protocol import files
 
 GUIDANCE = Guidance(text=3.0, image=1.0)
 KEPT = re.compile(
@@ -85,16 +82,8 @@ def save(
     """Writes what the demo model in `weights` lacks, in half precision, where `folder` is,
     replacing what was there only when all is written.
     """
-    files.make_folder(folder.parent)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with whole_folder(folder) as beside:
         save_file(changed(unet), beside / CHANGED_FILE, {"base": fingerprint(weights)})
         copy.deepcopy(text_encoder).half().save_pretrained(beside / "text_encoder")
         tokenizer.save_pretrained(beside / "tokenizer")
         write_guidance(beside, GUIDANCE)
-        beside.chmod(0o755)
-        if folder.exists():
-            files.delete_folder(folder, f"{beside.name}-old")
-        files.move_folder(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

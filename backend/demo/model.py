@@ -10,7 +10,8 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -186,15 +187,24 @@ def save_pipeline(
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with whole_folder(folder) as beside:
         pipeline.to(torch.float16).save_pretrained(beside, safe_serialization=True)
         for config in beside.glob("*/config.json"):
             values = json.loads(config.read_text("utf-8"))
             values.pop("_name_or_path", None)  # the folder of this machine that a part came from
             config.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
         write_guidance(beside, GUIDANCE)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside this one to write a model into, which takes its place only when the block has
+    written all.
+    """
+    files.make_folder(folder.parent)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield beside
         beside.chmod(0o755)
         if folder.exists():
             files.delete_folder(folder, f"{beside.name}-old")

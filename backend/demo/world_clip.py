@@ -9,8 +9,6 @@ nothing else.
 from __future__ import annotations
 
 import copy
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,9 +24,8 @@ from transformers import (
     CLIPVisionConfig,
 )
 
-from backend.demo.model import PICTURE_SIZE, build_tokenizer
+from backend.demo.model import PICTURE_SIZE, build_tokenizer, whole_folder
 from backend.evaluation.encoders import WORLD_CLIP
-from protocol import files
 
 MAX_CAPTION_TOKENS = 48
 """The longest caption of the world has 37."""
@@ -98,14 +95,6 @@ def save_clip(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path = WORLD_C
     """Writes the model in half precision where `folder` is, replacing what was there only when all
     is written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with whole_folder(folder) as beside:
         copy.deepcopy(model).to(torch.float16).save_pretrained(beside)
         CLIPProcessor(build_image_processor(), tokenizer).save_pretrained(beside)
-        beside.chmod(0o755)
-        if folder.exists():
-            files.delete_folder(folder, f"{beside.name}-old")
-        files.move_folder(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
