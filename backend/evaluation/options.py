@@ -86,6 +86,8 @@ class ImagesOptions(EvaluationOptions):
         str | None, arg(metavar="MODEL", help_behavior_hint="(default: none)")
     ] = None
     """hub id, folder or demo: a text-to-image model, without which what needs one is left out"""
+    clip: Annotated[str, arg(metavar="CLIP")] = "demo"
+    """of the edits' similarities: hub id, folder or demo"""
     kinds: Annotated[
         tuple[str, ...] | None, arg(metavar="KIND [KIND ...]", help_behavior_hint="(default: all)")
     ] = None

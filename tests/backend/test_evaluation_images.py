@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
 
 from backend.__main__ import main
 from backend.editing.methods.method import Edited, Knob
 from backend.editing.methods.registry import METHODS
 from backend.evaluation import metrics
+from backend.evaluation.encoders import load_encoder
 from backend.evaluation.images import command
-from backend.evaluation.images.plot import Curve, plotted
+from backend.evaluation.images.plot import Curve, Panel, plotted
 from backend.evaluation.images.points import Record, figures_of
 from backend.evaluation.samples import SEEDS, draw_present
 
@@ -51,6 +53,25 @@ def painter(monkeypatch):
     return found
 
 
+def means_of_painted(samples, encoder):
+    """What the painter's edits at grey 0 have of similarities, formula by formula."""
+    rows = []
+    for sample in samples:
+        after = np.where((sample.mask >= 0.02)[..., None], sample.edited, sample.image)
+        old, new = (torch.from_numpy(encoder.images([one])[0]) for one in (sample.image, after))
+        before, asked = (torch.from_numpy(encoder.texts([one])[0]) for one in sample.captions)
+        cosine = torch.nn.functional.cosine_similarity
+        rows.append(
+            {
+                "image similarity": cosine(old, new, 0),
+                "direction similarity": cosine(new - old, asked - before, 0),
+                "text-image similarity": cosine(new, asked, 0),
+                "edit PSNR": peak_signal_noise_ratio(sample.image, after),
+            }
+        )
+    return {name: np.mean([float(row[name]) for row in rows]) for name in rows[0]}
+
+
 def words(tiny_model, out, *more):
     shared = ["--model", str(tiny_model), "--device", "cpu", "--seeds", "validation"]
     return ["evaluate", "images", *shared, "--steps", "1", "--out", str(out), *more]
@@ -76,6 +97,9 @@ def test_figures_are_those_of_the_pictures(tiny_model, tmp_path, capsys, painter
         assert abs(point["PSNR outside, pooled"] - expected) < 0.01
         assert point["PSNR inside"] == 99.0
     assert painter.made == 9
+    for name, value in means_of_painted(painter.samples, load_encoder("demo", "cpu")).items():
+        own = name if name == "edit PSNR" else f"{name}, world CLIP"
+        assert points[1][own] == pytest.approx(value, abs=2e-3), name
     table = (tmp_path / "figures.md").read_text()
     assert "| painter: grey 8 | 3 |" in table
     for name in ("curves.png", "contact_sheet.png"):
@@ -129,10 +153,13 @@ def test_settings_may_gain_a_text_to_image_model_but_not_change_it(tmp_path):
 
 
 def test_pooled_figures_are_of_the_mean_error():
-    exact = Record(True, 0.0, 1.0, 0.25, 1.0, 0.5)
+    exact = Record(True, 0.0, 1.0, {"edit PSNR": 20.0, "image similarity": 0.5}, 0.25, 1.0, 0.5)
     wrong = replace(exact, success=False, error_outside=100.0, seconds=3.0)
     unseen = replace(exact, success=None, error_outside=None, edited=0.75)
-    figures = figures_of([exact, wrong, unseen])
+    other = replace(unseen, similarities={"edit PSNR": 26.0, "image similarity": 0.8})
+    figures = figures_of([exact, wrong, other], "one")
+    assert figures["edit PSNR"] == 22.0
+    assert figures["image similarity, one"] == 0.6
     assert figures["success"] == 0.5
     assert figures["PSNR outside"] == round((99 + metrics.decibels(100)) / 2, 3)
     assert figures["PSNR outside, pooled"] == round(metrics.decibels(50), 3)
@@ -151,7 +178,8 @@ def test_a_plot_has_every_curves_name_beside_it(monkeypatch):
         lambda self, text, *a, **k: (written.append((text, k)), annotate(self, text, *a, **k)),
     )
     curves = [Curve(f"method {n}", [(0.5, 30.0), (0.6, 29.9)], (0.5, 30.0)) for n in range(13)]
-    assert plotted(curves, 34.0, "title", "success")[:4] == b"\x89PNG"
+    panel = Panel("success", "PSNR", curves, (34.0, "round trip"))
+    assert plotted("title", panel, [panel, panel])[:4] == b"\x89PNG"
     heights = sorted(k["xytext"][1] for text, k in written if text.startswith("method"))
     assert len(heights) == 13
     assert min(np.diff(heights)) > 0.035

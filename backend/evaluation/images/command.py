@@ -9,7 +9,7 @@ is there.
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from backend.editing.methods.registry import METHODS, method
 from backend.errors import BadInput
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE, ROUND_TRIP, SAME
-from backend.evaluation.images.plot import Curve, plotted
-from backend.evaluation.images.points import Point, error, figures_of, points_of
+from backend.evaluation.images.plot import Curve, Panel, Place, plotted
+from backend.evaluation.images.points import EDIT_PSNR, Point, error, figures_of, points_of
 from backend.evaluation.images.work import SHOWN, Plan, Task, all_done, cores
 from backend.evaluation.maps import Table
 from backend.evaluation.options import ImagesOptions
@@ -41,7 +41,11 @@ COMPANION = "text_to_image"
 """The setting that may be added later."""
 UP = "PSNR outside, pooled"
 """What curves are drawn of: the mean of all pictures' PSNR is lifted by those without any error."""
+TOP = 60.0
+"""PSNR in dB that higher ones are drawn at: nobody sees the difference."""
 BY_METHOD, CURVES = "Methods at their defaults", "Curves"
+Row = dict[str, float]
+Rows = dict[Point, Row]
 
 
 def run(options: ImagesOptions, command: list[str]) -> int:
@@ -62,14 +66,17 @@ def _run(options: ImagesOptions, command: list[str]) -> int:
         options.device,
         options.dtype,
         options.text_to_image,
+        options.clip,
         options.steps,
         options.seed,
     )
     models = plan.models()
     card, other = models.editor.card, models.text_to_image
+    encoder = plan.encoder().name
     settings: dict[str, Any] = {
         "model": card.name,
         COMPANION: "" if other is None else other.card.name,
+        "clip": encoder,
         "device": card.device_name,
         "dtype": str(card.dtype),
         "seeds": options.seeds,
@@ -93,7 +100,9 @@ def _run(options: ImagesOptions, command: list[str]) -> int:
     with report.stage("edits"):
         make(plan, samples, points, options.processes or processes_for(card.device.type))
     kept = {one: [plan.record(number, one) for number in range(len(samples))] for one in points}
-    rows = {one: figures_of([each for each in kept[one] if each is not None]) for one in points}
+    rows = {
+        one: figures_of([each for each in kept[one] if each is not None], encoder) for one in points
+    }
     round_trip = round_trip_of(models, samples)
     report.figures |= {
         "round trip": round_trip,
@@ -115,11 +124,9 @@ def _run(options: ImagesOptions, command: list[str]) -> int:
     files.write_bytes(
         options.out / "curves.png",
         plotted(
-            [curve_of(name, rows) for name in chosen],
-            round_trip[UP],
             f"Edits of {len(samples)} pictures of {options.seeds} scenes, {options.steps} steps, "
             f"{card.name}",
-            "strict success \N{RIGHTWARDS ARROW}",
+            *panels(chosen, rows, round_trip[UP], encoder),
         ),
     )
     sheet(plan, samples, chosen).save(options.out / "contact_sheet.png")
@@ -209,7 +216,7 @@ def round_trip_of(models: Models, samples: Sequence[Sample]) -> dict[str, float]
     return {name: round(value, 3) for name, value in figures.items()}
 
 
-def tables(rows: dict[Point, dict[str, float]], round_trip: dict[str, float]) -> dict[str, Table]:
+def tables(rows: Rows, round_trip: Row) -> dict[str, Table]:
     """Every method where its knob stands by itself, and every point of every curve."""
     by_method = {METHODS[one.method].label: row for one, row in rows.items() if one.knob is None}
     curves = {}
@@ -220,12 +227,36 @@ def tables(rows: dict[Point, dict[str, float]], round_trip: dict[str, float]) ->
     return {BY_METHOD: by_method | {ROUND_TRIP: round_trip}, CURVES: curves}
 
 
-def curve_of(name: str, rows: dict[Point, dict[str, float]]) -> Curve:
-    """A method's curve, along the numbers of its knob."""
+def panels(
+    methods: Sequence[str], rows: Rows, round_trip: float, encoder: str
+) -> tuple[Panel, list[Panel]]:
+    """What is drawn of the methods: the paper's Figure 4 in terms of the demo world, and in those
+    of Brooks et al. (2023) and of the paper, by an encoder.
+    """
 
-    def at(point: Point) -> tuple[float, float]:
-        row = rows[point]
-        return row.get("success", 0.0), row.get(UP, SAME)
+    def world(row: Row) -> Place:
+        return row.get("success", 0.0), min(row.get(UP, SAME), TOP)
+
+    direction = f"direction similarity, {encoder}"
+
+    def named(along: str, up: str) -> Panel:
+        curves = [curve_of(name, rows, lambda row: (row[along], row[up])) for name in methods]
+        return Panel(along, up if up != EDIT_PSNR else f"{up} in dB", curves)
+
+    first = Panel(
+        "strict success",
+        f"PSNR outside the true mask in dB, at most {TOP:g}",
+        [curve_of(name, rows, world) for name in methods],
+        (round_trip, "VAE round trip"),
+    )
+    return first, [named(direction, f"image similarity, {encoder}"), named(direction, EDIT_PSNR)]
+
+
+def curve_of(name: str, rows: Rows, place: Callable[[Row], Place]) -> Curve:
+    """A method's curve, along the numbers of its knob; `place` says where a row is drawn."""
+
+    def at(point: Point) -> Place:
+        return place(rows[point])
 
     own = [one for one in rows if one.method == name]
     turned = [one for one in own if isinstance(one.stand, float | int)]

@@ -1,5 +1,5 @@
-"""The paper's Figure 4 in terms of the demo world: how much of the input a method keeps against how
-often it does what was asked, a curve for each.
+"""The paper's Figure 4: how much of the input a method keeps against how much it does, a curve for
+each; in terms of the demo world, whose truth is known, and in the paper's own.
 """
 
 from collections.abc import Sequence
@@ -9,13 +9,16 @@ from io import BytesIO
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-SIZE, WHERE = (11.0, 6.5), (0.07, 0.09, 0.64, 0.84)
+WIDTH, ROW = 11.0, 6.5
+"""Inches of the figure, and of each row of panels."""
+LEFT, BOTTOM, ACROSS, UP = 0.07, 0.09, 0.64, 0.84
+"""Of the first panel, in shares of its row; the others are squares of half the figure."""
 DOTS = 130
 COLOURS, LINES = 10, ("-", "--", "-.", ":")
-TOP = 60.0
-"""PSNR in dB that higher ones are drawn at: nobody sees the difference."""
 GAP = 0.04
 """Between labels, in heights of the plot."""
+
+Place = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -24,46 +27,48 @@ class Curve:
 
     Attributes:
         label: of the method.
-        points: success 0..1 and PSNR outside in dB, in the order of the knob.
-        default: the same where the knob stands by itself.
+        points: along and up, in the order of the knob.
+        default: the same where the knob stands by itself, or None.
     """
 
     label: str
-    points: Sequence[tuple[float, float]]
-    default: tuple[float, float]
+    points: Sequence[Place]
+    default: Place | None
 
 
-def plotted(curves: Sequence[Curve], round_trip: float | None, title: str, success: str) -> bytes:
-    """A PNG: every curve with its name at its side; a disc where a knob stands by itself.
+@dataclass(frozen=True)
+class Panel:
+    """A plot of all methods.
+
+    Attributes:
+        along, up: names of its axes.
+        curves: at least one, in every panel of the same methods.
+        line: where a line is drawn across, and what it says, or None.
+    """
+
+    along: str
+    up: str
+    curves: Sequence[Curve]
+    line: tuple[float, str] | None = None
+
+
+def plotted(title: str, first: Panel, others: Sequence[Panel] = ()) -> bytes:
+    """A PNG: every curve with its name at its side, a disc where a knob stands by itself, and below
+    two others in the same colours.
 
     Args:
-        curves: at least one.
-        round_trip: PSNR in dB of pictures that only passed the VAE, or None.
         title: what is drawn.
-        success: name of the axis along which success runs.
+        first: what is drawn large, with names.
+        others: what is drawn below, none or two.
     """
-    figure = Figure(SIZE, DOTS)
-    axes = figure.add_axes(WHERE)
-    names = []
-    for number, curve in enumerate(curves):
-        colour, line = f"C{number % COLOURS}", LINES[number // COLOURS % len(LINES)]
-        along = [success for success, _ in curve.points]
-        up = [min(kept, TOP) for _, kept in curve.points]
-        axes.plot(along, up, line, color=colour, linewidth=1.6, marker=".")
-        axes.plot(curve.default[0], min(curve.default[1], TOP), "o", color=colour, markersize=9)
-        names.append(Name(curve.label, max(zip(along, up, strict=True)), colour))
-    if round_trip is not None:
-        axes.axhline(round_trip, color="0.5", linewidth=0.8, linestyle=":")
-        axes.annotate(
-            "VAE round trip", (0.01, round_trip), xycoords=("axes fraction", "data"),
-            xytext=(0, 3), textcoords="offset points", color="0.4", fontsize=8,
-        )  # fmt: skip
-    axes.set_xlabel(success)
-    axes.set_ylabel(f"PSNR outside the true mask in dB, at most {TOP:g} \N{RIGHTWARDS ARROW}")
+    rows = 2 if others else 1
+    figure = Figure((WIDTH, ROW * rows), DOTS)
+    axes = figure.add_axes((LEFT, (rows - 1 + BOTTOM) / rows, ACROSS, UP / rows))
+    names = _draw(axes, first)
     axes.set_title(title, loc="left", fontsize=11)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
     _write(axes, names)
+    for number, panel in enumerate(others):
+        _draw(figure.add_axes((LEFT + number / 2, BOTTOM / 2, 0.41, 0.4)), panel)
     content = BytesIO()
     figure.savefig(content, format="png")
     return content.getvalue()
@@ -74,8 +79,32 @@ class Name:
     """A curve's name, where its end is, and its colour."""
 
     text: str
-    end: tuple[float, float]
+    end: Place
     colour: str
+
+
+def _draw(axes: Axes, panel: Panel) -> list[Name]:
+    """Draw a panel; the names of its curves."""
+    names = []
+    for number, curve in enumerate(panel.curves):
+        colour, line = f"C{number % COLOURS}", LINES[number // COLOURS % len(LINES)]
+        along, up = zip(*curve.points, strict=True)
+        axes.plot(along, up, line, color=colour, linewidth=1.6, marker=".")
+        if curve.default is not None:
+            axes.plot(*curve.default, "o", color=colour, markersize=9)
+        names.append(Name(curve.label, max(curve.points), colour))
+    if panel.line is not None:
+        height, words = panel.line
+        axes.axhline(height, color="0.5", linewidth=0.8, linestyle=":")
+        axes.annotate(
+            words, (0.01, height), xycoords=("axes fraction", "data"),
+            xytext=(0, 3), textcoords="offset points", color="0.4", fontsize=8,
+        )  # fmt: skip
+    axes.set_xlabel(f"{panel.along} \N{RIGHTWARDS ARROW}")
+    axes.set_ylabel(f"{panel.up} \N{RIGHTWARDS ARROW}")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    return names
 
 
 def _write(axes: Axes, names: Sequence[Name]) -> None:

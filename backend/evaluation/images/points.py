@@ -13,7 +13,12 @@ from backend.editing.methods.method import Models, Request
 from backend.editing.methods.registry import METHODS
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE, SAME
+from backend.evaluation.encoders import Encoder
+from backend.evaluation.similarity import picture_metrics
 from backend.world.pool import Sample
+
+EDIT_PSNR = "edit PSNR"
+"""The one figure of `picture_metrics` that no encoder has a part in."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Record:
         error_outside: mean squared error against the input over the pixels that the true mask does
             not touch, of 8-bit values; None where there are none.
         error_inside: the same against the true edit, inside the true mask.
+        similarities: of `picture_metrics`, by its names.
         edited: share of the picture that the method edited; 1 where it has no mask.
         seconds: of the clock.
         processor_seconds: of this process.
@@ -56,6 +62,7 @@ class Record:
     success: bool | None
     error_outside: float | None
     error_inside: float | None
+    similarities: dict[str, float]
     edited: float
     seconds: float
     processor_seconds: float
@@ -71,6 +78,7 @@ def points_of(method: str) -> list[Point]:
 
 def measured(
     models: Models,
+    encoder: Encoder,
     sample: Sample,
     palette: metrics.Palette | None,
     point: Point,
@@ -97,6 +105,7 @@ def measured(
         success=metrics.strict_success(sample, edited, palette),
         error_outside=error(edited, sample.image, outside),
         error_inside=error(edited, sample.edited, inside),
+        similarities=picture_metrics(sample.image, edited, sample.captions, encoder),
         edited=1.0 if made.mask is None else float(made.mask.mean()),
         seconds=seconds,
         processor_seconds=busy,
@@ -113,10 +122,11 @@ def error(
     return float(((image.astype(np.float64) - reference)[where] ** 2).mean())
 
 
-def figures_of(records: Sequence[Record]) -> dict[str, float]:
+def figures_of(records: Sequence[Record], encoder: str) -> dict[str, float]:
     """A point's row: how many edits, strict success, PSNR outside in dB as the mean of each
     picture's (one without a difference counts as SAME) and of the error pooled over all, PSNR
-    inside against the true edit, the share edited, and the medians of seconds.
+    inside against the true edit, the means of similarities, under names that say whose they are,
+    and of the share edited, and the medians of seconds.
     """
     found: dict[str, float] = {"n": len(records)}
     successes = [float(one.success) for one in records if one.success is not None]
@@ -131,6 +141,9 @@ def figures_of(records: Sequence[Record]) -> dict[str, float]:
             found[f"PSNR {name}"] = float(np.mean(each))
             pooled = min(metrics.decibels(float(np.mean(errors))), SAME)
             found[f"PSNR {name}, pooled"] = pooled
+    for name in records[0].similarities:
+        own = name if name == EDIT_PSNR else f"{name}, {encoder}"
+        found[own] = float(np.mean([one.similarities[name] for one in records]))
     found["share edited"] = float(np.mean([one.edited for one in records]))
     found["seconds, median"] = float(np.median([one.seconds for one in records]))
     busy = [one.processor_seconds for one in records]

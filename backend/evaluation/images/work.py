@@ -23,6 +23,7 @@ from backend.editing.methods.method import Models
 from backend.editing.models.registry import load_text_to_image
 from backend.errors import BadInput
 from backend.evaluation import metrics
+from backend.evaluation.encoders import Encoder, load_encoder
 from backend.evaluation.images.points import Point, Record, measured
 from backend.records import read_record
 from backend.world.pool import Sample
@@ -40,6 +41,7 @@ class Plan:
         folder: with the records.
         model, device, dtype: of the model that edits by instructions, as `load_model` takes them.
         text_to_image: the other one, or None.
+        clip: the encoder of similarities, as `load_encoder` takes it.
         steps, seed: of every edit.
     """
 
@@ -48,6 +50,7 @@ class Plan:
     device: str
     dtype: str
     text_to_image: str | None
+    clip: str
     steps: int
     seed: int
 
@@ -62,6 +65,14 @@ class Plan:
             Editor.from_pretrained(self.model, self.device, self.dtype),
             None if other is None else load_text_to_image(other, self.device, self.dtype),
         )
+
+    def encoder(self) -> Encoder:
+        """Load it.
+
+        Raises:
+            BadInput: as `load_encoder`.
+        """
+        return load_encoder(self.clip, self.device)
 
     def record(self, number: int, point: Point) -> Record | None:
         """What is known of a sample, by its number, at a point; None where that is to be made.
@@ -103,11 +114,13 @@ class Task:
     points: tuple[Point, ...]
 
 
-def do(plan: Plan, models: Models, task: Task) -> Iterator[int]:
+def do(plan: Plan, models: Models, encoder: Encoder, task: Task) -> Iterator[int]:
     """Make what is asked of one sample, and keep it; yields 1 for every edit."""
     palette = metrics.palette_of_sample(task.sample)
     for point in task.points:
-        record, edited = measured(models, task.sample, palette, point, plan.steps, plan.seed)
+        record, edited = measured(
+            models, encoder, task.sample, palette, point, plan.steps, plan.seed
+        )
         shown = task.number < SHOWN and point.knob is None
         plan.keep(task.number, point, record, edited if shown else None)
         yield 1
@@ -126,9 +139,9 @@ def all_done(plan: Plan, tasks: Sequence[Task], processes: int) -> Iterator[int]
     """
     if processes == 1:
         with one_thread():
-            models = plan.models()
+            models, encoder = plan.models(), plan.encoder()
             for task in tasks:
-                yield from do(plan, models, task)
+                yield from do(plan, models, encoder, task)
         return
     context = multiprocessing.get_context("spawn")
     workers = ProcessPoolExecutor(processes, context, _begin, (plan,))
@@ -167,7 +180,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_own: tuple[Plan, Models] | None = None
+_own: tuple[Plan, Models, Encoder] | None = None
 """Of a process that works for another."""
 
 
@@ -176,7 +189,7 @@ def _begin(plan: Plan) -> None:
     global _own
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that it works for
     torch.set_num_threads(1)
-    _own = plan, plan.models()
+    _own = plan, plan.models(), plan.encoder()
 
 
 def _do(task: Task) -> int:
