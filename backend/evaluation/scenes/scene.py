@@ -26,6 +26,7 @@ from backend.evaluation.options import SceneOptions
 from backend.evaluation.relevance import markdown
 from backend.evaluation.samples import SEEDS
 from backend.evaluation.scenes import clip_figures, mesh_distance, scene_figures
+from backend.evaluation.scenes.agreement import agreement
 from backend.evaluation.scenes.scene_figures import Figures, Located
 from backend.evaluation.scenes.scene_world import HELD_OUT, WorldScene, draw
 from backend.evaluation.scenes.telling import show, told, told_of_edit
@@ -216,6 +217,7 @@ def edit(
         with report.stage("measuring"):
             figures = scene_figures.edited(done.scene, done.world, made)
             figures |= scene_figures.edited_views(done.scene, done.world, made)
+            figures |= agreement(done.scene, done.world, made)
             figures |= clip_figures.edited(done.scene, done.world, made, encoder)
             done.edits[way] = figures
         if way == GUIDED:

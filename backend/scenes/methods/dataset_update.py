@@ -245,10 +245,15 @@ class DatasetUpdate:
         changes something, up to which the field stays as it is.
         """
         left = self.plan.edits - self.count
-        if not self._edited or (left > 0 and not self._seconds):
+        if not self._learns or (left > 0 and not self._seconds):
             return Aside(self._spent, None)
         mean = sum(self._seconds) / max(1, len(self._seconds))
         return Aside(self._spent, left * mean)
+
+    @property
+    def _learns(self) -> bool:
+        """Whether there is anything for the field to learn by now."""
+        return self._edited
 
     @property
     def _stays(self) -> bool:
@@ -386,7 +391,7 @@ class DatasetUpdate:
         self.between_steps(step)
         if self._stays:
             return 0.0
-        loss = self.training.advance(self._first_step + step) if self._edited else 0.0
+        loss = self.training.advance(self._first_step + step) if self._learns else 0.0
         if self._region.refitting is not None and step % self._config.refit_every == 0:
             self._refit()
         return loss

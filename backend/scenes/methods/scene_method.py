@@ -13,6 +13,7 @@ from backend.fields.pace import Aside
 from backend.fields.radiance_training import RadianceTraining
 from backend.fields.training import Trainee
 from backend.scenes.edit_records import Asked
+from backend.scenes.methods.consistent_views import ConsistentViews
 from backend.scenes.methods.dataset_update import DatasetUpdate, OnStage
 from backend.scenes.methods.regions import Region
 
@@ -58,5 +59,8 @@ class SceneMethod(Protocol):
         """
 
 
-METHODS: dict[str, SceneMethod] = {"dataset_update": DatasetUpdate}
+METHODS: dict[str, SceneMethod] = {
+    "dataset_update": DatasetUpdate,
+    "consistent_views": ConsistentViews,
+}
 """By the name that `SceneEditConfig.method` has."""
