@@ -42,6 +42,10 @@ class ColourSwap:
         """Pixels in -1..1, (1, 3, H, W)."""
         return Encoding(torch.tensor(image).permute(2, 0, 1)[None] / 127.5 - 1)
 
+    def latents(self, pixels: Tensor) -> Tensor:
+        """The same of pixels (B, 3, H, W) in 0..1."""
+        return pixels * 2 - 1
+
     def decode(self, latents: Tensor) -> NDArray[np.uint8]:
         """Back to uint8 (H, W, 3)."""
         return ((latents[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from backend.errors import BadInput, check_array
 
@@ -125,6 +126,16 @@ def work_image(
     """The image scaled to its work shape and padded."""
     pad = [(0, whole - side) for whole, side in zip(padded(card, shape), shape, strict=True)]
     return np.pad(resize(image, *shape), (*pad, (0, 0)), mode="edge")
+
+
+def work_pixels(card: ModelCard, pixels: Tensor, shape: tuple[int, int]) -> Tensor:
+    """As `work_image`, of pixels float32 (B, 3, H, W) whose gradient it carries on, and also where
+    these are scaled up.
+    """
+    if pixels.shape[2:] != shape:
+        pixels = functional.interpolate(pixels, shape, mode="bilinear", antialias=True)
+    below, right = (whole - side for whole, side in zip(padded(card, shape), shape, strict=True))
+    return functional.pad(pixels, (0, right, 0, below), mode="replicate")
 
 
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

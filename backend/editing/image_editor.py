@@ -13,7 +13,7 @@ from protocol.values import Box
 
 from .crop import Window
 from .guided_edit import Step
-from .models.denoiser import ModelCard
+from .models.denoiser import Denoiser, ModelCard
 from .relevance import RelevanceMap
 
 
@@ -50,6 +50,12 @@ class ImageEditor(Protocol):
     @property
     def card(self) -> ModelCard:
         """What is to be known about its model."""
+
+    @property
+    def model(self) -> Denoiser | None:
+        """What predicts the noise, for methods that follow its gradient; None where no model
+        does.
+        """
 
     def set_image(self, image: NDArray[np.uint8]) -> None:
         """The picture that `relevance` and `edit` work on."""

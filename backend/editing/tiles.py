@@ -90,6 +90,11 @@ class Tiled:
         numbers = range(len(self._tiles))
         return Encoding(self._joined([one.latents for one in found], numbers), TiledEncoding(found))
 
+    def latents(self, pixels: Tensor) -> Tensor:
+        """See `Denoiser`."""
+        found = [self._model.latents(pixels[..., *tile.slices]) for tile in self._tiles]
+        return self._joined(found, range(len(self._tiles)))
+
     def decode(self, latents: Tensor) -> NDArray[np.uint8]:
         """See `Denoiser`."""
         total = np.zeros((*self._shape, 3), np.float32)

@@ -17,7 +17,11 @@ LUMINANCE, CONTRAST = 0.01**2, 0.03**2
 
 
 class ColourLoss(nn.Module):
-    """Stands in the place of nerfacto's squared error."""
+    """Stands in the place of nerfacto's squared error.
+
+    Attributes:
+        counted: bool (m), which of the colours that come next are fitted; None for all.
+    """
 
     def __init__(self, config: ColourLossConfig, patch: int) -> None:
         """Args:
@@ -27,9 +31,12 @@ class ColourLoss(nn.Module):
         """
         super().__init__()
         self._config, self._patch = config, patch
+        self.counted: Tensor | None = None
 
     def forward(self, true: Tensor, shown: Tensor) -> Tensor:
         """The loss of colours float32 (m, 3), 0..1."""
+        if self.counted is not None:  # what is as it should be moves nothing
+            shown = torch.where(self.counted[:, None], shown, true)
         of_pixels = nn.functional.l1_loss if self._config.absolute else nn.functional.mse_loss
         loss = of_pixels(true, shown)
         if self._patch and self._config.structure > 0:

@@ -247,6 +247,18 @@ class ColourLossConfig:
 
 
 @dataclass(frozen=True)
+class DistillationConfig:
+    """How score distillation follows a model's gradient."""
+
+    side: int = 128
+    """Pixels along the longer side of the picture that is rendered in each step, at most; views
+    that are smaller are rendered as they are. The model sees it at the size that it sees the photo
+    at."""
+    weight: float = 1.0
+    """Of its loss, beside that of the colours outside the region."""
+
+
+@dataclass(frozen=True)
 class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
     """The edit of a scene: relevance of its views, and the dataset update. The defaults are the
     paper's schedule (when views are edited, from which noise, in how many steps) for `views` views
@@ -297,6 +309,8 @@ class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
     """Whether the update goes on correcting the cameras, where the field's training did."""
     colour_loss: ColourLossConfig = ColourLossConfig()
     """How the radiance field is fitted to the views' colours."""
+    distillation: DistillationConfig = DistillationConfig()
+    """Of the method score_distillation, whose noise levels are drawn from `noise_range`."""
     settling: float = 0.0
     """Share of the steps, at their end, in which no view is edited any more."""
     stop_gain: float = 0.1

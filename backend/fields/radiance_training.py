@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,8 @@ class RadianceTraining:
         views: that it is trained on.
         measured: held-out views, None where there are none.
         rays: in a step.
+        spared: bool (views.rays.total), the pixels whose colours are not fitted, as something else
+            says what the field shows there; None for none.
     """
 
     def __init__(
@@ -204,12 +207,14 @@ class RadianceTraining:
         """
         self.field, self.views, self.measured = field, views, measured
         self.rays = field.config.rays if rays is None else rays
+        self.spared: Tensor | None = None
         self._squares: Squares | None = None
+        self._loss: ColourLoss | None = None
         if colours is not None:
             if colours.patch > 0:
                 self._squares = Squares(views.rays, colours.patch, views.seen)
             side = 0 if self._squares is None else self._squares.side
-            field.model.rgb_loss = ColourLoss(colours, side)
+            field.model.rgb_loss = self._loss = ColourLoss(colours, side)
         groups, config = field.model.get_param_groups(), field.config
         self._still = "" if move_cameras else "camera_opt"
         usual = Decay(config.learning_rate, config.final_learning_rate, config.decay_iterations)
@@ -237,8 +242,13 @@ class RadianceTraining:
         decay = next(rate for name, rate in self._rates.items() if name != "camera_opt")
         return RadianceTraining(field, views, self.measured, decay, self.rays)
 
-    def advance(self, step: int) -> float:
-        """One step of nerfacto's training, on random rays of all views; the loss."""
+    def advance(self, step: int, also: Callable[[], float] | None = None) -> float:
+        """One step of nerfacto's training, on random rays of all views; the loss.
+
+        Args:
+            step: its number.
+            also: adds the gradients of another loss to the parameters' own, and gives that loss.
+        """
         model = self.field.model
         model.train()
         for group in self.optimizer.param_groups:
@@ -252,13 +262,17 @@ class RadianceTraining:
         march = self.field.march(self.views.rays.bundle(pixels))
         distances = self.views.distances
         known = None if distances is None else distances[pixels]
+        if self.spared is not None:
+            assert self._loss is not None  # an edit's training, which has one
+            self._loss.counted = ~self.spared[pixels]
         losses = self.field.losses(march, self.views.colours(pixels), known, step)
         loss = torch.stack(list(losses.values())).sum()
         loss.backward()
+        more = 0.0 if also is None else also()
         self.optimizer.step()
         after.func(step)
         model.eval()
-        return float(loss.detach())
+        return float(loss.detach()) + more
 
     def measure(self) -> float | None:
         """PSNR in decibels on the held-out views, None without any; see `psnr_of_views`."""

@@ -83,6 +83,7 @@ def edit_scene(
     if masks is not None:
         config = given_masks.config_for(config)
     _check(instruction, threshold, config)
+    METHODS[config.method].check(editor, config)
     scene.leave_out_damaged()
     name = edit_name(instruction) if name is None else name
     report = on_progress or (lambda words, fraction, picture: None)
@@ -171,7 +172,7 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
     check_instruction(instruction)
     check_value(SceneThreshold | None, threshold)
     if config.method not in METHODS:
-        raise BadInput(f"There is no method {config.method!r}: use {' or '.join(METHODS)}.")
+        raise BadInput(f"There is no method {config.method!r}: use {', '.join(METHODS)}.")
     if threshold is not None and config.everything:
         raise BadInput("Where everything is edited, a threshold has no meaning: leave it out.")
     if not config.relevance and config.everything:

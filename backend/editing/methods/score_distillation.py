@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.editing.distillation import HIGH, LOW, direction
+
 from .method import Edited, Knob, Models, Need, Request, check
 from .picture import Picture
 
-LOW, HIGH = 0.02, 0.98
 STEP_SIZE = Knob("step size", (0.02, 0.05, 0.1, 0.2, 0.4), 0.1, 0.0, 10.0)
 UPDATES_A_STEP = 3
 """Updates for each denoising step that other methods take: so many are needed to get anywhere."""
@@ -46,17 +47,12 @@ class ScoreDistillation:
         picture = Picture(editor.model, request.image)
         cells, told = picture.cells(mask), picture.told(request.instruction)
         model, latents = picture.model, picture.clean
-        zeros, ones = torch.zeros_like(latents), torch.ones_like(latents)
         rng = np.random.default_rng(request.seed)
         for _ in range(UPDATES_A_STEP * request.steps):
             level = float(rng.uniform(LOW, HIGH))
             noise = _drawn(rng, latents)
-            noisy = model.noised(latents, noise, level)
-            predicted = model.predict(noisy, level, [told], model.card.guidance).noise
-            model.card.check_numbers(predicted)
-            sigma, signal = model.noised(zeros, ones, level), model.noised(ones, zeros, level)
-            weight = sigma**2 / (sigma**2 + signal**2)  # of a schedule that keeps the variance: 1
-            latents = latents - size * cells * weight * (predicted - noise)
+            moved = direction(model, latents, noise, level, [told], model.card.guidance)
+            latents = latents - size * cells * moved
         return Edited(picture.pasted(latents, mask), mask)
 
 

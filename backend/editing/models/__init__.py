@@ -1,9 +1,10 @@
 """The models that edit pictures, and what a new one has to offer.
 
 A model is anything that satisfies `Denoiser` (denoiser.py): a `card` that says what others have to
-know about it, and seven short functions.
+know about it, and eight short functions.
 
     encode, decode       a picture to latents and back
+    latents              the same as encode, of torch's pixels and with a gradient to them
     conditions           what the model is told of a picture and an instruction; its own and opaque
     levels               the noise levels 0..1 of an edit in so many steps
     noised               latents with noise of a level, as the model was trained with it

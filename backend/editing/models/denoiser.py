@@ -103,7 +103,9 @@ class Prediction:
 
 
 class Denoiser(Protocol):
-    """A model. See `Level`, `Conditions`; everything is called in torch's inference mode."""
+    """A model. See `Level`, `Conditions`; everything but `latents` is called in torch's inference
+    mode, or without gradients.
+    """
 
     @property
     def card(self) -> ModelCard:
@@ -111,6 +113,11 @@ class Denoiser(Protocol):
 
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
         """Encode uint8 (H, W, 3), sides multiples of `card.multiple`."""
+
+    def latents(self, pixels: Tensor) -> Tensor:
+        """E(I) of float32 (B, 3, H, W), sRGB 0..1, sides multiples of `card.multiple`: the latents
+        of `encode`, (B, c, h, w), with a gradient to the pixels where one is asked for.
+        """
 
     def decode(self, latents: Tensor) -> NDArray[np.uint8]:
         """Latents (1, c, h, w) to a uint8 (H, W, 3) picture.

@@ -210,9 +210,22 @@ class InstructPix2Pix:
         mode as it is, which InstructPix2Pix was trained on.
         """
         pixels = torch.tensor(image).permute(2, 0, 1)[None]
-        normalised = pixels.to(self.card.device, self.vae.dtype) / 127.5 - 1.0
+        mode = self._mode(pixels.to(self.card.device, self.vae.dtype) / 127.5 - 1.0)
+        return Encoding(self._scaled(mode), mode)
+
+    def latents(self, pixels: Tensor) -> Tensor:
+        """See `Denoiser`."""
+        return self._scaled(self._mode(pixels.to(self.card.device, self.vae.dtype) * 2.0 - 1.0))
+
+    def _mode(self, normalised: Tensor) -> Tensor:
+        """Of the posterior, of pixels (B, 3, H, W) in -1..1."""
         mode: Tensor = self.vae.encode(normalised).latent_dist.mode().float()
-        return Encoding(mode * self.vae.config.scaling_factor, mode)
+        return mode
+
+    def _scaled(self, mode: Tensor) -> Tensor:
+        """A mode in the units in which the noise has variance 1."""
+        scaled: Tensor = mode * self.vae.config.scaling_factor
+        return scaled
 
     def decode(self, latents: Tensor) -> NDArray[np.uint8]:
         """See `Denoiser`."""

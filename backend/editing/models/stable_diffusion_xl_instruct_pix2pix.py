@@ -80,10 +80,15 @@ class StableDiffusionXLInstructPix2Pix(InstructPix2Pix):
     def encode(self, image: NDArray[np.uint8]) -> Encoding:
         """See `Denoiser`."""
         encoding = super().encode(image)
-        mode, scale = encoding.condition, self.vae.config.scaling_factor
+        mode = encoding.condition
+        if self._image_is_scaled:
+            return Encoding(encoding.latents, mode * self.vae.config.scaling_factor)
+        return encoding
+
+    def _scaled(self, mode: Tensor) -> Tensor:
         mean, deviation = self._statistics()
-        condition = mode * scale if self._image_is_scaled else mode
-        return Encoding((mode - mean) / deviation * scale, condition)
+        scaled: Tensor = (mode - mean) / deviation * self.vae.config.scaling_factor
+        return scaled
 
     def decode(self, latents: Tensor) -> NDArray[np.uint8]:
         """See `Denoiser`."""

@@ -49,6 +49,8 @@ class Truth:
 class TrueEditor:
     """An `ImageEditor` that answers with the truth."""
 
+    model = None  # there is none whose gradient could be followed
+
     def __init__(self, truths: Sequence[Truth], cell: int) -> None:
         """Args:
         truths: of every view that it may be asked about.

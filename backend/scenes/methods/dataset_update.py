@@ -14,7 +14,7 @@ every side.
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +29,13 @@ from backend.editing import ImageEditor, Step
 from backend.fields.config import SceneEditConfig
 from backend.fields.facts import CheckpointError
 from backend.fields.pace import Aside
-from backend.fields.radiance_training import MEASURED_PIXELS, RadianceTraining, corrected_rays, psnr
+from backend.fields.radiance_training import (
+    MEASURED_PIXELS,
+    RadianceTraining,
+    Views,
+    corrected_rays,
+    psnr,
+)
 from backend.pictures.changes import UNSEEN
 from backend.pictures.visible_change import changed_share
 from backend.records import DamagedRecord, read_record
@@ -107,6 +113,20 @@ class _Record(msgspec.Struct):
     seed: int
     noise_level: float
     changed: float | None = None
+
+
+def keep_view(view: EditedView, pictures: Mapping[str, NDArray[Any]]) -> None:
+    """Keeps an edit of a view on disk: its record, and its pictures "before", "after" and "mask".
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    files.make_folder(view.folder)
+    for kind, picture in pictures.items():
+        with files.replacing(view.folder / f"{view.count:05d}_{kind}.png") as file:
+            Image.fromarray(picture).save(file, "PNG")
+    record = _Record(view.name, view.count, view.step, view.seed, view.noise_level, view.changed)
+    files.write_json(view.folder / f"{view.count:05d}.json", msgspec.structs.asdict(record))
 
 
 def edited_views(folder: Path, before: int) -> tuple[EditedView, ...]:
@@ -191,6 +211,10 @@ class DatasetUpdate:
         self._spent = 0.0
         self._seconds: deque[float] = deque(maxlen=LATEST_EDITS)
         self.plan = UpdatePlan.of(config, len(views.names))
+
+    @classmethod
+    def check(cls, editor: ImageEditor, config: SceneEditConfig) -> None:
+        """See `SceneMethod`: it works with every editor."""
 
     @classmethod
     def begin(
@@ -287,7 +311,7 @@ class DatasetUpdate:
             views.intrinsics[index],
             self._region.composite,
         )
-        original, opaque = self._original(index)
+        original, opaque = photo_of(views, index, self.originals)
         mask = self._region.mask(index, seen)
         if self._config.keep_region:
             mask |= self._kept[views.rays.of_view(index)].cpu().numpy().reshape(mask.shape)
@@ -321,7 +345,7 @@ class DatasetUpdate:
         on.
         """
         views, mask = self.training.views, turn.mask
-        self._keep(
+        keep_view(
             EditedView(
                 views.names[turn.index],
                 turn.count,
@@ -361,26 +385,6 @@ class DatasetUpdate:
         if number == 0 and config.first_level is not None:
             level = config.first_level
         return int(order[place]), int(random.integers(2**31)), float(level)
-
-    def _original(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """uint8 (H, W, 3), the original photo over black, and where it shows something, bool."""
-        views = self.training.views
-        pixels = self.originals[views.rays.of_view(index)].cpu().numpy()
-        pixels = pixels.reshape(*views.rays.shape(index), -1)
-        if not views.alpha:
-            return pixels, np.ones(pixels.shape[:2], np.bool_)
-        alpha = pixels[..., 3:].astype(np.uint16)
-        return (pixels[..., :3] * alpha // 255).astype(np.uint8), alpha[..., 0] > 127
-
-    def _keep(self, view: EditedView, pictures: dict[str, NDArray[Any]]) -> None:
-        files.make_folder(self._folder)
-        for kind, picture in pictures.items():
-            with files.replacing(self._folder / f"{view.count:05d}_{kind}.png") as file:
-                Image.fromarray(picture).save(file, "PNG")
-        record = _Record(
-            view.name, view.count, view.step, view.seed, view.noise_level, view.changed
-        )
-        files.write_json(self._folder / f"{view.count:05d}.json", msgspec.structs.asdict(record))
 
     # ------------------------------------------------------------ training.Trainee
 
@@ -448,6 +452,20 @@ class DatasetUpdate:
     def facts(self) -> dict[str, Any]:
         """What it takes to make the field again, how many edits were made, and where they began."""
         return self.training.facts() | {"edits": self.count, "first_step": self._first_step}
+
+
+def photo_of(
+    views: Views, index: int, pixels: torch.Tensor
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """uint8 (H, W, 3), what one of the views shows in pixels (views.rays.total, 3 or 4), over
+    black, and bool (H, W), where it shows something.
+    """
+    photo = pixels[views.rays.of_view(index)].cpu().numpy()
+    photo = photo.reshape(*views.rays.shape(index), -1)
+    if not views.alpha:
+        return photo, np.ones(photo.shape[:2], np.bool_)
+    alpha = photo[..., 3:].astype(np.uint16)
+    return (photo[..., :3] * alpha // 255).astype(np.uint8), alpha[..., 0] > 127
 
 
 def split(pixels: torch.Tensor, shapes: Sequence[tuple[int, int]]) -> list[NDArray[np.uint8]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from backend.editing import ImageEditor
+from backend.fields.config import SceneEditConfig
 from backend.fields.pace import Aside
 from backend.fields.radiance_training import RadianceTraining
 from backend.fields.training import Trainee
@@ -16,6 +17,7 @@ from backend.scenes.edit_records import Asked
 from backend.scenes.methods.consistent_views import ConsistentViews
 from backend.scenes.methods.dataset_update import DatasetUpdate, OnStage
 from backend.scenes.methods.regions import Region
+from backend.scenes.methods.score_distillation import ScoreDistillation
 
 
 class SceneTrainee(Trainee, Protocol):
@@ -34,6 +36,13 @@ class SceneTrainee(Trainee, Protocol):
 
 class SceneMethod(Protocol):
     """A method that edits a scene."""
+
+    def check(self, editor: ImageEditor, config: SceneEditConfig) -> None:
+        """Refuse what it cannot work with, before anything is made.
+
+        Raises:
+            BadInput: the editor or a setting is not for it.
+        """
 
     def begin(
         self,
@@ -62,5 +71,6 @@ class SceneMethod(Protocol):
 METHODS: dict[str, SceneMethod] = {
     "dataset_update": DatasetUpdate,
     "consistent_views": ConsistentViews,
+    "score_distillation": ScoreDistillation,
 }
 """By the name that `SceneEditConfig.method` has."""
