@@ -13,7 +13,7 @@ from tyro.conf import Positional
 from backend.command_line import otherwise
 from backend.commands.options import ModelOptions, SceneCommand, SceneOptions
 from backend.errors import BadInput, check_instruction
-from backend.fields.config import EDIT_PRESETS
+from backend.fields.config import EDIT_PRESETS, SceneEditConfig
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
@@ -52,6 +52,8 @@ class EditScene(SceneOptions, SceneCommand):
     """training steps"""
     views_at_once: Annotated[int | None, otherwise("the preset's")] = None
     """views edited in one batch, for a GPU with memory to spare"""
+    method: Annotated[str, otherwise("dataset_update", "NAME")] = SceneEditConfig.method
+    """how the scene is edited; score_distillation follows the model's gradient"""
     masks: Annotated[Path | None, otherwise("what the model finds", "DIR")] = None
     """folder with a mask of what to edit for every view"""
     everything: bool = False
@@ -88,6 +90,7 @@ class EditScene(SceneOptions, SceneCommand):
         )
         if self.views_at_once is not None:
             config = dataclasses.replace(config, views_at_once=self.views_at_once)
+        config = dataclasses.replace(config, method=self.method)
         if self.everything:
             config = dataclasses.replace(config, everything=True)
         masks = None if self.masks is None else _masks(self.masks, scene)
