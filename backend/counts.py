@@ -7,7 +7,7 @@ import dataclasses
 from backend.errors import BadInput
 from protocol.known_settings import all_settings
 
-FROM_ZERO = {"seed", "first_shard"}
+FROM_ZERO = {"seed", "scene", "first_shard"}
 """Options that are numbers, not counts."""
 ALSO = {"faces": 0, "edits": 0, "threads": -1}
 """Values below 1 that have a meaning of their own, which the option's help tells."""

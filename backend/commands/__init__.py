@@ -35,6 +35,7 @@ COMMANDS: Tree = {
             "grid": evaluate.Grid,
             "scene": evaluate.Scene,
             "capture": evaluate.Capture,
+            "methods": evaluate.Methods,
             "check": evaluate.Check,
             "clip": evaluate.Clip,
             "captions": evaluate.Captions,

@@ -9,6 +9,7 @@ from typing import ClassVar
 from backend.counts import check_options
 from backend.errors import BadInput
 from backend.evaluation import options
+from backend.evaluation.methods.options import MethodsOptions
 
 KEPT = "stopped: the same command goes on with what it has made so far"
 
@@ -86,6 +87,26 @@ class Capture(options.CaptureOptions):
         from backend.evaluation.scenes import capture
 
         return capture.run(self, command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Methods(MethodsOptions):
+    """Measure every method of editing scenes on one trained field, with the same seeds and steps.
+
+    Of a scene of the demo world, whose true edit is known, or a capture with masks. Write
+    DIR/figures.md, DIR/contact_sheet.png and DIR/report.json. The same command goes on where it was
+    stopped, and one with more methods or repeats with what is there.
+    """
+
+    cancelled: ClassVar[str] = KEPT
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation.methods import command as methods
+
+        return methods.run(self, command)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,6 +340,8 @@ def _wrong(
             command.check_editor()
         if isinstance(command, options.CaptureOptions):
             command.check_instruction()
+        if isinstance(command, MethodsOptions):
+            command.check_scene()
         if command.out.exists() and not command.out.is_dir():
             raise BadInput(f"{command.out} is a file, not a folder: name another with --out.")
     except BadInput as error:

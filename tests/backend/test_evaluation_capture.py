@@ -20,7 +20,7 @@ from backend.evaluation import relevance as relevance_command
 from backend.evaluation.scenes import capture as capture_command
 from backend.evaluation.scenes import capture_figures, capture_instruction
 from backend.evaluation.scenes import scene as scene_command
-from backend.evaluation.scenes.capture_figures import Photo, paint_for, painted, truth_of
+from backend.evaluation.scenes.capture_figures import Photo, paint_for, painted, photos_of, truth_of
 from backend.evaluation.scenes.true_editor import TrueEditor, Truth, spoiled
 from backend.evaluation.scenes.verdict import OVERALL, WITHOUT_REGIONS, verdict
 from backend.fields.config import EDIT_PRESETS, PRESETS
@@ -152,14 +152,8 @@ def test_an_edit_is_judged_inside_and_outside_the_mask() -> None:
     after[~left & one.inside] = before[~left & one.inside]  # half of it is reached
     after[0] += 0.1
     seen = View(before.astype(np.float32), one.share, None, one.share)
-    figures = capture_figures.edited(
-        Stub(before),  # type: ignore[arg-type]
-        Stub(after),  # type: ignore[arg-type]
-        colour,
-        [one],
-        [seen],
-        [],
-    )
+    shown = View(after.astype(np.float32), one.share, None, one.share)
+    figures = capture_figures.edited([shown], colour, [one], [seen])
     assert figures["colour reached"] == pytest.approx(0.5)
     share = one.outside[0].sum() / one.outside.sum()
     assert figures["PSNR outside"] == pytest.approx(20 - 10 * np.log10(share), abs=1e-3)
@@ -329,7 +323,7 @@ def test_what_a_mask_keeps_from_training_is_not_measured(tmp_path: Path) -> None
     capture = open_capture(tmp_path / "scene")
     scene = SimpleNamespace(capture=capture)
     masks = read_view_masks(regions, capture)
-    for one in capture_command._photos(scene, capture.names, masks, 12):  # type: ignore[arg-type]
+    for one in photos_of(scene, capture.names, masks, 12):  # type: ignore[arg-type]
         np.testing.assert_array_equal(one.opaque, seen[0])
 
 
@@ -446,6 +440,8 @@ def test_figures_of_a_models_edit_on_renders_that_are_known() -> None:
     for words, where in (("inside", one.core), ("outside", one.outside)):
         assert found[f"PSNR {words}"] == pytest.approx(-10 * np.log10(squares[where].mean()), 1e-4)
     assert (found["IoU"], found["IoU, everything else"]) == (1, 0)
+    uncoloured = capture_instruction.figures_of([grey], [after], [one], None)
+    assert uncoloured == {name: v for name, v in found.items() if not name.startswith("nearer")}
     assert one.core.sum() == 10 * 10
 
 

@@ -18,6 +18,7 @@ from backend.evaluation.encoders import load_encoder
 from backend.evaluation.images import command
 from backend.evaluation.images.plot import Curve, Panel, plotted
 from backend.evaluation.images.points import Record, figures_of
+from backend.evaluation.kept_settings import check_settings
 from backend.evaluation.samples import SEEDS, draw_present
 
 
@@ -145,11 +146,12 @@ def test_more_processes_make_the_same_figures(tiny_model, tmp_path):
 
 def test_settings_may_gain_a_text_to_image_model_but_not_change_it(tmp_path):
     settings = {"model": "demo", "text_to_image": "", "steps": 20}
-    command.check_settings(tmp_path, settings)
-    command.check_settings(tmp_path, settings | {"text_to_image": "one"})
-    command.check_settings(tmp_path, settings)
+    later = ("text_to_image",)
+    check_settings(tmp_path, settings, later)
+    check_settings(tmp_path, settings | {"text_to_image": "one"}, later)
+    check_settings(tmp_path, settings, later)
     with pytest.raises(command.BadInput, match="text to image 'one', not 'two'"):
-        command.check_settings(tmp_path, settings | {"text_to_image": "two"})
+        check_settings(tmp_path, settings | {"text_to_image": "two"}, later)
 
 
 def test_pooled_figures_are_of_the_mean_error():

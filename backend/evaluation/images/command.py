@@ -10,7 +10,6 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from backend.evaluation.edits import OUTSIDE, ROUND_TRIP, SAME
 from backend.evaluation.images.plot import Curve, Panel, Place, plotted
 from backend.evaluation.images.points import EDIT_PSNR, Point, error, figures_of, points_of
 from backend.evaluation.images.work import SHOWN, Plan, Task, all_done, cores
+from backend.evaluation.kept_settings import check_settings
 from backend.evaluation.maps import Table
 from backend.evaluation.options import ImagesOptions
 from backend.evaluation.relevance import known_kinds, markdown
@@ -31,12 +31,10 @@ from backend.evaluation.samples import SEEDS, draw_present
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.progress import shown_progress, time_left
 from backend.output.report import Report
-from backend.records import read_record
 from backend.work_lock import InUse, alone_in
 from backend.world.pool import Sample
 from protocol import files
 
-SETTINGS_FILE = "settings.json"
 COMPANION = "text_to_image"
 """The setting that may be added later."""
 UP = "PSNR outside, pooled"
@@ -84,7 +82,7 @@ def _run(options: ImagesOptions, command: list[str]) -> int:
         "steps": options.steps,
         "seed": options.seed,
     }
-    check_settings(plan.folder, settings)
+    check_settings(plan.folder, settings, (COMPANION,))
     chosen, left_out = usable(options, models)
     for sentence in left_out:
         print(f"note: left out: {sentence}")
@@ -134,29 +132,6 @@ def _run(options: ImagesOptions, command: list[str]) -> int:
     print(text)
     print(f"wrote figures.md, curves.png, contact_sheet.png and report.json to {options.out}")
     return 0
-
-
-def check_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Keep the settings beside the records, or refuse a folder with others.
-
-    Raises:
-        BadInput: it holds records of other settings.
-    """
-    path = folder / SETTINGS_FILE
-    if not path.is_file():
-        files.make_folder(folder)
-        files.write_json(path, settings)
-        return
-    before = read_record(path, dict[str, Any])
-    if not before.get(COMPANION):  # nothing was made with one yet
-        before[COMPANION] = settings[COMPANION]
-        files.write_json(path, before)
-    for name, value in settings.items():
-        if before.get(name) != value and (name != COMPANION or value):
-            raise BadInput(
-                f"The edits in {folder} were made with {name.replace('_', ' ')} "
-                f"{before.get(name)!r}, not {value!r}: name another --out."
-            )
 
 
 def usable(options: ImagesOptions, models: Models) -> tuple[list[str], list[str]]:

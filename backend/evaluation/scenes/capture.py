@@ -30,7 +30,14 @@ from backend.evaluation.maps import Table
 from backend.evaluation.options import CaptureOptions
 from backend.evaluation.relevance import markdown
 from backend.evaluation.scenes import capture_figures
-from backend.evaluation.scenes.capture_figures import Photo
+from backend.evaluation.scenes.capture_figures import (
+    NOTHING_HELD_OUT,
+    Photo,
+    check_marked,
+    paint_for,
+    painter,
+    photos_of,
+)
 from backend.evaluation.scenes.capture_instruction import (
     edit_by_model,
     edited_by_model,
@@ -39,7 +46,7 @@ from backend.evaluation.scenes.capture_instruction import (
 from backend.evaluation.scenes.clip_figures import edited_capture
 from backend.evaluation.scenes.scene_figures import Figures
 from backend.evaluation.scenes.telling import told, told_of_edit
-from backend.evaluation.scenes.true_editor import TrueEditor, spoiled
+from backend.evaluation.scenes.true_editor import spoiled
 from backend.evaluation.scenes.verdict import verdict
 from backend.fields.config import EDIT_PRESETS, SceneEditConfig
 from backend.fields.relevance_field import Relevance
@@ -54,10 +61,6 @@ from backend.work_lock import InUse, alone_in
 
 SHEET_VIEWS = 4
 FIELDS_FOLDER = "fields"
-NOTHING_HELD_OUT = (
-    "This capture's training holds out no view, so that nothing says what its field is worth: "
-    "leave some photos out of its list of training views."
-)
 PARTS = {"": "", "-spoiled": ", noise and holes", "-behind": ", everything else"}
 """Relevance fields of a region, by what their folders' names end with."""
 
@@ -148,7 +151,7 @@ def _evaluate(
                 by_model = edit_by_model(scene, editor, options, config)
             except BadInput as error:  # the other figures are worth having
                 refused = str(error)
-    photos = _photos(scene, held_out, None, options.cells)
+    photos = photos_of(scene, held_out, None, options.cells)
     field = capture_figures.reconstruction(before, photos)
     field |= {"steps": course.step, "seconds": round(course.seconds, 2)}
     said = verdict(field, {one.name: one.figures for one in regions})
@@ -163,7 +166,7 @@ def _evaluate(
         }
         if encoder is not None:
             with report.stage("measuring"):
-                along = edited_capture(scene, by_model, options.captions, encoder)
+                along = edited_capture(scene.capture, scene, by_model, options.captions, encoder)
             tables[f'"{options.instruction}", along an orbit, by {encoder.name}'] = {
                 mode: _rounded(figures) for mode, figures in along.items()
             }
@@ -194,30 +197,6 @@ def _named(folders: Sequence[Path]) -> list[tuple[str, Path]]:
     ]
 
 
-def _photos(
-    scene: Scene, names: Sequence[str], masks: Mapping[str, ViewMask] | None, cells: int
-) -> list[Photo]:
-    """Views with their masks; with nothing masked where these are None."""
-    photos = []
-    for name in names:
-        pixels = scene.capture.read(scene.capture.names.index(name))
-        image = pixels.image
-        measured = np.ones(image.shape[:2], np.bool_) if pixels.seen is None else pixels.seen
-        if pixels.alpha is not None:
-            measured = measured & (pixels.alpha > 127)
-            alpha = pixels.alpha[..., None].astype(np.uint16)
-            image = (image * alpha // 255).astype(np.uint8)
-        height, width = image.shape[:2]
-        scale = min(1.0, cells / max(height, width))
-        rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
-        share = np.zeros((height, width), np.float32)
-        in_cells = np.zeros((rows, columns), np.float32)
-        if masks is not None:
-            share, in_cells = masks[name].at(height, width), masks[name].at(rows, columns)
-        photos.append(Photo(name, image, measured, share, in_cells))
-    return photos
-
-
 def _measured(
     scene: Scene,
     name: str,
@@ -229,19 +208,9 @@ def _measured(
     report: Report,
 ) -> Region:
     """All that is measured of one region."""
-    trained = _photos(scene, scene.field.names, masks, options.cells)
-    others = _photos(scene, held_out, masks, options.cells)
-    for photos, which in ((trained, "trained"), (others, "held-out")):
-        if not any(photo.inside.any() for photo in photos):
-            raise BadInput(
-                f"The masks {name} mark nothing in any {which} view: give masks of a region that "
-                "most views show."
-            )
-        if all(photo.inside[photo.opaque].all() for photo in photos):
-            raise BadInput(
-                f"The masks {name} mark everything in all {which} views: give masks of a region "
-                "with something around it."
-            )
+    trained = photos_of(scene, scene.field.names, masks, options.cells)
+    others = photos_of(scene, held_out, masks, options.cells)
+    check_marked(name, trained, others)
     key = _key(name, masks)
     exact = [photo.cells for photo in trained]
     rng = np.random.default_rng(0)
@@ -278,7 +247,9 @@ def _measured(
         with report.stage("edits"):
             region.edit, colour = _painted(scene, key, trained, config)
         with report.stage("measuring"):
-            figures |= capture_figures.edited(scene, region.edit, colour, others, before, trained)
+            after = [region.edit.render(scene.camera(photo.name)) for photo in others]
+            figures |= capture_figures.edited(after, colour, others, before)
+            figures |= capture_figures.agreement(region.edit, trained)
     return region
 
 
@@ -295,10 +266,8 @@ def _painted(
     scene: Scene, key: str, trained: Sequence[Photo], config: SceneEditConfig
 ) -> tuple[SceneEdit, str]:
     """The edit that paints a region, and the colour."""
-    colour = capture_figures.paint_for(trained)
-    truths = [capture_figures.truth_of(photo, colour) for photo in trained]
-    cell = max(1, round(truths[0].image.shape[1] / truths[0].relevance.shape[1]))
-    editor = TrueEditor(truths, cell)
+    colour = paint_for(trained)
+    editor = painter(trained, colour)
     edit = scene.edit(
         f"paint it {colour}",
         editor,

@@ -2,16 +2,18 @@
 shows them, whether a region comes together in space, and what an edit that knows the truth becomes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from backend.captures.view_masks import ViewMask
+from backend.errors import BadInput
 from backend.evaluation import metrics
 from backend.evaluation.scenes.scene_figures import Figures, psnr
-from backend.evaluation.scenes.true_editor import Truth
+from backend.evaluation.scenes.true_editor import TrueEditor, Truth
 from backend.fields.relevance_field import Relevance
 from backend.scenes.camera import View
 from backend.scenes.edit import SceneEdit
@@ -25,8 +27,14 @@ COLOURS = {"red": (0.85, 0.08, 0.08), "green": (0.1, 0.7, 0.12), "blue": (0.1, 0
 """One of which a region is painted."""
 DARKEST = 0.35
 """Of the colour, which black becomes: also there it can be told whether the colour is reached."""
+CELLS = 64
+"""Of exact maps, along the longer side at most."""
 COMPARED = 16
 """Training views at most in which the edits' agreement is measured."""
+NOTHING_HELD_OUT = (
+    "This capture's training holds out no view, so that nothing says what its field is worth: "
+    "leave some photos out of its list of training views."
+)
 
 Mask = NDArray[np.bool_]
 
@@ -71,6 +79,59 @@ class Photo:
         return found
 
 
+def photos_of(
+    scene: Scene,
+    names: Sequence[str],
+    masks: Mapping[str, ViewMask] | None = None,
+    cells: int = CELLS,
+) -> list[Photo]:
+    """Views with their masks; with nothing masked where these are None.
+
+    Args:
+        scene: with the capture that they are of.
+        names: of the views.
+        masks: by the views' names.
+        cells: of an exact map, along the longer side at most.
+    """
+    photos = []
+    for name in names:
+        pixels = scene.capture.read(scene.capture.names.index(name))
+        image = pixels.image
+        measured = np.ones(image.shape[:2], np.bool_) if pixels.seen is None else pixels.seen
+        if pixels.alpha is not None:
+            measured = measured & (pixels.alpha > 127)
+            alpha = pixels.alpha[..., None].astype(np.uint16)
+            image = (image * alpha // 255).astype(np.uint8)
+        height, width = image.shape[:2]
+        scale = min(1.0, cells / max(height, width))
+        rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+        share = np.zeros((height, width), np.float32)
+        in_cells = np.zeros((rows, columns), np.float32)
+        if masks is not None:
+            share, in_cells = masks[name].at(height, width), masks[name].at(rows, columns)
+        photos.append(Photo(name, image, measured, share, in_cells))
+    return photos
+
+
+def check_marked(name: str, trained: Sequence[Photo], held_out: Sequence[Photo]) -> None:
+    """Refuse masks that mark nothing or everything.
+
+    Raises:
+        BadInput: they do, in all trained or all held-out views.
+    """
+    for photos, which in ((trained, "trained"), (held_out, "held-out")):
+        if not any(photo.inside.any() for photo in photos):
+            raise BadInput(
+                f"The masks {name} mark nothing in any {which} view: give masks of a region that "
+                "most views show."
+            )
+        if all(photo.inside[photo.opaque].all() for photo in photos):
+            raise BadInput(
+                f"The masks {name} mark everything in all {which} views: give masks of a region "
+                "with something around it."
+            )
+
+
 def paint_for(photos: Sequence[Photo]) -> str:
     """The name of the colour that the masked pixels of some views are farthest from."""
     pixels = np.concatenate([photo.image[photo.inside] for photo in photos])
@@ -93,6 +154,17 @@ def truth_of(photo: Photo, colour: str) -> Truth:
     """What is known of a view whose masked region is painted."""
     edited = (255 * painted(photo, colour) + 0.5).astype(np.uint8)
     return Truth(photo.image, edited, photo.cells)
+
+
+def painter(photos: Sequence[Photo], colour: str) -> TrueEditor:
+    """An editor that knows these views with their masked region painted.
+
+    Raises:
+        BadInput: as `TrueEditor`.
+    """
+    truths = [truth_of(photo, colour) for photo in photos]
+    cell = max(1, round(truths[0].image.shape[1] / truths[0].relevance.shape[1]))
+    return TrueEditor(truths, cell)
 
 
 def reconstruction(views: Sequence[View], photos: Sequence[Photo]) -> Figures:
@@ -137,33 +209,31 @@ def located(
 
 
 def edited(
-    scene: Scene,
-    edit: SceneEdit,
-    colour: str,
-    held_out: Sequence[Photo],
-    before: Sequence[View],
-    trained: Sequence[Photo],
+    after: Sequence[View], colour: str, held_out: Sequence[Photo], before: Sequence[View]
 ) -> Figures:
     """What the painting of a region has become.
 
     "colour reached" is the share of the mask's pixels in held-out views that are nearer to the true
     edit than to the photo. "PSNR outside" compares floats away from the mask, with the unedited
-    field's renders, and with the photos ("of the unedited field" is that field's own). "agreement
-    between views" is the PSNR in dB of the edited field against the edits of its training views,
-    inside their regions: how much of it is one edit of one scene.
+    field's renders, and with the photos ("of the unedited field" is that field's own).
+
+    Args:
+        after, before: renders of the held-out views with and without the edit.
+        colour: that it was painted.
+        held_out: these views.
     """
     reached, each, kept, real, own = [], [], [], [], []
-    for photo, seen in zip(held_out, before, strict=True):
-        after = edit.render(scene.camera(photo.name)).rgb
+    for photo, shown, seen in zip(held_out, after, before, strict=True):
+        now = shown.rgb
         image = photo.image.astype(np.float32) / np.float32(255)
         truth = painted(photo, colour)
         if photo.inside.any():
-            nearer = _distance(after, truth) < _distance(after, image)
+            nearer = _distance(now, truth) < _distance(now, image)
             reached.append(nearer[photo.inside])
             each.append(float(reached[-1].mean()))
         if photo.outside.any():
-            kept.append(psnr(after, seen.rgb, photo.outside))
-            real.append(psnr(after, image, photo.outside))
+            kept.append(psnr(now, seen.rgb, photo.outside))
+            real.append(psnr(now, image, photo.outside))
             own.append(psnr(seen.rgb, image, photo.outside))
     figures = {
         "colour reached": float(np.concatenate(reached).mean()),
@@ -174,10 +244,13 @@ def edited(
         figures["PSNR outside, worst view"] = min(kept)
         figures["PSNR outside, against the photos"] = float(np.mean(real))
         figures["of the unedited field"] = float(np.mean(own))
-    return figures | _agreement(scene, edit, trained)
+    return figures
 
 
-def _agreement(scene: Scene, edit: SceneEdit, trained: Sequence[Photo]) -> Figures:
+def agreement(edit: SceneEdit, trained: Sequence[Photo]) -> Figures:
+    """How much of the edits of a scene's training views is one edit of one scene: "agreement
+    between views" is the PSNR in dB of the edited field against them, inside their regions.
+    """
     latest = {one.name: one for one in edit.views}
     overlaps, scores = [], []
     every = max(1, -(-len(trained) // COMPARED))

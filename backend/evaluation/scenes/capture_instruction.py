@@ -76,22 +76,26 @@ def edited_by_model(
 
 
 def figures_of(
-    before: Sequence[View], after: Sequence[View], photos: Sequence[Photo], colour: str
+    before: Sequence[View], after: Sequence[View], photos: Sequence[Photo], colour: str | None
 ) -> Figures:
-    """The figures of one mask folder, from renders of the same views before and after."""
+    """The figures of one mask folder, from renders of the same views before and after; without a
+    colour that is asked for, none of what comes nearer to it.
+    """
     figures: Figures = {}
-    wanted = np.array(COLOURS[colour], np.float32)
     for words in ("inside", "outside"):
         nearer, kept = [], []
         for old, new, photo in zip(before, after, photos, strict=True):
             there = photo.core if words == "inside" else photo.outside
             if there.any():
-                gain = _distance(old.rgb, wanted) - _distance(new.rgb, wanted)
-                nearer.append(gain[there] >= NEARER)
+                if colour is not None:
+                    wanted = np.array(COLOURS[colour], np.float32)
+                    gain = _distance(old.rgb, wanted) - _distance(new.rgb, wanted)
+                    nearer.append(gain[there] >= NEARER)
                 kept.append(psnr(new.rgb, old.rgb, there))
         if nearer:
             figures[f"nearer, {words}"] = float(np.concatenate(nearer).mean())
             figures[f"nearer, {words}, worst view"] = min(float(one.mean()) for one in nearer)
+        if kept:
             figures[f"PSNR {words}"] = float(np.mean(kept))
             figures[f"PSNR {words}, worst view"] = min(kept)
     if all(view.relevance is not None for view in after):

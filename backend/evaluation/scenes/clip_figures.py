@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from backend.captures.capture import Capture
 from backend.evaluation.encoders import ClipEncoder, Encoder, Picture
 from backend.evaluation.published import published_metrics
 from backend.evaluation.scenes.scene_figures import Figures, flight
 from backend.evaluation.scenes.scene_world import TrueView, WorldScene
+from backend.evaluation.scenes.shown import Shown
 from backend.evaluation.similarity import (
     direction_similarity,
     image_similarity,
@@ -16,18 +18,23 @@ from backend.evaluation.similarity import (
 )
 from backend.scenes.camera import Camera
 from backend.scenes.camera_path import orbit
-from backend.scenes.edit import SceneEdit
-from backend.scenes.scene import Scene
 from backend.world.naming import captions
 from backend.world.pool import SMALLEST_SHOWN
 
 CORRECT, AUTHORS = "correct", "authors'"
+NAMES = (
+    "direction similarity",
+    "text-image similarity",
+    "image similarity",
+    "frame similarity",
+    "edit similarity",
+)
 ORBIT_FRAMES = 24
 ORBIT_SIDE = 256
 """Pixels of the longer side of an orbit's frames: CLIPs look at 224."""
 
 
-def edited(scene: Scene, world: WorldScene, edit: SceneEdit, encoder: Encoder) -> Figures:
+def edited(scene: Shown, world: WorldScene, edit: Shown, encoder: Encoder) -> Figures:
     """What an encoder says of an edit of a scene of the demo world.
 
     Image, text-image and text-image direction similarity are means over the held-out views, each
@@ -42,13 +49,13 @@ def edited(scene: Scene, world: WorldScene, edit: SceneEdit, encoder: Encoder) -
     directions = direction_similarity(before, after, text_before, text_after)
     along = path_metrics(*_frames(scene, edit, flight(world)), None, encoder)
     figures = {
-        "image similarity": float(image_similarity(before, after).mean()),
         "direction similarity": float(directions.mean()),
         "text-image similarity": float(text_image_similarity(after, text_after).mean()),
+        "image similarity": float(image_similarity(before, after).mean()),
         "frame similarity": along["frame similarity"],
         "edit similarity": along["edit similarity"],
     }
-    return _named(figures, encoder)
+    return named(figures, encoder)
 
 
 def captions_of(world: WorldScene, view: TrueView) -> tuple[str, str]:
@@ -59,7 +66,11 @@ def captions_of(world: WorldScene, view: TrueView) -> tuple[str, str]:
 
 
 def edited_capture(
-    scene: Scene, edit: SceneEdit, texts: tuple[str, str] | None, encoder: ClipEncoder
+    capture: Capture,
+    scene: Shown,
+    edit: Shown,
+    texts: tuple[str, str] | None,
+    encoder: ClipEncoder,
 ) -> dict[str, Figures]:
     """What an encoder says of an edit of a capture, along an orbit around it: CORRECT, by
     `path_metrics`, and, where there are texts, also AUTHORS, by `published_metrics`.
@@ -67,7 +78,7 @@ def edited_capture(
     Raises:
         CaptureError: the cameras do not look at one place.
     """
-    cameras = [camera.at_most(ORBIT_SIDE) for camera in orbit(scene.capture, ORBIT_FRAMES)]
+    cameras = [camera.at_most(ORBIT_SIDE) for camera in orbit(capture, ORBIT_FRAMES)]
     before, after = _frames(scene, edit, cameras)
     modes = {CORRECT: path_metrics(before, after, texts, encoder)}
     if texts is not None:
@@ -76,13 +87,18 @@ def edited_capture(
 
 
 def _frames(
-    scene: Scene, edit: SceneEdit, cameras: Sequence[Camera]
+    scene: Shown, edit: Shown, cameras: Sequence[Camera]
 ) -> tuple[list[Picture], list[Picture]]:
     """What cameras see before and after the edit."""
     before = [scene.render(camera).image for camera in cameras]
     return before, [edit.render(camera).image for camera in cameras]
 
 
-def _named(figures: Figures, encoder: Encoder) -> Figures:
+def names(encoder: Encoder) -> list[str]:
+    """What the figures of an encoder are called."""
+    return [f"{name}, {encoder.name}" for name in NAMES]
+
+
+def named(figures: Figures, encoder: Encoder) -> Figures:
     """The figures under names that say whose they are."""
     return {f"{name}, {encoder.name}": value for name, value in figures.items()}

@@ -14,6 +14,7 @@ from backend.editing import Editor, RelevanceMap
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE, SAME
 from backend.evaluation.scenes.scene_world import TrueView, WorldScene
+from backend.evaluation.scenes.shown import Shown
 from backend.fields.relevance_field import Relevance
 from backend.scenes.camera import Camera, View
 from backend.scenes.edit import SceneEdit
@@ -140,7 +141,7 @@ def _selections(scene: Scene, world: WorldScene, maps: Sequence[RelevanceMap]) -
 # --- edits ----------------------------------------------------------------------------------------
 
 
-def edited(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
+def edited(scene: Shown, world: WorldScene, edit: Shown) -> Figures:
     """What an edit has changed in the held-out views.
 
     "colour" is the share of views in which the target is nearest to the asked one of all colours,
@@ -225,7 +226,7 @@ def _share(name: str, right: Sequence[bool | None]) -> Figures:
     return {name: float(np.mean(known))} if known else {}
 
 
-def consistency(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
+def consistency(scene: Shown, world: WorldScene, edit: Shown) -> Figures:
     """The paper's frame and edit consistency along a flight around the scene, on pixels where the
     paper has CLIP embeddings.
 

@@ -134,7 +134,7 @@ def _edits_of(
     report.settings |= grown(scene, config)
     done = []
     for kind, one in asked.items():
-        editor = TrueEditor(truths_of(one), max(1, options.side // CELLS))
+        editor = editor_of(one)
         for way in options.ways:
             show(f"{world.seed}: {one.edit.instruction} ({way})")
             with report.stage("edits"):
@@ -162,6 +162,12 @@ def config_of(config: SceneEditConfig, way: TrueWay) -> SceneEditConfig:
     if way == "recurrent":
         return dataclasses.replace(config, rounds=0, first_level=None, edit_every=RECURRENT_EVERY)
     return config
+
+
+def editor_of(world: WorldScene) -> TrueEditor:
+    """An editor that knows the captured views."""
+    width = world.captured[0].camera.intrinsics.width
+    return TrueEditor(truths_of(world), max(1, width // CELLS))
 
 
 def truths_of(world: WorldScene) -> list[Truth]:

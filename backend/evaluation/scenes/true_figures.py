@@ -9,6 +9,7 @@ from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE
 from backend.evaluation.scenes.scene_figures import Figures, psnr
 from backend.evaluation.scenes.scene_world import WorldScene
+from backend.evaluation.scenes.shown import Remembered, Shown
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_records import MIDDLE
 from backend.scenes.scene import Scene
@@ -28,19 +29,15 @@ def true_edit(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
     "PSNR inside" and "PSNR outside" are as those of `scene_figures.edited`, in dB. Where nothing
     but a shadow should change, nothing is counted.
     """
-    both = either = 0
+    unedited, edited = Remembered(scene), Remembered(edit)
     region_both = region_either = 0
     reached, nearer, inside, outside = [], [], [], []
     for view in world.held_out:
         truth, share = world.true_change(view)
         true, image = truth / np.float32(255), view.image / np.float32(255)
-        seen, before = edit.render(view.camera), scene.render(view.camera).rgb
+        seen, before = edited.render(view.camera), unedited.render(view.camera).rgb
         after = seen.rgb
         asked = (share > 0.5) & (_distance(true, image) > CHANGED)
-        counted = (share > 0.5) | (_distance(true, image) <= SHADED)
-        done = _distance(after, before) > CHANGED
-        both += int((asked & done & counted).sum())
-        either += int(((asked | done) & counted).sum())
         if seen.relevance is not None:
             region, wanted = seen.relevance >= MIDDLE, share > 0.5
             region_both += int((region & wanted).sum())
@@ -52,7 +49,7 @@ def true_edit(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
             inside.append(psnr(after, true, asked))
         kept = (share < OUTSIDE) & (_distance(true, image) <= SHADED)
         outside.append(psnr(after, before, kept))
-    figures = {"IoU": both / either if either else 1.0}
+    figures = {"IoU": changed_iou(unedited, world, edited)}
     if reached:
         figures |= {
             "reached": float(np.mean(reached)),
@@ -63,6 +60,23 @@ def true_edit(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
     if region_either:
         figures["IoU of the region"] = region_both / region_either
     return figures | _of_views(scene, world, edit)
+
+
+def changed_iou(scene: Shown, world: WorldScene, edit: Shown) -> float:
+    """IoU of the pixels that have changed from the unedited field's renders with those that should,
+    all held-out views together; what should change by a shadow alone is not counted.
+    """
+    both = either = 0
+    for view in world.held_out:
+        truth, share = world.true_change(view)
+        difference = _distance(truth / np.float32(255), view.image / np.float32(255))
+        asked = (share > 0.5) & (difference > CHANGED)
+        counted = (share > 0.5) | (difference <= SHADED)
+        before, after = scene.render(view.camera).rgb, edit.render(view.camera).rgb
+        done = _distance(after, before) > CHANGED
+        both += int((asked & done & counted).sum())
+        either += int(((asked | done) & counted).sum())
+    return both / either if either else 1.0
 
 
 def _of_views(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:

@@ -1,0 +1,1 @@
+"""`python -m backend evaluate methods`: every method that edits scenes, on one trained field."""
