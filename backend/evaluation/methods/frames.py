@@ -58,7 +58,9 @@ class EditedFrames:
                 edited = np.asarray(image)
         else:
             edited = self._edited(picture, path)
-        return View((edited / np.float32(255)).astype(np.float32), seen.depth, None, seen.accumulation)
+        return View(
+            (edited / np.float32(255)).astype(np.float32), seen.depth, None, seen.accumulation
+        )
 
     def _edited(self, picture: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
         began = time.monotonic()
