@@ -37,8 +37,7 @@ class MethodsOptions(EvaluationOptions):
     masks: Annotated[
         Path | None, arg(metavar="DIR", help_behavior_hint="(default: none; the world's own)")
     ] = None
-    """folder with a mask of a region for every view: where masks from outside edit; a capture needs
-    them to be measured by"""
+    """folder with a mask for every view, which some methods edit inside, and captures need"""
     preset: CapturePreset = "preview"
     """of field and edits"""
     edit_preset: Annotated[
