@@ -2,8 +2,17 @@
 model under a text. No mask; the level decides how much of the picture is left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from backend.editing.guided_edit import Step
+from backend.editing.models.denoiser import Prediction
+from backend.editing.models.guidance import Guidance
 
 from .method import Edited, Knob, Models, Need, Request, check
 from .picture import Picture, denoised
@@ -37,9 +46,40 @@ class SdEdit:
         if self.by_caption:
             assert request.captions is not None
             text = request.captions[1]
-        picture = Picture(models.text_to_image, request.image)
-        levels = picture.levels(request.steps, self.knob.at(request.knob))
-        latents = picture.model.noised(picture.clean, picture.noise(request.seed), levels[0])
-        guidance = picture.model.card.guidance
-        latents = denoised(picture.model, latents, levels, picture.told(text), guidance)
-        return Edited(picture.decoded(latents))
+        model = models.text_to_image
+        picture = Picture(model, request.image)
+        strength, guidance = self.knob.at(request.knob), model.card.guidance
+        return Edited(sdedited(picture, text, request.steps, strength, request.seed, guidance))
+
+
+def sdedited(
+    picture: Picture,
+    text: str,
+    steps: int,
+    strength: float,
+    seed: int,
+    guidance: Guidance,
+    on_step: Callable[[Step], None] | None = None,
+) -> NDArray[np.uint8]:
+    """The picture after SDEdit, uint8 (H, W, 3).
+
+    Args:
+        picture: as a text-to-image model sees it.
+        text: what it is to show.
+        steps: of denoising.
+        strength: 0..1, the level that it is noised to.
+        seed: of the noise.
+        guidance: by the text.
+        on_step: called after every step; what it raises ends the edit.
+    """
+    levels = picture.levels(steps, strength)
+    latents = picture.model.noised(picture.clean, picture.noise(seed), levels[0])
+
+    def after(index: int, predicted: Prediction, latents: Tensor) -> Tensor:
+        if on_step is not None:
+            level = torch.tensor([levels[index]], dtype=torch.float64)
+            on_step(Step(index, steps, level, predicted.clean))
+        return latents
+
+    told = picture.told(text)
+    return picture.decoded(denoised(picture.model, latents, levels, told, guidance, after))

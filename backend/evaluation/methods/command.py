@@ -15,6 +15,8 @@ from PIL import Image
 
 from backend.captures.view_masks import read_view_masks, without_training_masks
 from backend.editing import Editor, ImageEditor
+from backend.editing.methods.caption_editor import CaptionEditor
+from backend.editing.models.registry import load_text_to_image
 from backend.errors import BadInput
 from backend.evaluation.edits import SAME
 from backend.evaluation.encoders import DEMO, ClipEncoder, load_encoder
@@ -42,6 +44,8 @@ from .subject import Subject
 from .work import EDITS, SECONDS, STEPS, Plan
 from .world_subject import WorldSubject
 
+COMPANION = "text_to_image"
+"""The setting that may be added later."""
 UNEDITED = "the unedited field"
 TILE = 128
 
@@ -66,14 +70,21 @@ def _run(options: MethodsOptions, command: list[str]) -> int:
         model = Editor.from_pretrained(options.model, options.device, options.dtype)
     clip = options.clip or (DEMO if options.folder is None else None)
     encoder = None if clip is None else load_encoder(clip, options.device)
+    other = None
+    if options.text_to_image is not None:
+        other = load_text_to_image(options.text_to_image, options.device, options.dtype)
     subject = _subject(options, encoder, report)
     editor: ImageEditor = subject.true_editor() if model is None else model
+    by_caption = None
+    if other is not None and subject.caption is not None:
+        by_caption = CaptionEditor(other, subject.caption)
     config = _config(options)
     masks = [subject.masks[name] for name in subject.scene.field.names]
     settings: dict[str, Any] = {
         "scene": _name(options, subject),
         "instruction": subject.instruction,
         "model": NAME if model is None else model.card.name,
+        COMPANION: "" if other is None else other.card.name,
         "device": options.device,
         "clip": encoder and encoder.name,
         "captions": options.captions and list(options.captions),
@@ -84,8 +95,8 @@ def _run(options: MethodsOptions, command: list[str]) -> int:
         "views": len(subject.scene.capture),
         "pixels": [lens.width for lens in subject.scene.capture.intrinsics[:1]],
     }
-    plan = Plan(options.out / "edits", subject, editor, None, config)
-    check_settings(plan.folder, settings)
+    plan = Plan(options.out / "edits", subject, editor, by_caption, config)
+    check_settings(plan.folder, settings, (COMPANION,))
     report.settings = settings | {
         "repeats": options.repeats,
         "edits": {

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from backend.editing.methods.sdedit import STRENGTH
 from backend.errors import BadInput
 
 Need = Literal["model", "masks", "text-to-image", "caption"]
@@ -35,13 +36,19 @@ class Row:
     frames: bool = False
 
 
-EVERYTHING = {"everything": True}
+EVERYTHING: Mapping[str, Any] = {"everything": True}
 """Of a method that knows no region."""
 ROWS: dict[str, Row] = {
     "ours": Row("ours"),
     "own-maps": Row("ours without the field", changes={"relevance": False}),
     "given-masks": Row("masks from outside", needs=("masks",)),
     "instruct-nerf2nerf": Row("Instruct-NeRF2NeRF", changes=EVERYTHING),
+    # a text-to-image model is told nothing of the picture: what it starts from is all that it keeps
+    "instruct-nerf2nerf-text-to-image": Row(
+        "Instruct-NeRF2NeRF with a text-to-image model",
+        needs=("text-to-image", "caption"),
+        changes={**EVERYTHING, "first_level": STRENGTH.default},
+    ),
     "per-frame": Row("InstructPix2Pix, frame by frame", needs=("model",), frames=True),
 }
 """By name."""
