@@ -46,6 +46,11 @@ class CaptionEditor:
         """See `ImageEditor`."""
         return self._model.card
 
+    @property
+    def model(self) -> Denoiser:
+        """See `ImageEditor`."""
+        return self._model
+
     def set_image(self, image: NDArray[np.uint8]) -> None:
         """See `ImageEditor`."""
         self._set = Picture(self._model, image)

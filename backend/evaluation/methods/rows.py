@@ -49,6 +49,12 @@ ROWS: dict[str, Row] = {
         needs=("text-to-image", "caption"),
         changes={**EVERYTHING, "first_level": STRENGTH.default},
     ),
+    "score-distillation": Row(
+        "score distillation",
+        needs=("model",),
+        changes={**EVERYTHING, "method": "score_distillation"},
+    ),
+    "consistent-views": Row("views made consistent first", changes={"method": "consistent_views"}),
     "per-frame": Row("InstructPix2Pix, frame by frame", needs=("model",), frames=True),
 }
 """By name."""

@@ -8,6 +8,7 @@ from PIL import Image
 
 from backend.evaluation.encoders import Encoder
 from backend.evaluation.scenes import clip_figures, scene_figures, true_figures
+from backend.evaluation.scenes.agreement import agreement
 from backend.evaluation.scenes.scene_figures import Figures
 from backend.evaluation.scenes.scene_world import WorldScene
 from backend.evaluation.scenes.shown import Remembered, Shown
@@ -31,6 +32,7 @@ COLUMNS = (
     "edit PSNR",
     "frame consistency",
     "edit consistency",
+    "views apart, trained on",
 )
 
 
@@ -93,7 +95,8 @@ class WorldSubject:
 
     def figures_of_views(self, edit: SceneEdit) -> Figures:
         """See `Subject`."""
-        return scene_figures.edited_views(self.scene, self.world, edit)
+        figures = scene_figures.edited_views(self.scene, self.world, edit)
+        return figures | agreement(self.scene, self.world, edit)
 
     def views(self) -> list[tuple[Camera, list[Tile]]]:
         """See `Subject`."""
