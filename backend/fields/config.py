@@ -311,6 +311,9 @@ class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
     """How the radiance field is fitted to the views' colours."""
     distillation: DistillationConfig = DistillationConfig()
     """Of the method score_distillation, whose noise levels are drawn from `noise_range`."""
+    inside_rays: float = 0.05
+    """Share of a step's rays that are drawn inside what was edited, at least, so that what is small
+    is learnt, too; 0 draws all pixels alike. It says nothing where rays are drawn in squares."""
     settling: float = 0.0
     """Share of the steps, at their end, in which no view is edited any more."""
     stop_gain: float = 0.1
@@ -390,6 +393,7 @@ EDIT_PRESETS = {
         learning_rate=1e-2,
         final_learning_rate=1e-2,
         move_cameras=False,
+        inside_rays=0.0,
         # on a validation scene edited by the truth, L1 gained 3 dB inside over squares of the
         # differences, and structure 1 dB outside over L1 alone
         colour_loss=ColourLossConfig(absolute=True, patch=16, structure=0.2),

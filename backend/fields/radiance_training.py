@@ -233,6 +233,31 @@ class RadianceTraining:
         )
         self._capture = views.fingerprint()
         self._callbacks = field.model.get_training_callbacks(None)
+        self._favoured, self._extra = torch.zeros(0, dtype=torch.int64), 0
+
+    def favour(self, inside: Tensor, share: float) -> None:
+        """From now on draw at least such a share of a step's rays, in the mean, among some pixels:
+        of what is small few would be drawn by chance. Rays that are drawn in squares stay as they
+        are.
+
+        Args:
+            inside: bool (all pixels of the views), these pixels.
+            share: 0..1, below 1; 0 draws all pixels alike.
+        """
+        seen = self.views.seen
+        own = float((inside if seen is None else inside[seen]).float().mean())
+        # of those that are drawn among all pixels, `own` lie inside, too
+        self._extra = round((share - own) / (1 - own) * self.rays) if 0 < own < share else 0
+        if self._extra:
+            self._favoured = torch.nonzero(inside)[:, 0] if seen is None else seen[inside[seen]]
+
+    def _drawn(self) -> Tensor:
+        """int64 (rays): the pixels of a step."""
+        if not self._extra:
+            return self.views.draw(self.rays)
+        favoured = self._favoured
+        among = torch.randint(len(favoured), (self._extra,), device=favoured.device)
+        return torch.cat([self.views.draw(self.rays - self._extra), favoured[among]])
 
     def anew(self, seed: int) -> "RadianceTraining":
         """The same training of a new field, from other random numbers."""
@@ -257,7 +282,7 @@ class RadianceTraining:
         before, after = self._callbacks
         before.func(step)
         squares = self._squares
-        pixels = self.views.draw(self.rays) if squares is None else squares.draw(self.rays)
+        pixels = self._drawn() if squares is None else squares.draw(self.rays)
         self.optimizer.zero_grad()
         march = self.field.march(self.views.rays.bundle(pixels))
         distances = self.views.distances

@@ -43,6 +43,7 @@ BEFORE = {
     "refit_every": 0,
     "keep_region": False,
     "grow": False,
+    "inside_rays": 0.0,
 }
 """What an edit was made with whose record does not say."""
 MIDDLE = 0.5

@@ -203,6 +203,8 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
             "A relevance field that is fitted while the scene is edited needs steps: set "
             "refit_every to 1 or more."
         )
+    if not 0.0 <= config.inside_rays < 1.0:
+        raise BadInput(f"inside_rays must be from 0 to below 1, not {config.inside_rays}.")
     if not 0.0 <= config.settling < 1.0:
         raise BadInput(f"The share of settling must be between 0 and 1, not {config.settling}.")
 

@@ -317,7 +317,9 @@ def test_an_edit_of_an_earlier_version_keeps_to_nothing_and_worked_on_whole_view
     trained: Path, editor: Editor, tmp_path: Path
 ) -> None:
     scene = scene_of(trained, tmp_path / "work")
-    quick = dataclasses.replace(QUICK, snap="nothing", detail="whole", iterations=2, rounds=1)
+    quick = dataclasses.replace(
+        QUICK, snap="nothing", detail="whole", iterations=2, rounds=1, inside_rays=0.0
+    )
     made = scene.edit(INSTRUCTION, editor, 0.3, quick, "old")
     assert made.snap == SnapRecord(took="nothing")
     path = made.folder / "edit.json"

@@ -367,6 +367,11 @@ class DatasetUpdate:
         self._inside[chosen] = self._edited = True
         self._kept[place] = torch.from_numpy(mask.reshape(-1)).to(place.device)
         self._forget_depth()
+        self._favour()
+
+    def _favour(self) -> None:
+        """Lets what was edited have its share of the rays, however small it is."""
+        self.training.favour(self._inside, self._config.inside_rays)
 
     def _forget_depth(self) -> None:
         """An edit may change the shape: what is inside its region has no known depth any more."""
@@ -441,6 +446,7 @@ class DatasetUpdate:
         self._kept.copy_(state.get("kept", state["inside"]))  # an earlier version did not keep it
         self._edited = bool(self._inside.any())
         self._forget_depth()
+        self._favour()
         self.count = state["count"]
         if self._region.drawn is not None:
             first_round = range(min(self.count, len(self.training.views.names)))
