@@ -31,6 +31,7 @@ COMMANDS: Tree = {
         {
             "relevance": evaluate.Relevance,
             "images": evaluate.Images,
+            "sweep": evaluate.Sweep,
             "regions": evaluate.Regions,
             "grid": evaluate.Grid,
             "scene": evaluate.Scene,

@@ -51,6 +51,25 @@ class Images(options.ImagesOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sweep(options.SweepOptions):
+    """Measure edits at every pair of a threshold and an image guidance, and maps at noise levels.
+
+    Write DIR/figures.md, DIR/heat_maps.png, DIR/curves.png, DIR/maps.png, DIR/contact_sheet.png and
+    DIR/report.json. The same command goes on where it was stopped, or with what is there.
+    """
+
+    cancelled: ClassVar[str] = KEPT
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation.sweep import command as sweep
+
+        return sweep.run(self, command)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scene(options.SceneOptions):
     """Measure fields and 3D edits on held-out scenes of the demo world.
 
@@ -338,6 +357,8 @@ def _wrong(
         check_options(command)
         if isinstance(command, options.SceneOptions):
             command.check_editor()
+        if isinstance(command, options.SampleOptions):
+            command.check_executor()
         if isinstance(command, options.CaptureOptions):
             command.check_instruction()
         if isinstance(command, MethodsOptions):

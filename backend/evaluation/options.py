@@ -1,5 +1,6 @@
 """The options of the evaluations and benches. Importing them loads no model's libraries."""
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -11,12 +12,14 @@ from backend.errors import BadInput
 from protocol.settings import (
     EditSettings,
     GuidanceSettings,
+    MapSettings,
     SceneRegionSettings,
     SceneWorkSettings,
     TextureSettings,
 )
-from protocol.values import Detail, EditPreset
+from protocol.values import Detail, EditPreset, Normalisation
 
+Executor = Literal["processes", "ray"]
 Seeds = Literal["test", "validation"]
 Way = Literal["plain", "guided", "paper", "true"]
 Preset = Literal["preview", "full"]
@@ -72,7 +75,39 @@ class RelevanceOptions(EvaluationOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImagesOptions(EvaluationOptions):
+class SampleOptions(EvaluationOptions):
+    """Of evaluations whose samples are spread over processes or machines."""
+
+    kinds: Annotated[
+        tuple[str, ...] | None, arg(metavar="KIND [KIND ...]", help_behavior_hint="(default: all)")
+    ] = None
+    """kinds of edit, such as recolour"""
+    clip: Annotated[str, arg(metavar="CLIP")] = "demo"
+    """of the edits' similarities: hub id, folder or demo"""
+    steps: int = 20
+    """of an edit"""
+    executor: Executor = "processes"
+    """who works: processes of this machine, or a cluster by the package ray; the figures are the
+    same"""
+    processes: Annotated[
+        int | None, arg(help_behavior_hint="(default: one for every core, or one with a GPU)")
+    ] = None
+    """work in so many; the figures are the same with any number"""
+
+    def check_executor(self) -> None:
+        """Raise BadInput where there is no such executor here, or an option says nothing to it."""
+        if self.executor == "ray" and importlib.util.find_spec("ray") is None:
+            raise BadInput(
+                "--executor ray needs the package ray, which is not installed here: install it in "
+                "the backend's environment (pip install ray), or leave the option out to use this "
+                "machine's cores."
+            )
+        if self.executor == "ray" and self.processes is not None:
+            raise BadInput("--processes says nothing to --executor ray: leave it out.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesOptions(SampleOptions):
     """Of methods on single pictures."""
 
     samples: int = 200
@@ -86,22 +121,43 @@ class ImagesOptions(EvaluationOptions):
         str | None, arg(metavar="MODEL", help_behavior_hint="(default: none)")
     ] = None
     """hub id, folder or demo: a text-to-image model, without which what needs one is left out"""
-    clip: Annotated[str, arg(metavar="CLIP")] = "demo"
-    """of the edits' similarities: hub id, folder or demo"""
-    kinds: Annotated[
-        tuple[str, ...] | None, arg(metavar="KIND [KIND ...]", help_behavior_hint="(default: all)")
-    ] = None
-    """kinds of edit, such as recolour"""
-    steps: int = 20
-    """of an edit"""
     seed: int = 0
     """of the edits' noise"""
     defaults: bool = False
     """no curves: every method at its default alone"""
-    processes: Annotated[
-        int | None, arg(help_behavior_hint="(default: one for every core, or one with a GPU)")
-    ] = None
-    """work in so many; the figures are the same with any number"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions(SampleOptions):
+    """Of what thresholds, guidances, noise levels and seeds do."""
+
+    samples: int = 50
+    """edits at every pair of a threshold and an image guidance"""
+    thresholds: Annotated[tuple[float, ...], arg(metavar="T [T ...]")] = (0.0, 0.2, 0.4, 0.6, 0.8)
+    """relevance to edit from; 0 edits all"""
+    image_guidances: Annotated[tuple[float, ...], arg(metavar="S [S ...]")] = (
+        1.0,
+        1.3,
+        1.6,
+        1.9,
+        2.2,
+    )
+    """how closely an edit keeps to the picture"""
+    edit_seeds: Annotated[tuple[int, ...], arg(metavar="SEED [SEED ...]")] = (0,)
+    """of the edits' noise: every pair is edited with each of them"""
+    noise_levels: Annotated[tuple[float, ...], arg(metavar="LEVEL [LEVEL ...]")] = (
+        0.1,
+        0.3,
+        0.5,
+        0.7,
+        0.8,
+        0.9,
+    )
+    """that maps are found at"""
+    noises: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (1, 2, 4, 8)
+    """how many of them a map is the mean of"""
+    normalisation: Normalisation = MapSettings.normalisation
+    """of every map: full, or paper for its Eq. 3"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,7 +105,7 @@ def encode(model: Denoiser, samples: Sequence[Sample]) -> Probe:
     for sample in samples:
         if sample.image.shape[:2] != shape:
             raise BadInput("All pictures must have one size.")
-        truth = _at_cells(sample.mask, cells) > 0.5
+        truth = at_cells(sample.mask, cells) > 0.5
         if not (0 < truth.sum() < truth.size or sample.edit.target is None):
             continue
         kept.append(sample)
@@ -118,11 +118,11 @@ def encode(model: Denoiser, samples: Sequence[Sample]) -> Probe:
         kept,
         [encodings[id(sample.image)] for sample in kept],
         np.stack(truths),
-        [_at_cells(sample.things, cells) for sample in kept],
+        [at_cells(sample.things, cells) for sample in kept],
     )
 
 
-def _at_cells(masks: Map, cells: tuple[int, int]) -> Map:
+def at_cells(masks: Map, cells: tuple[int, int]) -> Map:
     """Masks (…, H, W) at latent resolution (…, h, w), by area."""
     height, width = masks.shape[-2:]
     rows, columns = cells

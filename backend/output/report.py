@@ -1,7 +1,11 @@
-"""report.json, which every command that makes something writes beside it."""
+"""report.json, which every command that makes something writes beside it, and the same as a page,
+report.html.
+"""
 
 import importlib.metadata
+import itertools
 import platform
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -11,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from backend import __version__
+from backend.output.page import page, pictures_since
 from protocol import files
 
 PACKAGES = (
@@ -35,6 +40,7 @@ class Report:
         notes: what a person should read, the most important first.
         figures: what was measured, by name.
         seconds: wall-clock seconds by stage, in order.
+        began: seconds since 1970.
     """
 
     command: list[str]
@@ -42,6 +48,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    began: float = field(default_factory=time.time)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -54,7 +61,8 @@ class Report:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
 
     def write(self, folder: Path) -> Path:
-        """Write folder/report.json, replacing an older one in one step.
+        """Write folder/report.json, replacing an older one in one step, and folder/report.html with
+        the pictures that were written into the folder since the report began. Returns the first.
 
         Raises:
             OSError: the folder cannot be made or written.
@@ -70,7 +78,19 @@ class Report:
             "seconds": self.seconds,
             "peak_memory_mib": peak_memory_mib(),
         }
+        # a file system may keep whole seconds
+        pictures = pictures_since(folder, int(self.began))
+        # names of files that are not UTF-8 have halves of pairs in them, as in report.json
+        text = page(title_of(self.command), content, pictures)
+        files.write_bytes(folder / "report.html", text.encode("utf-8", "backslashreplace"))
         return files.write_json(folder / "report.json", content)
+
+
+def title_of(command: Sequence[str]) -> str:
+    """What a command line does, such as "evaluate images"."""
+    words = command[command.index("backend") + 1 if "backend" in command else 1 :]
+    named = list(itertools.takewhile(lambda word: re.fullmatch("[a-z]+(-[a-z]+)*", word), words))
+    return " ".join(named[:2]) or "Report"
 
 
 def print_notes(notes: Sequence[str]) -> None:

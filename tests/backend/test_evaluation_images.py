@@ -13,13 +13,14 @@ from skimage.metrics import peak_signal_noise_ratio
 from backend.__main__ import main
 from backend.editing.methods.method import Edited, Knob
 from backend.editing.methods.registry import METHODS
+from backend.errors import BadInput
 from backend.evaluation import metrics
 from backend.evaluation.encoders import load_encoder
-from backend.evaluation.images import command
+from backend.evaluation.images.against import against
 from backend.evaluation.images.plot import Curve, Panel, plotted
-from backend.evaluation.images.points import Record, figures_of
 from backend.evaluation.kept_settings import check_settings
 from backend.evaluation.samples import SEEDS, draw_present
+from backend.evaluation.spread.edit_record import EditRecord, figures_of
 
 
 class Painter:
@@ -103,6 +104,7 @@ def test_figures_are_those_of_the_pictures(tiny_model, tmp_path, capsys, painter
         assert points[1][own] == pytest.approx(value, abs=2e-3), name
     table = (tmp_path / "figures.md").read_text()
     assert "| painter: grey 8 | 3 |" in table
+    assert "Ours against" not in table  # there are no others
     for name in ("curves.png", "contact_sheet.png"):
         with Image.open(tmp_path / name) as picture:
             assert min(picture.size) > 100
@@ -150,12 +152,12 @@ def test_settings_may_gain_a_text_to_image_model_but_not_change_it(tmp_path):
     check_settings(tmp_path, settings, later)
     check_settings(tmp_path, settings | {"text_to_image": "one"}, later)
     check_settings(tmp_path, settings, later)
-    with pytest.raises(command.BadInput, match="text to image 'one', not 'two'"):
+    with pytest.raises(BadInput, match="text to image 'one', not 'two'"):
         check_settings(tmp_path, settings | {"text_to_image": "two"}, later)
 
 
 def test_pooled_figures_are_of_the_mean_error():
-    exact = Record(True, 0.0, 1.0, {"edit PSNR": 20.0, "image similarity": 0.5}, 0.25, 1.0, 0.5)
+    exact = EditRecord(True, 0.0, 1.0, {"edit PSNR": 20.0, "image similarity": 0.5}, 0.25, 1.0, 0.5)
     wrong = replace(exact, success=False, error_outside=100.0, seconds=3.0)
     unseen = replace(exact, success=None, error_outside=None, edited=0.75)
     other = replace(unseen, similarities={"edit PSNR": 26.0, "image similarity": 0.8})
@@ -167,6 +169,21 @@ def test_pooled_figures_are_of_the_mean_error():
     assert figures["PSNR outside, pooled"] == round(metrics.decibels(50), 3)
     assert figures["share edited"] == round(1.25 / 3, 3)
     assert figures["seconds, median"] == 1.0
+
+
+def test_curves_are_compared_where_both_are_known_at_their_best():
+    bent = Curve("ours", [(0.2, 40.0), (0.8, 34.0), (0.4, 20.0)], None)
+    flat = Curve("flat", [(0.5, 36.0), (1.0, 36.0)], None)
+    point = Curve("point", [(0.8, 30.0)], None)
+    far = Curve("far", [(0.9, 50.0), (1.0, 50.0)], None)
+    found = against(Panel("success", "PSNR", [bent, flat, point, far]), "ours")
+    # from 0.5 to 0.8 ours falls from 37 to 34, and is above 36 up to 0.6
+    assert found["flat"] == {
+        "from": 0.5, "to": 0.8, "worst": -2.0, "mean": -0.5,
+        "share": pytest.approx(1 / 3, abs=0.01),
+    }  # fmt: skip
+    assert found["point"] == {"from": 0.8, "to": 0.8, "worst": 4.0, "mean": 4.0, "share": 1.0}
+    assert found["far"] == {}
 
 
 def test_a_plot_has_every_curves_name_beside_it(monkeypatch):

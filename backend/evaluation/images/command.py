@@ -8,8 +8,7 @@ is there.
 
 import sys
 import textwrap
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,16 +19,21 @@ from backend.editing.methods.registry import METHODS, method
 from backend.errors import BadInput
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE, ROUND_TRIP, SAME
-from backend.evaluation.images.plot import Curve, Panel, Place, plotted
-from backend.evaluation.images.points import EDIT_PSNR, Point, error, figures_of, points_of
-from backend.evaluation.images.work import SHOWN, Plan, Task, all_done, cores
+from backend.evaluation.images.against import against
+from backend.evaluation.images.panels import UP, Line, Row, panels
+from backend.evaluation.images.plot import plotted
+from backend.evaluation.images.points import Point, points_of
+from backend.evaluation.images.work import ImagesWork
 from backend.evaluation.kept_settings import check_settings
 from backend.evaluation.maps import Table
 from backend.evaluation.options import ImagesOptions
 from backend.evaluation.relevance import known_kinds, markdown
 from backend.evaluation.samples import SEEDS, draw_present
+from backend.evaluation.spread.edit_record import EditRecord, error, figures_of
+from backend.evaluation.spread.executors import make
+from backend.evaluation.spread.records import Records
+from backend.evaluation.spread.work import SHOWN, Names
 from backend.output.contact_sheet import Tile, contact_sheet
-from backend.output.progress import shown_progress, time_left
 from backend.output.report import Report
 from backend.work_lock import InUse, alone_in
 from backend.world.pool import Sample
@@ -37,12 +41,8 @@ from protocol import files
 
 COMPANION = "text_to_image"
 """The setting that may be added later."""
-UP = "PSNR outside, pooled"
-"""What curves are drawn of: the mean of all pictures' PSNR is lifted by those without any error."""
-TOP = 60.0
-"""PSNR in dB that higher ones are drawn at: nobody sees the difference."""
-BY_METHOD, CURVES = "Methods at their defaults", "Curves"
-Row = dict[str, float]
+BY_METHOD, CURVES, AGAINST = "Methods at their defaults", "Curves", "Ours against the others"
+OURS = "ours"
 Rows = dict[Point, Row]
 
 
@@ -58,19 +58,12 @@ def run(options: ImagesOptions, command: list[str]) -> int:
 
 def _run(options: ImagesOptions, command: list[str]) -> int:
     kinds = known_kinds(options.kinds)
-    plan = Plan(
-        options.out / "edits",
-        options.model,
-        options.device,
-        options.dtype,
-        options.text_to_image,
-        options.clip,
-        options.steps,
-        options.seed,
-    )
-    models = plan.models()
+    records = Records(options.out / "edits")
+    names = Names(options.model, options.device, options.dtype, options.text_to_image, options.clip)
+    tools = names.load()
+    models = tools.models
     card, other = models.editor.card, models.text_to_image
-    encoder = plan.encoder().name
+    encoder = tools.encoder.name
     settings: dict[str, Any] = {
         "model": card.name,
         COMPANION: "" if other is None else other.card.name,
@@ -82,7 +75,7 @@ def _run(options: ImagesOptions, command: list[str]) -> int:
         "steps": options.steps,
         "seed": options.seed,
     }
-    check_settings(plan.folder, settings, (COMPANION,))
+    check_settings(records.folder, settings, (COMPANION,))
     chosen, left_out = usable(options, models)
     for sentence in left_out:
         print(f"note: left out: {sentence}")
@@ -96,11 +89,9 @@ def _run(options: ImagesOptions, command: list[str]) -> int:
     if options.defaults:
         points = [point for point in points if point.knob is None]
     with report.stage("edits"):
-        make(plan, samples, points, options.processes or processes_for(card.device.type))
-    kept = {one: [plan.record(number, one) for number in range(len(samples))] for one in points}
-    rows = {
-        one: figures_of([each for each in kept[one] if each is not None], encoder) for one in points
-    }
+        work = ImagesWork(names, options.steps, options.seed)
+        make(work, records, samples, points, options, card.device.type)
+    rows = {one: figures_of(records.all(len(samples), one, EditRecord), encoder) for one in points}
     round_trip = round_trip_of(models, samples)
     report.figures |= {
         "round trip": round_trip,
@@ -116,7 +107,16 @@ def _run(options: ImagesOptions, command: list[str]) -> int:
             for one, row in rows.items()
         ],
     }
-    text = "\n".join(markdown(*each) for each in tables(rows, round_trip).items() if each[1])
+    first, others = panels([line_of(name, rows) for name in chosen], round_trip[UP], encoder)
+    found = tables(rows, round_trip)
+    if OURS in chosen and not options.defaults:
+        compared = {
+            f"{AGAINST}: {one.up}, at equal {one.along}": against(one, METHODS[OURS].label)
+            for one in (first, *others)
+        }
+        report.figures |= compared
+        found |= compared
+    text = "\n".join(markdown(*each) for each in found.items() if each[1])
     files.make_folder(options.out)
     files.write_text(options.out / "figures.md", text)
     files.write_bytes(
@@ -124,10 +124,11 @@ def _run(options: ImagesOptions, command: list[str]) -> int:
         plotted(
             f"Edits of {len(samples)} pictures of {options.seeds} scenes, {options.steps} steps, "
             f"{card.name}",
-            *panels(chosen, rows, round_trip[UP], encoder),
+            first,
+            others,
         ),
     )
-    sheet(plan, samples, chosen).save(options.out / "contact_sheet.png")
+    sheet(records, samples, chosen).save(options.out / "contact_sheet.png")
     report.write(options.out)
     print(text)
     print(f"wrote figures.md, curves.png, contact_sheet.png and report.json to {options.out}")
@@ -149,30 +150,6 @@ def usable(options: ImagesOptions, models: Models) -> tuple[list[str], list[str]
     if not chosen:
         raise BadInput(sentences[0])
     return chosen, sentences
-
-
-def processes_for(device: str) -> int:
-    """How many processes by default: every core, or one where a graphics card computes."""
-    return cores() if device == "cpu" else 1
-
-
-def make(plan: Plan, samples: Sequence[Sample], points: Sequence[Point], processes: int) -> None:
-    """Make every edit of which there is no record yet."""
-    tasks = []
-    for number, sample in enumerate(samples):
-        if wanted := tuple(one for one in points if plan.record(number, one) is None):
-            tasks.append(Task(number, sample, wanted))
-    total = sum(len(task.points) for task in tasks)
-    if not tasks:
-        return
-    made, began = 0, time.monotonic()
-    with shown_progress() as show:
-        show(f"0 of {total} edits", 0.0)
-        for count in all_done(plan, tasks, min(processes, len(tasks))):
-            made += count
-            left = (time.monotonic() - began) / made * (total - made)
-            words = f", {time_left(left)}" if made < total else ""
-            show(f"{made} of {total} edits{words}", made / total)
 
 
 def round_trip_of(models: Models, samples: Sequence[Sample]) -> dict[str, float]:
@@ -202,45 +179,16 @@ def tables(rows: Rows, round_trip: Row) -> dict[str, Table]:
     return {BY_METHOD: by_method | {ROUND_TRIP: round_trip}, CURVES: curves}
 
 
-def panels(
-    methods: Sequence[str], rows: Rows, round_trip: float, encoder: str
-) -> tuple[Panel, list[Panel]]:
-    """What is drawn of the methods: the paper's Figure 4 in terms of the demo world, and in those
-    of Brooks et al. (2023) and of the paper, by an encoder.
-    """
-
-    def world(row: Row) -> Place:
-        return row.get("success", 0.0), min(row.get(UP, SAME), TOP)
-
-    direction = f"direction similarity, {encoder}"
-
-    def named(along: str, up: str) -> Panel:
-        curves = [curve_of(name, rows, lambda row: (row[along], row[up])) for name in methods]
-        return Panel(along, up if up != EDIT_PSNR else f"{up} in dB", curves)
-
-    first = Panel(
-        "strict success",
-        f"PSNR outside the true mask in dB, at most {TOP:g}",
-        [curve_of(name, rows, world) for name in methods],
-        (round_trip, "VAE round trip"),
-    )
-    return first, [named(direction, f"image similarity, {encoder}"), named(direction, EDIT_PSNR)]
-
-
-def curve_of(name: str, rows: Rows, place: Callable[[Row], Place]) -> Curve:
-    """A method's curve, along the numbers of its knob; `place` says where a row is drawn."""
-
-    def at(point: Point) -> Place:
-        return place(rows[point])
-
+def line_of(name: str, rows: Rows) -> Line:
+    """A method's curve, along the numbers of its knob."""
     own = [one for one in rows if one.method == name]
     turned = [one for one in own if isinstance(one.stand, float | int)]
     turned.sort(key=lambda one: one.stand)
     default = next(one for one in own if one.knob is None)
-    return Curve(METHODS[name].label, [at(one) for one in turned or own], at(default))
+    return Line(METHODS[name].label, [rows[one] for one in turned or own], rows[default])
 
 
-def sheet(plan: Plan, samples: Sequence[Sample], methods: Sequence[str]) -> Image.Image:
+def sheet(records: Records, samples: Sequence[Sample], methods: Sequence[str]) -> Image.Image:
     """The first samples: picture, true edit, and what every method makes by default."""
     rows: list[list[Tile]] = []
     for number, sample in enumerate(samples[:SHOWN]):
@@ -249,7 +197,7 @@ def sheet(plan: Plan, samples: Sequence[Sample], methods: Sequence[str]) -> Imag
             (Image.fromarray(sample.edited), "true edit"),
         ]
         for name in methods:
-            picture = plan.picture(number, Point(name, None))
+            picture = records.picture(number, Point(name, None))
             tiles.append((Image.fromarray(picture), textwrap.fill(METHODS[name].label, 19)))
         rows.append(tiles)
     return contact_sheet(rows, tile=128)

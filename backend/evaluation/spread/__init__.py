@@ -1,0 +1,1 @@
+"""Evaluations whose samples are independent: spread over processes or a cluster, and kept."""

@@ -1,0 +1,1 @@
+"""`python -m backend evaluate sweep`: what thresholds, guidances, noise levels and seeds do."""
