@@ -22,6 +22,7 @@ from .settings import (
     SceneRegionSettings,
     SceneThreshold,
     SceneUpdateSettings,
+    SpeedSettings,
     TextureSettings,
     Threshold,
 )
@@ -74,6 +75,7 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request")
     maps: PictureMapSettings = PictureMapSettings()
     """Of the relevance map, where no mask is given."""
     settings: EditSettings = EditSettings()
+    speed: SpeedSettings = SpeedSettings()
     mask: NDArray[np.bool_] | None = None
     """bool (H, W) to edit inside instead of the thresholded relevance, or None."""
     region: RegionSettings = RegionSettings()

@@ -49,6 +49,8 @@ first, as the paper does; "full" keeps them, so that small regions stand out."""
 Snap = Literal["nothing", "edges", "things"]
 """What the outline of a region keeps to: the map's own cells, the picture's edges, or whole things
 (region.py)."""
+Solver = Literal["ddim", "dpm++"]
+"""How a step of an edit gets to the next noise level."""
 MAX_LABEL = 2**16 - 1
 """The highest number of a thing in a label image; the lowest is 0."""
 

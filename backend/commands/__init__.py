@@ -52,6 +52,7 @@ COMMANDS: Tree = {
             "radiance": evaluate.Radiance,
             "capture": evaluate.BenchCapture,
             "detail": evaluate.Detail,
+            "speed": evaluate.BenchSpeed,
         },
     ),
 }

@@ -283,6 +283,26 @@ class Detail(options.DetailOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchSpeed(options.SpeedOptions):
+    """Time edits with each option that makes them faster, and measure what it costs.
+
+    All take turns on the same pictures, inside the same regions. Write DIR/report.json.
+    """
+
+    def run(self, command: list[str]) -> int:
+        """Measure; the exit status."""
+        if _wrong(self):
+            return 1
+        from backend.evaluation import bench_speed
+
+        try:
+            return bench_speed.run(self, command)
+        except BadInput as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class BenchEdit(options.EditBenchOptions):
     """Time an edit: diffusers' own pipeline against this program, on the same networks.
 

@@ -57,6 +57,7 @@ from protocol.settings import (
     GuidanceSettings,
     PictureMapSettings,
     RegionSettings,
+    SpeedSettings,
     Threshold,
 )
 from protocol.values import MAX_IMAGE_SIDE, Box
@@ -174,6 +175,7 @@ class Edit(ImageCommand):
     ] = None
     """work on this part alone"""
     settings: EditSettings = EditSettings()
+    speed: SpeedSettings = SpeedSettings()
 
     writes: ClassVar[tuple[str, ...]] = ("relevance.png", "mask.png", "edit.png")
 
@@ -196,6 +198,7 @@ class Edit(ImageCommand):
             threshold=threshold,
             maps=self.maps,
             settings=self.settings,
+            speed=self.speed,
             mask=mask,
             region=self.region,
             things=things if mask is None else None,

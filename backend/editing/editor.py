@@ -12,23 +12,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backend.counts import check_counts
-from backend.errors import check_instruction, check_settings, check_value, given_once
+from backend.errors import BadInput, check_instruction, check_settings, check_value, given_once
 from backend.pictures import boxes
 from protocol.settings import (
     EditSettings,
     MapSettings,
     PictureMapSettings,
     RegionSettings,
+    SpeedSettings,
     Threshold,
     taken,
 )
 from protocol.values import Box, Detail, Normalisation
 
 from .crop import around
-from .encoded_image import EncodedImage, check_image, check_mask, extent, work_image
-from .guided_edit import Step, counted_on, guided_edit
+from .denoising import conditions, edit_together
+from .encoded_image import EncodedImage, check_image, check_mask, extent
+from .guided_edit import Step, counted_on
 from .image_editor import Edit
-from .models.denoiser import Conditions, Denoiser, ModelCard
+from .models.denoiser import Denoiser, ModelCard
 from .models.registry import load_model
 from .noises import drawn_noises, given_noise
 from .relevance import CloserLook, RelevanceMap, relevance_maps
@@ -172,7 +174,7 @@ class Editor:
         (found,) = relevance_maps(
             self.model,
             encoded.encoding.latents,
-            _conditions(self.model, [encoded], instruction),
+            conditions(self.model, [encoded], instruction),
             noises,
             settings.noise_level,
             settings.normalisation,
@@ -225,7 +227,7 @@ class Editor:
             maps = relevance_maps(
                 self.model,
                 torch.cat([one.encoding.latents for one in encoded]),
-                _conditions(self.model, encoded, instruction),
+                conditions(self.model, encoded, instruction),
                 drawn_noises(seeds, encoded[0]),
                 settings.noise_level,
                 settings.normalisation,
@@ -255,6 +257,7 @@ class Editor:
         settings: EditSettings | None = None,
         things: NDArray[np.integer] | None = None,
         region: RegionSettings = RegionSettings(),
+        speed: SpeedSettings = SpeedSettings(),
     ) -> Edit:
         """Edit the image that was set where the instruction applies (Eq. 1, 4 and 5).
 
@@ -285,6 +288,7 @@ class Editor:
             things: whole numbers (H, W), 0..65535, each pixel's thing, for a region of whole
                 things; None where none are known.
             region: how the map becomes the mask.
+            speed: what makes it faster at some cost; by default nothing does.
 
         Raises:
             RuntimeError: no image was set.
@@ -305,6 +309,61 @@ class Editor:
         )
         settings = given_once(settings, single)
         check_settings(settings)
+        check_settings(speed)
+        where = self._where(instruction, threshold, relevance, mask, region, things)
+        seeds = (settings.seed,)
+        (edit,) = self._edited(
+            instruction, where, seeds, settings, speed, noise, start, crop, on_step
+        )
+        return edit
+
+    def edit_seeds(
+        self,
+        instruction: str,
+        seeds: Sequence[int],
+        threshold: float | None = None,
+        *,
+        settings: EditSettings = EditSettings(),
+        relevance: RelevanceMap | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        crop: Box | None = None,
+        on_step: Callable[[Step], None] | None = None,
+        things: NDArray[np.integer] | None = None,
+        region: RegionSettings = RegionSettings(),
+        speed: SpeedSettings = SpeedSettings(),
+    ) -> list[Edit]:
+        """What `edit` makes of the image that was set with each of several seeds, in one batch: the
+        image is encoded and its region found once. Memory grows with the number of seeds.
+
+        Args:
+            seeds: of the edits, at least one; that of the settings is not used.
+            others: as in `edit`.
+
+        Returns:
+            An edit for each seed.
+
+        Raises:
+            As `edit`.
+        """
+        check_instruction(instruction)
+        if not seeds:
+            raise BadInput("Give one seed at least.")
+        for seed in seeds:
+            check_settings(replace(settings, seed=seed))
+        check_settings(speed)
+        where = self._where(instruction, threshold, relevance, mask, region, things)
+        return self._edited(instruction, where, seeds, settings, speed, None, None, crop, on_step)
+
+    def _where(
+        self,
+        instruction: str,
+        threshold: float | None,
+        relevance: RelevanceMap | None,
+        mask: NDArray[np.bool_] | None,
+        region: RegionSettings,
+        things: NDArray[np.integer] | None,
+    ) -> Where:
+        """Where the image that was set is edited, as `edit` is asked for it."""
         check_value(Threshold | None, threshold)
         parts = self._set()
         if mask is not None:
@@ -314,31 +373,37 @@ class Editor:
             covered = extent(self.card, parts.whole.shape)
             where = snapped_at(threshold, relevance, covered, parts.image, region, things)
         check_mask(where.mask, parts.image)
-        return self._edited(instruction, where, settings, noise, start, crop, on_step)
+        return where
 
     def _edited(
         self,
         instruction: str,
         where: Where,
+        seeds: Sequence[int],
         settings: EditSettings,
+        speed: SpeedSettings,
         noise: NDArray[np.float32] | None,
         start: NDArray[np.uint8] | None,
         crop: Box | None,
         on_step: Callable[[Step], None] | None,
-    ) -> Edit:
-        """The image that was set, edited inside a mask; the rest is as in `edit`."""
+    ) -> list[Edit]:
+        """The image that was set, edited inside a mask with each seed; the rest is as in `edit`."""
         parts = self._set()
-        edited = parts.image.copy()
+        edited = [parts.image.copy() for _ in seeds]
         if not where.mask.any():
-            return where.outcome(parts.image, edited, where.mask, ())
+            return [where.outcome(parts.image, own, where.mask, ()) for own in edited]
         together = noise is not None
         found = places(where.mask, self.card, parts.size, settings, crop, together)
-        seed, strength = settings.seed, settings.strength
-        works = [Work(parts, place, edited, seed, strength, start) for place in found]
+        works = [
+            Work(parts, place, own, seed, settings.strength, start)
+            for seed, own in zip(seeds, edited, strict=True)
+            for place in found
+        ]
         given = None if noise is None else given_noise(noise, works[0].encoded)
-        self._edit_all(instruction, works, 1, settings, on_step, given)
+        self._edit_all(instruction, works, len(seeds), settings, speed, on_step, given)
         mask = np.logical_or.reduce([place.mask for place in found])
-        return where.outcome(parts.image, edited, mask, tuple(place.window for place in found))
+        windows = tuple(place.window for place in found)
+        return [where.outcome(parts.image, own, mask, windows) for own in edited]
 
     def edit_images(
         self,
@@ -350,6 +415,7 @@ class Editor:
         seeds: Sequence[int],
         settings: EditSettings = EditSettings(),
         on_step: Callable[[Step], None] | None = None,
+        speed: SpeedSettings = SpeedSettings(),
     ) -> list[NDArray[np.uint8]]:
         """What `edit` makes of each of B images of one size, all in one batch.
 
@@ -361,6 +427,7 @@ class Editor:
             on_step: called after every step of each batch; what it raises ends the edits. Images
                 whose crops are worked on at one size are one batch; their steps are counted on
                 from those of the batches before.
+            speed: as in `edit`.
 
         Returns:
             uint8 (H, W, 3) for each image, the edited one; outside its mask, and the rim around
@@ -373,6 +440,7 @@ class Editor:
         check_instruction(instruction)
         for strength in strengths:
             check_settings(replace(settings, strength=strength))
+        check_settings(speed)
         if any(len(given) != len(images) for given in (masks, starts, strengths, seeds)):
             raise ValueError("Every image needs a mask, a start, a strength and a seed of its own.")
         if not images:
@@ -392,7 +460,7 @@ class Editor:
                     Work(parts, place, own, seed, strength, start)
                     for place in places(mask, self.card, size, settings)
                 ]
-        self._edit_all(instruction, works, len(images), settings, on_step)
+        self._edit_all(instruction, works, len(images), settings, speed, on_step)
         return edited
 
     def _edit_all(
@@ -401,55 +469,22 @@ class Editor:
         works: Sequence[Work],
         pictures: int,
         settings: EditSettings,
+        speed: SpeedSettings,
         on_step: Callable[[Step], None] | None,
         noise: Tensor | None = None,
     ) -> None:
-        """Do works on so many pictures, batch by batch; the rest is as in `_edit_inside`."""
+        """Do works on so many pictures, batch by batch; the rest is as in `edit_together`."""
         together = batches(works, self.card, pictures)
         for index, batch in enumerate(together):
             self._shown = Shown(batch)
             told = None if on_step is None else counted_on(on_step, index, len(together))
-            self._edit_inside(instruction, batch, settings, told, noise)
-
-    def _edit_inside(
-        self,
-        instruction: str,
-        works: Sequence[Work],
-        settings: EditSettings,
-        on_step: Callable[[Step], None] | None,
-        noise: Tensor | None,
-    ) -> None:
-        """Do B works whose windows have latents of one size: denoised in the cells with any pixel
-        that gets some of the edit, and put in at these pixels.
-
-        Args:
-            noise: (B, c, h, w) in place of the seeds' own.
-        """
-        encoded = [work.encoded for work in works]
-        if noise is None:
-            noise = torch.cat([drawn_noises((work.seed,), work.encoded) for work in works])
-        starts = [self._encode_start(work) for work in works if work.start is not None]
-        cells = [one.encoded.cells(one.place.touched()) for one in works]
-        model = works[0].place.window.seen_by(self.model, np.any(cells, axis=0))
-        latents = guided_edit(
-            model,
-            torch.cat([one.encoding.latents for one in encoded]),
-            _conditions(model, encoded, instruction),
-            torch.from_numpy(np.stack(cells)).to(noise.device)[:, None],
-            noise,
-            guidance=self.card.guidance.resolved(settings),
-            steps=settings.steps,
-            strengths=[work.strength for work in works],
-            start=torch.cat(starts) if starts else None,
-            on_step=on_step,
-        )
-        for part, work, one in zip(latents.split(1), works, encoded, strict=True):
-            work.place.put_in(work.edited, self._decode(part, one, model))
+            edit_together(self.model, instruction, batch, settings, speed, told, noise)
 
     def round_trip(self) -> NDArray[np.uint8]:
         """uint8 (H, W, 3): the image that was set, only encoded and decoded."""
         encoded = self._set().encoded()
-        return self._decode(encoded.encoding.latents, encoded)
+        with torch.inference_mode():
+            return encoded.decoded(self.model, encoded.encoding.latents)
 
     def preview(self, step: Step) -> NDArray[np.uint8]:
         """A small uint8 (h, w, 3) look at what a step of the last edit predicts, without decoding
@@ -466,31 +501,7 @@ class Editor:
         check_image(image)
         return Parts(image, self.card.native_size, self.model).encoded()
 
-    @torch.inference_mode()
-    def _encode_start(self, work: Work) -> Tensor:
-        """(1, c, h, w) latents of what an edit starts from."""
-        seen = work_image(self.card, work.start_part(), work.place.window.shape)
-        latents = work.place.window.seen_by(self.model).encode(seen).latents
-        self.card.check_numbers(latents)
-        return latents
-
-    @torch.inference_mode()
-    def _decode(
-        self, latents: Tensor, encoded: EncodedImage, model: Denoiser | None = None
-    ) -> NDArray[np.uint8]:
-        """Latents (1, c, h, w) to an image of the size of the one that was encoded, by default as
-        the model sees it at once.
-        """
-        return encoded.decoded(model or self.model, latents)
-
     def _set(self) -> Parts:
         if self._parts is None:
             raise RuntimeError("Set an image first: editor.set_image(image).")
         return self._parts
-
-
-@torch.inference_mode()
-def _conditions(
-    model: Denoiser, encoded: Sequence[EncodedImage], instruction: str
-) -> list[Conditions]:
-    return [one.conditions(model, instruction) for one in encoded]

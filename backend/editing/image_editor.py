@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.region import Snapped
-from protocol.settings import EditSettings, MapSettings, RegionSettings
+from protocol.settings import EditSettings, MapSettings, RegionSettings, SpeedSettings
 from protocol.values import Box
 
 from .crop import Window
@@ -92,6 +92,7 @@ class ImageEditor(Protocol):
         on_step: Callable[[Step], None] | None = None,
         things: NDArray[np.integer] | None = None,
         region: RegionSettings = RegionSettings(),
+        speed: SpeedSettings = SpeedSettings(),
     ) -> Edit:
         """Edit it where the instruction applies, or inside `mask`."""
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from backend.editing.guided_edit import guided_edit
 from backend.editing.models.denoiser import Denoiser, draw_noise
-from backend.editing.models.guidance import Guidance
+from backend.editing.models.guidance import UNGUIDED, Guidance
 from backend.editing.models.registry import load_text_to_image
 from backend.errors import BadInput
 from backend.evaluation import metrics
@@ -38,7 +38,6 @@ from backend.world.pool import Sample
 
 CHOICE_LEVELS = (0.5, 0.7, 0.9)
 CHOICE_SEEDS = (0, 1)
-UNGUIDED = Guidance(text=1.0, image=1.0)
 SDEDIT_LEVEL = 0.8
 STEPS = 30
 DRAWN = 24

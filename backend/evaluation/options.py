@@ -29,6 +29,7 @@ TrueKind = Literal["recolour", "replace", "put on top", "remove"]
 CapturePreset = Literal["preview", "medium", "full"]
 TextureWay = Literal["cells", "edges", "things", "things-sharp", "things-fast"]
 RegionWay = Literal["today", "edges", "things", "edges-sharp", "things-sharp", "things-fast"]
+SpeedWay = Literal["steps", "solver", "interval", "deep", "together", "seeds"]
 REGION_WAYS: tuple[RegionWay, ...] = get_args(RegionWay)
 WAYS: tuple[Way, ...] = ("plain", "guided", "paper", "true")
 
@@ -420,6 +421,18 @@ class EditBenchOptions(PairedOptions):
 
     steps: int = 20
     """of an edit"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedOptions(EvaluationOptions):
+    """Of what makes edits faster."""
+
+    samples: int = 40
+    """edits in every way"""
+    steps: int = 20
+    """of an edit as it is"""
+    ways: tuple[SpeedWay, ...] = get_args(SpeedWay)
+    """what to compare with that: each takes its time"""
 
 
 @dataclass(frozen=True, kw_only=True)

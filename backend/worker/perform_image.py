@@ -71,6 +71,7 @@ def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnPreview) -> 
         request.instruction,
         threshold=request.threshold,
         settings=request.settings,
+        speed=request.speed,
         relevance=relevance,
         mask=request.mask,
         crop=request.crop,

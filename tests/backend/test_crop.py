@@ -9,9 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import backend.editing.editor as editor_module
 from backend.commands.image import _box
-from backend.editing import Editor, crop
+from backend.editing import Editor, crop, denoising
 from backend.editing.encoded_image import resize
 from backend.editing.models.denoiser import ModelCard
 from backend.editing.work import places
@@ -283,8 +282,8 @@ def test_crops_edited_together_are_edited_as_alone(editor, monkeypatch, detail):
     strengths, seeds = (0.98, 0.4, 0.5, 0.7), (7, 1, 5, 2)
     settings = EditSettings(steps=2, detail=detail, rim=3)
     steps = []
-    guided = Spy(editor_module.guided_edit)
-    monkeypatch.setattr(editor_module, "guided_edit", guided)
+    guided = Spy(denoising.guided_edit)
+    monkeypatch.setattr(denoising, "guided_edit", guided)
     together = editor.edit_images(
         INSTRUCTION, images, masks, starts, strengths, seeds, settings, steps.append
     )
@@ -377,8 +376,8 @@ def test_parts_take_no_more_memory_at_once_than_the_whole_picture(
     """Small ones are worked on together, which costs little more than one."""
     image, mask = two_corners()
     editor.set_image(image)
-    guided = Spy(editor_module.guided_edit)
-    monkeypatch.setattr(editor_module, "guided_edit", guided)
+    guided = Spy(denoising.guided_edit)
+    monkeypatch.setattr(denoising, "guided_edit", guided)
     steps, shown = [], []
 
     def on_step(step):

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import backend.editing.editor as editor_module
-from backend.editing import Editor, Step
+from backend.editing import Editor, Step, denoising
 from backend.editing.models.ddpm import Ddpm
 from backend.editing.models.denoiser import draw_noise
 from backend.editing.models.guidance import Guidance
@@ -43,9 +42,9 @@ def test_threshold_zero_equals_diffusers_pipeline(
 ):
     image = random_image(64, 80)
     noise = np.random.default_rng(1).standard_normal((4, 8, 10)).astype(np.float32)
-    guided = Spy(editor_module.guided_edit)
+    guided = Spy(denoising.guided_edit)
     predict = Spy(editor.model.network)
-    monkeypatch.setattr(editor_module, "guided_edit", guided)
+    monkeypatch.setattr(denoising, "guided_edit", guided)
     editor.set_image(image)
     relevance = editor.relevance(INSTRUCTION)
     monkeypatch.setattr(editor.model, "network", predict)
@@ -177,8 +176,8 @@ def test_a_thresholded_map_and_the_same_mask_given_make_the_same_edit(
     """One rule: the pixels decide; a cell is denoised where any of its pixels is in the mask."""
     image, region = random_image(height, width), RegionSettings(snap=snap)
     editor.set_image(image)
-    guided = Spy(editor_module.guided_edit)
-    monkeypatch.setattr(editor_module, "guided_edit", guided)
+    guided = Spy(denoising.guided_edit)
+    monkeypatch.setattr(denoising, "guided_edit", guided)
     relevance = editor.relevance(INSTRUCTION)
     found = snapped(relevance.at(height, width), image, snap, None, 0.5)
     mask = found.values >= threshold
@@ -289,9 +288,9 @@ def test_latents_outside_the_mask_follow_the_noised_input(editor, monkeypatch):
     editor.set_image(image)
     model = editor.model
     predict = Spy(model.network)
-    guided = Spy(editor_module.guided_edit)
+    guided = Spy(denoising.guided_edit)
     monkeypatch.setattr(model, "network", predict)
-    monkeypatch.setattr(editor_module, "guided_edit", guided)
+    monkeypatch.setattr(denoising, "guided_edit", guided)
     mask = np.zeros((64, 64), bool)
     mask[:, 32:] = True
     editor.edit(INSTRUCTION, mask=mask, steps=5, seed=4)
@@ -330,9 +329,9 @@ def test_images_edited_together_are_edited_as_alone(editor, monkeypatch, image_g
     starts = [random_image(60, 84, seed + 10) for seed in range(3)]
     masks = [rng.random((60, 84)) < share for share in (0.001, 0.3, 1.0)]
     strengths, seeds = (0.98, 0.41, 0.07), (7, 1, 2**31 - 1)
-    guided = Spy(editor_module.guided_edit)
+    guided = Spy(denoising.guided_edit)
     predict = Spy(editor.model.network)
-    monkeypatch.setattr(editor_module, "guided_edit", guided)
+    monkeypatch.setattr(denoising, "guided_edit", guided)
     monkeypatch.setattr(editor.model, "network", predict)
     settings = {"image_guidance": image_guidance, "steps": 4}
     alone = []

@@ -18,8 +18,7 @@ from diffusers import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-import backend.editing.editor as editor_module
-from backend.editing import Editor
+from backend.editing import Editor, denoising
 from backend.editing.models.denoiser import draw_noise
 from backend.editing.models.stable_diffusion_xl_instruct_pix2pix import (
     Edm,
@@ -100,8 +99,8 @@ def assert_like_theirs(editor, monkeypatch, steps=2, image_guidance=1.5):
     to a level beside the one that it goes on from.
     """
     image, model = random_image(64, 80), editor.model
-    guided = Spy(editor_module.guided_edit)
-    monkeypatch.setattr(editor_module, "guided_edit", guided)
+    guided = Spy(denoising.guided_edit)
+    monkeypatch.setattr(denoising, "guided_edit", guided)
     editor.set_image(image)
     editor.edit(INSTRUCTION, threshold=0.0, steps=steps, image_guidance=image_guidance, seed=3)
     clean = editor._set().encoded().encoding.latents

@@ -33,6 +33,8 @@ class Guidance:
 
 DEFAULT_GUIDANCE = Guidance()
 """InstructPix2Pix's own."""
+UNGUIDED = Guidance(1.0, 1.0)
+"""What the model says of picture and instruction as it is: the branch of Eq. 1 that has both."""
 
 
 def read_guidance(folder: Path, default: Guidance) -> Guidance:

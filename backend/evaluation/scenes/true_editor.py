@@ -22,7 +22,7 @@ from backend.editing.models.denoiser import ModelCard
 from backend.editing.relevance import perfect_map
 from backend.errors import BadInput
 from protocol.region import Snapped
-from protocol.settings import EditSettings, MapSettings, RegionSettings
+from protocol.settings import EditSettings, MapSettings, RegionSettings, SpeedSettings
 from protocol.values import Box
 
 NAME = "truth"
@@ -126,6 +126,7 @@ class TrueEditor:
         on_step: Callable[[Step], None] | None = None,
         things: NDArray[np.integer] | None = None,
         region: RegionSettings = RegionSettings(),
+        speed: SpeedSettings = SpeedSettings(),
     ) -> Edit:
         """See `ImageEditor`: as `edit_images`, with all of the picture as the crop, and the map
         snapped to nothing.
