@@ -347,8 +347,7 @@ class SpeedSettings:
             ge=0.0,
             le=1.0,
             title="Guide From",
-            description="Noise level below which steps are not guided: they take what the model "
-            "says of picture and instruction as it is, which is less work",
+            description="Noise level below which steps are not guided",
         ),
     ] = 0.0
     guidance_high: Annotated[
@@ -366,8 +365,7 @@ class SpeedSettings:
             ge=1,
             le=100,
             title="Deep Every",
-            description="In every how many steps the network's deep blocks are computed; between "
-            "these they are taken as they were",
+            description="Compute the network's deep blocks once in so many steps",
         ),
     ] = 1
 

@@ -28,7 +28,7 @@ class DeepFeatures:
     """
 
     def __init__(self, model: object, every: int) -> None:
-        unet = getattr(model, "unet", None)
+        unet: Any = getattr(model, "unet", None)
         if every > 1 and not (isinstance(unet, UNet2DConditionModel) and len(unet.up_blocks) > 1):
             raise BadInput("This model has no deep blocks to reuse: leave --deep-every at 1.")
         self._unet, self._every = unet, every

@@ -337,13 +337,14 @@ class Editor:
 
         Args:
             seeds: of the edits, at least one; that of the settings is not used.
-            others: as in `edit`.
+            instruction, threshold, settings, relevance, mask, crop, on_step, things, region, speed:
+                as in `edit`.
 
         Returns:
             An edit for each seed.
 
         Raises:
-            As `edit`.
+            RuntimeError, ValueError, FloatingPointError: as `edit`, or there is no seed.
         """
         check_instruction(instruction)
         if not seeds:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from backend.editing import Editor, Step, denoising
+from backend.editing.encoded_image import EncodedImage
 from backend.editing.models.ddpm import Ddpm
 from backend.editing.models.denoiser import draw_noise
 from backend.editing.models.guidance import Guidance
@@ -240,7 +241,7 @@ def test_an_edit_that_changes_nothing_says_so(editor, monkeypatch):
     assert editor.edit(INSTRUCTION, relevance=flat, steps=1).unchanged.startswith(
         "Unchanged: to the model, the instruction applies nowhere more than elsewhere."
     )
-    monkeypatch.setattr(Editor, "_decode", lambda self, latents, encoded, model: encoded.image ^ 1)
+    monkeypatch.setattr(EncodedImage, "decoded", lambda self, model, latents: self.image ^ 1)
     same = editor.edit(INSTRUCTION, threshold=0.0, steps=1)
     assert same.unchanged.startswith("Unchanged: no pixel of the region differs by more than 3")
 

@@ -32,7 +32,7 @@ from backend.errors import BadInput
 from .ddpm import Ddpm, Schedule
 from .denoiser import Encoding, Level, ModelCard, Prediction
 from .guidance import DEFAULT_GUIDANCE, Guidance, read_guidance
-from .networks import COPY, check_tokenizer, read_networks
+from .networks import COPY, check_tokenizer, lay_out, read_networks
 from .source import Source
 
 MAX_CACHED_TEXTS = 64
@@ -178,6 +178,7 @@ class InstructPix2Pix:
         for part in pipeline.components.values():
             if isinstance(part, torch.nn.Module):
                 part.to(source.device).eval().requires_grad_(False)
+                lay_out(part, source.device)
         return cls(
             cls.parts_of(pipeline),
             source.name,

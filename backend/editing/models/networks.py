@@ -61,6 +61,14 @@ def read_network(folder: Path, name: str, kind: Any, dtype: torch.dtype) -> Any:
     return network
 
 
+def lay_out(network: Any, device: torch.device) -> None:
+    """Lay a network's convolutions out as its device computes them fastest; on a CPU channels last,
+    which changes results by rounding alone. What it gives on GPUs was not measured.
+    """
+    if device.type == "cpu":
+        network.to(memory_format=torch.channels_last)
+
+
 def check_tokenizer(folder: str, tokenizer: Any, encoder: Any) -> None:
     """Refuse a tokenizer that does not know the words of its text encoder.
 
