@@ -49,8 +49,7 @@ Steps = Annotated[
         ge=1,
         le=1000,
         title="Steps",
-        description="Denoising steps of an edit; the time grows in proportion. 100 as in the "
-        "paper; 20 are good for a first look",
+        description="Denoising steps: 100 as in the paper, 20 are good for a first look",
         extra={"soft_max": 200},
     ),
 ]
@@ -173,8 +172,7 @@ class MapSettings:
             min_length=1,
             max_length=64,
             title="Relevance Seeds",
-            description="How many noises the relevance is averaged over: more is steadier and "
-            "takes longer. The prompt check compares them, so it needs two at least",
+            description="Noises to average over: more is steadier; the prompt check needs two",
             extra={"soft_max": 16},
         ),
     ] = (0, 1, 2, 3)
@@ -252,7 +250,7 @@ class GuidanceSettings:
                 ge=0.0,
                 le=100.0,
                 title="Image Guidance",
-                description="How closely an edit keeps to the picture inside the mask",
+                description="How closely an edit keeps to the picture in the mask",
                 extra={
                     "none": "the model's own",
                     "suggested": IMAGE_GUIDANCE,
@@ -317,8 +315,7 @@ class EditSettings(WorkSettings, GuidanceSettings):
             gt=0.0,
             le=1.0,
             title="Strength",
-            description="How much of the picture's own detail is given up inside the mask: 1 can "
-            "change everything, small values only retouch",
+            description="How much detail inside the mask is given up; small values retouch",
         ),
     ] = 1.0
     seed: Fixed = 0
@@ -368,6 +365,16 @@ class SpeedSettings:
             description="Compute the network's deep blocks once in so many steps",
         ),
     ] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureRegionSettings(RegionSettings, PictureMapSettings):
+    """How the region of a picture is found, all together for the command line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureEditSettings(SpeedSettings, EditSettings):
+    """How a picture is edited, and what makes that faster, all together for the command line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -475,7 +482,9 @@ Settings = TypeVar(
     MapSettings,
     PictureMapSettings,
     GuidanceSettings,
+    RegionSettings,
     EditSettings,
+    SpeedSettings,
     TextureSettings,
     UpdateSettings,
 )

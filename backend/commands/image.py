@@ -55,12 +55,15 @@ from protocol.requests import (
 from protocol.settings import (
     EditSettings,
     GuidanceSettings,
+    PictureEditSettings,
     PictureMapSettings,
+    PictureRegionSettings,
     RegionSettings,
     SpeedSettings,
     Threshold,
+    taken,
 )
-from protocol.values import MAX_IMAGE_SIDE, Box
+from protocol.values import MAX_IMAGE_SIDE, Box, Snap
 
 OVERLAY = 0.6
 """Share of these colours over the picture."""
@@ -77,11 +80,10 @@ class ImageCommand(ModelOptions, abc.ABC):
     out: Out
     """where the results go"""
     server: Annotated[Path | None, otherwise("none", "FILE")] = None
-    """let a running server do it: this machine's own, or that of a connection file"""
-    maps: PictureMapSettings = PictureMapSettings()
-    region: RegionSettings = RegionSettings()
+    """let a running server do it: the one here, or a connection file's"""
+    maps: PictureRegionSettings = PictureRegionSettings()
     things: Annotated[Path | None, otherwise("none are known", "LABELS")] = None
-    """what each pixel shows: an image with a number or colour for every thing, or .npy"""
+    """each pixel's thing, as numbers or colours, or .npy"""
 
     alone: ClassVar[dict[str, str]] = {"--server": str(default_connection_file())}
     """What an option stands for that has no value."""
@@ -112,7 +114,7 @@ class ImageCommand(ModelOptions, abc.ABC):
             with shown_progress() as show:
                 result = _run(request, self, report, show)
             edited = _edited(picture, request, result)
-            found = _snapped(request, result, self.region, things)
+            found = _snapped(request, result, self.maps.snap, things)
             why = (found.why,) if found is not None and found.why else ()
             own = (*why, *picture.notes, *self._unused(), *notes)
             report.notes = [*_notes(edited, request, result), *own]
@@ -156,7 +158,8 @@ class Relevance(ImageCommand):
         self, image: NDArray[np.uint8], things: NDArray[np.uint16] | None
     ) -> tuple[ImageRequest, tuple[str, ...]]:
         """The map's."""
-        return RelevanceRequest(image=image, instruction=self.instruction, maps=self.maps), ()
+        maps = taken(PictureMapSettings, self.maps)
+        return RelevanceRequest(image=image, instruction=self.instruction, maps=maps), ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,8 +177,7 @@ class Edit(ImageCommand):
         tuple[int, int, int, int] | None, otherwise("chosen by --detail", "X Y W H")
     ] = None
     """work on this part alone"""
-    settings: EditSettings = EditSettings()
-    speed: SpeedSettings = SpeedSettings()
+    settings: PictureEditSettings = PictureEditSettings()
 
     writes: ClassVar[tuple[str, ...]] = ("relevance.png", "mask.png", "edit.png")
 
@@ -196,11 +198,11 @@ class Edit(ImageCommand):
             image=image,
             instruction=self.instruction,
             threshold=threshold,
-            maps=self.maps,
-            settings=self.settings,
-            speed=self.speed,
+            maps=taken(PictureMapSettings, self.maps),
+            settings=taken(EditSettings, self.settings),
+            speed=taken(SpeedSettings, self.settings),
             mask=mask,
-            region=self.region,
+            region=taken(RegionSettings, self.maps),
             things=things if mask is None else None,
             crop=None if self.crop is None else _box(*self.crop, image.shape),
         )
@@ -330,14 +332,14 @@ def _edited(picture: Picture, request: ImageRequest, result: ImageResult) -> Pic
 def _snapped(
     request: ImageRequest,
     result: ImageResult,
-    region: RegionSettings,
+    snap: Snap,
     things: NDArray[np.uint16] | None,
 ) -> Snapped | None:
     """The region that a map gives, where only a map was asked for."""
     if not isinstance(result, RelevanceResult):
         return None
     suggested = result.suggested_threshold
-    return snapped(result.relevance, request.image, region.snap, things, suggested)
+    return snapped(result.relevance, request.image, snap, things, suggested)
 
 
 def _notes(edited: Picture | None, request: ImageRequest, result: ImageResult) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ from protocol.settings import EditSettings, SpeedSettings
 
 from .deep_features import DeepFeatures
 from .encoded_image import EncodedImage, work_image
-from .guided_edit import Step, guided_edit
+from .guided_edit import Step, counted_on, guided_edit
 from .models.denoiser import Conditions, Denoiser
 from .noises import drawn_noises
-from .work import Work
+from .work import Work, batches
 
 
 @torch.inference_mode()
@@ -22,6 +22,27 @@ def conditions(
 ) -> list[Conditions]:
     """What a model is told of each of several pictures and an instruction."""
     return [one.conditions(model, instruction) for one in encoded]
+
+
+def edit_all(
+    model: Denoiser,
+    instruction: str,
+    works: Sequence[Work],
+    pictures: int,
+    settings: EditSettings,
+    speed: SpeedSettings,
+    on_batch: Callable[[Sequence[Work]], None],
+    on_step: Callable[[Step], None] | None = None,
+    noise: Tensor | None = None,
+) -> None:
+    """Do works on so many pictures of one size, batch by batch. `on_batch` is told of each before
+    it begins; the steps of all of them are counted on. The rest is as in `edit_together`.
+    """
+    together = batches(works, model.card, pictures)
+    for index, batch in enumerate(together):
+        on_batch(batch)
+        told = None if on_step is None else counted_on(on_step, index, len(together))
+        edit_together(model, instruction, batch, settings, speed, told, noise)
 
 
 @torch.inference_mode()

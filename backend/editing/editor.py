@@ -26,16 +26,16 @@ from protocol.settings import (
 from protocol.values import Box, Detail, Normalisation
 
 from .crop import around
-from .denoising import conditions, edit_together
+from .denoising import conditions, edit_all
 from .encoded_image import EncodedImage, check_image, check_mask, extent
-from .guided_edit import Step, counted_on
+from .guided_edit import Step
 from .image_editor import Edit
 from .models.denoiser import Denoiser, ModelCard
 from .models.registry import load_model
 from .noises import drawn_noises, given_noise
 from .relevance import CloserLook, RelevanceMap, relevance_maps
 from .snapping import Where, snapped_at
-from .work import Parts, Shown, Work, batches, image_batches, places
+from .work import Parts, Shown, Work, image_batches, places
 
 
 class Editor:
@@ -401,7 +401,9 @@ class Editor:
             for place in found
         ]
         given = None if noise is None else given_noise(noise, works[0].encoded)
-        self._edit_all(instruction, works, len(seeds), settings, speed, on_step, given)
+        edit_all(
+            self.model, instruction, works, len(seeds), settings, speed, self._show, on_step, given
+        )
         mask = np.logical_or.reduce([place.mask for place in found])
         windows = tuple(place.window for place in found)
         return [where.outcome(parts.image, own, mask, windows) for own in edited]
@@ -461,25 +463,12 @@ class Editor:
                     Work(parts, place, own, seed, strength, start)
                     for place in places(mask, self.card, size, settings)
                 ]
-        self._edit_all(instruction, works, len(images), settings, speed, on_step)
+        count = len(images)
+        edit_all(self.model, instruction, works, count, settings, speed, self._show, on_step)
         return edited
 
-    def _edit_all(
-        self,
-        instruction: str,
-        works: Sequence[Work],
-        pictures: int,
-        settings: EditSettings,
-        speed: SpeedSettings,
-        on_step: Callable[[Step], None] | None,
-        noise: Tensor | None = None,
-    ) -> None:
-        """Do works on so many pictures, batch by batch; the rest is as in `edit_together`."""
-        together = batches(works, self.card, pictures)
-        for index, batch in enumerate(together):
-            self._shown = Shown(batch)
-            told = None if on_step is None else counted_on(on_step, index, len(together))
-            edit_together(self.model, instruction, batch, settings, speed, told, noise)
+    def _show(self, works: Sequence[Work]) -> None:
+        self._shown = Shown(works)
 
     def round_trip(self) -> NDArray[np.uint8]:
         """uint8 (H, W, 3): the image that was set, only encoded and decoded."""

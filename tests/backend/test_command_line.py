@@ -15,6 +15,7 @@ from backend.__main__ import main
 from backend.command_line import command_in
 from backend.commands import COMMANDS
 from backend.editing import Editor
+from backend.editing.encoded_image import EncodedImage
 from backend.output.contact_sheet import contact_sheet
 from backend.output.contact_sheet import main as sheet_main
 from backend.pictures import heat_map
@@ -203,7 +204,7 @@ def test_an_edit_that_changes_nothing_says_unchanged_first(
         Image.fromarray(np.dstack([pixels, 0 * pixels[..., 0]])).save(path)
         options = ["--threshold", "0"]
     else:
-        monkeypatch.setattr(Editor, "_decode", lambda self, latents, encoded, model: encoded.image)
+        monkeypatch.setattr(EncodedImage, "decoded", lambda self, model, latents: self.image)
     code, result, report = edited(tmp_path, tiny_model, path, *options)
     assert code == 0
     assert (np.asarray(result)[..., :3] == pixels).all()

@@ -146,9 +146,10 @@ def test_the_same_thing_has_the_same_default_everywhere() -> None:
         assert taken(MapSettings, config) == maps
     texture = TextureSettings()
     assert taken(TextureSettings, MeshEditConfig()) == texture
-    assert by_name["edit"]["settings"] == settings
+    assert taken(EditSettings, by_name["edit"]["settings"]) == settings
     picture = PictureMapSettings()
-    assert by_name["edit"]["maps"] == by_name["relevance"]["maps"] == picture
+    assert by_name["edit"]["maps"] == by_name["relevance"]["maps"]
+    assert taken(PictureMapSettings, by_name["edit"]["maps"]) == picture
     assert taken(MapSettings, picture) == maps
     assert relevance["closer"].default == picture.closer
     assert by_name["scene texture"]["settings"] == texture

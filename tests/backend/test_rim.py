@@ -5,6 +5,7 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from backend.editing import Editor
+from backend.editing.encoded_image import EncodedImage
 from backend.pictures import blend
 from tests.backend.tiny_editor import INSTRUCTION, random_image
 
@@ -84,7 +85,7 @@ def test_outside_the_rim_every_byte_is_the_inputs_and_inside_it_the_edits(
 
 def test_inside_the_rim_is_exactly_the_edit(editor, monkeypatch):
     after = random_image(64, 64, 9)
-    monkeypatch.setattr(Editor, "_decode", lambda self, latents, encoded, model: after)
+    monkeypatch.setattr(EncodedImage, "decoded", lambda self, model, latents: after)
     image, mask = random_image(64, 64), np.zeros((64, 64), bool)
     mask[10:50, 20:] = True
     editor.set_image(image)
