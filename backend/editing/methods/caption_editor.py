@@ -16,7 +16,7 @@ from backend.editing.image_editor import Edit
 from backend.editing.models.denoiser import Denoiser, ModelCard
 from backend.editing.relevance import RelevanceMap
 from backend.errors import BadInput, check_instruction, check_settings
-from protocol.settings import EditSettings, MapSettings, RegionSettings
+from protocol.settings import EditSettings, MapSettings, RegionSettings, SpeedSettings
 from protocol.values import Box
 
 from .picture import Picture
@@ -97,8 +97,10 @@ class CaptionEditor:
         on_step: Callable[[Step], None] | None = None,
         things: NDArray[np.integer] | None = None,
         region: RegionSettings = RegionSettings(),
+        speed: SpeedSettings = SpeedSettings(),
     ) -> Edit:
-        """See `ImageEditor`: inside the mask that is given, with all of the picture as the crop.
+        """See `ImageEditor`: inside the mask that is given, with all of the picture as the crop, and
+        no faster than that.
 
         Raises:
             BadInput: no mask is given, or as of `edit_images`.
