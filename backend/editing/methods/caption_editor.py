@@ -99,8 +99,8 @@ class CaptionEditor:
         region: RegionSettings = RegionSettings(),
         speed: SpeedSettings = SpeedSettings(),
     ) -> Edit:
-        """See `ImageEditor`: inside the mask that is given, with all of the picture as the crop, and
-        no faster than that.
+        """See `ImageEditor`: inside the mask that is given, with all of the picture as the crop.
+        Nothing makes it faster.
 
         Raises:
             BadInput: no mask is given, or as of `edit_images`.
