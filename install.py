@@ -95,6 +95,30 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
     )
     test.add_argument("--fast", action="store_true", help="leave out the tests marked as slow")
     torch_options(test)
+    kit = command(
+        "gpu-kit",
+        "make a folder that tells on a machine with a GPU whether the program works there",
+        "It holds wheels, the source, and run.sh, which runs `bench gpu` and the tests of a GPU in"
+        " ten minutes at most, and needs no network. That machine's Python has torch, numpy and"
+        " transformers.",
+    )
+    kit.add_argument("out", metavar="DIR", type=Path, help="a new folder")
+    kit.add_argument(
+        "--python", metavar="X.Y", default="3.12", help="its Python (default: %(default)s)"
+    )
+    kit.add_argument(
+        "--machine",
+        choices=("x86_64", "aarch64"),
+        default="x86_64",
+        help="its processor; its system is Linux (default: %(default)s)",
+    )
+    kit.add_argument(
+        "--glibc",
+        metavar="N",
+        type=int,
+        default=35,
+        help="its C library is 2.N or newer, as `ldd --version` says (default: %(default)s)",
+    )
     options, extra = parser.parse_known_args(arguments)
     if extra and options.command not in ("demo", "test"):
         parser.error(f"unknown argument: {extra[0]}")
@@ -113,7 +137,7 @@ def main() -> int:
         print(f"Going on with {python}", flush=True)
         return restart(python)
 
-    from installer import checks, commands
+    from installer import checks, commands, gpu_kit
     from installer.processes import InstallError
 
     try:
@@ -121,6 +145,10 @@ def main() -> int:
             return commands.backend(options.torch)
         if options.command == "addon":
             return commands.addon(options.blender, options.out)
+        if options.command == "gpu-kit":
+            return gpu_kit.make(
+                options.out.resolve(), options.python, options.machine, options.glibc
+            )
         if options.command == "demo":
             return commands.demo(options.out, options.torch, extra)
         return checks.test(options.fast, options.torch, extra)

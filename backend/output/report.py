@@ -102,7 +102,14 @@ def print_notes(notes: Sequence[str]) -> None:
 def versions() -> dict[str, str]:
     """Versions of this program, Python and the packages that decide about results."""
     found = {"watch-your-steps": __version__, "python": platform.python_version()}
-    return found | {name: importlib.metadata.version(name) for name in PACKAGES}
+    return found | {name: _version(name) for name in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"  # what was run did without it
 
 
 def machine() -> dict[str, Any]:
