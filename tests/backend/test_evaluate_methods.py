@@ -29,8 +29,12 @@ from backend.scenes.camera import Camera, View
 from backend.scenes.methods.scene_method import METHODS
 
 from .quick_edit import INSTRUCTION, LEAST
+from .test_evaluation_capture import write_masks
+from .tiny_capture import orbit_capture
 from .tiny_editor import random_image
 from .tiny_field import TINY
+from .tiny_model import save_tiny_text_to_image_model
+from .tiny_text_to_image import scheduler
 
 SIDE = 32
 
@@ -211,3 +215,35 @@ def test_options_that_say_nothing_are_refused(
     assert main(["evaluate", "methods", "--out", str(tmp_path / "out"), *given]) == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_capture_is_measured_by_its_masks(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, truth = orbit_capture(tmp_path / "scene", 4, 24)
+    masks = write_masks(tmp_path / "masks", truth.masks)
+    caption = save_tiny_text_to_image_model(tmp_path / "text-to-image", scheduler())
+    ask = ["evaluate", "methods", str(tmp_path / "scene"), "--masks", str(masks), "--device", "cpu"]
+    ask += ["--model", str(tiny_model), "--instruction", INSTRUCTION, "--repeats", "1"]
+    ask += ["--out", str(tmp_path / "out")]
+    assert main([*ask, "--methods", "given-masks", "instruct-nerf2nerf-text-to-image"]) == 0
+    said = capsys.readouterr().out
+    assert "left out: Instruct-NeRF2NeRF with a text-to-image model needs a text-to-image" in said
+    with_caption = [*ask, "--captions", "a ball", "a red ball", "--text-to-image", str(caption)]
+    assert main([*with_caption, "--methods", "instruct-nerf2nerf-text-to-image"]) == 1
+    assert "were made with captions None, not ['a ball', 'a red ball']" in capsys.readouterr().err
+    with_caption[with_caption.index("--out") + 1] = str(tmp_path / "other")
+    assert main([*with_caption, "--methods", "instruct-nerf2nerf-text-to-image"]) == 0
+    for out, label in (("out", "masks from outside"), ("other", "Instruct-NeRF2NeRF with a")):
+        report = json.loads((tmp_path / out / "report.json").read_text())
+        (name,) = report["figures"]["methods"]
+        assert name.startswith(label)
+        (figures,) = report["figures"]["methods"][name]["each"]
+        assert figures["edits of views"] == 3
+        assert 0 < figures["PSNR outside"] < 99
+        assert "nearer, inside" not in figures  # no colour was named
+        asked = json.loads(
+            next((tmp_path / out / "fields" / "edits").glob("*/edit.json")).read_text()
+        )
+        assert (asked["masks"] == "") == (out == "other")
