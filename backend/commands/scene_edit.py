@@ -13,7 +13,7 @@ from tyro.conf import Positional
 from backend.command_line import otherwise
 from backend.commands.options import ModelOptions, SceneCommand, SceneOptions
 from backend.errors import BadInput, check_instruction
-from backend.fields.config import EDIT_PRESETS, SceneEditConfig
+from backend.fields.config import EDIT_PRESETS, ClipGuidanceConfig, SceneEditConfig
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
@@ -33,9 +33,7 @@ SHEET_VIEWS = 4
 class EditScene(SceneOptions, SceneCommand):
     """Edit a scene whose field is trained, or go on with such an edit.
 
-    Find where the instruction applies in all views, train the relevance field, and update the views
-    one by one while the radiance field goes on training. WORK/edits/NAME keeps all of it, with
-    before_and_after.png; capture and field stay as they are. Ctrl-C pauses: do the same to go on.
+    WORK/edits/NAME keeps all of it, with before_and_after.png. Ctrl-C pauses: do the same to go on.
     """
 
     instruction: Positional[str]
@@ -45,15 +43,21 @@ class EditScene(SceneOptions, SceneCommand):
     base: Annotated[str | None, otherwise("the scene as it was captured", "NAME")] = None
     """stack it on this edit"""
     preset: Annotated[EditPreset | None, otherwise("that of the field")] = None
-    """all numbers that are not given here; paper is wholly the paper's, full its schedule alone"""
-    threshold: Annotated[SceneThreshold | None, otherwise("0.5, which fits its edges best")] = None
+    """numbers not given here; paper is wholly the paper's"""
+    threshold: Annotated[
+        SceneThreshold | None, otherwise("0.5, which fits its edges best", "T")
+    ] = None
     """relevance to edit from, above 0 to 1"""
     iterations: Annotated[int | None, otherwise("the preset's")] = None
     """training steps"""
     views_at_once: Annotated[int | None, otherwise("the preset's")] = None
     """views edited in one batch, for a GPU with memory to spare"""
     method: Annotated[str, otherwise("dataset_update", "NAME")] = SceneEditConfig.method
-    """how the scene is edited; score_distillation follows the model's gradient"""
+    """what edits the scene, see the manual"""
+    captions: Annotated[tuple[str, str] | None, otherwise("none", "BEFORE AFTER")] = None
+    """what the scene shows, for clip_guidance"""
+    clip: Annotated[str, otherwise("demo")] = ClipGuidanceConfig.clip
+    """of clip_guidance: hub id or folder"""
     masks: Annotated[Path | None, otherwise("what the model finds", "DIR")] = None
     """folder with a mask of what to edit for every view"""
     everything: bool = False
@@ -90,7 +94,8 @@ class EditScene(SceneOptions, SceneCommand):
         )
         if self.views_at_once is not None:
             config = dataclasses.replace(config, views_at_once=self.views_at_once)
-        config = dataclasses.replace(config, method=self.method)
+        clip = dataclasses.replace(config.clip_guidance, captions=self.captions, clip=self.clip)
+        config = dataclasses.replace(config, method=self.method, clip_guidance=clip)
         if self.everything:
             config = dataclasses.replace(config, everything=True)
         masks = None if self.masks is None else _masks(self.masks, scene)

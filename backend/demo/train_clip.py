@@ -37,8 +37,8 @@ from backend.demo.world_clip import (
     save_clip,
     tokenize_captions,
 )
+from backend.editing.encoders import WORLD_CLIP, ClipEncoder
 from backend.errors import BadInput
-from backend.evaluation.encoders import WORLD_CLIP, ClipEncoder
 from backend.evaluation.retrieval import draw_pairs, retrieval
 from backend.world import pool, world
 

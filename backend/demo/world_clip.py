@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from backend.demo.model import PICTURE_SIZE, build_tokenizer, whole_folder
-from backend.evaluation.encoders import WORLD_CLIP
+from backend.editing.encoders import WORLD_CLIP
 
 MAX_CAPTION_TOKENS = 48
 """The longest caption of the world has 37."""

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.editing.encoders import Picture
 from backend.errors import BadInput
-from backend.evaluation.encoders import Picture
 from backend.pictures.reading import read_picture
 
 TEST_SHARE = 0.05

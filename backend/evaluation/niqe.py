@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import gamma
 
+from backend.editing.encoders import Picture
 from backend.errors import BadInput
-from backend.evaluation.encoders import Picture
 
 BLOCK = 96
 """Pixels of a block's side: what does not fill a block at the right and below is left out."""

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.evaluation.encoders import ClipEncoder, Picture
+from backend.editing.encoders import ClipEncoder, Picture
 from backend.evaluation.similarity import Figures, cosine
 
 MODEL = "openai/clip-vit-base-patch32"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.editing.encoders import Encoder, Picture, load_encoder
 from backend.errors import BadInput
-from backend.evaluation.encoders import Encoder, Picture, load_encoder
 from backend.evaluation.maps import Table
 from backend.evaluation.options import ClipOptions
 from backend.evaluation.relevance import markdown

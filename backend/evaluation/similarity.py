@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.editing.encoders import Embeddings, Encoder, Picture
 from backend.evaluation.edits import SAME
-from backend.evaluation.encoders import Embeddings, Encoder, Picture
 from backend.evaluation.metrics import psnr
 
 Figures = dict[str, float]

@@ -259,6 +259,36 @@ class DistillationConfig:
 
 
 @dataclass(frozen=True)
+class ClipGuidanceConfig:
+    """How CLIP guides a scene. The weights are those of NeRF-Art's published configuration."""
+
+    captions: tuple[str, str] | None = None
+    """What the scene shows before and after the edit, which the method cannot do without."""
+    clip: str = "demo"
+    """Hub id or folder of a CLIP of transformers, or "demo", which knows the demo world alone."""
+    negatives: tuple[str, ...] = ()
+    """Texts that the scene is not to be like, besides the caption before."""
+    side: int = 128
+    """Pixels along the longer side of the picture that is rendered in each step, at most."""
+    direction: float = 1.0
+    """Weight of the relative directional loss."""
+    whole: float = 0.2
+    """Weight of the contrastive loss of the whole picture."""
+    patch: float = 0.1
+    """Weight of that of each of the patches."""
+    patches: int = 6
+    """Patches in each step (NeRF-Art: 12)."""
+    patch_share: float = 0.4
+    """Of the picture's shorter side, that a side of a patch has."""
+    temperature: float = 0.07
+    """Of both contrastive losses."""
+    content: float = 2.0
+    """Weight of the loss that keeps the picture's content."""
+    weight: float = 1.0
+    """Of all of them, beside the loss of the colours outside the region."""
+
+
+@dataclass(frozen=True)
 class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
     """The edit of a scene: relevance of its views, and the dataset update. The defaults are the
     paper's schedule (when views are edited, from which noise, in how many steps) for `views` views
@@ -314,6 +344,8 @@ class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
     inside_rays: float = 0.05
     """Share of a step's rays that are drawn inside what was edited, at least, so that what is small
     is learnt, too; 0 draws all pixels alike. It says nothing where rays are drawn in squares."""
+    clip_guidance: ClipGuidanceConfig = ClipGuidanceConfig()
+    """Of the method clip_guidance."""
     settling: float = 0.0
     """Share of the steps, at their end, in which no view is edited any more."""
     stop_gain: float = 0.1

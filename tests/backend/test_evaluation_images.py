@@ -11,11 +11,11 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from backend.__main__ import main
+from backend.editing.encoders import load_encoder
 from backend.editing.methods.method import Edited, Knob
 from backend.editing.methods.registry import METHODS
 from backend.errors import BadInput
 from backend.evaluation import metrics
-from backend.evaluation.encoders import load_encoder
 from backend.evaluation.images.against import against
 from backend.evaluation.images.plot import Curve, Panel, plotted
 from backend.evaluation.kept_settings import check_settings

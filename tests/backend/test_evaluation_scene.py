@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from backend.__main__ import main
-from backend.evaluation.encoders import normalised
+from backend.editing.encoders import normalised
 from backend.evaluation.scenes import clip_figures, mesh_distance, scene_figures, scene_world
 from backend.evaluation.scenes.scene_world import HELD_OUT, WorldScene, ball_around, draw
 from backend.fields.config import EDIT_PRESETS, PRESETS

@@ -14,10 +14,10 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch.nn import functional
 from transformers import CLIPModel, CLIPProcessor
 
+from backend.editing.encoders import ClipEncoder, load_encoder
 from backend.errors import BadInput
 from backend.evaluation import similarity
 from backend.evaluation.edits import SAME
-from backend.evaluation.encoders import ClipEncoder, load_encoder
 from backend.evaluation.niqe import niqe
 from backend.evaluation.published import published_metrics, wrapped_psnr
 from tests.backend.tiny_clip import save_tiny_clip

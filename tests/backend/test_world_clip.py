@@ -14,8 +14,8 @@ from backend.__main__ import main
 from backend.demo import train_clip, training
 from backend.demo.model import PICTURE_SIZE
 from backend.demo.world_clip import build_clip, build_clip_tokenizer, tokenize_captions
+from backend.editing.encoders import load_encoder
 from backend.errors import BadInput
-from backend.evaluation.encoders import load_encoder
 from backend.evaluation.retrieval import Pairs, draw_pairs, retrieval
 from backend.world import pool, world
 from tests.backend.tiny_clip import save_tiny_clip

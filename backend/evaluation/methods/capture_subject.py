@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from backend.captures.view_masks import ViewMask
+from backend.editing.encoders import ClipEncoder
 from backend.errors import BadInput
-from backend.evaluation.encoders import ClipEncoder
 from backend.evaluation.scenes import capture_figures, clip_figures
 from backend.evaluation.scenes.capture_figures import NOTHING_HELD_OUT, Photo, photos_of
 from backend.evaluation.scenes.capture_instruction import figures_of

@@ -15,11 +15,11 @@ from PIL import Image
 
 from backend.captures.view_masks import read_view_masks, without_training_masks
 from backend.editing import Editor, ImageEditor
+from backend.editing.encoders import DEMO, ClipEncoder, load_encoder
 from backend.editing.methods.caption_editor import CaptionEditor
 from backend.editing.models.registry import load_text_to_image
 from backend.errors import BadInput
 from backend.evaluation.edits import SAME
-from backend.evaluation.encoders import DEMO, ClipEncoder, load_encoder
 from backend.evaluation.kept_settings import check_settings
 from backend.evaluation.samples import SEEDS
 from backend.evaluation.scenes.scene import open_scene

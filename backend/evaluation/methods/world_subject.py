@@ -6,7 +6,7 @@ from functools import cached_property
 
 from PIL import Image
 
-from backend.evaluation.encoders import Encoder
+from backend.editing.encoders import Encoder
 from backend.evaluation.scenes import clip_figures, scene_figures, true_figures
 from backend.evaluation.scenes.agreement import agreement
 from backend.evaluation.scenes.scene_figures import Figures

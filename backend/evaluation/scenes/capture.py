@@ -23,9 +23,9 @@ from backend.captures.view_masks import (
     without_training_masks,
 )
 from backend.editing import Editor
+from backend.editing.encoders import ClipEncoder, load_encoder
 from backend.editing.relevance import perfect_map
 from backend.errors import BadInput
-from backend.evaluation.encoders import ClipEncoder, load_encoder
 from backend.evaluation.maps import Table
 from backend.evaluation.options import CaptureOptions
 from backend.evaluation.relevance import markdown

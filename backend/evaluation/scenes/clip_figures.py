@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from backend.captures.capture import Capture
-from backend.evaluation.encoders import ClipEncoder, Encoder, Picture
+from backend.editing.encoders import ClipEncoder, Encoder, Picture
 from backend.evaluation.published import published_metrics
 from backend.evaluation.scenes.scene_figures import Figures, flight
 from backend.evaluation.scenes.scene_world import TrueView, WorldScene

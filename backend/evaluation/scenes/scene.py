@@ -19,8 +19,8 @@ from PIL import Image
 
 from backend.captures.files import FILE_NAME
 from backend.editing import Editor
+from backend.editing.encoders import Encoder, load_encoder
 from backend.errors import BadInput
-from backend.evaluation.encoders import Encoder, load_encoder
 from backend.evaluation.maps import Table
 from backend.evaluation.options import SceneOptions
 from backend.evaluation.relevance import markdown

@@ -7,10 +7,10 @@ from time import perf_counter, process_time
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.editing.encoders import Encoder
 from backend.editing.methods.method import Edited
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE, SAME
-from backend.evaluation.encoders import Encoder
 from backend.evaluation.similarity import picture_metrics
 from backend.world.pool import Sample
 

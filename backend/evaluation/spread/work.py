@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from backend.editing import Editor
+from backend.editing.encoders import Encoder, load_encoder
 from backend.editing.methods.method import Models
 from backend.editing.models.registry import load_text_to_image
-from backend.evaluation.encoders import Encoder, load_encoder
 from backend.evaluation.spread.records import Made
 from backend.world.pool import Sample
 

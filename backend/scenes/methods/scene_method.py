@@ -14,6 +14,7 @@ from backend.fields.pace import Aside
 from backend.fields.radiance_training import RadianceTraining
 from backend.fields.training import Trainee
 from backend.scenes.edit_records import Asked
+from backend.scenes.methods.clip_guidance import ClipGuidance
 from backend.scenes.methods.consistent_views import ConsistentViews
 from backend.scenes.methods.dataset_update import DatasetUpdate, OnStage
 from backend.scenes.methods.regions import Region
@@ -72,5 +73,6 @@ METHODS: dict[str, SceneMethod] = {
     "dataset_update": DatasetUpdate,
     "consistent_views": ConsistentViews,
     "score_distillation": ScoreDistillation,
+    "clip_guidance": ClipGuidance,
 }
 """By the name that `SceneEditConfig.method` has."""

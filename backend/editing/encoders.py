@@ -12,6 +12,8 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 from transformers import CLIPModel, CLIPProcessor
 
 from backend.editing.models.registry import hub_has, resolve_device
@@ -73,6 +75,27 @@ class ClipEncoder:
             found.append(self._model.visual_projection(seen).float().cpu().numpy())
         return np.concatenate(found)
 
+    def features(self, pixels: Tensor) -> Tensor:
+        """As `images`, float32 (B, d) of float32 (B, 3, H, W) in 0..1, with a gradient to these.
+        They are squeezed to the square that the network takes, and not cropped to it.
+        """
+        return self.looked_at(pixels)[0]
+
+    def looked_at(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and the tokens (B, t, width) that the network has half of the way."""
+        side = self._model.config.vision_config.image_size
+        square = functional.interpolate(pixels, (side, side), mode="bicubic", antialias=True)
+        mean, deviation = (
+            torch.tensor(channels, device=pixels.device).view(1, 3, 1, 1)
+            for channels in (self._processor.image_mean, self._processor.image_std)
+        )
+        seen = self._model.vision_model(
+            pixel_values=(square.clamp(0, 1) - mean) / deviation, output_hidden_states=True
+        )
+        embedded = self._model.visual_projection(seen.pooler_output)
+        layers = seen.hidden_states
+        return functional.normalize(embedded, dim=-1), layers[len(layers) // 2]
+
     @torch.inference_mode()
     def texts_as_they_are(self, texts: Sequence[str]) -> Embeddings:
         """Projected text features, float32 (N, d)."""
@@ -96,11 +119,9 @@ def normalised(embeddings: Embeddings) -> Embeddings:
     return embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)
 
 
-def load_encoder(clip: str, device: str = "auto") -> ClipEncoder:
-    """A CLIP by hub id or folder, or "demo" for that of the demo world, in float32.
-
-    Raises:
-        BadInput: there is no CLIP of transformers there, or it cannot be had.
+def find_encoder(clip: str) -> tuple[str, str]:
+    """The name of a CLIP for people, and where it is read from; args and errors as of
+    `load_encoder`.
     """
     name, place = ("world CLIP", WORLD_CLIP) if clip == DEMO else (clip, Path(clip).expanduser())
     if not (place / CONFIG).is_file():
@@ -110,12 +131,21 @@ def load_encoder(clip: str, device: str = "auto") -> ClipEncoder:
                 f"{clip} is no CLIP that can be had here: give a folder with one in transformers' "
                 f"format, a hub id such as {PAPERS_CLIP} and the network that it takes, or {DEMO}."
             )
-    source = str(place) if (place / CONFIG).is_file() else clip
+    return name, str(place) if (place / CONFIG).is_file() else clip
+
+
+def load_encoder(clip: str, device: str = "auto") -> ClipEncoder:
+    """A CLIP by hub id or folder, or "demo" for that of the demo world, in float32.
+
+    Raises:
+        BadInput: there is no CLIP of transformers there, or it cannot be had.
+    """
+    name, source = find_encoder(clip)
     transformers.utils.logging.disable_progress_bar()
     try:
         model = CLIPModel.from_pretrained(source, dtype=torch.float32)
         processor = CLIPProcessor.from_pretrained(source)
     except (OSError, ValueError) as error:
         raise BadInput(f"{source} cannot be loaded as a CLIP: {error}") from error
-    model = model.to(resolve_device(device)).eval()
+    model = model.to(resolve_device(device)).eval().requires_grad_(False)
     return ClipEncoder(name, model, processor.tokenizer, processor.image_processor)
