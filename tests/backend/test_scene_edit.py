@@ -373,7 +373,7 @@ def test_a_method_of_ones_own_edits_a_scene(
     assert edit.finished
     assert edit.views == ()
     assert max(steps) in (3, 4)
-    with pytest.raises(ValueError, match=r"no method 'other': use dataset_update or .*waits"):
+    with pytest.raises(ValueError, match=r"no method 'other': use dataset_update, .*waits"):
         scene.edit(INSTRUCTION, editor, config=dataclasses.replace(config, method="other"))
 
 
