@@ -97,11 +97,6 @@ class CaptureSubject:
         return Remembered(self.scene)
 
     @property
-    def caption(self) -> str | None:
-        """See `Subject`."""
-        return None if self.captions is None else self.captions[1]
-
-    @property
     def masks(self) -> Mapping[str, Mask]:
         """See `Subject`."""
         return {photo.name: photo.share for photo in (*self.trained, *self.held_out)}

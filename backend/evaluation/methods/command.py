@@ -76,8 +76,8 @@ def _run(options: MethodsOptions, command: list[str]) -> int:
     subject = _subject(options, encoder, report)
     editor: ImageEditor = subject.true_editor() if model is None else model
     by_caption = None
-    if other is not None and subject.caption is not None:
-        by_caption = CaptionEditor(other, subject.caption)
+    if other is not None and subject.captions is not None:
+        by_caption = CaptionEditor(other, subject.captions[1])
     config = _config(options)
     masks = [subject.masks[name] for name in subject.scene.field.names]
     settings: dict[str, Any] = {
@@ -122,7 +122,7 @@ def _given(options: MethodsOptions) -> set[Need]:
     if options.text_to_image is not None:
         found.add("text-to-image")
     if options.folder is None or options.captions is not None:
-        found.add("caption")
+        found.add("captions")
     return found
 
 

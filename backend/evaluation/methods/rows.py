@@ -7,14 +7,14 @@ from typing import Any, Literal
 from backend.editing.methods.sdedit import STRENGTH
 from backend.errors import BadInput
 
-Need = Literal["model", "masks", "text-to-image", "caption"]
+Need = Literal["model", "masks", "text-to-image", "captions"]
 """What a method may need besides a scene, an instruction and an editor."""
 LACKING: dict[Need, str] = {
     "model": "asks the model about pictures that no truth is known of: it has no row with --editor "
     "truth",
     "masks": "needs masks of the views: see --masks",
     "text-to-image": "needs a text-to-image model: see --text-to-image",
-    "caption": "needs a caption of the edited scene: see --captions",
+    "captions": "needs captions of the scene before and after the edit: see --captions",
 }
 
 
@@ -46,7 +46,7 @@ ROWS: dict[str, Row] = {
     # a text-to-image model is told nothing of the picture: what it starts from is all that it keeps
     "instruct-nerf2nerf-text-to-image": Row(
         "Instruct-NeRF2NeRF with a text-to-image model",
-        needs=("text-to-image", "caption"),
+        needs=("text-to-image", "captions"),
         changes={**EVERYTHING, "first_level": STRENGTH.default},
     ),
     "score-distillation": Row(

@@ -31,8 +31,8 @@ class Subject(Protocol):
         """What is asked for."""
 
     @property
-    def caption(self) -> str | None:
-        """What the scene is to show, where that is known."""
+    def captions(self) -> tuple[str, str] | None:
+        """What the scene shows and what it is to show, where that is known."""
 
     @property
     def masks(self) -> Mapping[str, Mask]:

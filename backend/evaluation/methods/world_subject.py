@@ -63,10 +63,10 @@ class WorldSubject:
         return self.world.edit.instruction
 
     @property
-    def caption(self) -> str:
+    def captions(self) -> tuple[str, str]:
         """See `Subject`: of a view that shows all things."""
         things = range(len(self.world.scene.things))
-        return captions(self.world.scene, self.world.edit, things)[1]
+        return captions(self.world.scene, self.world.edit, things)
 
     @property
     def masks(self) -> Mapping[str, Mask]:
