@@ -87,7 +87,7 @@ def test_a_method_without_what_it_needs_is_left_out_with_a_sentence() -> None:
     assert chosen == ["ours"]
     (sentence,) = left_out
     assert "frame by frame asks the model about pictures that no truth is known of" in sentence
-    (sentence,) = usable(None, {"masks", "model", "captions"})[1]
+    (sentence,) = usable(None, {"masks", "model", "captions", "clip"})[1]
     assert sentence == (
         "Instruct-NeRF2NeRF with a text-to-image model needs a text-to-image model: see "
         "--text-to-image."

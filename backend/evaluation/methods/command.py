@@ -68,7 +68,7 @@ def _run(options: MethodsOptions, command: list[str]) -> int:
     model = None
     if options.editor == "model":
         model = Editor.from_pretrained(options.model, options.device, options.dtype)
-    clip = options.clip or (DEMO if options.folder is None else None)
+    clip = _clip(options)
     encoder = None if clip is None else load_encoder(clip, options.device)
     other = None
     if options.text_to_image is not None:
@@ -78,7 +78,7 @@ def _run(options: MethodsOptions, command: list[str]) -> int:
     by_caption = None
     if other is not None and subject.captions is not None:
         by_caption = CaptionEditor(other, subject.captions[1])
-    config = _config(options)
+    config = _config(options, clip, subject.captions)
     masks = [subject.masks[name] for name in subject.scene.field.names]
     settings: dict[str, Any] = {
         "scene": _name(options, subject),
@@ -123,12 +123,24 @@ def _given(options: MethodsOptions) -> set[Need]:
         found.add("text-to-image")
     if options.folder is None or options.captions is not None:
         found.add("captions")
+    if _clip(options) is not None:
+        found.add("clip")
     return found
 
 
-def _config(options: MethodsOptions) -> SceneEditConfig:
-    """The numbers of ours."""
+def _clip(options: MethodsOptions) -> str | None:
+    """The CLIP that was asked for; by default the demo world's, which knows no photos."""
+    return options.clip or (DEMO if options.folder is None else None)
+
+
+def _config(
+    options: MethodsOptions, clip: str | None, captions: tuple[str, str] | None
+) -> SceneEditConfig:
+    """The numbers of ours, and what a method is told that compares with captions."""
     config = EDIT_PRESETS[options.edit_preset or options.preset]
+    if clip is not None:
+        told = dataclasses.replace(config.clip_guidance, captions=captions, clip=clip)
+        config = dataclasses.replace(config, clip_guidance=told)
     if options.editor == "truth":
         # perfect maps are relevance already, and to Eq. 3 all that is not 0 in them is an outlier
         config = dataclasses.replace(config, normalisation="full")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from backend.editing.methods.sdedit import STRENGTH
 from backend.errors import BadInput
 
-Need = Literal["model", "masks", "text-to-image", "captions"]
+Need = Literal["model", "masks", "text-to-image", "captions", "clip"]
 """What a method may need besides a scene, an instruction and an editor."""
 LACKING: dict[Need, str] = {
     "model": "asks the model about pictures that no truth is known of: it has no row with --editor "
@@ -15,6 +15,7 @@ LACKING: dict[Need, str] = {
     "masks": "needs masks of the views: see --masks",
     "text-to-image": "needs a text-to-image model: see --text-to-image",
     "captions": "needs captions of the scene before and after the edit: see --captions",
+    "clip": "needs a CLIP: see --clip",
 }
 
 
@@ -53,6 +54,11 @@ ROWS: dict[str, Row] = {
         "score distillation",
         needs=("model",),
         changes={**EVERYTHING, "method": "score_distillation"},
+    ),
+    "clip-guidance": Row(
+        "CLIP guidance",
+        needs=("captions", "clip"),
+        changes={**EVERYTHING, "method": "clip_guidance"},
     ),
     "consistent-views": Row("views made consistent first", changes={"method": "consistent_views"}),
     "per-frame": Row("InstructPix2Pix, frame by frame", needs=("model",), frames=True),
