@@ -38,8 +38,8 @@ def all_done(work: Work, records: Records, tasks: Sequence[Task], gpu: bool) -> 
     try:
         if joined:
             ray.init(log_to_driver=False, logging_level="error")
-    except (ConnectionError, ValueError) as error:
-        raise BadInput(f"The Ray cluster does not answer: {error}") from error
+    except Exception as error:  # Ray raises no narrower one where a machine is too slow to begin
+        raise BadInput(f"No Ray cluster could be joined or begun: {error}") from error
     try:
         kept = ray.put(work)
         far = ray.remote(num_cpus=1, num_gpus=1 if gpu else 0, max_retries=TRIES)(_do)
