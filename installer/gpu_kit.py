@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from .environments import DOWNLOADER, ensure
@@ -108,16 +109,26 @@ def make(out: Path, version: str, machine: str, glibc: int) -> int:
         glibc: the N of its C library's version 2.N.
 
     Raises:
-        InstallError: the folder holds something, or what `fetch` and `copy_source` raise.
+        InstallError: the folder holds something, the version is none, or what `fetch` and
+            `copy_source` raise. Then nothing is left of it.
     """
-    if out.exists() and any(out.iterdir()):
-        raise InstallError(f"{out} is not empty: name a new folder.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InstallError(f"{out} is there and not empty: name a new folder.")
+    if not re.fullmatch(r"3\.\d+", version):
+        raise InstallError(f"--python must be a version such as 3.12, not {version}.")
     ensure(DOWNLOADER)
-    (out / "wheels").mkdir(parents=True)
-    fetch(out / "wheels", version, machine, glibc, DOWNLOADER.python)
-    copy_source(out / "source")
-    shutil.copyfile(SCRIPT, out / "run.sh")
-    (out / "run.sh").chmod(0o755)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # aside: a folder of this name is a whole kit
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as aside:
+        kit = Path(aside) / "kit"
+        (kit / "wheels").mkdir(parents=True)
+        fetch(kit / "wheels", version, machine, glibc, DOWNLOADER.python)
+        copy_source(kit / "source")
+        shutil.copyfile(SCRIPT, kit / "run.sh")
+        (kit / "run.sh").chmod(0o755)
+        if out.exists():
+            out.rmdir()
+        kit.rename(out)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{out}: {size / 1e6:.0f} MB. Take it to the machine, and there: bash run.sh OUT")
     return 0

@@ -10,12 +10,12 @@ install_s=90 bench_s=310 tests_s=190 # ten minutes in all
 [ $# -ge 1 ] || { echo "usage: bash run.sh OUT [options of bench gpu, such as --device cpu --small]" >&2; exit 2; }
 [ ! -e "$1" ] || { echo "$1 is there already: name a new folder." >&2; exit 2; }
 mkdir -p "$1" && out=$(cd "$1" && pwd) || exit 2
+trap 'rm -rf "${site:-}"; rmdir "$out" 2>/dev/null' EXIT # OUT stays where something was tried
 shift
 "$python" -c 'import importlib.util as i, sys; sys.exit(not all(map(i.find_spec, ["torch", "numpy", "transformers"])))' ||
     { echo "$python has no torch, numpy and transformers: name one that has, PYTHON=/path/to/python bash run.sh OUT." >&2; exit 2; }
 
 site=$(mktemp -d) || exit 2
-trap 'rm -rf "$site"' EXIT
 timeout -k 5 $install_s "$python" -m pip install -q --no-index --no-deps --no-compile --target "$site" "$here"/wheels/*.whl
 case $? in
 0) ;;

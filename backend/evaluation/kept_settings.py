@@ -32,7 +32,8 @@ def check_settings(folder: Path, settings: dict[str, Any], later: Sequence[str] 
         if not before.get(name):  # nothing was made with one yet
             before[name] = settings[name]
             files.write_json(path, before)
-    for name, value in settings.items():
+    for name in settings | before:  # also those that this command leaves as they are by default
+        value = settings.get(name)
         if before.get(name) != value and (name not in later or value):
             raise BadInput(
                 f"The edits in {folder} were made with {name.replace('_', ' ')} "

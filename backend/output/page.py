@@ -1,5 +1,8 @@
 """report.html: what report.json says and the pictures beside it, as a page that opens from disk."""
 
+import shlex
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -41,7 +44,7 @@ def page(title: str, content: Mapping[str, Any], pictures: Sequence[str]) -> str
     """
     parts = [f"<h1>{escape(title)}</h1>"]
     parts += [f'<p class="note">{escape(str(note))}</p>' for note in content["notes"]]
-    parts += [f"<pre>{escape(' '.join(map(_word, content['command'])))}</pre>"]
+    parts += [f"<pre>{escape(_line(content['command']))}</pre>"]
     for name in pictures:
         where = escape(quote(name))
         parts.append(f'<h2>{escape(name)}</h2><a href="{where}"><img src="{where}" alt=""></a>')
@@ -70,9 +73,9 @@ def pictures_since(folder: Path, moment: float) -> list[str]:
     )
 
 
-def _word(word: str) -> str:
-    """A word of a command as a shell takes it."""
-    return f'"{word}"' if not word or any(map(str.isspace, word)) else word
+def _line(command: Sequence[str]) -> str:
+    """A command as this system's shell takes it."""
+    return subprocess.list2cmdline(command) if sys.platform == "win32" else shlex.join(command)
 
 
 def _shown(value: Any, level: int) -> str:

@@ -140,6 +140,13 @@ def test_spread_is_mean_and_sample_deviation() -> None:
     )
 
 
+def test_a_table_says_of_how_many_edits_it_is() -> None:
+    assert table.title_of("make it red", 1) == '"make it red", one edit each'
+    assert "3 edits each, mean ± standard" in table.title_of("make it red", 3)
+    assert table.label_of("ours", [{}, {}, {}], 3) == "ours"
+    assert table.label_of("ours", [{}, {}], 3) == "ours (2 of 3 edits)"
+
+
 # the command
 
 
@@ -195,6 +202,21 @@ def test_command_goes_on_after_a_kill(
     assert "| Instruct-NeRF2NeRF |" in (tmp_path / "figures.md").read_text()
     with Image.open(tmp_path / "contact_sheet.png") as sheet:
         assert sheet.width > 5 * command.TILE
+    assert main([*more, "--dtype", "float16"]) == 1
+    assert "were made with dtype None, not 'float16'" in capsys.readouterr().err
+
+    def diverged(plan: Plan, name: str, repeat: int) -> Any:
+        if (name, repeat) == ("instruct-nerf2nerf", 1):
+            raise FloatingPointError("The edit came to no numbers.")
+        return make(plan, name, repeat)
+
+    monkeypatch.setattr(Plan, "make", diverged)
+    assert main([*more, "--repeats", "2"]) == 1
+    said = capsys.readouterr()
+    assert "Instruct-NeRF2NeRF, repeat 2: The edit came to no numbers." in said.err
+    text = (tmp_path / "figures.md").read_text()
+    assert "| Instruct-NeRF2NeRF (1 of 2 edits) |" in text
+    assert "\n| ours |" in text
     assert main([*more, "--side", "48"]) == 1
     assert "name another --out" in capsys.readouterr().err
 
@@ -207,6 +229,7 @@ def test_command_goes_on_after_a_kill(
         (["CAPTURE", "--masks", "m"], "A capture needs an --instruction"),
         (["CAPTURE", "--masks", "m", "--scene", "5"], "--scene says nothing to a capture"),
         (["CAPTURE", "--masks", "m", "--instruction", "x", "--editor", "truth"], "which paints"),
+        (["CAPTURE", "--masks", "m", "--instruction", "x"], "There is no folder m"),
     ],
 )
 def test_options_that_say_nothing_are_refused(

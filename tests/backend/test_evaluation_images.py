@@ -2,7 +2,10 @@
 
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from backend.editing.methods.registry import METHODS
 from backend.errors import BadInput
 from backend.evaluation import metrics
 from backend.evaluation.images.against import against
+from backend.evaluation.images.panels import UP, Line, panels
 from backend.evaluation.images.plot import Curve, Panel, plotted
 from backend.evaluation.kept_settings import check_settings
 from backend.evaluation.samples import SEEDS, draw_present
@@ -146,6 +150,23 @@ def test_more_processes_make_the_same_figures(tiny_model, tmp_path):
     assert made[0].read_bytes() == made[1].read_bytes()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX systems do")
+def test_what_works_for_a_killed_process_ends_with_it():
+    script = (
+        "import multiprocessing, time\n"
+        "from backend.evaluation.spread import processes\n"
+        "start = multiprocessing.get_context('spawn').Process\n"
+        "start(target=processes._end_with_parent).start()\n"
+        "print('begun', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as killed:
+        assert killed.stdout.readline() == b"begun\n"
+        killed.kill()
+        # its end comes once both have let go of it
+        assert killed.communicate(timeout=60) == (b"", None)
+
+
 def test_settings_may_gain_a_text_to_image_model_but_not_change_it(tmp_path):
     settings = {"model": "demo", "text_to_image": "", "steps": 20}
     later = ("text_to_image",)
@@ -154,6 +175,9 @@ def test_settings_may_gain_a_text_to_image_model_but_not_change_it(tmp_path):
     check_settings(tmp_path, settings, later)
     with pytest.raises(BadInput, match="text to image 'one', not 'two'"):
         check_settings(tmp_path, settings | {"text_to_image": "two"}, later)
+    check_settings(tmp_path / "other", settings | {"dtype": "float16"}, later)
+    with pytest.raises(BadInput, match="dtype 'float16', not None"):
+        check_settings(tmp_path / "other", settings, later)
 
 
 def test_pooled_figures_are_of_the_mean_error():
@@ -184,6 +208,19 @@ def test_curves_are_compared_where_both_are_known_at_their_best():
     }  # fmt: skip
     assert found["point"] == {"from": 0.8, "to": 0.8, "worst": 4.0, "mean": 4.0, "share": 1.0}
     assert found["far"] == {}
+
+
+def test_a_point_that_nobody_knows_is_in_no_curve():
+    similar = {f"{name} similarity, CLIP": 0.5 for name in ("direction", "image")}
+    rows = [{"edit PSNR": 30.0, **similar}, {"edit PSNR": 30.0, "success": 0.5, **similar}]
+    whole = {"edit PSNR": 30.0, "success": 0.5, UP: 34.0, **similar}
+    lines = [Line("ours", [*rows, whole], whole), Line("unknown", rows, rows[0])]
+    first, others = panels(lines, 30.0, "CLIP")
+    assert [curve.points for curve in first.curves] == [[(0.5, 34.0)], []]
+    assert first.curves[1].default is None
+    assert against(first, "ours") == {"unknown": {}}
+    with Image.open(BytesIO(plotted("title", first, others))) as picture:
+        assert min(picture.size) > 100
 
 
 def test_a_plot_has_every_curves_name_beside_it(monkeypatch):

@@ -114,8 +114,36 @@ def test_the_kit_has_wheels_source_and_script(
     for name in ("backend/evaluation/bench_gpu.py", "tests/backend/test_bench_gpu.py"):
         assert (kit / "source" / name).read_bytes() == (ROOT / name).read_bytes()
     assert not list(kit.rglob("__pycache__"))
-    with pytest.raises(InstallError, match="is not empty"):
+    with pytest.raises(InstallError, match="not empty: name a new folder"):
         gpu_kit.make(kit, "3.12", "x86_64", 35)
+
+
+@in_a_clone
+def test_a_kit_that_was_stopped_or_failed_leaves_nothing_so_that_the_same_command_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_kit, "ensure", lambda environment: None)
+    kit = tmp_path / "kit"
+    for error in (KeyboardInterrupt(), InstallError("pip failed"), OSError(28, "No space left")):
+
+        def fails(*_: object, error: BaseException = error) -> None:
+            raise error
+
+        monkeypatch.setattr(gpu_kit, "run_pip", fails)
+        with pytest.raises(type(error)):
+            gpu_kit.make(kit, "3.12", "x86_64", 35)
+        assert not list(tmp_path.iterdir())
+    for version in ("abc", "3", "2.7", "3.12.1"):
+        with pytest.raises(InstallError, match="--python must be a version such as"):
+            gpu_kit.make(kit, version, "x86_64", 35)
+    monkeypatch.setattr(gpu_kit, "run_pip", lambda *_: None)
+    kit.mkdir()
+    assert gpu_kit.make(kit, "3.12", "x86_64", 35) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["kit"]
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(InstallError, match="name a new folder"):
+        gpu_kit.make(file, "3.12", "x86_64", 35)
 
 
 FAKE = """#!{python}
@@ -212,6 +240,7 @@ def test_where_nothing_can_be_tried_it_says_why(tmp_path: Path) -> None:
     code, said = run(tmp_path, {}, lacks=1)
     assert code == 2
     assert "PYTHON=/path/to/python" in said
+    assert not (tmp_path / "out").exists()  # so that the same command can be given again
     again = subprocess.run(
         ["bash", tmp_path / "kit/run.sh", tmp_path], capture_output=True, text=True
     )

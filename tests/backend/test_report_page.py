@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from html.parser import HTMLParser
 
 import pytest
@@ -46,7 +47,7 @@ def test_a_page_has_all_that_the_report_has(tmp_path):
     old = tmp_path / "old.png"
     Image.new("RGB", (2, 2)).save(old)
     os.utime(old, (0, 0))
-    report = Report(["python", "-m", "backend", "evaluate", "images", "--out", "a b"])
+    report = Report(["python", "-m", "backend", "evaluate", "images", "--out", "a b", 'the "$x"'])
     report.notes.append("<script>left & out</script>")
     report.settings["steps"] = 20
     report.figures |= {
@@ -61,14 +62,12 @@ def test_a_page_has_all_that_the_report_has(tmp_path):
     assert read.open == []
     assert "script" not in read.kinds
     assert "<script>left & out</script>" in read.text
-    assert 'python -m backend evaluate images --out "a b"' in read.text
+    typed = next(one for one in read.text if one.startswith("python -m"))
+    assert os.name == "nt" or shlex.split(typed) == report.command
     assert read.text.count("evaluate images") == 2  # title and heading
     assert read.pictures == ["curves%20%26%20%231.png"]
     assert read.tables[0] == [["suggested", "0.25"]]
-    assert (
-        read.tables[1] == [["round trip", ""], ["PSNR", "34.5"]]
-        or [["PSNR", "34.5"]] in read.tables
-    )
+    assert [["PSNR", "34.5"]] in read.tables
     assert [
         ["", "n", "success", "PSNR"], ["ours", "3", "0.75", ""], ["theirs", "3", "", "–"],
     ] in read.tables  # fmt: skip

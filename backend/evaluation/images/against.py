@@ -31,6 +31,8 @@ def best_at(points: Sequence[Place], level: float) -> float:
 
 def overlap(one: Sequence[Place], other: Sequence[Place]) -> tuple[float, float] | None:
     """From where to where along both curves are known; None where nowhere."""
+    if not one or not other:
+        return None
     start = max(min(along for along, _ in points) for points in (one, other))
     end = min(max(along for along, _ in points) for points in (one, other))
     return (start, end) if start <= end else None

@@ -5,7 +5,6 @@ world and in those of an encoder.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from backend.evaluation.edits import SAME
 from backend.evaluation.images.plot import Curve, Panel, Place
 from backend.evaluation.spread.edit_record import EDIT_PSNR
 
@@ -34,11 +33,12 @@ class Line:
 
 def panels(lines: Sequence[Line], round_trip: float, encoder: str) -> tuple[Panel, list[Panel]]:
     """The paper's Figure 4 in terms of the demo world, and in those of Brooks et al. (2023) and of
-    the paper, by an encoder; `round_trip` is the PSNR outside of the VAE alone.
+    the paper, by an encoder; `round_trip` is the PSNR outside of the VAE alone. Where nobody could
+    tell success, or nothing is outside of the true masks, there is no point.
     """
 
-    def world(row: Row) -> Place:
-        return row.get("success", 0.0), min(row.get(UP, SAME), TOP)
+    def world(row: Row) -> Place | None:
+        return (row["success"], min(row[UP], TOP)) if "success" in row and UP in row else None
 
     direction = f"direction similarity, {encoder}"
 
@@ -55,11 +55,11 @@ def panels(lines: Sequence[Line], round_trip: float, encoder: str) -> tuple[Pane
     return first, [named(f"image similarity, {encoder}"), named(EDIT_PSNR)]
 
 
-def _curves(lines: Sequence[Line], place: Callable[[Row], Place]) -> list[Curve]:
+def _curves(lines: Sequence[Line], place: Callable[[Row], Place | None]) -> list[Curve]:
     return [
         Curve(
             line.label,
-            [place(row) for row in line.rows],
+            [at for row in line.rows if (at := place(row)) is not None],
             None if line.default is None else place(line.default),
         )
         for line in lines

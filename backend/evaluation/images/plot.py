@@ -27,7 +27,7 @@ class Curve:
 
     Attributes:
         label: of the method.
-        points: along and up, in the order of the knob.
+        points: along and up, in the order of the knob; none where nothing is known.
         default: the same where the knob stands by itself, or None.
     """
 
@@ -88,6 +88,8 @@ def _draw(axes: Axes, panel: Panel) -> list[Name]:
     names = []
     for number, curve in enumerate(panel.curves):
         colour, line = f"C{number % COLOURS}", LINES[number // COLOURS % len(LINES)]
+        if not curve.points:
+            continue
         along, up = zip(*curve.points, strict=True)
         axes.plot(along, up, line, color=colour, linewidth=1.6, marker=".")
         if curve.default is not None:

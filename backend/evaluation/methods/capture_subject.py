@@ -10,6 +10,7 @@ from PIL import Image
 from backend.captures.view_masks import ViewMask
 from backend.editing.encoders import ClipEncoder
 from backend.errors import BadInput
+from backend.evaluation.edits import SAME
 from backend.evaluation.scenes import capture_figures, clip_figures
 from backend.evaluation.scenes.capture_figures import NOTHING_HELD_OUT, Photo, photos_of
 from backend.evaluation.scenes.capture_instruction import figures_of
@@ -119,7 +120,7 @@ class CaptureSubject:
         before = [self.unedited.render(camera) for camera in self._cameras]
         after = [edited.render(camera) for camera in self._cameras]
         figures = figures_of(before, after, self.held_out, self.colour)
-        whole = [psnr(new.rgb, old.rgb) for new, old in zip(after, before, strict=True)]
+        whole = [min(SAME, psnr(new.rgb, old.rgb)) for new, old in zip(after, before, strict=True)]
         figures["edit PSNR"] = float(np.mean(whole))
         if self.painted:
             assert self.colour is not None

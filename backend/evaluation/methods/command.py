@@ -79,7 +79,9 @@ def _run(options: MethodsOptions, command: list[str]) -> int:
     if other is not None and subject.captions is not None:
         by_caption = CaptionEditor(other, subject.captions[1])
     config = _config(options, clip, subject.captions)
-    masks = [subject.masks[name] for name in subject.scene.field.names]
+    # an edit takes those of the trained views, and figures also those of the others
+    measured = subject.scene.field.names if options.folder is None else subject.scene.capture.names
+    masks = [subject.masks[name] for name in measured]
     settings: dict[str, Any] = {
         "scene": _name(options, subject),
         "instruction": subject.instruction,
@@ -95,12 +97,16 @@ def _run(options: MethodsOptions, command: list[str]) -> int:
         "views": len(subject.scene.capture),
         "pixels": [lens.width for lens in subject.scene.capture.intrinsics[:1]],
     }
+    if options.dtype != "auto":
+        settings["dtype"] = options.dtype
     plan = Plan(options.out / "edits", subject, editor, by_caption, config)
     check_settings(plan.folder, settings, (COMPANION,))
     report.settings = settings | {
         "repeats": options.repeats,
         "edits": {
-            name: dataclasses.asdict(plan.config_of(name, 0).for_views(len(masks)))
+            name: dataclasses.asdict(
+                plan.config_of(name, 0).for_views(len(subject.scene.field.names))
+            )
             for name in chosen
         },
     }
@@ -219,7 +225,7 @@ def _make(plan: Plan, chosen: list[str], repeats: int, report: Report) -> list[s
         with report.stage(label):
             try:
                 plan.make(name, repeat)
-            except BadInput as error:  # the other figures are worth having
+            except (BadInput, FloatingPointError) as error:  # the other figures are worth having
                 refused.append(f"{label}, repeat {repeat + 1}: {error}")
     return refused
 
@@ -237,13 +243,16 @@ def _write(
         for name in chosen
     }
     methods = {label: table.spread(rows) for label, rows in kept.items() if rows}
+    shown = {
+        table.label_of(label, kept[label], options.repeats): row for label, row in methods.items()
+    }
     report.figures = {
         UNEDITED: before,
         "methods": {label: methods[label] | {"each": kept[label]} for label in methods},
     }
     text = table.markdown(
-        f'"{plan.subject.instruction}", {options.repeats} edits each, mean ± standard deviation',
-        {UNEDITED: table.spread([before])} | methods,
+        table.title_of(plan.subject.instruction, options.repeats),
+        {UNEDITED: table.spread([before])} | shown,
         (*plan.subject.columns, EDITS, STEPS, SECONDS),
     )
     files.make_folder(options.out)

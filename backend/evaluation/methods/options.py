@@ -89,3 +89,5 @@ class MethodsOptions(EvaluationOptions):
                 else "--instruction says nothing to --editor truth, which paints the masks: leave "
                 "it out, and name a --colour."
             )
+        if self.masks is not None and not self.masks.is_dir():
+            raise BadInput(f"There is no folder {self.masks}: see --masks.")

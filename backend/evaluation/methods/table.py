@@ -20,6 +20,18 @@ def spread(rows: Sequence[Figures]) -> dict[str, dict[str, float]]:
     return found
 
 
+def title_of(instruction: str, repeats: int) -> str:
+    """What a table is of."""
+    if repeats == 1:
+        return f'"{instruction}", one edit each'
+    return f'"{instruction}", {repeats} edits each, mean ± standard deviation'
+
+
+def label_of(label: str, rows: Sequence[Figures], repeats: int) -> str:
+    """A method, and where there are fewer edits by it than were asked for, how many."""
+    return label if len(rows) == repeats else f"{label} ({len(rows)} of {repeats} edits)"
+
+
 def markdown(
     title: str, methods: Mapping[str, Mapping[str, Mapping[str, float]]], columns: Sequence[str]
 ) -> str:

@@ -12,6 +12,7 @@ from scipy import ndimage
 from backend.captures.view_masks import ViewMask
 from backend.errors import BadInput
 from backend.evaluation import metrics
+from backend.evaluation.edits import SAME
 from backend.evaluation.scenes.scene_figures import Figures, psnr
 from backend.evaluation.scenes.true_editor import TrueEditor, Truth
 from backend.fields.relevance_field import Relevance
@@ -232,7 +233,7 @@ def edited(
             reached.append(nearer[photo.inside])
             each.append(float(reached[-1].mean()))
         if photo.outside.any():
-            kept.append(psnr(now, seen.rgb, photo.outside))
+            kept.append(min(SAME, psnr(now, seen.rgb, photo.outside)))
             real.append(psnr(now, image, photo.outside))
             own.append(psnr(seen.rgb, image, photo.outside))
     figures = {

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from backend.editing import Editor
 from backend.evaluation import metrics
+from backend.evaluation.edits import SAME
 from backend.evaluation.options import CaptureOptions
 from backend.evaluation.scenes.capture_figures import COLOURS, Photo
 from backend.evaluation.scenes.scene_figures import Figures, psnr
@@ -91,7 +92,7 @@ def figures_of(
                     wanted = np.array(COLOURS[colour], np.float32)
                     gain = _distance(old.rgb, wanted) - _distance(new.rgb, wanted)
                     nearer.append(gain[there] >= NEARER)
-                kept.append(psnr(new.rgb, old.rgb, there))
+                kept.append(min(SAME, psnr(new.rgb, old.rgb, there)))
         if nearer:
             figures[f"nearer, {words}"] = float(np.concatenate(nearer).mean())
             figures[f"nearer, {words}, worst view"] = min(float(one.mean()) for one in nearer)

@@ -174,7 +174,7 @@ def edited(scene: Shown, world: WorldScene, edit: Shown) -> Figures:
         alike.append(_mean_cosine([after - before, change]))
         whole.append(min(SAME, psnr(after, before)))
         kept = view.rendering.coverage(world.target) < OUTSIDE
-        outside.append(psnr(after, before, kept))
+        outside.append(min(SAME, psnr(after, before, kept)))
         errors.append(float(((after - before)[kept].astype(np.float64) ** 2).mean()))
     return (
         _share("colour", right)
