@@ -154,9 +154,9 @@ def test_more_processes_make_the_same_figures(tiny_model, tmp_path):
 def test_what_works_for_a_killed_process_ends_with_it():
     script = (
         "import multiprocessing, time\n"
-        "from backend.evaluation.spread import processes\n"
+        "from backend.evaluation.spread import with_parent\n"
         "start = multiprocessing.get_context('spawn').Process\n"
-        "start(target=processes._end_with_parent).start()\n"
+        "start(target=with_parent._wait).start()\n"
         "print('begun', flush=True)\n"
         "time.sleep(600)\n"
     )

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +12,7 @@ import torch
 
 from backend.errors import BadInput
 from backend.evaluation.spread.records import Records
+from backend.evaluation.spread.with_parent import end_with_parent
 from backend.evaluation.spread.work import Task, Tools, Work
 
 
@@ -80,19 +80,9 @@ def _begin(work: Work, records: Records) -> None:
     """At a process's start."""
     global _own
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that it works for
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(1)
     _own = work, records, work.names.load()
-
-
-def _end_with_parent() -> None:
-    """Wait for the end of the process that this one works for, and end too: one that was killed
-    tells nobody, and what it leaves would compute, and then wait for work, without end.
-    """
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _do(task: Task) -> int:
