@@ -51,12 +51,15 @@ def second_order(
     )
     weight = (signal_u - noise_u * signal / noise) * (there - at) / (2 * (at - before))
     # two steps at one level, of more steps than the schedule has: there is no slope to go by
-    weight = torch.where(weight.isfinite(), weight, torch.zeros_like(weight)).float()
+    weight = torch.where(weight.isfinite(), weight, torch.zeros_like(weight)).to(clean)
     return weight * (clean - last.clean)
 
 
 def _shares(model: Denoiser, level: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Of signal and noise in latents noised to levels (B,), float64 (B, 1, 1, 1) each."""
+    """Of signal and noise in latents noised to levels (B,), float64 (B, 1, 1, 1) each, on the CPU:
+    MPS has no float64.
+    """
     one = like.new_ones(len(level), 1, 1, 1)
     nothing = torch.zeros_like(one)
-    return model.noised(one, nothing, level).double(), model.noised(nothing, one, level).double()
+    signal, noise = model.noised(one, nothing, level), model.noised(nothing, one, level)
+    return signal.cpu().double(), noise.cpu().double()
