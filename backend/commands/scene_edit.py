@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from backend.scenes.scene import Scene
 
 SHEET_VIEWS = 4
+CAPTIONED = "clip_guidance"
+"""The method that needs captions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,11 @@ class EditScene(SceneOptions, SceneCommand):
                 OSError: as `Scene.edit`.
         """
         check_instruction(self.instruction)
+        if self.method != CAPTIONED and (self.captions or self.clip != ClipGuidanceConfig.clip):
+            raise BadInput(
+                f"Captions and a CLIP are for the method {CAPTIONED}: add --method {CAPTIONED}, or "
+                "leave --captions and --clip out."
+            )
         # Only now: torch and nerfstudio take seconds to load.
         from backend.editing import Editor
         from backend.editing.notes import notes_on

@@ -37,7 +37,7 @@ def test_every_way_is_measured_on_the_same_picture(tiny_model, tmp_path, capsys)
     (sample,) = draw_present(SEEDS["test"], 1, editor.card.native_size)
     editor.set_image(sample.image)
     words = sample.edit.instruction
-    mask = editor.edit(words).mask
+    mask = editor.edit(words, settings=EditSettings(steps=1)).mask
     made = [
         editor.edit(words, mask=mask, settings=EditSettings(steps=4), speed=speed).image
         for speed in (SpeedSettings(), SpeedSettings(deep_every=3))

@@ -190,6 +190,14 @@ def test_what_says_nothing_is_refused_before_anything_is_made(
     assert "--captions BEFORE AFTER" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given", [["--captions", *CAPTIONS], ["--clip", "some/clip"]])
+def test_what_no_other_method_heeds_is_refused(
+    given: list[str], trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["scene", "edit", str(trained), INSTRUCTION, "--model", "demo", *given]) == 1
+    assert "add --method clip_guidance, or leave --captions" in capsys.readouterr().err
+
+
 def test_an_edit_is_another_one_with_other_captions(
     scene: Scene, editor: Editor, clip: Path
 ) -> None:
