@@ -174,8 +174,10 @@ def run(
     (kit / "source/tests/backend").mkdir(parents=True)
     (kit / "wheels").mkdir()
     (kit / "wheels/one-1.0-py3-none-any.whl").write_bytes(b"")
-    (kit / "source/tests/backend/test_one.py").write_text("pytest.mark.gpu\n")
-    (kit / "source/tests/backend/test_other.py").write_text("pytest.mark.slow\n")
+    (kit / "source/tests/backend/test_one.py").write_text("@pytest.mark.gpu\n")
+    (kit / "source/tests/backend/test_other.py").write_text(
+        "s = 'pytest.mark.gpu'\n"
+    )  # as this file: it says so, and has none
     (kit / "run.sh").write_bytes(gpu_kit.SCRIPT.read_bytes())
     figures = {name: {"result": result} for name, result in results.items()}
     python = folder / "python"
