@@ -27,7 +27,7 @@ cd "$here/source" || exit 2
 
 timeout -k 5 $bench_s "$python" -m backend bench gpu --out "$out" --seconds $((bench_s - 60)) "$@" 2>&1 | tee "$out/bench.txt"
 bench=${PIPESTATUS[0]}
-mapfile -t files < <(grep -lE '^(@|pytestmark = )pytest\.mark\.gpu' tests/backend/test_*.py)
+mapfile -t files < <(grep -lE '^(@| +|pytestmark = )pytest\.mark\.gpu\b' tests/backend/test_*.py)
 timeout -k 5 $tests_s "$python" -m pytest -q -p no:cacheprovider -m gpu "${files[@]}" >"$out/tests.txt" 2>&1
 tests=$?
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -215,6 +216,14 @@ def test_a_machine_that_does_all_as_it_should_ends_with_0(tmp_path: Path) -> Non
     assert bench[-2:] == ["--device", "cpu"]
     assert path.startswith(f"{tmp_path}/kit/source:")
     assert [name for name in tests if name.endswith(".py")] == ["tests/backend/test_one.py"]
+
+
+def test_the_script_finds_the_tests_of_a_gpu_and_no_others() -> None:
+    found = re.search(r"grep -lE '([^']+)'", gpu_kit.SCRIPT.read_text())
+    assert found is not None
+    tests = (ROOT / "tests/backend").glob("test_*.py")
+    marked = [one.name for one in tests if re.search(found[1], one.read_text("utf-8"), re.M)]
+    assert marked == ["test_bench_gpu.py"]
 
 
 @posix_only
