@@ -187,6 +187,8 @@ def test_pooled_figures_are_of_the_mean_error():
     other = replace(unseen, similarities={"edit PSNR": 26.0, "image similarity": 0.8})
     figures = figures_of([exact, wrong, other], "one")
     assert figures["edit PSNR"] == 22.0
+    mean = 255**2 * (2 * 10**-2 + 10**-2.6) / 3
+    assert figures["edit PSNR, pooled"] == round(metrics.decibels(mean), 3)
     assert figures["image similarity, one"] == 0.6
     assert figures["success"] == 0.5
     assert figures["PSNR outside"] == round((99 + metrics.decibels(100)) / 2, 3)
@@ -212,8 +214,9 @@ def test_curves_are_compared_where_both_are_known_at_their_best():
 
 def test_a_point_that_nobody_knows_is_in_no_curve():
     similar = {f"{name} similarity, CLIP": 0.5 for name in ("direction", "image")}
-    rows = [{"edit PSNR": 30.0, **similar}, {"edit PSNR": 30.0, "success": 0.5, **similar}]
-    whole = {"edit PSNR": 30.0, "success": 0.5, UP: 34.0, **similar}
+    similar["edit PSNR, pooled"] = 30.0
+    rows = [similar, {"success": 0.5, **similar}]
+    whole = {"success": 0.5, UP: 34.0, **similar}
     lines = [Line("ours", [*rows, whole], whole), Line("unknown", rows, rows[0])]
     first, others = panels(lines, 30.0, "CLIP")
     assert [curve.points for curve in first.curves] == [[(0.5, 34.0)], []]
@@ -221,6 +224,15 @@ def test_a_point_that_nobody_knows_is_in_no_curve():
     assert against(first, "ours") == {"unknown": {}}
     with Image.open(BytesIO(plotted("title", first, others))) as picture:
         assert min(picture.size) > 100
+
+
+def test_what_is_not_edited_at_all_is_in_no_curve_of_similarities():
+    similar = {f"{name} similarity, CLIP": 0.5 for name in ("direction", "image")}
+    edited = {"success": 0.5, UP: 34.0, "edit PSNR, pooled": 30.0, **similar}
+    untouched = {"success": 0.0, UP: 99.0, "edit PSNR, pooled": 99.0, **similar}
+    first, others = panels([Line("ours", [untouched, edited], None)], 30.0, "CLIP")
+    assert [one.curves[0].points for one in others] == [[(0.5, 0.5)], [(0.5, 30.0)]]
+    assert len(first.curves[0].points) == 2
 
 
 def test_a_plot_has_every_curves_name_beside_it(monkeypatch):

@@ -216,7 +216,8 @@ def test_a_scene_goes_where_the_model_says_inside_its_regions(
         np.testing.assert_array_equal(view.mask, masks[view.name])
         np.testing.assert_array_equal(view.after[~view.mask], photo[~view.mask])
         shown = scene.render(scene.camera(view.name), field=edit.field).image
-        np.testing.assert_array_equal(view.after[view.mask], shown[view.mask])
+        after = view.after[view.mask].astype(float)
+        np.testing.assert_allclose(after, shown[view.mask], atol=3, err_msg="a step before")
     assert edit.unedited == ()
     assert not [note for note in outcome_notes(edit, compare(scene, edit)) if "Unchanged" in note]
     pixels = edit.checkpoint()[1]["pixels"].numpy().reshape(-1, 24, 24, 3)
@@ -258,6 +259,27 @@ def test_an_edit_that_was_stopped_goes_on_as_if_it_had_not_been(
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
     before = scene.field.model.state_dict()
     assert not all(torch.equal(mine[name], before[name]) for name in mine)
+
+
+def test_an_edit_that_is_stopped_while_views_are_kept_loses_no_step(
+    scene: Scene, editor: Editor
+) -> None:
+    config = dataclasses.replace(DISTIL, iterations=4)
+    told: list[str] = []
+
+    def stop(words: str, share: float, picture: object) -> None:
+        told.append(words)
+        if len(told) < 1000 and words.startswith("Rendering view"):
+            raise Stop
+
+    with pytest.raises(Stop):
+        scene.edit(INSTRUCTION, editor, config=config, on_progress=stop)
+    steps = [words for words in told if words.startswith("Training, step")]
+    told = ["" for _ in range(1000)]
+    edit = scene.edit(INSTRUCTION, editor, config=config, on_progress=stop)
+    again = [words for words in told if words.startswith("Training, step")]
+    assert len(edit.views) == len(scene.field.names)
+    assert len(steps) + len(again) == 4, (steps, again)
 
 
 def test_what_has_no_gradient_is_refused_before_anything_is_made(

@@ -5,8 +5,9 @@ world and in those of an encoder.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from backend.evaluation.edits import SAME
 from backend.evaluation.images.plot import Curve, Panel, Place
-from backend.evaluation.spread.edit_record import EDIT_PSNR
+from backend.evaluation.spread.edit_record import POOLED_EDIT_PSNR
 
 UP = "PSNR outside, pooled"
 """What curves are drawn of: the mean of all pictures' PSNR is lifted by those without any error."""
@@ -34,7 +35,8 @@ class Line:
 def panels(lines: Sequence[Line], round_trip: float, encoder: str) -> tuple[Panel, list[Panel]]:
     """The paper's Figure 4 in terms of the demo world, and in those of Brooks et al. (2023) and of
     the paper, by an encoder; `round_trip` is the PSNR outside of the VAE alone. Where nobody could
-    tell success, or nothing is outside of the true masks, there is no point.
+    tell success, or nothing is outside of the true masks, there is no point; nor in the encoder's
+    terms where nothing was edited in any picture, as what is like the input is no edit yet.
     """
 
     def world(row: Row) -> Place | None:
@@ -42,9 +44,11 @@ def panels(lines: Sequence[Line], round_trip: float, encoder: str) -> tuple[Pane
 
     direction = f"direction similarity, {encoder}"
 
-    def named(up: str) -> Panel:
-        curves = _curves(lines, lambda row: (row[direction], row[up]))
-        return Panel(direction, up if up != EDIT_PSNR else f"{up} in dB", curves)
+    def named(up: str, title: str) -> Panel:
+        def place(row: Row) -> Place | None:
+            return (row[direction], row[up]) if row[POOLED_EDIT_PSNR] < SAME else None
+
+        return Panel(direction, title, _curves(lines, place))
 
     first = Panel(
         "strict success",
@@ -52,7 +56,11 @@ def panels(lines: Sequence[Line], round_trip: float, encoder: str) -> tuple[Pane
         _curves(lines, world),
         (round_trip, "VAE round trip"),
     )
-    return first, [named(f"image similarity, {encoder}"), named(EDIT_PSNR)]
+    similarity = f"image similarity, {encoder}"
+    return first, [
+        named(similarity, similarity),
+        named(POOLED_EDIT_PSNR, f"{POOLED_EDIT_PSNR}, in dB"),
+    ]
 
 
 def _curves(lines: Sequence[Line], place: Callable[[Row], Place | None]) -> list[Curve]:

@@ -24,7 +24,7 @@ from backend.evaluation.maps import Table
 from backend.evaluation.options import SweepOptions
 from backend.evaluation.relevance import known_kinds, markdown
 from backend.evaluation.samples import SEEDS, draw_present
-from backend.evaluation.spread.edit_record import EDIT_PSNR, EditRecord, figures_of
+from backend.evaluation.spread.edit_record import POOLED_EDIT_PSNR, EditRecord, figures_of
 from backend.evaluation.spread.executors import make
 from backend.evaluation.spread.records import Records
 from backend.evaluation.spread.work import SHOWN, Names
@@ -227,7 +227,7 @@ def drawn(rows: Mapping[tuple[float, float], Row], encoder: str) -> list[HeatMap
     shown = {
         "success": ("strict success", 2),
         UP: (f"PSNR outside the true mask in dB, at most {TOP:g}", 1),
-        EDIT_PSNR: ("edit PSNR in dB", 1),
+        POOLED_EDIT_PSNR: ("edit PSNR, pooled, in dB", 1),
         f"direction similarity, {encoder}": (f"direction similarity, {encoder}", 3),
         f"image similarity, {encoder}": (f"image similarity, {encoder}", 3),
         "share edited": ("share of the picture edited", 2),

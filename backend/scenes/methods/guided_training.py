@@ -7,9 +7,9 @@ pictures which way their pixels should go. No view is exchanged for an edited on
     3. the same carried on to the field, beside nerfacto's own losses on random rays of all views,
        whose colours count outside the regions alone: there the scene is kept as its photos show it
 
-The regions are those of the unedited scene. At the end each view that has one is kept with its
-picture before and after, as the dataset update keeps the edits of views, and the photos get these
-pictures inside the regions, so that another edit can go on from here.
+The regions are those of the unedited scene. Before the last step each view that has one is kept
+with its picture before and after, as the dataset update keeps the edits of views, and the photos
+get these pictures inside the regions, so that another edit can go on from here.
 """
 
 from collections.abc import Callable
@@ -110,7 +110,9 @@ class GuidedTraining:
         return len(self.training.views.names)
 
     def between_steps(self, step: int) -> None:
-        """Nothing is due between steps."""
+        """Before the last step the views are kept: what stops that comes after a checkpoint."""
+        if step + 1 == self._config.iterations and self._guided and not self._kept:
+            self._keep(step)
 
     def aside(self) -> Aside:
         """None of it takes time."""
@@ -124,14 +126,13 @@ class GuidedTraining:
         """
         if self._before is None:
             self._look()
+        self.between_steps(step)
         if not self._guided:
             return 0.0
         loss = self.training.advance(self._first_step + step, lambda: self._pull(step))
         refitting = self._region.refitting
         if refitting is not None and step % self._config.refit_every == 0:
             refitting.advance(refitting.field.config.iterations)  # at its last learning rate
-        if step + 1 == self._config.iterations:
-            self._keep(step + 1)
         return loss
 
     def _look(self) -> None:
