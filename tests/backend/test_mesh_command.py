@@ -47,7 +47,7 @@ def test_a_mesh_with_both_textures(
     assert sorted({*folder.rglob("*")} - {lock}) == before
     assert {path.name for path in out.iterdir()} == {
         *("original.glb", "original.png", "edited.glb", "edited.png", "relevance.png"),
-        *("contact_sheet.png", "report.json"),
+        *("contact_sheet.png", "report.html", "report.json"),
     }
     original, edited = pixels(out / "original.png"), pixels(out / "edited.png")
     assert original.shape == (96, 96, 3)
@@ -70,7 +70,8 @@ def test_an_obj_of_the_scene_alone(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "mesh"
     assert scene("mesh", folder, "--out", out, "--format", "obj", *QUICK)[0] == 0
     assert {path.name for path in out.iterdir()} == {
-        *("original.obj", "original.mtl", "original.png", "contact_sheet.png", "report.json")
+        *("original.obj", "original.mtl", "original.png"),
+        *("contact_sheet.png", "report.html", "report.json"),
     }
     figures = json.loads((out / "report.json").read_text())["figures"]
     assert "outside_is_original" not in figures

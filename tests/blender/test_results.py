@@ -104,5 +104,6 @@ def test_threshold_is_faster_than_the_plain_way(addon: SimpleNamespace) -> None:
         np.array(plain_image.pixels[:]),
         np.array(scene.watch_your_steps.mask_image.pixels[:]),
     )
-    # the shortest of each: what else the machine does can only lengthen them
-    assert min(seconds["own"]) < min(seconds["plain"])
+    # pair by pair: what else the machine does lengthens both of most pairs alike
+    shares = np.array(seconds["own"]) / np.array(seconds["plain"])
+    assert np.median(shares) < 1

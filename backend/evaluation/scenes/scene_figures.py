@@ -163,7 +163,7 @@ def edited(scene: Shown, world: WorldScene, edit: Shown) -> Figures:
         seen = edit.render(view.camera)
         before, after, there = scene.render(view.camera).rgb, seen.rgb, view.shows(world.target)
         truth = world.true_edit(view)
-        inside.append(psnr(after, truth, there))
+        inside.append(min(SAME, psnr(after, truth, there)))
         if seen.relevance is not None:
             overlaps.append(iou(seen.relevance >= MIDDLE, there))
         palettes = metrics.exposed_palettes(view.rendering, world.target, there)
@@ -203,9 +203,8 @@ def edited_views(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
         palette = metrics.palette_of(view.rendering, world.target, there)
         right.append(_is_asked_colour(world, palette.nearest(one.after)))
         if there.any():
-            inside.append(
-                psnr(one.after.astype(np.float32) / np.float32(255), world.true_edit(view), there)
-            )
+            shown = one.after.astype(np.float32) / np.float32(255)
+            inside.append(min(SAME, psnr(shown, world.true_edit(view), there)))
         overlaps.append(iou(one.mask, there))
     figures = _share("colour of the single edits", right)
     if inside:
