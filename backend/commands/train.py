@@ -40,8 +40,8 @@ class Train(SceneOptions, SceneCommand):
                 `Scene.train`.
         """
         # Only now: torch and nerfstudio take seconds to load.
-        from backend.fields.radiance_training import Views, psnr_of_views
         from backend.fields.training import Progress
+        from backend.fields.views import Views, psnr_of_views
 
         scene = self.open_scene()
 

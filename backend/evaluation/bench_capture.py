@@ -18,13 +18,8 @@ from backend.evaluation.options import BenchCaptureOptions
 from backend.fields.config import PRESETS, FieldConfig
 from backend.fields.nerfstudio_compat import NerfactoModel, distortion_loss
 from backend.fields.radiance_field import RadianceField, nerfacto
-from backend.fields.radiance_training import (
-    Decay,
-    RadianceTraining,
-    Views,
-    prepare,
-    psnr_of_views,
-)
+from backend.fields.radiance_training import Decay, RadianceTraining, prepare
+from backend.fields.views import Views, psnr_of_views
 from backend.output.report import Report, print_notes
 
 TURN_SECONDS = 10.0

@@ -1,7 +1,5 @@
 """Training a radiance field on the views of a capture."""
 
-import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,141 +10,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backend.captures.capture import Capture, Intrinsics, Pixels
+from backend.captures.capture import Capture
 from backend.counts import check_counts
 from backend.errors import BadInput
 from backend.fields import checkpoint
 from backend.fields.colour_loss import ColourLoss
 from backend.fields.config import ColourLossConfig, FieldConfig
 from backend.fields.facts import RADIANCE, CheckpointError, check_same, config_of
-from backend.fields.radiance_field import OPAQUE, RadianceField
-from backend.fields.rays import Squares, ViewRays
+from backend.fields.learnt import check_learnt
+from backend.fields.radiance_field import RadianceField
+from backend.fields.rays import Squares
 from backend.fields.training import CHECKPOINT_SECONDS, Course, OnStep, Schedule, Starts, fit
+from backend.fields.views import Views, held_out, psnr_of_views
 
-MEASURED_PIXELS = 8192
 PREVIEW_SIDE, FEWEST_VIEWS = 96, 3
 CAMERA_DECAY = 5000
-JUDGED_FROM = 200
-"""Steps after which a field must have learnt what a blurred photo shows."""
-BLURRED = 4
-"""Cells of a side of such a photo."""
-FAR_BELOW = 2.0
-"""Decibels."""
-SHARP = 30.0
-"""Decibels from which on a field has learnt its photos, however flat they are."""
 FREE = ("iterations", "evaluate_every", "stop_gain", "stop_patience")
 """Numbers that may change from one run of a training to the next."""
-
-
-class UnlearntError(BadInput):
-    """A training that came to its end without learning what the photos show."""
-
-
-class Views:
-    """Views with their pixels on a device.
-
-    Attributes:
-        names: n names.
-        poses: float64 (n, 4, 4), camera to box coordinates.
-        intrinsics: n pinhole cameras.
-        rays: the rays through all pixels.
-        pixels: uint8 (rays.total, 3 or 4), in the order of `rays`; alpha is straight.
-        distances: float32 (rays.total), how far along its ray the surface is that a pixel shows, in
-            box units, 0 where that is not known; None where no view has a depth.
-        seen: int64, the pixels that no mask hides, in order; None where no view has a mask.
-    """
-
-    def __init__(self, capture: Capture, device: torch.device | str = "cpu") -> None:
-        """Reads all images of the capture.
-
-        Raises:
-            CaptureError: an image cannot be read.
-        """
-        self.names = capture.names
-        self.poses = capture.camera_to_box
-        self.intrinsics = capture.intrinsics
-        self.rays = ViewRays(self.poses, self.intrinsics, device)
-        read = [capture.read(index) for index in range(len(capture))]
-        images = [view.image for view in read]
-        if any(view.alpha is not None and view.alpha.min() < OPAQUE for view in read):
-            opaque = [np.full(image.shape[:2], 255, np.uint8) for image in images]
-            alphas = [o if v.alpha is None else v.alpha for o, v in zip(opaque, read, strict=True)]
-            images = [np.dstack(pair) for pair in zip(images, alphas, strict=True)]
-        flat = [image.reshape(-1, image.shape[2]) for image in images]
-        self.pixels = torch.from_numpy(np.concatenate(flat)).to(device)
-        self.distances: Tensor | None = None
-        if any(view.depth is not None for view in read):
-            found = [
-                _distances(view, camera).ravel() * capture.box_scale
-                for view, camera in zip(read, self.intrinsics, strict=True)
-            ]
-            self.distances = torch.from_numpy(np.concatenate(found).astype(np.float32)).to(device)
-        self.seen: Tensor | None = None
-        if any(view.seen is not None for view in read):
-            whole = [np.ones(v.image.shape[:2], bool) if v.seen is None else v.seen for v in read]
-            seen = np.flatnonzero(np.concatenate([one.ravel() for one in whole]))
-            if len(seen) == 0:
-                raise BadInput(
-                    f"The masks of {capture.folder} hide every pixel: they must be white where "
-                    "views are to be trained on."
-                )
-            self.seen = torch.from_numpy(seen).to(device)
-
-    def draw(self, count: int) -> Tensor:
-        """int64 (count): pixels at random that no mask hides, by torch's own generator."""
-        if self.seen is None:
-            return self.rays.draw(count)
-        return self.seen[torch.randint(len(self.seen), (count,), device=self.seen.device)]
-
-    def spread(self, count: int) -> Tensor:
-        """int64 (count or fewer): pixels that no mask hides, evenly over all views."""
-        total = self.rays.total if self.seen is None else len(self.seen)
-        device = self.pixels.device
-        chosen = torch.linspace(0, total - 1, min(count, total), device=device).long()
-        return chosen if self.seen is None else self.seen[chosen]
-
-    @property
-    def alpha(self) -> bool:
-        """Whether the pixels have alpha."""
-        return self.pixels.shape[1] == 4
-
-    def fingerprint(self) -> str:
-        """A text that tells views apart by pixels, poses, cameras, and depths and masks if they
-        have any.
-        """
-        cameras = np.array([dataclasses.astuple(camera) for camera in self.intrinsics])
-        further = [one.cpu().numpy() for one in (self.distances, self.seen) if one is not None]
-        return checkpoint.fingerprint(self.pixels.cpu().numpy(), self.poses, cameras, *further)
-
-    def colours(self, pixels: Tensor) -> Tensor:
-        """float32 (m, 3 or 4), 0..1, of pixels int64 (m)."""
-        return self.pixels[pixels].float() / 255
-
-    def replace(self, view: int, image: NDArray[np.uint8]) -> None:
-        """Puts another image uint8 (H, W, 3) in a view's place; its alpha stays."""
-        self.pixels[self.rays.of_view(view), :3] = torch.from_numpy(image.reshape(-1, 3)).to(
-            self.pixels.device
-        )
-
-
-def _distances(view: Pixels, camera: Intrinsics) -> NDArray[np.float64]:
-    """float64 (H, W): how far along its ray the surface is that a pixel shows, in capture units; 0
-    where that is not known, or the pixel shows what is behind the surface, too.
-    """
-    if view.depth is None:
-        return np.zeros(view.image.shape[:2])
-    rows, columns = np.mgrid[: camera.height, : camera.width] + 0.5
-    rays = camera.directions(np.stack([columns, rows], axis=-1))  # of length 1 along the axis
-    distances = view.depth * np.linalg.norm(rays, axis=-1)
-    return distances if view.alpha is None else np.where(view.alpha == 255, distances, 0)
-
-
-def held_out(count: int, every: int) -> list[int]:
-    """Indices of the views that are not trained on: every n-th, from the middle of the first
-    such run, or of all views where they are fewer; one at least, however few there are, as only it
-    says what the field shows from elsewhere. None where `every` is 0.
-    """
-    return list(range(min(every, count) // 2, count, every)) if every > 0 else []
 
 
 @dataclass(frozen=True)
@@ -329,29 +209,6 @@ class RadianceTraining:
         return self.field.facts() | {"held_out": names, "capture": self._capture}
 
 
-def psnr(shown: Tensor, true: Tensor) -> float:
-    """Peak signal-to-noise ratio in decibels of values in 0..1, of the same shape."""
-    return -10 * math.log10(max(float(((shown - true) ** 2).mean()), 1e-12))
-
-
-def corrected_rays(field: RadianceField, views: Views) -> ViewRays:
-    """The rays through all pixels of views, from their poses as training has corrected them."""
-    poses = [
-        field.corrected(pose, name) for pose, name in zip(views.poses, views.names, strict=True)
-    ]
-    return ViewRays(np.array(poses), views.intrinsics, field.device)
-
-
-def psnr_of_views(field: RadianceField, views: Views) -> float:
-    """PSNR in decibels of a field on pixels spread evenly over views, without those that masks
-    hide, in eval mode, from their poses as training has corrected them.
-    """
-    rays = corrected_rays(field, views)
-    pixels = views.spread(MEASURED_PIXELS)
-    shown = field.shade(rays.bundle(pixels))[:, :3]
-    return psnr(shown, field.model.renderer_rgb.blend_background(views.colours(pixels)))
-
-
 def prepare(
     capture: Capture,
     config: FieldConfig,
@@ -442,68 +299,8 @@ def train(
         judged_from=config.solid_after + training.extra,
     )
     course = fit(training, schedule, folder, RADIANCE, on_step)
-    if course.step >= JUDGED_FROM:
-        _check_learnt(training.current.field, first.views)
+    check_learnt(course, training.current.field, first.views)
     return training.current.field, course
-
-
-def _check_learnt(field: RadianceField, views: Views) -> None:
-    """Raises UnlearntError where a field shows its own views far worse than a blur of them does."""
-    found, blurred = psnr_of_views(field, views), psnr_of_blur(views)
-    if _far_below(found, blurred):
-        raise UnlearntError(
-            f"The field has learnt nothing of the photos: it shows them at {found:.1f} dB, and a "
-            f"blur of {BLURRED} x {BLURRED} patches does at {blurred:.1f}. Check poses and alpha, "
-            "or train anew with another seed or preset in another work folder; what was trained "
-            "is kept."
-        )
-
-
-def _far_below(found: float, blurred: float) -> bool:
-    return found < min(blurred - FAR_BELOW, SHARP)
-
-
-def note_on_new_places(course: Course, measured: Views) -> tuple[str, ...]:
-    """What a person should know where a training ended with held-out views far worse than a blur
-    of them: its field has learnt its own views by heart, as it does from wrong poses.
-
-    Args:
-        course: of the training.
-        measured: the held-out views.
-    """
-    if course.step < JUDGED_FROM or not course.scores:
-        return ()
-    found, blurred = course.scores[-1][1], psnr_of_blur(measured)
-    if not _far_below(found, blurred):
-        return ()
-    return (
-        f"The field shows held-out views at {found:.1f} dB, worse than a blur of {BLURRED} x "
-        f"{BLURRED} patches, which does at {blurred:.1f}: it does not know the scene from new "
-        "places. Check the poses, or add photos between these.",
-    )
-
-
-def psnr_of_blur(views: Views) -> float:
-    """PSNR in decibels of views over black, without the pixels that masks hide, when all that is
-    known of each view is the mean colours of BLURRED x BLURRED patches.
-    """
-    errors, pixels = 0.0, 0
-    for view in range(len(views.names)):
-        height, width = views.rays.shape(view)
-        here = views.rays.of_view(view)
-        colours = views.colours(here)
-        picture = (colours[:, :3] * colours[:, 3:] if views.alpha else colours).view(
-            height, width, 3
-        )
-        planes = picture.permute(2, 0, 1)[None]
-        patches = torch.nn.functional.adaptive_avg_pool2d(planes, BLURRED)
-        blurred = torch.nn.functional.interpolate(patches, (height, width), mode="nearest")
-        wrong = ((blurred - planes) ** 2).sum(dim=1).flatten()
-        if views.seen is not None:
-            wrong = wrong[torch.isin(here, views.seen)]
-        errors += float(wrong.sum())
-        pixels += 3 * len(wrong)
-    return -10 * math.log10(max(errors / pixels, 1e-12))
 
 
 def load(folder: Path, device: torch.device | str = "cpu") -> RadianceField:

@@ -31,9 +31,9 @@ from backend.fields.facts import CheckpointError, check_same, config_of
 from backend.fields.fast_nerfacto import accelerate
 from backend.fields.nerfstudio_compat import MLPWithHashEncoding, SceneContraction
 from backend.fields.radiance_field import CHUNK, RadianceField
-from backend.fields.radiance_training import MEASURED_PIXELS, psnr
 from backend.fields.rays import ViewRays
 from backend.fields.training import Course, OnStep, Schedule, fit
+from backend.fields.views import MEASURED_PIXELS, psnr
 from protocol.settings import MapSettings
 from protocol.values import Normalisation
 

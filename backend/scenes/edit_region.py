@@ -14,9 +14,10 @@ from backend.editing import ImageEditor, RelevanceMap
 from backend.fields.calibration import AS_RENDERED
 from backend.fields.config import SceneEditConfig
 from backend.fields.radiance_field import Rendering
-from backend.fields.radiance_training import RadianceTraining, Views
+from backend.fields.radiance_training import RadianceTraining
 from backend.fields.relevance_field import Relevance, RelevanceTraining
 from backend.fields.training import Progress
+from backend.fields.views import Views
 from backend.output.progress import OnPreview
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_records import HULL_FILE, MAPS_FOLDER, SNAP_FILE, EditError, SnapRecord

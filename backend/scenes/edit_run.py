@@ -24,8 +24,9 @@ from backend.fields import checkpoint, radiance_training
 from backend.fields.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
 from backend.fields.facts import RADIANCE, CheckpointError, load_facts
 from backend.fields.radiance_field import RadianceField
-from backend.fields.radiance_training import Decay, RadianceTraining, Views
+from backend.fields.radiance_training import Decay, RadianceTraining
 from backend.fields.training import CHECKPOINT_SECONDS, Progress, Schedule, fit
+from backend.fields.views import Views
 from backend.output.progress import OnPreview, time_left
 from backend.scenes import given_masks
 from backend.scenes.edit import SceneEdit

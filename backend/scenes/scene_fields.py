@@ -20,6 +20,7 @@ from backend.fields import radiance_training, relevance_field
 from backend.fields.calibration import Calibration, of_region
 from backend.fields.config import PRESETS, FieldConfig, RelevanceConfig
 from backend.fields.facts import RADIANCE, CheckpointError
+from backend.fields.learnt import note_on_new_places
 from backend.fields.radiance_field import RadianceField
 from backend.fields.rays import ViewRays
 from backend.fields.relevance_field import (
@@ -29,6 +30,7 @@ from backend.fields.relevance_field import (
     scene_maps,
 )
 from backend.fields.training import Course, OnStep
+from backend.fields.views import Views
 from backend.records import DamagedRecord, read_record
 from backend.scenes.camera import Camera, View
 from backend.scenes.edit_records import REGION_FOLDER, edit_folder
@@ -139,8 +141,8 @@ class SceneFields:
         out = [k for k, name in enumerate(self.capture.names) if name not in self.field.names]
         if not out:
             return ()
-        measured = radiance_training.Views(self.capture.subset(out))
-        return radiance_training.note_on_new_places(course, measured)
+        measured = Views(self.capture.subset(out))
+        return note_on_new_places(course, measured)
 
     def leave_out_damaged(self) -> None:
         """Read the capture whole; images and depth images that are damaged are left out with a

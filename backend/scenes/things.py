@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from backend.fields.checkpoint import fingerprint
 from backend.fields.radiance_field import RadianceField
-from backend.fields.radiance_training import Views, corrected_rays
 from backend.fields.relevance_field import Relevance
+from backend.fields.views import Views, corrected_rays
 from backend.scenes.edit_records import SnapRecord
 from protocol.region import NO_THINGS, NO_WHOLE_THINGS, explained, thing_scores
 from protocol.values import Snap

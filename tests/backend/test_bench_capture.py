@@ -11,7 +11,8 @@ from backend.__main__ import main
 from backend.evaluation import bench_capture
 from backend.evaluation.bench_capture import Contestant, NerfstudioTraining, nerfstudio_config
 from backend.fields.config import PRESETS, FieldConfig, ProposalConfig
-from backend.fields.radiance_training import RadianceTraining, Views, prepare
+from backend.fields.radiance_training import RadianceTraining, prepare
+from backend.fields.views import Views
 
 from .tiny_capture import orbit_capture
 

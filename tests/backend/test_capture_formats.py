@@ -16,7 +16,7 @@ from backend.captures.error import CaptureError
 from backend.captures.formats.colmap import LENSES, MODELS
 from backend.captures.formats.refused import refusal
 from backend.captures.transforms import open_capture, readable, write_capture
-from backend.fields.radiance_training import Views
+from backend.fields.views import Views
 from backend.meshes.reading import read_mesh
 from backend.meshes.textured_mesh import MeshError
 from tests.backend.capture_worlds import orbit, views_of_noise

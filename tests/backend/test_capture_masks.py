@@ -12,7 +12,8 @@ from PIL import Image
 
 from backend.captures.error import CaptureError
 from backend.captures.transforms import open_capture, readable
-from backend.fields.radiance_training import Views, psnr, psnr_of_blur
+from backend.fields.learnt import psnr_of_blur
+from backend.fields.views import Views, psnr
 
 from .tiny_capture import orbit_capture
 

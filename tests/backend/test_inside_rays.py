@@ -13,8 +13,9 @@ from backend.editing import Editor
 from backend.errors import BadInput
 from backend.fields.config import EDIT_PRESETS
 from backend.fields.radiance_field import RadianceField
-from backend.fields.radiance_training import RadianceTraining, Views
+from backend.fields.radiance_training import RadianceTraining
 from backend.fields.rays import ViewRays
+from backend.fields.views import Views
 from backend.scenes import Scene
 
 from .quick_edit import INSTRUCTION, QUICK, VIEWS

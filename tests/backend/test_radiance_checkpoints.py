@@ -22,8 +22,9 @@ from backend.captures.transforms import open_capture
 from backend.fields import checkpoint
 from backend.fields.facts import RADIANCE, CheckpointError, load_facts
 from backend.fields.radiance_field import RadianceField
-from backend.fields.radiance_training import RadianceTraining, Views, load, train
+from backend.fields.radiance_training import RadianceTraining, load, train
 from backend.fields.training import Progress
+from backend.fields.views import Views
 from protocol import files
 
 from .tiny_capture import Truth, orbit_capture

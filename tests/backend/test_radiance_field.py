@@ -16,9 +16,10 @@ from backend.fields import nerfstudio_compat
 from backend.fields.config import PRESETS, FieldConfig
 from backend.fields.nerfstudio_compat import FieldHeadNames
 from backend.fields.radiance_field import RadianceField
-from backend.fields.radiance_training import Views, train
+from backend.fields.radiance_training import train
 from backend.fields.rays import ViewRays
 from backend.fields.training import Progress
+from backend.fields.views import Views
 
 from .tiny_capture import Truth, orbit_capture
 from .tiny_field import TINY, parameters, same

@@ -13,11 +13,13 @@ from PIL import Image
 from backend.captures.capture import Capture
 from backend.captures.transforms import NewView, open_capture, write_capture
 from backend.captures.views import Pixels
-from backend.fields import radiance_training
+from backend.fields import learnt
 from backend.fields.config import PRESETS
 from backend.fields.facts import RADIANCE, load_facts
-from backend.fields.radiance_training import Decay, Views, held_out, prepare, psnr, train
+from backend.fields.learnt import UnlearntError, note_on_new_places, psnr_of_blur
+from backend.fields.radiance_training import Decay, prepare, train
 from backend.fields.training import Course, Progress
+from backend.fields.views import Views, held_out, psnr
 
 from .tiny_capture import Truth, orbit_capture
 from .tiny_field import TINY
@@ -134,18 +136,18 @@ def test_a_training_that_learns_nothing_is_no_success(
     capture, truth = scene
     patches = truth.images.reshape(16, 4, 6, 4, 6, 3).mean((2, 4)).repeat(6, 1).repeat(6, 2)
     blurred = psnr(torch.tensor(patches / 255), torch.tensor(truth.images / 255))
-    assert radiance_training.psnr_of_blur(Views(capture)) == pytest.approx(blurred, abs=1e-3)
-    monkeypatch.setattr(radiance_training, "JUDGED_FROM", 6)
+    assert psnr_of_blur(Views(capture)) == pytest.approx(blurred, abs=1e-3)
+    monkeypatch.setattr(learnt, "JUDGED_FROM", 6)
     config = dataclasses.replace(TINY, learning_rate=1e-9, final_learning_rate=1e-9)
     for _ in range(2):
-        with pytest.raises(radiance_training.UnlearntError, match="learnt nothing of the photos"):
+        with pytest.raises(UnlearntError, match="learnt nothing of the photos"):
             train(capture, config, tmp_path)
         facts = load_facts(tmp_path, RADIANCE)
         assert facts is not None
         assert facts["finished"]
     for shown, blur in ((blurred - 1, blurred), (31.0, 60.0)):  # of flat photos a blur is good
-        monkeypatch.setattr(radiance_training, "psnr_of_views", lambda field, views, s=shown: s)
-        monkeypatch.setattr(radiance_training, "psnr_of_blur", lambda views, b=blur: b)
+        monkeypatch.setattr(learnt, "psnr_of_views", lambda field, views, s=shown: s)
+        monkeypatch.setattr(learnt, "psnr_of_blur", lambda views, b=blur: b)
         train(capture, config, tmp_path)
 
 
@@ -154,19 +156,19 @@ def test_a_field_that_has_learnt_its_views_by_heart_gets_a_note(
 ) -> None:
     """As wrong poses make it: held-out views alone show it."""
     held_out = Views(scene[0].subset([3, 11]))
-    blurred = radiance_training.psnr_of_blur(held_out)
+    blurred = psnr_of_blur(held_out)
     for score, steps, noted in (
         (blurred - 2.5, 200, True),
         (blurred - 2.5, 199, False),
         (blurred - 1, 200, False),
     ):
         course = Course(steps, 1.0, [(100, 99.0), (steps, score)], True)
-        notes = radiance_training.note_on_new_places(course, held_out)
+        notes = note_on_new_places(course, held_out)
         assert bool(notes) == noted
         if noted:
             assert f"{score:.1f} dB, worse than a blur" in notes[0]
             assert f"at {blurred:.1f}: it does not know the scene from new places" in notes[0]
-    assert radiance_training.note_on_new_places(Course(200), held_out) == ()
+    assert note_on_new_places(Course(200), held_out) == ()
 
 
 def test_too_few_views_are_refused(scene: tuple[Capture, Truth]) -> None:

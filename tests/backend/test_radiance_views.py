@@ -15,8 +15,8 @@ from backend.captures.transforms import NewView, open_capture, write_capture
 from backend.captures.views import Pixels
 from backend.fields import checkpoint
 from backend.fields.nerfstudio_compat import Cameras
-from backend.fields.radiance_training import Views, held_out
 from backend.fields.rays import ViewRays
+from backend.fields.views import Views, held_out
 
 from .tiny_capture import Truth, orbit_capture
 

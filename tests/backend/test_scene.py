@@ -19,7 +19,7 @@ from backend.editing.relevance import RelevanceMap
 from backend.errors import BadInput
 from backend.fields.config import PRESETS, RelevanceConfig
 from backend.fields.facts import CheckpointError
-from backend.fields.radiance_training import held_out
+from backend.fields.views import held_out
 from backend.scenes import Camera, Scene
 
 from .tiny_capture import Truth, orbit_capture

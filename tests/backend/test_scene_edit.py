@@ -16,7 +16,7 @@ from backend.captures.transforms import NewView, write_capture
 from backend.captures.views import Pixels
 from backend.editing import Editor
 from backend.editing.relevance import normalise_together
-from backend.fields.radiance_training import Views
+from backend.fields.views import Views
 from backend.scenes import Scene, SceneEdit
 from backend.scenes.edit_records import EditError
 from backend.scenes.methods.dataset_update import DatasetUpdate, EditedView

@@ -14,8 +14,9 @@ from backend.fields import relevance_field
 from backend.fields.config import EDIT_PRESETS, PRESETS
 from backend.fields.facts import CheckpointError
 from backend.fields.radiance_field import RadianceField
-from backend.fields.radiance_training import RadianceTraining, Views
+from backend.fields.radiance_training import RadianceTraining
 from backend.fields.rays import ViewRays
+from backend.fields.views import Views
 from backend.scenes import Scene
 from backend.scenes.edit_run import edit_preset
 from backend.scenes.methods.dataset_update import DatasetUpdate

@@ -16,8 +16,9 @@ from backend.captures.capture import Capture
 from backend.editing import Editor
 from backend.fields.calibration import Calibration, of_region
 from backend.fields.radiance_field import RadianceField, Rendering
-from backend.fields.radiance_training import RadianceTraining, Views
+from backend.fields.radiance_training import RadianceTraining
 from backend.fields.relevance_field import Relevance
+from backend.fields.views import Views
 from backend.scenes import Scene, things
 from backend.scenes.edit_records import BEFORE, EditError, SnapRecord, read_asked
 from backend.scenes.methods.dataset_update import DatasetUpdate, _Turn

@@ -16,7 +16,8 @@ from backend.evaluation.scenes.true_editor import TrueEditor
 from backend.evaluation.scenes.true_edits import config_of, truths_of
 from backend.fields.config import EDIT_PRESETS, PRESETS
 from backend.fields.radiance_field import RadianceField
-from backend.fields.radiance_training import RadianceTraining, Views
+from backend.fields.radiance_training import RadianceTraining
+from backend.fields.views import Views
 from backend.scenes.camera import Camera, View
 from backend.scenes.methods.dataset_update import DatasetUpdate, edited_views
 from backend.scenes.methods.regions import Region

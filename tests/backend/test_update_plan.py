@@ -13,7 +13,8 @@ import pytest
 from backend.__main__ import main
 from backend.editing import Editor
 from backend.fields.config import EDIT_PRESETS, PRESETS, FieldConfig, SceneEditConfig
-from backend.fields.radiance_training import RadianceTraining, held_out
+from backend.fields.radiance_training import RadianceTraining
+from backend.fields.views import held_out
 from backend.scenes import Scene
 from backend.scenes.edit_run import rays_of, with_settings
 from backend.scenes.methods.update_plan import UpdatePlan

@@ -29,13 +29,8 @@ from backend.editing import ImageEditor, Step
 from backend.fields.config import SceneEditConfig
 from backend.fields.facts import CheckpointError
 from backend.fields.pace import Aside
-from backend.fields.radiance_training import (
-    MEASURED_PIXELS,
-    RadianceTraining,
-    Views,
-    corrected_rays,
-    psnr,
-)
+from backend.fields.radiance_training import RadianceTraining
+from backend.fields.views import MEASURED_PIXELS, Views, corrected_rays, psnr
 from backend.pictures.changes import UNSEEN
 from backend.pictures.visible_change import changed_share
 from backend.records import DamagedRecord, read_record

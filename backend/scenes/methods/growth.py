@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from backend.editing import RelevanceMap
 from backend.editing.threshold import suggest_threshold
 from backend.fields.radiance_field import RadianceField
-from backend.fields.radiance_training import Views
 from backend.fields.relevance_field import Relevance, scene_maps
+from backend.fields.views import Views
 from backend.scenes.methods.hull import Hull, MarkedView, carve
 from backend.scenes.things import Labels, OnView, shaded, thinned
 from protocol.region import thing_scores
