@@ -78,6 +78,19 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
         " extension installed and enabled; without it the bpy environment builds them",
     )
     addon.add_argument("--out", metavar="DIR", type=Path, help="where the zips go (default: dist)")
+    blender = command(
+        "blender",
+        "open a Blender with the add-on, the backend and the demo scene ready",
+        "The add-on is installed into that Blender, which starts the backend itself.",
+    )
+    blender.add_argument(
+        "--blender",
+        metavar="PATH",
+        help="the program of a Blender (4.5 or newer); without it, the one that is found",
+    )
+    blender.add_argument(
+        "--model", default="auto", help="as the server's own --model (default: %(default)s)"
+    )
     demo = command(
         "demo",
         "make everything, then run the main job on a small scene",
@@ -145,6 +158,8 @@ def main() -> int:
             return commands.backend(options.torch)
         if options.command == "addon":
             return commands.addon(options.blender, options.out)
+        if options.command == "blender":
+            return commands.blender(options.blender, options.model)
         if options.command == "gpu-kit":
             return gpu_kit.make(
                 options.out.resolve(), options.python, options.machine, options.glibc

@@ -455,6 +455,18 @@ class Serve:
     """make new keys; older connection files stop working"""
     data_root: Annotated[Path | None, otherwise(f"{data_folder() / 'data'}", "DIR")] = None
     """where to keep captures"""
+    stop_with_input: bool = False
+    """stop when the standard input ends, as it does with the program that started this one"""
+
+
+def _stop_with_input(stop: threading.Event) -> None:
+    """Set `stop` once the standard input has ended: the system closes it with the process at its
+    other end, also where that crashes or is killed, on every platform.
+    """
+    while os.read(0, 1024):  # not sys.stdin, whose lock would be held while Python ends
+        pass
+    logger.info("the program that started this server has ended, or stops it")
+    stop.set()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -466,6 +478,8 @@ def main(arguments: list[str] | None = None) -> int:
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):  # before there is anything to leave behind
         signal.signal(name, lambda *_: stop.set())
+    if options.stop_with_input:
+        threading.Thread(target=_stop_with_input, args=(stop,), daemon=True).start()
     try:
         server = Server(
             options.bind,

@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+from protocol.folders import program_note
+
 from . import extension
 from .environments import BACKEND, BLENDER, DOWNLOADER, ensure
 from .processes import CACHE, ROOT, run
@@ -16,6 +18,7 @@ DIST = ROOT / "dist"
 def backend(torch: str | None) -> int:
     """Makes the backend's environment."""
     ensure(BACKEND, torch=torch)
+    note_program()
     print(f"Start the server: {BACKEND.python.relative_to(ROOT)} -m backend.server")
     return 0
 
@@ -32,8 +35,28 @@ def addon(blender: str | None, out: Path | None) -> int:
     ensure(DOWNLOADER)
     path = extension.build([program, "--command", "extension"], DOWNLOADER.python, out)
     extension.install_into(program, path)
+    note_program()
     print(f"{path.name} is installed and enabled in {program}.")
     return 0
+
+
+def note_program() -> None:
+    """Writes down where this program lies, for the add-on's button that starts the backend."""
+    note = program_note()
+    note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    note.write_text(f"{ROOT}\n", encoding="utf-8")
+
+
+def blender(given: str | None, model: str) -> int:
+    """Opens a Blender with the add-on installed, the demo scene, and the backend that it starts."""
+    program = extension.find_blender(given) if given else extension.any_blender()
+    ensure(BACKEND, DOWNLOADER)
+    path = extension.build([program, "--command", "extension"], DOWNLOADER.python, DIST)
+    extension.install_into(program, path)
+    note_program()
+    script = ROOT / "blender_addon" / "demo" / "open_demo.py"
+    print(f"Opening {program}: the tab Watch Your Steps is in the sidebar (press N).", flush=True)
+    return run([program, "--python", script, "--", "--model", model])
 
 
 def build_addon(out: Path) -> Path:

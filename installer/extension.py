@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -179,6 +180,47 @@ def find_blender(given: str) -> Path:
     if (int(version[1]), int(version[2])) < (4, 5):
         raise InstallError(f"{given} is Blender {version[1]}.{version[2]}: 4.5 or newer is needed.")
     return Path(found).resolve()
+
+
+def usual_places(home: Path) -> list[Path]:
+    """The programs of the Blenders that lie where its installers put them, the newest first."""
+    folders = {
+        "Windows": [
+            (
+                Path(os.environ.get("PROGRAMFILES", "C:/Program Files")),
+                "Blender Foundation/Blender */blender.exe",
+            )
+        ],
+        "Darwin": [
+            (Path("/Applications"), "Blender*.app/Contents/MacOS/Blender"),
+            (home / "Applications", "Blender*.app/Contents/MacOS/Blender"),
+        ],
+    }
+    linux = [
+        (home, "blender-*/blender"),
+        (home / "Downloads", "blender-*/blender"),
+        (Path("/opt"), "blender*/blender"),
+        (Path("/snap/bin"), "blender"),
+    ]
+    pairs = folders.get(platform.system(), linux)
+    return [
+        path for folder, pattern in pairs for path in sorted(folder.glob(pattern), reverse=True)
+    ]
+
+
+def any_blender() -> Path:
+    """The program of a Blender that fits the add-on: the command `blender`, else one that lies
+    where installers put it.
+
+    Raises InstallError where there is none.
+    """
+    for given in ("blender", *map(str, usual_places(Path.home()))):
+        with contextlib.suppress(InstallError):  # none, or too old: the next one may do
+            return find_blender(given)
+    raise InstallError(
+        "No Blender 4.5 or newer was found: get one from blender.org, or say where it is with"
+        " --blender PATH."
+    )
 
 
 def install_into(blender: Path, path: Path) -> None:

@@ -124,21 +124,30 @@ def read_connection(path: Path) -> Connection:
         ) from None
     except OSError as error:
         raise BadConnectionFile(f"{path} cannot be read: {error.strerror}.") from error
+    return parse_connection(content, str(path))
+
+
+def parse_connection(content: bytes, name: str) -> Connection:
+    """Read the text of a connection file, which a sentence calls by `name`.
+
+    Raises:
+        BadConnectionFile: it is not a connection file of this version.
+    """
     try:
         version = json.loads(content)["protocol"]
     except (ValueError, TypeError, KeyError) as error:
         raise BadConnectionFile(
-            f"{path} is not a connection file: copy it again from the machine of the backend."
+            f"{name} is not a connection file: copy it again from the machine of the backend."
         ) from error
     if version != PROTOCOL_VERSION:
         raise BadConnectionFile(
-            f"{path} is for protocol {version}, this side speaks protocol {PROTOCOL_VERSION}: "
+            f"{name} is for protocol {version}, this side speaks protocol {PROTOCOL_VERSION}: "
             "install the add-on and the backend of the same release."
         )
     try:
         return msgspec.json.decode(content, type=Connection)
     except msgspec.ValidationError as error:
-        raise BadConnectionFile(f"{path} is not a usable connection file: {error}.") from error
+        raise BadConnectionFile(f"{name} is not a usable connection file: {error}.") from error
 
 
 def load_or_make_keys(path: Path, renew: bool = False) -> ServerKeys:

@@ -14,3 +14,10 @@ def data_folder() -> Path:
     else:
         base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     return base / "watch-your-steps"
+
+
+def program_note() -> Path:
+    """The text file in which install.py says where the program's folder is; the add-on, which
+    lies elsewhere, finds the backend by it.
+    """
+    return data_folder() / "program-folder.txt"

@@ -6,7 +6,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ..data import copies, results
-from ..jobs import session
+from ..jobs import own_backend, session
 from ..render import freshness
 from . import preferences
 
@@ -24,6 +24,7 @@ def _tick() -> float:
     """Blender's timer: returns the seconds until the next call."""
     global _redraws
     try:
+        own_backend.look()
         session.drain()
     except Exception as error:  # noqa: BLE001  # Blender would drop the timer without a word
         traceback.print_exc()
@@ -101,4 +102,5 @@ def unregister() -> None:
             bpy.app.timers.unregister(timer)
     for name, handler in HANDLERS:
         getattr(bpy.app.handlers, name).remove(handler)
+    own_backend.stop()
     session.disconnect()

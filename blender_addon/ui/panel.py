@@ -9,13 +9,12 @@ from ..jobs import session
 from ..jobs.job import Job
 from ..jobs.kinds import KINDS
 from ..jobs.picture_jobs import UNCHANGED
-from ..link.worker_thread import LinkState
 from ..protocol.known_settings import all_settings
 from ..protocol.region import Snapped
 from ..protocol.settings import GUIDANCE, EditSettings, PictureMapSettings
 from ..render import freshness
 from ..render.camera_render import render_size, viewpoint
-from . import words
+from . import panel_backend, words
 from .operators_picks import is_picking
 from .overlay import lost_picture
 from .switches import cell
@@ -48,7 +47,7 @@ class WYS_PT_main(SidebarPanel, bpy.types.Panel):
         unchanged = message.startswith(UNCHANGED)
         if unchanged:
             _draw_message(layout, context, message)
-        _draw_connection(layout, context)
+        panel_backend.draw(layout, context)
 
         column = layout.column(align=True)
         column.label(text="Instruction")
@@ -120,22 +119,6 @@ def _picked(settings: bpy.types.PropertyGroup, picks: region.Picks) -> str:
             parts.append(f"{word}: {', '.join(titles[:NAMED])}{more}")
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}"
-
-
-def _draw_connection(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    status = session.state.status
-    row = layout.row()
-    words.paragraph(
-        row.column(),
-        context,
-        words.status(status),
-        words.status_icon(status.state),
-        inset=words.BUTTON,
-    )
-    if status.state is LinkState.CLOSED:
-        row.operator("watch_your_steps.connect")
-    else:
-        row.operator("watch_your_steps.disconnect", text="", icon="UNLINKED")
 
 
 def _draw_prompt_check(

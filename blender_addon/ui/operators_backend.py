@@ -1,0 +1,282 @@
+"""The buttons that bring a backend: install, start and stop one here, or connect to another."""
+
+from pathlib import Path
+
+import bpy
+from bpy.props import StringProperty
+
+from ..jobs import own_backend, session
+from ..jobs.job import SessionError
+from ..jobs.own_backend import Stage
+from ..protocol.connection import BadConnectionFile, parse_connection, write_connection
+from . import preferences
+from .operators import ExplainedOperator, refuse
+
+PASTED = "pasted-connection.json"
+
+
+def program() -> Path | None:
+    """The folder that holds install.py, or None."""
+    chosen = preferences.get()
+    given = chosen.program_folder if chosen is not None else ""
+    return own_backend.program_folder(bpy.path.abspath(given) if given else "")
+
+
+def stage() -> Stage:
+    """How this Blender's own backend stands."""
+    return own_backend.stage(program())
+
+
+def _use(file: str) -> None:
+    """Connect with that file, now and the next time."""
+    chosen = preferences.get()
+    if chosen is None:
+        raise SessionError("The add-on's preferences are not there: switch the add-on on.")
+    chosen.connection_file = file
+    bpy.context.preferences.is_dirty = True
+    session.connect(session.connection_file(chosen))
+
+
+class WYS_OT_install_backend(bpy.types.Operator):
+    """Make the environment that the backend runs in, in the background"""
+
+    bl_idname = "watch_your_steps.install_backend"
+    bl_label = "Install Backend"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Where the program is and its environment is not."""
+        now = stage()
+        if now is Stage.NO_PROGRAM:
+            cls.poll_message_set(own_backend.NO_PROGRAM)
+        elif now is not Stage.NOT_INSTALLED:
+            cls.poll_message_set("It is installed, or being installed")
+        return now is Stage.NOT_INSTALLED
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Tell the size and the time before."""
+        return context.window_manager.invoke_confirm(
+            self,
+            event,
+            title="Install the backend?",
+            message=f"{own_backend.NEEDED}.",
+            confirm_text="Install",
+        )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Start it; how it goes stands in the panel."""
+        found = program()
+        try:
+            if not bpy.app.online_access:
+                raise SessionError(
+                    'Installing needs the network: switch on "Allow Online Access" in '
+                    "Preferences > System."
+                )
+            if found is None:
+                raise SessionError(f"{own_backend.NO_PROGRAM}.")
+            own_backend.install(found)
+        except SessionError as error:
+            return refuse(self, context, error)
+        return {"FINISHED"}
+
+
+class WYS_OT_start_backend(bpy.types.Operator):
+    """Start the backend on this machine and connect to it. It stops with Blender"""
+
+    bl_idname = "watch_your_steps.start_backend"
+    bl_label = "Start Backend"
+
+    model: StringProperty(  # type: ignore[valid-type]
+        name="Model",
+        description="Hub id or folder of the model. Empty: the one of the preferences",
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Where it is installed and does not run."""
+        reasons = {
+            Stage.NO_PROGRAM: own_backend.NO_PROGRAM,
+            Stage.NOT_INSTALLED: "The backend is not installed yet: press Install Backend first",
+            Stage.INSTALLING: "The backend is being installed: wait a moment",
+            Stage.STOPPING: "The backend is being stopped: wait a moment",
+            Stage.STARTING: "The backend is starting already",
+            Stage.RUNNING: "The backend runs already",
+        }
+        reason = reasons.get(stage(), "")
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Start the process; how it goes stands in the panel."""
+        found, chosen = program(), preferences.get()
+        try:
+            if found is None:
+                raise SessionError(f"{own_backend.NO_PROGRAM}.")
+            own_backend.start_server(found, self.model or preferences.model(chosen))
+        except SessionError as error:
+            return refuse(self, context, error)
+        return {"FINISHED"}
+
+
+class WYS_OT_stop_backend(bpy.types.Operator):
+    """Stop the backend, or its installation. What it has trained goes on from there next time"""
+
+    bl_idname = "watch_your_steps.stop_backend"
+    bl_label = "Stop Backend"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Where this Blender has started something."""
+        running = stage() in (Stage.INSTALLING, Stage.STARTING, Stage.RUNNING)
+        if not running:
+            cls.poll_message_set("This Blender has started no backend")
+        return running
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Have the processes end."""
+        own_backend.stop()
+        return {"FINISHED"}
+
+
+class WYS_OT_show_backend_log(ExplainedOperator):
+    """Show what the backend and its installation have said, in a text editor of its own window"""
+
+    bl_idname = "watch_your_steps.show_backend_log"
+    bl_label = "Show Log"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Where there is one."""
+        return "" if own_backend.log_file().is_file() else "Nothing was started here yet"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Load the log anew; it is no part of the file unless somebody edits it."""
+        path = own_backend.log_file()
+        for old in [one for one in bpy.data.texts if one.filepath == str(path)]:
+            bpy.data.texts.remove(old)
+        try:
+            text = bpy.data.texts.load(str(path))
+        except RuntimeError as error:
+            return refuse(self, context, error)
+        text.cursor_set(len(text.lines) - 1)
+        if context.window is not None and not bpy.app.background:
+            bpy.ops.wm.window_new()
+            area = context.window_manager.windows[-1].screen.areas[0]
+            area.type = "TEXT_EDITOR"
+            area.spaces.active.text = text
+        return {"FINISHED"}
+
+
+class WYS_OT_choose_connection(bpy.types.Operator):
+    """Choose the connection file of a backend, such as a copy of another machine's"""
+
+    bl_idname = "watch_your_steps.choose_connection"
+    bl_label = "Connection File..."
+
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
+    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})  # type: ignore[valid-type]
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Open the file browser."""
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Check the file, and connect with it."""
+        try:
+            path = Path(self.filepath)
+            parse_connection(path.read_bytes(), self.filepath)
+            _use(self.filepath)
+        except OSError as error:
+            return refuse(self, context, SessionError(f"{path} cannot be read: {error.strerror}."))
+        except (BadConnectionFile, SessionError) as error:
+            return refuse(self, context, error)
+        return {"FINISHED"}
+
+
+class WYS_OT_paste_connection(bpy.types.Operator):
+    """Connect with the text of a connection file, which is a password"""
+
+    bl_idname = "watch_your_steps.paste_connection"
+    bl_label = "Paste Connection..."
+    bl_options = {"INTERNAL"}  # so that no log of Blender's shows the keys
+
+    text: StringProperty(  # type: ignore[valid-type]
+        name="Text",
+        description="All of the connection file's text; what was copied is here already",
+        options={"SKIP_SAVE"},
+    )
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Show what was copied: a text field takes the first of several lines only."""
+        self.text = " ".join(context.window_manager.clipboard.split())
+        return context.window_manager.invoke_props_dialog(
+            self, width=420, title="Connect with a Connection File's Text", confirm_text="Connect"
+        )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Check the text, keep it where only its owner can read it, and connect."""
+        try:
+            connection = parse_connection(self.text.encode(), "The pasted text")
+            folder = bpy.utils.extension_path_user(preferences.EXTENSION, create=True)
+            write_connection(Path(folder) / PASTED, connection)
+            _use(str(Path(folder) / PASTED))
+        except (BadConnectionFile, SessionError) as error:
+            return refuse(self, context, error)
+        except OSError as error:
+            return refuse(self, context, SessionError(f"It cannot be kept: {error.strerror}."))
+        return {"FINISHED"}
+
+
+class WYS_OT_show_preferences(bpy.types.Operator):
+    """Open this add-on's preferences: the program's folder, the model, the connection file"""
+
+    bl_idname = "watch_your_steps.show_preferences"
+    bl_label = "Preferences"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Open Blender's own window of them."""
+        bpy.ops.preferences.addon_show(module=preferences.EXTENSION)
+        return {"FINISHED"}
+
+
+class WYS_OT_manual(bpy.types.Operator):
+    """Open the manual of this add-on, which lies in the program's folder"""
+
+    bl_idname = "watch_your_steps.manual"
+    bl_label = "Manual"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Where the program is."""
+        if program() is None:
+            cls.poll_message_set(own_backend.NO_PROGRAM)
+        return program() is not None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """The page for a browser where it was built, else its source."""
+        found = program()
+        if found is None:
+            return refuse(self, context, SessionError(f"{own_backend.NO_PROGRAM}."))
+        built = found / "site" / "blender.html"
+        if built.is_file():
+            bpy.ops.wm.url_open(url=built.as_uri())
+        else:
+            bpy.ops.wm.path_open(filepath=str(found / "docs" / "blender.md"))
+        return {"FINISHED"}
+
+
+CLASSES = (
+    WYS_OT_install_backend,
+    WYS_OT_start_backend,
+    WYS_OT_stop_backend,
+    WYS_OT_show_backend_log,
+    WYS_OT_choose_connection,
+    WYS_OT_paste_connection,
+    WYS_OT_show_preferences,
+    WYS_OT_manual,
+)
+
+register, unregister = bpy.utils.register_classes_factory(CLASSES)
