@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -527,6 +528,47 @@ def test_a_blender_is_found_and_an_unfit_one_is_refused(
     assert extension.find_blender("blender") == path
     bundle = program(tmp_path / "Blender.app/Contents/MacOS/Blender", "echo Blender 4.5.1 LTS")
     assert extension.find_blender(str(tmp_path / "Blender.app")) == Path(bundle)
+
+
+@posix_only
+def test_the_newest_blender_that_fits_is_found_where_installers_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path / 'none'}:/usr/bin:/bin")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr(extension, "usual_places", lambda home: sorted(home.glob("b-*"))[::-1])
+    with pytest.raises(InstallError, match="or newer was found: get one"):
+        extension.any_blender()
+    for version in ("3.6.0", "4.5.1", "5.2.0"):
+        program(tmp_path / f"b-{version}", f"echo Blender {version}")
+    assert extension.any_blender() == tmp_path / "b-5.2.0"
+    (tmp_path / "b-5.2.0").unlink()
+    assert extension.any_blender() == tmp_path / "b-4.5.1"
+
+
+@pytest.mark.parametrize(
+    ("system", "program"),
+    [
+        ("Linux", "blender-5.2.0-linux-x64/blender"),
+        ("Darwin", "Applications/Blender.app/Contents/MacOS/Blender"),
+        ("Windows", "Blender Foundation/Blender 5.2/blender.exe"),
+    ],
+)
+def test_where_installers_put_blender(
+    system: str, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setenv("PROGRAMFILES", str(tmp_path))
+    path = tmp_path / program
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert path in extension.usual_places(tmp_path)
+
+
+def test_the_add_on_tells_the_size_that_the_installer_knows() -> None:
+    told = (processes.ROOT / "blender_addon/jobs/own_backend.py").read_text(encoding="utf-8")
+    assert f"up to {environments.BACKEND.needed_bytes // 10**9} GB on the disk" in told
+    assert f"up to {environments.CUDA_BYTES // 10**9} GB with an NVIDIA GPU" in told
 
 
 @posix_only
