@@ -27,6 +27,8 @@ NO_PROGRAM = (
     "preferences"
 )
 
+ENDED = {"server": "The backend has ended. {}", "installation": "The installation has ended. {}"}
+
 
 class Stage(Enum):
     """How this Blender's own backend stands."""
@@ -51,7 +53,7 @@ class OwnBackend:
     server: Child | None = None
     installation: Child | None = None
     trouble: str = ""
-    """Why the last one has ended, where it should not have."""
+    """Why the last one has ended, where it should not have; a sentence."""
     said: str = ""
     """The last line of what starts or is installed."""
 
@@ -158,15 +160,16 @@ def look() -> None:
             session.state.changed = True
         if child.exit_code is not None:
             setattr(own, what, None)
-            _ended(child, line)
+            _ended(what, child, line)
 
 
-def _ended(child: Child, line: str) -> None:
+def _ended(what: str, child: Child, line: str) -> None:
     session.state.changed = True
     own.said = ""
     if child.exit_code == 0 or child.stopping:
         return
-    own.trouble = line.removeprefix("error: ").removeprefix("install.py: ")
-    own.trouble = own.trouble or f"It ended with exit code {child.exit_code} and said nothing."
+    why = line.removeprefix("error: ").removeprefix("install.py: ")
+    why = why or f"Its exit code is {child.exit_code}, and it has said nothing."
+    own.trouble = ENDED[what].format(why)
     if session.state.status.state is not LinkState.CONNECTED:
         session.disconnect()

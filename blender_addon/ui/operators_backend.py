@@ -12,6 +12,8 @@ from ..protocol.connection import BadConnectionFile, parse_connection, write_con
 from . import preferences
 from .operators import ExplainedOperator, refuse
 
+SHOWN_LINES = 20
+"""The last ones of the log, which the text editor shows first."""
 PASTED = "pasted-connection.json"
 
 
@@ -160,12 +162,12 @@ class WYS_OT_show_backend_log(ExplainedOperator):
             text = bpy.data.texts.load(str(path))
         except RuntimeError as error:
             return refuse(self, context, error)
-        text.cursor_set(len(text.lines) - 1)
         if context.window is not None and not bpy.app.background:
             bpy.ops.wm.window_new()
             area = context.window_manager.windows[-1].screen.areas[0]
             area.type = "TEXT_EDITOR"
             area.spaces.active.text = text
+            area.spaces.active.top = max(0, len(text.lines) - SHOWN_LINES)
         return {"FINISHED"}
 
 

@@ -43,8 +43,7 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if own_backend.own.trouble:
         alert = layout.column()
         alert.alert = True
-        text = f"The backend has ended. {own_backend.own.trouble}"
-        words.paragraph(alert, context, text, "ERROR")
+        words.paragraph(alert, context, own_backend.own.trouble, "ERROR")
         layout.operator("watch_your_steps.show_backend_log", icon="TEXT")
     draw_buttons(layout, context, now)
 

@@ -150,7 +150,7 @@ def test_an_installation_that_fails_says_why(
     backend.install(folder)
     assert backend.stage(folder) is backend.Stage.INSTALLING
     drained(backend, addon, lambda: backend.own.installation is None)
-    assert backend.own.trouble == "The disk is full."
+    assert backend.own.trouble == "The installation has ended. The disk is full."
     assert backend.stage(folder) is backend.Stage.NOT_INSTALLED
 
 
