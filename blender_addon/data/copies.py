@@ -12,6 +12,7 @@ import secrets
 
 import bpy
 
+from . import migration
 from .meshes.brought_mesh import collection_of
 
 OWN_PICTURES = ("render_image", "relevance_image", "mask_image")
@@ -46,6 +47,7 @@ def settle(scene: bpy.types.Scene) -> None:
     if settings.owner == _mark(scene) or not scene.is_editable:
         return
     _make_own(scene)
+    migration.migrate(scene)  # it may have been appended from an older file
     settings.owner = _mark(scene)
 
 

@@ -112,7 +112,7 @@ def _new_entry(settings: bpy.types.PropertyGroup, instruction: str) -> bpy.types
     settings.edits.add()
     settings.edits.move(len(settings.edits) - 1, 0)
     entry = settings.edits[0]
-    entry.name = entry.instruction = instruction
+    entry.name = entry.instruction = entry.title = instruction
     return entry
 
 
@@ -156,6 +156,24 @@ def render_of_shown(settings: bpy.types.PropertyGroup) -> bpy.types.Image | None
     entry = _shown(settings)
     render = entry.render if entry is not None else None
     return render if render is not None else settings.render_image
+
+
+def before_shown(settings: bpy.types.PropertyGroup) -> bpy.types.PropertyGroup | None:
+    """The entry of the edit that was made before the shown one, or None where there is none."""
+    shown = _shown(settings)
+    later = [index for index, one in enumerate(settings.edits) if one == shown]
+    after = later[0] + 1 if later else len(settings.edits)
+    return settings.edits[after] if after < len(settings.edits) else None
+
+
+def beside(settings: bpy.types.PropertyGroup) -> bpy.types.Image | None:
+    """The picture that the shown edit is compared with: the one that it was made of, or the edit
+    before it, where that is asked for and there is one.
+    """
+    before = before_shown(settings) if settings.compare_with == "BEFORE" else None
+    if before is not None and before.image is not None:
+        return before.image
+    return render_of_shown(settings)
 
 
 def show(scene: bpy.types.Scene) -> None:

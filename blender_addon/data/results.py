@@ -133,12 +133,6 @@ def _holds(image: bpy.types.Image, values: NDArray[np.float32]) -> bool:
     return image.packed_file is not None and np.array_equal(pictures.read_gray(image), values)
 
 
-def keep_old_region(settings: bpy.types.PropertyGroup) -> None:
-    """Leave the region of a map from before there was a choice as it was saved."""
-    if settings.relevance_image is not None and not settings.is_property_set("snap"):
-        settings.snap = "nothing"
-
-
 def follow_suggestion(scene: bpy.types.Scene) -> None:
     """Set the threshold to the shown map's suggestion; later maps set it to theirs."""
     settings = scene.watch_your_steps

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import bpy
 
-from ..data import copies, pictures, region, results
+from ..data import copies, migration, pictures, region, results
 from ..data.scene_error import SceneError
 from ..link.worker_thread import Arrived, Link, LinkEvent, LinkState, LinkStatus
 from ..protocol.connection import default_connection_file
@@ -48,6 +48,10 @@ from .upload import Upload
 __all__ = ["job_of", "message_of", "say", "start_anew", "state", "waiting_elsewhere"]
 """What panels and operators ask of what runs."""
 DRAIN_SECONDS = 0.02
+NEWER = (
+    "This file was saved by a newer version of Watch Your Steps. What that version has added stays "
+    "in the file, but is not shown here: update the add-on to see it."
+)
 
 
 # ---------------------------------------------------------------- the connection
@@ -362,7 +366,9 @@ def after_load() -> None:
     copies.claim_all()
     for scene in copies.editable():
         settings = scene.watch_your_steps
-        results.keep_old_region(settings)
+        migration.migrate(scene)
+        if migration.is_newer(scene):
+            say(scene, NEWER)
         known = job_of(scene)
         if known is not None:
             known.scene_uid = scene.session_uid

@@ -19,6 +19,12 @@ AS_BEFORE: dict[str, dict[str, Any]] = {
 """What edits were made with that were kept before it could be chosen."""
 
 
+def _titled(changed: "KeptEdit", _: bpy.types.Context) -> None:
+    """Blender calls this when an edit was renamed in the list."""
+    if not changed.title.strip():
+        changed.title = changed.instruction
+
+
 @with_settings(PictureMapSettings, RegionSettings, EditSettings, **AS_BEFORE)
 class KeptEdit(bpy.types.PropertyGroup):
     """One edit: its picture, what it was made of, and all that makes it again. The pointers keep
@@ -30,6 +36,12 @@ class KeptEdit(bpy.types.PropertyGroup):
     relevance: PointerProperty(name="Relevance", type=bpy.types.Image)
     picture: StringProperty(description="Identity of the render")
     instruction: StringProperty(description="What was asked for")
+    title: StringProperty(
+        name="Title",
+        description="What the list calls this edit; empty: the instruction",
+        update=_titled,
+    )
+    favourite: BoolProperty(name="Favourite", description="Mark this edit, to find it again")
     threshold: FloatProperty(
         description="Relevance from which it was edited: the mask is where the relevance reaches it"
     )

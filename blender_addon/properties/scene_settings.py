@@ -33,8 +33,13 @@ VIEWS = (
     ),
     ("MASK", "Mask", "What Edit may change at the current threshold"),
     ("EDIT", "Edit", "The edited picture"),
-    ("COMPARE", "Compare", "Render on the left, edit on the right"),
+    ("COMPARE", "Compare", "What the edit is compared with on the left, the edit on the right"),
     ("IN_3D", "3D Edit", "The edited scene in 3D, as Render View last saw it"),
+)
+
+COMPARED = (
+    ("BASE", "Its Base", "The picture that the edit was made of"),
+    ("BEFORE", "Edit Before", "The edit before it, which is the next one down in the list"),
 )
 
 
@@ -138,11 +143,17 @@ class SceneSettings(bpy.types.PropertyGroup):
     )
     split: FloatProperty(
         name="Split",
-        description="Left of this is the render, right of it the edit",
+        description="Left of this is what the edit is compared with, right of it the edit",
         default=0.5,
         min=0.0,
         max=1.0,
         subtype="FACTOR",
+    )
+    compare_with: EnumProperty(
+        name="Compare With",
+        description="What is left of the split",
+        items=COMPARED,
+        default="BASE",
     )
 
     render_image: PointerProperty(name="Render", type=bpy.types.Image)
@@ -175,6 +186,10 @@ class SceneSettings(bpy.types.PropertyGroup):
     edit_index: IntProperty(
         name="Edit", description="The edit that is shown and restored", update=_edit_chosen
     )
+    only_favourites: BoolProperty(
+        name="Only Favourites", description="List only the edits that are marked with a star"
+    )
+    version: IntProperty(description="Of what is saved here; 0: from before there were versions")
     owner: StringProperty(
         description="Mark of the scene that all this was written for; of a copy it is another one"
     )

@@ -5,7 +5,7 @@ import traceback
 import bpy
 from bpy.app.handlers import persistent
 
-from ..data import copies, results
+from ..data import copies, migration, results
 from ..jobs import own_backend, session
 from ..render import freshness
 from . import preferences
@@ -56,6 +56,8 @@ def _load_post(*_: object) -> None:
 @persistent
 def _save_pre(*_: object) -> None:
     copies.settle_all()
+    for scene in copies.editable():
+        migration.mark(scene)
     results.pack_masks()
 
 

@@ -153,7 +153,7 @@ class Overlay:
             self._draw(frame, VIEWS["EDIT"], (alone,) * 4, settings, line=ui_scale)
             return
         of_edit = "edit_image" in NEEDED[settings.view]
-        render = edits.render_of_shown(settings) if of_edit else settings.render_image
+        render = edits.beside(settings) if of_edit else settings.render_image
         rendered = self._picture_texture(render)
         edited = relevance = inside = rendered  # where the view does not use them
         if of_edit:
@@ -256,7 +256,7 @@ def lost_picture(settings: bpy.types.PropertyGroup, view: str) -> str:
     """Why one of the pictures that a view shows cannot be read, without a full stop, or ""."""
     images = [getattr(settings, name) for name in NEEDED[view]]
     if "edit_image" in NEEDED[view]:
-        images[0] = edits.render_of_shown(settings)
+        images[0] = edits.beside(settings)
     lost = (pictures.why_lost(image) for image in images if image is not None)
     return next((reason for reason in lost if reason), "")
 

@@ -3,7 +3,7 @@
 import bpy
 import numpy as np
 
-from ..data import region, results, thing_labels
+from ..data import edits, region, results, thing_labels
 from ..data.results import STATE, VIEWPOINT
 from ..jobs import session
 from ..jobs.job import Job
@@ -228,6 +228,10 @@ class WYS_PT_view(SidebarPanel, bpy.types.Panel):
                 cell(row, "watch_your_steps.show_picture", "view", view, settings.view == view)
         if settings.view == "COMPARE":
             layout.prop(settings, "split", slider=True)
+            layout.row().prop(settings, "compare_with", expand=True)
+            if settings.compare_with == "BEFORE" and edits.before_shown(settings) is None:
+                text = "There is no edit before this one: it is compared with its base."
+                words.paragraph(layout, context, text, icon="INFO")
         layout.prop(settings, "opacity", slider=True)
 
 

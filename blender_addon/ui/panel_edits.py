@@ -3,14 +3,14 @@
 import bpy
 
 from ..data import edits
-from . import words
+from . import thumbnails, words
 from .panel import SidebarPanel, WYS_PT_main
 
 ROWS = 3
 
 
 class WYS_UL_edits(bpy.types.UIList):
-    """One row an edit: the instruction, and when it was made."""
+    """One row an edit: its picture, what it is called, a star, and when it was made."""
 
     bl_idname = "WYS_UL_edits"
 
@@ -25,11 +25,37 @@ class WYS_UL_edits(bpy.types.UIList):
         _active_property: str,
     ) -> None:
         """Blender calls this for every row that is to be seen."""
-        row = layout.row()
-        row.label(text=item.instruction, icon="ERROR" if item.image is None else "NONE")
+        row = layout.row(align=True)
+        number = thumbnails.of_image(item.image) if item.image is not None else 0
+        if number:
+            row.label(text="", icon_value=number)
+        else:
+            row.label(text="", icon="ERROR")
+        row.prop(item, "title", text="", emboss=False)
         time = row.row()
         time.alignment = "RIGHT"
         time.label(text=item.date.rpartition(" ")[2])
+        icon = "SOLO_ON" if item.favourite else "SOLO_OFF"
+        row.prop(item, "favourite", text="", icon=icon, emboss=False)
+
+    def filter_items(
+        self, _context: bpy.types.Context, data: bpy.types.PropertyGroup, name: str
+    ) -> tuple[list[int], list[int]]:
+        """What is searched for is found in titles and in instructions."""
+        entries = getattr(data, name)
+        shown = self.bitflag_filter_item
+        flags = [shown] * len(entries)
+        if self.filter_name:
+            by = bpy.types.UI_UL_list.filter_items_by_name
+            titles, names = (
+                by(self.filter_name, shown, entries, field) for field in ("title", "name")
+            )
+            flags = [one | other for one, other in zip(titles, names, strict=True)]
+        if data.only_favourites:
+            flags = [
+                flag if entry.favourite else 0 for flag, entry in zip(flags, entries, strict=True)
+            ]
+        return flags, []
 
 
 class WYS_PT_edits(SidebarPanel, bpy.types.Panel):
@@ -55,12 +81,15 @@ class WYS_PT_edits(SidebarPanel, bpy.types.Panel):
         buttons = row.column(align=True)
         buttons.operator("watch_your_steps.restore_edit", text="", icon="LOOP_BACK")
         buttons.operator("watch_your_steps.delete_edit", text="", icon="TRASH")
+        buttons.prop(settings, "only_favourites", text="", icon="SOLO_ON")
         entry = edits.chosen(context.scene)
         if entry is None:
             return
         if entry.image is None:
             text = "The picture of this edit was deleted from the file."
             words.paragraph(layout, context, text, icon="ERROR")
+        if entry.title not in ("", entry.instruction):
+            words.paragraph(layout, context, f'"{entry.instruction}"')
         words.paragraph(layout, context, edits.describe(entry))
         if entry.notes:
             words.paragraph(layout, context, entry.notes, icon="INFO")

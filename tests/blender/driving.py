@@ -1,5 +1,7 @@
 """Steps that several tests take through the add-on's own operators."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -75,3 +77,21 @@ def reopen(addon: SimpleNamespace, path: Path) -> bpy.types.PropertyGroup:
     addon.session.start_anew(loaded=True)
     bpy.ops.wm.open_mainfile(filepath=str(path))
     return bpy.context.scene.watch_your_steps.in_3d
+
+
+@contextmanager
+def as_before_versions() -> Iterator[None]:
+    """Save as an add-on does that knows no versions and nothing that came with them."""
+    handlers = bpy.app.handlers.save_pre
+    own = [one for one in handlers if "watch_your_steps" in one.__module__]
+    for one in own:
+        handlers.remove(one)
+    for scene in bpy.data.scenes:
+        settings = scene.watch_your_steps
+        settings.property_unset("version")
+        for entry in settings.edits:
+            entry.property_unset("title")
+    try:
+        yield
+    finally:
+        handlers.extend(own)

@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-from driving import SECONDS, connect, preview, reopen
+from driving import SECONDS, as_before_versions, connect, preview, reopen
 from fake_server import FakeServer, edited, relevance_of
 from numpy.typing import NDArray
 
@@ -288,7 +288,8 @@ def test_a_map_from_before_snapping_keeps_its_region(
     for name in [key for key in settings.render_image.keys() if "things" in key]:  # noqa: SIM118
         del settings.render_image[name]
     relevance = connected.pictures.read_gray(settings.relevance_image).copy()
-    reopen(connected, tmp_path / "a.blend")
+    with as_before_versions():
+        reopen(connected, tmp_path / "a.blend")
     assert here().snap == "nothing"
     threshold = np.float32(here().threshold)
     assert np.array_equal(connected.results.mask(bpy.context.scene), relevance >= threshold)
