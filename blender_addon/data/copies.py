@@ -18,8 +18,10 @@ from .meshes.brought_mesh import collection_of
 OWN_PICTURES = ("render_image", "relevance_image", "mask_image")
 """What a new picture takes the place of, everywhere where it is used. Other pictures are never
 changed, nor removed while something uses them: scenes may share those."""
-KEPT_PICTURES = ("image", "render", "relevance")
+KEPT_PICTURES = ("image", "render", "relevance", "root")
 """What an edit that is kept points to."""
+BASES = ("base_image", "root_image")
+"""What the next edit is made of, beside OWN_PICTURES."""
 JOB = (
     "job",
     "job_kind",
@@ -141,7 +143,7 @@ def _make_local(settings: bpy.types.PropertyGroup) -> None:
     """Put the pictures of a scene that was linked from another file into this one, as the scene is:
     Blender leaves them in the other file, where nothing of them can be changed.
     """
-    shown = (*OWN_PICTURES, "edit_image", "scene_image")
+    shown = (*OWN_PICTURES, *BASES, "edit_image", "scene_image")
     for group, names in ((settings, shown), *((one, KEPT_PICTURES) for one in settings.edits)):
         for name in names:
             image = getattr(group, name)

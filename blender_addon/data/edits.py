@@ -2,6 +2,7 @@
 of and with, until the artist deletes them.
 """
 
+import dataclasses
 import time
 
 import bpy
@@ -11,8 +12,10 @@ from ..link.encode import encode_png
 from ..protocol.messages import Welcome
 from ..protocol.requests import EditResult
 from ..protocol.settings import EditSettings, GuidanceSettings, PictureMapSettings, RegionSettings
-from . import copies, pictures, results
+from . import copies, pictures, results, thing_labels
+from .migration import new_uid
 from .properties_settings import asked, copy, guidance_words, put
+from .scene_error import SceneError
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +70,7 @@ def keep(
     entry = _new_entry(settings, instruction)
     entry.image = _image(scene, result, png)
     entry.render, entry.relevance = settings.render_image, settings.relevance_image
+    entry.root, entry.parent = settings.root_image, settings.render_image.get(results.EDIT, "")
     entry.picture = settings.picture
     entry.camera, entry.frame = results.taken_by(settings.render_image)
     entry.suggested_threshold = settings.suggested_threshold
@@ -113,6 +117,7 @@ def _new_entry(settings: bpy.types.PropertyGroup, instruction: str) -> bpy.types
     settings.edits.move(len(settings.edits) - 1, 0)
     entry = settings.edits[0]
     entry.name = entry.instruction = entry.title = instruction
+    entry.uid = new_uid()
     return entry
 
 
@@ -149,6 +154,84 @@ def chosen(scene: bpy.types.Scene) -> bpy.types.PropertyGroup | None:
     return settings.edits[settings.edit_index] if 0 <= settings.edit_index < count else None
 
 
+def named(settings: bpy.types.PropertyGroup, uid: str) -> bpy.types.PropertyGroup | None:
+    """The entry of an edit; None where there is none any more."""
+    return next((one for one in settings.edits if uid and one.uid == uid), None)
+
+
+def depth(settings: bpy.types.PropertyGroup, entry: bpy.types.PropertyGroup) -> int:
+    """On top of how many other edits an edit is, as far as these are in the list."""
+    count, below = 0, named(settings, entry.parent)
+    while below is not None and count < len(settings.edits):
+        count, below = count + 1, named(settings, below.parent)
+    return count
+
+
+def below_next(settings: bpy.types.PropertyGroup) -> bpy.types.PropertyGroup | None:
+    """The entry of the edit that the next one will be on top of; None where that is not kept."""
+    image = settings.base_image
+    if image is None:
+        return None
+    found = next((one for one in settings.edits if one.image == image), None)
+    return found if found is not None else named(settings, image.get(results.EDIT, ""))
+
+
+def base(scene: bpy.types.Scene) -> results.Picture | None:
+    """The picture that the next edit is to be made of, where there is one: the shown render, or the
+    shown edit; None where the camera has to be rendered first.
+
+    Raises:
+        SceneError: it was deleted, or is no longer what was made.
+    """
+    settings = scene.watch_your_steps
+    if settings.base == "EDIT":
+        return _on_top(settings)
+    image, identity = settings.render_image, settings.picture
+    if settings.root_image is not None:
+        image = settings.root_image
+        identity = results.identity_of(_packed(image), thing_labels.of(image))
+    if image is None:
+        return None
+    picture = results.picture_of(image, identity)
+    if picture is None:
+        raise SceneError(f'The image "{image.name}" is no longer the packed render: preview again.')
+    return picture
+
+
+def _on_top(settings: bpy.types.PropertyGroup) -> results.Picture:
+    image = settings.base_image
+    if image is None:
+        raise SceneError(
+            "There is no edit to go on from: press Edit first, or choose Render instead of Shown "
+            "Edit."
+        )
+    if image.packed_file is None:
+        raise SceneError(
+            f'The image "{image.name}" is no longer packed: pack it (File > External Data), or '
+            "choose another edit in the list."
+        )
+    png = image.packed_file.data
+    if results.EDIT in image:  # put back with an edit that was made of it
+        identity = results.identity_of(png, thing_labels.of(image))
+        picture = results.picture_of(image, identity)
+        assert picture is not None  # it is packed, and every base says where it was taken from
+        return picture
+    entry = next((one for one in settings.edits if one.image == image), None)
+    render = entry.render if entry is not None else None
+    seen = results.picture_of(render, "") if render is not None else None
+    if entry is None or seen is None:
+        raise SceneError(
+            "The render that the shown edit was made of was deleted from the file: choose another "
+            "edit in the list, or Render instead of Shown Edit."
+        )
+    identity = results.identity_of(png, seen.things)
+    return dataclasses.replace(seen, identity=identity, png=png, edit=entry.uid)
+
+
+def _packed(image: bpy.types.Image) -> bytes:
+    return image.packed_file.data if image.packed_file is not None else b""
+
+
 def render_of_shown(settings: bpy.types.PropertyGroup) -> bpy.types.Image | None:
     """The render that the shown edit was made of: not the last one, where there was another preview
     since.
@@ -182,6 +265,7 @@ def show(scene: bpy.types.Scene) -> None:
     if entry is None or entry.image is None:
         return
     settings.edit_image, settings.edit_of = entry.image, entry.instruction
+    settings.base_image = entry.image
     settings.view = "EDIT"
 
 
@@ -195,9 +279,9 @@ def restore(scene: bpy.types.Scene) -> None:
     if entry.known:
         copy(entry, settings)
     settings.instruction = entry.instruction
+    show(scene)
     if entry.render is not None and entry.relevance is not None:
         results.put_back(scene, entry)
-    show(scene)
 
 
 def delete(scene: bpy.types.Scene) -> None:
@@ -207,6 +291,8 @@ def delete(scene: bpy.types.Scene) -> None:
     images = [getattr(entry, name) for name in copies.KEPT_PICTURES]
     was_shown = settings.edit_image is not None and settings.edit_image == entry.image
     settings.edits.remove(settings.edit_index)
+    if settings.base_image in images:
+        settings.base_image = None
     if was_shown:
         settings.edit_image, settings.edit_of = None, ""
         if settings.view in ("EDIT", "COMPARE"):

@@ -5,6 +5,8 @@ something yet: what was added later has its default in a file from before, and w
 would be untrue of what was made then, a step here sets what was true.
 """
 
+import secrets
+
 import bpy
 
 VERSION = 1
@@ -34,13 +36,22 @@ def mark(scene: bpy.types.Scene) -> None:
     settings.version = max(settings.version, VERSION)
 
 
+def new_uid() -> str:
+    """What an edit is called by in its file."""
+    return secrets.token_hex(8)
+
+
 def _from_0(settings: bpy.types.PropertyGroup) -> None:
-    """From before there were versions: edits had no titles, and at first no region to choose."""
+    """From before there were versions: edits had no titles and were not called by
+    anything, and at first there was no region to choose.
+    """
     if settings.relevance_image is not None and not settings.is_property_set("snap"):
         settings.snap = "nothing"
     for entry in settings.edits:
         if not entry.title:
             entry.title = entry.instruction
+        if not entry.uid:
+            entry.uid = new_uid()
 
 
 STEPS = (_from_0,)

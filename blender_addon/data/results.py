@@ -5,6 +5,7 @@ old picture back. Render, relevance and mask take their predecessor's name and p
 Editors and materials) and the predecessor goes, unless an edit that is kept was made of it (edits).
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ VIEWPOINT = "watch_your_steps_viewpoint"
 """Custom property of a render's Image data-block."""
 STATE = "watch_your_steps_state"
 """The same: what it depends on (freshness)."""
+EDIT = "watch_your_steps_edit"
+"""The same: the edit whose picture it is, where it is no render."""
 CAMERA, FRAME = "watch_your_steps_camera", "watch_your_steps_frame"
 """The same: what it was taken by, in words for people."""
 
@@ -45,6 +48,23 @@ class Picture:
     """What it depends on (freshness), as JSON."""
     things: Things | None = None
     """What it shows, where somebody has looked."""
+    edit: str = ""
+    """The uid of the edit whose picture this is; "" for a render."""
+
+    def shows_the_same(self, image: bpy.types.Image) -> bool:
+        """Whether a render, or an edit of one, shows the scene as this does: what was found in one
+        of them is in the same place in the other.
+        """
+        if VIEWPOINT not in image:
+            return False
+        taken = (tuple(image[VIEWPOINT]), image.get(STATE, ""), taken_by(image))
+        return taken == (tuple(self.viewpoint), self.state, (self.camera, self.frame))
+
+
+def identity_of(png: bytes, things: Things | None) -> str:
+    """The identity of a picture with what it shows."""
+    shown = b"" if things is None else things.packed + things.kind.encode()
+    return hashlib.sha256(png + shown).hexdigest()
 
 
 def install_pending(scene: bpy.types.Scene, picture: Picture) -> None:
@@ -75,14 +95,29 @@ def install_picture(scene: bpy.types.Scene, picture: Picture) -> None:
     settings.pending_image = None
     if image is None:  # undone, or the file was opened anew
         image = _render(scene, picture)
+    settings.root_image = _below(settings, picture.edit)
     _replace(scene, "render_image", image)
     settings.picture = picture.identity
+
+
+def _below(settings: bpy.types.PropertyGroup, edit: str) -> bpy.types.Image | None:
+    """The render that is below an edit's picture; None for a render's own."""
+    if not edit:
+        return None
+    entry = next((one for one in settings.edits if one.uid == edit), None)
+    if entry is None:  # deleted while its picture was edited
+        return settings.root_image or settings.render_image
+    return entry.root or entry.render
 
 
 def put_back(scene: bpy.types.Scene, kept: bpy.types.PropertyGroup) -> None:
     """Show the render and the relevance map again that an edit was made of, at its threshold."""
     settings = scene.watch_your_steps
     copies.settle(scene)
+    settings.root_image = kept.root
+    settings.base = "EDIT" if EDIT in kept.render else "RENDER"
+    if EDIT in kept.render:
+        settings.base_image = kept.render
     for name, image in (("render_image", kept.render), ("relevance_image", kept.relevance)):
         _replace(scene, name, copies.own_picture(scene, name, image))
     settings.picture, settings.relevance_of = kept.picture, kept.instruction
@@ -206,6 +241,8 @@ def _render(scene: bpy.types.Scene, picture: Picture) -> bpy.types.Image:
     pictures.tag_as_seen(scene, image)
     image[VIEWPOINT], image[STATE] = picture.viewpoint, picture.state
     image[CAMERA], image[FRAME] = picture.camera, picture.frame
+    if picture.edit:
+        image[EDIT] = picture.edit
     if picture.things is not None:
         thing_labels.put(image, picture.things)
     return image
@@ -217,7 +254,8 @@ def picture_of(image: bpy.types.Image, identity: str) -> Picture | None:
         return None
     view, state = tuple(image[VIEWPOINT]), image.get(STATE, "")
     things = thing_labels.of(image)
-    return Picture(identity, image.packed_file.data, view, *taken_by(image), state, things)
+    png, edit = image.packed_file.data, image.get(EDIT, "")
+    return Picture(identity, png, view, *taken_by(image), state, things, edit)
 
 
 def taken_by(render: bpy.types.Image) -> tuple[str, int]:
@@ -246,9 +284,11 @@ def _replace(scene: bpy.types.Scene, name: str, image: bpy.types.Image) -> None:
 
 
 def _kept(image: bpy.types.Image) -> Iterator[tuple[bpy.types.PropertyGroup, str]]:
-    """The places in the kept edits of all scenes that point to an image."""
+    """The places in all scenes that go on pointing to an image when another takes its place."""
     for scene in copies.editable():
-        for entry in scene.watch_your_steps.edits:
-            for field in copies.KEPT_PICTURES:
-                if getattr(entry, field) == image:
-                    yield entry, field
+        settings = scene.watch_your_steps
+        kept = ((one, copies.KEPT_PICTURES) for one in settings.edits)
+        for group, fields in ((settings, copies.BASES), *kept):
+            for field in fields:
+                if getattr(group, field) == image:
+                    yield group, field

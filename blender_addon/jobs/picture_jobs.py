@@ -27,7 +27,7 @@ def picture_job(scene: bpy.types.Scene, picture: Picture, kind: str) -> NewJob:
     """A job of `kind` "relevance" or "edit" on `picture` with the scene's settings as they are now.
     The picture is decoded when the job is sent: now it would add to the time of the render.
     """
-    make = partial(_request, kind, _parameters(scene, kind))
+    make = partial(_request, kind, _parameters(scene, kind, picture))
     instruction = scene.watch_your_steps.instruction
     noted = edits.asked_for(scene) if kind == "edit" else ""
     return NewJob(kind, instruction, picture.identity, Sending(make), picture, noted)
@@ -40,9 +40,10 @@ def _request(kind: str, parameters: dict[str, Any], scene: bpy.types.Scene) -> R
     return REQUESTS[kind](image=pictures.read_rgb(image), **parameters)
 
 
-def _parameters(scene: bpy.types.Scene, kind: str) -> dict[str, Any]:
+def _parameters(scene: bpy.types.Scene, kind: str, picture: Picture) -> dict[str, Any]:
     """The fields of a request, all but the image and its things. An edit whose map is shown gets
-    the region that is shown: no map has to be found again.
+    the region that is shown: no map has to be found again. So does one on top of an edit of the
+    render that the map is of.
     """
     settings = scene.watch_your_steps
     common = {"instruction": settings.instruction, "maps": asked(PictureMapSettings, settings)}
@@ -56,8 +57,15 @@ def _parameters(scene: bpy.types.Scene, kind: str) -> dict[str, Any]:
         "settings": asked(EditSettings, settings),
         "region": asked(RegionSettings, settings),
         "threshold": threshold,
-        "mask": results.mask(scene) if results.is_current(scene) else None,
+        "mask": results.mask(scene) if shows_map_of(scene, picture) else None,
     }
+
+
+def shows_map_of(scene: bpy.types.Scene, picture: Picture) -> bool:
+    """Whether the map that is shown is the one that is asked for, and fits a picture."""
+    render = scene.watch_your_steps.render_image
+    fits = render is not None and picture.shows_the_same(render)
+    return fits and results.is_current(scene)
 
 
 def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:

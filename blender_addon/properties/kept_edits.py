@@ -34,6 +34,13 @@ class KeptEdit(bpy.types.PropertyGroup):
     image: PointerProperty(name="Edit", type=bpy.types.Image)
     render: PointerProperty(name="Render", type=bpy.types.Image)
     relevance: PointerProperty(name="Relevance", type=bpy.types.Image)
+    root: PointerProperty(
+        name="Render Below",
+        description="Where the edit is on top of others: the render that the first of them is of",
+        type=bpy.types.Image,
+    )
+    uid: StringProperty(description="What other edits call this one by")
+    parent: StringProperty(description="The edit that this one is on top of; empty: a render")
     picture: StringProperty(description="Identity of the render")
     instruction: StringProperty(description="What was asked for")
     title: StringProperty(

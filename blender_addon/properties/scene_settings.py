@@ -37,6 +37,10 @@ VIEWS = (
     ("IN_3D", "3D Edit", "The edited scene in 3D, as Render View last saw it"),
 )
 
+BASES = (
+    ("RENDER", "Render", "Edit the render"),
+    ("EDIT", "Shown Edit", "Edit on top of the edit that is shown, which is kept, too"),
+)
 COMPARED = (
     ("BASE", "Its Base", "The picture that the edit was made of"),
     ("BEFORE", "Edit Before", "The edit before it, which is the next one down in the list"),
@@ -111,6 +115,9 @@ class SceneSettings(bpy.types.PropertyGroup):
         description="Use as much guidance by text and image as the model is best used with",
         default=True,
     )
+    base: EnumProperty(
+        name="Edit", description="What Edit and Preview work on", items=BASES, default="RENDER"
+    )
     max_side: IntProperty(
         name="Size Limit",
         description=(
@@ -161,6 +168,14 @@ class SceneSettings(bpy.types.PropertyGroup):
     mask_image: PointerProperty(name="Mask", type=bpy.types.Image)
     edit_image: PointerProperty(name="Edit", type=bpy.types.Image)
     scene_image: PointerProperty(name="3D Edit", type=bpy.types.Image)
+    base_image: PointerProperty(
+        name="Base", description="The edit that the next one is on top of", type=bpy.types.Image
+    )
+    root_image: PointerProperty(
+        name="Render Below",
+        description="Where the picture that is worked on is an edit: the render below it",
+        type=bpy.types.Image,
+    )
     picture: StringProperty(description="Identity of the render that the results belong to")
     relevance_of: StringProperty(description="Instruction that the relevance belongs to")
     relevance_by: StringProperty(description="Normalisation that the relevance was made with")

@@ -1,18 +1,16 @@
 """What the panel's buttons do. Each returns at once, but for the render of the camera."""
 
-import hashlib
-
 import bpy
 import numpy as np
 from bpy.props import EnumProperty
 
-from ..data import copies, region, results
+from ..data import copies, edits, region, results
 from ..data.results import Picture
 from ..data.scene_error import SceneError
 from ..data.thing_labels import Things
 from ..jobs import session
 from ..jobs.job import SessionError, check_instruction
-from ..jobs.picture_jobs import picture_job
+from ..jobs.picture_jobs import picture_job, shows_map_of
 from ..properties.scene_settings import VIEWS
 from ..render import freshness
 from ..render.camera_render import capture_with_things, viewpoint
@@ -103,15 +101,29 @@ class JobOperator(ExplainedOperator):
 
 
 class WYS_OT_preview_relevance(JobOperator):
-    """Render the active camera and find where the instruction applies. Nothing is changed yet"""
+    """Render the active camera, or take the shown edit, and find where the instruction applies."""
 
     bl_idname = "watch_your_steps.preview_relevance"
     bl_label = "Preview Relevance"
 
+    @classmethod
+    def description(cls, context: bpy.types.Context, _: bpy.types.OperatorProperties) -> str:
+        """The tooltip."""
+        if context.scene.watch_your_steps.base == "EDIT":
+            return (
+                "Find where the instruction applies in the shown edit, without another render. "
+                "Nothing is changed yet"
+            )
+        return (
+            "Render the active camera and find where the instruction applies. Nothing is changed "
+            "yet"
+        )
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Render, send, return; the result comes through the timer."""
         try:
-            _start(context, "relevance", new_render=True)
+            on_top = context.scene.watch_your_steps.base == "EDIT"
+            _start(context, "relevance", new_render=not on_top)
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         return {"FINISHED"}
@@ -130,15 +142,15 @@ class WYS_OT_edit(JobOperator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Send, return; the result comes through the timer."""
         try:
-            render = context.scene.watch_your_steps.render_image
-            _start(context, "edit", new_render=render is None)
+            _start(context, "edit", new_render=False)
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         return {"FINISHED"}
 
 
 def _start(context: bpy.types.Context, kind: str, *, new_render: bool) -> None:
-    """Check what can be checked without rendering, render where asked to, and submit.
+    """Check what can be checked without rendering, render where asked to or where there is no
+    picture yet, and submit.
 
     Raises:
         SessionError, SceneError: one sentence for the panel.
@@ -148,32 +160,28 @@ def _start(context: bpy.types.Context, kind: str, *, new_render: bool) -> None:
     settings = scene.watch_your_steps
     check_instruction(settings.instruction)
     session.check_connection()
-    if new_render:
+    shown = None if new_render else edits.base(scene)
+    if shown is None:
         alpha = scene.render.film_transparent
         taken = capture_with_things(scene, settings.max_side, settings.things, alpha)
         png = taken.png
         things = Things.of(settings.things, taken.things, taken.names, taken.unknown)
-        identity = hashlib.sha256(png + things.packed + things.kind.encode()).hexdigest()
+        identity = results.identity_of(png, things)
         view = viewpoint(scene)
         state = freshness.state_of(scene)
         by = (scene.camera.name, scene.frame_current)
         picture = Picture(identity, png, view, *by, state, things)
         results.install_pending(scene, picture)
     else:
-        image = settings.render_image
-        shown = results.picture_of(image, settings.picture)
-        if shown is None:
-            raise SessionError(
-                f'The image "{image.name}" is no longer the packed render: preview again.'
-            )
         picture = shown
-        _check_mask(scene)
+        if kind == "edit":
+            _check_mask(scene, picture)
     session.submit(scene, picture_job(scene, picture, kind))
 
 
-def _check_mask(scene: bpy.types.Scene) -> None:
+def _check_mask(scene: bpy.types.Scene, picture: Picture) -> None:
     """Refuse an edit whose mask is known to be empty."""
-    if results.is_current(scene):
+    if shows_map_of(scene, picture):
         mask = results.mask(scene)
         if mask is not None and not mask.any():
             raise SessionError(

@@ -66,6 +66,8 @@ class WYS_PT_main(SidebarPanel, bpy.types.Panel):
         _draw_region(column, context, settings)
         if settings.prompt_check and results.is_current(context.scene):
             _draw_prompt_check(column, context, settings)
+        if settings.edits:
+            _draw_base(column, context, settings)
         row = column.row()
         row.scale_y = 1.4
         row.operator("watch_your_steps.edit", icon="BRUSH_DATA")
@@ -74,6 +76,21 @@ class WYS_PT_main(SidebarPanel, bpy.types.Panel):
         if message and not unchanged:
             _draw_message(layout, context, message)
         _draw_hints(layout, context, settings)
+
+
+def _draw_base(
+    layout: bpy.types.UILayout, context: bpy.types.Context, settings: bpy.types.PropertyGroup
+) -> None:
+    """What the next edit is made of."""
+    row = layout.row(align=True)
+    row.label(text="Edit")
+    row.prop(settings, "base", expand=True)
+    if settings.base == "EDIT":
+        below = edits.below_next(settings)
+        text = f'On top of "{below.title}".' if below is not None else "On top of a deleted edit."
+        if settings.base_image is None:
+            text = "Choose the edit to go on from in the list."
+        words.paragraph(layout, context, text, icon="INFO")
 
 
 def _draw_region(

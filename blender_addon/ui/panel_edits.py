@@ -7,6 +7,8 @@ from . import thumbnails, words
 from .panel import SidebarPanel, WYS_PT_main
 
 ROWS = 3
+INDENT = 1.5
+"""Of an edit from the one that it is on top of, in Blender's spaces."""
 
 
 class WYS_UL_edits(bpy.types.UIList):
@@ -18,7 +20,7 @@ class WYS_UL_edits(bpy.types.UIList):
         self,
         _context: bpy.types.Context,
         layout: bpy.types.UILayout,
-        _data: object,
+        data: bpy.types.PropertyGroup,
         item: bpy.types.PropertyGroup,
         _icon: int,
         _active_data: object,
@@ -26,6 +28,8 @@ class WYS_UL_edits(bpy.types.UIList):
     ) -> None:
         """Blender calls this for every row that is to be seen."""
         row = layout.row(align=True)
+        if above := edits.depth(data, item):
+            row.separator(factor=above * INDENT)
         number = thumbnails.of_image(item.image) if item.image is not None else 0
         if number:
             row.label(text="", icon_value=number)
@@ -90,6 +94,10 @@ class WYS_PT_edits(SidebarPanel, bpy.types.Panel):
             words.paragraph(layout, context, text, icon="ERROR")
         if entry.title not in ("", entry.instruction):
             words.paragraph(layout, context, f'"{entry.instruction}"')
+        if entry.root is not None:
+            below = edits.named(settings, entry.parent)
+            text = f'On top of "{below.title}".' if below else "On top of an edit that was deleted."
+            words.paragraph(layout, context, text)
         words.paragraph(layout, context, edits.describe(entry))
         if entry.notes:
             words.paragraph(layout, context, entry.notes, icon="INFO")
