@@ -6,7 +6,7 @@ Colours are linear Rec. 709, lengths metres, z is up.
 import math
 
 import bpy
-from building import Colour, add_shape, aim, material, put_on_ground
+from building import Colour, add_shape, aim, in_window, material, put_on_ground
 from mathutils import Vector
 from scenes import OBJECT_INDEX, DemoScene
 
@@ -30,7 +30,11 @@ def build(size: int, samples: int) -> DemoScene:
         samples: Cycles samples a pixel.
     """
     bpy.ops.wm.read_homefile(use_empty=True)
-    scene = bpy.context.scene
+    with in_window():
+        return _fill(bpy.context.scene, size, samples)
+
+
+def _fill(scene: bpy.types.Scene, size: int, samples: int) -> DemoScene:
     scene.name = "Demo"
     cube = _toy("cube", "cube", YELLOW, (-0.62, 0.30, 0.0), 0.8, turn=0.38, rounded=0.12)
     toys = (
