@@ -39,21 +39,19 @@ def _use(file: str) -> None:
     session.connect(session.connection_file(chosen))
 
 
-class WYS_OT_install_backend(bpy.types.Operator):
+class WYS_OT_install_backend(ExplainedOperator):
     """Make the environment that the backend runs in, in the background"""
 
     bl_idname = "watch_your_steps.install_backend"
     bl_label = "Install Backend"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def why_not(cls, context: bpy.types.Context) -> str:
         """Where the program is and its environment is not."""
         now = stage()
         if now is Stage.NO_PROGRAM:
-            cls.poll_message_set(own_backend.NO_PROGRAM)
-        elif now is not Stage.NOT_INSTALLED:
-            cls.poll_message_set("It is installed, or being installed")
-        return now is Stage.NOT_INSTALLED
+            return own_backend.NO_PROGRAM
+        return "" if now is Stage.NOT_INSTALLED else "It is installed, or being installed"
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Tell the size and the time before."""
@@ -82,7 +80,7 @@ class WYS_OT_install_backend(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class WYS_OT_start_backend(bpy.types.Operator):
+class WYS_OT_start_backend(ExplainedOperator):
     """Start the backend on this machine and connect to it. It stops with Blender"""
 
     bl_idname = "watch_your_steps.start_backend"
@@ -95,7 +93,7 @@ class WYS_OT_start_backend(bpy.types.Operator):
     )
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def why_not(cls, context: bpy.types.Context) -> str:
         """Where it is installed and does not run."""
         reasons = {
             Stage.NO_PROGRAM: own_backend.NO_PROGRAM,
@@ -105,10 +103,7 @@ class WYS_OT_start_backend(bpy.types.Operator):
             Stage.STARTING: "The backend is starting already",
             Stage.RUNNING: "The backend runs already",
         }
-        reason = reasons.get(stage(), "")
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+        return reasons.get(stage(), "")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Start the process; how it goes stands in the panel."""
@@ -122,19 +117,17 @@ class WYS_OT_start_backend(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class WYS_OT_stop_backend(bpy.types.Operator):
+class WYS_OT_stop_backend(ExplainedOperator):
     """Stop the backend, or its installation. What it has trained goes on from there next time"""
 
     bl_idname = "watch_your_steps.stop_backend"
     bl_label = "Stop Backend"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def why_not(cls, context: bpy.types.Context) -> str:
         """Where this Blender has started something."""
         running = stage() in (Stage.INSTALLING, Stage.STARTING, Stage.RUNNING)
-        if not running:
-            cls.poll_message_set("This Blender has started no backend")
-        return running
+        return "" if running else "This Blender has started no backend"
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Have the processes end."""
@@ -244,18 +237,16 @@ class WYS_OT_show_preferences(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class WYS_OT_manual(bpy.types.Operator):
+class WYS_OT_manual(ExplainedOperator):
     """Open the manual of this add-on, which lies in the program's folder"""
 
     bl_idname = "watch_your_steps.manual"
     bl_label = "Manual"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def why_not(cls, context: bpy.types.Context) -> str:
         """Where the program is."""
-        if program() is None:
-            cls.poll_message_set(own_backend.NO_PROGRAM)
-        return program() is not None
+        return own_backend.NO_PROGRAM if program() is None else ""
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """The page for a browser where it was built, else its source."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import bpy
+import numpy as np
 from fake_server import FakeServer
 
 SECONDS = 10.0
@@ -95,3 +96,16 @@ def as_before_versions() -> Iterator[None]:
         yield
     finally:
         handlers.extend(own)
+
+
+def here() -> bpy.types.PropertyGroup:
+    return bpy.context.scene.watch_your_steps
+
+
+def edit(addon: SimpleNamespace, **settings: object) -> np.ndarray:
+    """Edit with these settings; the picture."""
+    for name, value in settings.items():
+        setattr(here(), name, value)
+    bpy.ops.watch_your_steps.edit()
+    addon.session.wait_for_job(bpy.context.scene, SECONDS)
+    return addon.pictures.read_rgb(here().edit_image).copy()

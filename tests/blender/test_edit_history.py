@@ -10,23 +10,10 @@ from types import SimpleNamespace
 import bpy
 import numpy as np
 import pytest
-from driving import SECONDS, connect, preview, reopen
+from driving import SECONDS, connect, edit, here, preview, reopen
 from fake_server import FakeServer, edited, relevance_of
 
 OPS = bpy.ops.watch_your_steps
-
-
-def here() -> bpy.types.PropertyGroup:
-    return bpy.context.scene.watch_your_steps
-
-
-def edit(addon: SimpleNamespace, **settings: object) -> np.ndarray:
-    """Edit with these settings; the picture."""
-    for name, value in settings.items():
-        setattr(here(), name, value)
-    OPS.edit()
-    addon.session.wait_for_job(bpy.context.scene, SECONDS)
-    return addon.pictures.read_rgb(here().edit_image).copy()
 
 
 def three_edits(addon: SimpleNamespace, scene: bpy.types.Scene) -> list[np.ndarray]:

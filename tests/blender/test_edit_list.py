@@ -7,14 +7,10 @@ from types import ModuleType, SimpleNamespace
 import bpy
 import numpy as np
 import pytest
-from driving import SECONDS, preview, reopen
+from driving import SECONDS, here, preview, reopen
 from fake_server import edited
 
 OPS = bpy.ops.watch_your_steps
-
-
-def here() -> bpy.types.PropertyGroup:
-    return bpy.context.scene.watch_your_steps
 
 
 @pytest.fixture

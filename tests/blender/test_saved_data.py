@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 import bpy
 import numpy as np
 import pytest
-from driving import SECONDS, as_before_versions, preview, reopen
+from driving import SECONDS, as_before_versions, here, preview, reopen
 
 OPS = bpy.ops.watch_your_steps
 SAVED = {
@@ -55,10 +55,6 @@ REWRITTEN = {"edit_index", "owner", "threshold_of"} | {
     f"job{part}" for part in ("", "_kind", "_subject", "_instruction", "_then", "_asked")
 }
 """What the add-on itself rewrites when a file is opened, or when another of them is set."""
-
-
-def here() -> bpy.types.PropertyGroup:
-    return bpy.context.scene.watch_your_steps
 
 
 def saved(group: str) -> list[tuple[str, str, list[str]]]:
