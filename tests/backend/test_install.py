@@ -609,6 +609,7 @@ def test_counts_and_failures_of_a_real_pytest_run(tmp_path: Path) -> None:
         "pytest",
         "-q",
         f"--junitxml={report}",
+        f"--rootdir={tmp_path}",
         tmp_path,
     ]
     assert processes.capture(command, cwd=tmp_path)[0] == 1
