@@ -32,6 +32,8 @@ JOB = (
     "job_object",
     "job_image",
     "pending_image",
+    "queue",
+    "queue_words",
 )
 _claimed = False
 """Whether the scenes of the open file were claimed."""

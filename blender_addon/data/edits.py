@@ -31,20 +31,25 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """None where the map's own suggestion is taken."""
     picks: str = ""
     """The things that were added and removed, as `region.Picks` writes them."""
+    variants: str = ""
+    """The group of variants that it is one of; "" for one of its own."""
 
 
-def asked_for(scene: bpy.types.Scene) -> str:
-    """The JSON of an edit that the scene's settings ask for now."""
+def asked_for(scene: bpy.types.Scene, chosen: EditSettings, variants: str = "") -> str:
+    """The JSON of an edit that the scene's settings ask for now, but for its own settings `chosen`
+    and the group of variants that it is one of.
+    """
     settings = scene.watch_your_steps
     current = results.is_current(scene)
-    chosen = Asked(
+    all_asked = Asked(
         maps=asked(PictureMapSettings, settings),
-        settings=asked(EditSettings, settings),
+        settings=chosen,
         region=asked(RegionSettings, settings),
         threshold=settings.threshold if current else None,
         picks=settings.picks if current else "",
+        variants=variants,
     )
-    return msgspec.json.encode(chosen).decode()
+    return msgspec.json.encode(all_asked).decode()
 
 
 def keep(
@@ -106,7 +111,7 @@ def _write_asked(entry: bpy.types.PropertyGroup, noted: str, server: Welcome | N
     own = server.guidance if server is not None else GuidanceSettings()
     for settings in (chosen.maps, chosen.settings.resolved(own), chosen.region):
         put(entry, settings)
-    entry.picks = chosen.picks
+    entry.picks, entry.variants = chosen.picks, chosen.variants
     if chosen.threshold is not None:
         entry.threshold = chosen.threshold
 

@@ -9,6 +9,8 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.frozen_region import FrozenRegion
+from ..data.migration import new_uid
 from ..data.results import Picture
 from ..link.worker_thread import Arrived, Link
 from ..protocol.messages import Cancelled, CaptureState, Failed, Welcome
@@ -62,6 +64,12 @@ class Job:
     """The render that a relevance map or an edit belongs to."""
     asked: str = ""
     """The settings that it was started with, in the words of the kind; saved with the scene."""
+    region: FrozenRegion | None = None
+    """Where an edit is made, as it was when it was asked for; None after a restart of Blender."""
+    title: str = ""
+    """What it is called among those that were asked for together; "" for one of its own."""
+    group: str = ""
+    """The same for all that were asked for together; "" for one of its own."""
     then: tuple[str, ...] = ()
     """Kinds of the jobs that follow when this one ends well."""
     started: float = field(default_factory=time.monotonic)
@@ -87,8 +95,25 @@ class NewJob:
     preparation: Preparation
     picture: Picture | None = None
     asked: str = ""
+    region: FrozenRegion | None = None
+    title: str = ""
+    group: str = ""
     id: str | None = None
     """None: a new one."""
+
+
+@dataclass
+class Queue:
+    """What waits in one scene, and what has failed of those that were asked for together."""
+
+    scene_uid: int
+    scene_name: str
+    file: str
+    """Path of the .blend file, "" while it has none."""
+    id: str = field(default_factory=new_uid)
+    jobs: list[NewJob] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    """Sentences, said until all that waits has ended."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """The jobs on a render of the active camera: where the instruction applies, and the edit."""
 
+import dataclasses
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import bpy
+import msgspec
 
 from ..data import edits, pictures, region, results, thing_labels
+from ..data.frozen_region import FoundMap, FrozenRegion
 from ..data.properties_settings import asked
 from ..data.results import Picture
 from ..link.worker_thread import Arrived
@@ -17,48 +21,73 @@ from .job import Job, Kind, NewJob, Sending, SessionError
 
 UNCHANGED = "Unchanged"
 """A note that begins so says that an edit changed nothing that can be seen."""
-REQUESTS: dict[str, type[RelevanceRequest | EditRequest]] = {
-    "relevance": RelevanceRequest,
-    "edit": EditRequest,
-}
 
 
-def picture_job(scene: bpy.types.Scene, picture: Picture, kind: str) -> NewJob:
-    """A job of `kind` "relevance" or "edit" on `picture` with the scene's settings as they are now.
-    The picture is decoded when the job is sent: now it would add to the time of the render.
-    """
-    make = partial(_request, kind, _parameters(scene, kind, picture))
-    instruction = scene.watch_your_steps.instruction
-    noted = edits.asked_for(scene) if kind == "edit" else ""
-    return NewJob(kind, instruction, picture.identity, Sending(make), picture, noted)
+def preview_job(scene: bpy.types.Scene, picture: Picture) -> NewJob:
+    """A job that finds where the scene's instruction applies in `picture`."""
+    settings = scene.watch_your_steps
+    instruction, maps = settings.instruction, asked(PictureMapSettings, settings)
+
+    def request(scene: bpy.types.Scene) -> Request:
+        image = pictures.read_rgb(_sent_image(scene))
+        return RelevanceRequest(image=image, instruction=instruction, maps=maps)
+
+    return NewJob("relevance", instruction, picture.identity, Sending(request), picture)
 
 
-def _request(kind: str, parameters: dict[str, Any], scene: bpy.types.Scene) -> Request:
-    image = scene.watch_your_steps.pending_image or scene.watch_your_steps.render_image
-    if kind == "edit" and parameters["mask"] is None:
-        parameters = {**parameters, "things": thing_labels.labels(image)}
-    return REQUESTS[kind](image=pictures.read_rgb(image), **parameters)
+def edit_jobs(
+    scene: bpy.types.Scene, picture: Picture, seeds: Sequence[int], variants: str = ""
+) -> list[NewJob]:
+    """Edits of `picture` with the scene's settings as they are now, one for each seed; `variants`
+    is their group, where they are one. The picture is decoded when a job is sent: now it would add
+    to the time of the render.
 
-
-def _parameters(scene: bpy.types.Scene, kind: str, picture: Picture) -> dict[str, Any]:
-    """The fields of a request, all but the image and its things. An edit whose map is shown gets
-    the region that is shown: no map has to be found again. So does one on top of an edit of the
-    render that the map is of.
+    Edits whose map is shown get the region that is shown: no map has to be found again. So do those
+    on top of an edit of the render that the map is of.
     """
     settings = scene.watch_your_steps
-    common = {"instruction": settings.instruction, "maps": asked(PictureMapSettings, settings)}
-    if kind == "relevance":
-        return common
+    instruction, maps = settings.instruction, asked(PictureMapSettings, settings)
     # a threshold of another map would be a number without a meaning: then the new map's own
-    meant = results.is_current(scene) or settings.threshold_of == settings.instruction
-    threshold = settings.threshold if meant else None
-    return {
-        **common,
-        "settings": asked(EditSettings, settings),
+    meant = results.is_current(scene) or settings.threshold_of == instruction
+    parameters = {
+        "instruction": instruction,
+        "maps": maps,
         "region": asked(RegionSettings, settings),
-        "threshold": threshold,
-        "mask": results.mask(scene) if shows_map_of(scene, picture) else None,
+        "threshold": settings.threshold if meant else None,
     }
+    shown = shows_map_of(scene, picture)
+    where = FrozenRegion.shown(scene, maps) if shown else FrozenRegion()
+    made = []
+    for number, seed in enumerate(seeds, 1):
+        chosen = dataclasses.replace(asked(EditSettings, settings), seed=seed)
+        make = partial(_edit_request, {**parameters, "settings": chosen}, where)
+        made.append(
+            NewJob(
+                "edit",
+                instruction,
+                picture.identity,
+                Sending(make),
+                picture,
+                edits.asked_for(scene, chosen, variants),
+                where,
+                f"Variant {number} of {len(seeds)}, seed {seed}" if variants else f"seed {seed}",
+                variants,
+            )
+        )
+    return made
+
+
+def _edit_request(
+    parameters: dict[str, Any], where: FrozenRegion, scene: bpy.types.Scene
+) -> Request:
+    image = _sent_image(scene)
+    things = thing_labels.labels(image) if where.mask is None else None
+    return EditRequest(image=pictures.read_rgb(image), mask=where.mask, things=things, **parameters)
+
+
+def _sent_image(scene: bpy.types.Scene) -> bpy.types.Image:
+    """The image of the scene's job."""
+    return scene.watch_your_steps.pending_image or scene.watch_your_steps.render_image
 
 
 def shows_map_of(scene: bpy.types.Scene, picture: Picture) -> bool:
@@ -98,8 +127,33 @@ def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) 
         settings.prompt_check = " ".join(about_prompt) if unseen else ""
         settings.view = "RELEVANCE"
     if isinstance(result, EditResult):
+        if job.region is not None:
+            result = _with_region(scene, job, result)
         png = arrived.files["image"]
         edits.keep(scene, job.instruction, result, png, job.asked, job.server)
+
+
+def _with_region(scene: bpy.types.Scene, job: Job, result: EditResult) -> EditResult:
+    """An edit's result with the threshold of its region, where that was found before: then the
+    scene shows its map again. Where the edit has found it, those that come after it get it.
+    """
+    where = job.region
+    assert where is not None
+    if result.relevance is None:
+        where.show(scene)
+        return msgspec.structs.replace(result, threshold=where.threshold)
+    sent, settings = job.request, scene.watch_your_steps
+    assert isinstance(sent, EditRequest)
+    assert result.suggested_threshold is not None  # comes with every map
+    found = FoundMap(
+        result.relevance,
+        job.instruction,
+        sent.maps,
+        result.suggested_threshold,
+        settings.prompt_check,
+    )
+    where.take(result, found)
+    return result
 
 
 def what_it_cost(job: Job) -> str:

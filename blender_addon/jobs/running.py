@@ -5,16 +5,27 @@ The truth about running jobs is here; a scene carries a copy of its job, so that
 attach to it again.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import bpy
 
 from ..data import copies, results
 from ..link.worker_thread import Link, LinkState, LinkStatus
 from ..protocol.messages import SceneState
-from .job import Job
+from .job import Job, Queue
 
 OFF = LinkStatus(LinkState.CLOSED)
+
+
+class Kept(Protocol):
+    """What belongs to a scene, also while its file is closed."""
+
+    id: str
+    scene_uid: int
+    scene_name: str
+    file: str
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,8 @@ class State:
     link: Link | None = None
     status: LinkStatus = OFF
     jobs: dict[str, Job] = field(default_factory=dict)
+    queues: dict[str, Queue] = field(default_factory=dict)
+    """What waits in scenes until their jobs have ended, by the queues' ids."""
     scenes: dict[str, SceneState] = field(default_factory=dict)
     """What the backend has made of captures, by their ids, as it said last."""
     messages: dict[int, Message] = field(default_factory=dict)
@@ -74,22 +87,27 @@ def waiting_elsewhere() -> list[Job]:
 
 
 def find_scene(job: Job) -> bpy.types.Scene | None:
-    """The scene that a job belongs to, or None while its file is not open.
+    """The scene that a job belongs to, or None while its file is not open."""
+    return scene_that_has(job, "job", state.jobs)
 
-    The very scene that started it (an undo may have taken the job's name away from it), or after
-    opening the file anew the scene that names the job, or the scene of that name if no other job
-    is its own.
+
+def scene_that_has(kept: Kept, name: str, others: Container[str]) -> bpy.types.Scene | None:
+    """The scene that something belongs to, or None while its file is not open.
+
+    The very scene that started it (an undo may have taken its id away from it), or after opening
+    the file anew the scene that has its id as the property `name`, or the scene of that name if
+    none of the `others` is its own.
     """
     scenes = copies.editable()
     for scene in scenes:
-        if scene.session_uid == job.scene_uid:
+        if scene.session_uid == kept.scene_uid:
             return scene
     for scene in scenes:
-        if scene.watch_your_steps.job == job.id:
+        if getattr(scene.watch_your_steps, name) == kept.id:
             return scene
-    if job.file and job.file == bpy.data.filepath:
-        scene = bpy.data.scenes.get(job.scene_name)
-        if scene in scenes and scene.watch_your_steps.job not in state.jobs:
+    if kept.file and kept.file == bpy.data.filepath:
+        scene = bpy.data.scenes.get(kept.scene_name)
+        if scene in scenes and getattr(scene.watch_your_steps, name) not in others:
             return scene
     return None
 

@@ -28,7 +28,7 @@ from ..protocol.messages import (
     SceneState,
 )
 from ..protocol.values import new_job_id
-from . import scene_jobs
+from . import scene_jobs, waiting
 from .job import Job, NewJob, SessionError
 from .kinds import KINDS
 from .picture_jobs import what_it_cost
@@ -136,6 +136,9 @@ def submit(scene: bpy.types.Scene, new: NewJob, then: tuple[str, ...] = ()) -> J
         picture=new.picture,
         preparation=new.preparation,
         asked=new.asked,
+        region=new.region,
+        title=new.title,
+        group=new.group,
         then=then,
         scene_uid=scene.session_uid,
         scene_name=scene.name,
@@ -146,6 +149,32 @@ def submit(scene: bpy.types.Scene, new: NewJob, then: tuple[str, ...] = ()) -> J
     say(scene, "")
     state.changed = True
     return job
+
+
+def ask(scene: bpy.types.Scene, *jobs: NewJob) -> None:
+    """Start jobs one after the other: now, or when those that were asked for before have ended.
+
+    Raises:
+        SessionError: there is no connection.
+    """
+    check_connection()
+    copies.settle(scene)
+    waiting.add(scene, *jobs)
+    _begin_next(scene)
+
+
+def _begin_next(scene: bpy.types.Scene) -> None:
+    """Start the job whose turn it is, where there is one and no other job of the scene runs. Where
+    the backend is not there it goes on waiting.
+    """
+    if state.link is None or state.status.state is LinkState.FAILED or job_of(scene) is not None:
+        return
+    new = waiting.take(scene)
+    if new is not None:
+        failures = waiting.failures(scene)
+        submit(scene, new)
+        say(scene, failures)
+        waiting.write(scene)
 
 
 def _prepare(link: Link, job: Job) -> None:
@@ -176,6 +205,8 @@ def cancel(scene: bpy.types.Scene) -> None:
     job = job_of(scene)
     if job is None:
         raise SessionError("No job of this scene runs.")
+    if job.group:
+        waiting.drop(scene, job.group)
     unsent = job.request is None and job.preparation is not None
     if state.link is None or unsent:  # nobody to ask; the backend may finish it for nothing
         job.outcome = Cancelled(job=job.id)
@@ -209,6 +240,9 @@ def drain() -> None:
         elif job.request is None and job.preparation is not None and state.link is not None:
             _prepare(state.link, job)
             state.changed = True
+    for scene in map(waiting.find_scene, list(state.queues.values())):
+        if scene is not None:
+            _begin_next(scene)
     _push_undo()
 
 
@@ -306,20 +340,26 @@ def _finish(
         except SessionError as error:
             outcome = job.outcome = Failed(job=job.id, code="bad_input", message=str(error))
     write_job(scene, None)
+    title = job.title if job.group else kind.title
     if isinstance(outcome, Failed):
-        say(scene, f"{kind.title} failed: {outcome.message}")
+        _say_end(scene, job, f"{title} failed: {outcome.message}")
         if outcome.code == "unknown_capture":
             scene.watch_your_steps.in_3d.forget_capture()
     elif isinstance(outcome, Cancelled):
-        say(scene, f"{kind.title} was cancelled. {outcome.message}".rstrip())
+        _say_end(scene, job, f"{title} was cancelled. {outcome.message}".rstrip())
     else:
         said = outcome.result if isinstance(outcome, Arrived) else outcome
-        say(scene, " ".join(said.notes))
+        _say_end(scene, job, " ".join(said.notes))
         state.last_edit = what_it_cost(job) or state.last_edit
         if kind.undo:
             state.undo_steps.append(f"Watch Your Steps: {kind.title}")
         _ask_scenes()
         _go_on(scene, job.then)
+
+
+def _say_end(scene: bpy.types.Scene, job: Job, sentence: str) -> None:
+    """Say how a job has ended, with what has failed of those that were asked for before it."""
+    say(scene, waiting.said_at_end(scene, sentence, isinstance(job.outcome, Failed)))
 
 
 def _go_on(scene: bpy.types.Scene, kinds: tuple[str, ...]) -> None:
@@ -375,6 +415,8 @@ def after_load() -> None:
             write_job(scene, known)
         elif settings.job:
             _attach(scene)
+        if not_begun := waiting.after_load(scene):
+            say(scene, f"{message_of(scene)} {not_begun}".lstrip())
         if settings.mask_image is None or settings.mask_image.packed_file is None:
             results.refresh_mask(scene)
     _ask_scenes()
@@ -415,6 +457,7 @@ def after_save() -> None:
         scene = find_scene(job)
         if scene is not None:
             job.file, job.scene_name = bpy.data.filepath, scene.name
+    waiting.after_save()
 
 
 def after_undo() -> None:
@@ -425,6 +468,7 @@ def after_undo() -> None:
         if scene.watch_your_steps.job != (running.id if running else ""):
             write_job(scene, running)
         results.refresh_mask(scene)
+    waiting.after_undo()
     state.changed = True
 
 

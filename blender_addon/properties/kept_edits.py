@@ -41,6 +41,9 @@ class KeptEdit(bpy.types.PropertyGroup):
     )
     uid: StringProperty(description="What other edits call this one by")
     parent: StringProperty(description="The edit that this one is on top of; empty: a render")
+    variants: StringProperty(
+        description="The same for all edits that were asked for together as variants; empty: none"
+    )
     picture: StringProperty(description="Identity of the render")
     instruction: StringProperty(description="What was asked for")
     title: StringProperty(

@@ -115,6 +115,19 @@ class SceneSettings(bpy.types.PropertyGroup):
         description="Use as much guidance by text and image as the model is best used with",
         default=True,
     )
+    new_seed: BoolProperty(
+        name="New Seed for Each",
+        description="Edit and Variants draw a new seed before they begin; each edit keeps its own",
+        default=False,
+    )
+    variants: IntProperty(
+        name="Variants",
+        description="How many edits Variants makes: each with the next seed, all else the same",
+        default=4,
+        min=2,
+        soft_max=9,
+        max=64,
+    )
     base: EnumProperty(
         name="Edit", description="What Edit and Preview work on", items=BASES, default="RENDER"
     )
@@ -218,6 +231,9 @@ class SceneSettings(bpy.types.PropertyGroup):
     job_asked: StringProperty(description="The settings that the job was started with, as JSON")
     job_object: PointerProperty(name="Painted Object", type=bpy.types.Object)
     job_image: PointerProperty(name="Painted Texture", type=bpy.types.Image)
+
+    queue: StringProperty(description="Id of what waits for that job's end")
+    queue_words: StringProperty(description="What waits for that job's end, in words")
 
     texture: PointerProperty(type=TextureProperties)
     in_3d: PointerProperty(type=SceneIn3D)

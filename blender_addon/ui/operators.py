@@ -1,16 +1,20 @@
 """What the panel's buttons do. Each returns at once, but for the render of the camera."""
 
+import random
+
 import bpy
 import numpy as np
 from bpy.props import EnumProperty
 
 from ..data import copies, edits, region, results
+from ..data.migration import new_uid
+from ..data.properties_settings import LARGEST_INT
 from ..data.results import Picture
 from ..data.scene_error import SceneError
 from ..data.thing_labels import Things
 from ..jobs import session
 from ..jobs.job import SessionError, check_instruction
-from ..jobs.picture_jobs import picture_job, shows_map_of
+from ..jobs.picture_jobs import edit_jobs, preview_job, shows_map_of
 from ..properties.scene_settings import VIEWS
 from ..render import freshness
 from ..render.camera_render import capture_with_things, viewpoint
@@ -122,61 +126,106 @@ class WYS_OT_preview_relevance(JobOperator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Render, send, return; the result comes through the timer."""
         try:
-            on_top = context.scene.watch_your_steps.base == "EDIT"
-            _start(context, "relevance", new_render=not on_top)
+            _check(context)
+            scene = context.scene
+            shown = edits.base(scene) if scene.watch_your_steps.base == "EDIT" else None
+            session.submit(scene, preview_job(scene, shown or _rendered(scene)))
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         return {"FINISHED"}
 
 
-class WYS_OT_edit(JobOperator):
+class EditOperator(ExplainedOperator):
+    """What all operators that edit the picture have in common."""
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """While a job of the scene runs, edits wait for its end; but nothing is rendered then."""
+        scene = context.scene
+        job = session.job_of(scene)
+        has_picture = job is None or job.picture is not None
+        if not has_picture and scene.watch_your_steps.render_image is None:
+            return "There is no render yet, and a job of this scene runs: wait for it, or cancel it"
+        return super().why_not(context)
+
+
+class WYS_OT_edit(EditOperator):
     """Edit the render of the last preview, or a new one where there is none."""
 
     bl_idname = "watch_your_steps.edit"
     bl_label = "Edit"
     bl_description = (
         "Edit the previewed render inside the mask; every pixel outside stays exactly as it is. "
-        "Without a preview the camera is rendered first"
+        "Without a preview the camera is rendered first. While a job of this scene runs, the edit "
+        "waits for its end"
     )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Send, return; the result comes through the timer."""
         try:
-            _start(context, "edit", new_render=False)
+            begin_edits(context)
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         return {"FINISHED"}
 
 
-def _start(context: bpy.types.Context, kind: str, *, new_render: bool) -> None:
-    """Check what can be checked without rendering, render where asked to or where there is no
-    picture yet, and submit.
+def _check(context: bpy.types.Context) -> None:
+    """Check what can be checked without rendering.
+
+    Raises:
+        SessionError: one sentence for the panel.
+    """
+    copies.settle(context.scene)
+    check_instruction(context.scene.watch_your_steps.instruction)
+    session.check_connection()
+
+
+def begin_edits(context: bpy.types.Context, variants: int = 0) -> None:
+    """Edit the picture that is to be edited, rendered first where there is none, with the scene's
+    seed; or so many `variants` of it with the seeds from there on.
 
     Raises:
         SessionError, SceneError: one sentence for the panel.
     """
+    _check(context)
     scene = context.scene
-    copies.settle(scene)
     settings = scene.watch_your_steps
-    check_instruction(settings.instruction)
-    session.check_connection()
-    shown = None if new_render else edits.base(scene)
-    if shown is None:
-        alpha = scene.render.film_transparent
-        taken = capture_with_things(scene, settings.max_side, settings.things, alpha)
-        png = taken.png
-        things = Things.of(settings.things, taken.things, taken.names, taken.unknown)
-        identity = results.identity_of(png, things)
-        view = viewpoint(scene)
-        state = freshness.state_of(scene)
-        by = (scene.camera.name, scene.frame_current)
-        picture = Picture(identity, png, view, *by, state, things)
-        results.install_pending(scene, picture)
-    else:
-        picture = shown
-        if kind == "edit":
-            _check_mask(scene, picture)
-    session.submit(scene, picture_job(scene, picture, kind))
+    picture = _to_edit(scene) or _rendered(scene)
+    _check_mask(scene, picture)
+    if settings.new_seed:
+        settings.seed = new_seed()
+    seeds = [(settings.seed + number) % (LARGEST_INT + 1) for number in range(max(variants, 1))]
+    session.ask(scene, *edit_jobs(scene, picture, seeds, new_uid() if variants else ""))
+
+
+def new_seed() -> int:
+    """A seed drawn by chance."""
+    return random.randint(0, LARGEST_INT)
+
+
+def _to_edit(scene: bpy.types.Scene) -> Picture | None:
+    """What Edit edits, where there is a picture: what was rendered for the job that runs, before
+    what was rendered before that.
+    """
+    job = session.job_of(scene)
+    rendered = job.picture if job is not None else None
+    if scene.watch_your_steps.base == "RENDER" and rendered is not None and not rendered.edit:
+        return rendered
+    return edits.base(scene)
+
+
+def _rendered(scene: bpy.types.Scene) -> Picture:
+    """The active camera's render, with what it shows."""
+    settings = scene.watch_your_steps
+    alpha = scene.render.film_transparent
+    taken = capture_with_things(scene, settings.max_side, settings.things, alpha)
+    png = taken.png
+    things = Things.of(settings.things, taken.things, taken.names, taken.unknown)
+    identity = results.identity_of(png, things)
+    view = viewpoint(scene)
+    state = freshness.state_of(scene)
+    by = (scene.camera.name, scene.frame_current)
+    return Picture(identity, png, view, *by, state, things)
 
 
 def _check_mask(scene: bpy.types.Scene, picture: Picture) -> None:

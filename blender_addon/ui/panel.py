@@ -14,7 +14,7 @@ from ..protocol.region import Snapped
 from ..protocol.settings import GUIDANCE, EditSettings, PictureMapSettings
 from ..render import freshness
 from ..render.camera_render import render_size, viewpoint
-from . import panel_backend, words
+from . import panel_backend, panel_waiting, words
 from .operators_picks import is_picking
 from .overlay import lost_picture
 from .switches import cell
@@ -71,8 +71,12 @@ class WYS_PT_main(SidebarPanel, bpy.types.Panel):
         row = column.row()
         row.scale_y = 1.4
         row.operator("watch_your_steps.edit", icon="BRUSH_DATA")
+        row = column.row(align=True)
+        row.operator("watch_your_steps.variants")
+        row.prop(settings, "variants", text="")
         if job is not None and KINDS[job.kind].over_camera:
             words.progress(layout, context, job)
+        panel_waiting.draw(layout, context)
         if message and not unchanged:
             _draw_message(layout, context, message)
         _draw_hints(layout, context, settings)
@@ -266,7 +270,12 @@ class WYS_PT_edit(SidebarPanel, bpy.types.Panel):
         settings = context.scene.watch_your_steps
         column = layout.column(align=True)
         for one in all_settings(EditSettings):
-            if one.name not in GUIDANCE:
+            if one.name == "seed":
+                row = column.row(align=True)
+                row.prop(settings, "seed")
+                row.operator("watch_your_steps.random_seed", text="", icon="FILE_REFRESH")
+                row.prop(settings, "new_seed", text="", icon="RNDCURVE")
+            elif one.name not in GUIDANCE:
                 column.prop(settings, one.name)
         words.guidance(layout, session.state.status.welcome, settings)
         if session.state.last_edit:

@@ -74,7 +74,8 @@ def progress(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -
     row = layout.row(align=True)
     row.progress(factor=job.fraction, text=f"{job.fraction:.0%}")
     row.operator("watch_your_steps.cancel", text="", icon="CANCEL")
-    paragraph(layout, context, f"{job.stage[:1].upper()}{job.stage[1:]}", inset=BOX)
+    text = f"{job.stage[:1].upper()}{job.stage[1:]}"
+    paragraph(layout, context, f"{job.title}: {job.stage}" if job.group else text, inset=BOX)
 
 
 def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:

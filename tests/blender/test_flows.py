@@ -178,7 +178,7 @@ def test_one_job_of_a_scene_at_a_time_but_scenes_are_apart(
     connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
 ) -> None:
     first = start_manual(connected, scene, server)
-    assert not bpy.ops.watch_your_steps.edit.poll()
+    assert not bpy.ops.watch_your_steps.preview_relevance.poll()
     other = bpy.data.scenes.new("other")
     other.camera = scene.camera
     other.collection.objects.link(scene.camera)

@@ -336,12 +336,12 @@ def test_buttons_beside_a_running_job_say_so(
     connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
 ) -> None:
     start_manual(connected, scene, server)
-    for operator in ("preview_relevance", "edit", "capture_scene", "all_in_3d"):
+    for operator in ("preview_relevance", "capture_scene", "all_in_3d"):
         assert "A job of this scene runs" in refusal(operator)
 
 
 def test_every_operator_that_can_be_greyed_says_why(installed: str) -> None:
-    for name in ("operators", "operators_3d", "operators_edits"):
+    for name in ("operators", "operators_3d", "operators_edits", "operators_variants"):
         module = importlib.import_module(f"{installed}.ui.{name}")
         for cls in module.CLASSES:
             if "poll" in dir(cls) and cls.poll is not None:
@@ -422,7 +422,7 @@ def test_an_edited_texture_without_a_relevance_says_so(
 
 
 def test_nothing_is_greyed_but_by_a_poll_that_says_why(installed: str) -> None:
-    for name in ("panel", "panel_3d", "panel_edits", "words", "switches"):
+    for name in ("panel", "panel_3d", "panel_edits", "panel_waiting", "words", "switches"):
         source = inspect.getsource(importlib.import_module(f"{installed}.ui.{name}"))
         for greys in (".enabled = ", ".active = ", "active_default"):
             assert greys not in source, name

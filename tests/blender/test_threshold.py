@@ -207,8 +207,9 @@ class Written:
     def prop(self, _: object, name: str, **_options: object) -> None:
         self.names.append(name)
 
-    def operator(self, name: str, **_options: object) -> None:
+    def operator(self, name: str, **_options: object) -> SimpleNamespace:
         self.names.append(name)
+        return SimpleNamespace()
 
     def progress(self, text: str = "", **_options: object) -> None:
         self.texts.append(text)

@@ -1,0 +1,139 @@
+"""Jobs that wait until those of their scene that were asked for before have ended: in what order
+they wait, and whose they are.
+
+The truth is here, as with jobs that run (running.py); a scene carries in words what waits, so that
+a file that is opened after a restart of Blender can say what was not begun.
+"""
+
+import dataclasses
+
+import bpy
+
+from ..data import copies
+from ..protocol.values import new_job_id
+from .job import NewJob, Queue
+from .running import job_of, scene_that_has, state
+
+NOT_BEGUN = "Not begun when the file was closed: {}. Ask for it again."
+
+
+def find_scene(queue: Queue) -> bpy.types.Scene | None:
+    """The scene that a queue belongs to, or None while its file is not open."""
+    return scene_that_has(queue, "queue", state.queues)
+
+
+def queue_of(scene: bpy.types.Scene) -> Queue | None:
+    """What waits in a scene, or None."""
+    return next((one for one in state.queues.values() if find_scene(one) == scene), None)
+
+
+def waiting(scene: bpy.types.Scene) -> tuple[NewJob, ...]:
+    """The jobs that wait in a scene, the next one first."""
+    queue = queue_of(scene)
+    return tuple(queue.jobs) if queue is not None else ()
+
+
+def add(scene: bpy.types.Scene, *jobs: NewJob) -> None:
+    """Let jobs wait behind those that wait already."""
+    queue = queue_of(scene)
+    if queue is None:
+        queue = Queue(scene.session_uid, scene.name, bpy.data.filepath)
+        state.queues[queue.id] = queue
+    queue.jobs.extend(dataclasses.replace(job, id=job.id or new_job_id()) for job in jobs)
+    write(scene)
+
+
+def take(scene: bpy.types.Scene) -> NewJob | None:
+    """The job whose turn it is, which waits no more; None where none waits. Once it runs, call
+    `write`.
+    """
+    queue = queue_of(scene)
+    return queue.jobs.pop(0) if queue is not None and queue.jobs else None
+
+
+def remove(scene: bpy.types.Scene, index: int) -> None:
+    """Forget one that waits."""
+    queue = queue_of(scene)
+    if queue is not None:
+        del queue.jobs[index]
+    write(scene)
+
+
+def move(scene: bpy.types.Scene, index: int, to: int) -> None:
+    """Let one that waits have another place among them."""
+    queue = queue_of(scene)
+    if queue is not None:
+        queue.jobs.insert(to, queue.jobs.pop(index))
+    write(scene)
+
+
+def drop(scene: bpy.types.Scene, group: str | None = None) -> None:
+    """Forget all that wait, or only those of a group."""
+    queue = queue_of(scene)
+    if queue is not None:
+        queue.jobs = [one for one in queue.jobs if group is not None and one.group != group]
+    write(scene)
+
+
+def said_at_end(scene: bpy.types.Scene, sentence: str, failed: bool) -> str:
+    """What the panel says when a job has ended: `sentence`, which is about itself, and what has
+    failed before it while others waited.
+    """
+    queue = queue_of(scene)
+    if queue is None:
+        return sentence
+    if failed and (queue.jobs or queue.failures):
+        queue.failures.append(sentence)
+        sentence = ""
+    text = " ".join([*queue.failures, sentence]).strip()
+    write(scene)
+    return text
+
+
+def failures(scene: bpy.types.Scene) -> str:
+    """What has failed, while others of those that were asked for with it wait or run."""
+    queue = queue_of(scene)
+    return " ".join(queue.failures) if queue is not None else ""
+
+
+def write(scene: bpy.types.Scene) -> None:
+    """The copy in the scene, which is saved with the file. What is over is forgotten."""
+    settings, queue = scene.watch_your_steps, queue_of(scene)
+    if queue is not None and not queue.jobs and not (queue.failures and job_of(scene)):
+        del state.queues[queue.id]
+        queue = None
+    settings.queue = queue.id if queue is not None else ""
+    settings.queue_words = _words(queue.jobs) if queue is not None else ""
+    state.changed = True
+
+
+def _words(jobs: list[NewJob]) -> str:
+    return ", ".join(f'"{one.instruction.strip()}" ({one.title})' for one in jobs)
+
+
+def after_load(scene: bpy.types.Scene) -> str:
+    """A file was opened: go on with what waits in a scene. Returns what the panel is to say of what
+    was not begun before Blender was closed.
+    """
+    settings, queue = scene.watch_your_steps, queue_of(scene)
+    words = settings.queue_words
+    if queue is not None:
+        queue.scene_uid = scene.session_uid
+    write(scene)
+    return NOT_BEGUN.format(words) if words and queue is None else ""
+
+
+def after_save() -> None:
+    """The file may have a new name: what waits belongs to that now."""
+    for queue in state.queues.values():
+        scene = find_scene(queue)
+        if scene is not None:
+            queue.file, queue.scene_name = bpy.data.filepath, scene.name
+
+
+def after_undo() -> None:
+    """Undo and redo have put back older words: what waits stays what it is."""
+    for scene in copies.editable():
+        queue = queue_of(scene)
+        if scene.watch_your_steps.queue != (queue.id if queue is not None else ""):
+            write(scene)

@@ -1,0 +1,40 @@
+"""The list of edits that wait for their turn."""
+
+import bpy
+
+from ..jobs import session, waiting
+from ..jobs.job import NewJob
+from . import words
+
+SHOWN = 5
+"""The next ones; of the others there is the number."""
+
+
+def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """What waits in the scene, with buttons to change that; nothing where nothing waits."""
+    jobs = waiting.waiting(context.scene)
+    if not jobs:
+        return
+    box = layout.box()
+    row = box.row()
+    row.label(text=f"{len(jobs)} {'edits wait' if jobs[1:] else 'edit waits'}", icon="SORTTIME")
+    row.operator("watch_your_steps.remove_all_waiting", text="", icon="TRASH")
+    if session.job_of(context.scene) is None:
+        text = "They begin when the backend is connected."
+        words.paragraph(box, context, text, inset=words.BOX)
+    for job in jobs[:SHOWN]:
+        _draw_one(box, context, job)
+    if jobs[SHOWN:]:
+        box.label(text=f"and {len(jobs) - SHOWN} more")
+
+
+def _draw_one(layout: bpy.types.UILayout, context: bpy.types.Context, job: NewJob) -> None:
+    row = layout.row()
+    title = f"{job.title[:1].upper()}{job.title[1:]}"
+    text = title if job.group else f'{title}: "{job.instruction.strip()}"'
+    words.paragraph(row.column(), context, text, inset=words.BOX + 3 * words.BUTTON)
+    buttons = row.row(align=True)
+    for to, icon in (("UP", "TRIA_UP"), ("DOWN", "TRIA_DOWN")):
+        button = buttons.operator("watch_your_steps.move_waiting", text="", icon=icon)
+        button.job, button.to = job.id, to
+    buttons.operator("watch_your_steps.remove_waiting", text="", icon="X").job = job.id
