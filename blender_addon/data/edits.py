@@ -7,12 +7,14 @@ import time
 
 import bpy
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from ..link.encode import encode_png
 from ..protocol.messages import Welcome
 from ..protocol.requests import EditResult
 from ..protocol.settings import EditSettings, GuidanceSettings, PictureMapSettings, RegionSettings
-from . import copies, pictures, results, thing_labels
+from . import copies, edit_masks, pictures, results, thing_labels
 from .migration import new_uid
 from .properties_settings import asked, copy, guidance_words, put
 from .scene_error import SceneError
@@ -72,30 +74,48 @@ def keep(
     """
     settings = scene.watch_your_steps
     copies.settle(scene)
-    entry = _new_entry(settings, instruction)
-    entry.image = _image(scene, result, png)
+    entry = new_entry(settings, instruction)
+    entry.image = new_picture(scene, settings.render_image, result.image, png)
+    entry.mask = edit_masks.new_image(f"{scene.name} edit mask", result.mask)
     entry.render, entry.relevance = settings.render_image, settings.relevance_image
     entry.root, entry.parent = settings.root_image, settings.render_image.get(results.EDIT, "")
     entry.picture = settings.picture
     entry.camera, entry.frame = results.taken_by(settings.render_image)
     entry.suggested_threshold = settings.suggested_threshold
     entry.prompt_check = settings.prompt_check
-    entry.notes = " ".join(result.notes)
-    entry.date = time.strftime("%Y-%m-%d %H:%M")
-    if server is not None:
-        entry.model = server.model
-    _write_asked(entry, noted, server)
+    note(entry, result, noted, server)
     if result.threshold is not None:  # else the region was sent
         entry.threshold = result.threshold
     settings.edit_index = 0  # shows it
 
 
-def _image(scene: bpy.types.Scene, result: EditResult, png: bytes) -> bpy.types.Image:
-    """The edited picture, with the alpha of the render that it was made of."""
-    render = scene.watch_your_steps.render_image
+def note(
+    entry: bpy.types.PropertyGroup, result: EditResult, noted: str, server: Welcome | None
+) -> None:
+    """Write down what is known of any edit that has just been made; the arguments are `keep`'s."""
+    entry.notes = " ".join(result.notes)
+    entry.date = time.strftime("%Y-%m-%d %H:%M")
+    entry.model = server.model if server is not None else ""
+    _write_asked(entry, noted, server)
+
+
+def new_picture(
+    scene: bpy.types.Scene,
+    render: bpy.types.Image | None,
+    rgb: NDArray[np.uint8],
+    png: bytes,
+) -> bpy.types.Image:
+    """A new image of an edited picture, with the alpha of the render that it was made of.
+
+    Args:
+        scene: whose it is.
+        render: what it was made of, of the same size; None where that is lost.
+        rgb: (H, W, 3), sRGB, row 0 at the top.
+        png: the same, encoded.
+    """
     packed = render.packed_file if render is not None else None
-    rgba = pictures.with_alpha_of(packed.data, result.image) if packed is not None else None
-    file, pixels = (png, result.image) if rgba is None else (encode_png(rgba), None)
+    rgba = pictures.with_alpha_of(packed.data, rgb) if packed is not None else None
+    file, pixels = (png, rgb) if rgba is None else (encode_png(rgba), None)
     image = pictures.new_packed_image(f"{scene.name} edit", file, pixels)
     pictures.tag_as_seen(scene, image)
     return image
@@ -116,7 +136,7 @@ def _write_asked(entry: bpy.types.PropertyGroup, noted: str, server: Welcome | N
         entry.threshold = chosen.threshold
 
 
-def _new_entry(settings: bpy.types.PropertyGroup, instruction: str) -> bpy.types.PropertyGroup:
+def new_entry(settings: bpy.types.PropertyGroup, instruction: str) -> bpy.types.PropertyGroup:
     """At the top of the list."""
     settings.edits.add()
     settings.edits.move(len(settings.edits) - 1, 0)
@@ -133,7 +153,7 @@ def adopt(scene: bpy.types.Scene) -> None:
     settings = scene.watch_your_steps
     if settings.edit_image is None or _shown(settings) is not None:
         return
-    entry = _new_entry(settings, settings.edit_of)
+    entry = new_entry(settings, settings.edit_of)
     entry.image, entry.render, entry.picture = (
         settings.edit_image,
         settings.render_image,

@@ -1,11 +1,12 @@
 """All kinds of jobs by name; the names are saved in files."""
 
-from . import film_jobs, picture_jobs, scene_jobs, texture_jobs
+from . import again_jobs, film_jobs, picture_jobs, scene_jobs, texture_jobs
 from .job import Kind
 
 KINDS: dict[str, Kind] = {
     "relevance": picture_jobs.RELEVANCE,
     "edit": picture_jobs.EDIT,
+    again_jobs.KIND: again_jobs.EDIT_AGAIN,
     "texture": texture_jobs.TEXTURE,
     "capture": scene_jobs.CAPTURE,
     "train": scene_jobs.TRAIN,

@@ -12,10 +12,10 @@ EXR_MAGIC = 20000630
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
     """The bytes of a PNG file (8 bits a channel) of a uint8 (H, W, 3) image, or (H, W, 4) with
-    alpha.
+    alpha, or (H, W, 1) of grey.
     """
     height, width, channels = image.shape
-    colour_type = {3: 2, 4: 6}[channels]
+    colour_type = {1: 0, 3: 2, 4: 6}[channels]
     rows = np.zeros((height, 1 + channels * width), np.uint8)  # each row begins with filter type 0
     rows[:, 1:] = image.reshape(height, -1)
 

@@ -34,6 +34,9 @@ class KeptEdit(bpy.types.PropertyGroup):
     image: PointerProperty(name="Edit", type=bpy.types.Image)
     render: PointerProperty(name="Render", type=bpy.types.Image)
     relevance: PointerProperty(name="Relevance", type=bpy.types.Image)
+    mask: PointerProperty(
+        name="Mask", description="White where the edit may have changed it", type=bpy.types.Image
+    )
     root: PointerProperty(
         name="Render Below",
         description="Where the edit is on top of others: the render that the first of them is of",

@@ -3,7 +3,10 @@
 import bpy
 
 from ..data import edits
-from .operators import ExplainedOperator, JobOperator
+from ..data.scene_error import SceneError
+from ..jobs import again_jobs, session
+from ..jobs.job import SessionError
+from .operators import ExplainedOperator, JobOperator, refuse
 
 NONE = "There is no edit in the list"
 
@@ -26,6 +29,33 @@ class WYS_OT_restore_edit(JobOperator):
         return {"FINISHED"}
 
 
+class WYS_OT_edit_again(JobOperator):
+    """Make this edit again with the next seed that it was not made with yet: of the same picture, inside the same mask and with the same settings, whatever the panel shows now"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.edit_again"
+    bl_label = "Another Seed"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where all that it takes is still there."""
+        entry = edits.chosen(context.scene)
+        if entry is None:
+            return NONE
+        return again_jobs.why_not(entry) or super().why_not(context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Send, return; the result comes through the timer."""
+        scene = context.scene
+        entry = edits.chosen(scene)
+        assert entry is not None  # poll has found it
+        try:
+            session.check_connection()
+            session.submit(scene, again_jobs.again_job(scene, entry))
+        except (SceneError, SessionError) as error:
+            return refuse(self, context, error)
+        return {"FINISHED"}
+
+
 class WYS_OT_delete_edit(ExplainedOperator):
     """Delete this edit, and its pictures where nothing else uses them"""
 
@@ -35,8 +65,13 @@ class WYS_OT_delete_edit(ExplainedOperator):
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
-        """Only where one is chosen."""
-        return super().why_not(context) if edits.chosen(context.scene) is not None else NONE
+        """Only where one is chosen, and no job makes it again."""
+        entry = edits.chosen(context.scene)
+        if entry is None:
+            return NONE
+        if again_jobs.makes_again(session.job_of(context.scene), entry):
+            return "This edit is being made again: wait for that, or cancel it"
+        return super().why_not(context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Take it out of the list."""
@@ -44,6 +79,6 @@ class WYS_OT_delete_edit(ExplainedOperator):
         return {"FINISHED"}
 
 
-CLASSES = (WYS_OT_restore_edit, WYS_OT_delete_edit)
+CLASSES = (WYS_OT_restore_edit, WYS_OT_edit_again, WYS_OT_delete_edit)
 
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

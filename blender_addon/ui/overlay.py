@@ -12,7 +12,7 @@ from gpu_extras.batch import batch_for_shader
 from numpy.typing import NDArray
 
 from ..data import edits, pictures, region
-from ..jobs import session
+from ..jobs import again_jobs, session
 from ..jobs.kinds import KINDS
 from .frame import Frame, camera_frame
 
@@ -139,7 +139,7 @@ class Overlay:
             return
         job = session.job_of(context.scene)
         if job is not None and job.preview is not None and KINDS[job.kind].over_camera:
-            self._draw_progress(frame, settings, job.preview)
+            self._draw_progress(frame, settings, job.preview, masked=job.kind != again_jobs.KIND)
         elif all(getattr(settings, name) is not None for name in NEEDED[settings.view]) and (
             not lost_picture(settings, settings.view)
         ):
@@ -165,12 +165,18 @@ class Overlay:
         self._draw(frame, VIEWS[settings.view], textures, settings, line=ui_scale)
 
     def _draw_progress(
-        self, frame: Frame, settings: bpy.types.PropertyGroup, preview: NDArray[np.uint8]
+        self,
+        frame: Frame,
+        settings: bpy.types.PropertyGroup,
+        preview: NDArray[np.uint8],
+        masked: bool,
     ) -> None:
-        """The edit so far: inside the mask, or all of it where there is no mask yet."""
+        """The edit so far: inside the mask, or all of it where there is no mask yet, or the edit
+        has another one than is shown.
+        """
         edited = self._texture(preview)
-        masked = settings.pending_image is None and settings.relevance_image is not None
-        if masked and not lost_picture(settings, "RELEVANCE"):
+        known = settings.pending_image is None and settings.relevance_image is not None
+        if masked and known and not lost_picture(settings, "RELEVANCE"):
             rendered = self._picture_texture(settings.render_image)
             inside = self._region_texture(settings)
             self._draw(frame, IN_PROGRESS, (rendered, edited, inside, inside), settings, line=1.0)

@@ -89,6 +89,7 @@ class WYS_PT_edits(SidebarPanel, bpy.types.Panel):
         entry = edits.chosen(context.scene)
         if entry is None:
             return
+        layout.operator("watch_your_steps.edit_again", icon="FILE_REFRESH")
         if entry.image is None:
             text = "The picture of this edit was deleted from the file."
             words.paragraph(layout, context, text, icon="ERROR")

@@ -321,6 +321,7 @@ def test_pictures_whose_files_are_missing_are_named_and_not_drawn(
         ("render_frames", "press Train first"),
         ("restore_edit", "There is no edit in the list"),
         ("delete_edit", "There is no edit in the list"),
+        ("edit_again", "There is no edit in the list"),
         ("look_through_camera", "This is not a 3D view"),
     ],
 )

@@ -1,0 +1,50 @@
+"""Where an edit that is kept may have changed the picture that it was made of."""
+
+from types import SimpleNamespace
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..link.encode import encode_png
+from . import pictures, region
+
+Mask = NDArray[np.bool_]
+
+
+def new_image(name: str, mask: Mask) -> bpy.types.Image:
+    """A packed image of a mask, bool (H, W), in black and white."""
+    png = encode_png((mask[..., None] * np.uint8(255)).astype(np.uint8))
+    image = pictures.new_packed_image(name, png, mask.astype(np.float32))
+    image.colorspace_settings.name = "Non-Color"
+    return image
+
+
+def why_unknown(entry: bpy.types.PropertyGroup) -> str:
+    """Why `of` finds no mask, without a full stop; "" where it finds one."""
+    if entry.mask is not None:
+        return pictures.why_lost(entry.mask)
+    if entry.relevance is None or entry.render is None:
+        return "Where this edit has changed its render is not known"
+    return pictures.why_lost(entry.relevance) or pictures.why_lost(entry.render)
+
+
+def of(entry: bpy.types.PropertyGroup) -> Mask:
+    """The mask of an edit, bool (H, W). Where it is from before masks were kept, it is found again
+    from the map, the threshold and the picks that it was made with.
+
+    Raises:
+        SceneError: a picture that it takes is lost; `why_unknown` says so.
+    """
+    if entry.mask is not None:
+        return pictures.read_gray(entry.mask) > np.float32(0.5)
+    shown = SimpleNamespace(
+        relevance_image=entry.relevance,
+        render_image=entry.render,
+        suggested_threshold=entry.suggested_threshold,
+        snap=entry.snap,
+        picks=entry.picks,
+    )
+    values = region.values(shown)
+    assert values is not None  # neither picture is lost
+    return values >= np.float32(entry.threshold)

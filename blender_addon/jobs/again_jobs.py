@@ -1,0 +1,66 @@
+"""The job that makes an edit of a render again, with another seed."""
+
+import bpy
+import msgspec
+
+from ..data import copies, edit_masks, edits, edits_again, pictures
+from ..data.properties_settings import asked
+from ..link.worker_thread import Arrived
+from ..protocol.messages import CaptureState
+from ..protocol.requests import EditRequest, EditResult
+from ..protocol.settings import PictureMapSettings
+from .job import Job, Kind, NewJob, Sending, SessionError
+
+KIND = "edit_again"
+GONE = "The edit that was made again is not in the list any more."
+
+
+def why_not(entry: bpy.types.PropertyGroup) -> str:
+    """Why an edit cannot be made again, without a full stop; "" where it can."""
+    if not entry.known:
+        return "What this edit was made with is not known: restore it, and press Edit"
+    if entry.render is None:
+        return "The picture that this edit was made of was deleted from the file"
+    return pictures.why_lost(entry.render) or edit_masks.why_unknown(entry)
+
+
+def again_job(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> NewJob:
+    """The job that makes an edit again with the next seed: of the same picture, inside the same
+    mask, with all other settings as they were.
+    """
+    copies.settle(scene)
+    chosen = edits_again.asked_with(entry, edits_again.next_seed(scene.watch_your_steps, entry))
+    request = EditRequest(
+        image=pictures.read_rgb(entry.render),
+        instruction=entry.instruction,
+        maps=asked(PictureMapSettings, entry),
+        settings=chosen.settings,
+        region=chosen.region,
+        threshold=chosen.threshold,
+        mask=edit_masks.of(entry),
+    )
+    noted = msgspec.json.encode(chosen).decode()
+    sending = Sending(lambda _: request)
+    return NewJob(KIND, entry.instruction, entry.uid, sending, asked=noted)
+
+
+def makes_again(job: Job | None, entry: bpy.types.PropertyGroup) -> bool:
+    """Whether a job makes this very edit again."""
+    return job is not None and (job.kind, job.subject) == (KIND, entry.uid)
+
+
+def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:
+    assert isinstance(arrived, Arrived)
+    assert isinstance(arrived.result, EditResult)
+    _check(scene, job)
+    png, about = arrived.files["image"], (job.subject, job.instruction)
+    edits_again.keep(scene, *about, arrived.result, png, job.asked, job.server)
+
+
+def _check(scene: bpy.types.Scene, job: Job) -> None:
+    """Raises SessionError where the edit was undone."""
+    if edits.named(scene.watch_your_steps, job.subject) is None:
+        raise SessionError(GONE)
+
+
+EDIT_AGAIN = Kind("Edit", True, _install, _check, over_camera=True)
