@@ -153,6 +153,29 @@ class TextureRequest(MeshViews, frozen=True, kw_only=True, tag="texture_request"
     things: NDArray[np.int32] | None = None
     """int32 (F,), 0 or more, a label of each triangle's thing, for a region of whole things; None
     for the mesh's own pieces, or surfaces with no break in the texture."""
+    mask: NDArray[np.bool_] | None = None
+    """bool (T, S), the texels to edit instead of those that a thresholded relevance reaches, or
+    None. No relevance is looked for then; `threshold`, `maps` and `region` say nothing."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_instruction(self.instruction)
+        _check_labels(self.things, len(self.corners))
+        if self.mask is not None:
+            check_shape(self.mask, "mask", ("bool",), self.texture.shape[:2])
+
+
+class TextureRelevanceRequest(
+    MeshViews, frozen=True, kw_only=True, tag="texture_relevance_request"
+):
+    """Where on a mesh, and so where in its texture, does this instruction apply?"""
+
+    instruction: str
+    """As `text.wrong_instruction` allows it."""
+    maps: MapSettings = MapSettings()
+    """Of each view's relevance map."""
+    things: NDArray[np.int32] | None = None
+    """As in TextureRequest."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -282,7 +305,8 @@ SceneRequest = (
     | SceneTextureRequest
     | SceneRenderRequest
 )
-Request = ImageRequest | TextureRequest | SceneRequest
+TextureJobRequest = TextureRequest | TextureRelevanceRequest
+Request = ImageRequest | TextureJobRequest | SceneRequest
 
 
 # ---------------------------------------------------------------- what a job returns
@@ -358,15 +382,17 @@ class TextureResult(msgspec.Struct, frozen=True, kw_only=True, tag="texture_resu
 
     texture: NDArray[np.uint8]
     """uint8 (T, S, 3 or 4), as the texture that was sent."""
-    relevance: NDArray[np.float32]
-    """float32 (T, S), 0..1, 0 where no view shows the texel."""
+    relevance: NDArray[np.float32] | None
+    """float32 (T, S), 0..1, 0 where no view shows the texel; None where the request brought its own
+    mask."""
     region: NDArray[np.bool_]
     """bool (T, S), the texels that were edited, with the margin around the UV islands."""
-    threshold: Unit
-    """What the relevance was thresholded at."""
+    threshold: Unit | None
+    """What the relevance was thresholded at, or None where the request brought its own mask."""
     applies: bool | None
     """The prompt check: whether the mean evidence of all views, each weighted with how much the
-    instruction would change in it, reaches the model's limit for views. None with one seed."""
+    instruction would change in it, reaches the model's limit for views. None with one seed, or
+    where the request brought its own mask."""
     edited_share: Unit
     """Of the texels that lie on the mesh, how much was edited."""
     rerender_difference: Unit | None
@@ -385,7 +411,40 @@ class TextureResult(msgspec.Struct, frozen=True, kw_only=True, tag="texture_resu
             ("relevance", self.relevance, "float32"),
             ("region", self.region, "bool"),
         ):
-            check_shape(array, name, (dtype,), self.texture.shape[:2])
+            if array is not None:
+                check_shape(array, name, (dtype,), self.texture.shape[:2])
+
+
+class TextureRelevanceResult(
+    msgspec.Struct, frozen=True, kw_only=True, tag="texture_relevance_result"
+):
+    """The relevance of a mesh's texels, once for each thing that a region can keep to: the region
+    is where the chosen one reaches a threshold. All have the margin around the UV islands, and are
+    0 where no view shows the texel.
+    """
+
+    relevance: NDArray[np.float32]
+    """float32 (T, S), 0..1, as the views' maps say it."""
+    edges: NDArray[np.float32]
+    """float32 (T, S), 0..1, of maps that keep to the edges in the views."""
+    things: NDArray[np.float32] | None
+    """float32 (T, S), 0..1, the same all over each thing; None where whole things do not explain
+    the maps."""
+    of_things: str = ""
+    """As in TextureResult."""
+    suggested_threshold: Unit
+    """Where the maps of all views together fall into two parts by themselves."""
+    applies: bool | None
+    """As in TextureResult."""
+    seen_share: Unit
+    """Of the texels that lie on the mesh, how many some view shows."""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_array(self.relevance, "relevance", "float32", ())
+        for name, array in (("edges", self.edges), ("things", self.things)):
+            if array is not None:
+                check_shape(array, name, ("float32",), self.relevance.shape)
 
 
 class TrainSceneResult(msgspec.Struct, frozen=True, kw_only=True, tag="train_scene_result"):
@@ -508,4 +567,4 @@ ImageResult = RelevanceResult | EditResult
 SceneResult = (
     TrainSceneResult | EditSceneResult | SceneMeshResult | SceneTextureResult | SceneRenderResult
 )
-Result = ImageResult | TextureResult | SceneResult
+Result = ImageResult | TextureResult | TextureRelevanceResult | SceneResult

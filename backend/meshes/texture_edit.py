@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 
 from backend.counts import check_counts
 from backend.editing import ImageEditor, Step
-from backend.editing.prompt_check import pooled_evidence
-from backend.editing.relevance import normalise_together
-from backend.editing.threshold import suggest_threshold
 from backend.errors import BadInput, check_instruction, check_settings, check_value
+from backend.meshes import connectivity
 from backend.meshes.painting import (
     PaintConfig,
     Painting,
@@ -28,6 +26,7 @@ from backend.meshes.painting import (
     spread_to_margin,
 )
 from backend.meshes.texture_region import TextureRegion, texture_region
+from backend.meshes.texture_relevance import map_views
 from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh
 from backend.output.progress import OnPreview
 from backend.pictures.changes import NOWHERE, UNSEEN
@@ -124,6 +123,7 @@ def edit_mesh(
     config: MeshEditConfig | None = None,
     on_progress: OnPreview | None = None,
     things: NDArray[np.int32] | None = None,
+    mask: NDArray[np.bool_] | None = None,
 ) -> MeshEdit:
     """Edit a mesh's texture where an instruction applies.
 
@@ -136,17 +136,19 @@ def edit_mesh(
         on_progress: told what is being done; what it raises ends the edit.
         things: int32 (F,), a label of each triangle, where the region is made of whole things; None
             for the mesh's own pieces and UV islands.
+        mask: bool (T, S), the texels to edit in place of those that a relevance reaches, which is
+            not looked for then: the edit's `relevance` is 1 there, its `threshold` 1.
 
     Raises:
-        MeshError: no view shows the mesh, the views are not of one size, or there are not as many
-            labels as triangles.
+        MeshError: no view shows the mesh, the views are not of one size, there are not as many
+            labels as triangles, or the mask holds no texel of the mesh.
         BadInput: a setting is out of range.
     """
     config = config or MeshEditConfig()
     report = on_progress or (lambda words, fraction, preview: None)
     check_instruction(instruction)
     _check(mesh, views, things, config)
-    draws = len(views) * len(config.relevance_seeds)
+    draws = 0 if mask is not None else len(views) * len(config.relevance_seeds)
     total = draws + config.rounds * len(views) * (config.steps + 1) + 1
 
     def tell(words: str, done: int, preview: NDArray[np.uint8] | None = None) -> None:
@@ -154,7 +156,10 @@ def edit_mesh(
 
     tell("Finding what each view shows", 0)
     prepared = prepare_views(mesh, views, config)
-    where = _find(mesh, prepared, instruction, editor, config, things, tell)
+    if mask is not None:
+        where = _inside(mesh, mask, things)
+    else:
+        where = _find(mesh, prepared, instruction, editor, config, things, tell)
     found = where.region
     inside = found.known & (found.values >= where.threshold)
     painting = Painting(mesh, prepared, inside, config, config.rim, found.things)
@@ -210,31 +215,36 @@ def _find(
     tell: _Tell,
 ) -> _Where:
     """The relevance of all views, gathered per texel."""
-    tell(f"Relevance of view 1 of {len(views)}", 0, views[0].image)
 
-    def on_draw(draw: int, draws: int) -> None:
-        view = draw * len(views) // draws
-        tell(f"Relevance of view {view + 1} of {len(views)}", draw + 1, views[view].image)
+    def on_view(done: int, view: int) -> None:
+        tell(f"Relevance of view {view + 1} of {len(views)}", done, views[view].image)
 
-    found = editor.relevance_of_images(
-        instruction,
-        [view.image for view in views],
-        settings=taken(MapSettings, config),
-        on_draw=on_draw,
-    )
-    maps = [one for _, one in found]
-    together = normalise_together([one.raw for one in maps], config.normalisation)
-    at_pixels = [
-        replace(one, values=values).at(*view.confidence.shape)
-        for one, values, view in zip(maps, together, views, strict=True)
-    ]
-    # Over the views, not over the texels: the instruction may mean the whole mesh.
-    suggested = suggest_threshold(np.stack(together))
-    region = texture_region(mesh, views, at_pixels, suggested, config.snap, things, config)
+    maps = map_views(views, instruction, editor, taken(MapSettings, config), on_view)
+    suggested = maps.suggested_threshold
+    region = texture_region(mesh, views, maps.at_pixels, suggested, config.snap, things, config)
     threshold = suggested if config.threshold is None else config.threshold
-    evidence = pooled_evidence([one.agreement for one in maps])
-    applies = None if evidence is None else evidence >= editor.card.views_evidence_limit
-    return _Where(region, threshold, applies)
+    return _Where(region, threshold, maps.applies)
+
+
+def _inside(
+    mesh: TexturedMesh, mask: NDArray[np.bool_], things: NDArray[np.int32] | None
+) -> _Where:
+    """The texels that lie on the mesh of those that were given, bool (T, S). What no edit reaches
+    follows the mesh's own pieces where nobody has said what a thing is.
+
+    Raises:
+        MeshError: there are none, or the mask is of another size.
+    """
+    if mask.shape != mesh.size:
+        raise MeshError(f"The mask is {mask.shape} but the texture is {mesh.size}.")
+    covered = np.zeros(mesh.size, np.bool_)
+    covered.reshape(-1)[mesh.surface.texel] = True
+    inside = mask & covered
+    if not inside.any():
+        raise MeshError("The mask holds no texel of the mesh: nothing would change.")
+    things = connectivity.pieces(mesh) if things is None else things
+    region = TextureRegion(inside.astype(np.float32), covered, "nothing", "", things, "")
+    return _Where(region, 1.0, None)
 
 
 def _edit_views(

@@ -6,7 +6,7 @@ from backend.output.progress import OnPreview
 from backend.worker.perform_image import perform_image
 from backend.worker.perform_scene import perform_scene
 from backend.worker.perform_texture import perform_texture
-from protocol.requests import ImageRequest, Request, Result, TextureRequest
+from protocol.requests import ImageRequest, Request, Result, TextureJobRequest
 
 
 def perform(
@@ -23,6 +23,6 @@ def perform(
     """
     if isinstance(request, ImageRequest):
         return perform_image(editor, request, on_progress)
-    if isinstance(request, TextureRequest):
+    if isinstance(request, TextureJobRequest):
         return perform_texture(editor, request, on_progress)
     return perform_scene(editor, captures, request, on_progress)

@@ -1,13 +1,17 @@
-"""The job of one texture: its edit in the UVs of a mesh that the client knows."""
+"""The jobs of one texture: where an instruction applies in the UVs of a mesh that the client knows,
+and its edit there.
+"""
 
 from dataclasses import asdict
 from typing import TypeVar
 
 import numpy as np
+from msgspec import structs
 
 from backend.captures.lens import Intrinsics
 from backend.editing import ImageEditor
 from backend.editing.notes import notes_on
+from backend.meshes.painting import PaintConfig
 from backend.meshes.texture_edit import (
     MeshEdit,
     MeshEditConfig,
@@ -16,17 +20,24 @@ from backend.meshes.texture_edit import (
     outcome_note,
     rerender_difference,
 )
+from backend.meshes.texture_relevance import find_relevance
 from backend.meshes.textured_mesh import MeshView, TexturedMesh
 from backend.output.progress import OnPreview
 from backend.worker.words import with_time_left
-from protocol.requests import MeshViews, TextureRequest, TextureResult
+from protocol.requests import (
+    MeshViews,
+    TextureJobRequest,
+    TextureRelevanceRequest,
+    TextureRelevanceResult,
+    TextureResult,
+)
 
 Answer = TypeVar("Answer", bound=TextureResult)
 
 
 def perform_texture(
-    editor: ImageEditor, request: TextureRequest, on_progress: OnPreview
-) -> TextureResult:
+    editor: ImageEditor, request: TextureJobRequest, on_progress: OnPreview
+) -> TextureResult | TextureRelevanceResult:
     """Do what a request asks for.
 
     Raises:
@@ -34,6 +45,8 @@ def perform_texture(
         FloatingPointError: the networks overflowed.
         torch.OutOfMemoryError: the device's memory does not suffice.
     """
+    if isinstance(request, TextureRelevanceRequest):
+        return _relevance(editor, request, on_progress)
     mesh, views = mesh_and_views(request)
     edit = edit_mesh(
         mesh,
@@ -49,9 +62,39 @@ def perform_texture(
         ),
         with_time_left(on_progress),
         request.things,
+        request.mask,
     )
     notes = notes_on(editor.card, request.instruction, edit.applies)
-    return texture_result(TextureResult, mesh, edit, notes)
+    result = texture_result(TextureResult, mesh, edit, notes)
+    if request.mask is None:
+        return result
+    return structs.replace(result, relevance=None, threshold=None)
+
+
+def _relevance(
+    editor: ImageEditor, request: TextureRelevanceRequest, on_progress: OnPreview
+) -> TextureRelevanceResult:
+    mesh, views = mesh_and_views(request)
+    found = find_relevance(
+        mesh,
+        views,
+        request.instruction,
+        editor,
+        PaintConfig(lit=request.lit),
+        request.maps,
+        with_time_left(on_progress),
+        request.things,
+    )
+    return TextureRelevanceResult(
+        relevance=found.relevance,
+        edges=found.edges,
+        things=found.things,
+        of_things=found.of_things,
+        suggested_threshold=found.suggested_threshold,
+        applies=found.applies,
+        seen_share=found.seen_share,
+        notes=notes_on(editor.card, request.instruction, found.applies),
+    )
 
 
 def mesh_and_views(request: MeshViews) -> tuple[TexturedMesh, list[MeshView]]:

@@ -1,6 +1,13 @@
 """All kinds of jobs by name; the names are saved in files."""
 
-from . import again_jobs, film_jobs, picture_jobs, scene_jobs, texture_jobs
+from . import (
+    again_jobs,
+    film_jobs,
+    picture_jobs,
+    scene_jobs,
+    texture_jobs,
+    texture_preview_jobs,
+)
 from .job import Kind
 
 KINDS: dict[str, Kind] = {
@@ -8,6 +15,7 @@ KINDS: dict[str, Kind] = {
     "edit": picture_jobs.EDIT,
     again_jobs.KIND: again_jobs.EDIT_AGAIN,
     "texture": texture_jobs.TEXTURE,
+    "texture_relevance": texture_preview_jobs.TEXTURE_RELEVANCE,
     "capture": scene_jobs.CAPTURE,
     "train": scene_jobs.TRAIN,
     "edit_scene": scene_jobs.EDIT_SCENE,

@@ -10,6 +10,8 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data import pictures
+from ..data.meshes import live_textures, texture_regions
 from ..data.meshes.edited_textures import (
     check_lasts,
     install_edited,
@@ -19,11 +21,13 @@ from ..data.meshes.edited_textures import (
 )
 from ..data.meshes.mesh_reading import MeshTexture, read_mesh_texture, things_of, with_full_name
 from ..data.properties_settings import asked, guidance_words
+from ..link.encode import encode_exr
 from ..link.worker_thread import Arrived, Link
 from ..protocol.messages import CaptureState
 from ..protocol.requests import (
     SceneTextureRequest,
     SceneTextureResult,
+    TextureRelevanceRequest,
     TextureRequest,
     TextureResult,
 )
@@ -33,6 +37,7 @@ from ..render.capture_views import Plan, places_of
 from ..render.object_views import ObjectViews, poses_around, poses_towards, render_around
 from .job import Job, Kind, NewJob, SessionError, artist_is_busy, check_instruction
 
+AboutTexture = TextureRequest | TextureRelevanceRequest | SceneTextureRequest
 FIELD_OF_VIEW = math.radians(40)
 
 
@@ -50,8 +55,11 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     """
     settings = context.scene.watch_your_steps
     instruction = check_instruction(settings.instruction)
-    thing, read = _read_active(context)
+    thing, read = read_active(context)
     texture = settings.texture
+    image = with_full_name(bpy.data.images, read.image)
+    assert image is not None  # it has just been read
+    mask = _previewed(image, settings, read)
     poses = poses_around(read.corners.reshape(-1, 3), texture.views, FIELD_OF_VIEW)
     make = partial(
         TextureRequest,
@@ -62,9 +70,10 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
         settings=asked(TextureSettings, texture, settings),
         region=asked(RegionSettings, texture),
         things=things_of(read, texture.things) if texture.snap == "things" else None,
+        mask=mask,
     )
     size = texture.size or native_size
-    views = _Views(thing.name_full, read, poses, FIELD_OF_VIEW, size, texture.lit, make)
+    views = Views(thing.name_full, read, poses, FIELD_OF_VIEW, size, texture.lit, make)
     guidance = "the model's own guidance"
     if not settings.own_guidance:
         guidance = guidance_words(settings)
@@ -72,7 +81,43 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
         f"seed {settings.seed}, {texture.views} views, {texture.steps} steps, at most "
         f"{texture.rounds} rounds, {guidance}"
     )
-    return _new_job(context.scene, "texture", instruction, thing, views, words)
+    new = views_job(context.scene, "texture", instruction, thing, views, words)
+    region, sent = image.watch_your_steps.preview, image.watch_your_steps.sent
+    texture_regions.clear(sent)
+    if mask is not None:
+        texture_regions.copy(region, sent)
+    return new
+
+
+def _previewed(
+    image: bpy.types.Image, settings: bpy.types.PropertyGroup, read: MeshTexture
+) -> NDArray[np.bool_] | None:
+    """The region that was previewed, bool (T, S); None where there is no preview of what is asked
+    for now.
+
+    Raises:
+        SessionError: it does not fit any more, or is empty.
+        SceneError: it is not in the file any more.
+    """
+    region = image.watch_your_steps.preview
+    if not texture_regions.is_current(region, settings):
+        if region.paint is None:
+            return None
+        raise SessionError(
+            "What was painted corrects a preview, and there is none of what is asked for now: "
+            "press Preview on Mesh first, or clear the correction."
+        )
+    if region.surface != texture_regions.surface_of(read):
+        raise SessionError(
+            f'The UVs or the size of "{image.name}" have changed since its preview: press Preview '
+            "on Mesh again."
+        )
+    mask = texture_regions.mask(region)
+    if not mask.any():
+        raise SessionError(
+            "The region is empty at this threshold, so nothing would change: lower the threshold."
+        )
+    return mask
 
 
 def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
@@ -91,7 +136,7 @@ def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     texture, in_3d = scene.watch_your_steps.texture, scene.watch_your_steps.in_3d
     if not in_3d.edit:
         raise SessionError("There is no 3D edit yet: press Edit in 3D first.")
-    thing, read = _read_active(context)
+    thing, read = read_active(context)
     places = places_of(scene, Plan.from_json(in_3d.plan), texture.views)
     poses, field_of_view = poses_towards(places, read.corners.reshape(-1, 3))
     if not len(poses):
@@ -106,12 +151,12 @@ def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
         things=things_of(read, texture.things) if texture.snap == "things" else None,
     )
     size = texture.size or native_size
-    views = _Views(thing.name_full, read, poses, field_of_view, size, True, make, as_captured=True)
+    views = Views(thing.name_full, read, poses, field_of_view, size, True, make, as_captured=True)
     words = f"of the 3D edit {in_3d.edit}"
-    return _new_job(scene, "scene_texture", in_3d.edit_of, thing, views, words)
+    return views_job(scene, "scene_texture", in_3d.edit_of, thing, views, words)
 
 
-def _read_active(context: bpy.types.Context) -> tuple[bpy.types.Object, MeshTexture]:
+def read_active(context: bpy.types.Context) -> tuple[bpy.types.Object, MeshTexture]:
     """The active object, and its texture as the backend wants it."""
     thing = context.active_object
     if thing is None:
@@ -121,6 +166,11 @@ def _read_active(context: bpy.types.Context) -> tuple[bpy.types.Object, MeshText
     scene = context.scene
     engine, image = scene.render.engine, None
     if thing.type == "MESH":
+        if live_textures.mixed(thing):
+            raise SessionError(
+                f'The threshold of the edit that "{thing.name}" shows was moved: press Apply, and '
+                "edit what it makes."
+            )
         if shows_relevance(thing, engine):
             raise SessionError(
                 f'"{thing.name}" shows its relevance: press Original or Edited, and edit that.'
@@ -131,14 +181,27 @@ def _read_active(context: bpy.types.Context) -> tuple[bpy.types.Object, MeshText
     return thing, read
 
 
-def _new_job(
+def views_job(
     scene: bpy.types.Scene,
     kind: str,
     instruction: str,
     thing: bpy.types.Object,
-    views: "_Views",
+    views: "Views",
     words: str,
 ) -> NewJob:
+    """A job about a texture, and the note in the scene of whose it is.
+
+    Args:
+        scene: the object's.
+        kind: a key of `kinds.KINDS`.
+        instruction: what is asked for.
+        thing: whose texture.
+        views: the preparation.
+        words: what it is asked with.
+
+    Raises:
+        SessionError: the views are too large to be sent.
+    """
     settings, image = scene.watch_your_steps, views.read.image
     if len(views.poses) * views.size**2 * 3 > MAX_FRAME_BYTES:
         raise SessionError(
@@ -152,7 +215,7 @@ def _new_job(
 
 
 @dataclass
-class _Views:
+class Views:
     """The preparation: one view of the object a step."""
 
     thing: str
@@ -163,15 +226,15 @@ class _Views:
     """Of the square views, in radians."""
     size: int
     lit: bool
-    make: "partial[TextureRequest] | partial[SceneTextureRequest]"
+    make: (
+        "partial[TextureRequest] | partial[TextureRelevanceRequest] | partial[SceneTextureRequest]"
+    )
     """The request, of a mesh and its views."""
     as_captured: bool = False
     """As for `render_around`."""
     _taken: list[ObjectViews] = field(default_factory=list)
 
-    def step(
-        self, scene: bpy.types.Scene, job: Job, link: Link
-    ) -> TextureRequest | SceneTextureRequest | None:
+    def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> AboutTexture | None:
         """Render the next view; the request, once all of them are there."""
         if len(self._taken) < len(self.poses):
             if not artist_is_busy():
@@ -214,25 +277,34 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
     assert isinstance(end, Arrived)
     result = end.result
     assert isinstance(result, TextureResult)
-    original, thing = _found(scene, job)
+    original, thing = found(scene, job)
     if not result.region.any():
         if not result.notes:
             raise SessionError("Nothing was edited: no texel reaches the threshold.")
         return  # the notes say why
     model = [] if job.server is None else [job.server.model]
-    made_with = [*model, *([job.asked] if job.asked else []), f"threshold {result.threshold:.3f}"]
-    if result.took != "nothing":
-        made_with.append(f"snapped to {result.of_things or result.took}")
+    made_with = [*model, *([job.asked] if job.asked else [])]
+    sent, threshold, exr = original.watch_your_steps.sent, result.threshold, None
+    took = "" if result.took == "nothing" else result.of_things or result.took
+    if result.relevance is not None:
+        exr = end.files["relevance"]
+    elif (chosen := texture_regions.chosen_map(sent)) is not None:
+        exr, threshold = encode_exr(pictures.read_gray(chosen)), sent.threshold
+        took = texture_regions.took(sent)
+    if threshold is not None:
+        made_with.append(f"threshold {threshold:.3f}")
+    if took:
+        made_with.append(f"snapped to {took}")
+    if sent.paint is not None:
+        made_with.append("corrected by hand")
     edited = install_edited(
-        original,
-        end.files["texture"],
-        end.files["relevance"],
-        job.instruction,
-        ", ".join(made_with),
-        thing,
+        original, end.files["texture"], exr, job.instruction, ", ".join(made_with), thing
     )
-    if not isinstance(result, SceneTextureResult):  # whose threshold is on another scale
-        scene.watch_your_steps.texture.threshold = result.threshold
+    texture_regions.keep_of_edit(edited, threshold, sent.paint)
+    sent.paint = None  # it is the edit's now
+    texture_regions.clear(sent)
+    if result.threshold is not None and not isinstance(result, SceneTextureResult):
+        scene.watch_your_steps.texture.threshold = result.threshold  # the other is on its own scale
     if thing is None or not show(thing, edited, "EDITED", scene.render.engine):
         raise SessionError(
             f'No material of "{job.subject.partition(chr(10))[0]}" shows "{original.name}" any '
@@ -240,7 +312,7 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
         )
 
 
-def _found(scene: bpy.types.Scene, job: Job) -> tuple[bpy.types.Image, bpy.types.Object | None]:
+def found(scene: bpy.types.Scene, job: Job) -> tuple[bpy.types.Image, bpy.types.Object | None]:
     """The texture that was sent and its object, also where they were renamed meanwhile."""
     settings = scene.watch_your_steps
     object_name, image_name = job.subject.split("\n")
@@ -253,10 +325,15 @@ def _found(scene: bpy.types.Scene, job: Job) -> tuple[bpy.types.Image, bpy.types
     return image, thing or with_full_name(scene.objects, object_name)
 
 
-def _attach(scene: bpy.types.Scene, job: Job) -> None:
+def attach(scene: bpy.types.Scene, job: Job) -> None:
+    """Check that a saved job says whose texture it is.
+
+    Raises:
+        SessionError: it does not.
+    """
     if job.subject.count("\n") != 1:
         raise SessionError("The file has lost what its texture job belongs to: start it again.")
 
 
-TEXTURE = Kind("Texture edit", True, _install, _attach)
-SCENE_TEXTURE = Kind("Texture of the 3D edit", True, _install, _attach)
+TEXTURE = Kind("Texture edit", True, _install, attach)
+SCENE_TEXTURE = Kind("Texture of the 3D edit", True, _install, attach)

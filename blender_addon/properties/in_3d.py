@@ -24,6 +24,8 @@ from ..protocol.settings import (
     Threshold,
     UpdateSettings,
 )
+from . import texture_region
+from .texture_region import TextureRegion
 
 CAMERAS = (
     (
@@ -49,6 +51,15 @@ class ImageSettings(bpy.types.PropertyGroup):
     made_with: StringProperty(description="Settings of the edit, in words")
     made_for: StringProperty(description="Full names of the materials it was made for, by line")
     date: StringProperty(description="When it was made, local time as ISO 8601 has it")
+    preview: PointerProperty(
+        name="Preview", description="Where the next edit applies", type=TextureRegion
+    )
+    sent: PointerProperty(
+        name="Sent Preview", description="What the running edit was sent", type=TextureRegion
+    )
+    region: PointerProperty(
+        name="Region", description="Where this edit applies", type=TextureRegion
+    )
 
 
 class TextureProperties(bpy.types.PropertyGroup):
@@ -211,4 +222,4 @@ class SceneIn3D(bpy.types.PropertyGroup):
             self.property_unset(name)
 
 
-CLASSES = (ImageSettings, TextureProperties, SceneIn3D)
+CLASSES = (*texture_region.CLASSES, ImageSettings, TextureProperties, SceneIn3D)

@@ -6,7 +6,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..data import copies
-from ..data.meshes import edited_textures
+from ..data.meshes import edited_textures, live_textures
 from ..data.meshes.mesh_reading import left_alone, with_full_name
 from ..data.scene_error import SceneError
 from ..jobs import film_jobs, scene_jobs, session
@@ -24,7 +24,7 @@ SHOWN = (
 Outcome = set[str]
 
 
-def _no_mesh(context: bpy.types.Context) -> str:
+def no_mesh(context: bpy.types.Context) -> str:
     """Why the active object has no texture that could be edited, as `why_not` says it."""
     thing = context.active_object
     if thing is None:
@@ -32,7 +32,7 @@ def _no_mesh(context: bpy.types.Context) -> str:
     return "" if thing.type == "MESH" else f'"{thing.name}" is not a mesh'
 
 
-def _native_size(own: int) -> int:
+def native_size(own: int) -> int:
     """Pixels a side that the model was trained at, where no size of its own is set.
 
     Raises:
@@ -56,15 +56,16 @@ class WYS_OT_edit_texture(JobOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Only where a mesh is active."""
-        return super().why_not(context) or _no_mesh(context)
+        return super().why_not(context) or no_mesh(context)
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Read the mesh, return; views, sending and the result come through the timer."""
         scene = context.scene
         try:
             session.check_connection()
-            size = _native_size(scene.watch_your_steps.texture.size)
-            session.submit(scene, texture_job(context, size))
+            size = native_size(scene.watch_your_steps.texture.size)
+            with live_textures.without_preview(context.active_object, scene.render.engine):
+                session.submit(scene, texture_job(context, size))
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         thing = context.active_object
@@ -203,7 +204,7 @@ class WYS_OT_capture_scene(_SceneOperator):
 
     def job(self, context: bpy.types.Context) -> NewJob:
         """A capture with a new id."""
-        size = _native_size(context.scene.watch_your_steps.in_3d.size)
+        size = native_size(context.scene.watch_your_steps.in_3d.size)
         return scene_jobs.new_capture(context, size)
 
 
@@ -281,11 +282,11 @@ class WYS_OT_bring_texture(_SceneOperator):
         """Only where there is an edit, and a mesh is active."""
         if not context.scene.watch_your_steps.in_3d.edit:
             return "There is no 3D edit yet: press Edit in 3D first"
-        return super().why_not(context) or _no_mesh(context)
+        return super().why_not(context) or no_mesh(context)
 
     def job(self, context: bpy.types.Context) -> NewJob:
         """Render the object from the capture's places, and make it."""
-        return scene_texture_job(context, _native_size(context.scene.watch_your_steps.texture.size))
+        return scene_texture_job(context, native_size(context.scene.watch_your_steps.texture.size))
 
 
 class _FilmOperator(_SceneOperator):
@@ -335,7 +336,7 @@ class WYS_OT_all_in_3d(_SceneOperator):
             return scene_jobs.train(scene)
         if scene_jobs.is_interrupted(scene):
             return scene_jobs.interrupted_capture(scene)
-        return scene_jobs.new_capture(context, _native_size(scene.watch_your_steps.in_3d.size))
+        return scene_jobs.new_capture(context, native_size(scene.watch_your_steps.in_3d.size))
 
     def then(self, context: bpy.types.Context) -> tuple[str, ...]:
         """All steps behind that one."""

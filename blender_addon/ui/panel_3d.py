@@ -7,7 +7,7 @@ from ..data.meshes import edited_textures
 from ..data.meshes.brought_mesh import collection_of
 from ..jobs import scene_jobs, session
 from ..jobs.job import Job
-from . import thumbnails, words
+from . import panel_texture_region, thumbnails, words
 from .operators_3d import SHOWN
 from .panel import SidebarPanel, WYS_PT_main
 from .switches import cell
@@ -18,6 +18,7 @@ PREVIEW_SCALE = 6.0
 PICTURES_SCALE = 9.0
 
 
+TEXTURE_JOBS = {"texture", "texture_relevance"}
 SCENE_JOBS = {"capture", "train", "edit_scene", "mesh", "scene_texture", "scene_render"}
 
 
@@ -31,7 +32,7 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
         """How far it is, also while the panel is closed."""
-        _draw_share(self.layout, context, {"texture"})
+        _draw_share(self.layout, context, TEXTURE_JOBS)
 
     def draw(self, context: bpy.types.Context) -> None:
         """Settings, the button, and the switch between original and edited."""
@@ -44,27 +45,17 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
             _draw_images(layout, context, thing)
         texture = settings.texture
         column = layout.column(align=True)
-        for name in ("views", "size", "steps"):
+        for name in ("views", "size", "steps", "rounds"):
             column.prop(texture, name)
         _draw_size(layout, context, texture.size)
         words.guidance(layout, session.state.status.welcome, settings)
         layout.prop(texture, "lit")
-        column = layout.column(align=True)
-        column.prop(texture, "snap")
-        if texture.snap == "things":
-            column.prop(texture, "things")
-        for name in ("detail", "rim"):
-            column.prop(texture, name)
-        row = layout.row(heading="Threshold")
-        row.prop(texture, "use_threshold", text="")
-        if texture.use_threshold:
-            row.prop(texture, "threshold", text="", slider=True)
-        else:
-            row.label(text="Automatic")
+        panel_texture_region.draw_settings(layout, context)
         row = layout.row()
         row.scale_y = 1.4
         row.operator("watch_your_steps.edit_texture", icon="TEXTURE")
-        _draw_job(layout, context, {"texture"})
+        _draw_job(layout, context, TEXTURE_JOBS)
+        panel_texture_region.draw_edit(layout, context)
         edited = edited_textures.texture_of(thing, texture.image)
         if thing is not None and edited is not None:
             _draw_switch(layout, context, thing, edited)

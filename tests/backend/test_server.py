@@ -121,6 +121,7 @@ def test_welcome_names_model_device_and_capabilities(server, tiny_model):
         "relevance_request",
         "edit_request",
         "texture_request",
+        "texture_relevance_request",
         "train_scene_request",
         "edit_scene_request",
         "scene_mesh_request",

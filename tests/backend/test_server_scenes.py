@@ -27,10 +27,13 @@ from protocol.messages import (
 )
 from protocol.requests import (
     EditSceneRequest,
+    MeshViews,
     SceneMeshRequest,
+    TextureRelevanceRequest,
     TextureRequest,
     TrainSceneRequest,
 )
+from protocol.settings import MapSettings
 from protocol.values import new_capture_id
 from tests.backend.server_scene_checks import (
     CAMERA,
@@ -158,6 +161,60 @@ def test_labels_of_triangles_arrive_and_what_the_region_took_comes_back(client, 
     assert (expected.why in result.notes) == bool(expected.why)
     asked = client.run(changed(texture_request(), things=labels, snap="nothing"))
     assert (asked.took, asked.of_things) == ("nothing", "")
+
+
+def relevance_request(**values):
+    asked = texture_request()
+    shared = {name: getattr(asked, name) for name in MeshViews.__struct_fields__}
+    maps = MapSettings(relevance_seeds=(0, 1))
+    values = {"instruction": INSTRUCTION, "maps": maps} | values
+    return TextureRelevanceRequest(**shared, **values)
+
+
+def test_a_textures_relevance_comes_back_and_its_mask_is_edited_and_nothing_else(client):
+    """The preview, thresholded by the client, is the region of the edit in one go."""
+    events = []
+    whole = client.run(changed(texture_request(), snap="nothing"))
+    found = client.run(relevance_request(), events.append)
+    assert (found.relevance == whole.relevance).all()
+    assert found.suggested_threshold == whole.threshold
+    assert found.applies == whole.applies
+    assert found.edges.any()
+    assert (found.edges != found.relevance).any()
+    assert 0.5 < found.seen_share <= 1
+    assert any(e.preview is not None for e in events if isinstance(e, Progress))
+    mask = found.relevance >= np.float32(found.suggested_threshold)
+    edited = client.run(changed(texture_request(), mask=mask))
+    assert (edited.relevance, edited.threshold, edited.applies) == (None, None, None)
+    assert (edited.region == whole.region).all()
+    assert (edited.texture == whole.texture).all()
+
+
+def test_the_mask_of_a_texture_edit_may_be_any(client):
+    request = texture_request()
+    mask = np.zeros(request.texture.shape[:2], np.bool_)
+    mask[10:20, 5:40] = True
+    result = client.run(changed(request, mask=mask))
+    assert result.region[mask].all()
+    assert (result.texture[~result.region] == request.texture[~result.region]).all()
+    assert (result.texture[mask] != request.texture[mask]).any()
+    with pytest.raises(ServerError, match="mask holds no texel of the mesh"):
+        client.run(changed(request, mask=np.zeros_like(mask)))
+    with pytest.raises(ValueError, match="mask must have the shape"):
+        changed(request, mask=mask[1:])
+
+
+def test_relevance_with_labels_of_things_gives_each_thing_one_value(client):
+    mesh = ball_mesh(two_halves(64))
+    labels = (mesh.corners[:, :, 2].mean(axis=1) > 0).astype(np.int32)
+    edited = client.run(changed(texture_request(), things=labels))
+    found = client.run(relevance_request(things=labels))
+    assert found.of_things == edited.of_things
+    if edited.took == "things":
+        assert (found.things == edited.relevance).all()
+    else:
+        assert found.things is None
+        assert (found.edges == edited.relevance).all()
 
 
 def test_a_texture_without_a_region_stays_and_a_note_says_so(client):

@@ -44,9 +44,13 @@ class FakeServer:
         self.model_state = "ready"
         self.largest_frame = -1
         """Bytes; a larger one breaks the connection. -1 for any, from the next `start` on."""
+        self.more: tuple[str, ...] = ("texture_relevance_request",)
+        """Capabilities beside those that every backend has."""
         self.refusal: tuple[str, str] | None = None
         """Code and sentence of the error that answers every Hello."""
         self.suggestion = 0.4
+        self.whole_things = True
+        """Whether whole things explain the relevance of textures."""
         self.unseen = ""
         """The note of a prompt check that fails; "" while it passes."""
         self.notes: tuple[str, ...] = ()
@@ -197,7 +201,7 @@ class FakeServer:
             model_state=self.model_state,
             native_size=64 if self.model_state == "ready" else 0,
             guidance=self.settings.GuidanceSettings(text_guidance=2.0, image_guidance=1.0),
-            capabilities=("relevance_request", "edit_request", "captures", "scenes"),
+            capabilities=("relevance_request", "edit_request", *self.more, "captures", "scenes"),
             limits=m.Limits(max_frame_bytes=self.codec.MAX_FRAME_BYTES, max_queued_jobs=256),
         )
 
@@ -206,6 +210,8 @@ class FakeServer:
         if isinstance(request, r.SceneTextureRequest):
             found = relevance_of(request.texture[..., :3])
             return m.Done(job=job, result=self._texture(request, found, r.SceneTextureResult))
+        if isinstance(request, r.TextureRelevanceRequest):
+            return m.Done(job=job, result=self._texture_relevance(request))
         if isinstance(request, r.SceneRequest):
             return m.Done(job=job, result=self.scenes.result(request))
         texture = isinstance(request, r.TextureRequest)
@@ -241,17 +247,39 @@ class FakeServer:
         image = edited(request.image, mask)
         return self.requests.EditResult(image=image, mask=mask, threshold=threshold, **found)
 
+    def _texture_relevance(self, request: Any) -> Any:
+        """By edges the relevance is inverted; whole things are the rows."""
+        relevance = relevance_of(request.texture)
+        things = np.repeat(relevance.mean(axis=1, keepdims=True), relevance.shape[1], axis=1)
+        return self.requests.TextureRelevanceResult(
+            relevance=relevance,
+            edges=1 - relevance,
+            things=things if self.whole_things else None,
+            of_things="pieces" if self.whole_things else "",
+            suggested_threshold=self.suggestion,
+            applies=not self.unseen,
+            seen_share=0.75,
+            notes=(*self.notes, self.unseen) if self.unseen else self.notes,
+        )
+
     def _texture(self, request: Any, relevance: np.ndarray, kind: Any) -> Any:
         threshold = self.suggestion if request.threshold is None else request.threshold
         region = relevance >= np.float32(threshold)
+        given = getattr(request, "mask", None)
+        if given is not None:
+            region, threshold = given, None
         image = request.texture.copy()
         image[..., :3] = edited(request.texture[..., :3], region)
-        whole = kind is self.requests.TextureResult and request.region.snap == "things"
+        whole = (
+            given is None
+            and kind is self.requests.TextureResult
+            and request.region.snap == "things"
+        )
         return kind(
             took="things" if whole else "nothing",
             of_things="pieces" if whole else "",
             texture=image,
-            relevance=relevance,
+            relevance=None if given is not None else relevance,
             region=region,
             threshold=threshold,
             applies=not self.unseen,

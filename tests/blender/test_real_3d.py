@@ -3,6 +3,7 @@
 Needs WATCH_YOUR_STEPS_BACKEND_PYTHON, which `python install.py test` sets.
 """
 
+import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,14 +43,14 @@ def ready(addon: SimpleNamespace, demo: Server) -> SimpleNamespace:
     return addon
 
 
-def test_a_texture_turns_from_red_to_blue(ready: SimpleNamespace) -> None:
-    scene, session = bpy.context.scene, ready.session
+def red_ball() -> bpy.types.Object:
+    """The only object: a textured sphere, and an edit of it asked for that takes seconds."""
+    scene = bpy.context.scene
     for name in ("ball", "ground"):
         bpy.data.objects.remove(bpy.data.objects[name])
     bpy.ops.mesh.primitive_uv_sphere_add(segments=24, ring_count=12)
     thing = bpy.context.object
-    red = np.full((64, 64, 4), (200, 25, 25, 255), np.uint8)
-    image = painted(thing, red)
+    image = painted(thing, RED)
     image.pack()
     settings = scene.watch_your_steps
     settings.instruction = "turn the red ball blue"
@@ -57,6 +58,14 @@ def test_a_texture_turns_from_red_to_blue(ready: SimpleNamespace) -> None:
     texture = settings.texture
     texture.views, texture.size, texture.steps, texture.rounds = 4, 64, 8, 1
     texture.lit = False
+    return thing
+
+
+RED = np.full((64, 64, 4), (200, 25, 25, 255), np.uint8)
+
+
+def test_a_texture_turns_from_red_to_blue(ready: SimpleNamespace) -> None:
+    scene, session, thing, red = bpy.context.scene, ready.session, red_ball(), RED
     OPS.edit_texture()
     session.wait_for_job(scene, JOB_SECONDS)
     nodes = thing.active_material.node_tree.nodes
@@ -70,6 +79,31 @@ def test_a_texture_turns_from_red_to_blue(ready: SimpleNamespace) -> None:
     assert (relevance[changed] > 0).mean() > 0.5
     middle = np.median(edited[changed].astype(int), axis=0)
     assert middle[2] > middle[0] + 30, f"blue, not red: {middle}"
+
+
+def test_a_previewed_region_is_edited_and_nothing_else(
+    ready: SimpleNamespace, installed: str
+) -> None:
+    scene, session, thing = bpy.context.scene, ready.session, red_ball()
+    regions = importlib.import_module(f"{installed}.data.meshes.texture_regions")
+    OPS.preview_texture()
+    session.wait_for_job(scene, JOB_SECONDS)
+    image = bpy.data.images["paint"]
+    region = image.watch_your_steps.preview
+    assert 0.5 < region.seen_share <= 1
+    region.snap = "nothing"
+    region.threshold = float(np.quantile(ready.pictures.read_gray(region.relevance), 0.7))
+    inside = regions.mask(region)
+    assert 0.1 < inside.mean() < 0.5
+    OPS.edit_texture()
+    session.wait_for_job(scene, JOB_SECONDS)
+    nodes = thing.active_material.node_tree.nodes
+    shown = next(node for node in nodes if node.type == "TEX_IMAGE").image
+    changed = (ready.mesh_reading.read_texture(shown) != RED).any(axis=2)
+    assert changed.any()
+    assert not (changed & ~inside).any()
+    mine = shown.watch_your_steps
+    assert np.array_equal(ready.pictures.read_gray(mine.relevance) >= mine.region.threshold, inside)
 
 
 @pytest.mark.slow

@@ -49,8 +49,14 @@ SAVED = {
     "ImageSettings": """
         original:POINTER edited:POINTER relevance:POINTER instruction:STRING made_with:STRING
         made_for:STRING date:STRING""",
+    "TextureRegion": """
+        relevance:POINTER edges:POINTER things:POINTER paint:POINTER group:POINTER
+        instruction:STRING maps:STRING surface:STRING kind:STRING of_things:STRING
+        seen_share:FLOAT suggested_threshold:FLOAT threshold_of:STRING made_at:FLOAT
+        threshold:FLOAT snap:ENUM=things,edges,nothing""",
 }
-"""All that the version before data had a version saved, as it was read from that add-on."""
+"""All that the version before data had a version saved, as it was read from that add-on, and what
+came with TextureRegion."""
 REWRITTEN = {"edit_index", "owner", "threshold_of"} | {
     f"job{part}" for part in ("", "_kind", "_subject", "_instruction", "_then", "_asked")
 }
@@ -75,6 +81,7 @@ def groups(entry: bpy.types.PropertyGroup) -> dict[str, bpy.types.PropertyGroup]
         "TextureProperties": settings.texture,
         "SceneIn3D": settings.in_3d,
         "ImageSettings": bpy.data.images["kept"].watch_your_steps,
+        "TextureRegion": bpy.data.images["kept"].watch_your_steps.preview,
     }
 
 

@@ -28,6 +28,7 @@ REQUESTS: list[Any] = [
     r.RelevanceRequest(image=IMAGE, instruction="make it red"),
     flat(r.EditRequest, image=IMAGE, instruction="make it red", mask=IMAGE[..., 0] > 9, steps=1),
     flat(r.TextureRequest, **VIEWS, instruction="make it red", steps=1, rounds=1),
+    r.TextureRelevanceRequest(**VIEWS, instruction="make it red"),
     flat(r.TrainSceneRequest, capture=ID),
     flat(r.EditSceneRequest, capture=ID, name="red", instruction="make it red"),
     flat(r.SceneMeshRequest, capture=ID),

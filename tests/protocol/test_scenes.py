@@ -32,6 +32,8 @@ from protocol.requests import (
     SceneRenderResult,
     SceneTextureRequest,
     SceneTextureResult,
+    TextureRelevanceRequest,
+    TextureRelevanceResult,
     TextureRequest,
     TextureResult,
     TrainSceneRequest,
@@ -87,6 +89,7 @@ def texture_requests(draw):
         TextureRequest,
         **mesh,
         things=draw(st.none() | labels),
+        mask=draw(st.none() | hnp.arrays(np.bool_, mesh["texture"].shape[:2])),
         snap=draw(st.sampled_from(get_args(Snap))),
         detail=draw(st.sampled_from(get_args(Detail))),
         rim=draw(st.floats(0, 256)),
@@ -98,6 +101,19 @@ def texture_requests(draw):
         steps=draw(st.integers(1, 1000)),
         rounds=draw(st.integers(1, 20)),
         seed=draw(seeds),
+    )
+
+
+@st.composite
+def texture_relevance_requests(draw):
+    mesh = draw(mesh_views())
+    labels = hnp.arrays(np.int32, (len(mesh["corners"]),), elements=st.integers(0, 2**31 - 1))
+    return flat(
+        TextureRelevanceRequest,
+        **mesh,
+        things=draw(st.none() | labels),
+        instruction=draw(words),
+        noise_level=draw(st.floats(0.1, 1.0)),
     )
 
 
@@ -168,7 +184,7 @@ scene_requests = st.one_of(
 )
 
 
-@given(texture_requests() | scene_requests)
+@given(texture_requests() | texture_relevance_requests() | scene_requests)
 def test_requests_survive_the_wire(request_):
     message = Submit(job=ID, request=request_)
     assert same(codec.decode_client_message(copied(codec.encode(message))), message)
@@ -179,12 +195,27 @@ def texture_results(draw):
     size = draw(sides)
     return draw(st.sampled_from([TextureResult, SceneTextureResult]))(
         texture=draw(hnp.arrays(np.uint8, (*size, draw(st.sampled_from([3, 4]))))),
-        relevance=draw(relevances(size)),
+        relevance=draw(st.none() | relevances(size)),
         region=draw(hnp.arrays(np.bool_, size)),
-        threshold=draw(unit),
+        threshold=draw(st.none() | unit),
         applies=draw(st.none() | st.booleans()),
         edited_share=draw(unit),
         rerender_difference=draw(st.none() | unit),
+        notes=draw(notes),
+    )
+
+
+@st.composite
+def texture_relevance_results(draw):
+    size = draw(sides)
+    return TextureRelevanceResult(
+        relevance=draw(relevances(size)),
+        edges=draw(relevances(size)),
+        things=draw(st.none() | relevances(size)),
+        of_things=draw(st.sampled_from(["pieces", ""])),
+        suggested_threshold=draw(unit),
+        applies=draw(st.none() | st.booleans()),
+        seen_share=draw(unit),
         notes=draw(notes),
     )
 
@@ -217,6 +248,7 @@ def mesh_results(draw):
 
 results = st.one_of(
     texture_results(),
+    texture_relevance_results(),
     mesh_results(),
     st.builds(
         SceneRenderResult,
@@ -336,6 +368,7 @@ MESH_VIEWS = {
     "lit": True,
 }
 TEXTURE = flat(TextureRequest, **MESH_VIEWS, instruction="make it red")
+TEXTURE_MAP = TextureRelevanceRequest(**MESH_VIEWS, instruction="make it red")
 SCENE_TEXTURE = SceneTextureRequest(**MESH_VIEWS, capture=ID, edit="red")
 RENDER = SceneRenderRequest(
     capture=ID,
@@ -378,6 +411,9 @@ RENDER = SceneRenderRequest(
         (TEXTURE, {"intrinsics": [5.0, 5.0, 3.0]}),
         (TEXTURE, {"intrinsics": [0.0, 5.0, 3.0, 2.5]}),
         (TEXTURE, {"intrinsics": [5.0, 5.0, math.inf, 2.5]}),
+        (TEXTURE_MAP, {"noise_level": 0.0}),
+        (TEXTURE_MAP, {"instruction": " "}),
+        (TEXTURE_MAP, {"intrinsics": [0.0, 5.0, 3.0, 2.5]}),
         (SCENE_TEXTURE, {"intrinsics": [0.0, 5.0, 3.0, 2.5]}),
         (SCENE_TEXTURE, {"edit": "../red"}),
         (SCENE_TEXTURE, {"capture": "red"}),

@@ -12,6 +12,7 @@ import bpy
 
 from .. import pictures
 from ..scene_error import SceneError
+from . import live_textures, texture_regions
 from .material_images import colour_nodes, image_nodes, tree_of
 from .mesh_reading import colour_images
 
@@ -207,6 +208,9 @@ def image_for(edited: bpy.types.Image, what: str) -> bpy.types.Image | None:
 
 def shown(thing: bpy.types.Object, edited: bpy.types.Image, engine: str) -> str:
     """Which of SHOWN an object's material shows; "" where it shows something else."""
+    mixed = live_textures.mixed(thing)
+    if mixed or live_textures.is_previewed(thing):
+        return "EDITED" if edited in mixed else ""
     for what in SHOWN:
         image = image_for(edited, what)
         if image is not None and nodes_with(thing, image, engine):
@@ -219,12 +223,15 @@ def show(thing: bpy.types.Object, edited: bpy.types.Image, what: str, engine: st
     wanted = image_for(edited, what)
     if wanted is None:
         return False
+    live_textures.take_off(thing)
     versions = [original_of(edited), *edits_of(edited)]
     relevance = [one.watch_your_steps.relevance for one in versions]
     images = [one for one in (*versions, *relevance) if one is not None]
     nodes = [node for image in images for node in nodes_with(thing, image, engine)]
     for node in nodes:
         node.image = wanted
+    if what == "EDITED":
+        live_textures.refresh(edited.watch_your_steps.region)
     return bool(nodes)
 
 
@@ -232,6 +239,7 @@ def revert(thing: bpy.types.Object, edited: bpy.types.Image) -> None:
     """Let an object's materials show what an edited texture was made from, and take the edit out of
     the file, unless materials of other objects show it or it was made for them.
     """
+    live_textures.take_off(thing)
     mine = edited.watch_your_steps
     original, relevance = mine.original, mine.relevance
     images = [image for image in (edited, relevance) if image is not None]
@@ -246,6 +254,8 @@ def revert(thing: bpy.types.Object, edited: bpy.types.Image) -> None:
     # First: a pointer that is remapped to the very image that has it crashes Blender 5.0.
     if original.watch_your_steps.edited == edited:
         original.watch_your_steps.edited = None
+    for region in (mine.preview, mine.sent, mine.region):
+        texture_regions.clear(region)
     mine.original = mine.relevance = None
     for image in images:
         image.user_remap(original)

@@ -1,0 +1,308 @@
+"""What a material shows of a texture's region while it is moved: nodes between the texture and what
+it colours, so that the threshold's slider changes one number of theirs.
+
+A *preview* darkens the texture and colours the region; a *mix* shows the edited texture in the
+region, and the one below it elsewhere. Both are a node group of the region, put behind the node of
+the texture, which goes on showing the one below.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import bpy
+
+from . import texture_regions
+from .material_images import GROUP_TYPES, colour_nodes, image_nodes, tree_of
+
+MARK = "watch_your_steps_live"
+"""Custom property of these groups: PREVIEW or MIX."""
+PREVIEW, MIX = "PREVIEW", "MIX"
+ALPHA_USED = "Alpha Is Used"
+"""Name of the node that uses an edit's alpha."""
+DIMMED = 0.25
+"""What is left of the texture's brightness outside the region."""
+GLOW, TINT = (0.05, 0.12, 0.5, 1.0), (1.0, 0.3, 0.02, 1.0)
+"""Linear colours of what is most relevant outside the region, and of the region."""
+TINTED = 0.5
+"""How much of the region is TINT; the rest is the texture."""
+
+
+def refresh(region: bpy.types.PropertyGroup) -> None:
+    """Let materials show a region as it is now. An edit whose threshold has been moved is mixed
+    from now on wherever it is shown.
+    """
+    edited = region.id_data
+    is_edit = region == edited.watch_your_steps.region and region.made_at >= 0
+    if is_edit and region.threshold != region.made_at and _shown_plainly(edited):
+        _mix_everywhere(edited)
+    group = region.group
+    if group is None:
+        return
+    group.nodes["Threshold"].outputs[0].default_value = region.threshold
+    group.nodes["Map"].image = texture_regions.chosen_map(region)
+
+
+def put_preview(thing: bpy.types.Object, image: bpy.types.Image, engine: str) -> bool:
+    """Show the preview of a texture on an object; whether there was a node to do it."""
+    region = image.watch_your_steps.preview
+    take_off(thing)
+    nodes = _nodes_with(thing, image, engine)
+    if nodes:
+        _build(region, PREVIEW, None)
+    for node in nodes:
+        _put(node, region.group)
+    return bool(nodes)
+
+
+def is_previewed(thing: bpy.types.Object) -> bool:
+    """Whether an object shows a preview."""
+    return any(node.node_tree[MARK] == PREVIEW for node in _live_nodes(_trees(thing)))
+
+
+def mixed(thing: bpy.types.Object) -> list[bpy.types.Image]:
+    """The edited textures that an object shows mixed, as their threshold was moved."""
+    groups = {node.node_tree for node in _live_nodes(_trees(thing))}
+    edits = (one for one in bpy.data.images if one.watch_your_steps.original is not None)
+    return [one for one in edits if one.watch_your_steps.region.group in groups]
+
+
+def take_off(thing: bpy.types.Object) -> None:
+    """Let an object show its textures themselves again: those below the edits that were mixed."""
+    for node in list(_live_nodes(_trees(thing))):
+        _take(node)
+
+
+@contextmanager
+def without_preview(thing: bpy.types.Object | None, engine: str) -> Iterator[None]:
+    """Take the preview off an object; it is back where something does not work."""
+    if thing is None or thing.type != "MESH" or not is_previewed(thing):
+        yield
+        return
+    nodes = [node for node in _live_nodes(_trees(thing)) if node.node_tree[MARK] == PREVIEW]
+    shown = [image for node in nodes if (image := _below(node)) is not None]
+    for node in nodes:
+        _take(node)
+    try:
+        yield
+    except Exception:
+        for image in dict.fromkeys(shown):
+            put_preview(thing, image, engine)
+        raise
+
+
+def rebuild(region: bpy.types.PropertyGroup) -> None:
+    """Make a region's nodes anew where it has some: there is another map, or a correction."""
+    if region.group is not None:
+        mixes = region.group[MARK] == MIX
+        _build(region, region.group[MARK], region.id_data if mixes else None)
+
+
+# ---------------------------------------------------------------- where they are
+
+
+def _trees(thing: bpy.types.Object) -> list[bpy.types.ShaderNodeTree]:
+    return [tree for slot in thing.material_slots if (tree := tree_of(slot.material)) is not None]
+
+
+def _live_nodes(trees: Iterable[bpy.types.NodeTree]) -> Iterator[bpy.types.ShaderNodeGroup]:
+    for tree in trees:
+        for node in tree.nodes:
+            if node.type not in GROUP_TYPES or node.node_tree is None:
+                continue
+            if MARK in node.node_tree:
+                yield node
+            else:
+                yield from _live_nodes([node.node_tree])
+
+
+def _nodes_with(
+    thing: bpy.types.Object, image: bpy.types.Image, engine: str
+) -> list[bpy.types.ShaderNode]:
+    """The nodes that colour an object by a texture, each once."""
+    shares = (one for slot in thing.material_slots for one in colour_nodes(slot.material, engine))
+    return list({one.node.as_pointer(): one.node for one in shares if one.image == image}.values())
+
+
+def _shown_plainly(edited: bpy.types.Image) -> list[bpy.types.ShaderNode]:
+    """The texture nodes of all materials that show an edit itself."""
+    trees = (tree_of(one) for one in bpy.data.materials if one.library is None)
+    nodes = {
+        node.as_pointer(): node
+        for tree in trees
+        for node in image_nodes(tree)
+        if node.image == edited and node.type == "TEX_IMAGE"
+        # not those of this module, nor what could not be saved
+        if MARK not in node.id_data and node.id_data.library is None
+    }
+    return list(nodes.values())
+
+
+def _mix_everywhere(edited: bpy.types.Image) -> None:
+    mine = edited.watch_your_steps
+    nodes = _shown_plainly(edited)
+    _build(mine.region, MIX, edited, any(node.outputs["Alpha"].links for node in nodes))
+    for node in nodes:
+        node.image = mine.original
+        _put(node, mine.region.group)
+
+
+def _below(node: bpy.types.ShaderNode) -> bpy.types.Image | None:
+    """The texture that goes into nodes that were put behind it."""
+    link = next(iter(node.inputs["Color"].links), None)
+    return getattr(link.from_node, "image", None) if link is not None else None
+
+
+def _put(node: bpy.types.ShaderNodeTexImage, group: bpy.types.ShaderNodeTree) -> None:
+    """Put a region's nodes behind a texture's."""
+    tree = node.id_data
+    targets = [link.to_socket for link in node.outputs["Color"].links]
+    added = tree.nodes.new("ShaderNodeGroup")
+    added.node_tree = group
+    added.label = group.name
+    added.location = (node.location.x + node.width + 20, node.location.y + 60)
+    given = next(iter(node.inputs["Vector"].links), None)
+    if given is not None:
+        place = given.from_socket
+    else:  # what a texture takes by itself, a group does not
+        usual = tree.nodes.new("ShaderNodeUVMap")
+        usual[MARK] = True
+        usual.location = (added.location.x - 20, added.location.y + 120)
+        place = usual.outputs["UV"]
+    for one in image_nodes(group):  # texels lie where they did, and an edit looks as its texture
+        one.extension = node.extension
+    if "Edited" in group.nodes:
+        group.nodes["Edited"].interpolation = node.interpolation
+    tree.links.new(place, added.inputs["Vector"])
+    tree.links.new(node.outputs["Color"], added.inputs["Color"])
+    for target in targets:
+        tree.links.new(added.outputs["Color"], target)
+
+
+def _take(node: bpy.types.ShaderNodeGroup) -> None:
+    """Take a region's nodes away again."""
+    tree = node.id_data
+    color = next(iter(node.inputs["Color"].links), None)
+    place = next(iter(node.inputs["Vector"].links), None)
+    if color is not None:
+        for link in list(node.outputs["Color"].links):
+            tree.links.new(color.from_socket, link.to_socket)
+    before = None if place is None else place.from_node
+    usual = before if before is not None and MARK in before else None
+    tree.nodes.remove(node)
+    if usual is not None and not usual.outputs["UV"].links:
+        tree.nodes.remove(usual)
+
+
+# ---------------------------------------------------------------- what they are
+
+
+def _build(
+    region: bpy.types.PropertyGroup,
+    kind: str,
+    edited: bpy.types.Image | None,
+    with_alpha: bool = False,
+) -> None:
+    """Make the nodes of a region's group, in place of those that it has.
+
+    Args:
+        region: of a texture.
+        kind: PREVIEW or MIX.
+        edited: the edit that a MIX shows in the region.
+        with_alpha: whether the material uses the texture's alpha: renderers read colours of an
+            image in another way where something does.
+    """
+    group = region.group
+    if group is None:
+        group = bpy.data.node_groups.new("Watch Your Steps", "ShaderNodeTree")
+        for name, socket in (("Color", "NodeSocketColor"), ("Vector", "NodeSocketVector")):
+            group.interface.new_socket(name, in_out="INPUT", socket_type=socket)
+        group.interface.new_socket("Color", in_out="OUTPUT", socket_type="NodeSocketColor")
+        region.group = group
+    with_alpha |= ALPHA_USED in group.nodes
+    group[MARK] = kind
+    group.nodes.clear()
+    made = _Nodes(group)
+    given, end = made.node("NodeGroupInput"), made.node("NodeGroupOutput")
+    place, color = given.outputs["Vector"], given.outputs["Color"]
+    threshold = made.node("ShaderNodeValue", name="Threshold").outputs[0]
+    threshold.default_value = region.threshold
+    value = made.red(made.image("Map", texture_regions.chosen_map(region), place).outputs["Color"])
+    # not GREATER_THAN: what is at the threshold is in the region
+    inside = made.math("SUBTRACT", 1.0, made.math("LESS_THAN", value, threshold))
+    if region.paint is not None:
+        paint = made.image("Paint", region.paint, place)
+        counts = made.math("GREATER_THAN", paint.outputs["Alpha"], texture_regions.PAINTED)
+        white = made.red(paint.outputs["Color"])
+        white = made.math("GREATER_THAN", white, texture_regions.PAINTED)
+        # (1 - counts) * inside + counts * white
+        kept = made.math("MULTIPLY", made.math("SUBTRACT", 1.0, counts), inside)
+        inside = made.math("ADD", kept, made.math("MULTIPLY", counts, white))
+    if edited is not None:
+        above = made.image("Edited", edited, place)
+        if with_alpha:  # never below 0, but renderers do not know
+            never = made.math("LESS_THAN", above.outputs["Alpha"], -1.0)
+            never.node.name = ALPHA_USED
+            inside = made.math("ADD", inside, never)
+        shown = made.mix(inside, color, above.outputs["Color"])
+    else:
+        dark = made.mix(1 - DIMMED, color, (0.0, 0.0, 0.0, 1.0))
+        outside = made.mix(value, dark, GLOW)
+        shown = made.mix(inside, outside, made.mix(TINTED, color, TINT))
+    group.links.new(shown, end.inputs["Color"])
+
+
+class _Nodes:
+    """Makes the nodes of a group, one beside the other."""
+
+    def __init__(self, group: bpy.types.ShaderNodeTree) -> None:
+        self._group = group
+
+    def node(self, kind: str, name: str = "") -> bpy.types.ShaderNode:
+        made = self._group.nodes.new(kind)
+        made.name = name or made.name
+        made.location.x = 200 * len(self._group.nodes)
+        return made
+
+    def image(
+        self, name: str, image: bpy.types.Image | None, place: bpy.types.NodeSocket
+    ) -> bpy.types.ShaderNode:
+        made = self.node("ShaderNodeTexImage", name)
+        made.image, made.interpolation = image, "Closest"  # a region has whole texels
+        self._group.links.new(place, made.inputs["Vector"])
+        return made
+
+    def red(self, color: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
+        """A gray picture's value: its luminance would be rounded."""
+        made = self.node("ShaderNodeSeparateColor")
+        self._group.links.new(color, made.inputs[0])
+        return made.outputs[0]
+
+    def math(
+        self, operation: str, one: bpy.types.NodeSocket | float, two: bpy.types.NodeSocket | float
+    ) -> bpy.types.NodeSocket:
+        made = self.node("ShaderNodeMath")
+        made.operation = operation
+        for entry, value in zip(made.inputs, (one, two), strict=False):
+            self._give(entry, value)
+        return made.outputs[0]
+
+    def mix(
+        self,
+        factor: bpy.types.NodeSocket | float,
+        one: bpy.types.NodeSocket | tuple[float, ...],
+        two: bpy.types.NodeSocket | tuple[float, ...],
+    ) -> bpy.types.NodeSocket:
+        made = self.node("ShaderNodeMix")
+        made.data_type = "RGBA"
+        entries = (entry for entry in made.inputs if entry.enabled)
+        for entry, value in zip(entries, (factor, one, two), strict=True):
+            self._give(entry, value)
+        return next(socket for socket in made.outputs if socket.enabled)
+
+    def _give(
+        self, entry: bpy.types.NodeSocket, value: bpy.types.NodeSocket | float | tuple[float, ...]
+    ) -> None:
+        if isinstance(value, bpy.types.NodeSocket):
+            self._group.links.new(value, entry)
+        else:
+            entry.default_value = value

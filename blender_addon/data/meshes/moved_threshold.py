@@ -1,0 +1,72 @@
+"""A finished edit whose threshold was moved: written into a texture, or as it was made again."""
+
+import bpy
+import numpy as np
+
+from ...link.encode import encode_exr, encode_png
+from .. import pictures
+from ..scene_error import SceneError
+from . import live_textures, texture_regions
+from .edited_textures import install_edited, show
+from .mesh_reading import read_texture
+
+
+def shown_edit(thing: bpy.types.Object, image: bpy.types.Image | None) -> bpy.types.Image | None:
+    """The edit that an object shows, mixed or itself; None where it shows none.
+
+    Args:
+        thing: a mesh object.
+        image: the texture that it shows.
+    """
+    mixed = live_textures.mixed(thing)
+    if mixed:
+        return mixed[0]
+    is_edit = image is not None and image.watch_your_steps.original is not None
+    return image if is_edit else None
+
+
+def can_move(edited: bpy.types.Image) -> bool:
+    """Whether it is known where an edit applies."""
+    region = edited.watch_your_steps.region
+    return region.made_at >= 0 and texture_regions.chosen_map(region) is not None
+
+
+def is_moved(edited: bpy.types.Image) -> bool:
+    """Whether an edit's threshold is not the one that it was made at."""
+    region = edited.watch_your_steps.region
+    moved: bool = can_move(edited) and region.threshold != region.made_at
+    return moved
+
+
+def apply(thing: bpy.types.Object, edited: bpy.types.Image, engine: str) -> bpy.types.Image:
+    """Write what an edit shows at its threshold into a texture of its own, and show that. The edit
+    stays, as it was made.
+
+    Raises:
+        SceneError: a picture is not in the file any more, or the object does not show the edit.
+    """
+    mine = edited.watch_your_steps
+    inside = texture_regions.mask(mine.region)
+    above, below = read_texture(edited), read_texture(mine.original)
+    if not inside.shape == above.shape[:2] == below.shape[:2]:
+        raise SceneError("The texture has another size than when it was edited: revert the edit.")
+    threshold = mine.region.threshold
+    made = install_edited(
+        mine.original,
+        encode_png(np.where(inside[..., None], above, below)),
+        encode_exr(pictures.read_gray(mine.relevance)),
+        mine.instruction,
+        f"{mine.made_with}, threshold moved to {threshold:.3f}",
+        thing,
+    )
+    texture_regions.keep_of_edit(made, threshold, texture_regions.copy_of_paint(mine.region))
+    if not show(thing, made, "EDITED", engine):
+        raise SceneError(f'"{thing.name}" does not show this edit any more.')
+    reset(edited)
+    return made
+
+
+def reset(edited: bpy.types.Image) -> None:
+    """Put an edit's threshold back to where it was made."""
+    region = edited.watch_your_steps.region
+    region.threshold = region.made_at

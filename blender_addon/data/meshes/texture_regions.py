@@ -1,0 +1,177 @@
+"""The region of a texture: one of its maps at the threshold, with what was painted."""
+
+import hashlib
+import json
+
+import bpy
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ...protocol.known_settings import all_settings
+from ...protocol.region import NO_WHOLE_THINGS
+from ...protocol.settings import MapSettings
+from .. import pictures
+from ..properties_settings import asked
+from ..scene_error import SceneError
+from .mesh_reading import MeshTexture
+
+MAPS = ("relevance", "edges", "things")
+KEPT = (
+    *MAPS,
+    "instruction",
+    "maps",
+    "surface",
+    "kind",
+    "of_things",
+    "seen_share",
+    "suggested_threshold",
+    "snap",
+    "threshold",
+)
+"""What a copy of a region has: not its nodes, and a painted correction of its own."""
+PAINTED = 0.5
+"""Of a painted texel's alpha, from which it counts, and of its brightness, from which it adds."""
+
+
+def chosen_map(region: bpy.types.PropertyGroup) -> bpy.types.Image | None:
+    """The map that is thresholded; None where there is none."""
+    order = {"things": MAPS[::-1], "edges": MAPS[1::-1], "nothing": MAPS[:1]}[region.snap]
+    found = (getattr(region, name) for name in order)
+    return next((image for image in found if image is not None), None)
+
+
+def took(region: bpy.types.PropertyGroup) -> str:
+    """What the region keeps to, in words for people; "" where to nothing."""
+    image = chosen_map(region)
+    if image is None or image == region.relevance:
+        return ""
+    return (region.of_things or "things") if image == region.things else "edges"
+
+
+def why_so(region: bpy.types.PropertyGroup) -> str:
+    """Why the region does not keep to what was asked for; "" where it does."""
+    return NO_WHOLE_THINGS if region.snap == "things" and region.things is None else ""
+
+
+def mask(region: bpy.types.PropertyGroup) -> NDArray[np.bool_]:
+    """The region, bool (T, S), row 0 at the top.
+
+    Raises:
+        SceneError: its map is not in the file any more, or the correction is of another size.
+    """
+    image = chosen_map(region)
+    if image is None:
+        raise SceneError("The texture's relevance is not in the file any more: preview it again.")
+    found = pictures.read_gray(image) >= np.float32(region.threshold)
+    if region.paint is None:
+        return found
+    added, removed = painted(region.paint)
+    if added.shape != found.shape:
+        raise SceneError(
+            "The painted correction is of another size than the texture: clear it, and paint again."
+        )
+    return (found | added) & ~removed
+
+
+def painted(image: bpy.types.Image) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The texels that a correction adds and those that it takes away, both bool (T, S).
+
+    Raises:
+        SceneError: it has no pixels.
+    """
+    if lost := pictures.why_lost(image):
+        raise SceneError(f"{lost}.")
+    width, height = image.size
+    values = np.empty(width * height * 4, np.float32)
+    image.pixels.foreach_get(values)
+    values = values.reshape(height, width, 4)[::-1]
+    counts, white = values[..., 3] > PAINTED, values[..., 0] > PAINTED
+    return counts & white, counts & ~white
+
+
+def surface_of(read: MeshTexture) -> str:
+    """What a region belongs to: another one where UVs or the texture's size have changed."""
+    kept = hashlib.sha256(np.ascontiguousarray(read.uvs).tobytes())
+    kept.update(repr(read.texture.shape).encode())
+    return kept.hexdigest()
+
+
+def written(settings: bpy.types.PropertyGroup) -> str:
+    """The scene's settings of maps, as a region keeps them."""
+    return msgspec.json.encode(asked(MapSettings, settings)).decode()
+
+
+def changed_since(region: bpy.types.PropertyGroup, settings: bpy.types.PropertyGroup) -> str:
+    """What a preview depends on that the scene sets otherwise now, in words such as "instruction";
+    "" where all is as it was.
+    """
+    if region.instruction != settings.instruction.strip():
+        return "instruction"
+    made, now = json.loads(region.maps or "{}"), json.loads(written(settings))
+    for one in all_settings(MapSettings):
+        if one.name in made and made[one.name] != now[one.name]:
+            return f'setting "{one.title}"'
+    by_things = region.snap == "things" and region.kind != settings.texture.things
+    return "kind of things" if by_things else ""
+
+
+def is_current(region: bpy.types.PropertyGroup, settings: bpy.types.PropertyGroup) -> bool:
+    """Whether there is a preview, and it is of what the scene asks for now."""
+    return chosen_map(region) is not None and not changed_since(region, settings)
+
+
+def follow_suggestion(region: bpy.types.PropertyGroup) -> None:
+    """Set the threshold to the maps' own suggestion; later maps set it to theirs."""
+    region.threshold = region.suggested_threshold
+    region.threshold_of = ""
+
+
+def copy(source: bpy.types.PropertyGroup, target: bpy.types.PropertyGroup) -> None:
+    """Keep what a region is now in another one, with a correction of its own."""
+    for name in KEPT:
+        setattr(target, name, getattr(source, name))
+    target.threshold_of = source.threshold_of
+    target.paint = copy_of_paint(source)
+
+
+def copy_of_paint(region: bpy.types.PropertyGroup) -> bpy.types.Image | None:
+    """A region's correction as it is now; None where nothing was painted."""
+    if region.paint is None:
+        return None
+    if region.paint.is_dirty:
+        region.paint.pack()  # only what is packed is copied
+    return region.paint.copy()
+
+
+def keep_of_edit(
+    edited: bpy.types.Image, threshold: float | None, paint: bpy.types.Image | None
+) -> None:
+    """Let the threshold of a finished edit be moved: its region is its own relevance.
+
+    Args:
+        edited: with its `relevance`, or without one.
+        threshold: that it was made at.
+        paint: the correction that it was made with, which is the edit's from now on.
+    """
+    mine = edited.watch_your_steps
+    region = mine.region
+    if mine.relevance is None or threshold is None:
+        return
+    region.relevance, region.snap, region.paint = mine.relevance, "nothing", paint
+    region.instruction, region.threshold = mine.instruction, threshold
+    region.made_at = region.threshold  # as Blender keeps it
+
+
+def clear(region: bpy.types.PropertyGroup) -> None:
+    """Forget a region, and take what only it has used out of the file."""
+    images = [getattr(region, name) for name in (*MAPS, "paint")]
+    group = region.group
+    for name in region.bl_rna.properties.keys():  # noqa: SIM118  # a bpy collection
+        if name not in ("rna_type", "name"):
+            region.property_unset(name)
+    if group is not None and group.users == 0:
+        bpy.data.node_groups.remove(group)
+    for image in dict.fromkeys(images):
+        if image is not None and image.users == 0:
+            bpy.data.images.remove(image)

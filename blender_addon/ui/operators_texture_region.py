@@ -1,0 +1,188 @@
+"""What the buttons of a texture's preview and of a finished edit's threshold do."""
+
+import bpy
+
+from ..data.meshes import live_textures, moved_threshold, texture_regions
+from ..data.meshes.edited_textures import to_paint
+from ..data.scene_error import SceneError
+from ..jobs import session
+from ..jobs.job import SessionError
+from ..jobs.texture_preview_jobs import texture_preview_job
+from .operators import ExplainedOperator, JobOperator, refuse
+from .operators_3d import native_size, no_mesh
+
+Outcome = set[str]
+NO_PREVIEW = "This texture has no preview yet: press Preview on Mesh first"
+OLD_BACKEND = "This backend is older than the add-on and cannot preview textures: update it."
+NEEDED = "texture_relevance_request"
+
+
+def base_of(context: bpy.types.Context) -> bpy.types.Image | None:
+    """The texture of the active object that the next edit is made of; None where there is none."""
+    thing = context.active_object
+    if thing is None or thing.type != "MESH" or live_textures.mixed(thing):
+        return None
+    chosen = context.scene.watch_your_steps.texture.image
+    return to_paint(thing, chosen, context.scene.render.engine)[1]
+
+
+def preview_of(context: bpy.types.Context) -> bpy.types.PropertyGroup | None:
+    """Its preview, or None."""
+    image = base_of(context)
+    region = None if image is None else image.watch_your_steps.preview
+    return region if region is not None and texture_regions.chosen_map(region) else None
+
+
+class WYS_OT_preview_texture(JobOperator):
+    """Find where the instruction applies on the active mesh, and show it there: the threshold can then be moved without the backend. Nothing is changed yet"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.preview_texture"
+    bl_label = "Preview on Mesh"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where a mesh is active."""
+        return super().why_not(context) or no_mesh(context)
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Read the mesh, return; views, sending and the result come through the timer."""
+        scene = context.scene
+        try:
+            session.check_connection()
+            size = native_size(scene.watch_your_steps.texture.size)
+            welcome = session.state.status.welcome
+            if welcome is not None and NEEDED not in welcome.capabilities:
+                raise SessionError(OLD_BACKEND)
+            with live_textures.without_preview(context.active_object, scene.render.engine):
+                session.submit(scene, texture_preview_job(context, size))
+        except (SceneError, SessionError) as error:
+            return refuse(self, context, error)
+        return {"FINISHED"}
+
+
+class _PreviewOperator(ExplainedOperator):
+    """What all operators on a texture's preview have in common."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where there is one."""
+        if preview_of(context) is None:
+            return NO_PREVIEW
+        return super().why_not(context)
+
+
+class WYS_OT_show_texture_preview(_PreviewOperator):
+    """Show the region on the mesh, or the texture itself. Look at it in Material Preview or Rendered"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.show_texture_preview"
+    bl_label = "Show on Mesh"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Not while views are rendered, which must show the texture itself."""
+        if session.job_of(context.scene) is not None:
+            return "A job of this scene runs: wait for it, or cancel it"
+        return super().why_not(context)
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Put the nodes there, or take them away."""
+        thing, image = context.active_object, base_of(context)
+        if live_textures.is_previewed(thing):
+            live_textures.take_off(thing)
+        elif not live_textures.put_preview(thing, image, context.scene.render.engine):
+            text = f'No material of "{thing.name}" shows this texture any more.'
+            return refuse(self, context, SessionError(text))
+        return {"FINISHED"}
+
+
+class WYS_OT_use_texture_suggestion(_PreviewOperator):
+    """Set the threshold to the value at which the relevance falls into two parts by itself"""
+
+    bl_idname = "watch_your_steps.use_texture_suggestion"
+    bl_label = "Use"
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Move the slider."""
+        texture_regions.follow_suggestion(preview_of(context))
+        return {"FINISHED"}
+
+
+class WYS_OT_clear_texture_preview(_PreviewOperator):
+    """Throw this preview away: Edit Texture then finds by itself where the instruction applies"""
+
+    bl_idname = "watch_your_steps.clear_texture_preview"
+    bl_label = "Clear Preview"
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Take it off the mesh, and out of the file."""
+        region, thing = preview_of(context), context.active_object
+        if live_textures.is_previewed(thing):
+            live_textures.take_off(thing)
+        texture_regions.clear(region)
+        return {"FINISHED"}
+
+
+class _MovedOperator(ExplainedOperator):
+    """What both operators on an edit whose threshold was moved have in common."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where one is shown."""
+        edited = shown_edit(context)
+        if edited is None:
+            return no_mesh(context) or "The active object shows no edited texture"
+        if not moved_threshold.is_moved(edited):
+            return "The threshold of this edit was not moved"
+        return super().why_not(context)
+
+
+class WYS_OT_apply_texture_threshold(_MovedOperator):
+    """Write what the edit shows at this threshold into a texture of its own. The edit itself stays in the list"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.apply_texture_threshold"
+    bl_label = "Apply"
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Make it, and show it."""
+        thing, edited = context.active_object, shown_edit(context)
+        try:
+            moved_threshold.apply(thing, edited, context.scene.render.engine)
+        except SceneError as error:
+            return refuse(self, context, error)
+        return {"FINISHED"}
+
+
+class WYS_OT_reset_texture_threshold(_MovedOperator):
+    """Put the threshold back to where the edit was made"""
+
+    bl_idname = "watch_your_steps.reset_texture_threshold"
+    bl_label = "Reset"
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Move the slider."""
+        moved_threshold.reset(shown_edit(context))
+        return {"FINISHED"}
+
+
+def shown_edit(context: bpy.types.Context) -> bpy.types.Image | None:
+    """The edit that the active object shows, or None."""
+    thing = context.active_object
+    if thing is None or thing.type != "MESH":
+        return None
+    return moved_threshold.shown_edit(thing, base_of(context))
+
+
+CLASSES = (
+    WYS_OT_preview_texture,
+    WYS_OT_show_texture_preview,
+    WYS_OT_use_texture_suggestion,
+    WYS_OT_clear_texture_preview,
+    WYS_OT_apply_texture_threshold,
+    WYS_OT_reset_texture_threshold,
+)
+
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -1,0 +1,69 @@
+"""In the sub-panel "Texture": where the next edit applies, and where the shown one does."""
+
+import bpy
+
+from ..data.meshes import live_textures, moved_threshold, texture_regions
+from ..jobs import session
+from . import words
+from .operators_texture_region import preview_of, shown_edit
+
+
+def draw_settings(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Snap and threshold: of the preview, where there is one, else as the backend takes them."""
+    texture, region = context.scene.watch_your_steps.texture, preview_of(context)
+    shown = texture if region is None else region
+    column = layout.column(align=True)
+    column.prop(shown, "snap")
+    if shown.snap == "things":
+        column.prop(texture, "things")
+    for name in ("detail", "rim"):
+        column.prop(texture, name)
+    row = layout.row()
+    row.scale_y = 1.4
+    row.operator("watch_your_steps.preview_texture", icon="VIEWZOOM")
+    if region is None:
+        row = layout.row(heading="Threshold")
+        row.prop(texture, "use_threshold", text="")
+        if texture.use_threshold:
+            row.prop(texture, "threshold", text="", slider=True)
+        else:
+            row.label(text="Automatic")
+        return
+    _draw_preview(layout, context, region)
+
+
+def _draw_preview(
+    layout: bpy.types.UILayout, context: bpy.types.Context, region: bpy.types.PropertyGroup
+) -> None:
+    layout.prop(region, "threshold", slider=True)
+    row = layout.row(align=True)
+    row.operator(
+        "watch_your_steps.show_texture_preview",
+        icon="HIDE_OFF",
+        depress=live_textures.is_previewed(context.active_object),
+    )
+    row.operator("watch_your_steps.clear_texture_preview", text="", icon="X")
+    row = layout.row()
+    row.label(text=f"Suggested: {region.suggested_threshold:.3f}")
+    row.operator("watch_your_steps.use_texture_suggestion")
+    if why := texture_regions.why_so(region):
+        words.paragraph(layout, context, why, icon="INFO")
+    if region.seen_share >= 0:
+        words.paragraph(layout, context, f"The views show {region.seen_share:.0%} of the texture.")
+    if what := texture_regions.changed_since(region, context.scene.watch_your_steps):
+        text = f"The {what} has changed: Edit Texture will look anew, without this preview."
+        words.paragraph(layout, context, text, icon="INFO")
+
+
+def draw_edit(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """The threshold of the edit that is shown."""
+    edited = shown_edit(context)
+    if edited is None or not moved_threshold.can_move(edited):
+        return
+    column = layout.column(align=True)
+    column.enabled = session.job_of(context.scene) is None  # its views show the texture
+    column.prop(edited.watch_your_steps.region, "threshold", slider=True, text="Edited from")
+    if moved_threshold.is_moved(edited):
+        row = column.row(align=True)
+        row.operator("watch_your_steps.apply_texture_threshold", icon="CHECKMARK")
+        row.operator("watch_your_steps.reset_texture_threshold", icon="LOOP_BACK")
