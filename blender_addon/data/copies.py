@@ -145,7 +145,7 @@ def _make_local(settings: bpy.types.PropertyGroup) -> None:
     """Put the pictures of a scene that was linked from another file into this one, as the scene is:
     Blender leaves them in the other file, where nothing of them can be changed.
     """
-    shown = (*OWN_PICTURES, *BASES, "edit_image", "scene_image")
+    shown = (*OWN_PICTURES, *BASES, "edit_image", "scene_image", "sheet_image")
     for group, names in ((settings, shown), *((one, KEPT_PICTURES) for one in settings.edits)):
         for name in names:
             image = getattr(group, name)

@@ -17,8 +17,9 @@ from ..protocol.messages import Cancelled, CaptureState, Failed, Welcome
 from ..protocol.requests import Request
 from ..protocol.text import wrong_instruction
 
-PICKING = "WATCH_YOUR_STEPS_OT_pick_things"
-"""How Blender calls the tool that waits for clicks on things."""
+PICKING, PICKING_VARIANT = "WATCH_YOUR_STEPS_OT_pick_things", "WATCH_YOUR_STEPS_OT_contact_sheet"
+WAITING_TOOLS = (PICKING, PICKING_VARIANT)
+"""How Blender calls the tools that wait for clicks on things, and on a contact sheet."""
 
 
 class SessionError(RuntimeError):
@@ -147,12 +148,12 @@ class Sending:
 
 
 def artist_is_busy() -> bool:
-    """Whether a tool or a render of the artist's runs, beside which nothing may be rendered. Clicks
-    on things, which only wait, may go on.
+    """Whether a tool or a render of the artist's runs, beside which nothing may be rendered. The
+    tools of this add-on, which only wait, may go on.
     """
     if any(bpy.app.is_job_running(kind) for kind in ("RENDER", "OBJECT_BAKE")):
         return True
     tools = (
         tool for window in bpy.context.window_manager.windows for tool in window.modal_operators
     )
-    return any(tool.bl_idname != PICKING for tool in tools)
+    return any(tool.bl_idname not in WAITING_TOOLS for tool in tools)

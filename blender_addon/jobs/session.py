@@ -11,7 +11,7 @@ from pathlib import Path
 
 import bpy
 
-from ..data import copies, migration, pictures, region, results
+from ..data import contact_sheet, copies, migration, pictures, region, results
 from ..data.scene_error import SceneError
 from ..link.worker_thread import Arrived, Link, LinkEvent, LinkState, LinkStatus
 from ..protocol.connection import default_connection_file
@@ -339,6 +339,8 @@ def _finish(
             kind.install(scene, job, outcome)
         except SessionError as error:
             outcome = job.outcome = Failed(job=job.id, code="bad_input", message=str(error))
+    if job.group and job.group not in {one.group for one in waiting.waiting(scene)}:
+        contact_sheet.make(scene, job.group)
     write_job(scene, None)
     title = job.title if job.group else kind.title
     if isinstance(outcome, Failed):

@@ -34,6 +34,7 @@ VIEWS = (
     ("MASK", "Mask", "What Edit may change at the current threshold"),
     ("EDIT", "Edit", "The edited picture"),
     ("COMPARE", "Compare", "What the edit is compared with on the left, the edit on the right"),
+    ("VARIANTS", "Variants", "All variants beside each other, with their seeds"),
     ("IN_3D", "3D Edit", "The edited scene in 3D, as Render View last saw it"),
 )
 
@@ -180,6 +181,7 @@ class SceneSettings(bpy.types.PropertyGroup):
     relevance_image: PointerProperty(name="Relevance", type=bpy.types.Image)
     mask_image: PointerProperty(name="Mask", type=bpy.types.Image)
     edit_image: PointerProperty(name="Edit", type=bpy.types.Image)
+    sheet_image: PointerProperty(name="Contact Sheet", type=bpy.types.Image)
     scene_image: PointerProperty(name="3D Edit", type=bpy.types.Image)
     base_image: PointerProperty(
         name="Base", description="The edit that the next one is on top of", type=bpy.types.Image

@@ -26,6 +26,7 @@ MISSING = {
     "render_image": "There is no render yet: press Preview Relevance first",
     "relevance_image": "There is no relevance map yet: press Preview Relevance first",
     "edit_image": "There is no edit yet: press Edit first",
+    "sheet_image": "There is no contact sheet yet: press Make Variants first",
     "scene_image": "There is no view of a 3D edit yet: press Render View, below Scene in 3D, first",
 }
 """Why what needs a picture cannot be done."""

@@ -27,6 +27,7 @@ NEEDED = {
     "MASK": ("render_image", "relevance_image"),
     "EDIT": ("render_image", "edit_image"),
     "COMPARE": ("render_image", "edit_image"),
+    "VARIANTS": ("sheet_image",),
     "IN_3D": ("scene_image",),
 }
 
@@ -148,8 +149,8 @@ class Overlay:
     def _draw_results(
         self, frame: Frame, settings: bpy.types.PropertyGroup, ui_scale: float
     ) -> None:
-        if settings.view == "IN_3D":
-            alone = self._picture_texture(settings.scene_image)
+        if settings.view in ("VARIANTS", "IN_3D"):
+            alone = self._picture_texture(getattr(settings, NEEDED[settings.view][0]))
             self._draw(frame, VIEWS["EDIT"], (alone,) * 4, settings, line=ui_scale)
             return
         of_edit = "edit_image" in NEEDED[settings.view]

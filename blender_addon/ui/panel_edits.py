@@ -3,7 +3,7 @@
 import bpy
 
 from ..data import edits
-from . import thumbnails, words
+from . import panel_variants, thumbnails, words
 from .panel import SidebarPanel, WYS_PT_main
 
 ROWS = 3
@@ -90,6 +90,7 @@ class WYS_PT_edits(SidebarPanel, bpy.types.Panel):
         if entry is None:
             return
         layout.operator("watch_your_steps.edit_again", icon="FILE_REFRESH")
+        panel_variants.draw(layout, context, entry)
         if entry.image is None:
             text = "The picture of this edit was deleted from the file."
             words.paragraph(layout, context, text, icon="ERROR")

@@ -342,7 +342,13 @@ def test_buttons_beside_a_running_job_say_so(
 
 
 def test_every_operator_that_can_be_greyed_says_why(installed: str) -> None:
-    for name in ("operators", "operators_3d", "operators_edits", "operators_variants"):
+    for name in (
+        "operators",
+        "operators_3d",
+        "operators_edits",
+        "operators_variants",
+        "operators_sheet",
+    ):
         module = importlib.import_module(f"{installed}.ui.{name}")
         for cls in module.CLASSES:
             if "poll" in dir(cls) and cls.poll is not None:
@@ -382,9 +388,14 @@ def test_pictures_that_are_not_there_yet_say_what_makes_them(
         assert "press Preview Relevance first" in first[view]
     assert "press Render View, below Scene in 3D, first" in first["IN_3D"]
     preview(connected, scene)
-    assert missing() == {"EDIT", "COMPARE", "IN_3D"}
+    assert missing() == {"EDIT", "COMPARE", "VARIANTS", "IN_3D"}
     assert "There is no edit yet: press Edit first" in reasons()["COMPARE"]
+    assert "press Make Variants first" in reasons()["VARIANTS"]
     run(connected, "edit")
+    assert missing() == {"VARIANTS", "IN_3D"}
+    scene.watch_your_steps.variants = 2
+    OPS.variants()
+    connected.session.wait_for_all_jobs(scene, SECONDS)
     assert missing() == {"IN_3D"}
     for operator in ("capture_scene", "train_scene", "render_view"):
         run(connected, operator)
