@@ -218,3 +218,60 @@ def test_copies_of_a_scene_pick_for_themselves(four: SimpleNamespace) -> None:
     assert scene.watch_your_steps.sheet_image is not None
     OPS.contact_sheet()
     assert len(here().sheet_image["watch_your_steps_cells"].split("\n")) == 4
+
+
+@pytest.fixture
+def pointing(installed: str, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The tool that waits for a click, over an Image Editor of 100 x 100 pixels at (10, 20), with
+    the sheet at half its region's size in the lower left corner; and a function that sends events.
+    """
+    tool = importlib.import_module(f"{installed}.ui.operators_sheet")
+    view = SimpleNamespace(region_to_view=lambda x, y: (x / 50, y / 50))
+    part = SimpleNamespace(x=10, y=20, view2d=view)
+    space = SimpleNamespace(type="IMAGE_EDITOR", image=here().sheet_image)
+    monkeypatch.setattr(tool, "view_at", lambda *_: (space, part))
+    said: list[object] = []
+    context = SimpleNamespace(
+        scene=bpy.context.scene,
+        window=SimpleNamespace(screen=None),
+        screen=SimpleNamespace(areas=()),
+        workspace=SimpleNamespace(status_text_set=said.append),
+    )
+    waiting = SimpleNamespace(_end=lambda one: tool.WYS_OT_contact_sheet._end(None, one))
+
+    def send(kind: str, x: float, y: float, value: str = "PRESS") -> set[str]:
+        """An event at a place of the sheet."""
+        where = {"mouse_x": 10 + x * 50, "mouse_y": 20 + y * 50}
+        event = SimpleNamespace(type=kind, value=value, **where)
+        return tool.WYS_OT_contact_sheet.modal(waiting, context, event)  # type: ignore[no-any-return]
+
+    return SimpleNamespace(send=send, said=said, space=space)
+
+
+def test_a_click_in_an_image_editor_picks(four: SimpleNamespace, pointing: SimpleNamespace) -> None:
+    assert pointing.send("MOUSEMOVE", 0.7, 0.2) == {"PASS_THROUGH"}
+    assert str(pointing.said[-1]).startswith("Seed 13 ")
+    assert pointing.send("LEFTMOUSE", 1.5, 0.5) == {"PASS_THROUGH"}, "beside the sheet"
+    assert pointing.send("RIGHTMOUSE", 1.5, 0.5) == {"PASS_THROUGH"}, "a menu of something else"
+    assert pointing.send("LEFTMOUSE", 0.2, 0.2, "RELEASE") == {"RUNNING_MODAL"}
+    assert here().view == "VARIANTS"
+    assert pointing.send("LEFTMOUSE", 0.2, 0.2) == {"FINISHED"}
+    assert here().edits[here().edit_index].seed == 12
+    assert here().view == "EDIT"
+    assert pointing.said[-1] is None
+
+
+def test_the_tool_ends_without_a_pick(four: SimpleNamespace, pointing: SimpleNamespace) -> None:
+    index = here().edit_index
+    for key in ("ESC", "RET", "RIGHTMOUSE"):
+        assert pointing.send(key, 0.2, 0.2) == {"FINISHED"}
+    pointing.space.image = None
+    assert pointing.send("LEFTMOUSE", 0.2, 0.2) == {"PASS_THROUGH"}, "it shows another image"
+    pointing.space.image = here().sheet_image
+    uid = here().edits[0].uid
+    here().edits.remove(0)
+    assert uid not in [entry.uid for entry in here().edits]
+    assert pointing.send("LEFTMOUSE", 0.7, 0.2) == {"RUNNING_MODAL"}, "this one was deleted"
+    here().edit_index = index
+    OPS.keep_variant()
+    assert pointing.send("MOUSEMOVE", 0.2, 0.2) == {"FINISHED"}, "there is no sheet any more"
