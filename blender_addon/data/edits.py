@@ -14,7 +14,7 @@ from ..link.encode import encode_png
 from ..protocol.messages import Welcome
 from ..protocol.requests import EditResult
 from ..protocol.settings import EditSettings, GuidanceSettings, PictureMapSettings, RegionSettings
-from . import copies, edit_masks, pictures, results, thing_labels
+from . import copies, edit_masks, picture_source, pictures, results, thing_labels
 from .migration import new_uid
 from .properties_settings import asked, copy, guidance_words, put
 from .scene_error import SceneError
@@ -81,6 +81,7 @@ def keep(
     entry.root, entry.parent = settings.root_image, settings.render_image.get(results.EDIT, "")
     entry.picture = settings.picture
     entry.camera, entry.frame = results.taken_by(settings.render_image)
+    entry.source_image = picture_source.image_of(settings.render_image)
     entry.suggested_threshold = settings.suggested_threshold
     entry.prompt_check = settings.prompt_check
     note(entry, result, noted, server)
@@ -117,7 +118,8 @@ def new_picture(
     rgba = pictures.with_alpha_of(packed.data, rgb) if packed is not None else None
     file, pixels = (png, rgb) if rgba is None else (encode_png(rgba), None)
     image = pictures.new_packed_image(f"{scene.name} edit", file, pixels)
-    pictures.tag_as_seen(scene, image)
+    if render is None or picture_source.of(render).kind != picture_source.IMAGE:
+        pictures.tag_as_seen(scene, image)
     return image
 
 
@@ -203,7 +205,8 @@ def below_next(settings: bpy.types.PropertyGroup) -> bpy.types.PropertyGroup | N
 
 def base(scene: bpy.types.Scene) -> results.Picture | None:
     """The picture that the next edit is to be made of, where there is one: the shown render, or the
-    shown edit; None where the camera has to be rendered first.
+    shown edit; None where a new picture has to be taken first, also because another source of it
+    was chosen.
 
     Raises:
         SceneError: it was deleted, or is no longer what was made.
@@ -215,7 +218,7 @@ def base(scene: bpy.types.Scene) -> results.Picture | None:
     if settings.root_image is not None:
         image = settings.root_image
         identity = results.identity_of(_packed(image), thing_labels.of(image))
-    if image is None:
+    if image is None or not picture_source.is_chosen(settings, image):
         return None
     picture = results.picture_of(image, identity)
     if picture is None:
@@ -350,6 +353,9 @@ def describe(entry: bpy.types.PropertyGroup) -> str:
         ]
     else:
         parts.append("its settings are not known")
+    taken = entry.root or entry.render
+    if taken is not None and (source := picture_source.of(taken).words):
+        parts.append(f"of the {source}")
     if entry.camera:
         parts.append(f'camera "{entry.camera}", frame {entry.frame}')
     text = ", ".join(parts)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ..protocol.known_settings import all_settings
 from ..protocol.settings import PictureMapSettings
-from . import copies, pictures, region, thing_labels
+from . import copies, picture_source, pictures, region, thing_labels
+from .picture_source import IMAGE, NEW_RENDER, Source
 from .properties_settings import asked
 from .thing_labels import Things
 
@@ -39,7 +40,7 @@ class Picture:
     png: bytes
     """Its file, 8-bit RGB, or RGBA where the film is transparent."""
     viewpoint: tuple[float, ...]
-    """Where it was taken from (capture.viewpoint)."""
+    """Where it was taken from (capture.viewpoint); () where that is not known."""
     camera: str = ""
     """Name of the camera that took it."""
     frame: int = 0
@@ -50,15 +51,18 @@ class Picture:
     """What it shows, where somebody has looked."""
     edit: str = ""
     """The uid of the edit whose picture this is; "" for a render."""
+    source: Source = NEW_RENDER
+    """Where it comes from."""
 
     def shows_the_same(self, image: bpy.types.Image) -> bool:
         """Whether a render, or an edit of one, shows the scene as this does: what was found in one
         of them is in the same place in the other.
         """
-        if VIEWPOINT not in image:
+        if not _is_taken(image):
             return False
-        taken = (tuple(image[VIEWPOINT]), image.get(STATE, ""), taken_by(image))
-        return taken == (tuple(self.viewpoint), self.state, (self.camera, self.frame))
+        taken = (tuple(image.get(VIEWPOINT, ())), image.get(STATE, ""), taken_by(image))
+        own = (tuple(self.viewpoint), self.state, (self.camera, self.frame))
+        return taken == own and picture_source.of(image) == self.source
 
 
 def identity_of(png: bytes, things: Things | None) -> str:
@@ -118,6 +122,7 @@ def put_back(scene: bpy.types.Scene, kept: bpy.types.PropertyGroup) -> None:
     settings.base = "EDIT" if EDIT in kept.render else "RENDER"
     if EDIT in kept.render:
         settings.base_image = kept.render
+    picture_source.choose(settings, kept.root or kept.render, kept.source_image)
     for name, image in (("render_image", kept.render), ("relevance_image", kept.relevance)):
         _replace(scene, name, copies.own_picture(scene, name, image))
     settings.picture, settings.relevance_of = kept.picture, kept.instruction
@@ -238,8 +243,12 @@ def pack_masks() -> None:
 
 def _render(scene: bpy.types.Scene, picture: Picture) -> bpy.types.Image:
     image = pictures.new_packed_image(f"{scene.name} render", picture.png)
-    pictures.tag_as_seen(scene, image)
-    image[VIEWPOINT], image[STATE] = picture.viewpoint, picture.state
+    if picture.source.kind != IMAGE:  # which is no render, and stays as it looks
+        pictures.tag_as_seen(scene, image)
+    if picture.viewpoint:
+        image[VIEWPOINT] = picture.viewpoint
+    image[STATE] = picture.state
+    picture_source.put(image, picture.source)
     image[CAMERA], image[FRAME] = picture.camera, picture.frame
     if picture.edit:
         image[EDIT] = picture.edit
@@ -250,12 +259,18 @@ def _render(scene: bpy.types.Scene, picture: Picture) -> bpy.types.Image:
 
 def picture_of(image: bpy.types.Image, identity: str) -> Picture | None:
     """The render in an Image data-block, or None where the artist has unpacked or replaced it."""
-    if image.packed_file is None or VIEWPOINT not in image:
+    if image.packed_file is None or not _is_taken(image):
         return None
-    view, state = tuple(image[VIEWPOINT]), image.get(STATE, "")
+    view, state = tuple(image.get(VIEWPOINT, ())), image.get(STATE, "")
     things = thing_labels.of(image)
     png, edit = image.packed_file.data, image.get(EDIT, "")
-    return Picture(identity, png, view, *taken_by(image), state, things, edit)
+    source = picture_source.of(image)
+    return Picture(identity, png, view, *taken_by(image), state, things, edit, source)
+
+
+def _is_taken(image: bpy.types.Image) -> bool:
+    """Whether an image is a picture that results can belong to."""
+    return VIEWPOINT in image or picture_source.SOURCE in image
 
 
 def taken_by(render: bpy.types.Image) -> tuple[str, int]:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import bpy
 
-from ..data import copies, results
+from ..data import copies, picture_source, results
 from ..link.worker_thread import Link, LinkState, LinkStatus
 from ..protocol.messages import SceneState
 from .job import Job, Queue
@@ -157,6 +157,7 @@ def _asked(scene: bpy.types.Scene) -> tuple[object, ...]:
     in_3d = ("cameras", "views", "size", "capture", "edit")
     return (
         settings.instruction.strip(),
+        picture_source.chosen(settings),
         *(getattr(settings, name) for name in ("threshold", "max_side", "normalisation")),
         *(getattr(settings.texture, name) for name in ("views", "size")),
         *(getattr(settings.in_3d, name) for name in in_3d),

@@ -42,6 +42,11 @@ class KeptEdit(bpy.types.PropertyGroup):
         description="Where the edit is on top of others: the render that the first of them is of",
         type=bpy.types.Image,
     )
+    source_image: PointerProperty(
+        name="Image",
+        description="Where the picture was taken from an image: that image",
+        type=bpy.types.Image,
+    )
     uid: StringProperty(description="What other edits call this one by")
     parent: StringProperty(description="The edit that this one is on top of; empty: a render")
     variants: StringProperty(

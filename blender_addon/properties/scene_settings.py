@@ -19,9 +19,10 @@ from ..data.properties_settings import described, with_settings
 from ..protocol.known_settings import Setting
 from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings, Threshold
 from ..render import things
-from . import in_3d, kept_edits
+from . import in_3d, kept_edits, source_settings
 from .in_3d import ImageSettings, SceneIn3D, TextureProperties
 from .kept_edits import KeptEdit
+from .source_settings import PictureSource
 
 VIEWS = (
     ("RENDER", "Render", "The picture that was rendered and sent"),
@@ -135,8 +136,8 @@ class SceneSettings(bpy.types.PropertyGroup):
     max_side: IntProperty(
         name="Size Limit",
         description=(
-            "Longest side in pixels of the render that is sent; the scene's own resolution where "
-            "that is smaller. InstructPix2Pix was trained at 512"
+            "Longest side in pixels of the picture that is sent; its own size where that is "
+            "smaller. InstructPix2Pix was trained at 512"
         ),
         default=512,
         min=16,
@@ -237,11 +238,12 @@ class SceneSettings(bpy.types.PropertyGroup):
     queue: StringProperty(description="Id of what waits for that job's end")
     queue_words: StringProperty(description="What waits for that job's end, in words")
 
+    source: PointerProperty(type=PictureSource)
     texture: PointerProperty(type=TextureProperties)
     in_3d: PointerProperty(type=SceneIn3D)
 
 
-CLASSES = (*in_3d.CLASSES, *kept_edits.CLASSES, SceneSettings)
+CLASSES = (*in_3d.CLASSES, *kept_edits.CLASSES, *source_settings.CLASSES, SceneSettings)
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(CLASSES)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..data import pictures
 from ..data.scene_error import SceneError
 from ..link.decode import decode_exr
+from .own_settings import AS_THE_SCENE, OwnSettings
 from .stand_in import render_result, stand_in
 from .things import REST, ThingsUnknown, label_image
 
@@ -83,9 +84,14 @@ def capture(scene: bpy.types.Scene, max_side: int, alpha: bool = False) -> bytes
 
 
 def capture_with_things(
-    scene: bpy.types.Scene, max_side: int, kind: str, alpha: bool = False
+    scene: bpy.types.Scene,
+    max_side: int,
+    kind: str,
+    alpha: bool = False,
+    own: OwnSettings = AS_THE_SCENE,
 ) -> Captured:
-    """The same, and what thing is seen at each pixel; `kind` is one of `things.KINDS`.
+    """The same, and what thing is seen at each pixel; `kind` is one of `things.KINDS`, and `own`
+    what is otherwise than in the scene.
 
     Raises:
         SceneError: there is no camera, or the render fails.
@@ -94,6 +100,7 @@ def capture_with_things(
     width, height = render_size(scene.render, max_side)
     numbers: dict[str, int] = {}
     with stand_in(scene) as copy:
+        own.apply(copy)
         png = _render(copy, width, height, alpha)
         try:
             things = label_image(copy, width, height, kind, numbers)

@@ -66,17 +66,18 @@ def forget_meshes(changed: Iterable[int] | None = None) -> None:
         _meshes.pop(uid, None)
 
 
-def fingerprint(scene: bpy.types.Scene, max_side: int) -> dict[str, str]:
+def fingerprint(scene: bpy.types.Scene, max_side: int, own: Iterable[Any] = ()) -> dict[str, str]:
     """What the scene's render depends on: a text for each of "camera", "frame", "objects",
     "materials and lights" and "render settings", which differs where these do.
 
     Args:
         scene: as it is evaluated now; with a camera.
         max_side: the size limit of the render.
+        own: what the render has of its own, where that differs from the scene.
     """
     read = _Reader()
     read.scene(scene)
-    render = [max_side, *_values(scene.render, OUTPUT), *_values(scene.view_settings)]
+    render = [max_side, *own, *_values(scene.render, OUTPUT), *_values(scene.view_settings)]
     render += [*_values(scene.display_settings), *_engine(scene)]
     tree = compositor_of(scene)
     if tree is not None:

@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 
 import bpy
 
+from ..data import picture_source
+from ..data.picture_source import NEW_RENDER, Source
 from .fingerprint import fingerprint, forget_meshes
+from .image_pixels import image_state
+from .own_settings import own_settings
 
 SECONDS = 0.5
 """Between two readings, at least."""
@@ -35,25 +39,49 @@ _known: dict[int, _Known] = {}
 """By Scene.session_uid."""
 
 
-def state_of(scene: bpy.types.Scene) -> str:
+def state_of(scene: bpy.types.Scene, source: Source = NEW_RENDER) -> str:
     """What a render of the scene depends on now, as JSON to keep with the render."""
     forget_meshes()
-    return json.dumps(fingerprint(scene, scene.watch_your_steps.max_side))
+    return json.dumps(_state(scene, source))
 
 
-def changes(scene: bpy.types.Scene, state: str) -> list[str]:
-    """What has changed since `state_of` said `state`, as words for people: "objects", ..."""
-    before, now = json.loads(state), fingerprint(scene, scene.watch_your_steps.max_side)
+def changes(scene: bpy.types.Scene, state: str, source: Source = NEW_RENDER) -> list[str]:
+    """What has changed since `state_of` said `state`, as words for people: "objects", ... None of
+    it where `state` says nothing of the scene.
+    """
+    before = json.loads(state)
+    if "objects" not in before:
+        return []
+    now = _state(scene, source)
     return [name for name, value in now.items() if before.get(name) != value]
 
 
+def _state(scene: bpy.types.Scene, source: Source) -> dict[str, str]:
+    settings = scene.watch_your_steps
+    if source.kind == picture_source.RESULT:  # the artist's own, which no limit of ours applies to
+        return fingerprint(scene, 0)
+    own = own_settings(settings, source)
+    return fingerprint(scene, settings.max_side, own.changes(scene))
+
+
+def _changes_of(scene: bpy.types.Scene, picture: bpy.types.Image, state: str) -> list[str]:
+    """What has changed of that which a picture was taken from."""
+    source = picture_source.of(picture)
+    if source.kind != picture_source.IMAGE:
+        return changes(scene, state, source)
+    image = picture_source.image_of(picture)
+    return [] if image is None or image_state(image, scene) == state else ["image"]
+
+
 def known_changes(scene: bpy.types.Scene, image: bpy.types.Image, state: str) -> list[str]:
-    """The same, but from the last reading where it is too early for another one."""
+    """The same of the picture in `image`, but from the last reading where it is too early for
+    another one.
+    """
     known = _known.setdefault(scene.session_uid, _Known())
     of, began = (image.session_uid, scene.watch_your_steps.max_side), time.monotonic()
     if known.of != of or (known.pending and began >= known.again):
         known.of, known.pending = of, False
-        known.changes = changes(scene, state)
+        known.changes = _changes_of(scene, image, state)
         spent = time.monotonic() - began
         known.again = began + max(SECONDS, SHARE * spent)
     return known.changes

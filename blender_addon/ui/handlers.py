@@ -7,7 +7,7 @@ from bpy.app.handlers import persistent
 
 from ..data import copies, migration, results
 from ..jobs import own_backend, session
-from ..render import freshness
+from ..render import freshness, render_notes
 from . import preferences
 
 BUSY_SECONDS = 0.05
@@ -25,6 +25,7 @@ def _tick() -> float:
     global _redraws
     try:
         own_backend.look()
+        render_notes.look()
         session.drain()
     except Exception as error:  # noqa: BLE001  # Blender would drop the timer without a word
         traceback.print_exc()
@@ -50,6 +51,7 @@ def _connect_at_start() -> None:
 @persistent
 def _load_post(*_: object) -> None:
     freshness.forget_all()
+    render_notes.forget_all()
     session.after_load()
 
 
@@ -85,6 +87,7 @@ HANDLERS = (
     ("save_post", _save_post),
     ("undo_post", _undo_post),
     ("redo_post", _undo_post),
+    *((name, persistent(render_notes.handler(name))) for name in render_notes.EVENTS),
 )
 
 

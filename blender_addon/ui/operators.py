@@ -6,18 +6,16 @@ import bpy
 import numpy as np
 from bpy.props import EnumProperty
 
-from ..data import copies, edits, region, results
+from ..data import copies, edits, picture_source, region, results
 from ..data.migration import new_uid
 from ..data.properties_settings import LARGEST_INT
 from ..data.results import Picture
 from ..data.scene_error import SceneError
-from ..data.thing_labels import Things
 from ..jobs import session
 from ..jobs.job import SessionError, check_instruction
 from ..jobs.picture_jobs import edit_jobs, preview_job, shows_map_of
 from ..properties.scene_settings import VIEWS
-from ..render import freshness
-from ..render.camera_render import capture_with_things, viewpoint
+from ..render.take_picture import take_picture
 from . import preferences
 from .overlay import NEEDED, lost_picture
 from .switches import cell_of
@@ -30,6 +28,13 @@ MISSING = {
     "scene_image": "There is no view of a 3D edit yet: press Render View, below Scene in 3D, first",
 }
 """Why what needs a picture cannot be done."""
+TAKEN = {
+    picture_source.RENDER: "Render the active camera",
+    picture_source.RESULT: "Take the Render Result",
+    picture_source.IMAGE: "Take the image",
+    picture_source.VIEWPORT: "Render what the active camera sees",
+}
+"""How a new picture begins, by where it comes from."""
 
 
 def refuse(operator: bpy.types.Operator, context: bpy.types.Context, error: Exception) -> set[str]:
@@ -106,7 +111,7 @@ class JobOperator(ExplainedOperator):
 
 
 class WYS_OT_preview_relevance(JobOperator):
-    """Render the active camera, or take the shown edit, and find where the instruction applies."""
+    """Take a new picture, or the shown edit, and find where the instruction applies."""
 
     bl_idname = "watch_your_steps.preview_relevance"
     bl_label = "Preview Relevance"
@@ -119,18 +124,16 @@ class WYS_OT_preview_relevance(JobOperator):
                 "Find where the instruction applies in the shown edit, without another render. "
                 "Nothing is changed yet"
             )
-        return (
-            "Render the active camera and find where the instruction applies. Nothing is changed "
-            "yet"
-        )
+        words = TAKEN[context.scene.watch_your_steps.source.kind]
+        return f"{words} and find where the instruction applies. Nothing is changed yet"
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Render, send, return; the result comes through the timer."""
+        """Take it, send, return; the result comes through the timer."""
         try:
             _check(context)
             scene = context.scene
             shown = edits.base(scene) if scene.watch_your_steps.base == "EDIT" else None
-            session.submit(scene, preview_job(scene, shown or _rendered(scene)))
+            session.submit(scene, preview_job(scene, shown or take_picture(scene)))
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         return {"FINISHED"}
@@ -151,13 +154,13 @@ class EditOperator(ExplainedOperator):
 
 
 class WYS_OT_edit(EditOperator):
-    """Edit the render of the last preview, or a new one where there is none."""
+    """Edit the picture of the last preview, or a new one where there is none."""
 
     bl_idname = "watch_your_steps.edit"
     bl_label = "Edit"
     bl_description = (
-        "Edit the previewed render inside the mask; every pixel outside stays exactly as it is. "
-        "Without a preview the camera is rendered first. While a job of this scene runs, the edit "
+        "Edit the previewed picture inside the mask; every pixel outside stays exactly as it is. "
+        "Without a preview the picture is taken first. While a job of this scene runs, the edit "
         "waits for its end"
     )
 
@@ -182,7 +185,7 @@ def _check(context: bpy.types.Context) -> None:
 
 
 def begin_edits(context: bpy.types.Context, variants: int = 0) -> None:
-    """Edit the picture that is to be edited, rendered first where there is none, with the scene's
+    """Edit the picture that is to be edited, taken first where there is none, with the scene's
     seed; or so many `variants` of it with the seeds from there on.
 
     Raises:
@@ -191,7 +194,7 @@ def begin_edits(context: bpy.types.Context, variants: int = 0) -> None:
     _check(context)
     scene = context.scene
     settings = scene.watch_your_steps
-    picture = _to_edit(scene) or _rendered(scene)
+    picture = _to_edit(scene) or take_picture(scene)
     _check_mask(scene, picture)
     if settings.new_seed:
         settings.seed = new_seed()
@@ -205,28 +208,14 @@ def new_seed() -> int:
 
 
 def _to_edit(scene: bpy.types.Scene) -> Picture | None:
-    """What Edit edits, where there is a picture: what was rendered for the job that runs, before
-    what was rendered before that.
+    """What Edit edits, where there is a picture: what was taken for the job that runs, before what
+    was taken before that.
     """
-    job = session.job_of(scene)
-    rendered = job.picture if job is not None else None
-    if scene.watch_your_steps.base == "RENDER" and rendered is not None and not rendered.edit:
-        return rendered
+    job, settings = session.job_of(scene), scene.watch_your_steps
+    taken = job.picture if job is not None else None
+    if settings.base == "RENDER" and taken is not None and not taken.edit:
+        return taken if taken.source == picture_source.chosen(settings) else None
     return edits.base(scene)
-
-
-def _rendered(scene: bpy.types.Scene) -> Picture:
-    """The active camera's render, with what it shows."""
-    settings = scene.watch_your_steps
-    alpha = scene.render.film_transparent
-    taken = capture_with_things(scene, settings.max_side, settings.things, alpha)
-    png = taken.png
-    things = Things.of(settings.things, taken.things, taken.names, taken.unknown)
-    identity = results.identity_of(png, things)
-    view = viewpoint(scene)
-    state = freshness.state_of(scene)
-    by = (scene.camera.name, scene.frame_current)
-    return Picture(identity, png, view, *by, state, things)
 
 
 def _check_mask(scene: bpy.types.Scene, picture: Picture) -> None:

@@ -15,6 +15,7 @@ from ..data import edits, pictures, region
 from ..jobs import again_jobs, session
 from ..jobs.kinds import KINDS
 from .frame import Frame, camera_frame
+from .picture_places import fits_camera, frame_in_image_editor
 
 VIEWS = {"RENDER": 0, "RELEVANCE": 1, "MASK": 2, "EDIT": 3, "COMPARE": 4}
 SAMPLERS = ("rendered", "edited", "relevance", "region")
@@ -116,16 +117,23 @@ class Overlay:
         """Of the relevance and the region that were drawn last, with their values."""
         self._textures: list[tuple[NDArray[np.uint8], gpu.types.GPUTexture]] = []
         """Of the pictures that were drawn last, with their pixels."""
-        self._handle: object = None
+        self._handles: list[tuple[type[bpy.types.Space], object]] = []
 
     def add(self) -> None:
         """Draw from now on."""
-        self._handle = bpy.types.SpaceView3D.draw_handler_add(self.draw, (), "WINDOW", "POST_PIXEL")
+        for space, draw in (
+            (bpy.types.SpaceView3D, self.draw),
+            (bpy.types.SpaceImageEditor, self.draw_in_image_editor),
+        ):
+            handle = space.draw_handler_add(draw, (), "WINDOW", "POST_PIXEL")
+            self._handles.append((space, handle))
 
     def remove(self) -> None:
         """Draw no more, and let the GPU's memory go."""
-        bpy.types.SpaceView3D.draw_handler_remove(self._handle, "WINDOW")
-        self._shader = self._handle = None
+        for space, handle in self._handles:
+            space.draw_handler_remove(handle, "WINDOW")
+        self._handles.clear()
+        self._shader = None
         self._textures.clear()
         self._maps.clear()
 
@@ -136,8 +144,21 @@ class Overlay:
         if not settings.show or not context.space_data.overlay.show_overlays:
             return
         frame = visible_frame(context.scene, context.space_data, context.region)
-        if frame is None:
+        if frame is not None and fits_camera(context.scene):
+            self._draw_in(frame, context)
+
+    def draw_in_image_editor(self) -> None:
+        """Blender calls this at every redraw of an Image Editor."""
+        context = bpy.context
+        settings, space = context.scene.watch_your_steps, context.space_data
+        if not settings.show or not space.overlay.show_overlays:
             return
+        frame = frame_in_image_editor(settings, space, context.region)
+        if frame is not None:
+            self._draw_in(frame, context)
+
+    def _draw_in(self, frame: Frame, context: bpy.types.Context) -> None:
+        settings = context.scene.watch_your_steps
         job = session.job_of(context.scene)
         if job is not None and job.preview is not None and KINDS[job.kind].over_camera:
             self._draw_progress(frame, settings, job.preview, masked=job.kind != again_jobs.KIND)

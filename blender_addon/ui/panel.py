@@ -3,7 +3,7 @@
 import bpy
 import numpy as np
 
-from ..data import edits, region, results, thing_labels
+from ..data import edits, picture_source, region, results, thing_labels
 from ..data.results import STATE, VIEWPOINT
 from ..jobs import session
 from ..jobs.job import Job
@@ -13,8 +13,8 @@ from ..protocol.known_settings import all_settings
 from ..protocol.region import Snapped
 from ..protocol.settings import GUIDANCE, EditSettings, PictureMapSettings
 from ..render import freshness
-from ..render.camera_render import render_size, viewpoint
-from . import panel_backend, panel_waiting, words
+from ..render.camera_render import viewpoint
+from . import panel_backend, panel_source, panel_waiting, words
 from .operators_picks import is_picking
 from .overlay import lost_picture
 from .switches import cell
@@ -49,6 +49,7 @@ class WYS_PT_main(SidebarPanel, bpy.types.Panel):
             _draw_message(layout, context, message)
         panel_backend.draw(layout, context)
 
+        panel_source.draw(layout, settings)
         column = layout.column(align=True)
         column.label(text="Instruction")
         column.prop(settings, "instruction", text="", placeholder="turn the ball red")
@@ -182,7 +183,10 @@ def _draw_hints(
         words.paragraph(layout, context, _where_it_waits(job), icon="INFO")
     if lost := lost_picture(settings, settings.view):
         words.paragraph(layout, context, f"{lost}.", icon="ERROR")
-    text = words.stale(changed_since(context.scene), settings.view == "IN_3D")
+    kind = picture_source.of(settings.render_image).kind if settings.render_image else ""
+    text = words.stale(changed_since(context.scene), settings.view == "IN_3D", kind)
+    if panel_source.is_other(settings):
+        text = panel_source.OTHER
     if text:
         words.paragraph(layout, context, text, icon="INFO")
     if settings.relevance_image is not None and not results.is_current(context.scene):
@@ -216,7 +220,8 @@ def changed_since(scene: bpy.types.Scene) -> list[str]:
     settings = scene.watch_your_steps
     image = settings.render_image
     state = image.get(STATE, "") if image is not None else ""
-    if settings.view == "IN_3D" or not state or scene.camera is None:
+    of_image = image is not None and picture_source.of(image).kind == picture_source.IMAGE
+    if settings.view == "IN_3D" or not state or (scene.camera is None and not of_image):
         return ["camera"] if has_moved(scene) else []
     return freshness.known_changes(scene, image, state)
 
@@ -254,6 +259,7 @@ class WYS_PT_view(SidebarPanel, bpy.types.Panel):
                 text = "There is no edit before this one: it is compared with its base."
                 words.paragraph(layout, context, text, icon="INFO")
         layout.prop(settings, "opacity", slider=True)
+        panel_source.draw_place(layout, context)
 
 
 class WYS_PT_edit(SidebarPanel, bpy.types.Panel):
@@ -283,7 +289,7 @@ class WYS_PT_edit(SidebarPanel, bpy.types.Panel):
 
 
 class WYS_PT_relevance(SidebarPanel, bpy.types.Panel):
-    """What is rendered."""
+    """How the picture is taken."""
 
     bl_parent_id = "WYS_PT_main"
     bl_label = "Preview Settings"
@@ -291,17 +297,8 @@ class WYS_PT_relevance(SidebarPanel, bpy.types.Panel):
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
-        """The render's settings."""
-        layout = self.layout
-        settings = context.scene.watch_your_steps
-        layout.prop(settings, "max_side")
-        layout.prop(settings, "things")
-        width, height = render_size(context.scene.render, settings.max_side)
-        text = f"Renders {width} x {height} with the scene's own engine and colours."
-        welcome = session.state.status.welcome
-        if welcome is not None and welcome.native_size:
-            text += f" The model was trained at {welcome.native_size} x {welcome.native_size}."
-        words.paragraph(layout, context, text, icon="INFO")
+        """The settings of where it comes from."""
+        panel_source.draw_settings(self.layout, context)
 
 
 class WYS_PT_advanced(SidebarPanel, bpy.types.Panel):

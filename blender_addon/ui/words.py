@@ -5,6 +5,7 @@ from collections.abc import Callable
 import blf
 import bpy
 
+from ..data import picture_source
 from ..jobs.job import Job
 from ..link.worker_thread import LinkState, LinkStatus
 from ..protocol.messages import Welcome
@@ -43,15 +44,19 @@ def status_icon(state: LinkState) -> str:
     return ICONS[state]
 
 
-def stale(changed: list[str], in_3d: bool) -> str:
-    """What to do about a render that does not show the scene as it is any more; "" for one that
-    does.
+def stale(changed: list[str], in_3d: bool, kind: str = picture_source.RENDER) -> str:
+    """What to do about a picture that does not show the scene, or the image, as it is any more; ""
+    for one that does. `kind` is where the picture comes from.
     """
     if not changed:
         return ""
+    if kind == picture_source.IMAGE and not in_3d:
+        return "The image has changed since it was taken: preview again."
     named = " and the ".join([", the ".join(changed[:-1]), changed[-1]] if changed[1:] else changed)
     verb = "have" if changed[1:] or changed[0].endswith("s") else "has"
     again = "Render View" if in_3d else "preview"
+    if kind == picture_source.RESULT and not in_3d:
+        return f"The {named} {verb} changed since this render: render (F12) and preview again."
     return f"The {named} {verb} changed since this render: {again} again to take a new one."
 
 

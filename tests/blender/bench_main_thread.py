@@ -88,8 +88,8 @@ def main(side: int) -> None:
     settings.snap = "things"
     bpy.ops.render.render()  # the first one also starts Blender's GPU code
     watch = Stopwatch()
-    capture = operators.capture_with_things
-    operators.capture_with_things = lambda *given: watch(RENDER, lambda: capture(*given))
+    capture = operators.take_picture
+    operators.take_picture = lambda *given: watch(RENDER, lambda: capture(*given))
 
     def wait() -> None:
         while session.job_of(scene) is not None:

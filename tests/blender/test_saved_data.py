@@ -34,6 +34,9 @@ SAVED = {
         render:POINTER relevance:POINTER picture:STRING instruction:STRING threshold:FLOAT
         suggested_threshold:FLOAT picks:STRING prompt_check:STRING notes:STRING model:STRING
         date:STRING known:BOOLEAN own_guidance:BOOLEAN camera:STRING frame:INT""",
+    "PictureSource": """
+        kind:ENUM=RENDER,RESULT,IMAGE,VIEWPORT image:POINTER engine:ENUM=EEVEE,WORKBENCH
+        limit_samples:BOOLEAN samples:INT""",
     "TextureProperties": """
         image:POINTER views:INT size:INT lit:BOOLEAN steps:INT rounds:INT
         snap:ENUM=things,edges,nothing things:ENUM=AUTO,MATERIALS,ISLANDS,FACES
@@ -55,8 +58,9 @@ SAVED = {
         seen_share:FLOAT suggested_threshold:FLOAT threshold_of:STRING made_at:FLOAT
         threshold:FLOAT snap:ENUM=things,edges,nothing""",
 }
-"""All that the version before data had a version saved, as it was read from that add-on, and what
-came with TextureRegion."""
+"""All that the version before data had a version saved, as it was read from that add-on; and the
+groups that came since.
+"""
 REWRITTEN = {"edit_index", "owner", "threshold_of"} | {
     f"job{part}" for part in ("", "_kind", "_subject", "_instruction", "_then", "_asked")
 }
@@ -78,6 +82,7 @@ def groups(entry: bpy.types.PropertyGroup) -> dict[str, bpy.types.PropertyGroup]
     return {
         "SceneSettings": settings,
         "KeptEdit": entry,
+        "PictureSource": settings.source,
         "TextureProperties": settings.texture,
         "SceneIn3D": settings.in_3d,
         "ImageSettings": bpy.data.images["kept"].watch_your_steps,

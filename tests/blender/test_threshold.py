@@ -207,6 +207,9 @@ class Written:
     def prop(self, _: object, name: str, **_options: object) -> None:
         self.names.append(name)
 
+    def template_ID(self, _: object, name: str, **_options: object) -> None:  # noqa: N802
+        self.names.append(name)
+
     def operator(self, name: str, **_options: object) -> SimpleNamespace:
         self.names.append(name)
         return SimpleNamespace()

@@ -94,10 +94,8 @@ def test_the_render_and_the_map_are_made_once_where_there_are_none(
 ) -> None:
     operators = importlib.import_module(f"{installed}.ui.operators")
     renders = []
-    real = operators.capture_with_things
-    monkeypatch.setattr(
-        operators, "capture_with_things", lambda *given: renders.append(1) or real(*given)
-    )
+    real = operators.take_picture
+    monkeypatch.setattr(operators, "take_picture", lambda *given: renders.append(1) or real(*given))
     here().variants = 3
     OPS.variants()
     finish_all(connected)

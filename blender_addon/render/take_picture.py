@@ -1,0 +1,123 @@
+"""The picture that Preview and Edit work on, from where the panel says."""
+
+import json
+import zlib
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data import picture_source, results
+from ..data.picture_source import Source
+from ..data.resizing import fitted
+from ..data.results import Picture
+from ..data.scene_error import SceneError
+from ..data.thing_labels import Things
+from ..link.encode import encode_png
+from . import freshness, render_notes
+from .camera_render import capture_with_things, render_size, viewpoint
+from .image_pixels import image_pixels, image_state, seen
+from .own_settings import own_settings
+from .render_notes import Note
+from .stand_in import stand_in
+from .things import REST, ThingsUnknown, label_image
+from .written_image import written
+
+NO_RESULT = (
+    "There is no Render Result of this scene in the slot that is shown: render first (F12), or "
+    "choose New Render as Picture."
+)
+IMAGE_WITHOUT_THINGS = "An image has no things."
+NOT_SEEN = "How this was rendered is not known."
+CHANGED = "The scene has changed since this was rendered."
+CROPPED = "This is not all that the camera sees."
+
+
+def take_picture(scene: bpy.types.Scene) -> Picture:
+    """A new picture from where the scene's settings say.
+
+    Raises:
+        SceneError: there is none, or it cannot be rendered; the text says why, and what to do.
+    """
+    source = picture_source.chosen(scene.watch_your_steps)
+    if source.kind == picture_source.IMAGE:
+        return _of_image(scene, source)
+    if source.kind == picture_source.RESULT:
+        return _of_result(scene, source)
+    return _of_render(scene, source)
+
+
+def _of_render(scene: bpy.types.Scene, source: Source) -> Picture:
+    settings = scene.watch_your_steps
+    alpha, own = scene.render.film_transparent, own_settings(settings, source)
+    taken = capture_with_things(scene, settings.max_side, settings.things, alpha, own)
+    things = Things.of(settings.things, taken.things, taken.names, taken.unknown)
+    return Picture(
+        results.identity_of(taken.png, things),
+        taken.png,
+        viewpoint(scene),
+        scene.camera.name,
+        scene.frame_current,
+        freshness.state_of(scene, source),
+        things,
+        source=source,
+    )
+
+
+def _of_image(scene: bpy.types.Scene, source: Source) -> Picture:
+    settings, image = scene.watch_your_steps, scene.watch_your_steps.source.image
+    png = encode_png(image_pixels(scene, image, settings.max_side))
+    things = Things.of(settings.things, None, (), IMAGE_WITHOUT_THINGS)
+    state = image_state(image, scene)
+    identity = results.identity_of(png, things)
+    return Picture(identity, png, (), state=state, things=things, source=source)
+
+
+def _of_result(scene: bpy.types.Scene, source: Source) -> Picture:
+    settings, result = scene.watch_your_steps, render_notes.artists_result()
+    if result is None:
+        raise SceneError(NO_RESULT)
+    note = render_notes.note_of(scene, render_notes.shown_slot())
+    try:
+        whole = written(result, scene)
+    except SceneError as error:
+        raise SceneError(NO_RESULT) from error
+    alpha = scene.render.film_transparent or scene.render.use_border
+    pixels = seen(fitted(whole, settings.max_side), opaque=not alpha)
+    things = _things_of_result(scene, source, note, whole, pixels)
+    png = encode_png(pixels)
+    identity = results.identity_of(png, things)
+    shown = {"pixels": zlib.crc32(np.ascontiguousarray(whole).data)}
+    if note is None:
+        return Picture(identity, png, (), state=json.dumps(shown), things=things, source=source)
+    state = json.dumps(json.loads(note.state) | shown)
+    by = (note.viewpoint, note.camera, note.frame)
+    return Picture(identity, png, *by, state, things, source=source)
+
+
+def _things_of_result(
+    scene: bpy.types.Scene,
+    source: Source,
+    note: Note | None,
+    whole: NDArray[np.uint8],
+    pixels: NDArray[np.uint8],
+) -> Things:
+    """What the Render Result shows, where the scene is still as it was rendered."""
+    kind = scene.watch_your_steps.things
+    if note is None:
+        return Things.of(kind, None, (), NOT_SEEN)
+    if freshness.changes(scene, note.state, source):
+        return Things.of(kind, None, (), CHANGED)
+    height, width = whole.shape[:2]
+    if (width, height) != render_size(scene.render, max(width, height)):
+        return Things.of(kind, None, (), CROPPED)
+    numbers: dict[str, int] = {}
+    height, width = pixels.shape[:2]
+    try:
+        with stand_in(scene) as copy:
+            labels = label_image(copy, width, height, kind, numbers)
+    except ThingsUnknown as error:
+        return Things.of(kind, None, (), str(error))
+    if pixels.shape[2] == 4:  # what is cut out of the film, or outside of a border, is no thing
+        labels[pixels[..., 3] == 0] = 0
+    return Things.of(kind, labels, (REST, *numbers), "")

@@ -1,0 +1,84 @@
+"""An image's pixels as Blender writes them to an 8-bit file: as they look."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.scene_error import SceneError
+
+KINDS = {"ENUM", "INT", "BOOLEAN", "FLOAT"}
+FIRST = ("media_type", "file_format", "color_mode", "color_depth")
+"""Of how a file is written, in this order: each changes what those after it may be."""
+TARGA_HEADER = 18
+FROM_TOP = 0x20
+"""Bit of a Targa file's last byte before its pixels: its first row is the top one."""
+
+
+def written(image: bpy.types.Image, scene: bpy.types.Scene) -> NDArray[np.uint8]:
+    """What a scene's view transform makes of an image, uint8 (H, W, 4), row 0 at the top, sRGB with
+    straight alpha. Bytes that are as they look already stay as they are.
+
+    Of the Render Result it is the slot that is shown, of the scene that has rendered it. How the
+    scene writes its files is another way for that moment only.
+
+    Raises:
+        SceneError: the image has no pixels, or cannot be written to the disk for a moment.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder,
+        _raw_files(scene.render),
+    ):
+        try:
+            image.save_render(str(Path(folder) / "picture.tga"), scene=scene)
+        except RuntimeError as error:
+            reason = str(error).strip().removeprefix("Error: ")
+            raise SceneError(f'The image "{image.name}" cannot be read: {reason}.') from error
+        files = sorted(Path(folder).iterdir())  # of a stereo render the left eye's is first
+        if not files:
+            raise SceneError(f'The image "{image.name}" cannot be read: Blender wrote nothing.')
+        return _read_targa(files[0])
+
+
+@contextmanager
+def _raw_files(render: bpy.types.RenderSettings) -> Iterator[None]:
+    """Let a scene write what needs no decoding."""
+    file, stamp = render.image_settings, render.use_stamp
+    before = {
+        name: getattr(file, name)
+        for name, described in file.bl_rna.properties.items()
+        if described.type in KINDS and not described.is_readonly
+    }
+    wanted = {
+        "media_type": "IMAGE",
+        "file_format": "TARGA_RAW",
+        "color_mode": "RGBA",
+        "color_management": "FOLLOW_SCENE",
+        "views_format": "INDIVIDUAL",
+    }
+    try:
+        _set(file, wanted)
+        render.use_stamp = False
+        yield
+    finally:
+        _set(file, before)
+        render.use_stamp = stamp
+
+
+def _set(file: bpy.types.ImageFormatSettings, values: dict[str, Any]) -> None:
+    for name in (*FIRST, *(name for name in values if name not in FIRST)):
+        if name in values and name in file.bl_rna.properties:  # Blender 5 has media types
+            setattr(file, name, values[name])
+
+
+def _read_targa(path: Path) -> NDArray[np.uint8]:
+    file = np.fromfile(path, np.uint8)
+    width, height = (int(number) for number in file[12:16].view("<u2"))
+    start = TARGA_HEADER + int(file[0])
+    pixels = file[start : start + height * width * 4].reshape(height, width, 4)
+    return (pixels if file[17] & FROM_TOP else pixels[::-1])[..., [2, 1, 0, 3]]

@@ -1,0 +1,72 @@
+"""Where a picture is shown: in the camera's frame, and where it does not fit there, in an Image
+Editor.
+"""
+
+import bpy
+
+from ..data import edits, picture_source
+from .frame import Frame
+
+SAME_SHAPE = 0.02
+"""By how much of one two shapes may differ and still count as one."""
+
+
+def pictured(settings: bpy.types.PropertyGroup) -> bpy.types.Image | None:
+    """The picture that what is shown belongs to: an edit may be of an earlier one."""
+    of_edit = settings.view in ("EDIT", "COMPARE")
+    return edits.render_of_shown(settings) if of_edit else settings.render_image
+
+
+def fits_camera(scene: bpy.types.Scene) -> bool:
+    """Whether what is shown belongs into the camera's frame: what the add-on has rendered does, and
+    other pictures where they have the frame's shape.
+    """
+    settings = scene.watch_your_steps
+    picture = pictured(settings)
+    if settings.view == "IN_3D" or picture is None:
+        return True
+    if picture_source.of(picture).kind in (picture_source.RENDER, picture_source.VIEWPORT):
+        return True
+    render = scene.render
+    across, up = (
+        render.resolution_x * render.pixel_aspect_x,
+        render.resolution_y * render.pixel_aspect_y,
+    )
+    return _same_shape((across, up), picture.size)
+
+
+def frame_in_image_editor(
+    settings: bpy.types.PropertyGroup, space: bpy.types.SpaceImageEditor, part: bpy.types.Region
+) -> Frame | None:
+    """Where what is shown lies in a region of an Image Editor: over the picture that it belongs to,
+    or over the image that this was taken from. None where neither is there.
+    """
+    picture, image = pictured(settings), space.image
+    if image is None or picture is None or space.mode != "VIEW" or settings.view == "IN_3D":
+        return None
+    if image != picture and image != picture_source.image_of(picture):
+        return None
+    if not _same_shape(image.size, picture.size):  # stored on its side
+        return None
+    left, bottom = part.view2d.view_to_region(0, 0, clip=False)
+    right, top = part.view2d.view_to_region(1, 1, clip=False)
+    return Frame(left, bottom, right, top)
+
+
+def _same_shape(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    if not (all(one) and all(other)):
+        return False
+    ratio = one[0] * other[1] / (one[1] * other[0])
+    return abs(ratio - 1) < SAME_SHAPE
+
+
+def show_in_image_editor(context: bpy.types.Context, image: bpy.types.Image) -> None:
+    """Show an image in the first Image Editor there is, or in one in a new window."""
+    areas = [area for window in context.window_manager.windows for area in window.screen.areas]
+    area = next((one for one in areas if one.ui_type == "IMAGE_EDITOR"), None)
+    if area is None:
+        bpy.ops.wm.window_new()
+        area = context.window_manager.windows[-1].screen.areas[0]
+        area.ui_type = "IMAGE_EDITOR"
+    area.spaces.active.image = image
+    area.spaces.active.mode = "VIEW"
