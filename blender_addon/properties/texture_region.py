@@ -31,6 +31,7 @@ class TextureRegion(bpy.types.PropertyGroup):
     edges: PointerProperty(name="Relevance by Edges", type=bpy.types.Image)
     things: PointerProperty(name="Relevance by Things", type=bpy.types.Image)
     paint: PointerProperty(name="Painted Correction", type=bpy.types.Image)
+    before: StringProperty(description="What Blender's painting worked on before, as JSON")
     group: PointerProperty(name="Nodes", type=bpy.types.NodeTree)
     instruction: StringProperty(description="What the maps are about")
     maps: StringProperty(description="The settings that they were made with, as JSON")

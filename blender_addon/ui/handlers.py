@@ -6,6 +6,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ..data import copies, migration, results
+from ..data.meshes import painted_regions
 from ..jobs import own_backend, session
 from ..render import freshness, render_notes
 from . import preferences
@@ -61,6 +62,7 @@ def _save_pre(*_: object) -> None:
     for scene in copies.editable():
         migration.mark(scene)
     results.pack_masks()
+    painted_regions.pack_all()
 
 
 @persistent

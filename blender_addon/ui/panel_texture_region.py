@@ -2,10 +2,12 @@
 
 import bpy
 
-from ..data.meshes import live_textures, moved_threshold, texture_regions
+from ..data.meshes import live_textures, moved_threshold, painted_regions, texture_regions
 from ..jobs import session
 from . import words
+from .operators_painted_region import BRUSHES
 from .operators_texture_region import preview_of, shown_edit
+from .switches import cell
 
 
 def draw_settings(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -46,6 +48,7 @@ def _draw_preview(
     row = layout.row()
     row.label(text=f"Suggested: {region.suggested_threshold:.3f}")
     row.operator("watch_your_steps.use_texture_suggestion")
+    _draw_painting(layout, context, region)
     if why := texture_regions.why_so(region):
         words.paragraph(layout, context, why, icon="INFO")
     if region.seen_share >= 0:
@@ -53,6 +56,22 @@ def _draw_preview(
     if what := texture_regions.changed_since(region, context.scene.watch_your_steps):
         text = f"The {what} has changed: Edit Texture will look anew, without this preview."
         words.paragraph(layout, context, text, icon="INFO")
+
+
+def _draw_painting(
+    layout: bpy.types.UILayout, context: bpy.types.Context, region: bpy.types.PropertyGroup
+) -> None:
+    """The brushes of the painted correction."""
+    painting = painted_regions.is_painting(context, region)
+    layout.label(text="Correct by Painting", icon="TPAINT_HLT")
+    row = layout.row(align=True)
+    for brush, *_ in BRUSHES:
+        held = painting and painted_regions.brush_of(context) == brush
+        cell(row, "watch_your_steps.paint_texture_region", "brush", brush, held)
+    if painting:
+        layout.operator("watch_your_steps.end_texture_painting", icon="CHECKMARK")
+    elif region.paint is not None:
+        layout.operator("watch_your_steps.clear_texture_painting", icon="X")
 
 
 def draw_edit(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -53,7 +53,7 @@ SAVED = {
         original:POINTER edited:POINTER relevance:POINTER instruction:STRING made_with:STRING
         made_for:STRING date:STRING""",
     "TextureRegion": """
-        relevance:POINTER edges:POINTER things:POINTER paint:POINTER group:POINTER
+        relevance:POINTER edges:POINTER things:POINTER paint:POINTER before:STRING group:POINTER
         instruction:STRING maps:STRING surface:STRING kind:STRING of_things:STRING
         seen_share:FLOAT suggested_threshold:FLOAT threshold_of:STRING made_at:FLOAT
         threshold:FLOAT snap:ENUM=things,edges,nothing""",

@@ -38,6 +38,8 @@ def refresh(region: bpy.types.PropertyGroup) -> None:
     group = region.group
     if group is None:
         return
+    if ("Paint" in group.nodes) != (region.paint is not None):
+        rebuild(region)
     group.nodes["Threshold"].outputs[0].default_value = region.threshold
     group.nodes["Map"].image = texture_regions.chosen_map(region)
 
