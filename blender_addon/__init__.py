@@ -7,6 +7,7 @@ Brings the tab "Watch Your Steps" into the 3D view's sidebar. The work is done b
 from .properties import scene_settings
 from .ui import (
     handlers,
+    menus,
     operators,
     operators_3d,
     operators_backend,
@@ -23,6 +24,8 @@ from .ui import (
     panel_3d,
     panel_edits,
     preferences,
+    presets,
+    shortcuts,
     thumbnails,
 )
 
@@ -41,9 +44,12 @@ MODULES = (
     operators_waiting,
     operators_texture_region,
     thumbnails,
+    presets,
     panel,
     panel_3d,
     panel_edits,
+    menus,
+    shortcuts,
     overlay,
     handlers,
 )

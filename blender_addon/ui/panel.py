@@ -17,6 +17,7 @@ from ..render.camera_render import viewpoint
 from . import panel_backend, panel_source, panel_waiting, words
 from .operators_picks import is_picking
 from .overlay import lost_picture
+from .presets import WYS_PT_edit_presets
 from .switches import cell
 
 NAMED = 4
@@ -269,6 +270,10 @@ class WYS_PT_edit(SidebarPanel, bpy.types.Panel):
     bl_label = "Edit Settings"
     bl_order = 2
     bl_options = {"DEFAULT_CLOSED"}
+
+    def draw_header_preset(self, _: bpy.types.Context) -> None:
+        """The button beside the title."""
+        WYS_PT_edit_presets.draw_panel_header(self.layout)
 
     def draw(self, context: bpy.types.Context) -> None:
         """The diffusion's settings."""

@@ -9,7 +9,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from ..jobs import session
 from ..protocol.connection import default_connection_file
 from ..protocol.model_choices import MODEL_CHOICES
-from . import words
+from . import shortcuts, words
 
 OWN_MODEL = "own"
 MODELS = (
@@ -68,6 +68,7 @@ class WatchYourStepsPreferences(bpy.types.AddonPreferences):
         else:
             text = next(one[2] for one in MODELS if one[0] == self.model_choice)
             words.paragraph(layout, context, f"{text}.", icon="INFO")
+        shortcuts.draw(layout, context)
         row = layout.row()
         row.operator("watch_your_steps.connect", text="Test Connection", icon="FILE_REFRESH")
         status = session.state.status
