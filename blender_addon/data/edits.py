@@ -14,7 +14,7 @@ from ..link.encode import encode_png
 from ..protocol.messages import Welcome
 from ..protocol.requests import EditResult
 from ..protocol.settings import EditSettings, GuidanceSettings, PictureMapSettings, RegionSettings
-from . import copies, edit_masks, picture_source, pictures, results, thing_labels
+from . import copies, edit_masks, layer_list, picture_source, pictures, results, thing_labels
 from .migration import new_uid
 from .properties_settings import asked, copy, guidance_words, put
 from .scene_error import SceneError
@@ -306,18 +306,20 @@ def restore(scene: bpy.types.Scene) -> None:
     copies.settle(scene)
     if entry.known:
         copy(entry, settings)
-    settings.instruction = entry.instruction
+    if entry.instruction:  # else it was kept of layers
+        settings.instruction = entry.instruction
     show(scene)
     if entry.render is not None and entry.relevance is not None:
         results.put_back(scene, entry)
 
 
 def delete(scene: bpy.types.Scene) -> None:
-    """Delete the chosen edit, and its pictures where nothing else uses them."""
+    """Delete the chosen edit with its layer, and its pictures where nothing else uses them."""
     settings, entry = scene.watch_your_steps, chosen(scene)
     assert entry is not None  # the operator's poll has found it
     images = [getattr(entry, name) for name in copies.KEPT_PICTURES]
     was_shown = settings.edit_image is not None and settings.edit_image == entry.image
+    uid = entry.uid
     settings.edits.remove(settings.edit_index)
     if settings.base_image in images:
         settings.base_image = None
@@ -325,6 +327,7 @@ def delete(scene: bpy.types.Scene) -> None:
         settings.edit_image, settings.edit_of = None, ""
         if settings.view in ("EDIT", "COMPARE"):
             settings.view = "RELEVANCE" if settings.relevance_image is not None else "RENDER"
+    layer_list.remove_of(settings, uid)
     settings.edit_index = min(settings.edit_index, len(settings.edits) - 1)  # shows the next one
     for image in images:
         if image is not None and image.users == 0:
@@ -351,7 +354,7 @@ def describe(entry: bpy.types.PropertyGroup) -> str:
             f"strength {entry.strength:g}",
             guidance,
         ]
-    else:
+    elif not entry.layers:
         parts.append("its settings are not known")
     taken = entry.root or entry.render
     if taken is not None and (source := picture_source.of(taken).words):

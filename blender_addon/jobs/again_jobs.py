@@ -17,6 +17,8 @@ GONE = "The edit that was made again is not in the list any more."
 
 def why_not(entry: bpy.types.PropertyGroup) -> str:
     """Why an edit cannot be made again, without a full stop; "" where it can."""
+    if entry.layers:
+        return "This edit was kept of layers: it has no seed"
     if not entry.known:
         return "What this edit was made with is not known: restore it, and press Edit"
     if entry.render is None:

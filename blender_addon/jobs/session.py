@@ -11,7 +11,7 @@ from pathlib import Path
 
 import bpy
 
-from ..data import contact_sheet, copies, migration, pictures, region, results
+from ..data import contact_sheet, copies, layers, migration, pictures, region, results
 from ..data.scene_error import SceneError
 from ..link.worker_thread import Arrived, Link, LinkEvent, LinkState, LinkStatus
 from ..protocol.connection import default_connection_file
@@ -402,6 +402,7 @@ def after_load() -> None:
     state.loaded = True
     pictures.forget_all()
     region.forget_all()
+    layers.forget_all()
     state.messages.clear()
     state.undo_steps.clear()
     state.changed = True

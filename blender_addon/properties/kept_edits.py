@@ -21,14 +21,15 @@ AS_BEFORE: dict[str, dict[str, Any]] = {
 
 def _titled(changed: "KeptEdit", _: bpy.types.Context) -> None:
     """Blender calls this when an edit was renamed in the list."""
-    if not changed.title.strip():
-        changed.title = changed.instruction
+    if changed.name and not changed.title.strip():
+        changed.title = changed.name
 
 
 @with_settings(PictureMapSettings, RegionSettings, EditSettings, **AS_BEFORE)
 class KeptEdit(bpy.types.PropertyGroup):
     """One edit: its picture, what it was made of, and all that makes it again. The pointers keep
-    the pictures in the file. Its `name`, which Blender's lists search, is the instruction.
+    the pictures in the file. Its `name`, which Blender's lists search, is the instruction,
+    or what it is where there is none.
     """
 
     image: PointerProperty(name="Edit", type=bpy.types.Image)
@@ -65,6 +66,9 @@ class KeptEdit(bpy.types.PropertyGroup):
     )
     suggested_threshold: FloatProperty(description="The map's own suggestion", default=-1.0)
     picks: StringProperty(description="The things that were added to the mask and removed from it")
+    layers: StringProperty(
+        description="The layers that it was kept of and how they were set, as JSON; empty: of none"
+    )
     prompt_check: StringProperty(description="What the model said of the instruction")
     notes: StringProperty(description="What the backend said of the edit")
     model: StringProperty(description="Hub id or folder of the model; empty: not known")

@@ -19,9 +19,10 @@ from ..data.properties_settings import described, with_settings
 from ..protocol.known_settings import Setting
 from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings, Threshold
 from ..render import things
-from . import in_3d, kept_edits, source_settings
+from . import in_3d, kept_edits, layers, source_settings
 from .in_3d import ImageSettings, SceneIn3D, TextureProperties
 from .kept_edits import KeptEdit
+from .layers import Layer
 from .source_settings import PictureSource
 
 VIEWS = (
@@ -35,9 +36,11 @@ VIEWS = (
     ("MASK", "Mask", "What Edit may change at the current threshold"),
     ("EDIT", "Edit", "The edited picture"),
     ("COMPARE", "Compare", "What the edit is compared with on the left, the edit on the right"),
-    ("VARIANTS", "Variants", "All variants beside each other, with their seeds"),
     ("IN_3D", "3D Edit", "The edited scene in 3D, as Render View last saw it"),
+    ("VARIANTS", "Variants", "All variants beside each other, with their seeds"),
+    ("LAYERS", "Layers", "The render with the layers over it that are seen"),
 )
+"""Files keep their places: what is new comes last."""
 
 BASES = (
     ("RENDER", "Render", "Edit the render"),
@@ -217,6 +220,8 @@ class SceneSettings(bpy.types.PropertyGroup):
     edit_index: IntProperty(
         name="Edit", description="The edit that is shown and restored", update=_edit_chosen
     )
+    layers: CollectionProperty(type=Layer, description="Edits laid over each other, the top first")
+    layer_index: IntProperty(name="Layer", description="The layer that is chosen")
     only_favourites: BoolProperty(
         name="Only Favourites", description="List only the edits that are marked with a star"
     )
@@ -243,7 +248,13 @@ class SceneSettings(bpy.types.PropertyGroup):
     in_3d: PointerProperty(type=SceneIn3D)
 
 
-CLASSES = (*in_3d.CLASSES, *kept_edits.CLASSES, *source_settings.CLASSES, SceneSettings)
+CLASSES = (
+    *in_3d.CLASSES,
+    *kept_edits.CLASSES,
+    *layers.CLASSES,
+    *source_settings.CLASSES,
+    SceneSettings,
+)
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(CLASSES)
 
 

@@ -6,7 +6,7 @@ import bpy
 import numpy as np
 from bpy.props import EnumProperty
 
-from ..data import copies, edits, picture_source, region, results
+from ..data import copies, edits, layers, picture_source, region, results
 from ..data.migration import new_uid
 from ..data.properties_settings import LARGEST_INT
 from ..data.results import Picture
@@ -298,6 +298,8 @@ class WYS_OT_show_picture(ExplainedOperator):
 def _missing(scene: bpy.types.Scene, view: str) -> str:
     """Why one of VIEWS cannot be shown; "" where it can."""
     settings = scene.watch_your_steps
+    if view == "LAYERS":
+        return layers.why_unseen(settings)
     for name in NEEDED[view] if view else ():
         if getattr(settings, name) is None:
             return MISSING[name]

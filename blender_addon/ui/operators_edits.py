@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..data import edits
+from ..data import changing_layers, edits
 from ..data.scene_error import SceneError
 from ..jobs import again_jobs, session
 from ..jobs.job import SessionError
@@ -25,7 +25,12 @@ class WYS_OT_restore_edit(JobOperator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Put everything back."""
-        edits.restore(context.scene)
+        scene = context.scene
+        entry = edits.chosen(scene)
+        assert entry is not None  # poll has found it
+        if entry.layers:
+            changing_layers.put_back(scene, entry)
+        edits.restore(scene)
         return {"FINISHED"}
 
 
@@ -75,7 +80,14 @@ class WYS_OT_delete_edit(ExplainedOperator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Take it out of the list."""
-        edits.delete(context.scene)
+        scene = context.scene
+        entry = edits.chosen(scene)
+        assert entry is not None  # poll has found it
+        title, before = entry.title, len(scene.watch_your_steps.layers)
+        edits.delete(scene)
+        if len(scene.watch_your_steps.layers) < before:
+            text = f'"{title}" was a layer, too: that is gone with it. Undo brings both back.'
+            session.say(scene, text)
         return {"FINISHED"}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 from numpy.typing import NDArray
 
-from ..data import edits, pictures, region
+from ..data import edits, layers, pictures, region
 from ..jobs import again_jobs, session
 from ..jobs.kinds import KINDS
 from .frame import Frame, camera_frame
@@ -30,6 +30,7 @@ NEEDED = {
     "COMPARE": ("render_image", "edit_image"),
     "VARIANTS": ("sheet_image",),
     "IN_3D": ("scene_image",),
+    "LAYERS": (),
 }
 
 VERTEX = """
@@ -174,6 +175,12 @@ class Overlay:
             alone = self._picture_texture(getattr(settings, NEEDED[settings.view][0]))
             self._draw(frame, VIEWS["EDIT"], (alone,) * 4, settings, line=ui_scale)
             return
+        if settings.view == "LAYERS":
+            stacked = layers.composite(settings)
+            if stacked is not None:
+                alone = self._texture(stacked)
+                self._draw(frame, VIEWS["EDIT"], (alone,) * 4, settings, line=ui_scale)
+            return
         of_edit = "edit_image" in NEEDED[settings.view]
         render = edits.beside(settings) if of_edit else settings.render_image
         rendered = self._picture_texture(render)
@@ -282,6 +289,8 @@ class Overlay:
 
 def lost_picture(settings: bpy.types.PropertyGroup, view: str) -> str:
     """Why one of the pictures that a view shows cannot be read, without a full stop, or ""."""
+    if view == "LAYERS":
+        return layers.why_unseen(settings) if settings.layers else ""
     images = [getattr(settings, name) for name in NEEDED[view]]
     if "edit_image" in NEEDED[view]:
         images[0] = edits.beside(settings)

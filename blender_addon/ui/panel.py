@@ -249,7 +249,8 @@ class WYS_PT_view(SidebarPanel, bpy.types.Panel):
         if region is not None and region.view_perspective != "CAMERA" and context.scene.camera:
             layout.operator("watch_your_steps.look_through_camera", icon="VIEW_CAMERA")
         column = layout.column(align=True)
-        for views in (("RENDER", "RELEVANCE", "MASK"), ("EDIT", "COMPARE"), ("VARIANTS", "IN_3D")):
+        rows = (("RENDER", "RELEVANCE", "MASK"), ("EDIT", "COMPARE", "LAYERS"))
+        for views in (*rows, ("VARIANTS", "IN_3D")):
             row = column.row(align=True)
             for view in views:
                 cell(row, "watch_your_steps.show_picture", "view", view, settings.view == view)

@@ -94,7 +94,7 @@ class WYS_PT_edits(SidebarPanel, bpy.types.Panel):
         if entry.image is None:
             text = "The picture of this edit was deleted from the file."
             words.paragraph(layout, context, text, icon="ERROR")
-        if entry.title not in ("", entry.instruction):
+        if entry.instruction and entry.title not in ("", entry.instruction):
             words.paragraph(layout, context, f'"{entry.instruction}"')
         if entry.root is not None:
             below = edits.named(settings, entry.parent)

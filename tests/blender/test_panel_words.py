@@ -322,6 +322,10 @@ def test_pictures_whose_files_are_missing_are_named_and_not_drawn(
         ("restore_edit", "There is no edit in the list"),
         ("delete_edit", "There is no edit in the list"),
         ("edit_again", "There is no edit in the list"),
+        ("add_layer", "There is no edit in the list"),
+        ("remove_layer", "There is no layer in the list"),
+        ("move_layer", "There is no layer in the list"),
+        ("keep_layers", "There are no layers yet"),
         ("look_through_camera", "This is not a 3D view"),
     ],
 )
@@ -346,6 +350,7 @@ def test_every_operator_that_can_be_greyed_says_why(installed: str) -> None:
         "operators",
         "operators_3d",
         "operators_edits",
+        "operators_layers",
         "operators_variants",
         "operators_sheet",
     ):
@@ -388,10 +393,12 @@ def test_pictures_that_are_not_there_yet_say_what_makes_them(
         assert "press Preview Relevance first" in first[view]
     assert "press Render View, below Scene in 3D, first" in first["IN_3D"]
     preview(connected, scene)
-    assert missing() == {"EDIT", "COMPARE", "VARIANTS", "IN_3D"}
+    assert missing() == {"EDIT", "COMPARE", "VARIANTS", "IN_3D", "LAYERS"}
     assert "There is no edit yet: press Edit first" in reasons()["COMPARE"]
     assert "press Make Variants first" in reasons()["VARIANTS"]
     run(connected, "edit")
+    assert "There are no layers yet" in reasons()["LAYERS"]
+    OPS.add_layer()
     assert missing() == {"VARIANTS", "IN_3D"}
     scene.watch_your_steps.variants = 2
     OPS.variants()
@@ -434,7 +441,8 @@ def test_an_edited_texture_without_a_relevance_says_so(
 
 
 def test_nothing_is_greyed_but_by_a_poll_that_says_why(installed: str) -> None:
-    for name in ("panel", "panel_3d", "panel_edits", "panel_waiting", "words", "switches"):
+    lists = ("panel_edits", "panel_layers", "panel_waiting")
+    for name in ("panel", "panel_3d", *lists, "words", "switches"):
         source = inspect.getsource(importlib.import_module(f"{installed}.ui.{name}"))
         for greys in (".enabled = ", ".active = ", "active_default"):
             assert greys not in source, name

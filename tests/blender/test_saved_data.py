@@ -121,7 +121,9 @@ def test_all_that_was_saved_before_is_still_read(
         for name, kind, choices in saved(title):
             known = group.bl_rna.properties[name]
             assert known.type == kind, (title, name)
-            assert set(choices) <= {item.identifier for item in getattr(known, "enum_items", ())}
+            items = {item.identifier: item.value for item in getattr(known, "enum_items", ())}
+            numbers = [items[choice] for choice in choices]
+            assert numbers == list(range(len(choices))), f"files of before have others: {name}"
             if name in REWRITTEN or kind in ("POINTER", "COLLECTION"):
                 continue
             written[title, name] = other(group, name, kind, choices)
