@@ -21,6 +21,8 @@ COLOUR_SPACES = {
     "AgX": "AgX Base sRGB",
     "Filmic": "Filmic sRGB",
     "Khronos PBR Neutral": "Khronos PBR Neutral sRGB",
+    "ACES 1.3": "ACES 1.3 sRGB",
+    "ACES 2.0": "ACES 2.0 sRGB",
 }
 """What renders are seen through, and the colour space that takes it out of them again."""
 GREY = 0.5
@@ -88,7 +90,7 @@ def read_rgb(image: bpy.types.Image) -> NDArray[np.uint8]:
     cached = _arrays.get(image.session_uid)
     if cached is not None and cached.ndim == 3:
         return cached  # type: ignore[return-value]  # ndim 3 is always uint8 here
-    values = _channels(image)
+    values = channels(image)
     if values.shape[2] == 4:
         values[..., :3] += (1 - values[..., 3:]) * (GREY - values[..., :3])
     values *= 255.0
@@ -109,8 +111,8 @@ def decode_png(png: bytes) -> NDArray[np.uint8]:
     image = new_packed_image("watch your steps", png)
     try:
         image.alpha_mode = "CHANNEL_PACKED"  # colours where nothing is to be seen are kept
-        channels = 4 if png[PNG_COLOUR_TYPE] == PNG_RGBA else 3
-        return np.rint(_channels(image)[..., :channels] * 255).astype(np.uint8)
+        count = 4 if png[PNG_COLOUR_TYPE] == PNG_RGBA else 3
+        return np.rint(channels(image)[..., :count] * 255).astype(np.uint8)
     finally:
         bpy.data.images.remove(image)
 
@@ -147,7 +149,7 @@ def read_gray(image: bpy.types.Image) -> NDArray[np.float32]:
     cached = _arrays.get(image.session_uid)
     if cached is not None and cached.ndim == 2:
         return cached  # type: ignore[return-value]  # ndim 2 is always float32 here
-    gray = np.ascontiguousarray(_channels(image)[..., 0])
+    gray = np.ascontiguousarray(channels(image)[..., 0])
     if image.is_float:  # masks, which are rewritten, are 8-bit images
         _remember(image, gray)
     return gray
@@ -176,7 +178,7 @@ def why_lost(image: bpy.types.Image) -> str:
     return f'The image "{image.name}" has no pixels: its file is missing'
 
 
-def _channels(image: bpy.types.Image) -> NDArray[np.float32]:
+def channels(image: bpy.types.Image) -> NDArray[np.float32]:
     """float32 (H, W, channels), row 0 at the top."""
     width, height = image.size
     if lost := why_lost(image):

@@ -33,18 +33,22 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     )
 
 
-def encode_exr(gray: NDArray[np.float32]) -> bytes:
-    """The bytes of an OpenEXR file (one uncompressed 32-bit float channel Y) of a float32 (H, W)
-    image: every value comes back exactly. Layout: "OpenEXR File Layout", openexr.com.
+def encode_exr(values: NDArray[np.float32] | NDArray[np.float16]) -> bytes:
+    """The bytes of an OpenEXR file (uncompressed, 32 or 16 bits a channel as the values have) of a
+    (H, W) image, whose channel is called Y, or of colours, (H, W, 3), or (H, W, 4) with alpha:
+    every value comes back exactly. Layout: "OpenEXR File Layout", openexr.com.
     """
-    height, width = gray.shape
+    height, width = values.shape[:2]
+    planes = values.reshape(height, width, -1)[..., ::-1]
+    names = {1: b"Y", 3: b"BGR", 4: b"ABGR"}[planes.shape[2]]  # in the order of the alphabet
 
     def attribute(name: bytes, kind: bytes, value: bytes) -> bytes:
         return name + b"\0" + kind + b"\0" + struct.pack("<I", len(value)) + value
 
-    float_type = 2
+    pixel_type = 1 if values.dtype == np.float16 else 2
     window = struct.pack("<4i", 0, 0, width - 1, height - 1)
-    channels = b"Y\0" + struct.pack("<iB3xii", float_type, 0, 1, 1) + b"\0"
+    described = struct.pack("<iB3xii", pixel_type, 0, 1, 1)
+    channels = b"".join(bytes([name]) + b"\0" + described for name in names) + b"\0"
     header = b"".join(
         (
             struct.pack("<II", EXR_MAGIC, 2),
@@ -59,10 +63,13 @@ def encode_exr(gray: NDArray[np.float32]) -> bytes:
             b"\0",
         )
     )
-    row_bytes = 4 * width
+    row_bytes = values.itemsize * width * len(names)
     offsets = len(header) + 8 * height + (8 + row_bytes) * np.arange(height, dtype="<u8")
-    rows = np.empty(height, np.dtype([("y", "<i4"), ("size", "<i4"), ("values", "<f4", (width,))]))
+    rows = np.empty(
+        height,
+        np.dtype([("y", "<i4"), ("size", "<i4"), ("values", values.dtype, (len(names), width))]),
+    )
     rows["y"] = np.arange(height)
     rows["size"] = row_bytes
-    rows["values"] = gray
+    rows["values"] = planes.transpose(0, 2, 1)
     return header + offsets.tobytes() + rows.tobytes()

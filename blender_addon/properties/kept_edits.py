@@ -48,6 +48,16 @@ class KeptEdit(bpy.types.PropertyGroup):
         description="Where the picture was taken from an image: that image",
         type=bpy.types.Image,
     )
+    full: PointerProperty(
+        name="Full Size",
+        description="The edit at the render's size, once that was asked for",
+        type=bpy.types.Image,
+    )
+    full_render: PointerProperty(
+        name="Full Render",
+        description="The render at that size, which edits of one render share",
+        type=bpy.types.Image,
+    )
     uid: StringProperty(description="What other edits call this one by")
     parent: StringProperty(description="The edit that this one is on top of; empty: a render")
     variants: StringProperty(

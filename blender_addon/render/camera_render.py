@@ -119,9 +119,15 @@ def _check_camera(scene: bpy.types.Scene) -> None:
         )
 
 
-def render_png(scene: bpy.types.Scene, width: int, height: int, alpha: bool = False) -> bytes:
+def render_png(
+    scene: bpy.types.Scene,
+    width: int,
+    height: int,
+    alpha: bool = False,
+    own: OwnSettings = AS_THE_SCENE,
+) -> bytes:
     """Render a scene's active camera at a size in pixels; the file that Blender wrote: 8-bit RGB,
-    or RGBA with straight colours.
+    or RGBA with straight colours. `own` is what is otherwise than in the scene.
 
     The scene need not be the window's. Do not call this within `Context.temp_override`: Blender's
     renderer then looks into that override's dictionary without holding Python's lock, which
@@ -131,6 +137,7 @@ def render_png(scene: bpy.types.Scene, width: int, height: int, alpha: bool = Fa
         SceneError: the render fails.
     """
     with stand_in(scene) as copy:
+        own.apply(copy)
         return _render(copy, width, height, alpha)
 
 

@@ -14,7 +14,9 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ..data.edit_group import is_edit_group
 from .camera_render import viewpoint
+from .compositor_edit import only_passes_on, without_edits
 from .stand_in import compositor_of
 
 DEEPEST = 6
@@ -66,9 +68,14 @@ def forget_meshes(changed: Iterable[int] | None = None) -> None:
         _meshes.pop(uid, None)
 
 
+AT_ANY_SIZE = "render settings at any size"
+"""What `fingerprint` calls the render settings without what is only of a small render."""
+
+
 def fingerprint(scene: bpy.types.Scene, max_side: int, own: Iterable[Any] = ()) -> dict[str, str]:
     """What the scene's render depends on: a text for each of "camera", "frame", "objects",
-    "materials and lights" and "render settings", which differs where these do.
+    "materials and lights" and "render settings", which differs where these do; and the last one
+    again AT_ANY_SIZE.
 
     Args:
         scene: as it is evaluated now; with a camera.
@@ -77,10 +84,10 @@ def fingerprint(scene: bpy.types.Scene, max_side: int, own: Iterable[Any] = ()) 
     """
     read = _Reader()
     read.scene(scene)
-    render = [max_side, *own, *_values(scene.render, OUTPUT), *_values(scene.view_settings)]
+    render = [*_values(scene.render, OUTPUT), *_values(scene.view_settings)]
     render += [*_values(scene.display_settings), *_engine(scene)]
     tree = compositor_of(scene)
-    if tree is not None:
+    if tree is not None and not only_passes_on(tree, scene):
         render += _values(tree)
     for layer in scene.view_layers:
         render += [layer.name, layer.use, layer.samples, layer.use_pass_z]
@@ -91,7 +98,8 @@ def fingerprint(scene: bpy.types.Scene, max_side: int, own: Iterable[Any] = ()) 
         "frame": _digest([scene.frame_current, round(scene.frame_subframe, 4)]),
         "objects": _digest(read.things),
         "materials and lights": _digest(read.looks),
-        "render settings": _digest(render),
+        "render settings": _digest([max_side, *own, *render]),
+        AT_ANY_SIZE: _digest(render),
     }
 
 
@@ -273,15 +281,28 @@ def _each(struct: Any, without: tuple[str, ...], depth: int) -> Iterator[Any]:
 
 
 def _tree(tree: bpy.types.NodeTree, depth: int) -> Iterator[Any]:
+    """As it is without the edits that the add-on has put there, which it leaves out of renders."""
     for node in tree.nodes:
+        if _is_edit(node):
+            continue
         yield node.bl_idname
         yield from _each(node, (), depth + 1)
         for socket in (*node.inputs, *node.outputs):
             value = getattr(socket, "default_value", None)
             yield value.name if isinstance(value, bpy.types.ID) else _plain(value)
+    links = []
     for link in tree.links:
-        ends = (link.from_node.name, link.from_socket.identifier)
-        yield (*ends, link.to_node.name, link.to_socket.identifier, link.is_muted)
+        if not _is_edit(link.to_node):
+            source = without_edits(link.from_socket)
+            ends = (source.node.name, source.identifier)
+            links.append((*ends, link.to_node.name, link.to_socket.identifier, link.is_muted))
+    if tree.bl_idname == "CompositorNodeTree":
+        links.sort()  # an edit that is put there changes their order
+    yield from links
+
+
+def _is_edit(node: bpy.types.Node) -> bool:
+    return is_edit_group(getattr(node, "node_tree", None))
 
 
 def _pointed(value: Any, depth: int) -> Iterator[Any]:

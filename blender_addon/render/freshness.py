@@ -12,7 +12,7 @@ import bpy
 
 from ..data import picture_source
 from ..data.picture_source import NEW_RENDER, Source
-from .fingerprint import fingerprint, forget_meshes
+from .fingerprint import AT_ANY_SIZE, fingerprint, forget_meshes
 from .image_pixels import image_state
 from .own_settings import own_settings
 
@@ -53,7 +53,23 @@ def changes(scene: bpy.types.Scene, state: str, source: Source = NEW_RENDER) -> 
     if "objects" not in before:
         return []
     now = _state(scene, source)
+    return [name for name, value in now.items() if _differs(before, name, value)]
+
+
+def changes_at_any_size(scene: bpy.types.Scene, state: str) -> list[str]:
+    """The same, but for what is only of a small render: its size and its limit for samples."""
+    before = json.loads(state)
+    if "objects" not in before:
+        return []
+    forget_meshes()
+    now = fingerprint(scene, 0)
+    now["render settings"] = now.pop(AT_ANY_SIZE)
+    before["render settings"] = before.pop(AT_ANY_SIZE, now["render settings"])
     return [name for name, value in now.items() if before.get(name) != value]
+
+
+def _differs(before: dict[str, str], name: str, value: str) -> bool:
+    return name != AT_ANY_SIZE and before.get(name) != value
 
 
 def _state(scene: bpy.types.Scene, source: Source) -> dict[str, str]:

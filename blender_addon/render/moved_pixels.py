@@ -4,6 +4,8 @@ what the camera sees there.
 
 import bpy
 
+from ..data.edit_group import is_edit_group
+
 MOVING = {
     *("TRANSLATE", "SCALE", "ROTATE", "TRANSFORM", "FLIP", "CROP", "LENSDIST", "DISPLACE"),
     *("MAP_UV", "CORNERPIN", "PLANETRACKDEFORM", "STABILIZE2D", "MOVIEDISTORTION"),
@@ -34,8 +36,8 @@ def _has_render(node: bpy.types.Node) -> bool:
 
 def _moves(node: bpy.types.Node) -> bool:
     """Whether it moves what it is given; of a group, whether any node in it does."""
-    if node.mute:
-        return False
+    if node.mute or is_edit_group(getattr(node, "node_tree", None)):
+        return False  # an edit is laid over the render, which stays where it is
     if node.type == "GROUP" and node.node_tree is not None:
         return any(_moves(inner) for inner in node.node_tree.nodes)
     return node.type in MOVING

@@ -5,6 +5,8 @@ from contextlib import ExitStack, contextmanager
 
 import bpy
 
+from ..data.edit_group import is_edit_group, leave_out
+
 NAME = " watch your steps"
 """Of what is there for a render only. Begins with a space, which sorts it first: Blender renders
 into the first image of the kind.
@@ -111,8 +113,8 @@ def compositor_of(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:
 def _keep_compositor_outputs(
     stack: ExitStack, scene: bpy.types.Scene, copy: bpy.types.Scene
 ) -> None:
-    """Give the copy a compositor of its own that writes nothing and reads no scene of the artist's,
-    which would be rendered anew.
+    """Give the copy a compositor of its own that writes nothing, lays no edits over the render, and
+    reads no scene of the artist's, which would be rendered anew.
     """
     tree = compositor_of(copy)
     if tree is None:
@@ -143,6 +145,8 @@ def _mend(
         if group is not None:
             if group not in groups:
                 groups[group] = _own_group(stack, group)
+                if is_edit_group(group):
+                    leave_out(groups[group])
                 _mend(stack, groups[group], scenes, groups)
             node.node_tree = groups[group]
         seen = getattr(node, "scene", None)

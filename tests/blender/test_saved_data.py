@@ -33,7 +33,8 @@ SAVED = {
         detail:ENUM=sharp,fast,tiles,whole rim:FLOAT steps:INT strength:FLOAT seed:INT image:POINTER
         render:POINTER relevance:POINTER picture:STRING instruction:STRING threshold:FLOAT
         suggested_threshold:FLOAT picks:STRING prompt_check:STRING notes:STRING model:STRING
-        date:STRING known:BOOLEAN own_guidance:BOOLEAN camera:STRING frame:INT""",
+        date:STRING known:BOOLEAN own_guidance:BOOLEAN camera:STRING frame:INT
+        full:POINTER full_render:POINTER""",
     "PictureSource": """
         kind:ENUM=RENDER,RESULT,IMAGE,VIEWPORT image:POINTER engine:ENUM=EEVEE,WORKBENCH
         limit_samples:BOOLEAN samples:INT""",
@@ -58,8 +59,8 @@ SAVED = {
         seen_share:FLOAT suggested_threshold:FLOAT threshold_of:STRING made_at:FLOAT
         threshold:FLOAT snap:ENUM=things,edges,nothing""",
 }
-"""All that the version before data had a version saved, as it was read from that add-on; and the
-groups that came since.
+"""All that the version before data had a version saved, as it was read from that add-on; and what
+came since.
 """
 REWRITTEN = {"edit_index", "owner", "threshold_of"} | {
     f"job{part}" for part in ("", "_kind", "_subject", "_instruction", "_then", "_asked")

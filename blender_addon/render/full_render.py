@@ -1,0 +1,174 @@
+"""The full-size picture that an edit's result is laid over: where it comes from, and whether it can
+still be had.
+"""
+
+import json
+import zlib
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data import full_results, picture_source, pictures
+from ..data.results import STATE, VIEWPOINT, taken_by
+from ..data.scene_error import SceneError
+from ..link.encode import encode_png
+from ..protocol.values import MAX_IMAGE_SIDE
+from . import freshness, render_notes
+from .camera_render import render_png, render_size, viewpoint
+from .image_pixels import image_pixels, image_state, seen
+from .own_settings import AS_THE_SCENE, own_settings
+from .written_image import written
+
+MENDING = "undo that, or make the edit of a new preview"
+NO_CAMERA = "The scene has no active camera: add one (Add > Camera)."
+
+
+def full_size(scene: bpy.types.Scene) -> full_results.Size:
+    """Height and width of the scene's own renders."""
+    width, height = render_size(scene.render, MAX_IMAGE_SIDE)
+    return height, width
+
+
+def size_to_come(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> full_results.Size:
+    """Height and width of the result of an edit, made or not.
+
+    Raises:
+        SceneError: the picture that the edit was made of was deleted, or the image that this was
+            taken from.
+    """
+    made = full_results.result_of(entry)
+    known = full_results.full_render(scene.watch_your_steps, entry)
+    if made is not None or known is not None:
+        return pictures.size_of(made or known)
+    below = full_results.render_below(entry)
+    if picture_source.of(below).kind != picture_source.IMAGE:
+        return full_size(scene)
+    size = pictures.size_of(_image(entry, below))
+    lies = (size[0] > size[1]) != (below.size[1] > below.size[0])  # turned when it was taken
+    return size[::-1] if lies else size
+
+
+def needs_picture(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> bool:
+    """Whether the result of an edit takes a full-size picture that is not there yet.
+
+    Raises:
+        SceneError: as for `size_to_come`.
+    """
+    if full_results.result_of(entry) is not None:
+        return False
+    if full_results.full_render(scene.watch_your_steps, entry) is not None:
+        return False
+    return pictures.size_of(full_results.render_below(entry)) != size_to_come(scene, entry)
+
+
+def result(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> bpy.types.Image:
+    """The edit at the render's size, made where it is not there yet, and kept with the edit. The
+    artist's own renders stay as they are.
+
+    Raises:
+        SceneError: what the edit's picture was taken from has changed since, it cannot be rendered,
+            a render of the artist's runs, or a picture that the result is made of is not in the
+            file any more.
+    """
+    found = full_results.result_of(entry)
+    if found is not None:
+        return found
+    full_results.sent(entry)  # what is missing is said before a long render
+    full = full_results.full_render(scene.watch_your_steps, entry)
+    if full is None and needs_picture(scene, entry):
+        png = _full_picture(scene, entry, full_results.render_below(entry))
+        full = pictures.new_packed_image(f"{entry.title} full render", png)
+    return full_results.make(entry, full)
+
+
+def _full_picture(
+    scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, below: bpy.types.Image
+) -> bytes:
+    """The PNG file of what `below` was, before it was made small."""
+    source = picture_source.of(below)
+    if source.kind == picture_source.IMAGE:
+        return _of_image(scene, entry, below)
+    own = AS_THE_SCENE
+    if source.kind == picture_source.RESULT:
+        shown = _render_result(scene, below)
+        if shown is not None:
+            return encode_png(shown)
+        if VIEWPOINT not in below:
+            raise SceneError(
+                "The Render Result that this edit was made of is not there any more, and how it "
+                "was rendered is not known: make the edit of a new preview."
+            )
+    elif source.kind == picture_source.VIEWPORT:
+        own = own_settings(scene.watch_your_steps, source)
+    if bpy.app.is_job_running("RENDER"):
+        raise SceneError("Blender renders just now: wait until that is done.")
+    check_unchanged(scene, below)
+    height, width = full_size(scene)
+    return render_png(scene, width, height, scene.render.film_transparent, own)
+
+
+def _of_image(
+    scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, below: bpy.types.Image
+) -> bytes:
+    image = _image(entry, below)
+    if image_state(image, scene) != below.get(STATE, ""):
+        raise SceneError(
+            f'The image "{image.name}" has changed since it was edited: make the edit of a new '
+            "preview."
+        )
+    return encode_png(image_pixels(scene, image, max(image.size)))
+
+
+def _image(entry: bpy.types.PropertyGroup, below: bpy.types.Image) -> bpy.types.Image:
+    image: bpy.types.Image | None = entry.source_image
+    if image is None:
+        name = picture_source.of(below).name
+        raise SceneError(f'The image "{name}", which was edited, is not in the file any more.')
+    return image
+
+
+def _render_result(scene: bpy.types.Scene, below: bpy.types.Image) -> NDArray[np.uint8] | None:
+    """The Render Result's pixels where it still shows what `below` is of, else None."""
+    shown, own = render_notes.artists_result(), json.loads(below.get(STATE, "") or "{}")
+    if shown is None or "pixels" not in own:
+        return None
+    try:
+        whole = written(shown, scene)
+    except SceneError:  # another scene's, or an empty slot
+        return None
+    if zlib.crc32(np.ascontiguousarray(whole).data) != own["pixels"]:
+        return None
+    return seen(whole, opaque=not full_results.has_alpha(below))
+
+
+def check_unchanged(scene: bpy.types.Scene, below: bpy.types.Image) -> None:
+    """Refuse another render where it would not show what an earlier, smaller one shows.
+
+    Raises:
+        SceneError: what has changed, and what to do.
+    """
+    if scene.camera is None:
+        raise SceneError(NO_CAMERA)
+    camera, frame = taken_by(below)
+    changed = _changes(scene, below)
+    if "frame" in changed:
+        raise SceneError(f"This edit's render is of frame {frame}: go back to that frame.")
+    if "camera" in changed and camera and scene.camera.name != camera:
+        raise SceneError(f'This edit\'s render is by the camera "{camera}": make that the active.')
+    if changed:
+        named = " and the ".join(changed)
+        verb = "have" if changed[1:] or changed[0].endswith("s") else "has"
+        raise SceneError(
+            f"The {named} {verb} changed since this edit's render, which a full-size one would not "
+            f"fit any more: {MENDING}."
+        )
+
+
+def _changes(scene: bpy.types.Scene, below: bpy.types.Image) -> list[str]:
+    state = below.get(STATE, "")
+    if state:
+        return freshness.changes_at_any_size(scene, state)
+    known = below.get(VIEWPOINT)  # a render from before more than that was kept
+    moved = known is not None and not np.allclose(known, viewpoint(scene), atol=1e-4)
+    return ["camera"] if moved else []
