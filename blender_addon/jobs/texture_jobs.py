@@ -34,7 +34,8 @@ from ..protocol.requests import (
 from ..protocol.settings import MapSettings, RegionSettings, TextureSettings
 from ..protocol.values import MAX_FRAME_BYTES
 from ..render.capture_views import Plan, places_of
-from ..render.object_views import ObjectViews, poses_around, poses_towards, render_around
+from ..render.covering_views import covering_poses
+from ..render.object_views import ObjectViews, poses_towards, render_around
 from .job import Job, Kind, NewJob, SessionError, artist_is_busy, check_instruction
 
 AboutTexture = TextureRequest | TextureRelevanceRequest | SceneTextureRequest
@@ -60,7 +61,7 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     image = with_full_name(bpy.data.images, read.image)
     assert image is not None  # it has just been read
     mask = _previewed(image, settings, read)
-    poses = poses_around(read.corners.reshape(-1, 3), texture.views, FIELD_OF_VIEW)
+    poses = poses_of(read, texture, mask)
     make = partial(
         TextureRequest,
         lit=texture.lit,
@@ -78,7 +79,7 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     if not settings.own_guidance:
         guidance = guidance_words(settings)
     words = (
-        f"seed {settings.seed}, {texture.views} views, {texture.steps} steps, at most "
+        f"seed {settings.seed}, {len(poses)} views, {texture.steps} steps, at most "
         f"{texture.rounds} rounds, {guidance}"
     )
     new = views_job(context.scene, "texture", instruction, thing, views, words)
@@ -87,6 +88,20 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     if mask is not None:
         texture_regions.copy(region, sent)
     return new
+
+
+def poses_of(
+    read: MeshTexture, texture: bpy.types.PropertyGroup, region: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
+    """Where a mesh is seen from by the settings of textures, (V, 4, 4), camera to world.
+
+    Args:
+        read: the mesh.
+        texture: the settings.
+        region: bool (T, S), the texels that have to be seen; None for all.
+    """
+    more = max(2, texture.views // 2) if texture.hidden_parts else 0
+    return covering_poses(read, texture.views, more, FIELD_OF_VIEW, region)
 
 
 def _previewed(

@@ -13,9 +13,8 @@ from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState
 from ..protocol.requests import TextureRelevanceRequest, TextureRelevanceResult
 from ..protocol.settings import MapSettings
-from ..render.object_views import poses_around
 from .job import Job, Kind, NewJob, SessionError, check_instruction
-from .texture_jobs import FIELD_OF_VIEW, Views, attach, found, read_active, views_job
+from .texture_jobs import FIELD_OF_VIEW, Views, attach, found, poses_of, read_active, views_job
 
 
 def texture_preview_job(context: bpy.types.Context, native_size: int) -> NewJob:
@@ -40,7 +39,7 @@ def texture_preview_job(context: bpy.types.Context, native_size: int) -> NewJob:
         maps=asked(MapSettings, settings),
         things=things_of(read, texture.things),
     )
-    poses = poses_around(read.corners.reshape(-1, 3), texture.views, FIELD_OF_VIEW)
+    poses = poses_of(read, texture)
     size = texture.size or native_size
     views = Views(thing.name_full, read, poses, FIELD_OF_VIEW, size, texture.lit, make)
     made = {

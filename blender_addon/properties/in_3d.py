@@ -78,6 +78,14 @@ class TextureProperties(bpy.types.PropertyGroup):
         soft_max=48,
         max=256,
     )
+    hidden_parts: BoolProperty(
+        name="More for Hidden Parts",
+        description=(
+            "Add up to half as many views again, from where parts of the texture are seen that the "
+            "others do not show. Not for meshes of more than 300,000 triangles"
+        ),
+        default=True,
+    )
     size: IntProperty(
         name="Size", description=NATIVE.format("side"), default=0, min=0, max=8192, subtype="PIXEL"
     )

@@ -110,12 +110,8 @@ def poses_towards(
         distance = np.linalg.norm(back)
         if distance == 0:
             continue
-        back /= distance
-        right = np.cross([0.0, 0.0, 1.0], back)
-        length = np.linalg.norm(right)
-        right = right / length if length > 1e-6 else np.array([1.0, 0.0, 0.0])
-        axes = np.stack([right, np.cross(back, right), back], axis=1)
-        across = (points - place) @ axes
+        pose = pose_at(place, back / distance)
+        across = (points - place) @ pose[:3, :3]
         ahead = -across[:, 2]
         if ahead.min() <= 0:
             continue
@@ -123,10 +119,27 @@ def poses_towards(
         if tangent > WIDEST:
             continue
         widest = max(widest, tangent)
-        pose = np.eye(4)
-        pose[:3, :3], pose[:3, 3] = axes, place
         poses.append(pose)
     return np.reshape(np.array(poses), (-1, 4, 4)), 2 * math.atan(widest)
+
+
+def pose_at(place: NDArray[np.float64], back: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A camera at a place, upright.
+
+    Args:
+        place: (3,), in world space.
+        back: (3,), of length 1: what it looks away from.
+
+    Returns:
+        float64 (4, 4), camera to world; x right, y up, looking along -z.
+    """
+    right = np.cross([0.0, 0.0, 1.0], back)
+    length = np.linalg.norm(right)
+    right = right / length if length > 1e-6 else np.array([1.0, 0.0, 0.0])
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([right, np.cross(back, right), back], axis=1)
+    pose[:3, 3] = place
+    return pose
 
 
 def render_around(

@@ -45,7 +45,7 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
             _draw_images(layout, context, thing)
         texture = settings.texture
         column = layout.column(align=True)
-        for name in ("views", "size", "steps", "rounds"):
+        for name in ("views", "hidden_parts", "size", "steps", "rounds"):
             column.prop(texture, name)
         _draw_size(layout, context, texture.size)
         words.guidance(layout, session.state.status.welcome, settings)

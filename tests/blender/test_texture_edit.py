@@ -30,6 +30,7 @@ def thing(scene: bpy.types.Scene) -> bpy.types.Object:
     image = painted(thing, noise(24, 32))
     image.pack()
     scene.watch_your_steps.texture.views = 3
+    scene.watch_your_steps.texture.hidden_parts = False
     scene.watch_your_steps.texture.size = 24
     scene.watch_your_steps.texture.lit = False
     return thing
