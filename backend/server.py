@@ -34,6 +34,7 @@ from backend.logs import log_to
 from backend.work_lock import lock
 from protocol import codec
 from protocol.connection import (
+    ALREADY_RUNS,
     BadConnectionFile,
     default_connection_file,
     load_or_make_keys,
@@ -80,6 +81,10 @@ CAPABILITIES = (
 
 class CannotStart(RuntimeError):
     """The server cannot start or go on; the text says why and what to do."""
+
+
+class AlreadyRuns(CannotStart):
+    """Another server runs with the same connection file."""
 
 
 class Server:
@@ -420,13 +425,13 @@ def _claim(connection_file: Path) -> int:
     """The lock of the one server that may run with a connection file.
 
     Raises:
-        CannotStart: another one does.
+        AlreadyRuns: another one does.
         OSError: its folder cannot be made or written.
     """
     connection_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     held = lock(connection_file.with_name(f".{connection_file.name}.lock"))
     if held is None:
-        raise CannotStart(
+        raise AlreadyRuns(
             f"Another server runs with the connection file {connection_file}: use that one, stop "
             "it, or name another file with --connection-file."
         )
@@ -470,7 +475,9 @@ def _stop_with_input(stop: threading.Event) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the server until SIGINT or SIGTERM; the exit status."""
+    """Run the server until SIGINT or SIGTERM; the exit status: 1 where it cannot start or go on,
+    ALREADY_RUNS where another one is there.
+    """
     typed = sys.argv[1:] if arguments is None else arguments
     options: Serve = parse(Serve, typed, "python -m backend.server")
     log_to(sys.stdout)
@@ -498,7 +505,7 @@ def main(arguments: list[str] | None = None) -> int:
         server.serve(stop)
     except CannotStart as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return ALREADY_RUNS if isinstance(error, AlreadyRuns) else 1
     logger.info("stopped")
     return 0
 

@@ -12,12 +12,24 @@ from .files import write_bytes
 from .folders import data_folder
 from .values import PROTOCOL_VERSION
 
-KEY_PATTERN = re.compile(r"[!-~]{40}")  # a CURVE key in Z85: 40 printable characters
+Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+"""The digits of a CURVE key, five for four bytes (ZeroMQ RFC 32)."""
+KEY_LENGTH = 40
 ENDPOINT_PATTERN = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:%.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
+
+
+LAST_PORT = 65535
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+ALREADY_RUNS = 3
+"""The server's exit code where another one runs with the same connection file."""
 
 
 class BadConnectionFile(ValueError):
     """A connection file that cannot be used; the text says which and why."""
+
+
+class NoConnectionFile(BadConnectionFile):
+    """There is no such file."""
 
 
 class Connection(
@@ -36,10 +48,32 @@ class Connection(
 
     def __post_init__(self) -> None:
         for name in ("server_public_key", "client_public_key", "client_secret_key"):
-            if not KEY_PATTERN.fullmatch(getattr(self, name)):
-                raise ValueError(f"{name} is not a CURVE key of 40 characters")
-        if not ENDPOINT_PATTERN.fullmatch(self.endpoint):
+            if not is_key(getattr(self, name)):
+                raise ValueError(f"{name} is not a CURVE key of {KEY_LENGTH} characters")
+        match = ENDPOINT_PATTERN.fullmatch(self.endpoint)
+        if match is None or not 0 < int(match["port"]) <= LAST_PORT:
             raise ValueError(f"endpoint {self.endpoint!r} is not of the form tcp://HOST:PORT")
+
+    @property
+    def host(self) -> str:
+        """The endpoint's."""
+        match = ENDPOINT_PATTERN.fullmatch(self.endpoint)
+        assert match is not None  # as checked above
+        return match["host"]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is on this machine, for all that the endpoint tells."""
+        return self.host in LOCAL_HOSTS
+
+
+def is_key(text: str) -> bool:
+    """Whether a text is a CURVE key in Z85, which ZeroMQ would not refuse."""
+    if len(text) != KEY_LENGTH or not set(text) <= set(Z85):
+        return False
+    digits = [Z85.index(letter) for letter in text]
+    groups = (digits[start : start + 5] for start in range(0, KEY_LENGTH, 5))
+    return all(sum(digit * 85 ** (4 - n) for n, digit in enumerate(g)) < 2**32 for g in groups)
 
 
 def reachable(bound: str, advertise: str | None) -> str:
@@ -113,14 +147,15 @@ def read_connection(path: Path) -> Connection:
     """Read a connection file.
 
     Raises:
-        BadConnectionFile: it is missing, unreadable, or not a connection file of this version.
+        NoConnectionFile: it is missing.
+        BadConnectionFile: it is unreadable, or not a connection file of this version.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise BadConnectionFile(
-            f"There is no connection file {path}: start the backend (python -m backend.server), "
-            "or copy its connection file here."
+        raise NoConnectionFile(
+            f"There is no connection file {path}: start the backend, or copy its connection file "
+            "here."
         ) from None
     except OSError as error:
         raise BadConnectionFile(f"{path} cannot be read: {error.strerror}.") from error
@@ -135,7 +170,7 @@ def parse_connection(content: bytes, name: str) -> Connection:
     """
     try:
         version = json.loads(content)["protocol"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise BadConnectionFile(
             f"{name} is not a connection file: copy it again from the machine of the backend."
         ) from error

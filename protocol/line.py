@@ -135,10 +135,10 @@ class Line:
 
     def nothing_answers(self, timeout: float) -> ConnectionFailed:
         """The error of a server that has not answered Hello within `timeout` seconds."""
-        return ConnectionFailed(
-            f"Nothing answers at {self.connection.endpoint} within {timeout:g} seconds: is the "
-            "backend running there (python -m backend.server), and is the port open?"
-        )
+        where = f"Nothing answers at {self.connection.endpoint} within {timeout:g} seconds"
+        if self.connection.is_local:
+            return ConnectionFailed(f"{where}: has the backend stopped? Start it again.")
+        return ConnectionFailed(f"{where}: is the backend running there, and is the port open?")
 
     def connect(self, timeout: float = HANDSHAKE_TIMEOUT) -> Welcome:
         """Shake hands and learn what the server is.

@@ -2,7 +2,11 @@
 once.
 """
 
+import functools
+import hashlib
+import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +16,7 @@ from pathlib import Path
 from ..link import child_process
 from ..link.child_process import Child
 from ..link.worker_thread import LinkState
-from ..protocol.connection import default_connection_file
+from ..protocol.connection import ALREADY_RUNS, default_connection_file
 from ..protocol.folders import data_folder, program_note
 from . import session
 from .job import SessionError
@@ -23,11 +27,20 @@ NEEDED = (
 )
 """What the making takes; the installer's own limits are in installer/environments.py."""
 NO_PROGRAM = (
-    "The backend's program is not found: choose the folder that holds install.py in the add-on's "
+    "To start a backend here, choose the program's folder, which holds install.py, in the "
     "preferences"
 )
 
 ENDED = {"server": "The backend has ended. {}", "installation": "The installation has ended. {}"}
+KILLED = (
+    "Something else did it (signal {}), perhaps because the memory was full: close other programs, "
+    "and try again."
+)
+STAMP = re.compile(
+    r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d{4} )?(worker: )?(\(\d+ s\) )?((warning|error): )?"
+)
+"""What a line of the log has before what it says."""
+PERCENT = re.compile(r"\((\d{1,3})%\)")
 
 
 class Stage(Enum):
@@ -36,11 +49,14 @@ class Stage(Enum):
     NO_PROGRAM = "no program"
     """Nobody knows where install.py lies."""
     NOT_INSTALLED = "not installed"
-    """There is no environment yet."""
+    """There is no environment yet, or its making was broken off."""
+    OUTDATED = "outdated"
+    """The environment was made for another version of the program."""
     INSTALLING = "installing"
     STARTING = "starting"
     """Its process runs, and there is no connection to it yet."""
     RUNNING = "running"
+    """It has been connected to since it was started."""
     STOPPING = "stopping"
     STOPPED = "stopped"
     """It can be started."""
@@ -55,7 +71,15 @@ class OwnBackend:
     trouble: str = ""
     """Why the last one has ended, where it should not have; a sentence."""
     said: str = ""
-    """The last line of what starts or is installed."""
+    """The last line of what starts or is installed, without the time."""
+    reached: bool = False
+    """The server has been connected to."""
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of what is being downloaded is here, or None where that is not said."""
+        found = PERCENT.search(self.said)
+        return min(1.0, int(found[1]) / 100) if found else None
 
 
 own = OwnBackend()
@@ -90,12 +114,45 @@ def stage(program: Path | None) -> Stage:
     if own.server is not None:
         if own.server.stopping:
             return Stage.STOPPING
-        connected = session.state.status.state is LinkState.CONNECTED
-        return Stage.RUNNING if connected else Stage.STARTING
-    if program is None:
-        return Stage.NO_PROGRAM
-    made = program / ".venv-backend" / "install_state.json"  # written when all is installed
-    return Stage.STOPPED if made.is_file() else Stage.NOT_INSTALLED
+        return Stage.RUNNING if own.reached else Stage.STARTING
+    return Stage.NO_PROGRAM if program is None else _environment(program)
+
+
+def _environment(program: Path) -> Stage:
+    """How it stands with the environment, by what installer/environments.py has written of it."""
+    try:
+        text = (program / ".venv-backend" / "install_state.json").read_text(encoding="utf-8")
+        state = json.loads(text)
+        made_of = {
+            name: sha256 for name, sha256 in state["files"].items() if name.startswith("backend/")
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Stage.NOT_INSTALLED  # not made, or half
+    if not state.get("complete") or not backend_python(program).is_file():
+        return Stage.NOT_INSTALLED
+    right = all(_sha256(program / name) == sha256 for name, sha256 in made_of.items())
+    return Stage.STOPPED if right else Stage.OUTDATED
+
+
+def _sha256(path: Path) -> str:
+    """Of a file, as hex; "" of one that cannot be read."""
+    try:
+        return _sha256_at(path, path.stat().st_mtime_ns)
+    except OSError:
+        return ""
+
+
+@functools.lru_cache(maxsize=16)
+def _sha256_at(path: Path, changed: int) -> str:
+    """Asked for at every redraw; the time of the last change tells whether it is another now."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def is_linked() -> bool:
+    """Whether the connection, as far as there is one, is to the server that was started here."""
+    link = session.state.link
+    ours = link is not None and link.connection_file == default_connection_file()
+    return own.server is not None and ours
 
 
 def start_server(program: Path, model: str, extra: Sequence[str] = ()) -> None:
@@ -113,7 +170,7 @@ def start_server(program: Path, model: str, extra: Sequence[str] = ()) -> None:
         "--stop-with-input",
     ]
     own.server = _start([*command, "--model", model, *extra], program)
-    own.trouble = ""
+    own.trouble, own.reached = "", False
     session.connect(default_connection_file())
 
 
@@ -134,7 +191,8 @@ def _start(command: Sequence[str | Path], program: Path) -> Child:
     try:
         return child_process.start(command, program, log_file())
     except OSError as error:
-        raise SessionError(f"{command[0]} cannot be started: {error.strerror}.") from error
+        what = error.filename or command[0]
+        raise SessionError(f"It cannot be started ({what}: {error.strerror}).") from error
 
 
 def stop() -> None:
@@ -143,7 +201,8 @@ def stop() -> None:
     """
     if own.server is not None:
         own.server.stop()
-        session.disconnect()
+        if is_linked():
+            session.disconnect()
     if own.installation is not None:
         own.installation.kill()
     session.state.changed = True
@@ -151,25 +210,39 @@ def stop() -> None:
 
 def look() -> None:
     """See how the processes are; Blender's timer calls this."""
+    if is_linked() and not own.reached and session.state.status.state is LinkState.CONNECTED:
+        own.reached = session.state.changed = True
     for what, child in (("server", own.server), ("installation", own.installation)):
         if child is None:
             continue
-        line = child.last_line()
-        if line != own.said:
-            own.said = line
+        said = STAMP.sub("", child.last_line())
+        if said != own.said:
+            own.said = said
             session.state.changed = True
         if child.exit_code is not None:
-            setattr(own, what, None)
-            _ended(what, child, line)
+            _ended(what, child)
 
 
-def _ended(what: str, child: Child, line: str) -> None:
+def _ended(what: str, child: Child) -> None:
+    """Say why, where it should not have; a link to another server that is there already stays."""
     session.state.changed = True
-    own.said = ""
-    if child.exit_code == 0 or child.stopping:
+    linked, own.said = what == "server" and is_linked(), ""
+    setattr(own, what, None)
+    another = what == "server" and child.exit_code == ALREADY_RUNS
+    if child.stopping or child.exit_code == 0 or another:
         return
-    why = line.removeprefix("error: ").removeprefix("install.py: ")
-    why = why or f"Its exit code is {child.exit_code}, and it has said nothing."
-    own.trouble = ENDED[what].format(why)
-    if session.state.status.state is not LinkState.CONNECTED:
+    own.trouble = ENDED[what].format(_why(child))
+    if linked:
         session.disconnect()
+
+
+def _why(child: Child) -> str:
+    """In words, why a program has ended that was not stopped."""
+    code, line = child.exit_code, child.last_line()
+    for prefix in ("error: ", "install.py: "):
+        if line.startswith(prefix):
+            return line.removeprefix(prefix)
+    if code is not None and code < 0:
+        return KILLED.format(-code)
+    said = f"It said last: {STAMP.sub('', line)}" if line else "It said nothing."
+    return f"Its exit code is {code}. {said}"

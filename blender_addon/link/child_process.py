@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LAST_BYTES = 4096
-"""Of the log, in which its last line is looked for."""
+"""Of the log, in which its last lines are looked for."""
 LONGEST_LOG = 4_000_000
 """Bytes; a longer log begins anew."""
 PATIENCE_SECONDS = 15.0
@@ -43,15 +43,8 @@ class Child:
         """The last line that it has logged, "" before the first. What a progress bar has written
         over counts as older lines.
         """
-        try:
-            with self.log.open("rb") as file:
-                end = file.seek(0, os.SEEK_END)
-                file.seek(max(self.begins, end - LAST_BYTES))
-                text = file.read().decode(errors="replace")
-        except FileNotFoundError:  # somebody has deleted it
-            return ""
-        lines = [line.strip() for line in text.replace("\r", "\n").split("\n")]
-        return next((line for line in reversed(lines) if line), "")
+        lines = last_lines(self.log, self.begins)
+        return lines[-1].strip() if lines else ""
 
     def stop(self) -> None:
         """Have it end by closing its input, and make it end where it does not; returns at once."""
@@ -80,6 +73,18 @@ class Child:
             self.process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
+
+
+def last_lines(log: Path, begins: int = 0) -> list[str]:
+    """The last lines of a log that are not empty, of what lies behind so many bytes of it."""
+    try:
+        with log.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(begins, end - LAST_BYTES))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:  # somebody has deleted it
+        return []
+    return [line for line in text.replace("\r", "\n").split("\n") if line.strip()]
 
 
 def start(command: Sequence[str | Path], folder: Path, log: Path) -> Child:

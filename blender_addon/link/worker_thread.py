@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 
 from ..protocol.client import Client
 from ..protocol.codec import BadMessage
-from ..protocol.connection import ENDPOINT_PATTERN, BadConnectionFile, Connection, read_connection
+from ..protocol.connection import (
+    BadConnectionFile,
+    Connection,
+    NoConnectionFile,
+    default_connection_file,
+    read_connection,
+)
 from ..protocol.line import ConnectionFailed, ServerError
 from ..protocol.messages import (
     Cancelled,
@@ -46,7 +52,8 @@ BROKEN = (
     f"The connection broke {MAX_TRIES} times when this job was sent or its result came: start it "
     "again with smaller pictures, and see what the backend's log says."
 )
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+NO_BACKEND = "No backend runs on this machine: start one here, or connect to another one."
+"""Where there is no connection file in the usual place."""
 
 
 class LinkState(Enum):
@@ -171,6 +178,9 @@ class Link:
                 self._report(LinkStatus(LinkState.CONNECTING))
             try:
                 self._serve()
+            except NoConnectionFile as error:
+                usual = self.connection_file == default_connection_file()
+                self._report(LinkStatus(LinkState.FAILED, NO_BACKEND if usual else str(error)))
             except (BadConnectionFile, ConnectionFailed, ServerError) as error:
                 self._report(LinkStatus(LinkState.FAILED, str(error)))
             except BadMessage as error:
@@ -233,11 +243,9 @@ class Link:
             return [Failed(job=error.about, code="bad_message", message=text)]
 
     def _check_reachable(self, connection: Connection) -> None:
-        endpoint = ENDPOINT_PATTERN.fullmatch(connection.endpoint)
-        assert endpoint is not None  # Connection checks it
-        if not self.online and endpoint["host"] not in LOCAL_HOSTS:
+        if not self.online and not connection.is_local:
             raise ConnectionFailed(
-                f"The backend is on another machine ({endpoint['host']}) and Blender's online "
+                f"The backend is on another machine ({connection.host}) and Blender's online "
                 'access is off: switch on "Allow Online Access" in Preferences > System.'
             )
 

@@ -49,6 +49,11 @@ def _connect_at_start() -> None:
         session.connect(session.connection_file(chosen))
 
 
+def start_connecting() -> None:
+    """Connect in a moment, also where the file of Blender's command line is opened until then."""
+    bpy.app.timers.register(_connect_at_start, first_interval=IDLE_SECONDS, persistent=True)
+
+
 @persistent
 def _load_post(*_: object) -> None:
     freshness.forget_all()
@@ -99,7 +104,7 @@ def register() -> None:
         getattr(bpy.app.handlers, name).append(handler)
     bpy.app.timers.register(_tick, first_interval=IDLE_SECONDS, persistent=True)
     if not bpy.app.background:
-        bpy.app.timers.register(_connect_at_start, first_interval=IDLE_SECONDS)
+        start_connecting()
 
 
 def unregister() -> None:

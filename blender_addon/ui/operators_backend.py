@@ -8,12 +8,13 @@ from bpy.props import StringProperty
 from ..jobs import own_backend, session
 from ..jobs.job import SessionError
 from ..jobs.own_backend import Stage
+from ..link.child_process import last_lines
 from ..protocol.connection import BadConnectionFile, parse_connection, write_connection
-from . import preferences
+from . import preferences, words
 from .operators import ExplainedOperator, refuse
 
-SHOWN_LINES = 20
-"""The last ones of the log, which the text editor shows first."""
+SHOWN_LINES, LOG_WIDTH = 20, 640
+"""Of the log, the last ones; and how wide they are shown, in unscaled pixels."""
 PASTED = "pasted-connection.json"
 
 
@@ -51,7 +52,9 @@ class WYS_OT_install_backend(ExplainedOperator):
         now = stage()
         if now is Stage.NO_PROGRAM:
             return own_backend.NO_PROGRAM
-        return "" if now is Stage.NOT_INSTALLED else "It is installed, or being installed"
+        if now in (Stage.NOT_INSTALLED, Stage.OUTDATED):
+            return ""
+        return "It is installed, or being installed"
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Tell the size and the time before."""
@@ -98,6 +101,7 @@ class WYS_OT_start_backend(ExplainedOperator):
         reasons = {
             Stage.NO_PROGRAM: own_backend.NO_PROGRAM,
             Stage.NOT_INSTALLED: "The backend is not installed yet: press Install Backend first",
+            Stage.OUTDATED: "The backend is of another version: press Update Backend first",
             Stage.INSTALLING: "The backend is being installed: wait a moment",
             Stage.STOPPING: "The backend is being stopped: wait a moment",
             Stage.STARTING: "The backend is starting already",
@@ -136,31 +140,37 @@ class WYS_OT_stop_backend(ExplainedOperator):
 
 
 class WYS_OT_show_backend_log(ExplainedOperator):
-    """Show what the backend and its installation have said, in a text editor of its own window"""
+    """Show what the backend and its installation have said last, and open all of it"""
 
     bl_idname = "watch_your_steps.show_backend_log"
     bl_label = "Show Log"
+    bl_options = {"INTERNAL"}  # nothing of it is in the file
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Where there is one."""
         return "" if own_backend.log_file().is_file() else "Nothing was started here yet"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Load the log anew; it is no part of the file unless somebody edits it."""
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """A window with the last lines."""
+        return context.window_manager.invoke_props_dialog(
+            self, width=LOG_WIDTH, title="What the Backend Has Said", confirm_text="Open All of It"
+        )
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The last lines and where all of them are."""
         path = own_backend.log_file()
-        for old in [one for one in bpy.data.texts if one.filepath == str(path)]:
-            bpy.data.texts.remove(old)
+        box = self.layout.box()
+        for line in last_lines(path)[-SHOWN_LINES:]:
+            words.wide_paragraph(box, context, line, LOG_WIDTH)
+        words.wide_paragraph(self.layout, context, str(path), LOG_WIDTH)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Open the file in the system's own program for such files."""
         try:
-            text = bpy.data.texts.load(str(path))
+            bpy.ops.wm.path_open(filepath=str(own_backend.log_file()))
         except RuntimeError as error:
             return refuse(self, context, error)
-        if context.window is not None and not bpy.app.background:
-            bpy.ops.wm.window_new()
-            area = context.window_manager.windows[-1].screen.areas[0]
-            area.type = "TEXT_EDITOR"
-            area.spaces.active.text = text
-            area.spaces.active.top = max(0, len(text.lines) - SHOWN_LINES)
         return {"FINISHED"}
 
 
@@ -205,8 +215,11 @@ class WYS_OT_paste_connection(bpy.types.Operator):
     )
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Show what was copied: a text field takes the first of several lines only."""
-        self.text = " ".join(context.window_manager.clipboard.split())
+        """Show what was copied: a text field takes the first of several lines only. What cannot
+        be a connection, such as another password, stays where it is.
+        """
+        copied = " ".join(context.window_manager.clipboard.split())
+        self.text = copied if copied.startswith("{") else ""
         return context.window_manager.invoke_props_dialog(
             self, width=420, title="Connect with a Connection File's Text", confirm_text="Connect"
         )
@@ -214,7 +227,7 @@ class WYS_OT_paste_connection(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Check the text, keep it where only its owner can read it, and connect."""
         try:
-            connection = parse_connection(self.text.encode(), "The pasted text")
+            connection = parse_connection(self.text.encode(errors="replace"), "The pasted text")
             folder = bpy.utils.extension_path_user(preferences.EXTENSION, create=True)
             write_connection(Path(folder) / PASTED, connection)
             _use(str(Path(folder) / PASTED))

@@ -4,13 +4,14 @@ import bpy
 
 from ..jobs import own_backend, session
 from ..jobs.own_backend import Stage
-from ..link.worker_thread import LinkState
+from ..link.worker_thread import NO_BACKEND, LinkState
 from . import words
 from .operators_backend import stage
 
 WORDS = {
-    Stage.NO_PROGRAM: f"{own_backend.NO_PROGRAM}, or connect to a backend that runs already.",
+    Stage.NO_PROGRAM: f"{own_backend.NO_PROGRAM}.",
     Stage.NOT_INSTALLED: "The backend is not installed on this machine.",
+    Stage.OUTDATED: "The backend was installed for another version of the add-on: update it.",
     Stage.INSTALLING: "Installing the backend. Blender can be used meanwhile.",
     Stage.STARTING: "Starting the backend...",
     Stage.STOPPING: "Stopping the backend...",
@@ -20,26 +21,23 @@ WORDS = {
 def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """The top of the panel."""
     now = stage()
-    status = session.state.status
     if now in (Stage.INSTALLING, Stage.STARTING, Stage.STOPPING):
         _draw_busy(layout, context, now)
         return
+    status = session.state.status
+    missing = status.text == NO_BACKEND
+    icon = "UNLINKED" if missing else words.status_icon(status.state)
     row = layout.row()
-    words.paragraph(
-        row.column(),
-        context,
-        words.status(status),
-        words.status_icon(status.state),
-        inset=words.BUTTON,
-    )
-    if status.state is LinkState.CONNECTED:
-        if now is Stage.RUNNING:
-            row.operator("watch_your_steps.stop_backend", text="", icon="CANCEL")
-        else:
-            row.operator("watch_your_steps.disconnect", text="", icon="UNLINKED")
-        return
-    if status.state is not LinkState.CLOSED:
+    inset = words.BUTTON if status.state is not LinkState.CLOSED and not missing else 0
+    words.paragraph(row.column(), context, words.status(status), icon, inset=inset)
+    if status.state is LinkState.CONNECTED and own_backend.is_linked():
+        row.operator("watch_your_steps.stop_backend", text="", icon="CANCEL")
+    elif inset:
         row.operator("watch_your_steps.disconnect", text="", icon="UNLINKED")
+    if status.state is LinkState.CONNECTED:
+        if status.welcome is not None and status.welcome.model_state != "ready":
+            _draw_said(layout, context)
+        return
     if own_backend.own.trouble:
         alert = layout.column()
         alert.alert = True
@@ -51,12 +49,18 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 def draw_buttons(layout: bpy.types.UILayout, context: bpy.types.Context, now: Stage) -> None:
     """The ways to a backend, what is to be done first on top."""
     column = layout.column(align=True)
-    if now in (Stage.NO_PROGRAM, Stage.NOT_INSTALLED):
+    if now in WORDS:
         words.paragraph(column, context, WORDS[now], "INFO")
     if now is Stage.NO_PROGRAM:
         column.operator("watch_your_steps.show_preferences", icon="PREFERENCES")
     elif now is Stage.NOT_INSTALLED:
         column.operator("watch_your_steps.install_backend", icon="IMPORT")
+    elif now is Stage.OUTDATED:
+        column.operator(
+            "watch_your_steps.install_backend", text="Update Backend", icon="FILE_REFRESH"
+        )
+    elif now is Stage.RUNNING:
+        column.operator("watch_your_steps.stop_backend", icon="CANCEL")
     else:
         column.operator("watch_your_steps.start_backend", icon="PLAY")
     column.operator("watch_your_steps.connect", icon="LINKED")
@@ -67,11 +71,19 @@ def draw_buttons(layout: bpy.types.UILayout, context: bpy.types.Context, now: St
 
 
 def _draw_busy(layout: bpy.types.UILayout, context: bpy.types.Context, now: Stage) -> None:
-    """What is going on, the last line of the log, and how to end it."""
+    """What is going on, and how to end it."""
     words.paragraph(layout, context, WORDS[now], "SORTTIME")
-    if own_backend.own.said:
-        words.paragraph(layout.box(), context, own_backend.own.said, inset=words.BOX)
+    _draw_said(layout, context)
     row = layout.row(align=True)
     row.operator("watch_your_steps.show_backend_log", icon="TEXT")
     if now is not Stage.STOPPING:
         row.operator("watch_your_steps.stop_backend", text="Stop", icon="CANCEL")
+
+
+def _draw_said(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """The last line of the log of what was started here, and how far a download is."""
+    own = own_backend.own
+    if own.said:
+        words.paragraph(layout.box(), context, own.said, inset=words.BOX)
+    if own.fraction is not None:
+        layout.progress(factor=own.fraction, text=f"{own.fraction:.0%}")

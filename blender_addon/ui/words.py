@@ -120,13 +120,26 @@ def paragraph(
         icon: before the first line.
         inset: what is around the text and beside it, in unscaled pixels: BOX, BUTTON or both.
     """
-    preferences, region = context.preferences, context.region
-    scale = preferences.system.ui_scale
-    blf.size(0, preferences.ui_styles[0].widget.points * scale)
+    scale, region = context.preferences.system.ui_scale, context.region
     # a sidebar can be zoomed, and its texts with it
     left, right = (region.view2d.region_to_view(x, 0)[0] for x in (0, region.width))
     taken = MARGINS + inset + (ICON if icon != "NONE" else 0)
-    width = right - left - taken * scale
+    _labels(layout, context, text, icon, right - left - taken * scale)
+
+
+def wide_paragraph(
+    layout: bpy.types.UILayout, context: bpy.types.Context, text: str, width: float
+) -> None:
+    """Labels with `text` in a dialog that is so many unscaled pixels wide."""
+    _labels(layout, context, text, "NONE", (width - MARGINS) * context.preferences.system.ui_scale)
+
+
+def _labels(
+    layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str, width: float
+) -> None:
+    """Labels of at most that width in pixels."""
+    preferences = context.preferences
+    blf.size(0, preferences.ui_styles[0].widget.points * preferences.system.ui_scale)
     column = layout.column(align=True)
     column.scale_y = 0.8
     for line in wrap(text, max(width, 40), lambda part: blf.dimensions(0, part)[0]):

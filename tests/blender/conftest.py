@@ -130,3 +130,22 @@ def connected(
     """The add-on, connected to `server`."""
     connect(addon, server.file)
     return addon
+
+
+@pytest.fixture
+def backend(
+    addon: SimpleNamespace, installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ModuleType]:
+    """The module of the backend that Blender starts, with a data folder of this test's own."""
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path / "data"))
+    module = importlib.import_module(f"{installed}.jobs.own_backend")
+    yield module
+    children = [one for one in (module.own.server, module.own.installation) if one]
+    module.stop()
+    for child in children:
+        child.process.wait(30)
+    module.own.server = module.own.installation = None
+    module.own.trouble = module.own.said = ""
+    module.own.reached = False
+    addon.preferences.program_folder = ""

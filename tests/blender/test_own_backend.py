@@ -8,57 +8,17 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import bpy
 import pytest
 from fake_server import FakeServer
+from own_backends import SECONDS, drained, program
 
-ROOT = Path(__file__).resolve().parents[2]
 OPS = bpy.ops.watch_your_steps
-SECONDS = 120.0
 
 pytestmark = pytest.mark.one_blender
-
-
-@pytest.fixture
-def backend(
-    addon: SimpleNamespace, installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[ModuleType]:
-    """The module under test, with a data folder of this test's own."""
-    for name in ("XDG_DATA_HOME", "LOCALAPPDATA"):
-        monkeypatch.setenv(name, str(tmp_path / "data"))
-    module = importlib.import_module(f"{installed}.jobs.own_backend")
-    yield module
-    children = [one for one in (module.own.server, module.own.installation) if one]
-    module.stop()
-    for child in children:
-        child.process.wait(30)
-    module.own.server = module.own.installation = None
-    module.own.trouble = module.own.said = ""
-    addon.preferences.program_folder = ""
-
-
-def program(tmp_path: Path, environment: bool) -> Path:
-    """A folder like the program's, whose server and environment are the real ones."""
-    folder = tmp_path / "program"
-    folder.mkdir()
-    for name in ("backend", "protocol", "install.py"):
-        (folder / name).symlink_to(ROOT / name)
-    if environment:
-        python = Path(os.environ["WATCH_YOUR_STEPS_BACKEND_PYTHON"])
-        (folder / ".venv-backend").symlink_to(python.parent.parent)
-    return folder
-
-
-def drained(backend: ModuleType, addon: SimpleNamespace, condition: object) -> None:
-    def done() -> bool:
-        backend.look()
-        return bool(condition())  # type: ignore[operator]
-
-    addon.session.wait(done, SECONDS)
 
 
 def test_starts_connects_and_stops(
@@ -74,8 +34,6 @@ def test_starts_connects_and_stops(
     assert backend.stage(None) is backend.Stage.RUNNING
     assert "ready: model demo" in backend.own.said
     assert "ready: model demo" in backend.log_file().read_text()
-    OPS.show_backend_log()
-    assert any("ready: model demo" in line.body for line in bpy.data.texts[-1].lines)
     OPS.stop_backend()
     drained(backend, addon, lambda: backend.own.server is None)
     assert child.process.returncode == 0

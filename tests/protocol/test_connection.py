@@ -10,6 +10,7 @@ import pytest
 from protocol.connection import (
     BadConnectionFile,
     Connection,
+    NoConnectionFile,
     load_or_make_keys,
     new_server_keys,
     read_connection,
@@ -45,11 +46,13 @@ def test_documented_fields(tmp_path, connection):
 
 
 def test_missing_file_says_what_to_do(tmp_path):
-    with pytest.raises(BadConnectionFile, match=r"python -m backend\.server"):
+    with pytest.raises(NoConnectionFile, match="start the backend, or copy its connection file"):
         read_connection(tmp_path / "connection.json")
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff\xfe", b"nonsense", b'"text"'])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b"\xff\xfe", b"nonsense", b'"text"', b"[" * 99_999]
+)
 def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "connection.json"
     path.write_bytes(content)
@@ -70,6 +73,10 @@ def test_file_of_another_version_names_both(tmp_path, connection):
         ("endpoint", "http://127.0.0.1:1"),
         ("endpoint", "tcp://127.0.0.1"),
         ("endpoint", "tcp://:1"),
+        ("endpoint", "tcp://127.0.0.1:0"),
+        ("endpoint", "tcp://127.0.0.1:99999"),
+        ("server_public_key", "x" * 39 + "~"),  # no digit of Z85
+        ("client_public_key", "#" * 40),  # five digits of more than four bytes
         ("server_public_key", "short"),
         ("client_secret_key", "x" * 39 + " "),
     ],
