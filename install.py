@@ -70,6 +70,11 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
 
     backend = command("backend", "make the backend's environment, which the server runs in")
     torch_options(backend)
+    backend.add_argument(
+        "--stop-with-input",
+        action="store_true",
+        help="stop when the standard input ends, as it does with the program that started this one",
+    )
     addon = command("addon", "build the Blender extension, and install it where a Blender is given")
     addon.add_argument(
         "--blender",
@@ -151,8 +156,10 @@ def main() -> int:
         return restart(python)
 
     from installer import checks, commands, gpu_kit
-    from installer.processes import InstallError
+    from installer.processes import InstallError, in_words, stop_with_input
 
+    if getattr(options, "stop_with_input", False):
+        stop_with_input()
     try:
         if options.command == "backend":
             return commands.backend(options.torch)
@@ -167,8 +174,11 @@ def main() -> int:
         if options.command == "demo":
             return commands.demo(options.out, options.torch, extra)
         return checks.test(options.fast, options.torch, extra)
-    except (InstallError, OSError) as error:
+    except InstallError as error:
         print(f"install.py: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"install.py: {in_words(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninstall.py: stopped; run the same command again to go on.", file=sys.stderr)

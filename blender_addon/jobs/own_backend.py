@@ -182,7 +182,8 @@ def install(program: Path) -> None:
     """
     if own.installation is not None:
         raise SessionError("The backend is being installed already.")
-    own.installation = _start([sys.executable, program / "install.py", "backend"], program)
+    script = program / "install.py"
+    own.installation = _start([sys.executable, script, "backend", "--stop-with-input"], program)
     own.trouble = ""
 
 

@@ -160,9 +160,9 @@ class WYS_OT_show_backend_log(ExplainedOperator):
     def draw(self, context: bpy.types.Context) -> None:
         """The last lines and where all of them are."""
         path = own_backend.log_file()
-        box = self.layout.box()
+        column = self.layout.box().column(align=True)
         for line in last_lines(path)[-SHOWN_LINES:]:
-            words.wide_paragraph(box, context, line, LOG_WIDTH)
+            words.wide_paragraph(column, context, line, LOG_WIDTH)
         words.wide_paragraph(self.layout, context, str(path), LOG_WIDTH)
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -17,6 +17,8 @@ WORDS = {
     Stage.STOPPING: "Stopping the backend...",
 }
 
+FILE_GONE = "The backend runs, but its connection file was deleted: stop it, and start it again."
+
 
 def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """The top of the panel."""
@@ -29,7 +31,8 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     icon = "UNLINKED" if missing else words.status_icon(status.state)
     row = layout.row()
     inset = words.BUTTON if status.state is not LinkState.CLOSED and not missing else 0
-    words.paragraph(row.column(), context, words.status(status), icon, inset=inset)
+    text = FILE_GONE if missing and now is Stage.RUNNING else words.status(status)
+    words.paragraph(row.column(), context, text, icon, inset=inset)
     if status.state is LinkState.CONNECTED and own_backend.is_linked():
         row.operator("watch_your_steps.stop_backend", text="", icon="CANCEL")
     elif inset:
