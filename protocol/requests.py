@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from .corrections import Correction
 from .settings import (
     EditSettings,
     FieldSettings,
@@ -83,6 +84,8 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request")
     things: NDArray[np.uint16] | None = None
     """uint16 (H, W), each pixel's thing, for a region of whole things; None where none are
     known."""
+    correction: Correction = Correction()
+    """What is corrected of that region, where no mask is given."""
     crop: Box | None = None
     """The part of the image to work on, in place of one that the settings' detail says; nothing
     outside it is edited."""
@@ -90,7 +93,11 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request")
     def __post_init__(self) -> None:
         check_array(self.image, "image", "uint8", (3,))
         check_instruction(self.instruction)
-        for name, array, dtype in (("mask", self.mask, "bool"), ("things", self.things, "uint16")):
+        for name, array, dtype in (
+            ("mask", self.mask, "bool"),
+            ("things", self.things, "uint16"),
+            ("painted", self.correction.painted, "uint8"),
+        ):
             if array is not None:
                 check_array(array, name, dtype, ())
                 if array.shape != self.image.shape[:2]:

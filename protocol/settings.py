@@ -135,6 +135,17 @@ Rim = Annotated[
         extra={"soft_max": 32.0, "step": 10},
     ),
 ]
+Grow = Annotated[
+    int,
+    Meta(
+        ge=-256,
+        le=256,
+        title="Grow",
+        description="Pixels by which the mask reaches further than the map says; less than 0 "
+        "shrinks it. What is painted by hand stays as it is",
+        extra={"soft_max": 32},
+    ),
+]
 UseOfField = Annotated[
     bool,
     Meta(

@@ -14,6 +14,7 @@ from torch import Tensor
 from backend.counts import check_counts
 from backend.errors import BadInput, check_instruction, check_settings, check_value, given_once
 from backend.pictures import boxes
+from protocol.corrections import Correction
 from protocol.settings import (
     EditSettings,
     MapSettings,
@@ -258,6 +259,7 @@ class Editor:
         things: NDArray[np.integer] | None = None,
         region: RegionSettings = RegionSettings(),
         speed: SpeedSettings = SpeedSettings(),
+        correction: Correction = Correction(),
     ) -> Edit:
         """Edit the image that was set where the instruction applies (Eq. 1, 4 and 5).
 
@@ -289,6 +291,7 @@ class Editor:
                 things; None where none are known.
             region: how the map becomes the mask.
             speed: what makes it faster at some cost; by default nothing does.
+            correction: what a person has corrected of the mask that the map gives.
 
         Raises:
             RuntimeError: no image was set.
@@ -310,7 +313,7 @@ class Editor:
         settings = given_once(settings, single)
         check_settings(settings)
         check_settings(speed)
-        where = self._where(instruction, threshold, relevance, mask, region, things)
+        where = self._where(instruction, threshold, relevance, mask, region, things, correction)
         seeds = (settings.seed,)
         (edit,) = self._edited(
             instruction, where, seeds, settings, speed, noise, start, crop, on_step
@@ -363,6 +366,7 @@ class Editor:
         mask: NDArray[np.bool_] | None,
         region: RegionSettings,
         things: NDArray[np.integer] | None,
+        correction: Correction = Correction(),
     ) -> Where:
         """Where the image that was set is edited, as `edit` is asked for it."""
         check_value(Threshold | None, threshold)
@@ -372,7 +376,9 @@ class Editor:
         else:
             relevance = self.relevance(instruction) if relevance is None else relevance
             covered = extent(self.card, parts.whole.shape)
-            where = snapped_at(threshold, relevance, covered, parts.image, region, things)
+            where = snapped_at(
+                threshold, relevance, covered, parts.image, region, things, correction
+            )
         check_mask(where.mask, parts.image)
         return where
 

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.corrections import Correction
 from protocol.region import Snapped
 from protocol.settings import EditSettings, MapSettings, RegionSettings, SpeedSettings
 from protocol.values import Box
@@ -93,6 +94,7 @@ class ImageEditor(Protocol):
         things: NDArray[np.integer] | None = None,
         region: RegionSettings = RegionSettings(),
         speed: SpeedSettings = SpeedSettings(),
+        correction: Correction = Correction(),
     ) -> Edit:
         """Edit it where the instruction applies, or inside `mask`."""
 

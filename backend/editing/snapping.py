@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from backend.errors import BadInput, check_settings, check_things
 from backend.pictures import unchanged
+from protocol.corrections import Correction
 from protocol.region import Snapped, snapped
 from protocol.settings import RegionSettings
 
@@ -28,6 +29,8 @@ class Where:
     relevance: RelevanceMap | None = None
     threshold: float | None = None
     snapped: Snapped | None = None
+    corrected: bool = False
+    """Whether the mask is not the thresholded map alone."""
 
     def outcome(
         self,
@@ -38,7 +41,8 @@ class Where:
     ) -> Edit:
         """What came of an image, uint8 (H, W, 3), that was edited inside as much of the mask."""
         values = None if self.relevance is None else self.relevance.values
-        sentence = unchanged(image, edited, mask, self.threshold, values)
+        said = None if self.corrected else self.threshold
+        sentence = unchanged(image, edited, mask, said, values)
         return Edit(edited, mask, self.relevance, self.threshold, sentence, windows, self.snapped)
 
 
@@ -49,6 +53,7 @@ def snapped_at(
     image: NDArray[np.uint8],
     region: RegionSettings,
     things: NDArray[np.integer] | None,
+    correction: Correction,
 ) -> Where:
     """Where `protocol.region.snapped` of an image, uint8 (H, W, 3), and its map reaches a
     threshold; None takes the map's own suggestion.
@@ -56,10 +61,11 @@ def snapped_at(
     Args:
         covered: cells (rows, columns) that the image covers in a map of its own.
         things: whole numbers (H, W), 0..65535, or None.
+        correction: of what that gives.
 
     Raises:
-        BadInput: the map or the things belong to an image of another size, or a value is out of
-            range.
+        BadInput: the map, the things or the painting belong to an image of another size, or a value
+            is out of range.
     """
     check_settings(region)
     if things is not None:
@@ -69,4 +75,8 @@ def snapped_at(
     values = relevance.at(*image.shape[:2])
     found = snapped(values, image, region.snap, things, relevance.suggested_threshold)
     limit = found.suggested_threshold if threshold is None else threshold
-    return Where(found.values >= limit, relevance, limit, found)
+    try:
+        mask = correction.mask(found.values, limit)
+    except ValueError as error:
+        raise BadInput(f"The painting belongs to an image of another size: {error}.") from error
+    return Where(mask, relevance, limit, found, not correction.is_none)

@@ -78,6 +78,7 @@ def _edit(editor: ImageEditor, request: EditRequest, on_progress: OnPreview) -> 
         on_step=after_step,
         things=request.things,
         region=request.region,
+        correction=request.correction,
     )
     applies = None if relevance is None else relevance.applies
     notes = notes_on(editor.card, request.instruction, applies)

@@ -15,10 +15,10 @@ import bpy
 from . import migration
 from .meshes.brought_mesh import collection_of
 
-OWN_PICTURES = ("render_image", "relevance_image", "mask_image")
+OWN_PICTURES = ("render_image", "relevance_image", "mask_image", "painted_image")
 """What a new picture takes the place of, everywhere where it is used. Other pictures are never
 changed, nor removed while something uses them: scenes may share those."""
-KEPT_PICTURES = ("image", "render", "relevance", "root", "mask", "full", "full_render")
+KEPT_PICTURES = ("image", "render", "relevance", "root", "mask", "painted", "full", "full_render")
 """What an edit that is kept points to."""
 BASES = ("base_image", "root_image")
 """What the next edit is made of, beside OWN_PICTURES."""

@@ -44,7 +44,9 @@ def of(entry: bpy.types.PropertyGroup) -> Mask:
         suggested_threshold=entry.suggested_threshold,
         snap=entry.snap,
         picks=entry.picks,
+        grow=0,
+        invert=False,
     )
-    values = region.values(shown)
+    values = region.unpainted(shown)
     assert values is not None  # neither picture is lost
     return values >= np.float32(entry.threshold)

@@ -14,7 +14,16 @@ from ..link.encode import encode_png
 from ..protocol.messages import Welcome
 from ..protocol.requests import EditResult
 from ..protocol.settings import EditSettings, GuidanceSettings, PictureMapSettings, RegionSettings
-from . import copies, edit_masks, layer_list, picture_source, pictures, results, thing_labels
+from . import (
+    copies,
+    edit_masks,
+    layer_list,
+    painting,
+    picture_source,
+    pictures,
+    results,
+    thing_labels,
+)
 from .migration import new_uid
 from .properties_settings import asked, copy, guidance_words, put
 from .scene_error import SceneError
@@ -33,6 +42,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """None where the map's own suggestion is taken."""
     picks: str = ""
     """The things that were added and removed, as `region.Picks` writes them."""
+    painted: str = ""
+    """What was painted on the mask, as `painting.write` writes it."""
+    grow: int = 0
+    invert: bool = False
     variants: str = ""
     """The group of variants that it is one of; "" for one of its own."""
 
@@ -49,6 +62,9 @@ def asked_for(scene: bpy.types.Scene, chosen: EditSettings, variants: str = "") 
         region=asked(RegionSettings, settings),
         threshold=settings.threshold if current else None,
         picks=settings.picks if current else "",
+        painted=painting.write(settings.painted_image),
+        grow=settings.grow,
+        invert=settings.invert,
         variants=variants,
     )
     return msgspec.json.encode(all_asked).decode()
@@ -134,8 +150,22 @@ def _write_asked(entry: bpy.types.PropertyGroup, noted: str, server: Welcome | N
     for settings in (chosen.maps, chosen.settings.resolved(own), chosen.region):
         put(entry, settings)
     entry.picks, entry.variants = chosen.picks, chosen.variants
+    entry.grow, entry.invert = chosen.grow, chosen.invert
+    entry.painted = _painting(entry, chosen.painted)
     if chosen.threshold is not None:
         entry.threshold = chosen.threshold
+
+
+def _painting(entry: bpy.types.PropertyGroup, written: str) -> bpy.types.Image | None:
+    """The image of what was painted on an edit's mask: one that is there already, where one is."""
+    painted, settings = painting.parse(written), entry.id_data.watch_your_steps
+    if painted is None:
+        return None
+    for image in (settings.painted_image, *(one.painted for one in settings.edits)):
+        known = None if image is None else painting.read(image)
+        if known is not None and np.array_equal(known, painted):
+            return image
+    return painting.new_image(f"{entry.id_data.name} painting (earlier)", painted)
 
 
 def new_entry(settings: bpy.types.PropertyGroup, instruction: str) -> bpy.types.PropertyGroup:
@@ -350,6 +380,12 @@ def describe(entry: bpy.types.PropertyGroup) -> str:
             f"threshold {entry.threshold:.3f}",
             *([f"snapped to {entry.snap}"] if entry.snap != "nothing" else []),
             *(["things picked by hand"] if entry.picks else []),
+            *(["painted by hand"] if entry.painted else []),
+            *(
+                [f"mask {'grown' if entry.grow > 0 else 'shrunk'} by {abs(entry.grow)}"]
+                * bool(entry.grow)
+            ),
+            *(["mask inverted"] if entry.invert else []),
             f"{entry.steps} steps",
             f"strength {entry.strength:g}",
             guidance,

@@ -8,7 +8,7 @@ import bpy
 from ..protocol.messages import Welcome
 from ..protocol.requests import EditResult
 from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings
-from . import copies, edit_masks, edits
+from . import copies, edit_masks, edits, painting
 from .edits import Asked
 from .properties_settings import asked
 
@@ -25,6 +25,9 @@ def asked_with(entry: bpy.types.PropertyGroup, seed: int) -> Asked:
         region=asked(RegionSettings, entry),
         threshold=entry.threshold,
         picks=entry.picks,
+        painted=painting.write(entry.painted),
+        grow=entry.grow,
+        invert=entry.invert,
     )
 
 

@@ -1,8 +1,16 @@
-"""The region of a scene that Edit changes: its relevance map, snapped to what is there, and the
-things that the artist has added or removed.
+"""The region of a scene that Edit changes: its relevance map, snapped to what is there, and what
+the artist has corrected.
 
-What a map becomes by snapping is found once, and so are the values with the picked things; moving
-the threshold only compares. The same rule is the backend's (protocol/region.py).
+Who wins is decided here, and each step wins over those before it:
+
+1. where the map, snapped, reaches the threshold (the same rule is the backend's,
+   protocol/region.py), or where it does not, if the mask is inverted;
+2. the things that were clicked on;
+3. all of that grown or shrunk;
+4. what was painted or imported. A click on a thing takes the painting off it (operators_picks), so
+   that of clicking and painting the last one wins.
+
+What a map becomes by all this is found once; moving the threshold only compares.
 """
 
 from collections import OrderedDict
@@ -14,18 +22,44 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..protocol.corrections import (
+    INSIDE,
+    OUTSIDE,
+    Correction,
+    Painted,
+    grown,
+    threshold_of,
+    with_painting,
+)
 from ..protocol.region import Snapped, snapped
-from . import pictures, thing_labels
+from . import painting, pictures, thing_labels
 
 KEPT = 4
-ADDED, REMOVED = 1.0, -1.0
-"""Values of picked things: at least and below every threshold."""
 
 WITHOUT_RENDER = "The render of this map is lost: the region is the map's own."
 
 Found = TypeVar("Found")
 _snapped: OrderedDict[object, Snapped] = OrderedDict()
 _values: OrderedDict[object, NDArray[np.float32]] = OrderedDict()
+_live: dict[int, NDArray[np.float32]] = {}
+"""Values while a stroke is painted on them, by Scene.session_uid."""
+_counted: list[tuple["Region", int]] = []
+"""The region whose pixels were counted last."""
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """What Edit changes: where `values`, float32 (H, W), reach `threshold`. They are not a map's
+    own: where they come from, and who wins, is said at the top of this file.
+    """
+
+    values: NDArray[np.float32]
+    threshold: np.float32
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """bool (H, W)."""
+        return self.values >= self.threshold
 
 
 @dataclass(frozen=True)
@@ -61,8 +95,9 @@ class Picks:
 
 def forget_all() -> None:
     """Another file was opened."""
-    _snapped.clear()
-    _values.clear()
+    painting.forget_all()
+    for store in (_snapped, _values, _live, _counted):
+        store.clear()
 
 
 def things_of(settings: bpy.types.PropertyGroup) -> NDArray[np.uint16] | None:
@@ -91,26 +126,101 @@ def snapped_map(settings: bpy.types.PropertyGroup) -> Snapped | None:
     return _kept(_snapped, (*_shown(settings), suggested), find)
 
 
-def values(settings: bpy.types.PropertyGroup) -> NDArray[np.float32] | None:
-    """What the region is made of, float32 (H, W): it is where this is at least the threshold. Not
-    in 0..1 at picked things. None as in `snapped_map`.
-    """
-    found = snapped_map(settings)
-    if found is None:
+def found(settings: bpy.types.PropertyGroup) -> Region | None:
+    """The region that is shown. None as in `snapped_map`."""
+    values = _live.get(settings.id_data.session_uid)
+    if values is None:
+        values = _painted(settings)
+    return (
+        None
+        if values is None
+        else Region(values, threshold_of(settings.threshold, settings.invert))
+    )
+
+
+def unpainted(settings: bpy.types.PropertyGroup) -> NDArray[np.float32] | None:
+    """The values of the region without what was painted. None as in `snapped_map`."""
+    snapped_to = snapped_map(settings)
+    if snapped_to is None:
         return None
     picks = Picks.read(settings.picks)
     things = things_of(settings)
-    if things is None or picks == Picks():
-        return found.values
 
     def find() -> NDArray[np.float32]:
-        made = found.values.copy()
-        made[np.isin(things, list(picks.added))] = ADDED
-        made[np.isin(things, list(picks.removed))] = REMOVED
+        made = -snapped_to.values if settings.invert else snapped_to.values
+        if things is not None and picks != Picks():
+            made = made.copy()
+            made[np.isin(things, list(picks.added))] = INSIDE
+            made[np.isin(things, list(picks.removed))] = OUTSIDE
+        made = grown(made, settings.grow)
         made.setflags(write=False)
         return made
 
-    return _kept(_values, (*_shown(settings), settings.picks, found.suggested_threshold), find)
+    return _kept(_values, _unpainted_key(settings, snapped_to), find)
+
+
+def by_slider(settings: bpy.types.PropertyGroup) -> NDArray[np.bool_] | None:
+    """bool (H, W): the region by the first of the four steps alone. None as in `snapped_map`."""
+    snapped_to = snapped_map(settings)
+    if snapped_to is None:
+        return None
+    return (snapped_to.values >= np.float32(settings.threshold)) != settings.invert
+
+
+def painted(settings: bpy.types.PropertyGroup) -> Painted | None:
+    """What was painted, at the size of the shown map; None where nothing was, where there is no
+    map, and where its image has lost its file.
+    """
+    image, relevance = settings.painted_image, settings.relevance_image
+    if image is None or relevance is None:
+        return None
+    return painting.read(image, pictures.size_of(relevance))
+
+
+def correction(settings: bpy.types.PropertyGroup, shape: tuple[int, int]) -> Correction:
+    """What is corrected of the region of a picture of (height, width) pixels whose map is not there
+    yet. Picked things are those of a map, and go with it.
+    """
+    image = settings.painted_image
+    where = None if image is None else painting.read(image, shape)
+    return Correction(invert=settings.invert, grow=settings.grow, painted=where)
+
+
+def count(settings: bpy.types.PropertyGroup) -> tuple[int, int] | None:
+    """The pixels of the region, and those of the picture. None as in `snapped_map`."""
+    region = found(settings)
+    if region is None:
+        return None
+    for known, pixels in _counted:
+        if known.values is region.values and known.threshold == region.threshold:
+            return pixels, known.values.size
+    pixels = int(np.count_nonzero(region.mask))
+    _counted[:] = [(region, pixels)]
+    return pixels, region.values.size
+
+
+def show_live(scene: bpy.types.Scene, values: NDArray[np.float32] | None) -> None:
+    """Show other values while a stroke is painted; None ends that."""
+    if values is None:
+        _live.pop(scene.session_uid, None)
+    else:
+        _live[scene.session_uid] = values
+
+
+def _painted(settings: bpy.types.PropertyGroup) -> NDArray[np.float32] | None:
+    values, where = unpainted(settings), painted(settings)
+    if values is None or where is None:
+        return values
+
+    def find() -> NDArray[np.float32]:
+        made = with_painting(values, where)
+        made.setflags(write=False)
+        return made
+
+    snapped_to = snapped_map(settings)
+    assert snapped_to is not None  # there are values
+    key = (*_unpainted_key(settings, snapped_to), settings.painted_image.session_uid)
+    return _kept(_values, key, find)
 
 
 def suggestion(settings: bpy.types.PropertyGroup) -> float:
@@ -125,6 +235,12 @@ def _shown(settings: bpy.types.PropertyGroup) -> tuple[object, ...]:
     """What a snapped map is of."""
     images = (settings.relevance_image, settings.render_image)
     return (*(image and image.session_uid for image in images), settings.snap)
+
+
+def _unpainted_key(settings: bpy.types.PropertyGroup, snapped_to: Snapped) -> tuple[object, ...]:
+    """What the values without the painting are of."""
+    corrected = (settings.picks, settings.grow, settings.invert)
+    return (*_shown(settings), *corrected, snapped_to.suggested_threshold)
 
 
 def _kept(store: OrderedDict[object, Found], key: object, find: Callable[[], Found]) -> Found:

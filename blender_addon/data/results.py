@@ -1,8 +1,9 @@
 """A scene's results as Image data-blocks: put there, replaced, and the mask kept up to date.
 
 A new picture is always a new data-block, never new pixels in an old one, so that undo brings the
-old picture back. Render, relevance and mask take their predecessor's name and place (also in Image
-Editors and materials) and the predecessor goes, unless an edit that is kept was made of it (edits).
+old picture back. Render, relevance, mask and painting take their predecessor's name and place (also
+in Image Editors and materials) and the predecessor goes, unless an edit that is kept was made of it
+(edits).
 """
 
 import hashlib
@@ -15,9 +16,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ..protocol.corrections import Painted
 from ..protocol.known_settings import all_settings
 from ..protocol.settings import PictureMapSettings
-from . import copies, picture_source, pictures, region, thing_labels
+from . import copies, painting, picture_source, pictures, region, thing_labels
 from .picture_source import IMAGE, NEW_RENDER, Source
 from .properties_settings import asked
 from .thing_labels import Things
@@ -132,6 +134,12 @@ def put_back(scene: bpy.types.Scene, kept: bpy.types.PropertyGroup) -> None:
     settings.prompt_check = kept.prompt_check
     settings.picks = kept.picks
     settings.picks_of = thing_labels.identity(settings.render_image)
+    settings.grow, settings.invert = kept.grow, kept.invert
+    if kept.painted is None:
+        _drop_painting(settings)
+    else:
+        painted = copies.own_picture(scene, "painted_image", kept.painted)
+        _replace(scene, "painted_image", painted)
     settings.threshold = kept.threshold  # refreshes the mask
 
 
@@ -206,13 +214,11 @@ def _written(maps: PictureMapSettings) -> str:
 
 
 def mask(scene: bpy.types.Scene) -> NDArray[np.bool_] | None:
-    """The region at the scene's threshold, bool (H, W), with the picked things: the very one that
-    the backend edits; or None where there is no relevance map, or its file is missing.
+    """The region that is shown, bool (H, W): the very one that the backend edits; or None where
+    there is no relevance map, or its file is missing.
     """
-    values = region.values(scene.watch_your_steps)
-    if values is None:
-        return None
-    return values >= np.float32(scene.watch_your_steps.threshold)
+    found = region.found(scene.watch_your_steps)
+    return None if found is None else found.mask
 
 
 def refresh_mask(scene: bpy.types.Scene) -> None:
@@ -231,6 +237,44 @@ def refresh_mask(scene: bpy.types.Scene) -> None:
         image = bpy.data.images.new(f"{scene.name} mask", width, height)
         _replace(scene, "mask_image", image)
     pictures.write_mask(image, values)
+
+
+def install_painting(scene: bpy.types.Scene, painted: Painted | None) -> None:
+    """Show what is painted on the scene's mask, (H, W) as painting.py has it, and correct the mask
+    by it; None, or nothing that is painted, takes the painting away.
+    """
+    copies.settle(scene)
+    settings = scene.watch_your_steps
+    if painted is None or not painted.any():
+        _drop_painting(settings)
+    else:
+        image = painting.new_image(f"{scene.name} painting", painted)
+        render = settings.render_image
+        if render is not None:
+            image[VIEWPOINT] = tuple(render.get(VIEWPOINT, ()))
+            picture_source.put(image, picture_source.of(render))
+        _replace(scene, "painted_image", image)
+    refresh_mask(scene)
+
+
+def _drop_painting(settings: bpy.types.PropertyGroup) -> None:
+    image = settings.painted_image
+    settings.painted_image = None
+    if image is not None and image.users == 0:
+        bpy.data.images.remove(image)
+
+
+def is_painted_elsewhere(settings: bpy.types.PropertyGroup) -> bool:
+    """Whether what is painted was painted on a picture that was taken by another camera or from
+    another place than the shown one.
+    """
+    painted, render = settings.painted_image, settings.render_image
+    if painted is None or render is None or VIEWPOINT not in painted:
+        return False
+    if picture_source.of(painted) != picture_source.of(render):
+        return True
+    one, other = tuple(painted[VIEWPOINT]), tuple(render.get(VIEWPOINT, ()))
+    return len(one) != len(other) or not np.allclose(one, other, atol=1e-4)
 
 
 def pack_masks() -> None:

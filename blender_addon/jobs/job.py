@@ -18,8 +18,10 @@ from ..protocol.requests import Request
 from ..protocol.text import wrong_instruction
 
 PICKING, PICKING_VARIANT = "WATCH_YOUR_STEPS_OT_pick_things", "WATCH_YOUR_STEPS_OT_contact_sheet"
-WAITING_TOOLS = (PICKING, PICKING_VARIANT)
-"""How Blender calls the tools that wait for clicks on things, and on a contact sheet."""
+PAINTING = "WATCH_YOUR_STEPS_OT_paint_mask"
+WAITING_TOOLS = (PICKING, PICKING_VARIANT, PAINTING)
+"""How Blender calls the tools that wait for clicks on things and on a contact sheet, and for
+strokes on the mask."""
 
 
 class SessionError(RuntimeError):

@@ -14,6 +14,7 @@ from ..data.frozen_region import FoundMap, FrozenRegion
 from ..data.properties_settings import asked
 from ..data.results import Picture
 from ..link.worker_thread import Arrived
+from ..protocol.corrections import Correction
 from ..protocol.messages import CaptureState
 from ..protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult, Request
 from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings
@@ -57,10 +58,11 @@ def edit_jobs(
     }
     shown = shows_map_of(scene, picture)
     where = FrozenRegion.shown(scene, maps) if shown else FrozenRegion()
+    corrected = region.correction(settings, pictures.png_size(picture.png))
     made = []
     for number, seed in enumerate(seeds, 1):
         chosen = dataclasses.replace(asked(EditSettings, settings), seed=seed)
-        make = partial(_edit_request, {**parameters, "settings": chosen}, where)
+        make = partial(_edit_request, {**parameters, "settings": chosen}, where, corrected)
         made.append(
             NewJob(
                 "edit",
@@ -78,11 +80,16 @@ def edit_jobs(
 
 
 def _edit_request(
-    parameters: dict[str, Any], where: FrozenRegion, scene: bpy.types.Scene
+    parameters: dict[str, Any],
+    where: FrozenRegion,
+    corrected: Correction,
+    scene: bpy.types.Scene,
 ) -> Request:
     image = _sent_image(scene)
-    things = thing_labels.labels(image) if where.mask is None else None
-    return EditRequest(image=pictures.read_rgb(image), mask=where.mask, things=things, **parameters)
+    if where.mask is None:  # the backend finds the region
+        found = {"things": thing_labels.labels(image), "correction": corrected}
+        parameters = {**parameters, **found}
+    return EditRequest(image=pictures.read_rgb(image), mask=where.mask, **parameters)
 
 
 def _sent_image(scene: bpy.types.Scene) -> bpy.types.Image:

@@ -159,6 +159,8 @@ def _asked(scene: bpy.types.Scene) -> tuple[object, ...]:
         settings.instruction.strip(),
         picture_source.chosen(settings),
         *(getattr(settings, name) for name in ("threshold", "max_side", "normalisation")),
+        *(getattr(settings, name) for name in ("picks", "grow", "invert")),
+        settings.painted_image and settings.painted_image.session_uid,
         *(getattr(settings.texture, name) for name in ("views", "size")),
         *(getattr(settings.in_3d, name) for name in in_3d),
         (camera.name, camera.type, camera.data and camera.data.name) if camera else None,

@@ -58,6 +58,7 @@ class KeptEdit(bpy.types.PropertyGroup):
         description="The render at that size, which edits of one render share",
         type=bpy.types.Image,
     )
+    painted: PointerProperty(name="Painting", type=bpy.types.Image)
     uid: StringProperty(description="What other edits call this one by")
     parent: StringProperty(description="The edit that this one is on top of; empty: a render")
     variants: StringProperty(
@@ -79,6 +80,8 @@ class KeptEdit(bpy.types.PropertyGroup):
     layers: StringProperty(
         description="The layers that it was kept of and how they were set, as JSON; empty: of none"
     )
+    grow: IntProperty(description="Pixels that the mask was grown by; less than 0: shrunk")
+    invert: BoolProperty(description="Whether the mask was inverted")
     prompt_check: StringProperty(description="What the model said of the instruction")
     notes: StringProperty(description="What the backend said of the edit")
     model: StringProperty(description="Hub id or folder of the model; empty: not known")

@@ -17,7 +17,13 @@ from bpy.props import (
 from ..data import edits, results
 from ..data.properties_settings import described, with_settings
 from ..protocol.known_settings import Setting
-from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings, Threshold
+from ..protocol.settings import (
+    EditSettings,
+    Grow,
+    PictureMapSettings,
+    RegionSettings,
+    Threshold,
+)
 from ..render import things
 from . import in_3d, kept_edits, layers, source_settings
 from .in_3d import ImageSettings, SceneIn3D, TextureProperties
@@ -74,6 +80,11 @@ def _region_changed(changed: "SceneSettings", _: bpy.types.Context) -> None:
 
 def _picks_changed(changed: "SceneSettings", _: bpy.types.Context) -> None:
     """A thing was added to the mask or removed from it."""
+    results.refresh_mask(changed.id_data)
+
+
+def _grown(changed: "SceneSettings", _: bpy.types.Context) -> None:
+    """The mask has another outline."""
     results.refresh_mask(changed.id_data)
 
 
@@ -184,6 +195,11 @@ class SceneSettings(bpy.types.PropertyGroup):
     render_image: PointerProperty(name="Render", type=bpy.types.Image)
     relevance_image: PointerProperty(name="Relevance", type=bpy.types.Image)
     mask_image: PointerProperty(name="Mask", type=bpy.types.Image)
+    painted_image: PointerProperty(
+        name="Painting",
+        description="What was painted on the mask: white is added, black taken away",
+        type=bpy.types.Image,
+    )
     edit_image: PointerProperty(name="Edit", type=bpy.types.Image)
     sheet_image: PointerProperty(name="Contact Sheet", type=bpy.types.Image)
     scene_image: PointerProperty(name="3D Edit", type=bpy.types.Image)
@@ -212,6 +228,20 @@ class SceneSettings(bpy.types.PropertyGroup):
         update=_picks_changed,
     )
     picks_of: StringProperty(description="Identity of the things that these are among")
+    grow: described(Grow, "grow", default=0, soft_min=-32, update=_grown)
+    invert: BoolProperty(description="Whether the mask is where the map is below the threshold")
+    brush: IntProperty(
+        name="Brush",
+        description=(
+            "Radius of the brush that paints on the mask, in pixels of the picture. While you "
+            "paint: [ and ], or Ctrl and the wheel"
+        ),
+        default=16,
+        min=1,
+        max=1024,
+        soft_max=256,
+        subtype="PIXEL",
+    )
     prompt_check: StringProperty(
         description="What the model says where it does not see where the instruction applies"
     )

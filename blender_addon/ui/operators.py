@@ -6,7 +6,7 @@ import bpy
 import numpy as np
 from bpy.props import EnumProperty
 
-from ..data import copies, edits, layers, picture_source, region, results
+from ..data import copies, edits, layers, picture_source, pictures, region, results
 from ..data.migration import new_uid
 from ..data.properties_settings import LARGEST_INT
 from ..data.results import Picture
@@ -219,13 +219,18 @@ def _to_edit(scene: bpy.types.Scene) -> Picture | None:
 
 
 def _check_mask(scene: bpy.types.Scene, picture: Picture) -> None:
-    """Refuse an edit whose mask is known to be empty."""
-    if shows_map_of(scene, picture):
-        mask = results.mask(scene)
-        if mask is not None and not mask.any():
-            raise SessionError(
-                "The mask is empty at this threshold, so nothing would change: lower the threshold."
-            )
+    """Refuse an edit whose mask is known to be empty, or that cannot be what was painted."""
+    settings = scene.watch_your_steps
+    painted = settings.painted_image
+    if painted is not None and (lost := pictures.why_lost(painted)):
+        raise SessionError(f"{lost}: clear the painting of the mask, or bring the file back.")
+    mask = results.mask(scene) if shows_map_of(scene, picture) else None
+    if mask is not None and not mask.any():
+        way = "raise" if settings.invert else "lower"
+        raise SessionError(
+            f"The mask is empty at this threshold, so nothing would change: {way} the threshold, "
+            "or paint what is to be edited."
+        )
 
 
 class WYS_OT_cancel(ExplainedOperator):

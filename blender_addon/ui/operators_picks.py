@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import bpy
 from bpy.props import EnumProperty, IntProperty
 
-from ..data import pictures, region, results, thing_labels
+from ..data import pictures, region, results, strokes, thing_labels
 from ..jobs.job import PICKING
 from .operators import MISSING, ExplainedOperator
-from .overlay import visible_frame
+from .pointing import canvas_at, why_no_canvas
+from .waiting_tools import ended, is_ending, may_begin, redraw
 
 UNKNOWN = "No things are known in this render: preview again with an ordinary camera"
 SHOWN = ("RELEVANCE", "MASK")
@@ -24,18 +25,26 @@ ENDS = {"ESC", "RET", "NUMPAD_ENTER", "RIGHTMOUSE"}
 
 def why_none(settings: bpy.types.PropertyGroup) -> str:
     """Why no things can be picked, without a full stop; "" where they can."""
+    if wrong := why_no_mask(settings):
+        return wrong
+    return UNKNOWN if region.things_of(settings) is None else ""
+
+
+def why_no_mask(settings: bpy.types.PropertyGroup) -> str:
+    """Why there is no mask to correct, without a full stop; "" where there is one."""
     if settings.relevance_image is None:
         return MISSING["relevance_image"]
-    for image in (settings.relevance_image, settings.render_image):
+    for image in (settings.relevance_image, settings.render_image, settings.painted_image):
         if image is not None and (lost := pictures.why_lost(image)):
             return lost
-    return UNKNOWN if region.things_of(settings) is None else ""
+    return ""
 
 
 def pick(scene: bpy.types.Scene, label: int, mode: str = "TOGGLE") -> bool:
     """Add a thing to the mask or remove it, as one of MODES says; whether it is inside then. A
     thing counts as inside where most of it is, so that a click always changes something. A second
-    click on a picked thing leaves it to the threshold again, where that says the same.
+    click on a picked thing leaves it to the threshold again, where that says the same. What was
+    painted on the thing goes: of clicking and painting the last one wins.
     """
     settings = scene.watch_your_steps
     things, mask = region.things_of(settings), results.mask(scene)
@@ -45,11 +54,13 @@ def pick(scene: bpy.types.Scene, label: int, mode: str = "TOGGLE") -> bool:
     inside = not mask[there].mean() > 0.5 if mode == "TOGGLE" else mode == "ADD"
     picks = region.Picks.read(settings.picks)
     if mode == "TOGGLE" and label in picks.added | picks.removed:
-        found = region.snapped_map(settings)
-        assert found is not None
-        if bool((found.values[there] >= settings.threshold).mean() > 0.5) == inside:
+        plain = region.by_slider(settings)
+        assert plain is not None
+        if bool(plain[there].mean() > 0.5) == inside:
+            strokes.forget(scene, there)
             settings.picks = picks.without(label).write()
             return inside
+    strokes.forget(scene, there)
     settings.picks = picks.with_thing(label, inside).write()
     return inside
 
@@ -107,22 +118,9 @@ def under(context: bpy.types.Context, event: bpy.types.Event) -> Under | None:
     """The thing under the pointer where that is over the camera's frame in a 3D view, or over one
     of the pictures in an Image Editor.
     """
-    found = view_at(context.window.screen, event.mouse_x, event.mouse_y)
-    if found is None:
-        return None
-    space, part = found
-    settings = context.scene.watch_your_steps
-    x, y = event.mouse_x - part.x + 0.5, event.mouse_y - part.y + 0.5
-    if space.type == "IMAGE_EDITOR":
-        pictured = (settings.render_image, settings.relevance_image, settings.mask_image)
-        if space.image is None or space.image not in pictured:
-            return None
-        return thing_at(settings, *part.view2d.region_to_view(x, y))
-    frame = visible_frame(context.scene, space, part)
-    if frame is None or not space.overlay.show_overlays:
-        return None
-    across, up = frame.right - frame.left, frame.top - frame.bottom
-    return thing_at(settings, (x - frame.left) / across, (y - frame.bottom) / up)
+    canvas = canvas_at(context.window.screen, event.mouse_x, event.mouse_y)
+    place = canvas.place(context.scene, event) if canvas is not None else None
+    return thing_at(context.scene.watch_your_steps, *place) if place is not None else None
 
 
 def thing_at(settings: bpy.types.PropertyGroup, x: float, y: float) -> Under | None:
@@ -138,47 +136,21 @@ def thing_at(settings: bpy.types.PropertyGroup, x: float, y: float) -> Under | N
     return Under(label, names[label] if label < len(names) else str(label))
 
 
-def view_at(
-    screen: bpy.types.Screen, x: int, y: int
-) -> tuple[bpy.types.Space, bpy.types.Region] | None:
-    """The 3D view or Image Editor at a place of the window, and its region there; None where
-    something else is, such as a sidebar.
-    """
-    for area in screen.areas:
-        if area.type not in ("VIEW_3D", "IMAGE_EDITOR"):
-            continue
-        there = [
-            one
-            for one in area.regions
-            if one.x <= x < one.x + one.width and one.y <= y < one.y + one.height
-        ]
-        if there and all(one.type == "WINDOW" for one in there):
-            return area.spaces.active, there[0]
-    return None
-
-
 class WYS_OT_pick_things(ExplainedOperator):
     """Click on things in the camera's frame to add them to the mask, or to remove them from it. Press again, or Esc, to end"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.pick_things"
     bl_label = "Pick Things"
-    ending = False
-    """Whether the one that waits is to end with the next event."""
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Only where things are known, and the frame is to be seen."""
-        if wrong := why_none(context.scene.watch_your_steps):
-            return wrong
-        view = getattr(context.space_data, "region_3d", None)
-        if view is None or view.view_perspective != "CAMERA":
-            return "Look through the camera first, where the pictures are shown"
-        return super().why_not(context)
+        wrong = why_none(context.scene.watch_your_steps) or why_no_canvas(context)
+        return wrong or super().why_not(context)
 
     def invoke(self, context: bpy.types.Context, _: bpy.types.Event) -> set[str]:
         """Wait for clicks, and show where they go."""
-        if is_picking(context):
-            WYS_OT_pick_things.ending = True
+        if not may_begin(context, PICKING):
             return {"CANCELLED"}
         settings = context.scene.watch_your_steps
         settings.show = True
@@ -192,7 +164,9 @@ class WYS_OT_pick_things(ExplainedOperator):
         """Blender calls this for every event. What is not for this goes on to Blender, so that the
         slider can be moved between two clicks, and the view.
         """
-        if self.ending or why_none(context.scene.watch_your_steps):  # another render, or none
+        if is_ending(PICKING) or why_none(
+            context.scene.watch_your_steps
+        ):  # another render, or none
             return self._end(context)
         found = under(context, event)
         if event.type in ENDS and event.value == "PRESS":
@@ -208,7 +182,7 @@ class WYS_OT_pick_things(ExplainedOperator):
             inside = pick(context.scene, found.label, mode)
             verb = "Add" if inside else "Remove"
             bpy.ops.ed.undo_push(message=f"{verb} {found.name}")
-            _redraw(context)
+            redraw(context)
         return {"RUNNING_MODAL"}
 
     def cancel(self, context: bpy.types.Context) -> None:
@@ -216,21 +190,8 @@ class WYS_OT_pick_things(ExplainedOperator):
         self._end(context)
 
     def _end(self, context: bpy.types.Context) -> set[str]:
-        WYS_OT_pick_things.ending = False
-        context.workspace.status_text_set(None)
-        _redraw(context)
+        ended(context, PICKING)
         return {"FINISHED"}
-
-
-def is_picking(context: bpy.types.Context) -> bool:
-    """Whether a window waits for clicks on things."""
-    tools = context.window.modal_operators if context.window is not None else ()
-    return any(tool.bl_idname == PICKING for tool in tools)
-
-
-def _redraw(context: bpy.types.Context) -> None:
-    for area in context.screen.areas:
-        area.tag_redraw()
 
 
 CLASSES = (WYS_OT_pick_thing, WYS_OT_clear_picks, WYS_OT_pick_things)

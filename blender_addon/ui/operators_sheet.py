@@ -6,8 +6,8 @@ from bpy.props import StringProperty
 from ..data import contact_sheet, copies, edits, variants
 from ..jobs.job import PICKING_VARIANT, SessionError
 from .operators import ExplainedOperator, refuse
-from .operators_picks import view_at
-from .overlay import visible_frame
+from .pointing import canvas_at, visible_frame
+from .waiting_tools import ended, is_ending, is_running, may_begin
 
 NO_VARIANTS = "The chosen edit has no other variants: press Make Variants first"
 HELP = "Click: pick this variant   Esc, Enter or right click: end"
@@ -37,8 +37,9 @@ class WYS_OT_contact_sheet(VariantsOperator):
     def invoke(self, context: bpy.types.Context, _: bpy.types.Event) -> set[str]:
         """Show it, and wait for a click."""
         outcome = self.execute(context)
-        if outcome == {"CANCELLED"} or is_picking_variant(context):
+        if outcome == {"CANCELLED"} or is_running(context, PICKING_VARIANT):
             return outcome
+        may_begin(context, PICKING_VARIANT)  # others end
         context.scene.watch_your_steps.show = True
         context.window_manager.modal_handler_add(self)
         context.workspace.status_text_set(HELP)
@@ -57,7 +58,8 @@ class WYS_OT_contact_sheet(VariantsOperator):
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Blender calls this for every event. What is not for this goes on to Blender."""
         settings = context.scene.watch_your_steps
-        if settings.sheet_image is None:  # undone, or only one was kept
+        # undone, or only one was kept
+        if settings.sheet_image is None or is_ending(PICKING_VARIANT):
             return self._end(context)
         uid = under(context, event)
         if event.type in ENDS and event.value == "PRESS":
@@ -78,9 +80,7 @@ class WYS_OT_contact_sheet(VariantsOperator):
         self._end(context)
 
     def _end(self, context: bpy.types.Context) -> set[str]:
-        context.workspace.status_text_set(None)
-        for area in context.screen.areas:
-            area.tag_redraw()
+        ended(context, PICKING_VARIANT)
         return {"FINISHED"}
 
 
@@ -90,10 +90,10 @@ def under(context: bpy.types.Context, event: bpy.types.Event) -> str:
     """
     settings, found = context.scene.watch_your_steps, None
     sheet = settings.sheet_image
-    there = view_at(context.window.screen, event.mouse_x, event.mouse_y)
+    there = canvas_at(context.window.screen, event.mouse_x, event.mouse_y)
     if there is None:
         return ""
-    space, part = there
+    space, part = there.space, there.part
     x, y = event.mouse_x - part.x + 0.5, event.mouse_y - part.y + 0.5
     if space.type == "IMAGE_EDITOR":
         found = part.view2d.region_to_view(x, y) if space.image == sheet else None
@@ -103,12 +103,6 @@ def under(context: bpy.types.Context, event: bpy.types.Event) -> str:
             across, up = frame.right - frame.left, frame.top - frame.bottom
             found = ((x - frame.left) / across, (y - frame.bottom) / up)
     return contact_sheet.uid_at(sheet, *found) if found is not None else ""
-
-
-def is_picking_variant(context: bpy.types.Context) -> bool:
-    """Whether a window waits for a click on the sheet."""
-    tools = context.window.modal_operators if context.window is not None else ()
-    return any(tool.bl_idname == PICKING_VARIANT for tool in tools)
 
 
 class WYS_OT_pick_variant(ExplainedOperator):

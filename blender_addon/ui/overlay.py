@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from ..data import edits, layers, pictures, region
 from ..jobs import again_jobs, session
+from ..jobs.job import PAINTING
 from ..jobs.kinds import KINDS
-from .frame import Frame, camera_frame
+from .frame import Frame
 from .picture_places import fits_camera, frame_in_image_editor
+from .pointing import Canvas, visible_frame
+from .waiting_tools import is_running
 
 VIEWS = {"RENDER": 0, "RELEVANCE": 1, "MASK": 2, "EDIT": 3, "COMPARE": 4}
 SAMPLERS = ("rendered", "edited", "relevance", "region")
@@ -157,41 +160,46 @@ class Overlay:
         frame = frame_in_image_editor(settings, space, context.region)
         if frame is not None:
             self._draw_in(frame, context)
+        elif is_running(context, PAINTING) and _can_show(settings, "MASK"):
+            # the pixels of the mask's image are written when a stroke ends
+            frame = Canvas(space, context.region).frame(context.scene)
+            if frame is not None:
+                scale = context.preferences.system.ui_scale
+                self._draw_results(frame, settings, "MASK", scale)
 
     def _draw_in(self, frame: Frame, context: bpy.types.Context) -> None:
         settings = context.scene.watch_your_steps
         job = session.job_of(context.scene)
         if job is not None and job.preview is not None and KINDS[job.kind].over_camera:
             self._draw_progress(frame, settings, job.preview, masked=job.kind != again_jobs.KIND)
-        elif all(getattr(settings, name) is not None for name in NEEDED[settings.view]) and (
-            not lost_picture(settings, settings.view)
-        ):
-            self._draw_results(frame, settings, context.preferences.system.ui_scale)
+        elif _can_show(settings, settings.view):
+            scale = context.preferences.system.ui_scale
+            self._draw_results(frame, settings, settings.view, scale)
 
     def _draw_results(
-        self, frame: Frame, settings: bpy.types.PropertyGroup, ui_scale: float
+        self, frame: Frame, settings: bpy.types.PropertyGroup, view: str, ui_scale: float
     ) -> None:
-        if settings.view in ("VARIANTS", "IN_3D"):
-            alone = self._picture_texture(getattr(settings, NEEDED[settings.view][0]))
+        if view in ("VARIANTS", "IN_3D"):
+            alone = self._picture_texture(getattr(settings, NEEDED[view][0]))
             self._draw(frame, VIEWS["EDIT"], (alone,) * 4, settings, line=ui_scale)
             return
-        if settings.view == "LAYERS":
+        if view == "LAYERS":
             stacked = layers.composite(settings)
             if stacked is not None:
                 alone = self._texture(stacked)
                 self._draw(frame, VIEWS["EDIT"], (alone,) * 4, settings, line=ui_scale)
             return
-        of_edit = "edit_image" in NEEDED[settings.view]
+        of_edit = "edit_image" in NEEDED[view]
         render = edits.beside(settings) if of_edit else settings.render_image
         rendered = self._picture_texture(render)
         edited = relevance = inside = rendered  # where the view does not use them
         if of_edit:
             edited = self._picture_texture(settings.edit_image)
-        elif "relevance_image" in NEEDED[settings.view]:
+        elif "relevance_image" in NEEDED[view]:
             relevance = self._map_texture(pictures.read_gray(settings.relevance_image))
             inside = self._region_texture(settings)
         textures = (rendered, edited, relevance, inside)
-        self._draw(frame, VIEWS[settings.view], textures, settings, line=ui_scale)
+        self._draw(frame, VIEWS[view], textures, settings, line=ui_scale)
 
     def _draw_progress(
         self,
@@ -231,9 +239,9 @@ class Overlay:
         return texture
 
     def _region_texture(self, settings: bpy.types.PropertyGroup) -> gpu.types.GPUTexture:
-        values = region.values(settings)
-        assert values is not None  # no picture is lost
-        return self._map_texture(values)
+        found = region.found(settings)
+        assert found is not None  # no picture is lost
+        return self._map_texture(found.values)
 
     def _map_texture(self, values: NDArray[np.float32]) -> gpu.types.GPUTexture:
         """A map on the GPU as 32-bit floats, row 0 at the bottom; uploaded once."""
@@ -279,12 +287,19 @@ class Overlay:
             shader.uniform_sampler(name, texture)
         shader.uniform_int("viewMode", view)
         shader.uniform_float("opacity", settings.opacity)
-        shader.uniform_float("threshold", settings.threshold)
+        found = region.found(settings)
+        shader.uniform_float("threshold", 0.0 if found is None else float(found.threshold))
         shader.uniform_float("splitAt", settings.split)
         shader.uniform_float("lineWidth", line)
         gpu.state.blend_set("ALPHA")
         batch.draw(shader)
         gpu.state.blend_set("NONE")
+
+
+def _can_show(settings: bpy.types.PropertyGroup, view: str) -> bool:
+    """Whether all pictures of a view are there."""
+    there = all(getattr(settings, name) is not None for name in NEEDED[view])
+    return there and not lost_picture(settings, view)
 
 
 def lost_picture(settings: bpy.types.PropertyGroup, view: str) -> str:
@@ -296,21 +311,6 @@ def lost_picture(settings: bpy.types.PropertyGroup, view: str) -> str:
         images[0] = edits.beside(settings)
     lost = (pictures.why_lost(image) for image in images if image is not None)
     return next((reason for reason in lost if reason), "")
-
-
-def visible_frame(
-    scene: bpy.types.Scene, space: bpy.types.SpaceView3D, part: bpy.types.Region
-) -> Frame | None:
-    """The frame of the scene's camera in a region of a 3D view, or None where the view does not
-    look through it.
-    """
-    camera, view = scene.camera, part.data
-    if camera is None or camera.type != "CAMERA" or view is None:
-        return None
-    if view.view_perspective != "CAMERA" or (space.use_local_camera and space.camera != camera):
-        return None
-    corners = camera.data.view_frame(scene=scene)
-    return camera_frame(corners, view.window_matrix, part.width, part.height)
 
 
 def _compile() -> gpu.types.GPUShader:

@@ -6,7 +6,7 @@ import numpy as np
 from ..data import edits, picture_source, region, results, thing_labels
 from ..data.results import STATE, VIEWPOINT
 from ..jobs import session
-from ..jobs.job import Job
+from ..jobs.job import PICKING, Job
 from ..jobs.kinds import KINDS
 from ..jobs.picture_jobs import UNCHANGED
 from ..protocol.known_settings import all_settings
@@ -15,10 +15,10 @@ from ..protocol.settings import GUIDANCE, EditSettings, PictureMapSettings
 from ..render import freshness
 from ..render.camera_render import viewpoint
 from . import panel_backend, panel_source, panel_waiting, words
-from .operators_picks import is_picking
 from .overlay import lost_picture
 from .presets import WYS_PT_edit_presets
 from .switches import cell
+from .waiting_tools import is_running
 
 NAMED = 4
 """Picked things that are called by their names."""
@@ -113,7 +113,9 @@ def _draw_region(
         words.paragraph(layout, context, why, icon="INFO")
     row = layout.row(align=True)
     row.operator(
-        "watch_your_steps.pick_things", icon="RESTRICT_SELECT_OFF", depress=is_picking(context)
+        "watch_your_steps.pick_things",
+        icon="RESTRICT_SELECT_OFF",
+        depress=is_running(context, PICKING),
     )
     picks = region.Picks.read(settings.picks)
     if picks != region.Picks():
@@ -287,7 +289,7 @@ class WYS_PT_edit(SidebarPanel, bpy.types.Panel):
                 row.prop(settings, "seed")
                 row.operator("watch_your_steps.random_seed", text="", icon="FILE_REFRESH")
                 row.prop(settings, "new_seed", text="", icon="RNDCURVE")
-            elif one.name not in GUIDANCE:
+            elif one.name not in (*GUIDANCE, "rim"):  # the mask's panel has the rim
                 column.prop(settings, one.name)
         words.guidance(layout, session.state.status.welcome, settings)
         if session.state.last_edit:

@@ -3,7 +3,8 @@
 import bpy
 
 from ..data import contact_sheet
-from .operators_sheet import is_picking_variant
+from ..jobs.job import PICKING_VARIANT
+from .waiting_tools import is_running
 
 
 def draw(
@@ -15,5 +16,5 @@ def draw(
     if not contact_sheet.of_group(context.scene.watch_your_steps, entry.variants)[1:]:
         return
     row = layout.row(align=True)
-    row.operator("watch_your_steps.contact_sheet", depress=is_picking_variant(context))
+    row.operator("watch_your_steps.contact_sheet", depress=is_running(context, PICKING_VARIANT))
     row.operator("watch_your_steps.keep_variant")

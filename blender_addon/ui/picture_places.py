@@ -32,7 +32,7 @@ def fits_camera(scene: bpy.types.Scene) -> bool:
         render.resolution_x * render.pixel_aspect_x,
         render.resolution_y * render.pixel_aspect_y,
     )
-    return _same_shape((across, up), picture.size)
+    return same_shape((across, up), picture.size)
 
 
 def frame_in_image_editor(
@@ -46,14 +46,15 @@ def frame_in_image_editor(
         return None
     if image != picture and image != picture_source.image_of(picture):
         return None
-    if not _same_shape(image.size, picture.size):  # stored on its side
+    if not same_shape(image.size, picture.size):  # stored on its side
         return None
     left, bottom = part.view2d.view_to_region(0, 0, clip=False)
     right, top = part.view2d.view_to_region(1, 1, clip=False)
     return Frame(left, bottom, right, top)
 
 
-def _same_shape(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+def same_shape(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two sizes (width, height) have nearly the same ratio."""
     if not (all(one) and all(other)):
         return False
     ratio = one[0] * other[1] / (one[1] * other[0])

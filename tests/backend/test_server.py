@@ -290,11 +290,11 @@ def test_nobody_there_is_said_within_the_timeout(server):
 
 def test_other_protocol_version_is_told_both(client):
     frames = codec.encode(Hello(client="from the future"))
-    client._socket.send_multipart([b"wys/9", *frames[1:]])
+    client._socket.send_multipart([b"wys/99", *frames[1:]])
     (answer,) = client.poll(PATIENCE)
     assert answer.code == "protocol_version"
     assert f"protocol {PROTOCOL_VERSION}" in answer.message
-    assert "protocol 9" in answer.message
+    assert "protocol 99" in answer.message
 
 
 def test_garbage_is_answered_and_the_server_goes_on(client):

@@ -243,7 +243,7 @@ class FakeServer:
             threshold = request.threshold
             if threshold is None:
                 threshold = snapped.suggested_threshold
-            mask = snapped.values >= np.float32(threshold)
+            mask = request.correction.mask(snapped.values, threshold)
         image = edited(request.image, mask)
         return self.requests.EditResult(image=image, mask=mask, threshold=threshold, **found)
 

@@ -229,7 +229,7 @@ def pointing(installed: str, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace
     view = SimpleNamespace(region_to_view=lambda x, y: (x / 50, y / 50))
     part = SimpleNamespace(x=10, y=20, view2d=view)
     space = SimpleNamespace(type="IMAGE_EDITOR", image=here().sheet_image)
-    monkeypatch.setattr(tool, "view_at", lambda *_: (space, part))
+    monkeypatch.setattr(tool, "canvas_at", lambda *_: SimpleNamespace(space=space, part=part))
     said: list[object] = []
     context = SimpleNamespace(
         scene=bpy.context.scene,

@@ -5,6 +5,7 @@ Needs WATCH_YOUR_STEPS_BACKEND_PYTHON, which `python install.py test` sets. What
 and the server's end is the same in every Blender, and run in one.
 """
 
+import importlib
 import os
 import signal
 import subprocess
@@ -141,6 +142,36 @@ def test_an_edit_without_a_preview_keeps_to_the_snapped_region_that_is_shown_the
     assert np.array_equal(image[~shown], render[~shown])
     assert (image[shown] != render[shown]).any(axis=1).mean() > 0.9
     assert np.array_equal(edit(ready, scene), image), "by the mask that was shown"
+
+
+def test_just_the_painted_mask_is_edited(
+    ready: SimpleNamespace, scene: bpy.types.Scene, installed: str
+) -> None:
+    strokes = importlib.import_module(f"{installed}.data.strokes")
+    settings = scene.watch_your_steps
+    settings.threshold = 1.0
+    preview(ready, scene)
+    settings.threshold = 1.0  # nothing but what is painted, most likely
+    strokes.paint(scene, 1, 9, [(20, 20), (40, 30)])  # added
+    strokes.paint(scene, 2, 4, [(30, 25)])  # taken away
+    shown = ready.pictures.read_gray(settings.mask_image) > 0.5
+    rows, columns = np.indices(shown.shape) + 0.5
+    hole = (columns - 30) ** 2 + (rows - 25) ** 2 <= 16
+    assert not shown[hole].any()
+    assert 300 < shown.sum() < shown.size / 2
+    render = ready.pictures.read_rgb(settings.render_image)
+    image = edit(ready, scene)
+    assert np.array_equal(image[~shown], render[~shown]), "bit for bit"
+    assert (image[shown] != render[shown]).any(axis=1).mean() > 0.9
+    settings.instruction = "turn the sphere yellow"  # the backend finds its map
+    settings.grow = 2
+    settings.threshold_of = ""
+    image = edit(ready, scene)
+    shown = ready.pictures.read_gray(settings.mask_image) > 0.5
+    assert not shown[hole].any()
+    assert settings.edits[0].painted == settings.painted_image
+    assert np.array_equal(image[~shown], render[~shown])
+    assert (image[shown] != render[shown]).any(axis=1).mean() > 0.9
 
 
 @pytest.mark.one_blender

@@ -26,7 +26,8 @@ SAVED = {
         picks_of:STRING prompt_check:STRING edit_of:STRING edits:COLLECTION edit_index:INT
         owner:STRING pending_image:POINTER job:STRING job_kind:STRING job_subject:STRING
         job_instruction:STRING job_then:STRING job_asked:STRING job_object:POINTER
-        job_image:POINTER texture:POINTER in_3d:POINTER""",
+        job_image:POINTER texture:POINTER in_3d:POINTER painted_image:POINTER grow:INT
+        invert:BOOLEAN brush:INT""",
     "KeptEdit": """
         noise_level:FLOAT relevance_seeds:INT normalisation:STRING closer:BOOLEAN
         snap:ENUM=things,edges,nothing text_guidance:FLOAT image_guidance:FLOAT
@@ -34,7 +35,7 @@ SAVED = {
         render:POINTER relevance:POINTER picture:STRING instruction:STRING threshold:FLOAT
         suggested_threshold:FLOAT picks:STRING prompt_check:STRING notes:STRING model:STRING
         date:STRING known:BOOLEAN own_guidance:BOOLEAN camera:STRING frame:INT
-        full:POINTER full_render:POINTER""",
+        full:POINTER full_render:POINTER painted:POINTER grow:INT invert:BOOLEAN""",
     "PictureSource": """
         kind:ENUM=RENDER,RESULT,IMAGE,VIEWPORT image:POINTER engine:ENUM=EEVEE,WORKBENCH
         limit_samples:BOOLEAN samples:INT""",

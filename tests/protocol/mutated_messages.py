@@ -10,6 +10,7 @@ import numpy as np
 from protocol import codec
 from protocol import messages as m
 from protocol import requests as r
+from protocol.corrections import Correction
 from tests.protocol.flat import flat
 
 IMAGE = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
@@ -27,6 +28,11 @@ VIEWS: dict[str, Any] = {
 REQUESTS: list[Any] = [
     r.RelevanceRequest(image=IMAGE, instruction="make it red"),
     flat(r.EditRequest, image=IMAGE, instruction="make it red", mask=IMAGE[..., 0] > 9, steps=1),
+    r.EditRequest(
+        image=IMAGE,
+        instruction="make it red",
+        correction=Correction(invert=True, grow=2, painted=IMAGE[..., 0] % 3),
+    ),
     flat(r.TextureRequest, **VIEWS, instruction="make it red", steps=1, rounds=1),
     r.TextureRelevanceRequest(**VIEWS, instruction="make it red"),
     flat(r.TrainSceneRequest, capture=ID),

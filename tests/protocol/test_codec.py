@@ -316,11 +316,11 @@ NESTED = b"\x91" * 200_000
         "nested inside": [codec.VERSION_FRAME, b"\x81\xa7request" + NESTED],
         "no text": [codec.VERSION_FRAME, request_with(instruction="")],
         "text of no encoding": [codec.VERSION_FRAME, b"\x81\xa4type\xa2\xff\xff"],
-        "other version, nested": [b"wys/9", NESTED],
-        "other version, nested error": [b"wys/9", b"\x82\xa4type\xa5error\xa4code" + NESTED],
-        "other version, no encoding": [b"wys/9", b"\x82\xa4type\xa5error\xa4code\xa2\xff\xff"],
+        "other version, nested": [b"wys/99", NESTED],
+        "other version, nested error": [b"wys/99", b"\x82\xa4type\xa5error\xa4code" + NESTED],
+        "other version, no encoding": [b"wys/99", b"\x82\xa4type\xa5error\xa4code\xa2\xff\xff"],
         "other version, no version": [b"wys/\xff\x00\x1b[2J", b"\xc0"],
-        "other version, no header": [b"wys/9", b""],
+        "other version, no header": [b"wys/99", b""],
     }.items(),
     ids=lambda one: one[0],
 )
@@ -340,7 +340,7 @@ def test_a_refusal_knows_the_job_and_the_capture():
             codec.decode_client_message([codec.VERSION_FRAME, header, bytes(60)])
         assert refused.value.about == JOB
     header = msgspec.msgpack.encode({"type": "put_view", "capture": JOB, "index": -1})
-    for version, kind in ((codec.VERSION_FRAME, codec.BadMessage), (b"wys/9", codec.OtherVersion)):
+    for version, kind in ((codec.VERSION_FRAME, codec.BadMessage), (b"wys/99", codec.OtherVersion)):
         with pytest.raises(kind) as refused:
             codec.decode_client_message([version, header])
         assert refused.value.about == JOB
@@ -378,8 +378,8 @@ def test_mask_of_another_size_is_refused():
 
 def test_other_versions_are_named_on_both_sides():
     frames = codec.encode(Follow(job=JOB))
-    with pytest.raises(codec.OtherVersion, match=f"protocol {PROTOCOL_VERSION}.*protocol 9"):
-        codec.decode_client_message([b"wys/9", *frames[1:]])
+    with pytest.raises(codec.OtherVersion, match=f"protocol {PROTOCOL_VERSION}.*protocol 99"):
+        codec.decode_client_message([b"wys/99", *frames[1:]])
 
 
 def test_errors_of_any_version_can_be_read():
@@ -400,7 +400,7 @@ def test_documented_frames(tmp_path):
     version, header, *arrays = codec.encode(
         Submit(job=JOB, request=RelevanceRequest(image=IMAGE, instruction="x"))
     )
-    assert version == b"wys/8"
+    assert version == b"wys/9"
     plain = msgspec.msgpack.decode(header)
     assert plain["type"] == "submit"
     assert plain["request"]["image"] == {"dtype": "uint8", "shape": [4, 5, 3], "frame": 0}

@@ -16,6 +16,7 @@ from backend.editing.image_editor import Edit
 from backend.editing.models.denoiser import Denoiser, ModelCard
 from backend.editing.relevance import RelevanceMap
 from backend.errors import BadInput, check_instruction, check_settings
+from protocol.corrections import Correction
 from protocol.settings import EditSettings, MapSettings, RegionSettings, SpeedSettings
 from protocol.values import Box
 
@@ -98,6 +99,7 @@ class CaptionEditor:
         things: NDArray[np.integer] | None = None,
         region: RegionSettings = RegionSettings(),
         speed: SpeedSettings = SpeedSettings(),
+        correction: Correction = Correction(),
     ) -> Edit:
         """See `ImageEditor`: inside the mask that is given, with all of the picture as the crop.
         Nothing makes it faster.

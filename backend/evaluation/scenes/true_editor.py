@@ -21,6 +21,7 @@ from backend.editing.image_editor import Edit
 from backend.editing.models.denoiser import ModelCard
 from backend.editing.relevance import perfect_map
 from backend.errors import BadInput
+from protocol.corrections import Correction
 from protocol.region import Snapped
 from protocol.settings import EditSettings, MapSettings, RegionSettings, SpeedSettings
 from protocol.values import Box
@@ -127,6 +128,7 @@ class TrueEditor:
         things: NDArray[np.integer] | None = None,
         region: RegionSettings = RegionSettings(),
         speed: SpeedSettings = SpeedSettings(),
+        correction: Correction = Correction(),
     ) -> Edit:
         """See `ImageEditor`: as `edit_images`, with all of the picture as the crop, and the map
         snapped to nothing.
@@ -137,7 +139,7 @@ class TrueEditor:
             found = found or self.relevance(instruction)
             limit = found.suggested_threshold if limit is None else limit
             snapped = Snapped(found.at(*image.shape[:2]), "nothing", "", found.suggested_threshold)
-            mask = snapped.values >= limit
+            mask = correction.mask(snapped.values, limit)
         strength = (settings or EditSettings()).strength
         begun = image if start is None else start
         edited = self._edited(image, mask, begun, strength)
