@@ -38,6 +38,14 @@ CAMERAS = (
     ("FRAMES", "Frames", "The active camera at every frame of the scene's range"),
 )
 TEXTURE_SIZES = tuple((str(2**n), str(2**n), f"{2**n} x {2**n} pixels") for n in range(8, 14))
+MADE_SIZES = (
+    (
+        "AUTO",
+        "Automatic",
+        "1024 x 1024 pixels, or 2048 x 2048 where the mesh has more than 50,000 faces",
+    ),
+    *(one for one in TEXTURE_SIZES if 512 <= int(one[0]) <= 4096),
+)
 NATIVE = "Pixels of a view's {}; 0: the size that the model was trained at, which is the best one"
 
 
@@ -62,6 +70,25 @@ class ImageSettings(bpy.types.PropertyGroup):
     )
 
 
+class MaterialSettings(bpy.types.PropertyGroup):
+    """What a material knows that was made with a texture. The pointers keep these in the file."""
+
+    layer: StringProperty(
+        description="UV map that its texture is laid on with; empty: it was not made with one"
+    )
+    new_map: BoolProperty(description="Whether that UV map was made, too")
+    image: PointerProperty(name="Made Texture", description="As it was made", type=bpy.types.Image)
+    original: PointerProperty(
+        name="Original", description="What it is a copy of", type=bpy.types.Material
+    )
+    was_of_mesh: BoolProperty(
+        description="Whether the slot had its material from a mesh that other objects use"
+    )
+    was_empty: StringProperty(
+        description="EMPTY where the slot had no material, NONE where there was no slot"
+    )
+
+
 class TextureProperties(bpy.types.PropertyGroup):
     """How the texture of an object is edited."""
 
@@ -69,6 +96,12 @@ class TextureProperties(bpy.types.PropertyGroup):
         name="Texture",
         description="Which image is edited, if there are several",
         type=bpy.types.Image,
+    )
+    make_size: EnumProperty(
+        name="New Texture",
+        description="Pixels a side of the texture that Make Texture makes",
+        items=MADE_SIZES,
+        default="AUTO",
     )
     views: IntProperty(
         name="Views",
@@ -230,4 +263,10 @@ class SceneIn3D(bpy.types.PropertyGroup):
             self.property_unset(name)
 
 
-CLASSES = (*texture_region.CLASSES, ImageSettings, TextureProperties, SceneIn3D)
+CLASSES = (
+    *texture_region.CLASSES,
+    ImageSettings,
+    MaterialSettings,
+    TextureProperties,
+    SceneIn3D,
+)

@@ -26,7 +26,7 @@ from ..protocol.settings import (
 )
 from ..render import things
 from . import in_3d, kept_edits, layers, source_settings
-from .in_3d import ImageSettings, SceneIn3D, TextureProperties
+from .in_3d import ImageSettings, MaterialSettings, SceneIn3D, TextureProperties
 from .kept_edits import KeptEdit
 from .layers import Layer
 from .source_settings import PictureSource
@@ -289,14 +289,16 @@ _register_classes, _unregister_classes = bpy.utils.register_classes_factory(CLAS
 
 
 def register() -> None:
-    """Give every scene the settings, and every image what it knows of its edits."""
+    """Give every scene the settings, and every image and material what it knows."""
     _register_classes()
     bpy.types.Scene.watch_your_steps = PointerProperty(type=SceneSettings)
     bpy.types.Image.watch_your_steps = PointerProperty(type=ImageSettings)
+    bpy.types.Material.watch_your_steps = PointerProperty(type=MaterialSettings)
 
 
 def unregister() -> None:
     """Take the settings off again; what is saved in files stays there."""
+    del bpy.types.Material.watch_your_steps
     del bpy.types.Image.watch_your_steps
     del bpy.types.Scene.watch_your_steps
     _unregister_classes()

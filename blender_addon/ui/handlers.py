@@ -7,7 +7,7 @@ from bpy.app.handlers import persistent
 
 from ..data import copies, migration, results
 from ..data.meshes import painted_regions
-from ..jobs import own_backend, session
+from ..jobs import own_backend, session, texture_making
 from ..render import freshness, render_notes
 from . import preferences
 
@@ -27,6 +27,7 @@ def _tick() -> float:
     try:
         own_backend.look()
         render_notes.look()
+        texture_making.look()
         session.drain()
     except Exception as error:  # noqa: BLE001  # Blender would drop the timer without a word
         traceback.print_exc()
@@ -58,6 +59,7 @@ def start_connecting() -> None:
 def _load_post(*_: object) -> None:
     freshness.forget_all()
     render_notes.forget_all()
+    texture_making.cancel()  # its object is in the file that was closed
     session.after_load()
 
 
@@ -115,4 +117,5 @@ def unregister() -> None:
     for name, handler in HANDLERS:
         getattr(bpy.app.handlers, name).remove(handler)
     own_backend.stop()
+    texture_making.cancel()
     session.disconnect()

@@ -7,7 +7,7 @@ from ..data.meshes import edited_textures
 from ..data.meshes.brought_mesh import collection_of
 from ..jobs import scene_jobs, session
 from ..jobs.job import Job
-from . import panel_texture_region, thumbnails, words
+from . import panel_make, panel_texture_region, thumbnails, words
 from .operators_3d import SHOWN
 from .panel import SidebarPanel, WYS_PT_main
 from .switches import cell
@@ -39,10 +39,11 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
         layout = self.layout
         settings, thing = context.scene.watch_your_steps, context.active_object
         if thing is None or thing.type != "MESH":
-            words.paragraph(layout, context, "Click on a mesh with a texture", icon="INFO")
+            words.paragraph(layout, context, "Click on a mesh", icon="INFO")
         else:
             layout.label(text=thing.name, icon="MESH_DATA")
             _draw_images(layout, context, thing)
+            panel_make.draw(layout, context, thing)
         texture = settings.texture
         column = layout.column(align=True)
         for name in ("views", "hidden_parts", "size", "steps", "rounds"):

@@ -41,6 +41,7 @@ SAVED = {
         limit_samples:BOOLEAN samples:INT""",
     "TextureProperties": """
         image:POINTER views:INT size:INT lit:BOOLEAN steps:INT rounds:INT
+        make_size:ENUM=AUTO,512,1024,2048,4096
         snap:ENUM=things,edges,nothing things:ENUM=AUTO,MATERIALS,ISLANDS,FACES
         detail:ENUM=sharp,fast,tiles,whole rim:FLOAT use_threshold:BOOLEAN threshold:FLOAT""",
     "SceneIn3D": """
@@ -51,6 +52,9 @@ SAVED = {
         plan:STRING views_planned:INT views_sent:INT sealed:BOOLEAN borrowed:BOOLEAN
         inherited:BOOLEAN field:STRING edit:STRING edit_of:STRING film:STRING pictures:POINTER
         borrowed_collection:POINTER""",
+    "MaterialSettings": """
+        layer:STRING new_map:BOOLEAN image:POINTER original:POINTER was_of_mesh:BOOLEAN
+        was_empty:STRING""",
     "ImageSettings": """
         original:POINTER edited:POINTER relevance:POINTER instruction:STRING made_with:STRING
         made_for:STRING date:STRING""",
@@ -89,6 +93,7 @@ def groups(entry: bpy.types.PropertyGroup) -> dict[str, bpy.types.PropertyGroup]
         "SceneIn3D": settings.in_3d,
         "ImageSettings": bpy.data.images["kept"].watch_your_steps,
         "TextureRegion": bpy.data.images["kept"].watch_your_steps.preview,
+        "MaterialSettings": bpy.data.materials["kept"].watch_your_steps,
     }
 
 
@@ -116,6 +121,7 @@ def test_all_that_was_saved_before_is_still_read(
 ) -> None:
     kept = bpy.data.images.new("kept", 4, 4)
     kept.use_fake_user = True
+    bpy.data.materials.new("kept").use_fake_user = True
     kept.pack()
     entry = here().edits.add()
     written = {}

@@ -218,8 +218,8 @@ def _no_texture(
     others = ", ".join(sorted({f'"{node.image.name}"' for node in nodes}))
     unused = f" ({others} would be something else than its color)" if others else ""
     return SceneError(
-        f'"{thing.name}" has no faces with an image texture as their base color{unused}: give its '
-        "material one, and unwrap the mesh (U in Edit Mode)."
+        f'"{thing.name}" has no faces with an image texture as their base color{unused}: press '
+        "Make Texture, which bakes its colors into one."
     )
 
 

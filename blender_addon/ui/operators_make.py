@@ -1,0 +1,94 @@
+"""The buttons that make a texture of a mesh's materials, and take it off again."""
+
+import bpy
+
+from ..data.meshes import made_textures
+from ..data.scene_error import SceneError
+from ..jobs import texture_making
+from ..jobs.job import SessionError
+from .operators import ExplainedOperator, refuse
+
+Outcome = set[str]
+
+
+class WYS_OT_make_texture(ExplainedOperator):
+    """Bake the base color of the object's materials into one image that can be edited, and lay that on with a UV map. Materials and UV maps are kept, and Blender can be used meanwhile. Other selected meshes follow"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.make_texture"
+    bl_label = "Make Texture"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only for a mesh of this file, one at a time."""
+        if texture_making.makings.now is not None:
+            return "A texture is being made already: wait for it, or cancel it"
+        reason = made_textures.why_not_made(context.active_object)
+        return super().why_not(context) or reason
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Write a copy, return; what is baked comes through the timer."""
+        first = context.active_object
+        others = [one for one in context.selected_objects if one != first and one.type == "MESH"]
+        can = [one for one in others if not made_textures.why_not_made(one)]
+        try:
+            texture_making.begin(context.scene, [first, *can])
+        except (SceneError, SessionError) as error:
+            return refuse(self, context, error)
+        left = [f'"{one.name}"' for one in others if one not in can]
+        if left:
+            self.report({"INFO"}, f"Left alone: {', '.join(left)}")
+        return {"FINISHED"}
+
+
+class WYS_OT_cancel_making(bpy.types.Operator):
+    """Stop making textures. The object stays as it is"""
+
+    bl_idname = "watch_your_steps.cancel_making"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only while one is made."""
+        if texture_making.makings.now is None:
+            cls.poll_message_set("No texture is being made")
+        return texture_making.makings.now is not None
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """End the process."""
+        texture_making.cancel()
+        return {"FINISHED"}
+
+
+class WYS_OT_revert_making(ExplainedOperator):
+    """Give the object its own materials and UV maps back. The image and its edits stay in the file while there are edits"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.revert_making"
+    bl_label = "Revert to Materials"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where the active object has a texture that was made."""
+        thing = context.active_object
+        if thing is None or thing.type != "MESH" or not made_textures.made_slots(thing):
+            return "The active object has no texture that was made of its materials"
+        if thing.library or thing.data.library:
+            return f'"{thing.name}" is linked from another file'
+        if thing.mode == "EDIT":
+            return "Leave Edit Mode first: press Tab"
+        return super().why_not(context)
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Take it off."""
+        thing, texture = context.active_object, context.scene.watch_your_steps.texture
+        if texture.image in {
+            slot.material.watch_your_steps.image for slot in made_textures.made_slots(thing)
+        }:
+            texture.image = None
+        made_textures.take_off(thing)
+        return {"FINISHED"}
+
+
+CLASSES = (WYS_OT_make_texture, WYS_OT_cancel_making, WYS_OT_revert_making)
+
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

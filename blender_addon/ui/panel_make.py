@@ -1,0 +1,40 @@
+"""What the panel "Texture" shows of a texture that is, or can be, made of a mesh's materials."""
+
+import bpy
+
+from ..data.meshes import made_textures
+from ..data.meshes.edited_textures import to_paint
+from ..jobs import texture_making
+from . import words
+
+NO_IMAGE = "No image colors it: Make Texture bakes its materials into one."
+
+
+def draw(layout: bpy.types.UILayout, context: bpy.types.Context, thing: bpy.types.Object) -> None:
+    """How far it is, or the button that makes one or takes it off."""
+    now = texture_making.makings.now
+    if now is not None:
+        _draw_progress(layout, context, now)
+    elif made_textures.made_slots(thing):
+        layout.operator("watch_your_steps.revert_making", icon="LOOP_BACK")
+    else:
+        images, _ = to_paint(thing, None, context.scene.render.engine)
+        if not images:
+            words.paragraph(layout, context, NO_IMAGE, icon="INFO")
+        column = layout.column(align=True)
+        column.prop(context.scene.watch_your_steps.texture, "make_size")
+        column.operator("watch_your_steps.make_texture", icon="RENDER_STILL")
+
+
+def _draw_progress(
+    layout: bpy.types.UILayout, context: bpy.types.Context, now: texture_making.Making
+) -> None:
+    box = layout.box()
+    words.paragraph(box, context, f'Making the texture of "{now.name}"', inset=words.BOX)
+    row = box.row(align=True)
+    row.progress(factor=now.fraction, text=f"{now.fraction:.0%}")
+    row.operator("watch_your_steps.cancel_making", text="", icon="CANCEL")
+    stage = f"{now.stage[:1].upper()}{now.stage[1:]}"
+    if follow := len(texture_making.makings.waiting):
+        stage += f"; {follow} more to follow"
+    words.paragraph(box, context, stage, inset=words.BOX)
