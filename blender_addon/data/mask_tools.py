@@ -1,8 +1,18 @@
 """What changes all of a scene's mask at once."""
 
 import bpy
+import numpy as np
+from numpy.typing import NDArray
 
+from ..protocol.corrections import ADDED, TAKEN
 from . import painting, region, results
+
+HOW = (
+    ("REPLACE", "Replace", "The mask becomes the imported one, whatever the slider says"),
+    ("ADD", "Add", "Add what the imported one marks to the mask"),
+    ("TAKE", "Take Away", "Take what the imported one marks away from the mask"),
+)
+"""What an imported mask does."""
 
 
 def invert(scene: bpy.types.Scene) -> None:
@@ -17,3 +27,16 @@ def invert(scene: bpy.types.Scene) -> None:
     if settings.grow:
         settings.grow = -settings.grow
     results.install_painting(scene, None if painted is None else painting.inverted(painted))
+
+
+def bring_in(scene: bpy.types.Scene, inside: NDArray[np.bool_], how: str) -> None:
+    """Correct the mask by another one, bool (H, W) of the shown map's size, as if that was painted;
+    `how` is one of HOW.
+    """
+    before = region.painted(scene.watch_your_steps)
+    if how == "REPLACE":
+        painted = np.where(inside, np.uint8(ADDED), np.uint8(TAKEN))
+    else:
+        painted = np.zeros(inside.shape, np.uint8) if before is None else before.copy()
+        painted[inside] = ADDED if how == "ADD" else TAKEN
+    results.install_painting(scene, painted)

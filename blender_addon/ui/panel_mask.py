@@ -65,7 +65,11 @@ def _draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     column.prop(settings, "grow")
     column.prop(settings, "rim")
     icon = "ARROW_LEFTRIGHT"
-    layout.operator("watch_your_steps.invert_mask", icon=icon, depress=settings.invert)
+    column = layout.column(align=True)
+    column.operator("watch_your_steps.invert_mask", icon=icon, depress=settings.invert)
+    row = column.row(align=True)
+    row.operator("watch_your_steps.import_mask", text="From File...", icon="FILEBROWSER")
+    row.operator("watch_your_steps.import_mask_image", text="From Image...", icon="IMAGE_DATA")
     if text := how_large(settings):
         words.paragraph(layout, context, text, icon="INFO")
     for text in _hints(settings):
