@@ -12,7 +12,9 @@ INDENT = 1.5
 
 
 class WYS_UL_edits(bpy.types.UIList):
-    """One row an edit: its picture, what it is called, a star, and when it was made."""
+    """One row an edit: its picture, what it is called, a star, and when it was made; of variants,
+    which differ by that alone, the seed.
+    """
 
     bl_idname = "WYS_UL_edits"
 
@@ -38,7 +40,8 @@ class WYS_UL_edits(bpy.types.UIList):
         row.prop(item, "title", text="", emboss=False)
         time = row.row()
         time.alignment = "RIGHT"
-        time.label(text=item.date.rpartition(" ")[2])
+        when = item.date.rpartition(" ")[2]
+        time.label(text=f"#{item.seed}" if item.variants else when)
         icon = "SOLO_ON" if item.favourite else "SOLO_OFF"
         row.prop(item, "favourite", text="", icon=icon, emboss=False)
 

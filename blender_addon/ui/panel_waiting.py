@@ -1,5 +1,7 @@
 """The list of edits that wait for their turn."""
 
+import textwrap
+
 import bpy
 
 from ..jobs import session, waiting
@@ -8,6 +10,8 @@ from . import words
 
 SHOWN = 5
 """The next ones; of the others there is the number."""
+INSTRUCTION = 50
+"""How many letters of an instruction stand in the list."""
 
 
 def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -31,7 +35,8 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 def _draw_one(layout: bpy.types.UILayout, context: bpy.types.Context, job: NewJob) -> None:
     row = layout.row()
     title = f"{job.title[:1].upper()}{job.title[1:]}"
-    text = title if job.group else f'{title}: "{job.instruction.strip()}"'
+    begin = textwrap.shorten(job.instruction, INSTRUCTION, placeholder="...")
+    text = title if job.group else f'{title}: "{begin}"'
     words.paragraph(row.column(), context, text, inset=words.BOX + 3 * words.BUTTON)
     buttons = row.row(align=True)
     for to, icon in (("UP", "TRIA_UP"), ("DOWN", "TRIA_DOWN")):
