@@ -343,6 +343,15 @@ def restore(scene: bpy.types.Scene) -> None:
         results.put_back(scene, entry)
 
 
+def not_restored(entry: bpy.types.PropertyGroup) -> str:
+    """What `restore` cannot bring back, as a sentence; "" where that is nothing."""
+    pairs = ((entry.render, "picture that it was made of"), (entry.relevance, "relevance map"))
+    lost = [words for image, words in pairs if image is None]
+    if not lost or not entry.known:
+        return ""
+    return f"The {' and the '.join(lost)} of this edit is gone, so the shown render and map stay."
+
+
 def delete(scene: bpy.types.Scene) -> None:
     """Delete the chosen edit with its layer, and its pictures where nothing else uses them."""
     settings, entry = scene.watch_your_steps, chosen(scene)

@@ -31,6 +31,8 @@ class WYS_OT_restore_edit(JobOperator):
         if entry.layers:
             changing_layers.put_back(scene, entry)
         edits.restore(scene)
+        if lost := edits.not_restored(entry):
+            session.say(scene, lost)
         return {"FINISHED"}
 
 

@@ -12,8 +12,8 @@ INDENT = 1.5
 
 
 class WYS_UL_edits(bpy.types.UIList):
-    """One row an edit: its picture, what it is called, a star, and when it was made; of variants,
-    which differ by that alone, the seed.
+    """One row an edit: its picture, what it is called and a star; of variants, which differ by that
+    alone, the seed.
     """
 
     bl_idname = "WYS_UL_edits"
@@ -38,10 +38,10 @@ class WYS_UL_edits(bpy.types.UIList):
         else:
             row.label(text="", icon="ERROR")
         row.prop(item, "title", text="", emboss=False)
-        time = row.row()
-        time.alignment = "RIGHT"
-        when = item.date.rpartition(" ")[2]
-        time.label(text=f"#{item.seed}" if item.variants else when)
+        if item.variants:
+            seed = row.row()
+            seed.alignment = "RIGHT"
+            seed.label(text=f"#{item.seed}")
         icon = "SOLO_ON" if item.favourite else "SOLO_OFF"
         row.prop(item, "favourite", text="", icon=icon, emboss=False)
 
@@ -97,7 +97,7 @@ class WYS_PT_edits(SidebarPanel, bpy.types.Panel):
         if entry.image is None:
             text = "The picture of this edit was deleted from the file."
             words.paragraph(layout, context, text, icon="ERROR")
-        if entry.instruction and entry.title not in ("", entry.instruction):
+        if entry.instruction:  # else it was kept of layers; a long one is cut off in the list
             words.paragraph(layout, context, f'"{entry.instruction}"')
         if entry.root is not None:
             below = edits.named(settings, entry.parent)

@@ -52,6 +52,7 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
     names = (
         "jobs.session",
         "ui.panel",
+        "ui.overlay",
         "data.results",
         "data.copies",
         "data.edits",
