@@ -12,7 +12,7 @@ from . import copies, edit_masks, edits, painting
 from .edits import Asked
 from .properties_settings import asked
 
-NEW_WITH_EACH = {"uid", "image", "mask", "favourite", "date", "model", "notes"}
+NEW_WITH_EACH = {"uid", "image", "mask", "full", "favourite", "date", "model", "notes"}
 """What an edit that is made again does not take from the first one."""
 
 

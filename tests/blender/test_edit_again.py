@@ -132,8 +132,10 @@ def test_the_renamed_and_starred_stay_so_and_their_like_have_the_title(
     preview(connected, scene)
     edit(connected)
     here().edits[0].title, here().edits[0].favourite = "good", True
+    here().edits[0].full = here().edits[0].image  # as if it was made at the render's size
     again(connected, 0)
     assert [(one.title, one.favourite) for one in here().edits] == [("good", False), ("good", True)]
+    assert here().edits[0].full is None, "that is of the other one"
 
 
 def test_what_is_lost_is_said(
