@@ -225,6 +225,28 @@ def test_an_edit_on_top_holds_those_below(
     assert np.abs(made[deep].astype(int) - wanted[deep]).mean() < 4
 
 
+def test_an_edit_that_is_made_again_has_a_result_of_its_own(
+    large: SimpleNamespace,
+    scene: bpy.types.Scene,
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    OPS.show_result()
+    first = bytes_of(here().edits[0].full)
+    monkeypatch.setattr(  # another seed gives another picture
+        "fake_server.edited", lambda image, mask: np.where(mask[..., None], 255 - image // 2, image)
+    )
+    OPS.edit_again()
+    large.session.wait_for_job(scene, SECONDS)
+    assert here().edits[0].full is None
+    scene.camera.location.x += 3
+    OPS.save_result(filepath=str(tmp_path / "second.png"))
+    second = loaded(tmp_path / "second.png")[..., :3]
+    assert np.abs(second.astype(int) - first[..., :3]).mean() > 5
+    assert here().edits[0].full_render == here().edits[1].full_render
+
+
 def test_alpha_is_the_full_renders_own(
     connected: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path
 ) -> None:
