@@ -260,7 +260,7 @@ def _on_top(settings: bpy.types.PropertyGroup) -> results.Picture:
     image = settings.base_image
     if image is None:
         raise SceneError(
-            "There is no edit to go on from: press Edit first, or choose Render instead of Shown "
+            "There is no edit to go on from: press Edit first, or choose Picture instead of Shown "
             "Edit."
         )
     if image.packed_file is None:
@@ -280,7 +280,7 @@ def _on_top(settings: bpy.types.PropertyGroup) -> results.Picture:
     if entry is None or seen is None:
         raise SceneError(
             "The render that the shown edit was made of was deleted from the file: choose another "
-            "edit in the list, or Render instead of Shown Edit."
+            "edit in the list, or Picture instead of Shown Edit."
         )
     identity = results.identity_of(png, seen.things)
     return dataclasses.replace(seen, identity=identity, png=png, edit=entry.uid)

@@ -32,7 +32,7 @@ from .layers import Layer
 from .source_settings import PictureSource
 
 VIEWS = (
-    ("RENDER", "Render", "The picture that was rendered and sent"),
+    ("RENDER", "Picture", "The picture that was taken and sent"),
     (
         "RELEVANCE",
         "Relevance",
@@ -49,7 +49,7 @@ VIEWS = (
 """Files keep their places: what is new comes last."""
 
 BASES = (
-    ("RENDER", "Render", "Edit the render"),
+    ("RENDER", "Picture", "Edit the picture that is chosen above"),
     ("EDIT", "Shown Edit", "Edit on top of the edit that is shown, which is kept, too"),
 )
 COMPARED = (

@@ -23,6 +23,7 @@ from .stand_in import stand_in
 from .things import REST, ThingsUnknown, label_image
 from .written_image import written
 
+BUSY = "Blender renders just now: wait until that is done, or stop it with Esc."
 NO_RESULT = (
     "There is no Render Result of this scene in the slot that is shown: render first (F12), or "
     "choose New Render as Picture."
@@ -42,6 +43,8 @@ def take_picture(scene: bpy.types.Scene) -> Picture:
     source = picture_source.chosen(scene.watch_your_steps)
     if source.kind == picture_source.IMAGE:
         return _of_image(scene, source)
+    if bpy.app.is_job_running("RENDER"):  # beside which nothing may be rendered
+        raise SceneError(BUSY)
     if source.kind == picture_source.RESULT:
         return _of_result(scene, source)
     return _of_render(scene, source)

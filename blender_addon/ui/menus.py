@@ -1,10 +1,12 @@
 """What the add-on has in Blender's own menus."""
 
+from collections.abc import Callable
+
 import bpy
 
 
 def _draw(menu: bpy.types.Menu, _: bpy.types.Context) -> None:
-    """The end of the menu Render in the top bar, and of the menu Image of an Image Editor."""
+    """The end of the menu Render in the top bar."""
     layout = menu.layout
     layout.separator()
     layout.operator("watch_your_steps.preview_relevance", icon="VIEWZOOM")
@@ -12,17 +14,23 @@ def _draw(menu: bpy.types.Menu, _: bpy.types.Context) -> None:
     layout.operator("watch_your_steps.variants")
 
 
-def _menus() -> tuple[type[bpy.types.Menu], ...]:
-    return bpy.types.TOPBAR_MT_render, bpy.types.IMAGE_MT_image
+def _draw_image(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+    """The end of the menu Image of an Image Editor."""
+    _draw(menu, context)
+    menu.layout.operator("watch_your_steps.use_shown_image", icon="IMAGE")
+
+
+def _drawn() -> tuple[tuple[type[bpy.types.Menu], Callable[..., None]], ...]:
+    return (bpy.types.TOPBAR_MT_render, _draw), (bpy.types.IMAGE_MT_image, _draw_image)
 
 
 def register() -> None:
     """Be in them."""
-    for menu in _menus():
-        menu.append(_draw)
+    for menu, draw in _drawn():
+        menu.append(draw)
 
 
 def unregister() -> None:
     """Leave them as they were."""
-    for menu in _menus():
-        menu.remove(_draw)
+    for menu, draw in _drawn():
+        menu.remove(draw)

@@ -11,7 +11,7 @@ from .operators import MISSING, ExplainedOperator
 from .pointing import canvas_at, why_no_canvas
 from .waiting_tools import ended, is_ending, may_begin, redraw
 
-UNKNOWN = "No things are known in this render: preview again with an ordinary camera"
+UNKNOWN = "No things are known in this render: preview again"
 SHOWN = ("RELEVANCE", "MASK")
 """Views that show what is in the mask."""
 MODES = (
@@ -27,7 +27,11 @@ def why_none(settings: bpy.types.PropertyGroup) -> str:
     """Why no things can be picked, without a full stop; "" where they can."""
     if wrong := why_no_mask(settings):
         return wrong
-    return UNKNOWN if region.things_of(settings) is None else ""
+    if region.things_of(settings) is not None:
+        return ""
+    render = settings.render_image
+    known = thing_labels.of(render) if render is not None else None
+    return known.unknown.rstrip(".") if known is not None and known.unknown else UNKNOWN
 
 
 def why_no_mask(settings: bpy.types.PropertyGroup) -> str:

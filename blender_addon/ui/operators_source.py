@@ -2,8 +2,9 @@
 
 import bpy
 
+from ..data import picture_source
 from .operators import MISSING, ExplainedOperator
-from .picture_places import pictured, show_in_image_editor
+from .picture_places import pictured, show_in_image_editor, shown_image
 
 
 class WYS_OT_show_in_image_editor(ExplainedOperator):
@@ -27,6 +28,34 @@ class WYS_OT_show_in_image_editor(ExplainedOperator):
         return {"FINISHED"}
 
 
-CLASSES = (WYS_OT_show_in_image_editor,)
+class WYS_OT_use_shown_image(ExplainedOperator):
+    """Edit the image that this Image Editor shows; in another editor, the one that the first Image Editor shows"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.use_shown_image"
+    bl_label = "Use Shown Image as Picture"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where one is shown."""
+        if shown_image(context) is None:
+            return "No Image Editor shows an image"
+        return super().why_not(context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Choose it, or the Render Result where that is shown."""
+        image, source = shown_image(context), context.scene.watch_your_steps.source
+        assert image is not None  # the poll has found it
+        if image.type == "RENDER_RESULT":
+            source.kind = picture_source.RESULT
+        else:
+            source.kind, source.image = picture_source.IMAGE, image
+        return {"FINISHED"}
+
+
+CLASSES = (
+    WYS_OT_use_shown_image,
+    WYS_OT_show_in_image_editor,
+)
 
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -28,7 +28,9 @@ def draw(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
     column = layout.column()
     column.prop(source, "kind")
     if source.kind == picture_source.IMAGE:
-        column.template_ID(source, "image", open="image.open")
+        row = column.row(align=True)
+        row.template_ID(source, "image", open="image.open")
+        row.operator("watch_your_steps.use_shown_image", text="", icon="IMAGE")
     elif source.kind == picture_source.VIEWPORT:
         row = column.row()
         row.prop(source, "engine", expand=True)

@@ -61,10 +61,25 @@ def same_shape(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return abs(ratio - 1) < SAME_SHAPE
 
 
+def shown_image(context: bpy.types.Context) -> bpy.types.Image | None:
+    """The image or Render Result that an Image Editor shows: the one that asks, or else the first
+    one that shows any.
+    """
+    asking = context.space_data
+    here = [asking] if asking is not None and asking.type == "IMAGE_EDITOR" else []
+    spaces = here or [area.spaces.active for area in _image_editors(context)]
+    images = (space.image for space in spaces)
+    return next((one for one in images if one is not None and one.type != "COMPOSITING"), None)
+
+
+def _image_editors(context: bpy.types.Context) -> list[bpy.types.Area]:
+    areas = [area for window in context.window_manager.windows for area in window.screen.areas]
+    return [one for one in areas if one.ui_type == "IMAGE_EDITOR"]
+
+
 def show_in_image_editor(context: bpy.types.Context, image: bpy.types.Image) -> None:
     """Show an image in the first Image Editor there is, or in one in a new window."""
-    areas = [area for window in context.window_manager.windows for area in window.screen.areas]
-    area = next((one for one in areas if one.ui_type == "IMAGE_EDITOR"), None)
+    area = next(iter(_image_editors(context)), None)
     if area is None:
         bpy.ops.wm.window_new()
         area = context.window_manager.windows[-1].screen.areas[0]

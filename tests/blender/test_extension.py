@@ -10,7 +10,10 @@ import addon_utils
 import bpy
 
 CLASSES = ("WYS_PT_main", "WYS_PT_view", "WATCH_YOUR_STEPS_OT_edit", "WATCH_YOUR_STEPS_OT_connect")
-HANDLERS = ("load_post", "save_pre", "save_post", "undo_post", "redo_post")
+HANDLERS = (
+    *("load_post", "save_pre", "save_post", "undo_post", "redo_post"),
+    *("render_init", "render_pre", "render_complete", "render_cancel"),
+)
 
 
 def own_handlers(module: str) -> list[object]:

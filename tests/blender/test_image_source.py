@@ -1,6 +1,7 @@
 """Editing an image: what is sent is what the artist sees of it, and it is never changed."""
 
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -588,3 +589,61 @@ def test_a_file_that_ends_in_the_middle_says_what_it_can(
     for length in range(len(file)):
         found = image_pixels.read_header(file[:length])
         assert found.size == (SIZE[::-1] if length >= 24 else None)
+
+
+# ---------------------------------------------------------------- from an Image Editor
+
+
+@pytest.fixture
+def editor(image: bpy.types.Image) -> Iterator[bpy.types.Area]:
+    """An Image Editor in the window."""
+    area = bpy.context.window.screen.areas[0]
+    before = area.ui_type
+    area.ui_type = "IMAGE_EDITOR"
+    yield area
+    area.ui_type = before
+
+
+def test_the_image_that_an_editor_shows_can_be_chosen(
+    connected: SimpleNamespace, image: bpy.types.Image, editor: bpy.types.Area
+) -> None:
+    choose(None)
+    assert "No Image Editor shows an image" in refusal("use_shown_image")
+    editor.spaces.active.image = image
+    bpy.ops.ed.undo_push(message="before")
+    OPS.use_shown_image()
+    assert (here().source.kind, here().source.image) == ("IMAGE", image)
+    other = bpy.data.images.new("other", 4, 4)
+    editor.spaces.active.image = other
+    with bpy.context.temp_override(area=editor):
+        OPS.use_shown_image()
+    assert here().source.image == other
+
+
+def test_an_editor_that_shows_the_render_result_chooses_that(
+    connected: SimpleNamespace, image: bpy.types.Image, editor: bpy.types.Area
+) -> None:
+    bpy.context.scene.camera = bpy.data.objects["camera"]
+    bpy.ops.render.render()
+    shown = next(one for one in bpy.data.images if one.type == "RENDER_RESULT")
+    editor.spaces.active.image = shown
+    OPS.use_shown_image()
+    assert here().source.kind == "RESULT"
+
+
+def test_the_picture_is_shown_in_an_image_editor(
+    connected: SimpleNamespace, image: bpy.types.Image, editor: bpy.types.Area
+) -> None:
+    assert "There is no render yet" in refusal("show_in_image_editor")
+    preview(connected, bpy.context.scene)
+    OPS.show_in_image_editor()
+    assert editor.spaces.active.image == here().render_image
+    preview(connected, bpy.context.scene)
+    image.pixels[0] = 0.5
+    preview(connected, bpy.context.scene)
+    assert editor.spaces.active.image == here().render_image, "also the next one"
+
+
+def test_an_image_has_no_things_to_pick(connected: SimpleNamespace, image: bpy.types.Image) -> None:
+    preview(connected, bpy.context.scene)
+    assert "An image has no things" in refusal("pick_things")

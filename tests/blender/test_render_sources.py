@@ -436,3 +436,19 @@ def test_another_engine_of_the_viewport_is_another_source(
     here().source.engine = "EEVEE"
     OPS.restore_edit()
     assert (here().source.kind, here().source.engine) == ("VIEWPORT", "WORKBENCH")
+
+
+@pytest.mark.parametrize("kind", ["RENDER", "RESULT", "VIEWPORT"])
+def test_nothing_is_rendered_beside_a_render_of_the_artists(
+    connected: SimpleNamespace,
+    result: bpy.types.Scene,
+    take_picture: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    here().source.kind = kind
+    busy = SimpleNamespace(is_job_running=lambda name: name == "RENDER", version=bpy.app.version)
+    with monkeypatch.context() as patch:
+        patch.setattr(take_picture, "bpy", SimpleNamespace(app=busy, types=bpy.types))
+        assert "Blender renders just now" in refusal("preview_relevance")
+    preview(connected, result)
