@@ -21,12 +21,15 @@ def new_image(name: str, mask: Mask) -> bpy.types.Image:
 
 
 def why_unknown(entry: bpy.types.PropertyGroup) -> str:
-    """Why `of` finds no mask, without a full stop; "" where it finds one."""
-    if entry.mask is not None:
-        return pictures.why_lost(entry.mask)
-    if entry.relevance is None or entry.render is None:
+    """Why `of` finds no mask of the edit's render, without a full stop; "" where it finds one."""
+    image = entry.mask or entry.relevance
+    if image is None or entry.render is None:
         return "Where this edit has changed its render is not known"
-    return pictures.why_lost(entry.relevance) or pictures.why_lost(entry.render)
+    if lost := pictures.why_lost(image) or pictures.why_lost(entry.render):
+        return lost
+    if pictures.size_of(image) != pictures.size_of(entry.render):
+        return "The mask of this edit has another size than the picture that it was made of"
+    return ""
 
 
 def of(entry: bpy.types.PropertyGroup) -> Mask:

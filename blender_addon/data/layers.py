@@ -130,7 +130,8 @@ def why_lost(entry: bpy.types.PropertyGroup) -> str:
     for image in (entry.image, entry.render, own):
         if lost := pictures.why_lost(image):
             return lost
-    if pictures.size_of(entry.image) != pictures.size_of(own):
+    sizes = {pictures.size_of(image) for image in (entry.image, entry.render, own)}
+    if len(sizes) > 1:
         return "This edit has another size than its render"
     return edit_masks.why_unknown(entry)
 

@@ -6,9 +6,14 @@ from . import contact_sheet, copies, edits
 
 
 def others(settings: bpy.types.PropertyGroup, entry: bpy.types.PropertyGroup) -> list[str]:
-    """The uids of the edits that were asked for together with one, but for those with a star."""
+    """The uids of the edits that were asked for together with one, but for those with a star, and
+    those that are layers.
+    """
     group = contact_sheet.of_group(settings, entry.variants)
-    return [one.uid for one in group if one != entry and not one.favourite]
+    layered = {layer.edit for layer in settings.layers}
+    return [
+        one.uid for one in group if one != entry and not one.favourite and one.uid not in layered
+    ]
 
 
 def pick(scene: bpy.types.Scene, uid: str) -> bool:
@@ -21,8 +26,8 @@ def pick(scene: bpy.types.Scene, uid: str) -> bool:
 
 
 def keep_only(scene: bpy.types.Scene) -> None:
-    """Delete all that were asked for together with the chosen edit, but for itself and those with a
-    star, and show it.
+    """Delete all that were asked for together with the chosen edit, but for itself, those with a
+    star and those that are layers, and show it.
     """
     settings, kept = scene.watch_your_steps, edits.chosen(scene)
     assert kept is not None  # the operator's poll has found it

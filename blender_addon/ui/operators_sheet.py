@@ -131,7 +131,7 @@ class WYS_OT_pick_variant(ExplainedOperator):
 
 
 class WYS_OT_keep_variant(VariantsOperator):
-    """Keep the chosen edit and those with a star, and delete the other variants that were made together with it. One undo brings them back"""  # noqa: E501  # a tooltip
+    """Keep the chosen edit, those with a star and those that are layers, and delete the other variants that were made together with it. One undo brings them back"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.keep_variant"
     bl_label = "Keep Only This"
@@ -143,7 +143,7 @@ class WYS_OT_keep_variant(VariantsOperator):
         wrong = super().why_not(context)
         settings, entry = context.scene.watch_your_steps, edits.chosen(context.scene)
         if not wrong and entry is not None and not variants.others(settings, entry):
-            return "All other variants have a star: take it off those that are to go"
+            return "All other variants have a star or are layers: end that for those that are to go"
         return wrong
 
     def execute(self, context: bpy.types.Context) -> set[str]:

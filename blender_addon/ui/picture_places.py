@@ -4,7 +4,7 @@ Editor.
 
 import bpy
 
-from ..data import edits, picture_source
+from ..data import edits, layers, picture_source
 from .frame import Frame
 
 SAME_SHAPE = 0.02
@@ -12,7 +12,9 @@ SAME_SHAPE = 0.02
 
 
 def pictured(settings: bpy.types.PropertyGroup) -> bpy.types.Image | None:
-    """The picture that what is shown belongs to: an edit may be of an earlier one."""
+    """The picture that what is shown belongs to: edits and layers may be of an earlier one."""
+    if settings.view == "LAYERS":
+        return layers.root(settings)
     of_edit = settings.view in ("EDIT", "COMPARE")
     return edits.render_of_shown(settings) if of_edit else settings.render_image
 

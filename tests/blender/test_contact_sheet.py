@@ -161,6 +161,16 @@ def test_only_the_picked_one_is_kept_and_one_undo_brings_all_back(four: SimpleNa
     assert seeds() == [13, 11, 0]
 
 
+def test_a_variant_that_is_a_layer_stays(four: SimpleNamespace) -> None:
+    here().edit_index = 2
+    OPS.add_layer()
+    here().edit_index = 1
+    OPS.keep_variant()
+    assert seeds() == [12, 11, 0]
+    assert here().layers[0].edit == here().edits[1].uid
+    assert "are layers" in refusal("keep_variant")
+
+
 def test_what_is_no_variant_has_no_sheet(four: SimpleNamespace) -> None:
     here().edit_index = 4
     for operator in ("contact_sheet", "keep_variant"):

@@ -175,6 +175,30 @@ def test_all_images_are_unpacked_and_their_files_moved(
     assert not here().edits
 
 
+@pytest.mark.parametrize("name", ["image", "render", "mask"])
+def test_a_picture_was_resized_and_packed(
+    connected: SimpleNamespace,
+    server: FakeServer,
+    chain: list[np.ndarray],
+    tmp_path: Path,
+    name: str,
+) -> None:
+    image = getattr(here().edits[0], name)
+    image.scale(32, 20)
+    image.pack()
+    reopen(connected, tmp_path / "a.blend")
+    connect(connected, server.file)
+    here().edit_index = 0
+    if name == "image":
+        assert OPS.edit_again.poll()
+    else:
+        assert "another size than the picture" in refusal("edit_again")
+    assert "another size than" in connected.overlay.layers.why_lost(here().edits[0])
+    seen = connected.overlay.layers.composite(here())
+    assert np.array_equal(seen, chain[1]), "the edit below still is a layer"
+    assert OPS.restore_edit() == {"FINISHED"}
+
+
 def test_the_scene_is_deleted_while_its_edit_is_made_again(
     connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer, chain: list[np.ndarray]
 ) -> None:

@@ -398,6 +398,19 @@ def test_layers_go_with_a_scene_to_another_file(
                 assert "linked from another file" in refusal(operator)
 
 
+def test_layers_lie_over_the_picture_that_they_are_of(
+    connected: SimpleNamespace, two: dict[str, np.ndarray], installed: str
+) -> None:
+    places = importlib.import_module(f"{installed}.ui.picture_places")
+    add(0)
+    render = here().edits[0].render
+    bpy.context.scene.camera.location.x += 1
+    preview(connected, bpy.context.scene)
+    here().view = "LAYERS"
+    assert here().render_image != render
+    assert places.pictured(here()) == render
+
+
 def test_a_running_job_is_no_hindrance(
     connected: SimpleNamespace, two: dict[str, np.ndarray], server: FakeServer
 ) -> None:
