@@ -3,10 +3,15 @@
 import bpy
 
 from ..data.meshes import made_textures
-from ..data.meshes.edited_textures import to_paint
+from ..data.meshes.colour_changes import changing_node
+from ..data.meshes.edited_textures import shows_relevance, to_paint
 from ..jobs import texture_making
 from . import words
 
+CHANGED = (
+    'The node "{node}" changes the colors of "{image}": an edit of it looks otherwise on the mesh. '
+    "Make Texture bakes what is seen."
+)
 NO_IMAGE = "No image colors it: Make Texture bakes its materials into one."
 
 
@@ -18,12 +23,28 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, thing: bpy.type
     elif made_textures.made_slots(thing):
         layout.operator("watch_your_steps.revert_making", icon="LOOP_BACK")
     else:
-        images, _ = to_paint(thing, None, context.scene.render.engine)
-        if not images:
-            words.paragraph(layout, context, NO_IMAGE, icon="INFO")
+        _draw_why(layout, context, thing)
         column = layout.column(align=True)
         column.prop(context.scene.watch_your_steps.texture, "make_size")
         column.operator("watch_your_steps.make_texture", icon="RENDER_STILL")
+
+
+def _draw_why(
+    layout: bpy.types.UILayout, context: bpy.types.Context, thing: bpy.types.Object
+) -> None:
+    """Where an image is missing, or an edit of it would look otherwise on the mesh."""
+    engine = context.scene.render.engine
+    if shows_relevance(thing, engine):
+        return
+    _, image = to_paint(thing, context.scene.watch_your_steps.texture.image, engine)
+    if image is None:
+        words.paragraph(layout, context, NO_IMAGE, icon="INFO")
+        return
+    for slot in thing.material_slots:
+        if changed := changing_node(slot.material, image, engine):
+            text = CHANGED.format(node=changed, image=image.name)
+            words.paragraph(layout, context, text, icon="INFO")
+            return
 
 
 def _draw_progress(

@@ -214,7 +214,7 @@ def corrected_image(thing: bpy.types.Object) -> None:
     bpy.data.objects.remove(other)
     bpy.context.view_layer.objects.active = thing
     thing.select_set(True)
-    painted(thing, noise(8, 8))  # unsaved pixels
+    painted(thing, opaque(noise(8, 8)))  # unsaved pixels
     t = Tree(thing.active_material.node_tree)
     image = next(one for one in t.nodes if one.type == "TEX_IMAGE")
     moved = t.new("ShaderNodeMapping")
@@ -225,6 +225,48 @@ def corrected_image(thing: bpy.types.Object) -> None:
     hue.inputs["Hue"].default_value = 0.8
     t.link(image, hue.inputs["Color"])
     t.colour(hue)
+
+
+def opaque(pixels: np.ndarray) -> np.ndarray:
+    """New images are saved without alpha."""
+    pixels[..., 3] = 255
+    return pixels
+
+
+def by_box(thing: bpy.types.Object) -> None:
+    """Generated coordinates, by which an image is laid on as onto a box."""
+    painted(thing, opaque(noise(6, 6))).pack()
+    t = Tree(thing.active_material.node_tree)
+    image = next(one for one in t.nodes if one.type == "TEX_IMAGE")
+    image.projection = "BOX"
+    t.link(t.new("ShaderNodeTexCoord").outputs["Generated"], image.inputs["Vector"])
+
+
+def tiles(thing: bpy.types.Object) -> None:
+    """Two UDIM tiles, one face each half of the cube."""
+    bpy.ops.mesh.primitive_cube_add(size=1.6, location=(80, 0, 0))
+    other = bpy.context.object
+    flat = np.zeros(len(thing.data.loops) * 2, np.float32)
+    other.data.uv_layers[0].uv.foreach_get("vector", flat)
+    bpy.data.objects.remove(other)
+    bpy.context.view_layer.objects.active = thing
+    thing.select_set(True)
+    flat = flat.reshape(6, 4, 2)
+    flat[::2, :, 0] += 1
+    thing.data.uv_layers.new(name="tiles").uv.foreach_set("vector", flat.ravel())
+    t = material(thing)
+    node = t.image("tiled")
+    node.image.source = "TILED"
+    node.image.tiles.new(1002)
+    folder = Path(bpy.app.tempdir)
+    for number, level in ((1001, 0.2), (1002, 0.7)):
+        tile = bpy.data.images.new("tile", 8, 8)
+        tile.pixels.foreach_set(np.tile([level, 0.5, 1 - level, 1], 64).astype(np.float32))
+        tile.file_format = "PNG"
+        tile.save(filepath=str(folder / f"tiled.{number}.png"))
+        bpy.data.images.remove(tile)
+    node.image.filepath = str(folder / "tiled.<UDIM>.png")
+    t.colour(node)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +283,8 @@ def corrected_image(thing: bpy.types.Object) -> None:
         shining,
         metal,
         corrected_image,
+        by_box,
+        tiles,
     ],
 )
 def test_a_mesh_looks_as_before(

@@ -176,7 +176,7 @@ class _Walk:
         if node.type.startswith("COMB"):
             return self._combined(node, groups)
         total: Shares = {}
-        for entry, share in _inputs(output, groups):
+        for entry, share in inputs_of(output, groups):
             if share > 0:
                 for one, part in self.behind(entry, groups).items():
                     total[one] = total.get(one, 0.0) + share * part
@@ -208,7 +208,7 @@ class _Walk:
         return total
 
 
-def _inputs(
+def inputs_of(
     output: bpy.types.NodeSocket, groups: Groups
 ) -> list[tuple[bpy.types.NodeSocket, float]]:
     """The inputs of a node that an output's colour, or shader, is made of, with their shares."""

@@ -169,7 +169,7 @@ def read_mesh_texture(
             if any(one != layings[0] for one in layings):
                 raise SceneError(
                     f'The material "{material.name}" lays "{image.name}" on in several ways: use '
-                    "one of them."
+                    "one of them, or press Make Texture."
                 )
             there = read_uvs(mesh, layings[0], image)[loop.reshape(-1, 3)[faces]]
             check_inside(there, layings[0], image)
@@ -231,8 +231,8 @@ def read_texture(image: bpy.types.Image) -> NDArray[np.uint8]:
     """
     if image.source in MOVING:
         raise SceneError(
-            f'The texture "{image.name}" is {MOVING[image.source]}, which cannot be painted: use a '
-            "single image."
+            f'The texture "{image.name}" is {MOVING[image.source]}, which cannot be painted: press '
+            "Make Texture, which bakes it into one image."
         )
     width, height = image.size
     if width == 0 or height == 0:
@@ -240,19 +240,19 @@ def read_texture(image: bpy.types.Image) -> NDArray[np.uint8]:
     if max(width, height) > MAX_IMAGE_SIDE:
         raise SceneError(
             f'The texture "{image.name}" is {width}x{height}, and at most {MAX_IMAGE_SIDE} pixels '
-            "a side can be painted: scale a copy down and use that."
+            "a side can be painted: scale a copy down and use that, or press Make Texture."
         )
     if image.is_float:
         raise SceneError(
             f'The texture "{image.name}" has more than 8 bits a channel: save a copy as an 8-bit '
-            "PNG and use that."
+            "PNG and use that, or press Make Texture."
         )
     space = image.colorspace_settings
     known = type(space).bl_rna.properties["name"].enum_items
     if "sRGB" in known and space.name != "sRGB":  # other configurations have other names for it
         raise SceneError(
             f'The texture "{image.name}" is read as "{space.name}", and only sRGB can be painted: '
-            "set its color space to sRGB, or convert a copy of it."
+            "set its color space to sRGB, or press Make Texture."
         )
     values = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(values)

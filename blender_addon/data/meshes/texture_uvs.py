@@ -40,12 +40,12 @@ def laying_of(colour: ColourNode) -> Laying:
     if node.projection != "FLAT":
         raise SceneError(
             f'The texture "{name}" is laid on by {node.projection.capitalize()} projection, and '
-            "only Flat can be painted: bake it into a texture with UVs of its own."
+            "only Flat can be painted: press Make Texture, which bakes it into one."
         )
     if not _untouched(node.texture_mapping):
         raise SceneError(
             f'The texture "{name}" is moved by settings of its node that are not shown: replace '
-            "the node by a new one, with a Mapping node before it."
+            "the node by a new one, with a Mapping node before it, or press Make Texture."
         )
     entry, groups, moved = node.inputs["Vector"], colour.groups, Matrix.Identity(4)
     own = entry
@@ -111,14 +111,14 @@ def check_inside(uvs: NDArray[np.float64], laying: Laying, image: bpy.types.Imag
     if not laying.repeats and (uvs.min() < -SLACK or uvs.max() > 1 + SLACK):
         raise SceneError(
             f'UVs of "{image.name}" lie outside of the image, where its node does not repeat it: '
-            "set the node to Repeat, or move the UVs into the image."
+            "set the node to Repeat, or press Make Texture."
         )
 
 
 def _not_by_uvs(name: str) -> SceneError:
     return SceneError(
         f'The texture "{name}" is not laid on by a UV map alone: connect a UV Map node to its '
-        "Vector, or nothing."
+        "Vector, or press Make Texture."
     )
 
 
