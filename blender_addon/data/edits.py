@@ -97,7 +97,7 @@ def keep(
     entry.root, entry.parent = settings.root_image, settings.render_image.get(results.EDIT, "")
     entry.picture = settings.picture
     entry.camera, entry.frame = results.taken_by(settings.render_image)
-    entry.source_image = picture_source.image_of(settings.render_image)
+    entry.source_image = picture_source.image_of(settings, settings.render_image)
     entry.suggested_threshold = settings.suggested_threshold
     entry.prompt_check = settings.prompt_check
     note(entry, result, noted, server)

@@ -52,15 +52,30 @@ def chosen(settings: bpy.types.PropertyGroup) -> Source:
 
 
 def is_chosen(settings: bpy.types.PropertyGroup, picture: bpy.types.Image) -> bool:
-    """Whether a picture comes from where the next one is to be taken from."""
-    return of(picture) == chosen(settings)
+    """Whether a picture comes from where the next one is to be taken from; also where its image is
+    gone, and no other one is chosen.
+    """
+    source = of(picture)
+    if source.kind == settings.source.kind == IMAGE:
+        return bool(image_of(settings, picture) == settings.source.image)
+    return source == chosen(settings)
 
 
-def image_of(picture: bpy.types.Image) -> bpy.types.Image | None:
-    """The image that a picture was taken from; None where it was none, or is not in the file."""
+def image_of(settings: bpy.types.PropertyGroup, picture: bpy.types.Image) -> bpy.types.Image | None:
+    """The image that a picture of the scene was taken from, whatever it is called by now; None
+    where it was none, or is not in the file any more.
+    """
     source = of(picture)
     if source.kind != IMAGE:
         return None
+    if picture in (settings.render_image, settings.root_image):
+        return settings.source.taken
+    entry = next((one for one in settings.edits if picture in (one.render, one.root)), None)
+    return entry.source_image if entry is not None else named(source)
+
+
+def named(source: Source) -> bpy.types.Image | None:
+    """The image of a source, by its name."""
     return next((one for one in bpy.data.images if one.name_full == source.name), None)
 
 
@@ -77,6 +92,6 @@ def choose(
     source = of(picture)
     settings.source.kind = source.kind
     if source.kind == IMAGE:
-        settings.source.image = image
+        settings.source.image = settings.source.taken = image
     elif source.kind == VIEWPORT:
         settings.source.engine = source.name

@@ -94,16 +94,25 @@ def install_picture(scene: bpy.types.Scene, picture: Picture) -> None:
     """
     copies.settle(scene)
     settings = scene.watch_your_steps
-    if settings.picture == picture.identity and settings.render_image is not None:
+    shown = settings.render_image
+    same = settings.picture == picture.identity
+    if same and shown is not None and picture.shows_the_same(shown):
         drop_pending(scene)
         return
     image = settings.pending_image
     settings.pending_image = None
     if image is None:  # undone, or the file was opened anew
         image = _render(scene, picture)
+    settings.source.taken = _taken_from(settings, picture)
     settings.root_image = _below(settings, picture.edit)
     _replace(scene, "render_image", image)
     settings.picture = picture.identity
+
+
+def _taken_from(settings: bpy.types.PropertyGroup, picture: Picture) -> bpy.types.Image | None:
+    """The image that a picture, or the one below an edit's, was taken from."""
+    entry = next((one for one in settings.edits if picture.edit and one.uid == picture.edit), None)
+    return entry.source_image if entry is not None else picture_source.named(picture.source)
 
 
 def _below(settings: bpy.types.PropertyGroup, edit: str) -> bpy.types.Image | None:

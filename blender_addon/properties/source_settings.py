@@ -58,6 +58,11 @@ class PictureSource(bpy.types.PropertyGroup):
         type=bpy.types.Image,
         poll=_is_image,
     )
+    taken: PointerProperty(
+        name="Taken Image",
+        description="The image that the shown picture was taken from",
+        type=bpy.types.Image,
+    )
     engine: EnumProperty(
         name="Engine",
         description="What renders the viewport's picture",

@@ -85,7 +85,7 @@ def _changes_of(scene: bpy.types.Scene, picture: bpy.types.Image, state: str) ->
     source = picture_source.of(picture)
     if source.kind != picture_source.IMAGE:
         return changes(scene, state, source)
-    image = picture_source.image_of(picture)
+    image = picture_source.image_of(scene.watch_your_steps, picture)
     return [] if image is None or image_state(image, scene) == state else ["image"]
 
 

@@ -46,7 +46,7 @@ def frame_in_image_editor(
     picture, image = pictured(settings), space.image
     if image is None or picture is None or space.mode != "VIEW" or settings.view == "IN_3D":
         return None
-    if image != picture and image != picture_source.image_of(picture):
+    if image != picture and image != picture_source.image_of(settings, picture):
         return None
     if not same_shape(image.size, picture.size):  # stored on its side
         return None

@@ -53,7 +53,8 @@ def shows_picture(space: bpy.types.SpaceImageEditor, settings: bpy.types.Propert
         return False
     if image in [getattr(settings, one) for one in PICTURED]:
         return True
-    return image == picture_source.image_of(render) and same_shape(image.size, render.size)
+    taken = picture_source.image_of(settings, render)
+    return image == taken and same_shape(image.size, render.size)
 
 
 def canvas_at(screen: bpy.types.Screen, x: int, y: int) -> Canvas | None:

@@ -461,6 +461,39 @@ def test_an_edit_whose_image_was_deleted_can_still_be_gone_back_to(
     assert "No image is chosen" in refusal("preview_relevance")
     assert np.array_equal(connected.pictures.read_rgb(here().render_image), colours())
     assert np.array_equal(connected.pictures.read_rgb(here().edit_image), made)
+    edit(connected)
+    assert np.array_equal(sent(server), colours()), "the picture itself is in the file"
+
+
+def test_a_renamed_image_is_still_the_same(
+    connected: SimpleNamespace, image: bpy.types.Image, server: FakeServer
+) -> None:
+    preview(connected, bpy.context.scene)
+    here().threshold = 0.6
+    mask = connected.results.mask(bpy.context.scene).copy()
+    image.name = "renamed.png"
+    edit(connected)
+    assert np.array_equal(server.received[-1].request.mask, mask), "its map is not found again"
+    here().base = "EDIT"
+    edit(connected)
+    assert [one.source_image for one in here().edits] == [image, image]
+    image.pixels[0] = 0.5
+    image.update()
+    connected.freshness.forget_all()
+    assert connected.panel.changed_since(bpy.context.scene) == ["image"]
+
+
+def test_the_same_pixels_from_elsewhere_are_another_picture(
+    connected: SimpleNamespace, image: bpy.types.Image, server: FakeServer, tmp_path: Path
+) -> None:
+    preview(connected, bpy.context.scene)
+    twin = load(tmp_path / "twin.png", image_files.png(colours()))
+    choose(twin)
+    edit(connected)
+    assert here().edits[0].source_image == twin
+    sends = submissions(server)
+    edit(connected)
+    assert submissions(server) == sends + 1, "it is there now"
 
 
 def test_an_edit_on_top_of_an_images_edit(

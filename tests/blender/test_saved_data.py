@@ -37,8 +37,8 @@ SAVED = {
         date:STRING known:BOOLEAN own_guidance:BOOLEAN camera:STRING frame:INT
         full:POINTER full_render:POINTER painted:POINTER grow:INT invert:BOOLEAN""",
     "PictureSource": """
-        kind:ENUM=RENDER,RESULT,IMAGE,VIEWPORT image:POINTER engine:ENUM=EEVEE,WORKBENCH
-        limit_samples:BOOLEAN samples:INT""",
+        kind:ENUM=RENDER,RESULT,IMAGE,VIEWPORT image:POINTER taken:POINTER
+        engine:ENUM=EEVEE,WORKBENCH limit_samples:BOOLEAN samples:INT""",
     "TextureProperties": """
         image:POINTER views:INT size:INT lit:BOOLEAN steps:INT rounds:INT
         make_size:ENUM=AUTO,512,1024,2048,4096

@@ -124,6 +124,13 @@ def test_what_has_changed_since_the_render_is_named(shown: SimpleNamespace, name
     assert set(found) <= {part, *also}, "an object goes with what it is made of"
 
 
+def test_a_new_preview_with_the_same_pixels_is_fresh(shown: SimpleNamespace) -> None:
+    bpy.data.objects["ball"]["unseen"] = 1.0
+    assert changes(shown) == ["objects"]
+    preview(shown, bpy.context.scene)
+    assert changes(shown) == []
+
+
 def test_what_changes_no_pixel_is_no_change(
     shown: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path
 ) -> None:
