@@ -31,12 +31,14 @@ def asked_with(entry: bpy.types.PropertyGroup, seed: int) -> Asked:
     )
 
 
-def next_seed(settings: bpy.types.PropertyGroup, entry: bpy.types.PropertyGroup) -> int:
+def next_seed(
+    settings: bpy.types.PropertyGroup, entry: bpy.types.PropertyGroup, to_come: set[int]
+) -> int:
     """The first seed after an edit's own that no edit of the same picture has with its
-    instruction.
+    instruction, and none of those `to_come`.
     """
     of = (entry.picture, entry.instruction)
-    used = {one.seed for one in settings.edits if (one.picture, one.instruction) == of}
+    used = {one.seed for one in settings.edits if (one.picture, one.instruction) == of} | to_come
     most = entry.bl_rna.properties["seed"].hard_max
     seeds = (seed % (most + 1) for seed in itertools.count(entry.seed + 1))
     return next(seed for seed in seeds if seed not in used)

@@ -9,7 +9,9 @@ from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState
 from ..protocol.requests import EditRequest, EditResult
 from ..protocol.settings import PictureMapSettings
+from . import waiting
 from .job import Job, Kind, NewJob, Sending, SessionError
+from .running import job_of
 
 KIND = "edit_again"
 GONE = "The edit that was made again is not in the list any more."
@@ -31,7 +33,13 @@ def again_job(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> NewJob:
     mask, with all other settings as they were.
     """
     copies.settle(scene)
-    chosen = edits_again.asked_with(entry, edits_again.next_seed(scene.watch_your_steps, entry))
+    to_come = {
+        msgspec.json.decode(job.asked, type=edits.Asked).settings.seed
+        for job in _to_come(scene)
+        if job.instruction == entry.instruction
+    }
+    seed = edits_again.next_seed(scene.watch_your_steps, entry, to_come)
+    chosen = edits_again.asked_with(entry, seed)
     request = EditRequest(
         image=pictures.read_rgb(entry.render),
         instruction=entry.instruction,
@@ -43,12 +51,21 @@ def again_job(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> NewJob:
     )
     noted = msgspec.json.encode(chosen).decode()
     sending = Sending(lambda _: request)
-    return NewJob(KIND, entry.instruction, entry.uid, sending, asked=noted)
+    return NewJob(KIND, entry.instruction, entry.uid, sending, asked=noted, title=f"seed {seed}")
 
 
-def makes_again(job: Job | None, entry: bpy.types.PropertyGroup) -> bool:
-    """Whether a job makes this very edit again."""
-    return job is not None and (job.kind, job.subject) == (KIND, entry.uid)
+def is_made_again(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> bool:
+    """Whether a job makes this very edit again, or waits for that."""
+    return any(job.subject == entry.uid for job in _to_come(scene))
+
+
+def _to_come(scene: bpy.types.Scene) -> list[Job | NewJob]:
+    """The jobs that make edits of a scene again: the one that runs, and those that wait."""
+    running = job_of(scene)
+    jobs: list[Job | NewJob] = [*waiting.waiting(scene)]
+    if running is not None:
+        jobs.append(running)
+    return [job for job in jobs if job.kind == KIND]
 
 
 def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:

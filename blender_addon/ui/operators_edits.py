@@ -36,8 +36,8 @@ class WYS_OT_restore_edit(JobOperator):
         return {"FINISHED"}
 
 
-class WYS_OT_edit_again(JobOperator):
-    """Make this edit again with the next seed that it was not made with yet: of the same picture, inside the same mask and with the same settings, whatever the panel shows now"""  # noqa: E501  # a tooltip
+class WYS_OT_edit_again(ExplainedOperator):
+    """Make this edit again with the next seed that it was not made with yet: of the same picture, inside the same mask and with the same settings, whatever the panel shows now. While a job of this scene runs, it waits for its end"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.edit_again"
     bl_label = "Another Seed"
@@ -56,8 +56,7 @@ class WYS_OT_edit_again(JobOperator):
         entry = edits.chosen(scene)
         assert entry is not None  # poll has found it
         try:
-            session.check_connection()
-            session.submit(scene, again_jobs.again_job(scene, entry))
+            session.ask(scene, again_jobs.again_job(scene, entry))
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         return {"FINISHED"}
@@ -76,7 +75,7 @@ class WYS_OT_delete_edit(ExplainedOperator):
         entry = edits.chosen(context.scene)
         if entry is None:
             return NONE
-        if again_jobs.makes_again(session.job_of(context.scene), entry):
+        if again_jobs.is_made_again(context.scene, entry):
             return "This edit is being made again: wait for that, or cancel it"
         return super().why_not(context)
 

@@ -167,7 +167,6 @@ def test_the_edit_is_kept_while_it_is_made_again(
     OPS.edit_again()
     job = connected.session.job_of(scene).id
     assert "This edit is being made again" in refusal("delete_edit")
-    assert "A job of this scene runs" in refusal("edit_again")
     connected.session.wait(lambda: job in server.jobs, SECONDS)
     reopen(connected, tmp_path / "a.blend")
     server.finish(job)
@@ -175,6 +174,19 @@ def test_the_edit_is_kept_while_it_is_made_again(
     connected.session.wait_for_job(bpy.context.scene, SECONDS)
     assert [one.seed for one in here().edits] == [1, 0]
     assert OPS.delete_edit.poll()
+
+
+def test_it_waits_for_the_job_that_runs(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> None:
+    preview(connected, scene)
+    edit(connected)
+    for _ in range(3):
+        OPS.edit_again()
+    assert "This edit is being made again" in refusal("delete_edit")
+    connected.session.wait_for_all_jobs(scene, SECONDS)
+    connected.session.wait(lambda: len(here().edits) == 4, SECONDS)
+    assert [one.seed for one in here().edits] == [3, 2, 1, 0]
 
 
 def test_undo_and_redo(connected: SimpleNamespace, scene: bpy.types.Scene) -> None:
