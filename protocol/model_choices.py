@@ -14,19 +14,29 @@ class ModelChoice:
     title: str
     text: str
     """Size, and what it is good for: a sentence without its full stop."""
+    hub_id: str = ""
+    """What is downloaded for it where it is not here; "" for nothing."""
+    download: str = ""
+    """How much that is."""
 
+
+INSTRUCT_PIX2PIX = "timbrooks/instruct-pix2pix"
 
 MODEL_CHOICES = (
     ModelChoice(
         "auto",
         "The Best There Is",
         "InstructPix2Pix where it can be had, else the demo model; the panel says which it is",
+        INSTRUCT_PIX2PIX,
+        "about 5 GB",
     ),
     ModelChoice(
-        "timbrooks/instruct-pix2pix",
+        INSTRUCT_PIX2PIX,
         "InstructPix2Pix",
         "For real pictures and any instruction, at 512 pixels. About 5 GB, downloaded once. A GPU "
         "is wanted: without one a picture takes many minutes",
+        INSTRUCT_PIX2PIX,
+        "about 5 GB",
     ),
     ModelChoice(
         "demo",

@@ -28,7 +28,7 @@ def main() -> None:
     def begin() -> None:
         with building.in_window():
             _look_through_camera()
-            bpy.ops.watch_your_steps.start_backend(model=options.model)
+            bpy.ops.watch_your_steps.start_backend("INVOKE_DEFAULT", model=options.model)
 
     bpy.app.timers.register(begin, first_interval=0.5)
     bpy.app.timers.register(_open_tab, first_interval=1.0)

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..link.child_process import Child
 from ..link.worker_thread import LinkState
 from ..protocol.connection import ALREADY_RUNS, default_connection_file
 from ..protocol.folders import data_folder, program_note
-from . import session
+from . import hub_models, session
 from .job import SessionError
 
 NEEDED = (
@@ -155,21 +155,33 @@ def is_linked() -> bool:
     return own.server is not None and ours
 
 
-def start_server(program: Path, model: str, extra: Sequence[str] = ()) -> None:
+def start_server(program: Path, model: str, online: bool) -> None:
     """Start the server, and connect to it once it is there.
+
+    Args:
+        program: the folder that holds install.py.
+        model: as the server's `--model`.
+        online: whether it may download a model: what Blender lets add-ons do.
 
     Raises:
         SessionError: it cannot be started, or runs already.
     """
     if own.server is not None:
         raise SessionError("The backend runs already.")
+    hub_id = hub_models.hub_id(model)
+    if hub_id == model and not online and not hub_models.is_here(hub_id):
+        raise SessionError(
+            f"The model {model} is not on this machine, and Blender's online access is off: switch "
+            'on "Allow Online Access" in Preferences > System, or choose another model.'
+        )
     command: list[str | Path] = [
         backend_python(program),
         "-m",
         "backend.server",
         "--stop-with-input",
     ]
-    own.server = _start([*command, "--model", model, *extra], program)
+    environ = {} if online else {"HF_HUB_OFFLINE": "1"}
+    own.server = _start([*command, "--model", model], program, environ)
     own.trouble, own.reached = "", False
     session.connect(default_connection_file())
 
@@ -187,10 +199,12 @@ def install(program: Path) -> None:
     own.trouble = ""
 
 
-def _start(command: Sequence[str | Path], program: Path) -> Child:
+def _start(
+    command: Sequence[str | Path], program: Path, environ: Mapping[str, str] | None = None
+) -> Child:
     session.state.changed = True
     try:
-        return child_process.start(command, program, log_file())
+        return child_process.start(command, program, log_file(), environ)
     except OSError as error:
         what = error.filename or command[0]
         raise SessionError(f"It cannot be started ({what}: {error.strerror}).") from error

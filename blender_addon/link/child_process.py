@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,13 +87,16 @@ def last_lines(log: Path, begins: int = 0) -> list[str]:
     return [line for line in text.replace("\r", "\n").split("\n") if line.strip()]
 
 
-def start(command: Sequence[str | Path], folder: Path, log: Path) -> Child:
+def start(
+    command: Sequence[str | Path], folder: Path, log: Path, more: Mapping[str, str] | None = None
+) -> Child:
     """Start a program.
 
     Args:
         command: its path and arguments.
         folder: that it runs in.
         log: its output and errors are added to this file.
+        more: variables of its environment beside this one's.
 
     Raises:
         OSError: it cannot be started, or the log cannot be written.
@@ -101,7 +104,7 @@ def start(command: Sequence[str | Path], folder: Path, log: Path) -> Child:
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     anew = log.exists() and log.stat().st_size > LONGEST_LOG
     environ = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
-    environ |= {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    environ |= {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **(more or {})}
     with log.open("wb" if anew else "ab") as output:
         begins = output.seek(0, os.SEEK_END)
         process = subprocess.Popen(

@@ -5,7 +5,7 @@ from pathlib import Path
 import bpy
 from bpy.props import StringProperty
 
-from ..jobs import own_backend, session
+from ..jobs import hub_models, own_backend, session
 from ..jobs.job import SessionError
 from ..jobs.own_backend import Stage
 from ..link.child_process import last_lines
@@ -109,13 +109,23 @@ class WYS_OT_start_backend(ExplainedOperator):
         }
         return reasons.get(stage(), "")
 
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Tell the size of a download before."""
+        text = hub_models.question(self.model or preferences.model(preferences.get()))
+        if not text or not bpy.app.online_access:
+            return self.execute(context)
+        return context.window_manager.invoke_confirm(
+            self, event, title="Download the model?", message=text, confirm_text="Start"
+        )
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Start the process; how it goes stands in the panel."""
-        found, chosen = program(), preferences.get()
+        found = program()
+        model = self.model or preferences.model(preferences.get())
         try:
             if found is None:
                 raise SessionError(f"{own_backend.NO_PROGRAM}.")
-            own_backend.start_server(found, self.model or preferences.model(chosen))
+            own_backend.start_server(found, model, bpy.app.online_access)
         except SessionError as error:
             return refuse(self, context, error)
         return {"FINISHED"}

@@ -5,7 +5,7 @@ import bpy
 from ..jobs import own_backend, session
 from ..jobs.own_backend import Stage
 from ..link.worker_thread import NO_BACKEND, LinkState
-from . import words
+from . import preferences, words
 from .operators_backend import stage
 
 WORDS = {
@@ -65,12 +65,23 @@ def draw_buttons(layout: bpy.types.UILayout, context: bpy.types.Context, now: St
     elif now is Stage.RUNNING:
         column.operator("watch_your_steps.stop_backend", icon="CANCEL")
     else:
+        _draw_model(column)
         column.operator("watch_your_steps.start_backend", icon="PLAY")
     column.operator("watch_your_steps.connect", icon="LINKED")
     row = column.row(align=True)
     row.operator("watch_your_steps.choose_connection", text="File...", icon="FILEBROWSER")
     row.operator("watch_your_steps.paste_connection", text="Paste...", icon="PASTEDOWN")
     row.operator("watch_your_steps.manual", text="", icon="HELP")
+
+
+def _draw_model(layout: bpy.types.UILayout) -> None:
+    """What the backend is started with; the choices' tooltips tell sizes and uses."""
+    chosen = preferences.get()
+    if chosen is None:
+        return
+    layout.prop(chosen, "model_choice", text="")
+    if chosen.model_choice == preferences.OWN_MODEL:
+        layout.prop(chosen, "own_model", text="", placeholder="Hub id or folder")
 
 
 def _draw_busy(layout: bpy.types.UILayout, context: bpy.types.Context, now: Stage) -> None:

@@ -272,3 +272,44 @@ def test_connecting_at_the_start_waits_for_the_file_that_is_opened_then(
     bpy.ops.wm.read_homefile(use_empty=True)
     assert bpy.app.timers.is_registered(handlers._connect_at_start)
     bpy.app.timers.unregister(handlers._connect_at_start)
+
+
+def test_a_download_is_asked_for_before_the_backend_starts(
+    installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = importlib.import_module(f"{installed}.jobs.hub_models")
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    assert "timbrooks/instruct-pix2pix is downloaded once, about 5 GB" in models.question("auto")
+    assert "some/model is downloaded once, several GB" in models.question("some/model")
+    for no_download in ("demo", "/some/model", "~/model", str(tmp_path), "a/b/c", "name"):
+        assert models.question(no_download) == ""
+    folder = tmp_path / "hub" / "models--timbrooks--instruct-pix2pix"
+    (folder / "snapshots" / "0123").mkdir(parents=True)
+    (folder / "snapshots" / "0123" / "model_index.json").touch()
+    assert models.question("auto") == ""
+    (folder / "blobs").mkdir()
+    (folder / "blobs" / "0123.incomplete").touch()  # of a download that was stopped
+    assert models.question("auto") != ""
+
+
+def test_offline_nothing_is_downloaded(
+    backend: ModuleType, addon: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    folder = fake_program(tmp_path)
+    python = backend.backend_python(folder)
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "offline: $HF_HUB_OFFLINE"\n')
+    python.chmod(0o755)
+    with pytest.raises(addon.session.SessionError, match="online access is off"):
+        backend.start_server(folder, "some/model", False)
+    assert backend.own.server is None
+    if os.name != "nt":
+        for online, said in ((False, "offline: 1"), (True, "offline: ")):
+            monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+            backend.start_server(folder, "auto", online)
+            child = backend.own.server
+            drained(backend, addon, lambda: backend.own.server is None)
+            assert child.last_line() == said.strip()

@@ -29,6 +29,7 @@ from transformers import CLIPTextModel
 from backend.editing.prompt_check import DEFAULT_EVIDENCE_LIMIT, read_evidence_limits
 from backend.errors import BadInput
 
+from . import downloads
 from .ddpm import Ddpm, Schedule
 from .denoiser import Encoding, Level, ModelCard, Prediction
 from .guidance import DEFAULT_GUIDANCE, Guidance, read_guidance
@@ -164,9 +165,10 @@ class InstructPix2Pix:
         """
         folder = Path(source.place)
         if not folder.is_dir():
-            found = cls.pipeline.download(
-                source.place, use_safetensors=True, **cls.pipeline_options
-            )
+            with downloads.told():
+                found = cls.pipeline.download(
+                    source.place, use_safetensors=True, **cls.pipeline_options
+                )
             folder = Path(found)
         dtypes = dict.fromkeys(cls.networks, source.dtype) | {"vae": torch.float32}
         pipeline: Any = cls.pipeline.from_pretrained(
