@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, get_args
 
+import msgspec
 import zmq
 from tyro.conf import arg
 from zmq.auth.thread import ThreadAuthenticator
@@ -29,7 +30,7 @@ from backend.jobs.outbox import Outbox
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
 from backend.jobs.refusals import defect, unknown
 from backend.jobs.supervision import NOT_STARTED, WORKER, AllowedKey, Supervisor, Worker
-from backend.jobs.worker_messages import Loaded, NotLoaded
+from backend.jobs.worker_messages import Loaded, MemoryPeak, NotLoaded
 from backend.logs import log_to
 from backend.work_lock import lock
 from protocol import codec
@@ -284,6 +285,7 @@ class Server:
                 max_queued_jobs=MAX_QUEUED_JOBS,
             ),
             notice=readable(self._notice),
+            memory=self.loaded.memory if self.loaded else None,
         )
 
     def _greet_again(self) -> None:
@@ -362,6 +364,10 @@ class Server:
             self._notice = ""
             logger.info("ready: model %s on %s in %s", message.model, message.device, message.dtype)
             self._greet_again()
+        elif isinstance(message, MemoryPeak):
+            if self.loaded is not None:
+                self.loaded = msgspec.structs.replace(self.loaded, memory=message.memory)
+                self._greet_again()
         elif isinstance(message, NotLoaded):
             if not self._ever_loaded:
                 raise CannotStart(message.message)

@@ -155,8 +155,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, tag="limits"):
     max_queued_jobs: int
 
 
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """What the models and their work take: of the device's memory, or of the computer's where the
+    device is its processor.
+    """
+
+    peak_bytes: Annotated[int, Meta(ge=0)]
+    """The most that was taken since they were loaded, or since the worker was started."""
+    total_bytes: Annotated[int, Meta(gt=0)]
+    """All that there is."""
+
+
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
-    """The answer to Hello; sent again whenever the model's state changes."""
+    """The answer to Hello; sent again whenever the model's state changes or more memory is taken
+    than ever before.
+    """
 
     server: str
     """Version of the backend."""
@@ -178,6 +191,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     notice: str = ""
     """One sentence for a person where something is amiss, such as that the worker process is being
     started anew, else ""."""
+    memory: Memory | None = None
+    """None while the model is loading, and where it is not known."""
 
 
 class Queued(msgspec.Struct, frozen=True, kw_only=True, tag="queued"):

@@ -3,7 +3,7 @@
 import msgspec
 
 from protocol import codec
-from protocol.messages import Cancelled, Done, Failed, Progress
+from protocol.messages import Cancelled, Done, Failed, Memory, Progress
 from protocol.settings import GuidanceSettings
 
 KEYS_VARIABLE = "WATCH_YOUR_STEPS_WORKER_KEYS"
@@ -21,6 +21,13 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
     dtype: str
     native_size: int
     guidance: GuidanceSettings
+    memory: Memory | None = None
+
+
+class MemoryPeak(msgspec.Struct, frozen=True, kw_only=True, tag="memory_peak"):
+    """A job has taken more memory than any before."""
+
+    memory: Memory
 
 
 class NotLoaded(msgspec.Struct, frozen=True, kw_only=True, tag="not_loaded"):
@@ -29,6 +36,6 @@ class NotLoaded(msgspec.Struct, frozen=True, kw_only=True, tag="not_loaded"):
     message: str
 
 
-WorkerMessage = Loaded | NotLoaded | Progress | Done | Failed | Cancelled
+WorkerMessage = Loaded | NotLoaded | MemoryPeak | Progress | Done | Failed | Cancelled
 decode_worker_message = codec.Decoder[WorkerMessage](WorkerMessage)
 """Frames to a WorkerMessage (used by the server)."""

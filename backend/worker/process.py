@@ -31,11 +31,13 @@ from backend.jobs.worker_messages import (
     KEYS_VARIABLE,
     LOST_GPU,
     Loaded,
+    MemoryPeak,
     NotLoaded,
     decode_worker_message,
 )
 from backend.logs import log_to
 from backend.work_lock import InUse
+from backend.worker.memory import memory_of
 from backend.worker.perform import perform
 from backend.worker.watchdog import Mark, Watchdog
 from protocol import codec
@@ -88,7 +90,7 @@ class _Line:
         if not self._works:
             os._exit(0)  # at once: there is nothing to tidy up, and the server waits
 
-    def send(self, message: Loaded | NotLoaded | Progress) -> None:
+    def send(self, message: Loaded | NotLoaded | MemoryPeak | Progress) -> None:
         self._socket.send_multipart(codec.encode(message), copy=False)
 
     def send_end(self, end: Done | Failed | Cancelled) -> None:
@@ -142,6 +144,7 @@ def main(
         sys.exit(1)
     captures = CaptureStore(Path(data_root))
     card = editor.card
+    memory = memory_of(card.device)
     line.send(
         Loaded(
             model=card.name,
@@ -149,6 +152,7 @@ def main(
             dtype=str(card.dtype).removeprefix("torch."),
             native_size=card.native_size,
             guidance=card.guidance.settings,
+            memory=memory,
         )
     )
     while True:
@@ -159,6 +163,10 @@ def main(
                 line.close()
                 sys.exit(LOST_GPU)  # only a new process can use it again
         line.send_end(end)
+        now = memory_of(card.device)
+        if now is not None and memory is not None and now.peak_bytes > memory.peak_bytes:
+            memory = now
+            line.send(MemoryPeak(memory=now))
 
 
 def _do(

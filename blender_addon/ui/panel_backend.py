@@ -40,6 +40,7 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if status.state is LinkState.CONNECTED:
         if status.welcome is not None and status.welcome.model_state != "ready":
             _draw_said(layout, context)
+        words.paragraph(layout, context, words.memory(status.welcome), "MEMORY")
         return
     if own_backend.own.trouble:
         alert = layout.column()

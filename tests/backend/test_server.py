@@ -16,9 +16,11 @@ import pytest
 import zmq
 
 from backend.editing import Editor
+from backend.work_lock import lock
 from protocol import codec
 from protocol.client import Client, JobCancelled
 from protocol.connection import (
+    ALREADY_RUNS,
     Connection,
     default_connection_file,
     new_server_keys,
@@ -130,6 +132,20 @@ def test_welcome_names_model_device_and_capabilities(server, tiny_model):
         "captures",
         "scenes",
     }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="is not known there")
+def test_the_memory_that_is_taken_is_told_and_grows_with_the_work(server):
+    with Client(server[1]) as client:
+        before = client.connect(PATIENCE).memory
+        assert 50e6 < before.peak_bytes < before.total_bytes
+        client.run(RelevanceRequest(image=np.tile(IMAGE, (12, 12, 1)), instruction="make it red"))
+        deadline = time.monotonic() + 10
+        while client.welcome.memory == before and time.monotonic() < deadline:
+            client.poll(0.5)
+        after = client.welcome.memory
+    assert after.peak_bytes > before.peak_bytes
+    assert after.total_bytes == before.total_bytes
 
 
 def test_server_returns_what_the_editor_makes(client, tiny_model):
@@ -414,7 +430,7 @@ def test_keys_stay_the_same_over_restarts_until_new_ones_are_asked_for(lives):
     assert second != third
 
 
-def refuse_to_start(folder, *arguments, umask=-1):
+def refuse_to_start(folder, *arguments, umask=-1, status=1):
     """What a server that cannot start says, with its connection file below `folder`."""
     result = subprocess.run(
         [sys.executable, "-m", "backend.server", *arguments],
@@ -426,7 +442,7 @@ def refuse_to_start(folder, *arguments, umask=-1):
         timeout=600,
         check=False,
     )
-    assert result.returncode == 1
+    assert result.returncode == status
     assert "Traceback" not in result.stderr
     return result.stderr
 
@@ -435,6 +451,14 @@ def test_missing_model_ends_the_server_with_one_sentence(tmp_path):
     said = refuse_to_start(tmp_path, "--model", "./nowhere", "--device", "cpu")
     assert "There is no folder ./nowhere" in said
     assert not (tmp_path / "watch-your-steps" / "connection.json").exists()
+
+
+def test_another_server_with_the_same_file_is_told_by_a_status_of_its_own(tmp_path):
+    folder = tmp_path / "watch-your-steps"
+    folder.mkdir()
+    held = lock(folder / ".connection.json.lock")
+    assert "Another server runs" in refuse_to_start(tmp_path, status=ALREADY_RUNS)
+    os.close(held)
 
 
 def test_occupied_endpoint_is_said_in_words(server, tmp_path):

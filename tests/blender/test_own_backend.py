@@ -30,7 +30,8 @@ def test_starts_connects_and_stops(
     child = backend.own.server
     addon.session.wait_for_connection(SECONDS)
     backend.look()
-    assert addon.session.state.status.welcome.model == "demo"
+    welcome = addon.session.state.status.welcome
+    assert welcome.model == "demo"
     assert backend.stage(None) is backend.Stage.RUNNING
     assert "ready: model demo" in backend.own.said
     assert "ready: model demo" in backend.log_file().read_text()

@@ -1,9 +1,12 @@
 """Sentences in the panel."""
 
 import importlib
-from types import SimpleNamespace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
+import msgspec
 import pytest
+from fake_server import FakeServer
 
 TEXT = "The backend at tcp://127.0.0.1:40123 refuses this key: copy its connection file again."
 
@@ -53,4 +56,22 @@ def test_the_connection_in_words(addon: SimpleNamespace, installed: str) -> None
     assert welcome("/home/me/models/mine/", "ready") == "Ready: mine on cpu"
     assert welcome(r"C:\models\mine", "ready") == "Ready: mine on cpu"
     assert words.status(link.LinkStatus(link.LinkState.CLOSED)) == "Not connected"
+    assert words.memory(None) == ""
     assert words.status(link.LinkStatus(link.LinkState.FAILED, "why")) == "why"
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        ("cpu", "Memory used: at most 1.5 of 16.0 GiB"),
+        ("cuda (NVIDIA RTX 4090)", "GPU memory used: at most 1.5 of 16.0 GiB"),
+    ],
+)
+def test_memory_in_words(
+    addon: SimpleNamespace, protocol: ModuleType, connection_file: Path, device: str, said: str
+) -> None:
+    welcome = FakeServer(protocol, connection_file)._welcome()
+    assert addon.words.memory(welcome) == ""
+    memory = protocol.messages.Memory(peak_bytes=3 * 2**29, total_bytes=2**34)
+    welcome = msgspec.structs.replace(welcome, device=device, memory=memory)
+    assert addon.words.memory(welcome) == said
