@@ -38,7 +38,6 @@ def forget_all() -> None:
 def new_image(name: str, painted: Painted) -> bpy.types.Image:
     """A new packed Image data-block of what was painted."""
     image = pictures.new_packed_image(name, encode_png(LEVELS[painted][..., None]))
-    image.colorspace_settings.name = "Non-Color"
     _remember(image, painted)
     return image
 

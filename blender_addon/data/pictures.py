@@ -7,7 +7,6 @@ about 40 ms for 1024x1024. It also means that a picture lies in the .blend file,
 step and in every automatic save from the moment when it appears.
 """
 
-import struct
 from collections import OrderedDict
 
 import bpy
@@ -30,8 +29,6 @@ GREY = 0.5
 """What is seen behind transparent pixels, also by the model."""
 PNG_COLOUR_TYPE, PNG_RGBA = 25, 6
 """Where a PNG file's colour type stands, and its value for colours with alpha."""
-PNG_SIZE = 16
-"""Where its width and height stand."""
 BLACK_AND_WHITE = np.array([[0, 0, 0, 1], [1, 1, 1, 1]], np.float32).view(np.complex128)[:, 0]
 """RGBA of the two values of a mask; 16 bytes make one pixel, whatever numpy calls them."""
 
@@ -106,12 +103,6 @@ def read_rgb(image: bpy.types.Image) -> NDArray[np.uint8]:
 def size_of(image: bpy.types.Image) -> tuple[int, int]:
     """Height and width in pixels."""
     width, height = image.size
-    return height, width
-
-
-def png_size(png: bytes) -> tuple[int, int]:
-    """Height and width of the picture in the bytes of a PNG file."""
-    width, height = struct.unpack_from(">II", png, PNG_SIZE)
     return height, width
 
 

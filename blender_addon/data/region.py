@@ -177,12 +177,12 @@ def painted(settings: bpy.types.PropertyGroup) -> Painted | None:
     return painting.read(image, pictures.size_of(relevance))
 
 
-def correction(settings: bpy.types.PropertyGroup, shape: tuple[int, int]) -> Correction:
-    """What is corrected of the region of a picture of (height, width) pixels whose map is not there
-    yet. Picked things are those of a map, and go with it.
+def correction(settings: bpy.types.PropertyGroup) -> Correction:
+    """What is corrected of the region of a picture whose map is not there yet, painted at any size.
+    Picked things are those of a map, and go with it.
     """
     image = settings.painted_image
-    where = None if image is None else painting.read(image, shape)
+    where = None if image is None else painting.read(image)
     return Correction(invert=settings.invert, grow=settings.grow, painted=where)
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from ..data import edits, pictures, region, results, thing_labels
 from ..data.frozen_region import FoundMap, FrozenRegion
+from ..data.painting import scaled
 from ..data.properties_settings import asked
 from ..data.results import Picture
 from ..link.worker_thread import Arrived
@@ -58,7 +59,7 @@ def edit_jobs(
     }
     shown = shows_map_of(scene, picture)
     where = FrozenRegion.shown(scene, maps) if shown else FrozenRegion()
-    corrected = region.correction(settings, pictures.png_size(picture.png))
+    corrected = region.correction(settings)
     made = []
     for number, seed in enumerate(seeds, 1):
         chosen = dataclasses.replace(asked(EditSettings, settings), seed=seed)
@@ -86,10 +87,13 @@ def _edit_request(
     scene: bpy.types.Scene,
 ) -> Request:
     image = _sent_image(scene)
+    rgb = pictures.read_rgb(image)
     if where.mask is None:  # the backend finds the region
-        found = {"things": thing_labels.labels(image), "correction": corrected}
-        parameters = {**parameters, **found}
-    return EditRequest(image=pictures.read_rgb(image), mask=where.mask, **parameters)
+        if corrected.painted is not None:
+            painted = scaled(corrected.painted, rgb.shape[:2])
+            corrected = msgspec.structs.replace(corrected, painted=painted)
+        parameters |= {"things": thing_labels.labels(image), "correction": corrected}
+    return EditRequest(image=rgb, mask=where.mask, **parameters)
 
 
 def _sent_image(scene: bpy.types.Scene) -> bpy.types.Image:

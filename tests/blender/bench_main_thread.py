@@ -31,9 +31,10 @@ ROUNDS = 12
 PREVIEW, RENDER = "operator: preview, without the render", "the render (Blender's own)"
 SLIDER = "threshold: a step of the slider"
 DRAIN = "timer: drain()"
+DAB, STROKE = "a stroke on the mask: a piece", "a stroke on the mask: its end"
 PICK, SNAP = "a click on a thing", "snap: another choice for the same map"
 LIMIT = 50.0
-LIMITS = {SLIDER: 16.0, RENDER: math.inf, DRAIN: 200.0, SNAP: 200.0}
+LIMITS = {SLIDER: 16.0, DAB: 16.0, RENDER: math.inf, DRAIN: 200.0, SNAP: 200.0}
 """A map is snapped once, when it arrives, and once for each other choice."""
 Result = TypeVar("Result")
 
@@ -74,9 +75,9 @@ def main(side: int) -> None:
     """Run and print."""
     modules = [
         importlib.import_module(f"{conftest.MODULE}.{name}")
-        for name in ("jobs.session", "ui.operators")
+        for name in ("jobs.session", "ui.operators", "data.strokes")
     ]
-    session, operators = modules
+    session, operators, strokes = modules
     for name in ("messages", "codec", "connection", "region"):
         importlib.import_module(f"{conftest.MODULE}.protocol.{name}")
     protocol = importlib.import_module(f"{conftest.MODULE}.protocol")
@@ -115,6 +116,11 @@ def main(side: int) -> None:
                     )
                 watch(PICK, lambda: ops.pick_thing(label=1))
                 watch(PICK, lambda: ops.pick_thing(label=1))
+                stroke = strokes.Stroke(scene, 1, side / 20)
+                for x in np.linspace(0.1, 0.9, 20) * side:
+                    watch(DAB, lambda x=x, one=stroke: one.to(scene, x, side / 2))
+                watch(STROKE, lambda one=stroke: one.end(scene))
+                ops.clear_painting()
                 for snap in ("edges", "things"):
                     watch(SNAP, lambda choice=snap: setattr(settings, "snap", choice))
                 settings.threshold = 0.3

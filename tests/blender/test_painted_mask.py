@@ -686,6 +686,28 @@ def test_a_new_map_and_another_file_in_the_middle_of_a_stroke(
     assert window.send("MOUSEMOVE", "NOTHING", 20, 30) == {"FINISHED"}
 
 
+def test_of_the_tools_that_wait_the_last_one_stays(installed: str) -> None:
+    tools = importlib.import_module(f"{installed}.ui.waiting_tools")
+    job = importlib.import_module(f"{installed}.jobs.job")
+    running = [SimpleNamespace(bl_idname=job.PICKING)]
+    context = SimpleNamespace(
+        window=SimpleNamespace(modal_operators=running),
+        screen=SimpleNamespace(areas=()),
+        workspace=SimpleNamespace(status_text_set=lambda _: None),
+    )
+    assert tools.may_begin(context, job.PAINTING)
+    assert tools.is_ending(job.PICKING)
+    assert not tools.is_ending(job.PAINTING)
+    tools.ended(context, job.PICKING)
+    running[:] = [SimpleNamespace(bl_idname=job.PAINTING)]
+    assert not tools.may_begin(context, job.PAINTING), "its own button ends it"
+    assert tools.is_ending(job.PAINTING)
+    tools.ended(context, job.PAINTING)
+    running.clear()
+    assert tools.may_begin(context, job.PAINTING)
+    assert not tools.is_ending(job.PAINTING)
+
+
 def test_the_brush_wants_a_map_and_a_view_of_it(
     connected: SimpleNamespace, scene: bpy.types.Scene
 ) -> None:
