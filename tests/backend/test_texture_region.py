@@ -4,12 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xatlas
 
 from backend.editing import Edit
 from backend.meshes.connectivity import islands, seams_changed
 from backend.meshes.painting import edited_share_of_texels, to_linear
-from backend.meshes.texture_edit import MeshEdit, MeshEditConfig, edit_mesh
-from backend.meshes.textured_mesh import MeshError, MeshView, TexturedMesh, see_texture
+from backend.meshes.texture_edit import MeshEdit, MeshEditConfig, colour_change, edit_mesh
+from backend.meshes.textured_mesh import (
+    MeshError,
+    MeshView,
+    TexturedMesh,
+    margin_source,
+    see_texture,
+)
 from protocol.region import NO_WHOLE_THINGS
 from tests.backend.test_mesh_connectivity import GREEN, RED, cube
 from tests.backend.test_mesh_edit import (
@@ -224,6 +231,41 @@ def test_views_that_disagree_leave_no_line_along_a_seam() -> None:
     assert seams["after"] <= 0.5 / 255, "before there was none"
     blue = painted.texture[2:-2].astype(float)[..., 2]
     assert np.ptp(blue) > 20, "what the views have painted is there all the same"
+
+
+def many_islands(size: int = 256) -> TexturedMesh:
+    """A ball in spots of red, cut into many islands of all turns, as automatic unwrapping does."""
+    corners, _ = ball()
+    places, faces = np.unique(corners.reshape(-1, 3).round(9), axis=0, return_inverse=True)
+    cut = xatlas.Atlas()
+    cut.add_mesh(places.astype(np.float32), faces.reshape(-1, 3).astype(np.uint32))
+    charts, pack = xatlas.ChartOptions(), xatlas.PackOptions()
+    charts.max_chart_area = 0.3
+    pack.resolution, pack.padding = size, 4
+    cut.generate(charts, pack)
+    source, triangles, uvs = cut[0]
+    mesh = TexturedMesh(
+        places[source][triangles], uvs[triangles], np.zeros((size, size, 3), np.uint8), NONE
+    )
+    texture = np.zeros((size * size, 3))
+    surface = mesh.surface
+    spots = np.sin(9 * surface.position).prod(axis=1)
+    texture[surface.texel] = RED + np.outer(spots, (40, 25, 25))
+    source_of = margin_source((texture.sum(axis=1) > 0).reshape(size, size), 8)
+    painted = texture[source_of.clip(0)].clip(0, 255).reshape(size, size, 3)
+    return replace(mesh, texture=painted.astype(np.uint8))
+
+
+@pytest.mark.parametrize("painter", [Painter, TwoMinds])
+def test_an_edit_adds_no_visible_seam_between_many_islands(painter: type[Painter]) -> None:
+    mesh = many_islands()
+    assert islands(mesh).max() >= 12
+    poses = [*around(4), *around(4, height=-1.0)]
+    found = edit(mesh, painter=painter(), poses=poses, config=replace(THINGS, threshold=0.2))
+    assert colour_change(mesh, found)[0] > 0.2  # type: ignore[index]
+    seams = seams_changed(mesh, found.texture, found.region)
+    assert seams["before"] > 0  # type: ignore[operator]
+    assert seams["ratio"] <= 1.2  # type: ignore[operator]
 
 
 def test_colours_that_were_apart_at_a_seam_and_agree_after_an_edit_stay_so() -> None:
