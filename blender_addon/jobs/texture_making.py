@@ -25,10 +25,6 @@ from .running import say, state
 SIZE, LARGE_SIZE, MANY_FACES = 1024, 2048, 50_000
 """Pixels a side of a texture, of one for a mesh of many faces, and how many these are."""
 LOG = "log.txt"
-SHARED = (
-    'Modifiers such as Mirror lay several parts of "{}" on the same part of the texture, so that '
-    "they have the same colors: apply them first where that is wrong."
-)
 START = """
 import importlib, sys, types
 package = types.ModuleType("watch_your_steps")
@@ -208,7 +204,7 @@ def _finish(now: Making, scene: bpy.types.Scene, thing: bpy.types.Object | None)
     made = Made((now.folder / IMAGE).read_bytes(), told["layer"], uvs)
     scene.watch_your_steps.texture.image = install_made(thing, made, scene.render.engine)
     state.undo_steps.append("Watch Your Steps: Make Texture")
-    say(scene, SHARED.format(thing.name) if told["shared"] else "")
+    say(scene, "")
 
 
 def _with_uid(blocks: bpy.types.bpy_prop_collection, uid: int) -> bpy.types.ID | None:

@@ -34,6 +34,8 @@ SHARED = 1.05
 it share texels."""
 LEAST_SHARE = 1e-3
 """Of a mesh's area, up to which faces may have no place in a UV map."""
+ALIKE = 1 / 255
+"""Mean difference, 0..1, up to which parts that share texels have the same colours."""
 LEAST_AREA = 1e-9
 """Of the UV square that a face takes up, below which it shows no part of an image."""
 
@@ -86,11 +88,15 @@ def _run(folder: Path) -> None:
     shining = [_shine(material, image) for material in _materials(thing)]
     if not any(shining):
         raise SceneError(f'No material of "{thing.name}" has a base color that could be baked.')
-    _bake(scene, thing, layer)
+    if shared:
+        _tell(40, "comparing what shares a place")
+        _check_parts(scene, thing, layer, image)
+        _tell(60, "baking the colors")
+    _bake(scene, layer, margin=2 * GAP)
     _tell(90, "saving the texture")
     image.file_format = "PNG"
     image.save(filepath=str(folder / IMAGE))
-    made = {"layer": layer, "unwrapped": unwrapped, "shared": shared}
+    made = {"layer": layer, "unwrapped": unwrapped}
     (folder / MADE).write_text(json.dumps(made), encoding="utf-8")
     _tell(100, "done")
 
@@ -111,8 +117,7 @@ def _open(folder: Path, asked: dict[str, Any]) -> tuple[bpy.types.Object, bpy.ty
     thing.hide_render = thing.hide_viewport = False
     thing.hide_set(False)
     scene.frame_set(asked["frame"])
-    bpy.context.view_layer.objects.active = thing
-    thing.select_set(True)
+    _choose(thing)
     return thing, scene
 
 
@@ -149,7 +154,7 @@ def _can_hold(thing: bpy.types.Object, layer: str) -> bool:
     if areas[_areas(uvs[loops]) < LEAST_AREA].sum() > LEAST_SHARE * areas.sum():
         return False
     mesh.uv_layers.active = mesh.uv_layers[layer]
-    with _all_faces_chosen(thing):
+    with _all_faces_chosen():
         bpy.ops.uv.select_overlap()
     chosen = np.zeros(len(mesh.polygons), np.bool_)
     mesh.polygons.foreach_get("select", chosen)
@@ -161,7 +166,7 @@ def _unwrap(thing: bpy.types.Object, name: str, size: int) -> str:
     layer = thing.data.uv_layers.new(name=name, do_init=False)
     thing.data.uv_layers.active = layer
     name = layer.name
-    with _all_faces_chosen(thing):
+    with _all_faces_chosen():
         bpy.ops.uv.smart_project(
             angle_limit=STEEPEST, margin_method="FRACTION", island_margin=GAP / size
         )
@@ -169,8 +174,8 @@ def _unwrap(thing: bpy.types.Object, name: str, size: int) -> str:
 
 
 @contextmanager
-def _all_faces_chosen(thing: bpy.types.Object) -> Iterator[None]:
-    """In Edit Mode, with all faces selected, hidden ones too."""
+def _all_faces_chosen() -> Iterator[None]:
+    """The chosen object in Edit Mode, with all faces selected, hidden ones too."""
     bpy.context.scene.tool_settings.use_uv_select_sync = True
     bpy.ops.object.mode_set(mode="EDIT")
     bpy.context.scene.tool_settings.mesh_select_mode = (False, False, True)
@@ -235,13 +240,54 @@ def _shine(material: bpy.types.Material, image: bpy.types.Image) -> bool:
     return shines
 
 
-def _bake(scene: bpy.types.Scene, thing: bpy.types.Object, layer: str) -> None:
+def _check_parts(
+    scene: bpy.types.Scene, thing: bpy.types.Object, layer: str, image: bpy.types.Image
+) -> None:
+    """Refuse parts that lie on the same part of the image and have different colours: the image is
+    another one where they are baked in another order.
+    """
+    now = bpy.context.evaluated_depsgraph_get()
+    mesh = bpy.data.meshes.new_from_object(
+        thing.evaluated_get(now), preserve_all_data_layers=True, depsgraph=now
+    )
+    twin = bpy.data.objects.new("twin", mesh)
+    twin.matrix_world = thing.matrix_world
+    for slot, own in zip(twin.material_slots, thing.material_slots, strict=False):
+        slot.material = own.material
+    scene.collection.objects.link(twin)
+    _choose(twin)
+    baked = []
+    for _ in range(2):
+        _bake(scene, layer, margin=0)
+        pixels = np.empty(len(image.pixels), np.float32)
+        image.pixels.foreach_get(pixels)
+        baked.append(pixels)
+        with _all_faces_chosen():
+            bpy.ops.mesh.sort_elements(type="REVERSE", elements={"FACE"})
+    bpy.data.objects.remove(twin)
+    _choose(thing)
+    if np.abs(baked[0] - baked[1]).mean() > ALIKE:
+        raise SceneError(
+            f'Modifiers such as Mirror lay parts of "{thing.name}" that have different colors on '
+            "the same part of a texture: apply these modifiers first."
+        )
+
+
+def _choose(thing: bpy.types.Object) -> None:
+    for one in bpy.context.selected_objects:
+        one.select_set(False)
+    bpy.context.view_layer.objects.active = thing
+    thing.select_set(True)
+
+
+def _bake(scene: bpy.types.Scene, layer: str, margin: int) -> None:
+    """Bake what the chosen object shines with, and so many texels around its islands."""
     scene.render.engine = "CYCLES"
     scene.cycles.samples = SAMPLES
     scene.cycles.use_denoising = False
     bpy.ops.object.bake(
         type="EMIT",
-        margin=GAP * 2,
+        margin=margin,
         margin_type="ADJACENT_FACES",
         target="IMAGE_TEXTURES",
         save_mode="INTERNAL",
