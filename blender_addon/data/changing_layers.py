@@ -33,6 +33,13 @@ def remove(scene: bpy.types.Scene) -> None:
     layer_list.settle(settings)
 
 
+def clear(scene: bpy.types.Scene) -> None:
+    """Take all layers away; their edits stay in the list."""
+    settings = scene.watch_your_steps
+    settings.layers.clear()
+    layer_list.settle(settings)
+
+
 def move(scene: bpy.types.Scene, by: int) -> None:
     """Move the chosen layer up (-1) or down (1); at an end it stays."""
     settings = scene.watch_your_steps

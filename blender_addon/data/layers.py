@@ -20,6 +20,7 @@ BITS = 8
 PARTS = 1 << BITS
 """Steps of opacity."""
 
+FIRST = "keep them as an edit, if you want them, and remove all first"
 NONE = "There are no layers yet: add an edit to them first, below Edits"
 
 
@@ -114,9 +115,9 @@ def why_not(settings: bpy.types.PropertyGroup, entry: bpy.types.PropertyGroup) -
     own = root_of(entry)
     assert own is not None  # it is not lost
     if pictures.size_of(own) != pictures.size_of(below):
-        return "The layers are of a render of another size: remove them first, or Keep as Edit"
+        return f"The layers are of a render of another size: {FIRST}"
     if not _same(own, below):
-        return "The layers are edits of another render: remove them first, or Keep as Edit"
+        return f"The layers are edits of another render: {FIRST}"
     return ""
 
 

@@ -62,6 +62,18 @@ class WYS_OT_remove_layer(LayerOperator):
         return {"FINISHED"}
 
 
+class WYS_OT_clear_layers(LayerOperator):
+    """Take all layers away, to lay edits of another render over each other. Their edits stay in the list of edits"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.clear_layers"
+    bl_label = "Remove All Layers"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Take them away."""
+        changing_layers.clear(context.scene)
+        return {"FINISHED"}
+
+
 class WYS_OT_move_layer(LayerOperator):
     """Lay this layer over or under its neighbour"""
 
@@ -99,6 +111,12 @@ class WYS_OT_keep_layers(ExplainedOperator):
         return {"FINISHED"}
 
 
-CLASSES = (WYS_OT_add_layer, WYS_OT_remove_layer, WYS_OT_move_layer, WYS_OT_keep_layers)
+CLASSES = (
+    WYS_OT_add_layer,
+    WYS_OT_remove_layer,
+    WYS_OT_clear_layers,
+    WYS_OT_move_layer,
+    WYS_OT_keep_layers,
+)
 
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -6,9 +6,8 @@ from ..data import changing_layers, edits, layers
 from . import thumbnails, words
 from .panel import SidebarPanel
 from .panel_edits import WYS_PT_edits
-from .switches import cell
 
-ROWS = 4
+ROWS = 5
 ABOUT = (
     "Edits of one render can be laid over each other, each inside its own mask. Choose one in the "
     "list above and add it."
@@ -71,6 +70,7 @@ class WYS_PT_layers(SidebarPanel, bpy.types.Panel):
         buttons.operator("watch_your_steps.remove_layer", text="", icon="REMOVE")
         for to in ("UP", "DOWN"):
             buttons.operator("watch_your_steps.move_layer", text="", icon=f"TRIA_{to}").to = to
+        buttons.operator("watch_your_steps.clear_layers", text="", icon="TRASH")
         layer = changing_layers.chosen(context.scene)
         if layer is not None:
             layout.prop(layer, "opacity", slider=True)
@@ -79,7 +79,8 @@ class WYS_PT_layers(SidebarPanel, bpy.types.Panel):
             if lost:
                 words.paragraph(layout, context, f"{lost}: nothing of it is shown.", icon="ERROR")
         row = layout.row(align=True)
-        cell(row, "watch_your_steps.show_picture", "view", "LAYERS", settings.view == "LAYERS")
+        shown = settings.view == "LAYERS"
+        row.operator("watch_your_steps.show_picture", text="Show", depress=shown).view = "LAYERS"
         row.operator("watch_your_steps.keep_layers")
 
 

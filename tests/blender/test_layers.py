@@ -276,6 +276,7 @@ def test_each_operator_is_one_undo_step(
         lambda: OPS.move_layer(to="DOWN"),
         lambda: OPS.remove_layer(),
         lambda: OPS.keep_layers(),
+        lambda: OPS.clear_layers(),
     ):
         before, edits = titles(), len(here().edits)
         do()
@@ -326,7 +327,8 @@ def test_edits_of_another_render_are_refused(
     edit(connected)
     assert "another size" in refusal("add_layer")
     assert len(here().layers) == 1
-    OPS.remove_layer()
+    OPS.clear_layers()
+    assert here().view == "EDIT"
     assert OPS.add_layer() == {"FINISHED"}
 
 
@@ -360,7 +362,7 @@ def test_masks_of_before_are_found_again_or_the_edit_is_refused(
 
 def test_nothing_to_add_remove_move_or_keep(addon: SimpleNamespace, scene: bpy.types.Scene) -> None:
     assert "There is no edit in the list" in refusal("add_layer")
-    for operator in ("remove_layer", "move_layer"):
+    for operator in ("remove_layer", "clear_layers", "move_layer"):
         assert "There is no layer in the list" in refusal(operator)
     assert "There are no layers yet" in refusal("keep_layers")
 

@@ -324,6 +324,7 @@ def test_pictures_whose_files_are_missing_are_named_and_not_drawn(
         ("edit_again", "There is no edit in the list"),
         ("add_layer", "There is no edit in the list"),
         ("remove_layer", "There is no layer in the list"),
+        ("clear_layers", "There is no layer in the list"),
         ("move_layer", "There is no layer in the list"),
         ("keep_layers", "There are no layers yet"),
         ("look_through_camera", "This is not a 3D view"),
