@@ -58,6 +58,7 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
     image, thing = found(scene, job)
     region, texture = image.watch_your_steps.preview, scene.watch_your_steps.texture
     old = [getattr(region, name) for name in texture_regions.MAPS]
+    is_first = texture_regions.chosen_map(region) is None
     for name in texture_regions.MAPS:
         values, title = getattr(result, name), f"{image.name} relevance"
         if values is not None and name != "relevance":
@@ -71,7 +72,8 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
     region.instruction, region.of_things = job.instruction, result.of_things
     region.seen_share = result.seen_share
     region.suggested_threshold = result.suggested_threshold
-    region.snap = texture.snap
+    if is_first:  # what was chosen since then stays
+        region.snap = texture.snap
     if texture.use_threshold and not region.threshold_of:
         region.threshold = texture.threshold
     elif region.threshold_of != job.instruction:

@@ -28,6 +28,8 @@ def base_of(context: bpy.types.Context) -> bpy.types.Image | None:
 
 def preview_of(context: bpy.types.Context) -> bpy.types.PropertyGroup | None:
     """Its preview, or None."""
+    if not any(texture_regions.chosen_map(one.watch_your_steps.preview) for one in bpy.data.images):
+        return None  # buttons ask at every redraw, and the mesh may be large
     image = base_of(context)
     region = None if image is None else image.watch_your_steps.preview
     return region if region is not None and texture_regions.chosen_map(region) else None

@@ -48,6 +48,9 @@ def _draw_preview(
     row = layout.row()
     row.label(text=f"Suggested: {region.suggested_threshold:.3f}")
     row.operator("watch_your_steps.use_texture_suggestion")
+    if live_textures.is_previewed(context.active_object):
+        text = "Look at it in Material Preview. Renders show it, too, until you switch it off."
+        words.paragraph(layout, context, text, icon="INFO")
     _draw_painting(layout, context, region)
     if why := texture_regions.why_so(region):
         words.paragraph(layout, context, why, icon="INFO")

@@ -81,6 +81,11 @@ def test_all_steps_by_one_button(
     OPS.show_texture(what="RELEVANCE")
     relevance = connected.pictures.read_gray(shown(thing))
     assert np.array_equal(relevance, first[..., 1].astype(np.float32) / 255)
+    OPS.show_texture(what="EDITED")
+    shown(thing).watch_your_steps.region.threshold = 0.75
+    OPS.apply_texture_threshold()
+    wanted = np.where(relevance[..., None] >= np.float32(0.75), 255 - first, first)
+    assert np.array_equal(connected.pictures.read_rgb(shown(thing)), wanted)
 
     count = len(server.scenes.put)
     scene.watch_your_steps.instruction = "turn the ground red"

@@ -15,6 +15,7 @@ from test_flows import refusal, submits
 from test_mesh_views import noise
 from test_texture_copies import duplicate, press
 from test_texture_edit import edit, node, pixels, texture_edit, thing  # noqa: F401  # fixtures
+from test_threshold import Written
 
 OPS = bpy.ops.watch_your_steps
 GREEN = relevance_of(noise(24, 32))
@@ -158,6 +159,10 @@ def test_snapping_chooses_among_the_maps_without_the_backend(
     assert regions.took(region) == "pieces"
     assert len(submits(server)) == sent
 
+    region.snap = "edges"
+    region = preview(connected, scene)
+    assert region.snap == "edges", "what was chosen stays"
+    region.snap = "things"
     server.whole_things = False
     old = {region.relevance.name, region.edges.name, region.things.name}
     region = preview(connected, scene)
@@ -429,3 +434,61 @@ def test_an_older_backend_is_told_apart(
     OPS.connect()
     addon.session.wait_for_connection(SECONDS)
     assert "older than the add-on" in refusal("preview_texture")
+
+
+class _Layout(Written):
+    """With what switches need of a layout."""
+
+    def context_pointer_set(self, *_: object) -> None:
+        """Nothing is asked of it here."""
+
+    def column(self, **_options: object) -> "_Layout":
+        part = _Layout()
+        part.texts, part.alerts, part.names = self.texts, self.alerts, self.names
+        return part
+
+    row = box = column
+
+
+def test_the_panel_has_what_there_is_to_do(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+    installed: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    panel = importlib.import_module(f"{installed}.ui.panel_texture_region")
+    words = importlib.import_module(f"{installed}.ui.words")
+    monkeypatch.setattr(words, "paragraph", lambda part, _, text, **_how: part.label(text=text))
+
+    def shows() -> _Layout:
+        layout = _Layout()
+        panel.draw_settings(layout, bpy.context)
+        panel.draw_edit(layout, bpy.context)
+        return layout
+
+    assert "use_threshold" in shows().names
+    assert "watch_your_steps.show_texture_preview" not in shows().names
+    server.whole_things = False
+    region = preview(connected, scene)
+    layout = shows()
+    assert "use_threshold" not in layout.names
+    assert {"threshold", "snap", "watch_your_steps.clear_texture_preview"} <= set(layout.names)
+    assert "Suggested: 0.400" in layout.texts
+    assert "The views show 75% of the texture." in layout.texts
+    assert any("Whole things do not explain" in text for text in layout.texts)
+    assert any("Renders show it, too" in text for text in layout.texts)
+    assert layout.names.count("watch_your_steps.paint_texture_region") == 3
+    OPS.paint_texture_region(brush="ADD")
+    assert "watch_your_steps.end_texture_painting" in shows().names
+    OPS.end_texture_painting()
+    scene.watch_your_steps.instruction = "turn the ball red"
+    assert any("The instruction has changed" in text for text in shows().texts)
+    scene.watch_your_steps.instruction = region.instruction
+    edit(connected, scene)
+    assert "watch_your_steps.apply_texture_threshold" not in shows().names
+    node(thing).image.watch_your_steps.region.threshold = 0.9
+    assert "watch_your_steps.apply_texture_threshold" in shows().names
+    bpy.context.view_layer.objects.active = None
+    assert "watch_your_steps.preview_texture" in shows().names

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from ...protocol.requests import SceneMeshResult
 from .. import pictures
 from ..places import FAR
+from . import texture_regions
 from .edited_textures import install_edited
 
 COLLECTION = "Watch Your Steps"
@@ -48,6 +49,7 @@ def install_mesh(
     if "edited_texture" in files:
         relevance = files.get("relevance_texture")
         shown = install_edited(image, files["edited_texture"], relevance, instruction)
+        texture_regions.keep_of_edit(shown, result.threshold, None)
     mesh.materials.append(_material(name, shown, scene.view_settings.exposure))
     thing = bpy.data.objects.new(name, mesh)
     thing.location = origin

@@ -79,8 +79,10 @@ def colour_images(
     mesh = mesh or thing.data
     materials = materials_of(thing, mesh)
     faces = np.zeros(len(mesh.polygons), np.int32)
-    if len(materials) > 1:  # panels ask at every redraw
-        mesh.polygons.foreach_get("material_index", faces)
+    index = mesh.attributes.get("material_index")
+    if len(materials) > 1 and index is not None and len(index.data) == len(faces):
+        # panels ask at every redraw, and the polygons themselves take a thousand times as long
+        index.data.foreach_get("value", faces)
     counts = np.bincount(faces.clip(0, max(0, len(materials) - 1)), minlength=len(materials))
     total: dict[bpy.types.Image, float] = {}
     for material, count in zip(materials, counts[: len(materials)], strict=True):
@@ -254,6 +256,14 @@ def read_texture(image: bpy.types.Image) -> NDArray[np.uint8]:
             f'The texture "{image.name}" is read as "{space.name}", and only sRGB can be painted: '
             "set its color space to sRGB, or press Make Texture."
         )
+    return pixels_of(image)
+
+
+def pixels_of(image: bpy.types.Image) -> NDArray[np.uint8]:
+    """The very bytes of an 8-bit image with pixels, in whatever colour space: uint8 (T, S, 4), row
+    0 at the top.
+    """
+    width, height = image.size
     values = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(values)
     pixels = np.rint(values * 255).astype(np.uint8).reshape(height, width, -1)[::-1]

@@ -8,7 +8,7 @@ from .. import pictures
 from ..scene_error import SceneError
 from . import live_textures, texture_regions
 from .edited_textures import install_edited, show
-from .mesh_reading import read_texture
+from .mesh_reading import pixels_of
 
 
 def shown_edit(thing: bpy.types.Object, image: bpy.types.Image | None) -> bpy.types.Image | None:
@@ -47,7 +47,10 @@ def apply(thing: bpy.types.Object, edited: bpy.types.Image, engine: str) -> bpy.
     """
     mine = edited.watch_your_steps
     inside = texture_regions.mask(mine.region)
-    above, below = read_texture(edited), read_texture(mine.original)
+    for image in (edited, mine.original):
+        if lost := pictures.why_lost(image):
+            raise SceneError(f"{lost}.")
+    above, below = pixels_of(edited), pixels_of(mine.original)
     if not inside.shape == above.shape[:2] == below.shape[:2]:
         raise SceneError("The texture has another size than when it was edited: revert the edit.")
     threshold = mine.region.threshold
