@@ -3,7 +3,7 @@
 import bpy
 
 from ..data import copies, pictures
-from ..data.meshes import edited_textures
+from ..data.meshes import edited_textures, live_textures
 from ..data.meshes.brought_mesh import collection_of
 from ..jobs import scene_jobs, session
 from ..jobs.job import Job
@@ -67,7 +67,7 @@ def _draw_images(
 ) -> None:
     """Which image will be edited: a choice, where several colour the object."""
     engine = context.scene.render.engine
-    if edited_textures.shows_relevance(thing, engine):
+    if edited_textures.shows_relevance(thing, engine) or live_textures.mixed(thing):
         return
     images, chosen = edited_textures.to_paint(
         thing, context.scene.watch_your_steps.texture.image, engine

@@ -11,7 +11,15 @@ from fake_server import FakeServer
 from test_flows import refusal, submits
 from test_mesh_views import noise
 from test_texture_edit import edit, node, pixels, thing  # noqa: F401  # fixtures
-from test_texture_preview import GREEN, baked, flat_uvs, live, preview, regions  # noqa: F401
+from test_texture_preview import (  # noqa: F401
+    GREEN,
+    baked,
+    flat_uvs,
+    keeps_no_pointers,
+    live,
+    preview,
+    regions,
+)
 
 OPS = bpy.ops.watch_your_steps
 
@@ -172,12 +180,24 @@ def test_a_correction_without_its_preview_is_not_forgotten_silently(
     preview(connected, scene)
     edit(connected, scene)
     assert submits(server)[-1].request.mask[:4].all()
+
+
+@keeps_no_pointers
+def test_a_deleted_correction_is_none(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    previewed: bpy.types.PropertyGroup,
+    server: FakeServer,
+) -> None:
+    OPS.paint_texture_region(brush="ADD")
+    painted_by_hand(previewed)
+    OPS.end_texture_painting()
     bpy.data.images.remove(previewed.paint)
-    OPS.show_texture(what="ORIGINAL")
     previewed.threshold = 0.6
     edit(connected, scene)
     mask = submits(server)[-1].request.mask
-    assert np.array_equal(mask, np.float32(0.6) <= GREEN), "a deleted correction is none"
+    assert np.array_equal(mask, np.float32(0.6) <= GREEN)
 
 
 def test_what_cannot_be_painted_is_refused(

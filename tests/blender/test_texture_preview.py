@@ -22,6 +22,12 @@ GREEN = relevance_of(noise(24, 32))
 ROWS = np.repeat(GREEN.mean(axis=1, keepdims=True), 32, axis=1)
 
 
+keeps_no_pointers = pytest.mark.skipif(
+    (5, 0) <= bpy.app.version < (5, 1),
+    reason="Blender 5.0 leaves pointers of images to images that were deleted",
+)
+
+
 @pytest.fixture
 def regions(installed: str) -> ModuleType:
     return importlib.import_module(f"{installed}.data.meshes.texture_regions")
@@ -364,6 +370,7 @@ def test_another_instruction_is_looked_for_anew(
     assert regions.changed_since(region, scene.watch_your_steps) == 'setting "Noise Level"'
 
 
+@keeps_no_pointers
 def test_what_cannot_be_edited_by_the_preview_is_refused_and_the_preview_stays(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
@@ -434,6 +441,86 @@ def test_an_older_backend_is_told_apart(
     OPS.connect()
     addon.session.wait_for_connection(SECONDS)
     assert "older than the add-on" in refusal("preview_texture")
+
+
+@pytest.fixture
+def grouped(thing: bpy.types.Object) -> bpy.types.ShaderNodeTree:  # noqa: F811
+    """The tree in which the texture is now: a node group of the material, behind a reroute."""
+    tree = thing.active_material.node_tree
+    group = bpy.data.node_groups.new("of the artist", "ShaderNodeTree")
+    group.interface.new_socket("Color", in_out="OUTPUT", socket_type="NodeSocketColor")
+    own, end = group.nodes.new("ShaderNodeTexImage"), group.nodes.new("NodeGroupOutput")
+    own.image = node(thing).image
+    bend = group.nodes.new("NodeReroute")
+    group.links.new(own.outputs["Color"], bend.inputs[0])
+    group.links.new(bend.outputs[0], end.inputs[0])
+    shader = tree.get_output_node("CYCLES").inputs["Surface"].links[0].from_node
+    tree.nodes.remove(node(thing))
+    added = tree.nodes.new("ShaderNodeGroup")
+    added.node_tree = group
+    tree.links.new(added.outputs[0], shader.inputs["Base Color"])
+    return group
+
+
+def test_a_texture_in_a_group_of_the_artists_is_previewed_edited_and_mixed_there(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    grouped: bpy.types.ShaderNodeTree,
+    live: ModuleType,
+) -> None:
+    flat_uvs(thing)
+    scene.watch_your_steps.texture.snap = "nothing"
+    plain, count = baked(scene, thing), len(grouped.nodes)
+    OPS.preview_texture()
+    connected.session.wait_for_job(scene, SECONDS)
+    assert live.is_previewed(thing)
+    assert len(grouped.nodes) > count
+    assert np.abs(baked(scene, thing) - plain).max() > 0.2
+    edit(connected, scene)
+    assert len(grouped.nodes) == count
+    own = next(one for one in grouped.nodes if one.type == "TEX_IMAGE")
+    above, shown = baked(scene, thing), own.image
+    shown.watch_your_steps.region.threshold = 0.8
+    wanted = np.where((np.float32(0.8) <= GREEN)[..., None], above, plain)
+    np.testing.assert_allclose(baked(scene, thing), wanted, atol=1e-2)
+    OPS.revert_texture()
+    assert (own.image.name, len(grouped.nodes)) == ("paint", count)
+    np.testing.assert_allclose(baked(scene, thing), plain, atol=1e-6)
+
+
+@keeps_no_pointers
+def test_an_edit_that_was_deleted_while_it_was_mixed_is_taken_off_by_the_next(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+) -> None:
+    count = len(thing.active_material.node_tree.nodes)
+    edit(connected, scene)
+    shown = node(thing).image
+    shown.watch_your_steps.region.threshold = 0.8
+    bpy.data.images.remove(shown)
+    edit(connected, scene)
+    assert node(thing).image.name == "paint (edited)"
+    assert len(thing.active_material.node_tree.nodes) == count
+
+
+def test_a_preview_on_top_of_an_edit_goes_with_it(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    live: ModuleType,
+) -> None:
+    count = len(thing.active_material.node_tree.nodes)
+    edit(connected, scene)
+    preview(connected, scene)
+    assert live.is_previewed(thing)
+    OPS.revert_texture()
+    assert not live.is_previewed(thing)
+    assert node(thing).image.name == "paint"
+    assert len(thing.active_material.node_tree.nodes) == count
+    assert not [one for one in bpy.data.images if "relevance" in one.name]
+    assert not bpy.data.node_groups
 
 
 class _Layout(Written):

@@ -76,20 +76,27 @@ def take_off(thing: bpy.types.Object) -> None:
 
 @contextmanager
 def without_preview(thing: bpy.types.Object | None, engine: str) -> Iterator[None]:
-    """Take the preview off an object; it is back where something does not work."""
-    if thing is None or thing.type != "MESH" or not is_previewed(thing):
-        yield
-        return
-    nodes = [node for node in _live_nodes(_trees(thing)) if node.node_tree[MARK] == PREVIEW]
-    shown = [image for node in nodes if (image := _below(node)) is not None]
+    """Take the preview off an object, and what is left of mixes whose edit was deleted; a preview
+    is back where something does not work.
+    """
+    trees = _trees(thing) if thing is not None and thing.type == "MESH" else []
+    nodes = [node for node in _live_nodes(trees) if _is_passing(node.node_tree)]
+    previews = [node for node in nodes if node.node_tree[MARK] == PREVIEW]
+    shown = dict.fromkeys(image for node in previews if (image := _below(node)) is not None)
     for node in nodes:
         _take(node)
     try:
         yield
     except Exception:
-        for image in dict.fromkeys(shown):
+        for image in shown:
             put_preview(thing, image, engine)
         raise
+
+
+def _is_passing(group: bpy.types.ShaderNodeTree) -> bool:
+    """Whether a region's nodes are those of no edit."""
+    mixes = group[MARK] == MIX
+    return not mixes or all(one.watch_your_steps.region.group != group for one in bpy.data.images)
 
 
 def rebuild(region: bpy.types.PropertyGroup) -> None:
