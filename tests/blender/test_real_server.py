@@ -265,3 +265,36 @@ def test_server_ends_cleanly_while_a_client_is_connected(
     real.start()
     session.wait_for_connection(START_SECONDS)
     preview(ready, scene)
+
+
+def test_an_edit_is_made_again_and_laid_over_others(
+    ready: SimpleNamespace, scene: bpy.types.Scene, installed: str
+) -> None:
+    settings, pictures = scene.watch_your_steps, ready.pictures
+    layers = importlib.import_module(f"{installed}.data.layers")
+    shares = importlib.import_module(f"{installed}.data.edge_share")
+    preview(ready, scene)
+    render = pictures.read_rgb(settings.render_image)
+    relevance = pictures.read_gray(settings.relevance_image)
+    settings.threshold, settings.rim = float(np.quantile(relevance, 0.8)), 6.0
+    settings.seed = 4
+    expected = edit(ready, scene).copy()
+    settings.seed = 3
+    first = edit(ready, scene).copy()
+    bpy.ops.watch_your_steps.delete_edit()
+    settings.edit_index = 0
+    settings.edits[0].seed = 3  # so that the next one is 4
+    settings.threshold, settings.rim, settings.steps = 0.0, 0.0, 1
+    bpy.ops.watch_your_steps.edit_again()
+    ready.session.wait_for_job(scene, JOB_SECONDS)
+    again = settings.edits[0]
+    assert (again.seed, again.rim, again.steps) == (4, 6.0, 4)
+    assert np.array_equal(pictures.read_rgb(again.image), expected), "as the panel would make it"
+    assert not np.array_equal(expected, first), "another seed gives another edit"
+    bpy.ops.watch_your_steps.add_layer()
+    assert np.array_equal(layers.composite(settings), expected)
+    share = shares.share(pictures.read_gray(again.mask) > 0.5, again.rim)
+    assert ((share > 0) & (share < 1)).any()
+    assert np.array_equal(expected[share == 0], render[share == 0])
+    settings.layers[0].opacity = 0.0
+    assert np.array_equal(layers.composite(settings), render)
