@@ -117,6 +117,15 @@ def decode_png(png: bytes) -> NDArray[np.uint8]:
         bpy.data.images.remove(image)
 
 
+def decode_as_seen(png: bytes) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3) of the bytes of a PNG file, over grey where it is transparent."""
+    image = new_packed_image("watch your steps", png)
+    try:
+        return read_rgb(image)
+    finally:
+        bpy.data.images.remove(image)
+
+
 def with_alpha_of(render: bytes, edited: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """An edit of a transparent render with the render's alpha: uint8 (H, W, 4), straight colours.
 

@@ -97,13 +97,20 @@ def labels(image: bpy.types.Image) -> NDArray[np.uint16] | None:
     if not image.get(THINGS):
         return None
     width, height = image.size
-    flat = np.frombuffer(zlib.decompress(image[THINGS]), "<u2")
-    if flat.size != width * height:
-        return None
-    found = flat.reshape(height, width).astype(np.uint16)
-    found.setflags(write=False)
-    _remember(_unpacked, image, found)
+    found = unpacked(image[THINGS], (height, width))
+    if found is not None:
+        found.setflags(write=False)
+        _remember(_unpacked, image, found)
     return found
+
+
+def unpacked(packed: bytes, shape: tuple[int, int]) -> NDArray[np.uint16] | None:
+    """The labels of a picture of `shape` (height, width), uint16, as `Things` has them packed; None
+    where they are not known, or are those of another size.
+    """
+    flat = np.frombuffer(zlib.decompress(packed) if packed else b"", "<u2")
+    height, width = shape
+    return flat.reshape(shape).astype(np.uint16) if packed and flat.size == height * width else None
 
 
 def _remember(store: OrderedDict[int, Found], image: bpy.types.Image, found: Found) -> None:

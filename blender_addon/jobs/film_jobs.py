@@ -1,9 +1,5 @@
 """The jobs that look at an edited scene by the artist's own camera: one view, or all frames."""
 
-import os
-from contextlib import ExitStack
-from pathlib import Path
-
 import bpy
 import msgspec
 import numpy as np
@@ -12,11 +8,11 @@ from ..data import pictures
 from ..data.results import VIEWPOINT
 from ..data.scene_error import SceneError
 from ..link.worker_thread import Arrived, Link
-from ..protocol.files import write_bytes
 from ..protocol.messages import CaptureState
 from ..protocol.requests import SceneRenderRequest, SceneRenderResult, wrong_film
 from ..render.camera_render import render_size, viewpoint
 from ..render.pinhole import Pinhole, pinhole_of
+from . import frame_files
 from .job import Job, Kind, NewJob, SessionError, artist_is_busy
 
 
@@ -29,10 +25,6 @@ class Film(msgspec.Struct, frozen=True, kw_only=True):
     """Path of the files to the frame's number; None for a view that is kept in the .blend file."""
     viewpoint: tuple[float, ...] = ()
     """Of such a view (capture.viewpoint)."""
-
-    def file(self, frame: int) -> Path:
-        """Where a frame is written."""
-        return Path(f"{self.prefix}{frame:04d}.png")
 
 
 def view_job(scene: bpy.types.Scene) -> NewJob:
@@ -57,48 +49,20 @@ def film_job(scene: bpy.types.Scene) -> NewJob:
         SceneError: there is no camera, or it is no pinhole.
     """
     _check(scene)
-    frames = tuple(range(scene.frame_start, scene.frame_end + 1, scene.frame_step))
-    if not frames:
-        raise SessionError("The scene has no frames: set its range (Output Properties).")
-    return _new_job(scene, Film(frames=frames, prefix=_prefix(scene)))
+    frames = frame_files.frames_of(scene)
+    prefix = frame_files.prefix_of(scene, scene.watch_your_steps.in_3d.edit or "scene-in-3d")
+    return _new_job(scene, Film(frames=frames, prefix=prefix))
 
 
 def _check(scene: bpy.types.Scene) -> None:
     if not scene.watch_your_steps.in_3d.field:
         raise SessionError("The scene is not trained yet: press Train first.")
-    if scene.camera is None:
-        raise SceneError("The scene has no active camera: add one (Add > Camera).")
+    frame_files.check_camera(scene)
     pinhole_of(scene, scene.camera, *_size(scene))
 
 
 def _size(scene: bpy.types.Scene) -> tuple[int, int]:
     return render_size(scene.render, scene.watch_your_steps.max_side)
-
-
-def _prefix(scene: bpy.types.Scene) -> str:
-    """The path of the scene's output with the edit's name in it, so that no render of the artist's
-    own is written over.
-    """
-    output = scene.render.filepath
-    if output.startswith("//") and not bpy.data.filepath:
-        raise SessionError("The output path begins at the .blend file: save the file first.")
-    path = Path(bpy.path.abspath(output)).resolve()
-    whole = not output or output.endswith(("/", "\\"))
-    folder, stem = (path, "") if whole else (path.parent, f"{path.name}_")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SessionError(_not_written(folder, error)) from error
-    if not os.access(folder, os.W_OK):
-        raise SessionError(_not_written(folder, PermissionError(0, "permission denied")))
-    return str(folder / f"{stem}{scene.watch_your_steps.in_3d.edit or 'scene-in-3d'}_")
-
-
-def _not_written(folder: Path, error: OSError) -> str:
-    return (
-        f"The frames cannot be written to {folder} ({error.strerror}): choose another output path "
-        "(Output Properties)."
-    )
 
 
 def _new_job(scene: bpy.types.Scene, film: Film) -> NewJob:
@@ -137,11 +101,7 @@ class _Cameras:
         )
 
     def _look(self, scene: bpy.types.Scene, frame: int) -> Pinhole:
-        with ExitStack() as stack:
-            # Setting the present frame anew would undo what the artist has moved and not keyed.
-            if frame != scene.frame_current:
-                stack.callback(scene.frame_set, scene.frame_current, subframe=scene.frame_subframe)
-                scene.frame_set(frame)
+        with frame_files.at(scene, frame):
             if scene.camera is None:
                 raise SceneError("The scene has no active camera any more.")
             return pinhole_of(scene, scene.camera, *self._size)
@@ -158,14 +118,10 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
         image[VIEWPOINT] = film.viewpoint
         settings.scene_image, settings.view = image, "IN_3D"
         return
-    for frame, png in zip(film.frames, files, strict=True):
-        path = film.file(frame)
-        try:
-            write_bytes(path, png)
-        except OSError as error:
-            raise SessionError(_not_written(path.parent, error)) from error
-    first, last = (film.file(frame).name for frame in (film.frames[0], film.frames[-1]))
-    settings.in_3d.film = f"{first} to {last} are in {film.file(0).parent}."
+    paths = [frame_files.file_of(film.prefix, frame) for frame in film.frames]
+    for path, png in zip(paths, files, strict=True):
+        frame_files.write(path, png)
+    settings.in_3d.film = f"{paths[0].name} to {paths[-1].name} are in {paths[0].parent}."
 
 
 def _attach(scene: bpy.types.Scene, job: Job) -> None:

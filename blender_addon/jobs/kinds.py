@@ -3,6 +3,7 @@
 from . import (
     again_jobs,
     film_jobs,
+    frame_jobs,
     picture_jobs,
     scene_jobs,
     texture_jobs,
@@ -14,6 +15,7 @@ KINDS: dict[str, Kind] = {
     "relevance": picture_jobs.RELEVANCE,
     "edit": picture_jobs.EDIT,
     again_jobs.KIND: again_jobs.EDIT_AGAIN,
+    frame_jobs.KIND: frame_jobs.EDIT_FRAME,
     "texture": texture_jobs.TEXTURE,
     "texture_relevance": texture_preview_jobs.TEXTURE_RELEVANCE,
     "capture": scene_jobs.CAPTURE,

@@ -14,6 +14,8 @@ from ..protocol.values import new_job_id
 from .job import NewJob, Queue
 from .running import job_of, scene_that_has, state
 
+NAMED = 3
+"""Jobs that a sentence names; of others it gives the number."""
 NOT_BEGUN = "Not begun when the file was closed: {}. Ask for it again."
 
 
@@ -85,7 +87,7 @@ def said_at_end(scene: bpy.types.Scene, sentence: str, failed: bool) -> str:
     if failed and (queue.jobs or queue.failures):
         queue.failures.append(sentence)
         sentence = ""
-    text = " ".join([*queue.failures, sentence]).strip()
+    text = f"{_failures(queue)} {sentence}".strip()
     write(scene)
     return text
 
@@ -93,7 +95,12 @@ def said_at_end(scene: bpy.types.Scene, sentence: str, failed: bool) -> str:
 def failures(scene: bpy.types.Scene) -> str:
     """What has failed, while others of those that were asked for with it wait or run."""
     queue = queue_of(scene)
-    return " ".join(queue.failures) if queue is not None else ""
+    return _failures(queue) if queue is not None else ""
+
+
+def _failures(queue: Queue) -> str:
+    more = len(queue.failures) - NAMED
+    return " ".join([*queue.failures[:NAMED], *([f"{more} more failed."] if more > 0 else [])])
 
 
 def write(scene: bpy.types.Scene) -> None:
@@ -108,7 +115,9 @@ def write(scene: bpy.types.Scene) -> None:
 
 
 def _words(jobs: list[NewJob]) -> str:
-    return ", ".join(f'"{one.instruction.strip()}" ({one.title})' for one in jobs)
+    more = len(jobs) - NAMED
+    named = ", ".join(f'"{one.instruction.strip()}" ({one.title})' for one in jobs[:NAMED])
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def after_load(scene: bpy.types.Scene) -> str:

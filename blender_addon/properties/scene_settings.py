@@ -270,6 +270,7 @@ class SceneSettings(bpy.types.PropertyGroup):
     job_object: PointerProperty(name="Painted Object", type=bpy.types.Object)
     job_image: PointerProperty(name="Painted Texture", type=bpy.types.Image)
 
+    edited_frames: StringProperty(description="Where the frames are that were edited last")
     queue: StringProperty(description="Id of what waits for that job's end")
     queue_words: StringProperty(description="What waits for that job's end, in words")
 

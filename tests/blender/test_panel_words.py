@@ -354,6 +354,8 @@ def test_every_operator_that_can_be_greyed_says_why(installed: str) -> None:
         "operators_layers",
         "operators_variants",
         "operators_sheet",
+        "operators_frames",
+        "operators_waiting",
     ):
         module = importlib.import_module(f"{installed}.ui.{name}")
         for cls in module.CLASSES:
@@ -442,7 +444,7 @@ def test_an_edited_texture_without_a_relevance_says_so(
 
 
 def test_nothing_is_greyed_but_by_a_poll_that_says_why(installed: str) -> None:
-    lists = ("panel_edits", "panel_layers", "panel_waiting")
+    lists = ("panel_edits", "panel_layers", "panel_waiting", "panel_frames")
     for name in ("panel", "panel_3d", *lists, "words", "switches"):
         source = inspect.getsource(importlib.import_module(f"{installed}.ui.{name}"))
         for greys in (".enabled = ", ".active = ", "active_default"):

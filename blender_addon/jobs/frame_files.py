@@ -1,0 +1,87 @@
+"""Where the pictures of frames are written: beside the artist's own renders, over none of them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import bpy
+
+from ..data.scene_error import SceneError
+from ..protocol.files import write_bytes
+from .job import SessionError
+
+
+def frames_of(scene: bpy.types.Scene) -> tuple[int, ...]:
+    """The frames of the scene's range.
+
+    Raises:
+        SessionError: there are none.
+    """
+    frames = tuple(range(scene.frame_start, scene.frame_end + 1, scene.frame_step))
+    if not frames:
+        raise SessionError("The scene has no frames: set its range (Output Properties).")
+    return frames
+
+
+def check_camera(scene: bpy.types.Scene) -> None:
+    """Raise SceneError where there is no camera to look through."""
+    if scene.camera is None:
+        raise SceneError("The scene has no active camera: add one (Add > Camera).")
+
+
+@contextmanager
+def at(scene: bpy.types.Scene, frame: int) -> Iterator[None]:
+    """Look at another frame for a while."""
+    if frame == scene.frame_current:
+        # Setting the present frame anew would undo what the artist has moved and not keyed.
+        yield
+        return
+    before = scene.frame_current, scene.frame_subframe
+    scene.frame_set(frame)
+    try:
+        yield
+    finally:
+        scene.frame_set(before[0], subframe=before[1])
+
+
+def prefix_of(scene: bpy.types.Scene, name: str) -> str:
+    """The path of files up to the frame's number: the scene's output with `name` in it, in a folder
+    that is there and can be written to.
+
+    Raises:
+        SessionError: there is no such folder.
+    """
+    output = scene.render.filepath
+    if output.startswith("//") and not bpy.data.filepath:
+        raise SessionError("The output path begins at the .blend file: save the file first.")
+    path = Path(bpy.path.abspath(output)).resolve()
+    whole = not output or output.endswith(("/", "\\"))
+    folder, stem = (path, "") if whole else (path.parent, f"{path.name}_")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SessionError(_not_written(folder, error)) from error
+    if not os.access(folder, os.W_OK):
+        raise SessionError(_not_written(folder, PermissionError(0, "permission denied")))
+    return str(folder / f"{stem}{name}_")
+
+
+def file_of(prefix: str, frame: int) -> Path:
+    """Where a frame is written."""
+    return Path(f"{prefix}{frame:04d}.png")
+
+
+def write(path: Path, png: bytes) -> None:
+    """Write a frame's picture. Raises SessionError where that does not work."""
+    try:
+        write_bytes(path, png)
+    except OSError as error:
+        raise SessionError(_not_written(path.parent, error)) from error
+
+
+def _not_written(folder: Path, error: OSError) -> str:
+    return (
+        f"The frames cannot be written to {folder} ({error.strerror}): choose another output path "
+        "(Output Properties)."
+    )

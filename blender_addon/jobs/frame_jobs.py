@@ -1,0 +1,178 @@
+"""Edits of a picture over the scene's frames: each frame is taken as it is then and edited inside a
+mask of its own, all at one threshold and with one seed, and written into the output folder.
+
+One job a frame; those to come wait with the scene's other edits (waiting.py). What a film is asked
+to be made with is in its files' names, so that asking for the same again goes on with the frames
+that are missing.
+"""
+
+import hashlib
+from pathlib import Path
+
+import bpy
+import msgspec
+
+from ..data import picture_source, pictures, results
+from ..data.migration import new_uid
+from ..data.properties_settings import asked
+from ..data.thing_labels import unpacked
+from ..link.encode import encode_png
+from ..link.worker_thread import Arrived, Link
+from ..protocol.corrections import Correction
+from ..protocol.messages import CaptureState
+from ..protocol.requests import EditRequest, EditResult
+from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings
+from ..render.take_picture import take_picture
+from . import frame_files, waiting
+from .job import Job, Kind, NewJob, SessionError, artist_is_busy
+
+KIND = "edit_frame"
+NO_FRAMES = (
+    "The Picture is an image or a Render Result, which is the same at every frame: choose New "
+    "Render or Viewport."
+)
+NO_MAP = (
+    "Preview one of the frames first, and set the threshold: all frames are edited at that one."
+)
+ALL_THERE = (
+    "All frames are there, made with these settings: delete those that are to be made anew from "
+    "{}, or choose another seed."
+)
+TAKEN_OTHERWISE = (
+    "Where the picture comes from, its size or its things were changed in the middle: set them "
+    "back and press Edit Frames again, which goes on with the frames that are missing."
+)
+
+
+class _Taken(msgspec.Struct, frozen=True):
+    """How the frames' pictures are taken."""
+
+    source: str
+    engine: str
+    max_side: int
+    things: str
+
+    @classmethod
+    def now(cls, settings: bpy.types.PropertyGroup) -> "_Taken":
+        source = picture_source.chosen(settings)
+        return cls(source.kind, source.name, settings.max_side, settings.things)
+
+
+class _Film(msgspec.Struct, frozen=True):
+    """What the frames are asked to be made with."""
+
+    instruction: str
+    maps: PictureMapSettings
+    settings: EditSettings
+    region: RegionSettings
+    threshold: float
+    invert: bool
+    grow: int
+    taken: _Taken
+
+    @property
+    def name(self) -> str:
+        """The same for the same film, in names of files."""
+        return f"edit-{hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:8]}"
+
+
+def frame_jobs(scene: bpy.types.Scene) -> list[NewJob]:
+    """The edits of all frames of the scene's range whose files are not there yet.
+
+    Raises:
+        SessionError, SceneError: there are none, no camera, no map whose threshold could be used,
+            or nothing can be written there.
+    """
+    settings = scene.watch_your_steps
+    if settings.source.kind in (picture_source.IMAGE, picture_source.RESULT):
+        raise SessionError(NO_FRAMES)
+    frame_files.check_camera(scene)
+    if not results.is_current(scene):
+        raise SessionError(NO_MAP)
+    film = _Film(
+        settings.instruction,
+        asked(PictureMapSettings, settings),
+        asked(EditSettings, settings),
+        asked(RegionSettings, settings),
+        settings.threshold,
+        settings.invert,
+        settings.grow,
+        _Taken.now(settings),
+    )
+    frames = frame_files.frames_of(scene)
+    prefix = frame_files.prefix_of(scene, film.name)
+    missing = [one for one in frames if not frame_files.file_of(prefix, one).exists()]
+    if not missing:
+        raise SessionError(ALL_THERE.format(Path(prefix).parent))
+    group = new_uid()
+    return [
+        NewJob(
+            KIND,
+            film.instruction,
+            str(frame_files.file_of(prefix, frame)),
+            _Frame(film, frame),
+            title=f"Frame {frame} ({number} of {len(missing)})",
+            group=group,
+        )
+        for number, frame in enumerate(missing, 1)
+    ]
+
+
+class _Frame:
+    """The preparation: the picture of one frame, and the request to edit it."""
+
+    def __init__(self, film: _Film, frame: int) -> None:
+        self._film, self._frame = film, frame
+        self.taken = b""
+        """The PNG file of the picture, once it is there."""
+
+    def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> EditRequest | None:
+        """Take it and ask for its edit, as soon as the artist lets it."""
+        if artist_is_busy():
+            job.stage = "waiting for your render or tool to end"
+            return None
+        film = self._film
+        if _Taken.now(scene.watch_your_steps) != film.taken:
+            waiting.drop(scene, job.group)
+            raise SessionError(TAKEN_OTHERWISE)
+        frame_files.check_camera(scene)
+        with frame_files.at(scene, self._frame):
+            picture = take_picture(scene)
+        self.taken = picture.png
+        image = pictures.decode_as_seen(picture.png)
+        packed = picture.things.packed if picture.things is not None else b""
+        return EditRequest(
+            image=image,
+            instruction=film.instruction,
+            threshold=film.threshold,
+            maps=film.maps,
+            settings=film.settings,
+            region=film.region,
+            things=unpacked(packed, image.shape[:2]),
+            correction=Correction(invert=film.invert, grow=film.grow),
+        )
+
+
+def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:
+    assert isinstance(arrived, Arrived)
+    assert isinstance(arrived.result, EditResult)
+    assert isinstance(job.preparation, _Frame)
+    rgba = pictures.with_alpha_of(job.preparation.taken, arrived.result.image)
+    path = Path(job.subject)
+    try:
+        frame_files.write(path, arrived.files["image"] if rgba is None else encode_png(rgba))
+    except SessionError:  # so it would be with the next ones
+        waiting.drop(scene, job.group)
+        raise
+    name = path.name[: -len("0000.png")]
+    scene.watch_your_steps.edited_frames = f"{name}… in {path.parent}"
+
+
+def _attach(scene: bpy.types.Scene, job: Job) -> None:
+    raise SessionError(
+        "The frames were not all edited when Blender was closed: press Edit Frames again, which "
+        "goes on with those that are missing."
+    )
+
+
+EDIT_FRAME = Kind("Edit of a frame", False, _install, _attach)

@@ -1,0 +1,37 @@
+"""The sub-panel "Frames"."""
+
+import bpy
+
+from . import words
+from .panel import SidebarPanel, WYS_PT_main
+
+
+class WYS_PT_frames(SidebarPanel, bpy.types.Panel):
+    """What edits a film, frame by frame."""
+
+    bl_parent_id = WYS_PT_main.bl_idname
+    bl_label = "Frames"
+    bl_order = 1
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """What will be edited and how, and where the last frames are."""
+        layout, scene = self.layout, context.scene
+        settings = scene.watch_your_steps
+        text = (
+            f"Frames {scene.frame_start} to {scene.frame_end}, at threshold "
+            f"{settings.threshold:.3f} and seed {settings.seed}, into the output folder."
+        )
+        words.paragraph(layout, context, text)
+        if settings.picks or settings.painted_image is not None:
+            text = "What is picked and painted is of one picture, and left out here."
+            words.paragraph(layout, context, text, icon="INFO")
+        layout.operator("watch_your_steps.edit_frames", icon="RENDER_ANIMATION")
+        if settings.edited_frames:
+            text = f"The last ones are {settings.edited_frames}."
+            words.paragraph(layout, context, text, icon="INFO")
+
+
+CLASSES = (WYS_PT_frames,)
+
+register, unregister = bpy.utils.register_classes_factory(CLASSES)
