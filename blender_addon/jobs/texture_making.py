@@ -140,6 +140,7 @@ def _start(scene: bpy.types.Scene, thing: bpy.types.Object) -> Making:
             "object": thing.name,
             "layer": UV_MAP,
             "size": _size(scene.watch_your_steps.texture.make_size, thing.data),
+            "engine": scene.render.engine,
             "frame": scene.frame_current,
             "painted": _save_painted(thing, folder),
         }

@@ -98,7 +98,7 @@ class TextureProperties(bpy.types.PropertyGroup):
         type=bpy.types.Image,
     )
     make_size: EnumProperty(
-        name="New Texture",
+        name="Pixels",
         description="Pixels a side of the texture that Make Texture makes",
         items=MADE_SIZES,
         default="AUTO",

@@ -85,7 +85,7 @@ def _run(folder: Path) -> None:
     shared = _shares_texels(thing, layer)
     _tell(30, "baking the colors")
     image = bpy.data.images.new("texture", asked["size"], asked["size"])
-    shining = [_shine(material, image) for material in _materials(thing)]
+    shining = [_shine(material, asked["engine"], image) for material in _materials(thing)]
     if not any(shining):
         raise SceneError(f'No material of "{thing.name}" has a base color that could be baked.')
     if shared:
@@ -228,12 +228,17 @@ def _areas(corners: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.sqrt(across.clip(0).astype(np.float64)) / 2
 
 
-def _shine(material: bpy.types.Material, image: bpy.types.Image) -> bool:
+def _shine(material: bpy.types.Material, engine: str, image: bpy.types.Image) -> bool:
     """Have a material shine in its base colour, to be baked into an image; whether it has one."""
     tree = material.node_tree
     make_groups_own(tree)
-    entry = surface(material, "CYCLES")
+    entry = surface(material, engine)
     shines = entry is not None and make_shine(entry)
+    for node in list(tree.nodes):
+        if entry is not None and node.type == "OUTPUT_MATERIAL" and node != entry.node:
+            tree.nodes.remove(node)  # another engine's
+    if entry is not None:
+        entry.node.target = "ALL"
     node = tree.nodes.new("ShaderNodeTexImage")
     node.image = image
     tree.nodes.active = node

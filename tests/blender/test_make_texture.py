@@ -476,6 +476,72 @@ def test_selected_meshes_follow_one_another(
         assert image.name == f"{one.name} color"
 
 
+def test_the_scenes_engine_says_which_output_counts(
+    addon: SimpleNamespace, making: ModuleType, cube: bpy.types.Object
+) -> None:
+    """Of two outputs, one for each engine; the scene is Workbench's, as EEVEE's are."""
+    t = material(cube)
+    t.output.target = "CYCLES"
+    other = t.new("ShaderNodeOutputMaterial", target="EEVEE")
+    green = t.new("ShaderNodeBsdfDiffuse")
+    green.inputs["Color"].default_value = (0, 1, 0, 1)
+    t.link(green, other.inputs["Surface"])
+    OPS.make_texture()
+    wait(addon, making)
+    assert addon.mesh_reading.colour_images(cube, "CYCLES") == []
+    (image,) = addon.mesh_reading.colour_images(cube, "BLENDER_WORKBENCH")
+    assert np.allclose(np.array(image.pixels[:]).reshape(512, 512, 4)[100, 100], (0, 1, 0, 1))
+
+
+def test_linked_materials_and_images_beside_the_file(
+    addon: SimpleNamespace, making: ModuleType, cube: bpy.types.Object, tmp_path: Path
+) -> None:
+    """A material of a library, with an image by a path that begins in the library's folder."""
+    image = bpy.data.images.new("beside", 4, 4)
+    image.pixels.foreach_set(np.tile([1.0, 0.0, 0.0, 1.0], 16).astype(np.float32))
+    image.file_format, image.filepath_raw = "PNG", str(tmp_path / "beside.png")
+    image.save()
+    image.source, image.filepath = "FILE", "//beside.png"
+    own = material(cube, "far")
+    cube.data.materials.clear()
+    node = own.new("ShaderNodeTexImage", image=image)
+    own.link(own.new("ShaderNodeTexCoord").outputs["Generated"], node.inputs["Vector"])
+    own.colour(node)
+    library = tmp_path / "library.blend"
+    bpy.data.libraries.write(str(library), {bpy.data.materials["far"]}, path_remap="NONE")
+    bpy.data.materials.remove(bpy.data.materials["far"])
+    bpy.data.images.remove(image)
+    with bpy.data.libraries.load(str(library), link=True, relative=False) as (_, wanted):
+        wanted.materials = ["far"]
+    cube.data.materials.append(wanted.materials[0])
+    made = make(addon, making)
+    assert cube.active_material.library is None
+    assert np.allclose(np.array(made.pixels[:]).reshape(512, 512, 4)[100, 100], (1, 0, 0, 1))
+    OPS.revert_making()
+    assert cube.active_material == wanted.materials[0]
+
+
+def test_a_copy_keeps_its_texture_unless_it_shares_the_mesh(
+    addon: SimpleNamespace, making: ModuleType, cube: bpy.types.Object
+) -> None:
+    plain(cube)
+    image = make(addon, making)
+    same, other = cube.copy(), cube.copy()
+    other.data = cube.data.copy()
+    for one in (same, other):
+        bpy.context.scene.collection.objects.link(one)
+    OPS.revert_making()
+    assert [layer.name for layer in cube.data.uv_layers] == []
+    for one in (cube, same):
+        assert addon.mesh_reading.colour_images(one, "CYCLES") == []
+    assert addon.mesh_reading.colour_images(other, "CYCLES") == [image]
+    assert [layer.name for layer in other.data.uv_layers] == ["Watch Your Steps"]
+    bpy.context.view_layer.objects.active = other
+    OPS.revert_making()
+    assert addon.mesh_reading.colour_images(other, "CYCLES") == []
+    assert "box color" not in bpy.data.images
+
+
 # ---------------------------------------------------------------- modifiers
 
 
