@@ -2,13 +2,23 @@
 
 import bpy
 
-from ..data.meshes import made_textures
+from ..data.meshes import live_textures, made_textures
+from ..data.meshes.edited_textures import shows_relevance
 from ..data.scene_error import SceneError
 from ..jobs import texture_making
 from ..jobs.job import SessionError
 from .operators import ExplainedOperator, refuse
 
 Outcome = set[str]
+
+
+def _shows_no_colors(thing: bpy.types.Object, engine: str) -> str:
+    """Why a mesh does not show its own colours, as `why_not` says it."""
+    if live_textures.is_previewed(thing):
+        return f'"{thing.name}" shows a preview: switch Show on Mesh off first'
+    if shows_relevance(thing, engine):
+        return f'"{thing.name}" shows its relevance: press Original or Edited first'
+    return ""
 
 
 class WYS_OT_make_texture(ExplainedOperator):
@@ -22,14 +32,20 @@ class WYS_OT_make_texture(ExplainedOperator):
         """Only for a mesh of this file, one at a time."""
         if texture_making.makings.now is not None:
             return "A texture is being made already: wait for it, or cancel it"
-        reason = made_textures.why_not_made(context.active_object)
-        return super().why_not(context) or reason
+        thing = context.active_object
+        reason = super().why_not(context) or made_textures.why_not_made(thing)
+        return reason or _shows_no_colors(thing, context.scene.render.engine)
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Write a copy, return; what is baked comes through the timer."""
         first = context.active_object
         others = [one for one in context.selected_objects if one != first and one.type == "MESH"]
-        can = [one for one in others if not made_textures.why_not_made(one)]
+        engine = context.scene.render.engine
+        can = [
+            one
+            for one in others
+            if not made_textures.why_not_made(one) and not _shows_no_colors(one, engine)
+        ]
         try:
             texture_making.begin(context.scene, [first, *can])
         except (SceneError, SessionError) as error:

@@ -420,6 +420,51 @@ def test_an_edit_of_it(
     assert "box color" in bpy.data.images, "which the edit is of"
 
 
+def test_a_preview_on_it(
+    connected: SimpleNamespace,
+    making: ModuleType,
+    cube: bpy.types.Object,
+    scene: bpy.types.Scene,
+    installed: str,
+) -> None:
+    """The region is seen over the made texture, counts as none of the mesh's colours, and goes with
+    the texture.
+    """
+    plain(cube)
+    image = make(connected, making)
+    scene.watch_your_steps.texture.views, scene.watch_your_steps.texture.size = 2, 24
+    OPS.preview_texture()
+    connected.session.wait_for_job(scene, SECONDS)
+    live = importlib.import_module(f"{installed}.data.meshes.live_textures")
+    changes = importlib.import_module(f"{installed}.data.meshes.colour_changes")
+    assert live.is_previewed(cube)
+    assert changes.changing_node(cube.active_material, image, "CYCLES") is None
+    OPS.revert_making()
+    assert not live.is_previewed(cube)
+    assert cube.active_material.name == "m"
+
+
+def test_what_shows_a_preview_is_not_baked(
+    connected: SimpleNamespace,
+    making: ModuleType,
+    cube: bpy.types.Object,
+    scene: bpy.types.Scene,
+    installed: str,
+) -> None:
+    operators = importlib.import_module(f"{installed}.ui.operators_make")
+    corrected_image(cube)
+    t = Tree(cube.active_material.node_tree)
+    t.colour(next(one for one in t.nodes if one.type == "TEX_IMAGE"))
+    scene.watch_your_steps.texture.views, scene.watch_your_steps.texture.size = 2, 24
+    scene.watch_your_steps.texture.lit = True
+    OPS.preview_texture()
+    connected.session.wait_for_job(scene, SECONDS)
+    assert "switch Show on Mesh off" in operators.WYS_OT_make_texture.why_not(bpy.context)
+    assert not OPS.make_texture.poll()
+    OPS.show_texture_preview()
+    make(connected, making)
+
+
 def test_uv_maps_that_can_hold_a_texture_are_used(
     addon: SimpleNamespace, making: ModuleType, cube: bpy.types.Object
 ) -> None:

@@ -4,6 +4,7 @@ the image looks otherwise there than it was made.
 
 import bpy
 
+from .live_textures import MARK
 from .material_images import Groups, inputs_of, origin
 from .painted_shaders import surface
 
@@ -57,7 +58,9 @@ class _Way:
             reaches, changed = reaches or there, changed or before
             shown = max(shown, share) if there else shown
         node = output.node
-        if not reaches or changed or output.type == "SHADER" or node.type == "MENU_SWITCH":
+        passes = output.type == "SHADER" or node.type == "MENU_SWITCH"
+        own = any(MARK in group.node_tree for group in groups)  # what this add-on shows
+        if not reaches or changed or passes or own:
             return reaches, changed
         if node.type in ("MIX", "MIX_RGB"):
             all_of_it = node.blend_type == "MIX" and shown == 1
