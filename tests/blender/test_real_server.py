@@ -298,3 +298,36 @@ def test_an_edit_is_made_again_and_laid_over_others(
     assert np.array_equal(expected[share == 0], render[share == 0])
     settings.layers[0].opacity = 0.0
     assert np.array_equal(layers.composite(settings), render)
+
+
+def test_variants_and_frames(
+    ready: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path
+) -> None:
+    settings, read = scene.watch_your_steps, ready.pictures.read_rgb
+    preview(ready, scene)
+    render, relevance = (
+        read(settings.render_image),
+        ready.pictures.read_gray(settings.relevance_image),
+    )
+    settings.threshold = float(np.quantile(relevance, 0.6))
+    mask = ready.results.mask(scene)
+    settings.seed = 6
+    alone = edit(ready, scene).copy()
+    settings.seed, settings.variants = 5, 3
+    bpy.ops.watch_your_steps.variants()
+    ready.session.wait_for_all_jobs(scene, JOB_SECONDS)
+    assert [entry.seed for entry in settings.edits] == [7, 6, 5, 6]
+    made = [read(entry.image) for entry in list(settings.edits)[:3]]
+    assert np.array_equal(made[1], alone), "as it would be made by itself"
+    for one in made:
+        assert np.array_equal(one[~mask], render[~mask])
+    assert not np.array_equal(made[0], made[2])
+    scene.frame_end = 2
+    scene.render.filepath = str(tmp_path / "shot")
+    settings.seed = 6
+    bpy.ops.watch_your_steps.edit_frames()
+    ready.session.wait_for_all_jobs(scene, JOB_SECONDS)
+    first, second = sorted(tmp_path.glob("shot_edit-*.png"))
+    assert first.read_bytes() == second.read_bytes(), "nothing moves, and the seed is the same"
+    outside = ready.pictures.decode_png(first.read_bytes())[~mask]
+    assert np.array_equal(outside, render[~mask])

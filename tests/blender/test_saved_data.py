@@ -27,7 +27,8 @@ SAVED = {
         owner:STRING pending_image:POINTER job:STRING job_kind:STRING job_subject:STRING
         job_instruction:STRING job_then:STRING job_asked:STRING job_object:POINTER
         job_image:POINTER texture:POINTER in_3d:POINTER painted_image:POINTER grow:INT
-        invert:BOOLEAN brush:INT""",
+        invert:BOOLEAN brush:INT new_seed:BOOLEAN variants:INT sheet_image:POINTER
+        edited_frames:STRING queue:STRING queue_words:STRING""",
     "KeptEdit": """
         noise_level:FLOAT relevance_seeds:INT normalisation:STRING closer:BOOLEAN
         snap:ENUM=things,edges,nothing text_guidance:FLOAT image_guidance:FLOAT
@@ -35,7 +36,8 @@ SAVED = {
         render:POINTER relevance:POINTER picture:STRING instruction:STRING threshold:FLOAT
         suggested_threshold:FLOAT picks:STRING prompt_check:STRING notes:STRING model:STRING
         date:STRING known:BOOLEAN own_guidance:BOOLEAN camera:STRING frame:INT
-        full:POINTER full_render:POINTER painted:POINTER grow:INT invert:BOOLEAN""",
+        full:POINTER full_render:POINTER painted:POINTER grow:INT invert:BOOLEAN
+        variants:STRING""",
     "PictureSource": """
         kind:ENUM=RENDER,RESULT,IMAGE,VIEWPORT image:POINTER taken:POINTER
         engine:ENUM=EEVEE,WORKBENCH limit_samples:BOOLEAN samples:INT""",
@@ -67,7 +69,7 @@ SAVED = {
 """All that the version before data had a version saved, as it was read from that add-on; and what
 came since.
 """
-REWRITTEN = {"edit_index", "owner", "threshold_of"} | {
+REWRITTEN = {"edit_index", "owner", "threshold_of", "queue", "queue_words"} | {
     f"job{part}" for part in ("", "_kind", "_subject", "_instruction", "_then", "_asked")
 }
 """What the add-on itself rewrites when a file is opened, or when another of them is set."""
