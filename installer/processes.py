@@ -232,7 +232,8 @@ def run_pip(python: Path, arguments: Sequence[str | Path], packages: int = 0) ->
                 download = Download.of(line)
                 if line.startswith(("Collecting ", "Processing ")):
                     seen += 1
-                    doing = f"{seen}/{max(packages, seen)} {Path(line.split()[1]).name}"
+                    name = re.split("[-=]", Path(line.split()[1]).name)[0]
+                    doing = f"{seen}/{max(packages, seen)} {name}"
                 elif match := re.match(FETCHING, line):
                     fetched += 1
                     name = match[1].rpartition("/")[2].partition("-")[0]

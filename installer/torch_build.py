@@ -104,11 +104,8 @@ def install(python: Path, build: str) -> None:
     name = index_name(build, platform.system())
     if name == "cpu" and not reachable(INDEX + name):
         print(
-            "  PyTorch's own index does not answer: taking the package registry's plain torch,"
-            " which is the"
-        )
-        print(
-            "  CUDA build on most Linux machines (several GB; it runs on the CPU as well).",
+            "  PyTorch's own index does not answer: taking the package registry's plain torch, on"
+            " most Linux machines the CUDA build (several GB; it runs on the CPU as well).",
             flush=True,
         )
         name = None

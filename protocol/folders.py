@@ -16,6 +16,14 @@ def data_folder() -> Path:
     return base / "watch-your-steps"
 
 
+def typed_path(text: str) -> Path:
+    """A path as somebody has typed it, with the home folder for `~`, where that is known."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # of somebody who is not known here
+        return Path(text)
+
+
 def program_note() -> Path:
     """The text file in which install.py says where the program's folder is; the add-on, which
     lies elsewhere, finds the backend by it.

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from ..protocol.folders import typed_path
 from ..protocol.model_choices import MODEL_CHOICES
 
 
@@ -26,10 +27,10 @@ def _hub_cache() -> Path:
     """Where huggingface_hub keeps what it has downloaded."""
     chosen = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return typed_path(chosen)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     home = os.environ.get("HF_HOME")
-    return (Path(home).expanduser() if home else cache / "huggingface") / "hub"
+    return (typed_path(home) if home else cache / "huggingface") / "hub"
 
 
 def question(model: str) -> str:

@@ -17,7 +17,7 @@ from ..link import child_process
 from ..link.child_process import Child
 from ..link.worker_thread import LinkState
 from ..protocol.connection import ALREADY_RUNS, default_connection_file
-from ..protocol.folders import data_folder, program_note
+from ..protocol.folders import data_folder, program_note, typed_path
 from . import hub_models, session
 from .job import SessionError
 
@@ -95,10 +95,13 @@ def program_folder(chosen: str) -> Path | None:
     if not chosen:
         try:
             chosen = program_note().read_text(encoding="utf-8").strip()
-        except OSError:  # install.py has never run here, or not for this person
+        except (OSError, ValueError):  # install.py has never run here, or not for this person
             return None
-    folder = Path(chosen).expanduser()
-    return folder if (folder / "install.py").is_file() else None
+    folder = typed_path(chosen)
+    try:
+        return folder if (folder / "install.py").is_file() else None
+    except (OSError, ValueError):  # where we may not look
+        return None
 
 
 def backend_python(program: Path) -> Path:
@@ -126,12 +129,22 @@ def _environment(program: Path) -> Stage:
         made_of = {
             name: sha256 for name, sha256 in state["files"].items() if name.startswith("backend/")
         }
+        whole = state.get("complete") and _has_python(program)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Stage.NOT_INSTALLED  # not made, or half
-    if not state.get("complete") or not backend_python(program).is_file():
+    if not whole:
         return Stage.NOT_INSTALLED
     right = all(_sha256(program / name) == sha256 for name, sha256 in made_of.items())
     return Stage.STOPPED if right else Stage.OUTDATED
+
+
+def _has_python(program: Path) -> bool:
+    """Whether the environment's Python is there, and the one that it was made with, as where that
+    was an older Blender's.
+    """
+    config = program / ".venv-backend" / "pyvenv.cfg"
+    home = re.search(r"^home *= *(.+?)\s*$", config.read_text(encoding="utf-8"), re.MULTILINE)
+    return home is not None and Path(home[1]).is_dir() and backend_python(program).is_file()
 
 
 def _sha256(path: Path) -> str:

@@ -15,6 +15,7 @@ from ..data import contact_sheet, copies, layers, migration, pictures, region, r
 from ..data.scene_error import SceneError
 from ..link.worker_thread import Arrived, Link, LinkEvent, LinkState, LinkStatus
 from ..protocol.connection import default_connection_file
+from ..protocol.folders import typed_path
 from ..protocol.messages import (
     Cancelled,
     CaptureMessage,
@@ -60,7 +61,7 @@ NEWER = (
 def connection_file(preferences: bpy.types.AddonPreferences | None) -> Path:
     """The connection file of the preferences, or the place where a server puts it by default."""
     chosen = preferences.connection_file if preferences is not None else ""
-    return Path(bpy.path.abspath(chosen)).expanduser() if chosen else default_connection_file()
+    return typed_path(bpy.path.abspath(chosen)) if chosen else default_connection_file()
 
 
 def connect(file: Path) -> None:

@@ -99,6 +99,7 @@ def _draw_said(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """The last line of the log of what was started here, and how far a download is."""
     own = own_backend.own
     if own.said:
-        words.paragraph(layout.box(), context, own.said, inset=words.BOX)
+        text = f"{own.said[:1].upper()}{own.said[1:]}"
+        words.paragraph(layout.box(), context, text, inset=words.BOX)
     if own.fraction is not None:
         layout.progress(factor=own.fraction, text=f"{own.fraction:.0%}")

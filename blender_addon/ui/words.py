@@ -40,13 +40,13 @@ def status(link: LinkStatus) -> str:
 
 
 def memory(welcome: Welcome | None) -> str:
-    """What the model and its work have taken of the memory; "" where that is not known."""
+    """What the model and its work have taken of the memory at most; "" where that is not known."""
     if welcome is None or welcome.memory is None:
         return ""
     used = welcome.memory
     peak, total = used.peak_bytes / 2**30, used.total_bytes / 2**30
     whose = "GPU memory" if welcome.device.startswith("cuda") else "Memory"
-    return f"{whose} used: at most {peak:.1f} of {total:.1f} GiB"
+    return f"{whose} used: {peak:.1f} of {total:.1f} GiB"
 
 
 def status_icon(state: LinkState) -> str:

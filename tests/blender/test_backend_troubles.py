@@ -35,6 +35,9 @@ def make_environment(backend: ModuleType, folder: Path, **state: object) -> Path
     python = backend.backend_python(folder)
     python.parent.mkdir(parents=True)
     python.touch()
+    (folder / ".venv-backend" / "pyvenv.cfg").write_text(
+        f"home = {python.parent}\nversion = 3.11\n"
+    )
     sha256 = hashlib.sha256(requirements.read_bytes()).hexdigest()
     whole = {"complete": True, "files": {"backend/requirements.txt": sha256}}
     path = folder / ".venv-backend" / "install_state.json"
@@ -66,11 +69,22 @@ def test_only_a_whole_environment_can_be_started(
     requirements.unlink()
     assert buttons(backend, folder) == (stages.OUTDATED, True, False)
     state.write_text(whole)
-    backend.backend_python(folder).unlink()  # as the Python that made it has been removed
+    requirements.write_text("numpy")
+    assert buttons(backend, folder) == (stages.STOPPED, False, True)
+    config = folder / ".venv-backend" / "pyvenv.cfg"
+    config.write_text(f"home = {tmp_path / 'of an older Blender'}\n")
+    assert buttons(backend, folder) == (stages.NOT_INSTALLED, True, False)
+    config.write_text(f"home = {tmp_path}\n")
+    backend.backend_python(folder).unlink()
     assert buttons(backend, folder) == (stages.NOT_INSTALLED, True, False)
     folder.rename(tmp_path / "elsewhere")
     assert not OPS.install_backend.poll()
     assert not OPS.start_backend.poll()
+
+
+@pytest.mark.parametrize("chosen", ["~nobody-of-this-name/x", "/root/\udcff", "/etc/passwd"])
+def test_a_program_folder_that_cannot_be_is_none(backend: ModuleType, chosen: str) -> None:
+    assert backend.program_folder(chosen) is None
 
 
 def test_a_killed_installation_can_be_started_again(
@@ -151,6 +165,24 @@ def test_a_backend_that_was_killed_says_so_and_can_be_started_again(
     OPS.start_backend(model="demo")  # its stale connection file is in the way of nothing
     addon.session.wait_for_connection(SECONDS)
     assert running.own.trouble == ""
+
+
+def test_it_outlives_the_file_and_ends_with_the_add_on(
+    running: ModuleType, addon: SimpleNamespace, installed: str
+) -> None:
+    child = running.own.server
+    bpy.ops.wm.read_homefile(use_empty=True)
+    running.look()
+    assert running.is_linked()
+    assert running.own.server is child
+    assert addon.session.state.status.state is addon.worker_thread.LinkState.CONNECTED
+    handlers = importlib.import_module(f"{installed}.ui.handlers")
+    handlers.unregister()  # as where the add-on is switched off, and where Blender ends
+    handlers.register()
+    assert child.process.wait(30) == 0
+    drained(running, addon, lambda: running.own.server is None)
+    assert running.own.trouble == ""
+    assert OPS.start_backend.poll()
 
 
 def test_a_second_blender_takes_the_backend_that_runs(

@@ -63,8 +63,8 @@ def test_the_connection_in_words(addon: SimpleNamespace, installed: str) -> None
 @pytest.mark.parametrize(
     ("device", "said"),
     [
-        ("cpu", "Memory used: at most 1.5 of 16.0 GiB"),
-        ("cuda (NVIDIA RTX 4090)", "GPU memory used: at most 1.5 of 16.0 GiB"),
+        ("cpu", "Memory used: 1.5 of 16.0 GiB"),
+        ("cuda (NVIDIA RTX 4090)", "GPU memory used: 1.5 of 16.0 GiB"),
     ],
 )
 def test_memory_in_words(
