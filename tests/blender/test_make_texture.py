@@ -195,6 +195,14 @@ def shining(thing: bpy.types.Object) -> None:
     t.link(shine, t.output.inputs["Surface"])
 
 
+def black_and_shining(thing: bpy.types.Object) -> None:
+    """As files of scans with baked light have it."""
+    t = material(thing)
+    t.bsdf.inputs["Base Color"].default_value = (0, 0, 0, 1)
+    t.bsdf.inputs["Emission Strength"].default_value = 0.8
+    t.link(pattern(t), t.bsdf.inputs["Emission Color"])
+
+
 def metal(thing: bpy.types.Object) -> None:
     t = material(thing)
     t.bsdf.inputs["Metallic"].default_value = 1
@@ -281,6 +289,7 @@ def tiles(thing: bpy.types.Object) -> None:
         group,
         layered,
         shining,
+        black_and_shining,
         metal,
         corrected_image,
         by_box,
@@ -719,6 +728,22 @@ def test_renamed_and_painted_on_while_it_is_made(
 
 def delete(thing: bpy.types.Object) -> None:
     bpy.data.objects.remove(thing)
+
+
+def test_undo_while_it_is_made(
+    addon: SimpleNamespace, making: ModuleType, cube: bpy.types.Object
+) -> None:
+    plain(cube)
+    bpy.ops.ed.undo_push(message="before")
+    cube.location.z += 1
+    bpy.ops.ed.undo_push(message="moved")
+    OPS.make_texture()
+    bpy.ops.ed.undo()
+    wait(addon, making)
+    assert addon.session.message_of(bpy.context.scene) == ""
+    thing = bpy.data.objects["box"]
+    assert thing.location.z == 0
+    assert len(addon.mesh_reading.colour_images(thing, "CYCLES")) == 1
 
 
 def subdivide(thing: bpy.types.Object) -> None:

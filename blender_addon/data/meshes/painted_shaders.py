@@ -71,7 +71,14 @@ def painted_shaders(entry: bpy.types.NodeSocket | None) -> list[bpy.types.Shader
 
 
 def colour_input(node: bpy.types.ShaderNode) -> bpy.types.NodeSocket:
-    """Where a painted shader has its colour from."""
+    """Where a painted shader has its colour from: one that is black itself, from what it shines
+    with.
+    """
+    base, strength = node.inputs.get("Base Color"), node.inputs.get("Emission Strength")
+    if base is not None and strength is not None:
+        black = not base.is_linked and not any(base.default_value[:3])
+        if black and (strength.is_linked or strength.default_value > 0):
+            return node.inputs["Emission Color"]
     return next(node.inputs[name] for name in COLOUR_INPUTS if name in node.inputs)
 
 
