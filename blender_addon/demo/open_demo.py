@@ -45,13 +45,16 @@ def _look_through_camera() -> None:
         area.spaces.active.region_3d.view_perspective = "CAMERA"
 
 
-def _open_tab() -> None:
-    """The sidebar has tabs only once it was drawn."""
+def _open_tab() -> float | None:
+    """The sidebar has tabs only once it was drawn: until then, the seconds to the next try."""
     for area in _views():
         for region in area.regions:
             if region.type == "UI":
+                if region.is_property_readonly("active_panel_category"):
+                    return 0.3
                 region.active_panel_category = "Watch Your Steps"
                 region.tag_redraw()
+    return None
 
 
 main()

@@ -255,6 +255,7 @@ def _ended(what: str, child: Child) -> None:
     """Say why, where it should not have; a link to another server that is there already stays."""
     session.state.changed = True
     linked, own.said = what == "server" and is_linked(), ""
+    own.reached = own.reached and what != "server"
     setattr(own, what, None)
     another = what == "server" and child.exit_code == ALREADY_RUNS
     if child.stopping or child.exit_code == 0 or another:
