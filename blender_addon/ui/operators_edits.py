@@ -32,7 +32,7 @@ class WYS_OT_restore_edit(JobOperator):
             changing_layers.put_back(scene, entry)
         edits.restore(scene)
         if lost := edits.not_restored(entry):
-            session.say(scene, lost)
+            session.say(scene, lost, refusal=True)
         return {"FINISHED"}
 
 
@@ -87,8 +87,7 @@ class WYS_OT_delete_edit(ExplainedOperator):
         title, before = entry.title, len(scene.watch_your_steps.layers)
         edits.delete(scene)
         if len(scene.watch_your_steps.layers) < before:
-            text = f'"{title}" was a layer, too: that is gone with it. Undo brings both back.'
-            session.say(scene, text)
+            self.report({"INFO"}, f'"{title}" was a layer, too: Undo brings both back.')
         return {"FINISHED"}
 
 

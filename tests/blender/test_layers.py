@@ -244,13 +244,16 @@ def test_an_edit_kept_of_layers_can_be_a_layer(
 
 
 def test_a_deleted_edit_takes_its_layer_with_it(
-    connected: SimpleNamespace, two: dict[str, np.ndarray], layers: ModuleType
+    connected: SimpleNamespace,
+    two: dict[str, np.ndarray],
+    layers: ModuleType,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     add(1, 0)
     here().edit_index = 1
     bpy.ops.ed.undo_push(message="two layers")
     OPS.delete_edit()
-    assert "was a layer, too" in connected.session.message_of(bpy.context.scene)
+    assert '"burn the ball" was a layer, too' in capfd.readouterr().out
     assert titles() == ["burn the ground"]
     assert np.array_equal(layers.composite(here()), two["ground"])
     bpy.ops.ed.undo_push(message="deleted")
@@ -258,7 +261,6 @@ def test_a_deleted_edit_takes_its_layer_with_it(
     assert titles() == ["burn the ground", "burn the ball"]
     both = over(two["ball"], two["ground"], two["ground mask"])
     assert np.array_equal(layers.composite(here()), both)
-    connected.session.say(bpy.context.scene, "")
     for _ in range(2):
         here().edit_index = 0
         OPS.delete_edit()

@@ -19,7 +19,7 @@ SAVED = {
         detail:ENUM=sharp,fast,tiles,whole rim:FLOAT steps:INT strength:FLOAT seed:INT
         instruction:STRING threshold:FLOAT things:ENUM=OBJECTS,MATERIALS,ISLANDS,FACES
         own_guidance:BOOLEAN max_side:INT show:BOOLEAN
-        view:ENUM=RENDER,RELEVANCE,MASK,EDIT,COMPARE,IN_3D opacity:FLOAT split:FLOAT
+        view:ENUM=RENDER,RELEVANCE,MASK,EDIT,COMPARE,IN_3D,VARIANTS,LAYERS opacity:FLOAT split:FLOAT
         render_image:POINTER relevance_image:POINTER mask_image:POINTER edit_image:POINTER
         scene_image:POINTER picture:STRING relevance_of:STRING relevance_by:STRING
         relevance_maps:STRING suggested_threshold:FLOAT threshold_of:STRING picks:STRING
@@ -28,7 +28,7 @@ SAVED = {
         job_instruction:STRING job_then:STRING job_asked:STRING job_object:POINTER
         job_image:POINTER texture:POINTER in_3d:POINTER painted_image:POINTER grow:INT
         invert:BOOLEAN brush:INT new_seed:BOOLEAN variants:INT sheet_image:POINTER
-        edited_frames:STRING queue:STRING queue_words:STRING""",
+        edited_frames:STRING queue:STRING queue_words:STRING layers:COLLECTION layer_index:INT""",
     "KeptEdit": """
         noise_level:FLOAT relevance_seeds:INT normalisation:STRING closer:BOOLEAN
         snap:ENUM=things,edges,nothing text_guidance:FLOAT image_guidance:FLOAT
@@ -37,7 +37,8 @@ SAVED = {
         suggested_threshold:FLOAT picks:STRING prompt_check:STRING notes:STRING model:STRING
         date:STRING known:BOOLEAN own_guidance:BOOLEAN camera:STRING frame:INT
         full:POINTER full_render:POINTER painted:POINTER grow:INT invert:BOOLEAN
-        variants:STRING""",
+        variants:STRING mask:POINTER layers:STRING""",
+    "Layer": "edit:STRING visible:BOOLEAN opacity:FLOAT",
     "PictureSource": """
         kind:ENUM=RENDER,RESULT,IMAGE,VIEWPORT image:POINTER taken:POINTER
         engine:ENUM=EEVEE,WORKBENCH limit_samples:BOOLEAN samples:INT""",
@@ -88,6 +89,7 @@ def saved(group: str) -> list[tuple[str, str, list[str]]]:
 def groups(entry: bpy.types.PropertyGroup) -> dict[str, bpy.types.PropertyGroup]:
     settings = here()
     return {
+        "Layer": settings.layers[0],  # first: whatever is set of it shows the layers
         "SceneSettings": settings,
         "KeptEdit": entry,
         "PictureSource": settings.source,
@@ -126,6 +128,7 @@ def test_all_that_was_saved_before_is_still_read(
     bpy.data.materials.new("kept").use_fake_user = True
     kept.pack()
     entry = here().edits.add()
+    here().layers.add()
     written = {}
     for title, group in groups(entry).items():
         for name, kind, choices in saved(title):
