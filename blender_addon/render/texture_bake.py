@@ -49,7 +49,7 @@ def run(folder: str) -> None:
     try:
         _run(Path(folder))
     except (SceneError, RuntimeError) as error:  # operators of Blender raise RuntimeError
-        print(f"error: {' '.join(str(error).split())}", flush=True)
+        print(f"\nerror: {' '.join(str(error).split())}\n", end="", flush=True)
         status = 1
     os._exit(status)  # all is written, and what Blender does at its end may wait for ever
 
@@ -63,7 +63,8 @@ def _end_with_input() -> None:
 
 
 def _tell(percent: int, words: str) -> None:
-    print(f"{TOLD}{percent} {words}", flush=True)
+    # with its end in one piece: Blender writes to the same output
+    print(f"{TOLD}{percent} {words}\n", end="", flush=True)
 
 
 def _run(folder: Path) -> None:

@@ -81,6 +81,34 @@ def test_a_texture_turns_from_red_to_blue(ready: SimpleNamespace) -> None:
     assert middle[2] > middle[0] + 30, f"blue, not red: {middle}"
 
 
+def test_a_mesh_without_uvs_and_image_turns_from_red_to_blue(
+    ready: SimpleNamespace, installed: str
+) -> None:
+    making = importlib.import_module(f"{installed}.jobs.texture_making")
+    scene, session, thing = bpy.context.scene, ready.session, red_ball()
+    thing.data.uv_layers.remove(thing.data.uv_layers[0])
+    tree = thing.active_material.node_tree
+    tree.nodes.remove(next(node for node in tree.nodes if node.type == "TEX_IMAGE"))
+    tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (0.6, 0.01, 0.01, 1)
+    scene.watch_your_steps.texture.make_size = "512"
+    OPS.make_texture()
+    session.wait(lambda: (making.look(), making.makings.now is None)[1], JOB_SECONDS)
+    OPS.edit_texture()
+    session.wait_for_job(scene, JOB_SECONDS)
+    (edited,) = ready.mesh_reading.colour_images(thing, "CYCLES")
+    assert edited.name.endswith("(edited)")
+    before = ready.mesh_reading.read_texture(edited.watch_your_steps.original)
+    after = ready.mesh_reading.read_texture(edited)
+    changed = (before != after).any(axis=2)
+    assert changed.mean() > 0.2
+    middle = np.median(after[changed].astype(int), axis=0)
+    assert middle[2] > middle[0] + 30, f"blue, not red: {middle}"
+    OPS.revert_texture()
+    OPS.revert_making()
+    assert ready.mesh_reading.colour_images(thing, "CYCLES") == []
+    assert not thing.data.uv_layers
+
+
 def test_a_previewed_region_is_edited_and_nothing_else(
     ready: SimpleNamespace, installed: str
 ) -> None:
