@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..link.encode import PNG_SIGNATURE, encode_png
-from . import pictures, render_size
+from . import pictures, render_size, results
 from .pictures import PNG_COLOUR_TYPE, PNG_RGBA
 from .scene_error import SceneError
 
@@ -52,7 +52,7 @@ def result_of(entry: bpy.types.PropertyGroup) -> bpy.types.Image | None:
 
 
 def make(entry: bpy.types.PropertyGroup, full: bpy.types.Image | None) -> bpy.types.Image:
-    """Make the edit at the render's size, and keep it and the render with the edit.
+    """Make the edit at the render's size, and keep it with the edit.
 
     Args:
         entry: the edit.
@@ -67,12 +67,31 @@ def make(entry: bpy.types.PropertyGroup, full: bpy.types.Image | None) -> bpy.ty
     else:
         own = _with_channels(pictures.decode_png(_packed(full)), base.shape[2])
         png = encode_png(render_size.laid_over(own, base, edit, entry.rim))
-        entry.full_render = full
     replaced = entry.full
     image = pictures.new_packed_image(f"{entry.title} full size", png)
     entry.full = image
     if replaced is not None and replaced.users == 0:
         bpy.data.images.remove(replaced)
+    return image
+
+
+def base_of(entry: bpy.types.PropertyGroup) -> bpy.types.Image:
+    """What an edit was made of, at full size: the full-size render that is kept with it; for an
+    edit on top of others a new image, of that with those laid over it.
+
+    Raises:
+        SceneError: a picture that it is made of is not in the file any more.
+    """
+    full: bpy.types.Image | None = entry.full_render
+    if full is None:
+        raise SceneError("The full-size render of this edit was deleted: press the button again.")
+    if entry.root is None:
+        return full
+    base, edit = (pictures.decode_png(_packed(one)) for one in (entry.root, entry.render))
+    own = _with_channels(pictures.decode_png(_packed(full)), base.shape[2])
+    png = encode_png(render_size.laid_over(own, base, edit, entry.rim))
+    image = pictures.new_packed_image(f"{entry.title} full base", png)
+    results.tag_alike(image, entry.render)
     return image
 
 

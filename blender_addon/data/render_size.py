@@ -71,6 +71,17 @@ def layer(
     return made
 
 
+def enlarged_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """A mask, bool (h, w), at a larger size, with smooth outlines."""
+    down, across = (
+        _Places(large, small, slice(0, small))
+        for large, small in zip(size, mask.shape, strict=True)
+    )
+    wide = across.resample(mask.astype(np.float32), 1, slice(0, size[1]))
+    found: NDArray[np.bool_] = down.resample(wide, 0, slice(0, size[0])) >= np.float32(0.5)
+    return found
+
+
 def changes(base: NDArray[np.uint8], edit: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Where an edit differs from what it was made of, bool (h, w)."""
     found: NDArray[np.bool_] = (base != edit).any(axis=2)

@@ -321,6 +321,16 @@ def picture_of(image: bpy.types.Image, identity: str) -> Picture | None:
     return Picture(identity, png, view, *taken_by(image), state, things, edit, source)
 
 
+def tag_alike(image: bpy.types.Image, picture: bpy.types.Image) -> None:
+    """Say of an image what is known of a picture that it shows at another size; but for what things
+    it shows.
+    """
+    for name in (VIEWPOINT, STATE, EDIT, CAMERA, FRAME, picture_source.SOURCE, picture_source.NAME):
+        if name in picture:
+            image[name] = picture[name]
+    image.colorspace_settings.name = picture.colorspace_settings.name
+
+
 def _is_taken(image: bpy.types.Image) -> bool:
     """Whether an image is a picture that results can belong to."""
     return VIEWPOINT in image or picture_source.SOURCE in image

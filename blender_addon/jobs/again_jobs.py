@@ -13,7 +13,8 @@ from . import waiting
 from .job import Job, Kind, NewJob, Sending, SessionError
 from .running import job_of
 
-KIND = "edit_again"
+KIND, FULL_SIZE = AGAIN = ("edit_again", "edit_full_size")
+"""The kinds of these jobs: with another seed, and of the full-size render (full_size_jobs)."""
 GONE = "The edit that was made again is not in the list any more."
 
 
@@ -65,7 +66,7 @@ def _to_come(scene: bpy.types.Scene) -> list[Job | NewJob]:
     jobs: list[Job | NewJob] = [*waiting.waiting(scene)]
     if running is not None:
         jobs.append(running)
-    return [job for job in jobs if job.kind == KIND]
+    return [job for job in jobs if job.kind in AGAIN]
 
 
 def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:

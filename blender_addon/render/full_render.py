@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import full_results, picture_source, pictures
+from ..data import full_results, picture_source, pictures, results
 from ..data.results import STATE, VIEWPOINT, taken_by
 from ..data.scene_error import SceneError
 from ..link.encode import encode_png
@@ -75,11 +75,24 @@ def result(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> bpy.types.
     if found is not None:
         return found
     full_results.sent(entry)  # what is missing is said before a long render
+    return full_results.make(entry, original(scene, entry))
+
+
+def original(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> bpy.types.Image | None:
+    """The full-size picture that an edit belongs to, taken where that was not done yet, and kept
+    with the edit; None where the one that was sent is that.
+
+    Raises:
+        SceneError: as for `result`.
+    """
     full = full_results.full_render(scene.watch_your_steps, entry)
-    if full is None and needs_picture(scene, entry):
-        png = _full_picture(scene, entry, full_results.render_below(entry))
+    below = full_results.render_below(entry)
+    if full is None and pictures.size_of(below) != size_to_come(scene, entry):
+        png = _full_picture(scene, entry, below)
         full = pictures.new_packed_image(f"{entry.title} full render", png)
-    return full_results.make(entry, full)
+        results.tag_alike(full, below)
+    entry.full_render = full
+    return full
 
 
 def _full_picture(

@@ -5,10 +5,19 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
-from ..data import copies, edits, full_results, picture_files, picture_source, view_colours
+from ..data import (
+    copies,
+    edits,
+    full_results,
+    picture_files,
+    picture_source,
+    pictures,
+    view_colours,
+)
 from ..data.edit_group import NAME
 from ..data.scene_error import SceneError
-from ..jobs import session
+from ..jobs import again_jobs, full_size_jobs, session
+from ..jobs.job import SessionError
 from ..render import compositor_edit, full_render
 from .operators import ExplainedOperator, refuse
 
@@ -132,6 +141,43 @@ class WYS_OT_composite_result(ResultOperator):
         return " ".join(said)
 
 
+class WYS_OT_edit_full_size(ExplainedOperator):
+    """Make this edit again of the full-size render, with the same seed and inside the same mask: the model is then shown the part around the mask with more detail. It becomes an edit of its own. While a job of this scene runs, it waits for its end"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.edit_full_size"
+    bl_label = "Edit at Full Size"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where the edit is of a smaller picture, and all that it takes is still there."""
+        scene, entry = context.scene, edits.chosen(context.scene)
+        if entry is None:
+            return NONE
+        if lost := again_jobs.why_not(entry):
+            return lost
+        try:
+            if full_render.size_to_come(scene, entry) == pictures.size_of(entry.render):
+                return "This edit is of a picture at full size already"
+        except SceneError as error:
+            return str(error).rstrip(".")
+        return super().why_not(context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Render where that was not done yet, send, return; the result comes through the timer."""
+        scene, entry = context.scene, edits.chosen(context.scene)
+        assert entry is not None  # the poll has found it
+        copies.settle(scene)
+        try:
+            session.check_connection()
+            full = full_render.original(scene, entry)
+            assert full is not None  # the poll has compared the sizes
+            sizes = pictures.size_of(entry.render), pictures.size_of(full)
+            session.ask(scene, full_size_jobs.full_size_job(scene, entry, *sizes))
+        except (SceneError, SessionError) as error:
+            return refuse(self, context, error)
+        return {"FINISHED"}
+
+
 def _size_of(image: bpy.types.Image) -> str:
     return f"{image.size[0]} x {image.size[1]}"
 
@@ -155,6 +201,11 @@ def _image_editor(context: bpy.types.Context) -> bpy.types.SpaceImageEditor | No
     return area.spaces.active
 
 
-CLASSES = (WYS_OT_save_result, WYS_OT_show_result, WYS_OT_composite_result)
+CLASSES = (
+    WYS_OT_save_result,
+    WYS_OT_show_result,
+    WYS_OT_composite_result,
+    WYS_OT_edit_full_size,
+)
 
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

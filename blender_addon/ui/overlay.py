@@ -171,7 +171,9 @@ class Overlay:
         settings = context.scene.watch_your_steps
         job = session.job_of(context.scene)
         if job is not None and job.preview is not None and KINDS[job.kind].over_camera:
-            self._draw_progress(frame, settings, job.preview, masked=job.kind != again_jobs.KIND)
+            self._draw_progress(
+                frame, settings, job.preview, masked=job.kind not in again_jobs.AGAIN
+            )
         elif _can_show(settings, settings.view):
             scale = context.preferences.system.ui_scale
             self._draw_results(frame, settings, settings.view, scale)

@@ -32,6 +32,7 @@ class WYS_PT_result(SidebarPanel, bpy.types.Panel):
         row = column.row(align=True)
         row.operator("watch_your_steps.show_result", icon="IMAGE_DATA")
         row.operator("watch_your_steps.composite_result", icon="NODETREE")
+        layout.operator("watch_your_steps.edit_full_size", icon="FULLSCREEN_ENTER")
 
 
 def about(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> str:
