@@ -143,6 +143,5 @@ def after_save() -> None:
 def after_undo() -> None:
     """Undo and redo have put back older words: what waits stays what it is."""
     for scene in copies.editable():
-        queue = queue_of(scene)
-        if scene.watch_your_steps.queue != (queue.id if queue is not None else ""):
+        if queue_of(scene) is not None or scene.watch_your_steps.queue:
             write(scene)

@@ -233,7 +233,12 @@ def test_undo_in_the_middle_loses_none(
     assert here().relevance_image is None
     assert len(waiting.waiting(bpy.context.scene)) == 2
     assert here().queue
-    for _ in range(3):
+    finish_one(connected, server)
+    bpy.ops.ed.undo()
+    assert "Variant 3 of 3" in here().queue_words
+    assert "Variant 2 of 3" not in here().queue_words, "it has begun"
+    bpy.ops.ed.redo()
+    for _ in range(2):
         finish_one(connected, server)
     assert seeds() == [0, 1, 2]
     values = connected.pictures.read_gray(here().edits[0].relevance)
