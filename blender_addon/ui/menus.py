@@ -5,8 +5,7 @@ from collections.abc import Callable
 import bpy
 
 
-def _draw(menu: bpy.types.Menu, _: bpy.types.Context) -> None:
-    """The end of the menu Render in the top bar."""
+def _draw(menu: bpy.types.Menu) -> None:
     layout = menu.layout
     layout.separator()
     layout.operator("watch_your_steps.preview_relevance", icon="VIEWZOOM")
@@ -14,14 +13,20 @@ def _draw(menu: bpy.types.Menu, _: bpy.types.Context) -> None:
     layout.operator("watch_your_steps.variants")
 
 
-def _draw_image(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+def _draw_render(menu: bpy.types.Menu, _: bpy.types.Context) -> None:
+    """The end of the menu Render in the top bar."""
+    _draw(menu)
+    menu.layout.operator("watch_your_steps.edit_frames", icon="RENDER_ANIMATION")
+
+
+def _draw_image(menu: bpy.types.Menu, _: bpy.types.Context) -> None:
     """The end of the menu Image of an Image Editor."""
-    _draw(menu, context)
+    _draw(menu)
     menu.layout.operator("watch_your_steps.use_shown_image", icon="IMAGE")
 
 
 def _drawn() -> tuple[tuple[type[bpy.types.Menu], Callable[..., None]], ...]:
-    return (bpy.types.TOPBAR_MT_render, _draw), (bpy.types.IMAGE_MT_image, _draw_image)
+    return (bpy.types.TOPBAR_MT_render, _draw_render), (bpy.types.IMAGE_MT_image, _draw_image)
 
 
 def register() -> None:

@@ -82,7 +82,7 @@ def test_the_menus_have_what_edits_a_picture(
         "preview_relevance",
         "edit",
         "variants",
-        *(["use_shown_image"] if name == "IMAGE_MT_image" else []),
+        "use_shown_image" if name == "IMAGE_MT_image" else "edit_frames",
     ]
     for one in layout.operators[:3]:
         assert getattr(OPS, one.partition(".")[2]).poll()
