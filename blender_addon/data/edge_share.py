@@ -18,10 +18,20 @@ def share(mask: NDArray[np.bool_], rim: float) -> NDArray[np.float32]:
     if rim <= 0 or mask.all() or not mask.any():
         return mask.astype(np.float32)
     reach = math.ceil(rim / 2) + 1
-    inside, outside = (_distance(of, reach) for of in (mask, ~mask))
+    found = np.zeros(mask.shape, np.float32)
+    box = _around(mask, reach)
+    part = mask[box]
+    inside, outside = (_distance(of, reach) for of in (part, ~part))
     # distances are to the next centre on the other side, half a pixel beyond the edge
-    depth = np.where(mask, inside - 0.5, 0.5 - outside)
-    return (0.5 + depth / np.float32(rim)).clip(0, 1).astype(np.float32)
+    depth = np.where(part, inside - 0.5, 0.5 - outside)
+    found[box] = (0.5 + depth / np.float32(rim)).clip(0, 1)
+    return found
+
+
+def _around(mask: NDArray[np.bool_], reach: int) -> tuple[slice, ...]:
+    """The rows and columns in which a mask has something, and so many more on each side."""
+    places = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return tuple(slice(max(0, one[0] - reach), one[-1] + 1 + reach) for one in places)
 
 
 def _distance(mask: NDArray[np.bool_], reach: int) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from . import edge_share, edit_masks, edits, pictures
 
 RGB = NDArray[np.uint8]
-KEPT = 32
+KEPT = 16
 BITS = 8
 PARTS = 1 << BITS
 """Steps of opacity."""
