@@ -15,8 +15,8 @@ LINES = ((0.0, 0.0, 0.0, 0.6), (1.0, 1.0, 1.0, 0.9))
 """Colours of the two circles, one inside the other: one of them is seen before any picture."""
 
 _handles: list[tuple[Any, object]] = []
-_at: tuple[Canvas, float, float] | None = None
-"""Where the pointer is: canvas, and pixels of its region."""
+_at: tuple[int, float, float] | None = None
+"""Where the pointer is: the address of a region, and pixels of it."""
 
 
 def begin() -> None:
@@ -40,16 +40,18 @@ def show(canvas: Canvas | None, event: bpy.types.Event) -> None:
     global _at
     _at = None
     if canvas is not None:
-        _at = (canvas, event.mouse_x - canvas.part.x, event.mouse_y - canvas.part.y)
+        part = canvas.part
+        _at = (part.as_pointer(), event.mouse_x - part.x, event.mouse_y - part.y)
 
 
 def _draw() -> None:
     context = bpy.context
-    if _at is None or context.region != _at[0].part:
+    if _at is None or context.region.as_pointer() != _at[0]:
         return
-    canvas, x, y = _at
+    _, x, y = _at
     settings = context.scene.watch_your_steps
-    frame, image = canvas.frame(context.scene), settings.relevance_image
+    frame = Canvas(context.space_data, context.region).frame(context.scene)
+    image = settings.relevance_image
     if frame is None or image is None or not image.size[0]:
         return
     radius = settings.brush * (frame.right - frame.left) / image.size[0]

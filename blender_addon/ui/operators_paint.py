@@ -101,7 +101,9 @@ class Brush:
 
     def _go_on(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         assert self._stroke is not None
-        if event.type in ("ESC", "RIGHTMOUSE") and event.value == "PRESS":
+        assert self._canvas is not None
+        gone = not self._canvas.is_open(context.window.screen)
+        if gone or (event.type in ("ESC", "RIGHTMOUSE") and event.value == "PRESS"):
             self.stop(context)
         elif event.type in MOVES:
             brush_circle.show(self._canvas, event)

@@ -21,6 +21,13 @@ class Canvas:
     space: bpy.types.Space
     part: bpy.types.Region
 
+    def is_open(self, screen: bpy.types.Screen) -> bool:
+        """Whether it is still there: a script may give its area to another editor meanwhile."""
+        return any(
+            area.spaces.active == self.space and self.part in list(area.regions)
+            for area in screen.areas
+        )
+
     def frame(self, scene: bpy.types.Scene) -> Frame | None:
         """Where the picture lies in the region; None where it is not shown."""
         if self.space.type == "IMAGE_EDITOR":

@@ -551,6 +551,7 @@ class Window:
         self.area = SimpleNamespace(type="IMAGE_EDITOR", tag_redraw=lambda: None)
         view = SimpleNamespace(region_to_view=lambda x, y: (x / 640, y / 480))
         part = SimpleNamespace(type="WINDOW", x=100, y=50, width=640, height=480, view2d=view)
+        part.as_pointer = lambda: 1
         self.area.regions = [part]
         self.area.spaces = SimpleNamespace(active=SimpleNamespace(type="IMAGE_EDITOR"))
 
@@ -615,6 +616,18 @@ def test_a_drag_is_seen_while_it_goes_on_and_escape_gives_it_up(
     assert window.send("MOUSEMOVE", "NOTHING", 30, 30) == {"PASS_THROUGH"}
     assert np.array_equal(mask.shown(), before)
     assert window.send("ESC", "PRESS", 20, 30) == {"FINISHED"}
+
+
+def test_an_editor_that_closes_in_the_middle_of_a_drag_gives_it_up(
+    settings: bpy.types.PropertyGroup, mask: Modules, window: Window
+) -> None:
+    before = mask.shown()
+    window.send("LEFTMOUSE", "PRESS", 10, 30)
+    window.send("MOUSEMOVE", "NOTHING", 20, 30)
+    window.area.regions = []
+    assert window.send("MOUSEMOVE", "NOTHING", 30, 30) == {"RUNNING_MODAL"}
+    assert np.array_equal(mask.shown(), before)
+    assert window.send("MOUSEMOVE", "NOTHING", 30, 30) == {"PASS_THROUGH"}
 
 
 def test_a_drag_goes_on_beyond_the_editor(
