@@ -1,9 +1,11 @@
 """Render a scene's active camera to the picture that an artist sees in a render."""
 
 import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import bpy
 import numpy as np
@@ -16,6 +18,9 @@ from .own_settings import AS_THE_SCENE, OwnSettings
 from .stand_in import render_result, stand_in
 from .things import REST, ThingsUnknown, label_image
 
+Made = TypeVar("Made")
+Rendering = Generator[bpy.types.Scene, None, Made]
+"""Work on the main thread that gives the stand-ins that are to be rendered in between."""
 SMALLEST_SIDE = 4  # Blender renders nothing smaller
 DEPTH_PASS = "Depth"
 SKY = 0.99
@@ -96,12 +101,39 @@ def capture_with_things(
     Raises:
         SceneError: there is no camera, or the render fails.
     """
+    return at_once(capturing(scene, max_side, kind, alpha, own))
+
+
+def at_once(parts: Rendering[Made]) -> Made:
+    """What becomes of a `Rendering`, whose renders Blender makes while everything else waits.
+
+    Raises:
+        SceneError: as it does.
+    """
+    try:
+        while True:
+            render_still(next(parts))
+    except StopIteration as end:
+        made: Made = end.value
+        return made
+    finally:
+        parts.close()
+
+
+def capturing(
+    scene: bpy.types.Scene, max_side: int, kind: str, alpha: bool, own: OwnSettings
+) -> Rendering[Captured]:
+    """What `capture_with_things` does, with the render left to somebody else: the stand-in that is
+    given is to be rendered, and written, before it goes on. Where that was stopped, it raises.
+    """
     _check_camera(scene)
     width, height = render_size(scene.render, max_side)
     numbers: dict[str, int] = {}
     with stand_in(scene) as copy:
         own.apply(copy)
-        png = _render(copy, width, height, alpha)
+        with _still(copy, width, height, alpha) as path:
+            yield copy
+            png = _read_still(path)
         try:
             things = label_image(copy, width, height, kind, numbers)
         except ThingsUnknown as error:
@@ -192,6 +224,14 @@ def _set_file(file: bpy.types.ImageFormatSettings, media_type: str, **values: An
 
 def _render(copy: bpy.types.Scene, width: int, height: int, alpha: bool) -> bytes:
     """The PNG file of a render of a stand-in."""
+    with _still(copy, width, height, alpha) as path:
+        render_still(copy)
+        return _read_still(path)
+
+
+@contextmanager
+def _still(copy: bpy.types.Scene, width: int, height: int, alpha: bool) -> Iterator[Path]:
+    """Where a stand-in writes its render within the block, as a PNG file of that size."""
     render = copy.render
     color_mode = "RGBA" if alpha else "RGB"
     _set_file(
@@ -211,14 +251,31 @@ def _render(copy: bpy.types.Scene, width: int, height: int, alpha: bool) -> byte
     with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder:
         path = Path(folder) / "render.png"
         render.filepath = str(path)
-        try:
-            bpy.ops.render.render(write_still=True, scene=copy.name)
-        except RuntimeError as error:
-            reason = str(error).strip().removeprefix("Error: ")
-            raise SceneError(f"Blender could not render the camera: {reason}") from error
-        if not path.exists():
-            raise SceneError("The render was stopped before it was complete: start it again.")
-        return path.read_bytes()
+        yield path
+
+
+def render_still(copy: bpy.types.Scene) -> None:
+    """Render a stand-in and write it.
+
+    Raises:
+        SceneError: Blender cannot.
+    """
+    try:
+        bpy.ops.render.render(write_still=True, scene=copy.name)
+    except RuntimeError as error:
+        raise SceneError(cannot_render(error)) from error
+
+
+def cannot_render(error: RuntimeError) -> str:
+    """The sentence for what Blender has raised."""
+    reason = str(error).strip().removeprefix("Error: ")
+    return f"Blender could not render the camera: {reason}"
+
+
+def _read_still(path: Path) -> bytes:
+    if not path.exists():
+        raise SceneError("The render was stopped before it was complete: start it again.")
+    return path.read_bytes()
 
 
 def _depth(copy: bpy.types.Scene, clip_end: float) -> NDArray[np.float32] | None:

@@ -15,7 +15,7 @@ from ..data.scene_error import SceneError
 from ..data.thing_labels import Things
 from ..link.encode import encode_png
 from . import freshness, render_notes
-from .camera_render import capture_with_things, render_size, viewpoint
+from .camera_render import Rendering, at_once, capturing, render_size, viewpoint
 from .image_pixels import image_pixels, image_state, seen
 from .own_settings import own_settings
 from .render_notes import Note
@@ -40,6 +40,11 @@ def take_picture(scene: bpy.types.Scene) -> Picture:
     Raises:
         SceneError: there is none, or it cannot be rendered; the text says why, and what to do.
     """
+    return at_once(taking_picture(scene))
+
+
+def taking_picture(scene: bpy.types.Scene) -> Rendering[Picture]:
+    """The same, with the render, where there is one, left to somebody else (`capturing`)."""
     source = picture_source.chosen(scene.watch_your_steps)
     if source.kind == picture_source.IMAGE:
         return _of_image(scene, source)
@@ -47,13 +52,13 @@ def take_picture(scene: bpy.types.Scene) -> Picture:
         raise SceneError(BUSY)
     if source.kind == picture_source.RESULT:
         return _of_result(scene, source)
-    return _of_render(scene, source)
+    return (yield from _of_render(scene, source))
 
 
-def _of_render(scene: bpy.types.Scene, source: Source) -> Picture:
+def _of_render(scene: bpy.types.Scene, source: Source) -> Rendering[Picture]:
     settings = scene.watch_your_steps
     alpha, own = scene.render.film_transparent, own_settings(settings, source)
-    taken = capture_with_things(scene, settings.max_side, settings.things, alpha, own)
+    taken = yield from capturing(scene, settings.max_side, settings.things, alpha, own)
     things = Things.of(settings.things, taken.things, taken.names, taken.unknown)
     return Picture(
         results.identity_of(taken.png, things),

@@ -8,7 +8,7 @@ from bpy.app.handlers import persistent
 from ..data import copies, migration, results
 from ..data.meshes import painted_regions
 from ..jobs import own_backend, session, texture_making
-from ..render import freshness, render_notes
+from ..render import freshness, render_job, render_notes
 from . import preferences
 
 BUSY_SECONDS = 0.05
@@ -27,6 +27,7 @@ def _tick() -> float:
     try:
         own_backend.look()
         render_notes.look()
+        render_job.look()
         texture_making.look()
         session.drain()
     except Exception as error:  # noqa: BLE001  # Blender would drop the timer without a word
@@ -41,7 +42,8 @@ def _tick() -> float:
             for area in window.screen.areas:
                 if area.type in REDRAWN_AREAS:
                     area.tag_redraw()
-    return BUSY_SECONDS if session.state.jobs or _redraws else IDLE_SECONDS
+    busy = session.state.jobs or _redraws or render_job.is_running()
+    return BUSY_SECONDS if busy else IDLE_SECONDS
 
 
 def _connect_at_start() -> None:

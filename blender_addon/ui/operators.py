@@ -15,10 +15,10 @@ from ..jobs import session
 from ..jobs.job import SessionError, check_instruction
 from ..jobs.picture_jobs import edit_jobs, preview_job, shows_map_of
 from ..properties.scene_settings import VIEWS
-from ..render.take_picture import take_picture
 from . import preferences
 from .overlay import NEEDED, lost_picture
 from .switches import cell_of
+from .taking import take_then
 
 MISSING = {
     "render_image": "There is no render yet: press Preview Relevance first",
@@ -110,7 +110,36 @@ class JobOperator(ExplainedOperator):
         return super().why_not(context)
 
 
-class WYS_OT_preview_relevance(JobOperator):
+class TakingOperator(bpy.types.Operator):
+    """What all operators that may take a picture have in common: by a button they render as
+    Blender's own jobs, and in scripts they return when it is rendered.
+    """
+
+    def start(self, context: bpy.types.Context, in_window: bool) -> None:
+        """Do it; where `in_window`, what follows a render may come later.
+
+        Raises:
+            SessionError, SceneError: one sentence for the panel.
+        """
+        raise NotImplementedError
+
+    def invoke(self, context: bpy.types.Context, _: bpy.types.Event) -> set[str]:
+        """Blender calls this for a button."""
+        return self._started(context, in_window=not bpy.app.background)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """And this in scripts."""
+        return self._started(context, in_window=False)
+
+    def _started(self, context: bpy.types.Context, in_window: bool) -> set[str]:
+        try:
+            self.start(context, in_window)
+        except (SceneError, SessionError) as error:
+            return refuse(self, context, error)
+        return {"FINISHED"}
+
+
+class WYS_OT_preview_relevance(TakingOperator, JobOperator):
     """Take a new picture, or the shown edit, and find where the instruction applies."""
 
     bl_idname = "watch_your_steps.preview_relevance"
@@ -127,19 +156,22 @@ class WYS_OT_preview_relevance(JobOperator):
         words = TAKEN[context.scene.watch_your_steps.source.kind]
         return f"{words} and find where the instruction applies. Nothing is changed yet"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def start(self, context: bpy.types.Context, in_window: bool) -> None:
         """Take it, send, return; the result comes through the timer."""
-        try:
-            _check(context)
-            scene = context.scene
-            shown = edits.base(scene) if scene.watch_your_steps.base == "EDIT" else None
-            session.submit(scene, preview_job(scene, shown or take_picture(scene)))
-        except (SceneError, SessionError) as error:
-            return refuse(self, context, error)
-        return {"FINISHED"}
+        _check(context)
+        scene = context.scene
+
+        def preview(picture: Picture) -> None:
+            session.submit(scene, preview_job(scene, picture))
+
+        shown = edits.base(scene) if scene.watch_your_steps.base == "EDIT" else None
+        if shown is not None:
+            preview(shown)
+        else:
+            take_then(scene, preview, in_window)
 
 
-class EditOperator(ExplainedOperator):
+class EditOperator(TakingOperator, ExplainedOperator):
     """What all operators that edit the picture have in common."""
 
     @classmethod
@@ -164,13 +196,9 @@ class WYS_OT_edit(EditOperator):
         "waits for its end"
     )
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def start(self, context: bpy.types.Context, in_window: bool) -> None:
         """Send, return; the result comes through the timer."""
-        try:
-            begin_edits(context)
-        except (SceneError, SessionError) as error:
-            return refuse(self, context, error)
-        return {"FINISHED"}
+        begin_edits(context, in_window)
 
 
 def _check(context: bpy.types.Context) -> None:
@@ -184,7 +212,7 @@ def _check(context: bpy.types.Context) -> None:
     session.check_connection()
 
 
-def begin_edits(context: bpy.types.Context, variants: int = 0) -> None:
+def begin_edits(context: bpy.types.Context, in_window: bool, variants: int = 0) -> None:
     """Edit the picture that is to be edited, taken first where there is none, with the scene's
     seed; or so many `variants` of it with the seeds from there on.
 
@@ -194,12 +222,19 @@ def begin_edits(context: bpy.types.Context, variants: int = 0) -> None:
     _check(context)
     scene = context.scene
     settings = scene.watch_your_steps
-    picture = _to_edit(scene) or take_picture(scene)
-    _check_mask(scene, picture)
-    if settings.new_seed:
-        settings.seed = new_seed()
-    seeds = [(settings.seed + number) % (LARGEST_INT + 1) for number in range(max(variants, 1))]
-    session.ask(scene, *edit_jobs(scene, picture, seeds, new_uid() if variants else ""))
+
+    def edit(picture: Picture) -> None:
+        _check_mask(scene, picture)
+        if settings.new_seed:
+            settings.seed = new_seed()
+        seeds = [(settings.seed + number) % (LARGEST_INT + 1) for number in range(max(variants, 1))]
+        session.ask(scene, *edit_jobs(scene, picture, seeds, new_uid() if variants else ""))
+
+    shown = _to_edit(scene)
+    if shown is not None:
+        edit(shown)
+    else:
+        take_then(scene, edit, in_window)
 
 
 def new_seed() -> int:

@@ -2,9 +2,7 @@
 
 import bpy
 
-from ..data.scene_error import SceneError
-from ..jobs.job import SessionError
-from .operators import EditOperator, ExplainedOperator, begin_edits, new_seed, refuse
+from .operators import EditOperator, ExplainedOperator, begin_edits, new_seed
 
 
 class WYS_OT_variants(EditOperator):
@@ -13,13 +11,9 @@ class WYS_OT_variants(EditOperator):
     bl_idname = "watch_your_steps.variants"
     bl_label = "Make Variants"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def start(self, context: bpy.types.Context, in_window: bool) -> None:
         """Send the first, return; the others follow by themselves."""
-        try:
-            begin_edits(context, context.scene.watch_your_steps.variants)
-        except (SceneError, SessionError) as error:
-            return refuse(self, context, error)
-        return {"FINISHED"}
+        begin_edits(context, in_window, context.scene.watch_your_steps.variants)
 
 
 class WYS_OT_random_seed(ExplainedOperator):

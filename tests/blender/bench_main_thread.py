@@ -89,8 +89,8 @@ def main(side: int) -> None:
     settings.snap = "things"
     bpy.ops.render.render()  # the first one also starts Blender's GPU code
     watch = Stopwatch()
-    capture = operators.take_picture
-    operators.take_picture = lambda *given: watch(RENDER, lambda: capture(*given))
+    capture = taking.take_picture
+    taking.take_picture = lambda *given: watch(RENDER, lambda: capture(*given))
 
     def wait() -> None:
         while session.job_of(scene) is not None:

@@ -300,9 +300,9 @@ def rendered(installed: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, 
     """What each render of a stand-in was made with, in place of the slow render."""
     module = importlib.import_module(f"{installed}.render.camera_render")
     found: list[dict[str, Any]] = []
-    real = module._render
+    real = module.render_still
 
-    def render(copy: bpy.types.Scene, *size: Any) -> bytes:
+    def render(copy: bpy.types.Scene) -> None:
         found.append(
             {
                 "engine": copy.render.engine,
@@ -312,11 +312,10 @@ def rendered(installed: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, 
             }
         )
         copy.render.engine = "BLENDER_WORKBENCH"
-        png: bytes = real(copy, *size)
+        real(copy)
         copy.render.engine = found[-1]["engine"]
-        return png
 
-    monkeypatch.setattr(module, "_render", render)
+    monkeypatch.setattr(module, "render_still", render)
     return found
 
 
@@ -370,10 +369,10 @@ def test_a_failed_render_changes_no_samples(
     scene.cycles.samples = 500
     module = importlib.import_module(f"{installed}.render.camera_render")
 
-    def fail(*_: Any) -> bytes:
+    def fail(_: bpy.types.Scene) -> None:
         raise connected.scene_error.SceneError("It does not work.")
 
-    monkeypatch.setattr(module, "_render", fail)
+    monkeypatch.setattr(module, "render_still", fail)
     assert refusal("preview_relevance") == "It does not work."
     assert scene.cycles.samples == 500
     assert len(bpy.data.scenes) == 1

@@ -92,10 +92,10 @@ def test_the_render_and_the_map_are_made_once_where_there_are_none(
     installed: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    operators = importlib.import_module(f"{installed}.ui.operators")
+    taking = importlib.import_module(f"{installed}.ui.taking")
     renders = []
-    real = operators.take_picture
-    monkeypatch.setattr(operators, "take_picture", lambda *given: renders.append(1) or real(*given))
+    real = taking.take_picture
+    monkeypatch.setattr(taking, "take_picture", lambda *given: renders.append(1) or real(*given))
     here().variants = 3
     OPS.variants()
     finish_all(connected)

@@ -1,0 +1,133 @@
+"""Renders of stand-ins as Blender's own render jobs: the window is drawn, the status bar shows how
+far they are, and Esc stops them.
+
+While one runs, Blender's interface is locked (RenderSettings.use_lock_interface): nobody can undo,
+save, or change what is rendered, all of which Blender does not bear while the stand-in is there.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import bpy
+
+from ..data.scene_error import SceneError
+from .camera_render import Made, Rendering, cannot_render
+
+STOPPED = "The render was stopped before it was complete: start it again."
+LOST = "The file was changed while it was rendered: start it again."
+ENDS = ("render_complete", "render_cancel")
+
+
+class RenderJob:
+    """A `Rendering` whose renders are Blender's jobs."""
+
+    def __init__(
+        self,
+        parts: Rendering[Made],
+        done: Callable[[Made], None],
+        failed: Callable[[SceneError], None],
+    ) -> None:
+        self._parts, self._done, self._failed = parts, done, failed
+        self._ended = ""
+        self._handlers: list[tuple[str, Callable[..., None]]] = []
+
+    def go_on(self) -> None:
+        """Do what comes before the next render, and begin that; or end."""
+        try:
+            copy = next(self._parts)
+            self._begin(copy)
+        except StopIteration as end:
+            self._end()
+            self._done(end.value)
+        except SceneError as error:
+            self._end()
+            self._failed(error)
+        except ReferenceError:  # the stand-in is gone
+            self._end()
+            self._failed(SceneError(LOST))
+
+    def look(self) -> None:
+        """Go on where the render has ended. Only the main thread may call this."""
+        if bpy.app.is_job_running("RENDER"):
+            return
+        self._forget_handlers()
+        if self._ended == "render_complete":
+            self.go_on()
+        else:
+            self._end()
+            self._failed(SceneError(STOPPED))
+
+    def _begin(self, copy: bpy.types.Scene) -> None:
+        copy.render.use_lock_interface = True
+        self._ended = ""
+        for name in ENDS:
+            handler = self._handler(name)
+            getattr(bpy.app.handlers, name).append(handler)
+            self._handlers.append((name, handler))
+        _begin_job(copy)
+
+    def _handler(self, name: str) -> Callable[..., None]:
+        def ended(*_: Any) -> None:  # in the render's own thread
+            self._ended = name
+
+        return ended
+
+    def _forget_handlers(self) -> None:
+        for name, handler in self._handlers:
+            with suppress(ValueError):  # another file was opened
+                getattr(bpy.app.handlers, name).remove(handler)
+        self._handlers.clear()
+
+    def _end(self) -> None:
+        global _running
+        _running = None
+        self._forget_handlers()
+        with suppress(ReferenceError):
+            self._parts.close()
+
+
+def _begin_job(copy: bpy.types.Scene) -> None:
+    """Let Blender begin to render a stand-in, without a window of Render Result."""
+    preferences = bpy.context.preferences
+    display, unsaved = preferences.view.render_display_type, preferences.is_dirty
+    preferences.view.render_display_type = "NONE"
+    try:
+        bpy.ops.render.render("INVOKE_DEFAULT", write_still=True, scene=copy.name)
+    except RuntimeError as error:
+        raise SceneError(cannot_render(error)) from error
+    finally:
+        preferences.view.render_display_type = display
+        preferences.is_dirty = unsaved
+
+
+_running: RenderJob | None = None
+
+
+def start(
+    parts: Rendering[Made],
+    done: Callable[[Made], None],
+    failed: Callable[[SceneError], None],
+) -> None:
+    """Begin a `Rendering`, whose renders are Blender's jobs.
+
+    Args:
+        parts: not begun yet.
+        done: is called with what it makes, on the main thread, from the timer; at once where it
+            renders nothing.
+        failed: the same, with why it was not made.
+    """
+    global _running
+    _running = RenderJob(parts, done, failed)
+    _running.go_on()
+
+
+def is_running() -> bool:
+    """Whether there is one."""
+    return _running is not None
+
+
+def look() -> None:
+    """Go on where a render has ended."""
+    if _running is not None:
+        _running.look()
