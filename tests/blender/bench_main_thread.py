@@ -75,9 +75,9 @@ def main(side: int) -> None:
     """Run and print."""
     modules = [
         importlib.import_module(f"{conftest.MODULE}.{name}")
-        for name in ("jobs.session", "ui.operators", "data.strokes")
+        for name in ("jobs.session", "ui.taking", "data.strokes")
     ]
-    session, operators, strokes = modules
+    session, taking, strokes = modules
     for name in ("messages", "codec", "connection", "region"):
         importlib.import_module(f"{conftest.MODULE}.protocol.{name}")
     protocol = importlib.import_module(f"{conftest.MODULE}.protocol")
