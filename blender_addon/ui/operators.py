@@ -29,10 +29,10 @@ MISSING = {
 }
 """Why what needs a picture cannot be done."""
 TAKEN = {
-    picture_source.RENDER: "Render the active camera",
+    picture_source.RENDER: "Render the active camera (Esc stops it)",
     picture_source.RESULT: "Take the Render Result",
     picture_source.IMAGE: "Take the image",
-    picture_source.VIEWPORT: "Render what the active camera sees",
+    picture_source.VIEWPORT: "Render what the active camera sees (Esc stops it)",
 }
 """How a new picture begins, by where it comes from."""
 

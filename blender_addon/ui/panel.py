@@ -76,7 +76,6 @@ class WYS_PT_main(SidebarPanel, bpy.types.Panel):
         row = column.row(align=True)
         row.operator("watch_your_steps.variants")
         row.prop(settings, "variants", text="")
-        panel_source.draw_render(layout, context)
         if job is not None and (KINDS[job.kind].over_camera or job.group):
             words.progress(layout, context, job)
         panel_waiting.draw(layout, context)

@@ -4,14 +4,12 @@ import bpy
 
 from ..data import picture_source
 from ..jobs import session
-from ..render import render_job
 from ..render.camera_render import render_size
 from ..render.image_pixels import by_the_scenes_view, header_of
 from ..render.own_settings import own_settings
 from . import words
 from .picture_places import fits_camera
 
-RENDERING = "Rendering the picture: Esc stops it."
 OTHER = "The shown picture comes from somewhere else: Preview and Edit take a new one."
 NOT_IN_FRAME = (
     "This picture has another shape than the camera's view. It is shown in the Image Editor."
@@ -36,12 +34,6 @@ def draw(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:
     elif source.kind == picture_source.VIEWPORT:
         row = column.row()
         row.prop(source, "engine", expand=True)
-
-
-def draw_render(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """That a picture is being rendered."""
-    if render_job.is_running():
-        words.paragraph(layout, context, RENDERING, icon="RENDER_STILL")
 
 
 def draw_place(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

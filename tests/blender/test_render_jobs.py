@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from driving import SECONDS, preview
 from fake_server import FakeServer
-from test_threshold import drawn
 
 OPS = bpy.ops.watch_your_steps
 
@@ -79,18 +78,14 @@ def test_a_button_does_not_wait_for_its_render(
     jobs: Jobs,
     server: FakeServer,
     installed: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    words = importlib.import_module(f"{installed}.ui.panel_source").RENDERING
     press(installed)
     assert jobs.locked, "nothing can be changed beside it"
     assert connected.session.job_of(scene) is None
-    assert words in drawn(connected, installed, monkeypatch).texts
     jobs.module.look()
     assert connected.session.job_of(scene) is None, "it still renders"
     jobs.end()
     connected.session.wait_for_job(scene, SECONDS)
-    assert words not in drawn(connected, installed, monkeypatch).texts
     by_job = connected.pictures.read_rgb(here().render_image).copy()
     assert jobs.left() == jobs.handlers
     assert len(bpy.data.scenes) == 1
