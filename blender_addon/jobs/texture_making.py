@@ -19,7 +19,7 @@ from ..data.scene_error import SceneError
 from ..link import child_process
 from ..link.child_process import Child
 from ..render.texture_bake import BLEND, IMAGE, JOB, MADE, TOLD, UVS
-from .job import SessionError
+from .job import SessionError, artist_is_busy
 from .running import say, state
 
 SIZE, LARGE_SIZE, MANY_FACES = 1024, 2048, 50_000
@@ -98,9 +98,15 @@ def look() -> None:
         return
     thing = _with_uid(bpy.data.objects, now.thing)
     scene = _with_uid(bpy.data.scenes, now.scene) or bpy.context.scene
-    if thing is not None and thing.mode == "EDIT" and now.child.exit_code == 0:
-        now.stage, state.changed = f'waiting until you leave Edit Mode of "{thing.name}"', True
-        return
+    if thing is not None and now.child.exit_code == 0:
+        waits = ""
+        if thing.mode == "EDIT":
+            waits = f'waiting until you leave Edit Mode of "{thing.name}"'
+        elif artist_is_busy():  # beside a render no mesh may be changed
+            waits = "waiting for your render or tool to end"
+        if waits:
+            now.stage, state.changed = waits, True
+            return
     try:
         _finish(now, scene, thing)
     except (SceneError, SessionError) as error:

@@ -730,6 +730,22 @@ def delete(thing: bpy.types.Object) -> None:
     bpy.data.objects.remove(thing)
 
 
+def test_a_render_of_the_artists_is_waited_for(
+    addon: SimpleNamespace,
+    making: ModuleType,
+    cube: bpy.types.Object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain(cube)
+    OPS.make_texture()
+    monkeypatch.setattr(making, "artist_is_busy", lambda: True)
+    addon.session.wait(lambda: (making.look(), "render" in making.makings.now.stage)[1], 60)
+    assert addon.mesh_reading.colour_images(cube, "CYCLES") == []
+    monkeypatch.setattr(making, "artist_is_busy", lambda: False)
+    wait(addon, making)
+    assert len(addon.mesh_reading.colour_images(cube, "CYCLES")) == 1
+
+
 def test_undo_while_it_is_made(
     addon: SimpleNamespace, making: ModuleType, cube: bpy.types.Object
 ) -> None:
