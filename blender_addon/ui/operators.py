@@ -1,4 +1,4 @@
-"""What the panel's buttons do. Each returns at once, but for the render of the camera."""
+"""What the panel's buttons do. Each returns at once; in scripts, once the picture is rendered."""
 
 import random
 

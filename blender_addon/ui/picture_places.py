@@ -10,11 +10,16 @@ from .frame import Frame
 SAME_SHAPE = 0.02
 """By how much of one two shapes may differ and still count as one."""
 
+ALONE = ("IN_3D", "VARIANTS")
+"""Views that show no picture that an Image Editor has below them."""
+
 
 def pictured(settings: bpy.types.PropertyGroup) -> bpy.types.Image | None:
     """The picture that what is shown belongs to: edits and layers may be of an earlier one."""
     if settings.view == "LAYERS":
         return layers.root(settings)
+    if settings.view == "VARIANTS":
+        return settings.sheet_image
     of_edit = settings.view in ("EDIT", "COMPARE")
     return edits.render_of_shown(settings) if of_edit else settings.render_image
 
@@ -44,15 +49,23 @@ def frame_in_image_editor(
     or over the image that this was taken from. None where neither is there.
     """
     picture, image = pictured(settings), space.image
-    if image is None or picture is None or space.mode != "VIEW" or settings.view == "IN_3D":
+    if image is None or picture is None or space.mode != "VIEW":
+        return None
+    if settings.view in ALONE:
         return None
     if image != picture and image != picture_source.image_of(settings, picture):
         return None
     if not same_shape(image.size, picture.size):  # stored on its side
         return None
-    left, bottom = part.view2d.view_to_region(0, 0, clip=False)
-    right, top = part.view2d.view_to_region(1, 1, clip=False)
-    return Frame(left, bottom, right, top)
+    return image_frame(part)
+
+
+def image_frame(part: bpy.types.Region) -> Frame:
+    """Where the image of an Image Editor lies in its region, to parts of a pixel."""
+    view, width, height = part.view2d, part.width, part.height
+    (x0, y0), (x1, y1) = view.region_to_view(0, 0), view.region_to_view(width, height)
+    across, up = width / (x1 - x0), height / (y1 - y0)
+    return Frame(-x0 * across, -y0 * up, (1 - x0) * across, (1 - y0) * up)
 
 
 def same_shape(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -8,7 +8,7 @@ import bpy
 
 from ..data import picture_source
 from .frame import Frame, camera_frame
-from .picture_places import fits_camera, same_shape
+from .picture_places import fits_camera, image_frame, same_shape
 
 PICTURED = ("render_image", "relevance_image", "mask_image", "painted_image")
 """What an Image Editor shows where places are those of the picture."""
@@ -33,10 +33,7 @@ class Canvas:
         if self.space.type == "IMAGE_EDITOR":
             if not shows_picture(self.space, scene.watch_your_steps):
                 return None
-            view, width, height = self.part.view2d, self.part.width, self.part.height
-            (x0, y0), (x1, y1) = view.region_to_view(0, 0), view.region_to_view(width, height)
-            across, up = width / (x1 - x0), height / (y1 - y0)
-            return Frame(-x0 * across, -y0 * up, (1 - x0) * across, (1 - y0) * up)
+            return image_frame(self.part)
         if not (self.space.overlay.show_overlays and fits_camera(scene)):
             return None
         return visible_frame(scene, self.space, self.part)

@@ -580,14 +580,20 @@ def test_the_image_editor_shows_the_relevance_over_the_picture(
     another = bpy.data.images.new("another", 60, 40)
     seen = {"picture": here().render_image, "image": image, "another": another}[shown]
     space = SimpleNamespace(image=seen, mode="VIEW")
-    view = SimpleNamespace(view_to_region=lambda x, y, clip: (10 + 300 * x, 20 + 200 * y))
-    frame = places.frame_in_image_editor(here(), space, SimpleNamespace(view2d=view))
+    view = SimpleNamespace(region_to_view=lambda x, y: ((x - 10.5) / 300, (y - 20) / 200))
+    part = SimpleNamespace(view2d=view, width=400, height=300)
+    frame = places.frame_in_image_editor(here(), space, part)
     if shown == "another":
         assert frame is None
     else:
-        assert (frame.left, frame.bottom, frame.right, frame.top) == (10, 20, 310, 220)
+        edges = (frame.left, frame.bottom, frame.right, frame.top)
+        assert edges == pytest.approx((10.5, 20, 310.5, 220))
+    for view in ("VARIANTS", "IN_3D"):
+        here().view = view
+        assert places.frame_in_image_editor(here(), space, part) is None
+    here().view = "MASK"
     space.mode = "PAINT"  # the artist is at it
-    assert places.frame_in_image_editor(here(), space, SimpleNamespace(view2d=view)) is None
+    assert places.frame_in_image_editor(here(), space, part) is None
 
 
 # ---------------------------------------------------------------- colour profiles
