@@ -46,6 +46,9 @@ class RenderJob:
         except ReferenceError:  # the stand-in is gone
             self._end()
             self._failed(SceneError(LOST))
+        except Exception:  # a defect, which the timer tells
+            self._end()
+            raise
 
     def look(self) -> None:
         """Go on where the render has ended. Only the main thread may call this."""

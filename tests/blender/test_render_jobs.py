@@ -182,3 +182,22 @@ def test_a_script_waits_for_the_render(
     OPS.preview_relevance()
     assert jobs.copy is None
     connected.session.wait_for_job(scene, SECONDS)
+
+
+def test_a_defect_ends_it(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    jobs: Jobs,
+    installed: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taking = importlib.import_module(f"{installed}.render.take_picture")
+    press(installed)
+    with monkeypatch.context() as patch:
+        patch.setattr(taking.freshness, "state_of", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            jobs.end()
+    assert not jobs.module.is_running()
+    assert len(bpy.data.scenes) == 1
+    assert jobs.left() == jobs.handlers
+    preview(connected, scene)
