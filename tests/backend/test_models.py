@@ -1,5 +1,6 @@
 """Which model is taken, by its name or its class, and what is said where there is none."""
 
+import errno
 import shutil
 
 import httpx2
@@ -10,6 +11,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from backend.editing import Editor, ModelNotFound
 from backend.editing.models.denoiser import Encoding, ModelCard, Prediction
+from backend.editing.models.instruct_pix2pix import InstructPix2Pix
 from backend.editing.models.registry import MODELS, resolve_model
 from tests.backend.tiny_editor import INSTRUCTION
 
@@ -102,6 +104,26 @@ def test_a_hub_that_is_lost_after_it_was_found_is_named(monkeypatch, error):
     monkeypatch.setattr("backend.editing.models.registry.hub_has", lambda model: True)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lost)
     with pytest.raises(ModelNotFound, match="somebody/model cannot be read from the hub"):
+        Editor.from_pretrained("somebody/model", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (httpx2.ReadTimeout("no answer"), "download of somebody/model was broken off: check"),
+        (OSError(errno.ENOSPC, "No space left"), "disk is full: free some space for somebody"),
+        (OSError("no file of that name"), "cannot be loaded as a model"),
+    ],
+)
+def test_a_download_that_breaks_off_says_what_to_do(monkeypatch, error, said):
+    def broken(*arguments, **options):
+        raise error
+
+    known = "StableDiffusionInstructPix2PixPipeline"
+    monkeypatch.setattr("backend.editing.models.registry.hub_has", lambda model: True)
+    monkeypatch.setattr("backend.editing.models.registry._class_of", lambda *arguments: known)
+    monkeypatch.setattr(InstructPix2Pix.pipeline, "download", broken)
+    with pytest.raises(ModelNotFound, match=said):
         Editor.from_pretrained("somebody/model", device="cpu")
 
 

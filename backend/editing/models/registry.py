@@ -4,6 +4,7 @@ A model's folder says of which class it is: `_class_name` in its model_index.jso
 for a pipeline. `MODELS` has a function for each class that reads such a folder or hub id.
 """
 
+import errno
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -106,14 +107,25 @@ def _source(name: str, place: str, device: str, dtype: str) -> Source:
 
 
 def _loaded(source: Source, load: Callable[[Source], Denoiser]) -> Denoiser:
-    # Bars for the half second that reading takes; the hub's own bars for downloads stay.
+    import httpx2  # what huggingface_hub asks with; it lets errors of the network through
+
+    # Bars for the half second that reading takes; what tells of downloads stays.
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     try:
         return load(source)
     except BadInput:
         raise
+    except httpx2.HTTPError as error:
+        raise ModelNotFound(
+            f"The download of {source.place} was broken off: check the network, and start again, "
+            f"which goes on from there. ({error})"
+        ) from error
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise ModelNotFound(
+                f"The disk is full: free some space for {source.place}, and start again."
+            ) from error
         raise ModelNotFound(
             f"{source.place} cannot be loaded as a model in diffusers' format with safetensors "
             f"weights: {error}"
