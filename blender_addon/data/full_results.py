@@ -5,11 +5,12 @@ in holds theirs. So one full-size render serves all edits that a render is below
 """
 
 import bpy
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from ..link.encode import PNG_SIGNATURE, encode_png
-from . import pictures, render_size, results
+from . import edits, pictures, render_size, results
 from .pictures import PNG_COLOUR_TYPE, PNG_RGBA
 from .scene_error import SceneError
 
@@ -51,10 +52,15 @@ def result_of(entry: bpy.types.PropertyGroup) -> bpy.types.Image | None:
     return image if image is not None and image.packed_file is not None else None
 
 
-def make(entry: bpy.types.PropertyGroup, full: bpy.types.Image | None) -> bpy.types.Image:
+def make(
+    settings: bpy.types.PropertyGroup,
+    entry: bpy.types.PropertyGroup,
+    full: bpy.types.Image | None,
+) -> bpy.types.Image:
     """Make the edit at the render's size, and keep it with the edit.
 
     Args:
+        settings: of the scene.
         entry: the edit.
         full: the full-size render; None where the render that was sent is that.
 
@@ -66,7 +72,7 @@ def make(entry: bpy.types.PropertyGroup, full: bpy.types.Image | None) -> bpy.ty
         png = encode_png(edit)
     else:
         own = _with_channels(pictures.decode_png(_packed(full)), base.shape[2])
-        png = encode_png(render_size.laid_over(own, base, edit, entry.rim))
+        png = encode_png(render_size.laid_over(own, base, edit, _held(settings, entry, base, edit)))
     replaced = entry.full
     image = pictures.new_packed_image(f"{entry.title} full size", png)
     entry.full = image
@@ -89,7 +95,7 @@ def base_of(entry: bpy.types.PropertyGroup) -> bpy.types.Image:
         return full
     base, edit = (pictures.decode_png(_packed(one)) for one in (entry.root, entry.render))
     own = _with_channels(pictures.decode_png(_packed(full)), base.shape[2])
-    png = encode_png(render_size.laid_over(own, base, edit, entry.rim))
+    png = encode_png(render_size.laid_over(own, base, edit, _shares(base, edit, entry.rim)))
     image = pictures.new_packed_image(f"{entry.title} full base", png)
     results.tag_alike(image, entry.render)
     return image
@@ -103,11 +109,42 @@ def layer(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, size: Size) ->
         SceneError: a picture that it is made of is not in the file any more.
     """
     base, edit = sent(entry)
-    png = encode_png(render_size.layer(base, edit, size, entry.rim))
+    png = encode_png(
+        render_size.layer(base, edit, size, _held(scene.watch_your_steps, entry, base, edit))
+    )
     image = pictures.new_packed_image(f"{entry.title} layer", png)
     pictures.tag_as_seen(scene, image)
     image.alpha_mode = "CHANNEL_PACKED"  # colours and matte are two things
     return image
+
+
+def _shares(base: NDArray[np.uint8], edit: NDArray[np.uint8], rim: float) -> NDArray[np.float32]:
+    return render_size.shares(render_size.changes(base, edit), rim)
+
+
+def _held(
+    settings: bpy.types.PropertyGroup,
+    entry: bpy.types.PropertyGroup,
+    base: NDArray[np.uint8],
+    edit: NDArray[np.uint8],
+) -> NDArray[np.float32]:
+    """How much of an edit each pixel of it holds, (h, w) in 0..1: where it was kept of layers, as
+    much as these let through nothing of the render.
+    """
+    if not entry.layers:
+        return _shares(base, edit, entry.rim)
+    left = np.ones(base.shape[:2], np.float32)
+    for uid, visible, opacity in msgspec.json.decode(
+        entry.layers, type=list[tuple[str, bool, float]]
+    ):
+        one = edits.named(settings, uid)
+        if not visible or one is None or one.image is None or one.render is None:
+            continue
+        own_base, own_edit = (pictures.decode_png(_packed(it)) for it in (one.render, one.image))
+        left *= 1 - np.float32(opacity) * _shares(own_base, own_edit, one.rim)
+    changed = render_size.changes(base, edit)
+    covered = np.where(left < 1, 1 - left, 1)  # where the edit was deleted, all is taken for its
+    return np.where(changed, covered, 0).astype(np.float32)
 
 
 def sent(entry: bpy.types.PropertyGroup) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -31,7 +31,7 @@ def srgb_bytes(light: Floats) -> NDArray[np.uint8]:
 
 
 def laid_over(
-    full: NDArray[np.uint8], base: NDArray[np.uint8], edit: NDArray[np.uint8], rim: float
+    full: NDArray[np.uint8], base: NDArray[np.uint8], edit: NDArray[np.uint8], held: Floats
 ) -> NDArray[np.uint8]:
     """The full-size render with an edit laid over it.
 
@@ -39,7 +39,7 @@ def laid_over(
         full: (H, W, C), sRGB; of 4 channels the last is alpha, and the colours are straight.
         base: (h, w, C), the same render as it was edited.
         edit: (h, w, C), what became of it, with the same alpha.
-        rim: pixels of `base` over which the region's edge is soft.
+        held: (h, w) in 0..1, how much of the edit each pixel of it holds (`shares`).
 
     Returns:
         uint8 (H, W, C): the very bytes of `full` but for pixels less than one pixel of `base` away
@@ -50,7 +50,7 @@ def laid_over(
         changed = changes(base, edit)
         made[changed] = edit[changed]
         return made
-    for rows, columns, colours, share in _enlarged(base, edit, full.shape[:2], rim):
+    for rows, columns, colours, share in _enlarged(base, edit, full.shape[:2], held):
         own = full[rows, columns]
         mixed = srgb_bytes(colours * share + (1 - share) * LIGHT[own[..., :3]])
         seen = (share > LEAST) & (own[..., 3:] > 0) if own.shape[2] == 4 else share > LEAST
@@ -59,13 +59,13 @@ def laid_over(
 
 
 def layer(
-    base: NDArray[np.uint8], edit: NDArray[np.uint8], size: tuple[int, int], rim: float
+    base: NDArray[np.uint8], edit: NDArray[np.uint8], size: tuple[int, int], held: Floats
 ) -> NDArray[np.uint8]:
     """The edit alone as uint8 (H, W, 4) for `size`, height and width: its straight sRGB colours,
     and as alpha its share of each pixel (the matte). The other arguments are those of `laid_over`.
     """
     made = np.zeros((*size, 4), np.uint8)
-    for rows, columns, colours, share in _enlarged(base, edit, size, rim):
+    for rows, columns, colours, share in _enlarged(base, edit, size, held):
         matte = np.where(share > LEAST, np.rint(share * 255), 0).astype(np.uint8)
         made[rows, columns] = np.concatenate([srgb_bytes(colours) * (matte > 0), matte], axis=2)
     return made
@@ -117,12 +117,11 @@ def _eroded(mask: NDArray[np.bool_], cross: bool) -> NDArray[np.bool_]:
 
 
 def _enlarged(
-    base: NDArray[np.uint8], edit: NDArray[np.uint8], size: tuple[int, int], rim: float
+    base: NDArray[np.uint8], edit: NDArray[np.uint8], size: tuple[int, int], share: Floats
 ) -> Iterator[tuple[slice, slice, Floats, Floats]]:
     """The edit at another size, strip by strip: rows and columns of the strip, the edit's colours
     as light, (rows, columns, 3), and its share, (rows, columns, 1) in 0..1.
     """
-    share = shares(changes(base, edit), rim)
     if not share.any():
         return
     found = [np.flatnonzero(share.any(axis=axis)) for axis in (1, 0)]

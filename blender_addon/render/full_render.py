@@ -75,7 +75,7 @@ def result(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> bpy.types.
     if found is not None:
         return found
     full_results.sent(entry)  # what is missing is said before a long render
-    return full_results.make(entry, original(scene, entry))
+    return full_results.make(scene.watch_your_steps, entry, original(scene, entry))
 
 
 def original(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> bpy.types.Image | None:

@@ -49,6 +49,11 @@ def far_from(mask: np.ndarray, pixels: int) -> np.ndarray:
     return ~grown
 
 
+def held(sizes: ModuleType, base: np.ndarray, edited: np.ndarray, rim: float = 0) -> np.ndarray:
+    found: np.ndarray = sizes.shares(sizes.changes(base, edited), float(rim))
+    return found
+
+
 def at_size(mask: np.ndarray) -> np.ndarray:
     return np.kron(mask, np.ones((TIMES, TIMES), bool))
 
@@ -79,12 +84,12 @@ def test_an_edge_has_no_halo(sizes: ModuleType) -> None:
     edited, mask = base.copy(), np.zeros((48, 64), bool)
     mask[10:30, 20:40] = True
     edited[mask] = (255, 128, 0)
-    made = sizes.laid_over(full, base, edited, 0.0)
+    made = sizes.laid_over(full, base, edited, held(sizes, base, edited))
     away = far_from(at_size(mask), TIMES)
     assert np.array_equal(made[away], full[away])
     deep = far_from(at_size(~mask), TIMES)
     assert (made[deep] == (255, 128, 0)).all()
-    layer = sizes.layer(base, edited, full.shape[:2], 0.0)
+    layer = sizes.layer(base, edited, full.shape[:2], held(sizes, base, edited))
     assert (layer[layer[..., 3] > 0][:, :3] == (255, 128, 0)).all(), "nothing of the base is in it"
     assert (layer[..., 3][deep] == 255).all()
     assert (layer[..., 3][away] == 0).all()
@@ -95,7 +100,7 @@ def test_a_smooth_picture_is_enlarged_smoothly(sizes: ModuleType) -> None:
     edited = np.stack([x * 3, y * 4, x + y], axis=2).astype(np.uint8)
     base = np.full((48, 64, 3), 201, np.uint8)
     full = np.zeros((192, 256, 3), np.uint8)
-    made = sizes.laid_over(full, base, edited, 0.0)
+    made = sizes.laid_over(full, base, edited, held(sizes, base, edited))
     y, x = np.mgrid[0:192, 0:256]
     place = np.stack([(x + 0.5) / 4 - 0.5, (y + 0.5) / 4 - 0.5], axis=2)
     wanted = np.stack([place[..., 0] * 3, place[..., 1] * 4, place.sum(axis=2)], axis=2)
@@ -111,7 +116,7 @@ def test_a_soft_rim_shows_the_own_pixels_through_it(sizes: ModuleType) -> None:
     share = np.clip((np.arange(64) - 30) / rim + 0.5, 0, 1)[None, :, None]
     light = sizes.LIGHT[grey] * (1 - share) + share * sizes.LIGHT[np.array([255, 0, 0])]
     edited = sizes.srgb_bytes(np.broadcast_to(light, (48, 64, 3)).astype(np.float32))
-    made = sizes.laid_over(stripes, grey, edited, float(rim))
+    made = sizes.laid_over(stripes, grey, edited, held(sizes, grey, edited, rim))
     contrast = np.abs(np.diff(made[96, :, 1].astype(int)))
     assert contrast[:80].min() == 255, "untouched"
     assert (contrast[26 * 4 + 8 : 33 * 4] > 20).all(), "the stripes are seen through the rim"
@@ -124,9 +129,11 @@ def test_the_size_of_the_picture_gives_the_edit_itself(sizes: ModuleType) -> Non
     full = rng.integers(0, 256, (40, 30, 4)).astype(np.uint8)
     edited = full.copy()
     edited[3:9, 3:9, :3] = rng.integers(0, 256, (6, 6, 3))
-    assert np.array_equal(sizes.laid_over(full, full, edited, 4.0), edited)
-    assert np.array_equal(sizes.laid_over(full, full, full, 4.0), full), "nothing was edited"
-    assert not sizes.layer(full, full, (80, 60), 0.0).any()
+    assert np.array_equal(sizes.laid_over(full, full, edited, held(sizes, full, edited, 4)), edited)
+    assert np.array_equal(sizes.laid_over(full, full, full, held(sizes, full, full)), full), (
+        "nothing was edited"
+    )
+    assert not sizes.layer(full, full, (80, 60), held(sizes, full, full)).any()
 
 
 # ---------------------------------------------------------------- in Blender
@@ -245,6 +252,23 @@ def test_an_edit_that_is_made_again_has_a_result_of_its_own(
     second = loaded(tmp_path / "second.png")[..., :3]
     assert np.abs(second.astype(int) - first[..., :3]).mean() > 5
     assert here().edits[0].full_render == here().edits[1].full_render
+
+
+def test_the_render_is_seen_sharp_through_layers_that_are_half_seen(
+    large: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path
+) -> None:
+    own = own_render(large, scene)
+    edit(large, threshold=0.0)  # all of it
+    OPS.add_layer()
+    here().layers[0].opacity = 0.25
+    OPS.keep_layers()
+    assert here().edits[0].layers
+    OPS.save_result(filepath=str(tmp_path / "seen.png"))
+    seen = loaded(tmp_path / "seen.png")[..., :3]
+    steps, own_steps = (np.abs(np.diff(one[..., 1].astype(int), axis=1)) for one in (seen, own))
+    edges = own_steps > 20
+    assert edges.sum() > 50, "the render has sharp edges there"
+    assert steps[edges].mean() > 0.45 * own_steps[edges].mean()
 
 
 def test_alpha_is_the_full_renders_own(
