@@ -60,6 +60,8 @@ def _fill(scene: bpy.types.Scene, size: int, samples: int) -> DemoScene:
     scene.cycles.max_bounces = 3
     scene.cycles.sample_clamp_indirect = 3
     scene.cycles.adaptive_threshold = 0.02
+    bpy.ops.object.select_all(action="DESELECT")
+    cube.select_set(True)
     bpy.context.view_layer.objects.active = cube
     names = (
         ("yellow", "cube"),

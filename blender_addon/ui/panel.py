@@ -6,7 +6,7 @@ import numpy as np
 from ..data import edits, picture_source, region, results, thing_labels
 from ..data.results import STATE, VIEWPOINT
 from ..jobs import session
-from ..jobs.job import PICKING, Job
+from ..jobs.job import Job
 from ..jobs.kinds import KINDS
 from ..jobs.picture_jobs import UNCHANGED
 from ..protocol.known_settings import all_settings
@@ -18,11 +18,25 @@ from . import panel_backend, panel_source, panel_waiting, words
 from .overlay import lost_picture
 from .presets import WYS_PT_edit_presets
 from .switches import cell
-from .waiting_tools import is_running
 
-NAMED = 4
-"""Picked things that are called by their names."""
 PROMPT_ADVICE = "Edit still works, but where it edits is a guess."
+
+
+SUB_PANELS = (
+    "Mask",
+    "Show in Camera View",
+    "Edits",
+    "Result",
+    "Edit Settings",
+    "Preview Settings",
+    "Frames",
+    "Texture",
+    "Scene in 3D",
+)
+"""Titles of the sub-panels from the top: first what goes with the picture that is worked on, then
+what is set once, then work on other things than one picture. All but "Edits" begin closed, so that
+the first thing to be seen is instruction, preview, threshold, edit.
+"""
 
 
 class SidebarPanel:
@@ -65,7 +79,9 @@ class WYS_PT_main(SidebarPanel, bpy.types.Panel):
             row = column.row()
             row.label(text=f"Suggested: {suggested:.3f}")
             row.operator("watch_your_steps.use_suggestion")
-        _draw_region(column, context, settings)
+        found = region.snapped_map(settings) if settings.relevance_image is not None else None
+        if found is not None and (why := why_so(settings, found)):
+            words.paragraph(column, context, why, icon="INFO")
         if settings.prompt_check and results.is_current(context.scene):
             _draw_prompt_check(column, context, settings)
         if settings.edits:
@@ -99,30 +115,6 @@ def _draw_base(
         words.paragraph(layout, context, text, icon="INFO")
 
 
-def _draw_region(
-    layout: bpy.types.UILayout, context: bpy.types.Context, settings: bpy.types.PropertyGroup
-) -> None:
-    """What the mask keeps to, why it is not what was asked for, and the things that were picked."""
-    row = layout.row(align=True)
-    row.label(text="Snap")
-    row.prop(settings, "snap", expand=True)
-    found = region.snapped_map(settings) if settings.relevance_image is not None else None
-    if found is None:
-        return
-    if why := why_so(settings, found):
-        words.paragraph(layout, context, why, icon="INFO")
-    row = layout.row(align=True)
-    row.operator(
-        "watch_your_steps.pick_things",
-        icon="RESTRICT_SELECT_OFF",
-        depress=is_running(context, PICKING),
-    )
-    picks = region.Picks.read(settings.picks)
-    if picks != region.Picks():
-        row.operator("watch_your_steps.clear_picks", text="", icon="X")
-        words.paragraph(layout, context, _picked(settings, picks))
-
-
 def why_so(settings: bpy.types.PropertyGroup, found: Snapped) -> str:
     """Why the map is not snapped as was asked, "" where it is."""
     things = thing_labels.of(settings.render_image) if settings.render_image is not None else None
@@ -131,19 +123,6 @@ def why_so(settings: bpy.types.PropertyGroup, found: Snapped) -> str:
     if found.took == "things" and things is not None and things.kind != settings.things:
         return "The kind of things has changed: preview again to find them."
     return found.why
-
-
-def _picked(settings: bpy.types.PropertyGroup, picks: region.Picks) -> str:
-    """The picked things, in words."""
-    names = thing_labels.names(settings.render_image)
-    parts = []
-    for word, labels in (("added", picks.added), ("removed", picks.removed)):
-        titles = [names[label] for label in sorted(labels) if label < len(names)]
-        if titles:
-            more = f" and {len(titles) - NAMED} more" if len(titles) > NAMED else ""
-            parts.append(f"{word}: {', '.join(titles[:NAMED])}{more}")
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _draw_prompt_check(
@@ -166,7 +145,7 @@ def _message(context: bpy.types.Context) -> str:
     if settings.prompt_check and results.is_current(context.scene):
         message = message.replace(settings.prompt_check, "")
     found = region.snapped_map(settings)
-    if found is not None and found.why:  # it stands where the choice is
+    if found is not None and found.why:  # it stands below the threshold
         message = message.replace(found.why, "")
     return message.strip()
 
@@ -234,7 +213,8 @@ class WYS_PT_view(SidebarPanel, bpy.types.Panel):
 
     bl_parent_id = "WYS_PT_main"
     bl_label = "Show in Camera View"
-    bl_order = 0
+    bl_order = SUB_PANELS.index(bl_label)
+    bl_options = {"DEFAULT_CLOSED"}
 
     def draw_header(self, context: bpy.types.Context) -> None:
         """The switch that hides the pictures."""
@@ -271,7 +251,7 @@ class WYS_PT_edit(SidebarPanel, bpy.types.Panel):
 
     bl_parent_id = "WYS_PT_main"
     bl_label = "Edit Settings"
-    bl_order = 2
+    bl_order = SUB_PANELS.index(bl_label)
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw_header_preset(self, _: bpy.types.Context) -> None:
@@ -301,7 +281,7 @@ class WYS_PT_relevance(SidebarPanel, bpy.types.Panel):
 
     bl_parent_id = "WYS_PT_main"
     bl_label = "Preview Settings"
-    bl_order = 3
+    bl_order = SUB_PANELS.index(bl_label)
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:

@@ -9,7 +9,7 @@ from ..jobs import scene_jobs, session
 from ..jobs.job import Job
 from . import panel_make, panel_texture_region, thumbnails, words
 from .operators_3d import SHOWN
-from .panel import SidebarPanel, WYS_PT_main
+from .panel import SUB_PANELS, SidebarPanel, WYS_PT_main
 from .switches import cell
 
 SUGGESTED = 0.5
@@ -27,7 +27,7 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
 
     bl_parent_id = WYS_PT_main.bl_idname
     bl_label = "Texture"
-    bl_order = 4
+    bl_order = SUB_PANELS.index(bl_label)
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
@@ -116,7 +116,7 @@ class WYS_PT_scene_in_3d(SidebarPanel, bpy.types.Panel):
 
     bl_parent_id = WYS_PT_main.bl_idname
     bl_label = "Scene in 3D"
-    bl_order = 5
+    bl_order = SUB_PANELS.index(bl_label)
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:

@@ -4,7 +4,7 @@ import bpy
 
 from ..data import edits
 from . import panel_variants, thumbnails, words
-from .panel import SidebarPanel, WYS_PT_main
+from .panel import SUB_PANELS, SidebarPanel, WYS_PT_main
 
 ROWS = 3
 INDENT = 1.5
@@ -70,7 +70,7 @@ class WYS_PT_edits(SidebarPanel, bpy.types.Panel):
 
     bl_parent_id = WYS_PT_main.bl_idname
     bl_label = "Edits"
-    bl_order = 1  # after the view, before the settings
+    bl_order = SUB_PANELS.index(bl_label)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

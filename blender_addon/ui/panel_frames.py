@@ -3,7 +3,7 @@
 import bpy
 
 from . import words
-from .panel import SidebarPanel, WYS_PT_main
+from .panel import SUB_PANELS, SidebarPanel, WYS_PT_main
 
 
 class WYS_PT_frames(SidebarPanel, bpy.types.Panel):
@@ -11,7 +11,7 @@ class WYS_PT_frames(SidebarPanel, bpy.types.Panel):
 
     bl_parent_id = WYS_PT_main.bl_idname
     bl_label = "Frames"
-    bl_order = 1
+    bl_order = SUB_PANELS.index(bl_label)
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:

@@ -2,13 +2,15 @@
 
 import bpy
 
-from ..data import pictures, region, results
+from ..data import pictures, region, results, thing_labels
 from ..jobs.job import PAINTING, PICKING
 from . import words
-from .panel import SidebarPanel, WYS_PT_main
+from .panel import SUB_PANELS, SidebarPanel, WYS_PT_main
 from .pointing import shows_picture
 from .waiting_tools import is_running
 
+NAMED = 4
+"""Picked things that are called by their names."""
 LITTLE = 0.1
 """Percent, below which a share is not a number."""
 
@@ -18,10 +20,11 @@ class WYS_PT_mask(SidebarPanel, bpy.types.Panel):
 
     bl_parent_id = WYS_PT_main.bl_idname
     bl_label = "Mask"
-    bl_order = 0
+    bl_order = SUB_PANELS.index(bl_label)
+    bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
-        """The brush, and what changes all of it."""
+        """What its outline keeps to, clicks on things, the brush, and what changes all of it."""
         _draw(self.layout, context)
 
 
@@ -40,20 +43,17 @@ class WYS_PT_mask_in_image(bpy.types.Panel):
         return shows_picture(context.space_data, context.scene.watch_your_steps)
 
     def draw(self, context: bpy.types.Context) -> None:
-        """The slider, clicks on things, the brush."""
-        settings = context.scene.watch_your_steps
-        self.layout.prop(settings, "threshold", slider=True)
-        row = self.layout.row(align=True)
-        depress = is_running(context, PICKING)
-        icon = "RESTRICT_SELECT_OFF"
-        row.operator("watch_your_steps.pick_things", icon=icon, depress=depress)
-        if settings.picks:
-            row.operator("watch_your_steps.clear_picks", text="", icon="X")
+        """The slider, and the same."""
+        self.layout.prop(context.scene.watch_your_steps, "threshold", slider=True)
         _draw(self.layout, context)
 
 
 def _draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     settings = context.scene.watch_your_steps
+    row = layout.row(align=True)
+    row.label(text="Snap")
+    row.prop(settings, "snap", expand=True)
+    _draw_picks(layout, context, settings)
     column = layout.column(align=True)
     row = column.row(align=True)
     depress = is_running(context, PAINTING)
@@ -74,6 +74,35 @@ def _draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         words.paragraph(layout, context, text, icon="INFO")
     for text in _hints(settings):
         words.paragraph(layout, context, text, icon="INFO")
+
+
+def _draw_picks(
+    layout: bpy.types.UILayout, context: bpy.types.Context, settings: bpy.types.PropertyGroup
+) -> None:
+    """Clicks on things, and what was picked."""
+    row = layout.row(align=True)
+    row.operator(
+        "watch_your_steps.pick_things",
+        icon="RESTRICT_SELECT_OFF",
+        depress=is_running(context, PICKING),
+    )
+    picks = region.Picks.read(settings.picks)
+    if picks != region.Picks() and settings.render_image is not None:
+        row.operator("watch_your_steps.clear_picks", text="", icon="X")
+        words.paragraph(layout, context, _picked(settings, picks))
+
+
+def _picked(settings: bpy.types.PropertyGroup, picks: region.Picks) -> str:
+    """The picked things, in words."""
+    names = thing_labels.names(settings.render_image)
+    parts = []
+    for word, labels in (("added", picks.added), ("removed", picks.removed)):
+        titles = [names[label] for label in sorted(labels) if label < len(names)]
+        if titles:
+            more = f" and {len(titles) - NAMED} more" if len(titles) > NAMED else ""
+            parts.append(f"{word}: {', '.join(titles[:NAMED])}{more}")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def how_large(settings: bpy.types.PropertyGroup) -> str:

@@ -6,7 +6,7 @@ from ..data import edits, full_results, picture_source
 from ..data.scene_error import SceneError
 from ..render import full_render
 from . import words
-from .panel import SidebarPanel, WYS_PT_main
+from .panel import SUB_PANELS, SidebarPanel, WYS_PT_main
 
 
 class WYS_PT_result(SidebarPanel, bpy.types.Panel):
@@ -14,7 +14,8 @@ class WYS_PT_result(SidebarPanel, bpy.types.Panel):
 
     bl_parent_id = WYS_PT_main.bl_idname
     bl_label = "Result"
-    bl_order = 1  # after the list, which is registered before
+    bl_order = SUB_PANELS.index(bl_label)
+    bl_options = {"DEFAULT_CLOSED"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
