@@ -459,6 +459,7 @@ def test_a_scene_that_shares_only_pictures_keeps_its_own_capture_and_job(
     made.watch_your_steps.in_3d.borrowed = False
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
     bpy.ops.wm.read_homefile(use_empty=True)
+    connected.session.disconnect()  # else its thread outlives the test
     connected.session.start_anew(loaded=True)
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
     for one in bpy.data.scenes:
