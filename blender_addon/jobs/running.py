@@ -12,6 +12,7 @@ from typing import Protocol
 import bpy
 
 from ..data import copies, picture_source, results
+from ..data.meshes import texture_regions
 from ..link.worker_thread import Link, LinkState, LinkStatus
 from ..protocol.messages import SceneState
 from .job import Job, Queue
@@ -162,6 +163,7 @@ def _asked(scene: bpy.types.Scene) -> tuple[object, ...]:
         *(getattr(settings, name) for name in ("picks", "grow", "invert")),
         settings.painted_image and settings.painted_image.session_uid,
         *(getattr(settings.texture, name) for name in ("views", "size")),
+        *texture_regions.previewed(),
         *(getattr(settings.in_3d, name) for name in in_3d),
         (camera.name, camera.type, camera.data and camera.data.name) if camera else None,
         (scene.frame_start, scene.frame_end, scene.frame_step, scene.render.filepath),

@@ -129,8 +129,9 @@ def _previewed(
         )
     mask = texture_regions.mask(region)
     if not mask.any():
+        way = "raise" if region.invert else "lower"
         raise SessionError(
-            "The region is empty at this threshold, so nothing would change: lower the threshold."
+            f"The region is empty at this threshold, so nothing would change: {way} the threshold."
         )
     return mask
 
@@ -310,12 +311,14 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
         made_with.append(f"threshold {threshold:.3f}")
     if took:
         made_with.append(f"snapped to {took}")
+    if sent.invert:
+        made_with.append("inverted")
     if sent.paint is not None:
         made_with.append("corrected by hand")
     edited = install_edited(
         original, end.files["texture"], exr, job.instruction, ", ".join(made_with), thing
     )
-    texture_regions.keep_of_edit(edited, threshold, sent.paint)
+    texture_regions.keep_of_edit(edited, threshold, sent.paint, sent.invert)
     sent.paint = None  # it is the edit's now
     texture_regions.clear(sent)
     if result.threshold is not None and not isinstance(result, SceneTextureResult):

@@ -4,7 +4,7 @@
 # Blender reads properties from annotations, which are calls and not types.
 
 import bpy
-from bpy.props import FloatProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, FloatProperty, PointerProperty, StringProperty
 
 from ..data.meshes import live_textures
 from ..data.properties_settings import described, prop
@@ -20,6 +20,11 @@ def _moved(changed: "TextureRegion", _: bpy.types.Context) -> None:
 def _snapped(changed: "TextureRegion", _: bpy.types.Context) -> None:
     """Another of the maps is thresholded."""
     live_textures.refresh(changed)
+
+
+def _inverted(changed: "TextureRegion", _: bpy.types.Context) -> None:
+    """The other texels are meant."""
+    live_textures.rebuild(changed)
 
 
 class TextureRegion(bpy.types.PropertyGroup):
@@ -64,6 +69,11 @@ class TextureRegion(bpy.types.PropertyGroup):
         update=_moved,
     )
     snap: prop(RegionSettings, "snap", update=_snapped)
+    invert: BoolProperty(
+        name="Invert",
+        description="Edit what the relevance does not reach. What was painted stays as it is",
+        update=_inverted,
+    )
 
 
 CLASSES = (TextureRegion,)

@@ -37,7 +37,9 @@ def draw_settings(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
 def _draw_preview(
     layout: bpy.types.UILayout, context: bpy.types.Context, region: bpy.types.PropertyGroup
 ) -> None:
-    layout.prop(region, "threshold", slider=True)
+    row = layout.row(align=True)
+    row.prop(region, "threshold", slider=True)
+    row.prop(region, "invert", text="", icon="ARROW_LEFTRIGHT")
     row = layout.row(align=True)
     row.operator(
         "watch_your_steps.show_texture_preview",

@@ -113,6 +113,14 @@ def test_what_is_painted_wins_over_the_slider_in_what_is_shown_and_in_what_is_ed
         seen = np.abs(baked(scene, thing) - (plain * 0.5 + tint)).max(axis=-1) < 2e-3
         assert seen[inside].all()
         assert seen[~inside].mean() < 0.05
+    previewed.invert = True
+    other = np.float32(0.8) > GREEN
+    other[:4], other[20:] = True, False
+    assert np.array_equal(regions.mask(previewed), other), "what was painted stays"
+    seen = np.abs(baked(scene, thing) - (plain * 0.5 + tint)).max(axis=-1) < 2e-3
+    assert seen[other].all()
+    assert seen[~other].mean() < 0.05
+    previewed.invert = False
     again = preview(connected, scene)
     assert again.threshold == pytest.approx(0.8)
     assert np.array_equal(regions.mask(again), inside), "it survives new maps"

@@ -370,6 +370,29 @@ def test_another_instruction_is_looked_for_anew(
     assert regions.changed_since(region, scene.watch_your_steps) == 'setting "Noise Level"'
 
 
+def test_an_inverted_region_is_edited_and_its_threshold_moves_the_other_way(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+) -> None:
+    flat_uvs(thing)
+    scene.watch_your_steps.texture.snap = "nothing"
+    region = preview(connected, scene)
+    region.invert, region.threshold = True, 0.0
+    assert "raise the threshold" in refusal("edit_texture")
+    region.threshold = 0.6
+    edit(connected, scene)
+    assert np.array_equal(submits(server)[-1].request.mask, np.float32(0.6) > GREEN)
+    mine = node(thing).image.watch_your_steps
+    assert "inverted" in mine.made_with
+    mine.region.threshold = 0.2
+    OPS.apply_texture_threshold()
+    changed = pixels(connected.mesh_reading, node(thing).image) != noise(24, 32)
+    assert np.array_equal(changed.any(axis=2), np.float32(0.2) > GREEN)
+    assert node(thing).image.watch_your_steps.region.invert
+
+
 @keeps_no_pointers
 def test_what_cannot_be_edited_by_the_preview_is_refused_and_the_preview_stays(
     connected: SimpleNamespace,
@@ -382,7 +405,9 @@ def test_what_cannot_be_edited_by_the_preview_is_refused_and_the_preview_stays(
     sent = len(submits(server))
     region.threshold = 1.0
     assert "region is empty at this threshold" in refusal("edit_texture")
+    assert "region is empty" in connected.session.message_of(scene)
     region.threshold = 0.2
+    assert connected.session.message_of(scene) == "", "that is mended"
     thing.data.uv_layers[0].data[0].uv.x += 0.01
     assert "UVs or the size" in refusal("edit_texture")
     thing.data.uv_layers[0].data[0].uv.x -= 0.01

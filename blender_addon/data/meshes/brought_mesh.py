@@ -49,7 +49,7 @@ def install_mesh(
     if "edited_texture" in files:
         relevance = files.get("relevance_texture")
         shown = install_edited(image, files["edited_texture"], relevance, instruction)
-        texture_regions.keep_of_edit(shown, result.threshold, None)
+        texture_regions.keep_of_edit(shown, result.threshold)
     mesh.materials.append(_material(name, shown, scene.view_settings.exposure))
     thing = bpy.data.objects.new(name, mesh)
     thing.location = origin

@@ -236,8 +236,9 @@ def _build(
     threshold = made.node("ShaderNodeValue", name="Threshold").outputs[0]
     threshold.default_value = region.threshold
     value = made.red(made.image("Map", texture_regions.chosen_map(region), place).outputs["Color"])
-    # not GREATER_THAN: what is at the threshold is in the region
-    inside = made.math("SUBTRACT", 1.0, made.math("LESS_THAN", value, threshold))
+    inside = made.math("LESS_THAN", value, threshold)
+    if not region.invert:  # not GREATER_THAN: what is at the threshold is in the region
+        inside = made.math("SUBTRACT", 1.0, inside)
     if region.paint is not None:
         paint = made.image("Paint", region.paint, place)
         counts = made.math("GREATER_THAN", paint.outputs["Alpha"], texture_regions.PAINTED)

@@ -62,7 +62,8 @@ def apply(thing: bpy.types.Object, edited: bpy.types.Image, engine: str) -> bpy.
         f"{mine.made_with}, threshold moved to {threshold:.3f}",
         thing,
     )
-    texture_regions.keep_of_edit(made, threshold, texture_regions.copy_of_paint(mine.region))
+    paint = texture_regions.copy_of_paint(mine.region)
+    texture_regions.keep_of_edit(made, threshold, paint, mine.region.invert)
     if not show(thing, made, "EDITED", engine):
         raise SceneError(f'"{thing.name}" does not show this edit any more.')
     reset(edited)

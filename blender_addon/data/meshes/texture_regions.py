@@ -27,6 +27,7 @@ KEPT = (
     "seen_share",
     "suggested_threshold",
     "snap",
+    "invert",
     "threshold",
 )
 """What a copy of a region has: not its nodes, and a painted correction of its own."""
@@ -63,7 +64,7 @@ def mask(region: bpy.types.PropertyGroup) -> NDArray[np.bool_]:
     image = chosen_map(region)
     if image is None:
         raise SceneError("The texture's relevance is not in the file any more: preview it again.")
-    found = pictures.read_gray(image) >= np.float32(region.threshold)
+    found = (pictures.read_gray(image) >= np.float32(region.threshold)) != region.invert
     if region.paint is None:
         return found
     added, removed = painted(region.paint)
@@ -121,6 +122,12 @@ def is_current(region: bpy.types.PropertyGroup, settings: bpy.types.PropertyGrou
     return chosen_map(region) is not None and not changed_since(region, settings)
 
 
+def previewed() -> list[tuple[float, str, bool]]:
+    """Threshold, snapping and inversion of the file's previews."""
+    regions = (image.watch_your_steps.preview for image in bpy.data.images)
+    return [(one.threshold, one.snap, one.invert) for one in regions if chosen_map(one) is not None]
+
+
 def follow_suggestion(region: bpy.types.PropertyGroup) -> None:
     """Set the threshold to the maps' own suggestion; later maps set it to theirs."""
     region.threshold = region.suggested_threshold
@@ -145,7 +152,10 @@ def copy_of_paint(region: bpy.types.PropertyGroup) -> bpy.types.Image | None:
 
 
 def keep_of_edit(
-    edited: bpy.types.Image, threshold: float | None, paint: bpy.types.Image | None
+    edited: bpy.types.Image,
+    threshold: float | None,
+    paint: bpy.types.Image | None = None,
+    invert: bool = False,
 ) -> None:
     """Let the threshold of a finished edit be moved: its region is its own relevance.
 
@@ -153,12 +163,14 @@ def keep_of_edit(
         edited: with its `relevance`, or without one.
         threshold: that it was made at.
         paint: the correction that it was made with, which is the edit's from now on.
+        invert: whether it was made where the relevance does not reach the threshold.
     """
     mine = edited.watch_your_steps
     region = mine.region
     if mine.relevance is None or threshold is None:
         return
     region.relevance, region.snap, region.paint = mine.relevance, "nothing", paint
+    region.invert = invert
     region.instruction, region.threshold = mine.instruction, threshold
     region.made_at = region.threshold  # as Blender keeps it
 
