@@ -6,6 +6,7 @@ WATCH_YOUR_STEPS_BACKEND_PYTHON; `python install.py test` sets both.
 
 import importlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ os.environ["BLENDER_USER_RESOURCES"] = RESOURCES.name  # before bpy is imported
 
 import bpy  # noqa: E402
 
+OUTCOME = pytest.StashKey[int]()
 MODULE = "bl_ext.user_default.watch_your_steps"
 
 
@@ -150,3 +152,21 @@ def backend(
     module.own.trouble = module.own.said = ""
     module.own.reached = False
     addon.preferences.program_folder = ""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keep how it went for the very end."""
+    session.config.stash[OUTCOME] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the process without taking Blender 4.5 apart: as a module it waits for ever for a thread
+    of its own where a test still refers to it by then.
+    """
+    if OUTCOME in config.stash:
+        RESOURCES.cleanup()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash[OUTCOME])
