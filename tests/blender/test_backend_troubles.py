@@ -129,13 +129,16 @@ def test_what_a_program_said_last_is_told_without_the_time(
 
 
 def test_a_log_that_cannot_be_written_is_named(
-    backend: ModuleType, addon: SimpleNamespace, tmp_path: Path
+    backend: ModuleType,
+    addon: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = fake_program(tmp_path)
     backend.log_file().parent.parent.mkdir(parents=True)
     backend.log_file().parent.write_text("a file where the folder should be")
     addon.preferences.program_folder = str(folder)
-    bpy.context.preferences.system.use_online_access = True
+    monkeypatch.setattr(bpy.context.preferences.system, "use_online_access", True)
     with pytest.raises(RuntimeError, match=r"It cannot be started \(.*watch-your-steps: "):
         OPS.install_backend()
     assert backend.own.installation is None
