@@ -469,7 +469,9 @@ def after_undo() -> None:
     copies.settle_all()
     for scene in copies.editable():
         running = job_of(scene)
-        if scene.watch_your_steps.job != (running.id if running else ""):
+        settings = scene.watch_your_steps
+        if settings.job != (running.id if running else ""):
+            settings.job_object = settings.job_image = None  # of an older job
             write_job(scene, running)
         results.refresh_mask(scene)
     waiting.after_undo()

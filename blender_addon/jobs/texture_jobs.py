@@ -19,6 +19,7 @@ from ..data.meshes.edited_textures import (
     shows_relevance,
     to_paint,
 )
+from ..data.meshes.material_images import colour_nodes
 from ..data.meshes.mesh_reading import MeshTexture, read_mesh_texture, things_of, with_full_name
 from ..data.properties_settings import asked, guidance_words
 from ..link.encode import encode_exr
@@ -74,7 +75,7 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
         mask=mask,
     )
     size = texture.size or native_size
-    views = Views(thing.name_full, read, poses, FIELD_OF_VIEW, size, texture.lit, make)
+    views = Views(read, poses, FIELD_OF_VIEW, size, texture.lit, make)
     guidance = "the model's own guidance"
     if not settings.own_guidance:
         guidance = guidance_words(settings)
@@ -167,7 +168,7 @@ def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
         things=things_of(read, texture.things) if texture.snap == "things" else None,
     )
     size = texture.size or native_size
-    views = Views(thing.name_full, read, poses, field_of_view, size, True, make, as_captured=True)
+    views = Views(read, poses, field_of_view, size, True, make, as_captured=True)
     words = f"of the 3D edit {in_3d.edit}"
     return views_job(scene, "scene_texture", in_3d.edit_of, thing, views, words)
 
@@ -234,7 +235,6 @@ def views_job(
 class Views:
     """The preparation: one view of the object a step."""
 
-    thing: str
     read: MeshTexture
     poses: NDArray[np.float64]
     """(V, 4, 4), camera to world."""
@@ -256,6 +256,7 @@ class Views:
             if not artist_is_busy():
                 self._render_next(scene, job)
             return None
+        self._check_unchanged(scene, job)
         return self.make(
             corners=self.read.corners,
             uvs=self.read.uvs,
@@ -267,26 +268,54 @@ class Views:
         )
 
     def _render_next(self, scene: bpy.types.Scene, job: Job) -> None:
-        thing = with_full_name(scene.objects, self.thing)
-        image = with_full_name(bpy.data.images, self.read.image)
-        if thing is None or image is None:
-            raise SessionError(
-                f'"{self.thing}" or its texture "{self.read.image}" is not there any more.'
-            )
+        image, thing = found(scene, job)
+        if thing is None:
+            raise SessionError(f'"{job.subject.partition(chr(10))[0]}" is not there any more.')
+        engine = scene.render.engine
+        if live_textures.mixed(thing) or all(
+            one.image != image
+            for slot in thing.material_slots
+            for one in colour_nodes(slot.material, engine)
+        ):
+            raise _has_changed(thing)
         number, count = len(self._taken), len(self.poses)
         job.stage, job.fraction = f"rendering view {number + 1} of {count}", number / count
-        taken = render_around(
-            scene,
-            thing,
-            image,
-            self.poses[number : number + 1],
-            self.size,
-            self.field_of_view,
-            self.lit,
-            as_captured=self.as_captured,
-        )
+        with live_textures.without_preview(thing, engine):  # an undo brings it back
+            taken = render_around(
+                scene,
+                thing,
+                image,
+                self.poses[number : number + 1],
+                self.size,
+                self.field_of_view,
+                self.lit,
+                as_captured=self.as_captured,
+            )
         job.preview = taken.images[0]
         self._taken.append(taken)
+
+    def _check_unchanged(self, scene: bpy.types.Scene, job: Job) -> None:
+        """Refuse views that show another mesh or texture than the one that goes with them: Blender
+        can be used while they are rendered.
+        """
+        image, thing = found(scene, job)
+        if thing is None:
+            raise SessionError(f'"{job.subject.partition(chr(10))[0]}" is not there any more.')
+        layers = [one for one in scene.view_layers if thing.name in one.objects]
+        layer = layers[0] if layers else scene.view_layers[0]
+        own = {} if scene == bpy.context.scene else {"scene": scene, "view_layer": layer}
+        with bpy.context.temp_override(**own):  # another scene may be open by now
+            now = read_mesh_texture(bpy.context, thing, image)
+        for name in ("corners", "uvs", "occluders", "texture"):
+            if not np.array_equal(getattr(now, name), getattr(self.read, name)):
+                raise _has_changed(thing)
+
+
+def _has_changed(thing: bpy.types.Object) -> SessionError:
+    return SessionError(
+        f'"{thing.name}" or its texture has changed while its views were rendered, which do not '
+        "fit together now: start it again."
+    )
 
 
 def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> None:

@@ -41,7 +41,7 @@ def texture_preview_job(context: bpy.types.Context, native_size: int) -> NewJob:
     )
     poses = poses_of(read, texture)
     size = texture.size or native_size
-    views = Views(thing.name_full, read, poses, FIELD_OF_VIEW, size, texture.lit, make)
+    views = Views(read, poses, FIELD_OF_VIEW, size, texture.lit, make)
     made = {
         "maps": texture_regions.written(settings),
         "surface": texture_regions.surface_of(read),

@@ -5,6 +5,7 @@ from bpy.props import EnumProperty
 
 from ..data.meshes import painted_regions
 from ..data.scene_error import SceneError
+from ..jobs import session
 from .operators import ExplainedOperator, refuse
 from .operators_texture_region import NO_PREVIEW, base_of, preview_of
 from .switches import cell_of
@@ -50,6 +51,10 @@ class WYS_OT_paint_texture_region(_PaintOperator):
         region = preview_of(context)
         if region is not None and region.paint is None and cell_of(context) == "ERASE":
             return "Nothing was painted yet"
+        if session.job_of(context.scene) is not None and (
+            region is None or not painted_regions.is_painting(context, region)
+        ):  # views show the texture itself, and painting shows the region
+            return "A job of this scene runs: wait for it, or cancel it"
         thing = context.active_object
         if thing is not None and thing.mode not in ("OBJECT", painted_regions.PAINT_MODE):
             return "Go to Object Mode first"

@@ -229,8 +229,8 @@ def test_other_threads_run_while_views_are_rendered(
     """
     scene.watch_your_steps.texture.views = 30
     texture_jobs = importlib.import_module(f"{installed}.jobs.texture_jobs")
-    views = texture_jobs.texture_job(bpy.context, 24).preparation
-    job = SimpleNamespace()
+    new = texture_jobs.texture_job(bpy.context, 24)
+    views, job = new.preparation, SimpleNamespace(id="", subject=new.subject)
     done = threading.Event()
 
     def begin_and_end() -> None:

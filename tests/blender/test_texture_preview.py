@@ -139,8 +139,11 @@ def test_the_regions_views_show_the_texture_and_not_the_preview(
     scene.watch_your_steps.texture.lit = True
     scene.render.engine = "CYCLES"
     scene.cycles.samples = 1
+    scene.world = bpy.data.worlds.new("bright")
+    scene.world.color = (1, 1, 1)
     preview(connected, scene)
     first = submits(server)[-1].request.views
+    assert np.ptp(first) > 50, "there is something to be seen in them"
     for start in (OPS.preview_texture, OPS.edit_texture):
         start()
         connected.session.wait_for_job(scene, SECONDS)
