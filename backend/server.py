@@ -359,6 +359,8 @@ class Server:
                     job, "internal", f"What the worker made of this cannot be read: {error}."
                 )
             return
+        if message is None:
+            return
         if isinstance(message, Loaded):
             self.loaded, self._ever_loaded = message, True
             self._notice = ""

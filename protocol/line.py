@@ -196,7 +196,10 @@ class Line:
             if self._refused:
                 raise self._refused
             if self._socket in ready:
-                frames = self._socket.recv_multipart(copy=False)
+                try:
+                    frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                except zmq.Again:  # the line broke off in the middle of a message
+                    continue
                 try:
                     message = codec.decode_server_message([frame.buffer for frame in frames])
                 except codec.BadMessage as error:

@@ -156,13 +156,18 @@ class Worker:
         elif self._cancelled is None:
             self._cancelled = self._clock()
 
-    def receive(self) -> WorkerMessage:
-        """The next message that has come.
+    def receive(self) -> WorkerMessage | None:
+        """The next message that has come, or None: the socket also wakes for a line that broke off
+        in the middle of one.
 
         Raises:
             BadMessage: it cannot be read.
         """
-        message = decode_worker_message(self.socket.recv_multipart())
+        try:
+            frames = self.socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+        message = decode_worker_message(frames)
         now = self._clock()
         if isinstance(message, Loaded):
             self._ready_since = now

@@ -286,7 +286,8 @@ def _end_with_parent() -> None:
     """End this process as soon as the server's end of standard input closes, however it ended."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1024):  # not sys.stdin, whose lock would be held while Python ends
+            pass
         os._exit(0)
 
     threading.Thread(target=wait, daemon=True, name="end-with-parent").start()

@@ -180,12 +180,14 @@ def test_a_job_without_a_word_for_long_and_one_that_does_not_stop_are_given_up(w
     worker.send(Submit(job=JOB, request=EDIT))
     worker.now(supervision.CONNECT_SECONDS + 1000)
     worker.other.send_multipart(codec.encode(Progress(job=JOB, stage="s", fraction=0.5)))
+    assert worker.socket.poll(5000)
     worker.receive()
     worker.now(supervision.CONNECT_SECONDS + 999 + supervision.WORDLESS_SECONDS)
     assert worker.trouble() is None
     worker.now(supervision.CONNECT_SECONDS + 1001 + supervision.WORDLESS_SECONDS)
     assert "has not got on with its job for 30 minutes" in worker.trouble()
     worker.other.send_multipart(codec.encode(Cancelled(job=JOB)))
+    assert worker.socket.poll(5000)
     worker.receive()
     worker.now(10**6)
     assert worker.trouble() is None  # it waits for a job
@@ -197,12 +199,17 @@ def test_a_job_without_a_word_for_long_and_one_that_does_not_stop_are_given_up(w
     assert "has not stopped" in worker.trouble()
 
 
+def test_what_has_not_come_is_not_waited_for(worker):
+    assert worker.receive() is None
+
+
 def test_a_worker_is_steady_some_time_after_it_was_ready(worker):
     assert not worker.is_steady
     loaded = Loaded(
         model="demo", device="cpu", dtype="float32", native_size=256, guidance=GuidanceSettings()
     )
     worker.other.send_multipart(codec.encode(loaded))
+    assert worker.socket.poll(5000)
     worker.receive()
     worker.now(supervision.STEADY_SECONDS - 1)
     assert not worker.is_steady
