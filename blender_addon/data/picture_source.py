@@ -1,6 +1,6 @@
 """Where a picture comes from, as the panel says it and as a picture's data-block keeps it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import bpy
 
@@ -19,6 +19,8 @@ class Source:
     kind: str = RENDER
     name: str = ""
     """The full name of the image, or which of ENGINES has rendered the viewport; else ""."""
+    uid: int = field(default=0, compare=False)
+    """ID.session_uid of the image, which may be renamed; 0 where it is known by its name alone."""
 
     @property
     def words(self) -> str:
@@ -47,7 +49,8 @@ def chosen(settings: bpy.types.PropertyGroup) -> Source:
     """Where the scene's next picture is to be taken from."""
     source = settings.source
     if source.kind == IMAGE:
-        return Source(IMAGE, source.image.name_full if source.image is not None else "")
+        image = source.image
+        return Source(IMAGE, image.name_full, image.session_uid) if image else Source(IMAGE)
     return Source(source.kind, source.engine if source.kind == VIEWPORT else "")
 
 
@@ -75,8 +78,12 @@ def image_of(settings: bpy.types.PropertyGroup, picture: bpy.types.Image) -> bpy
 
 
 def named(source: Source) -> bpy.types.Image | None:
-    """The image of a source, by its name."""
-    return next((one for one in bpy.data.images if one.name_full == source.name), None)
+    """The image of a source; None where it is not in the file any more."""
+    for one in bpy.data.images:
+        known = one.session_uid == source.uid if source.uid else one.name_full == source.name
+        if known:
+            return one
+    return None
 
 
 def choose(
