@@ -55,9 +55,9 @@ def again_job(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> NewJob:
     return NewJob(KIND, entry.instruction, entry.uid, sending, asked=noted, title=f"seed {seed}")
 
 
-def is_made_again(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> bool:
-    """Whether a job makes this very edit again, or waits for that."""
-    return any(job.subject == entry.uid for job in _to_come(scene))
+def is_made_again(scene: bpy.types.Scene, uid: str) -> bool:
+    """Whether a job makes the very edit of this uid again, or waits for that."""
+    return any(job.subject == uid for job in _to_come(scene))
 
 
 def _to_come(scene: bpy.types.Scene) -> list[Job | NewJob]:

@@ -75,7 +75,7 @@ class WYS_OT_delete_edit(ExplainedOperator):
         entry = edits.chosen(context.scene)
         if entry is None:
             return NONE
-        if again_jobs.is_made_again(context.scene, entry):
+        if again_jobs.is_made_again(context.scene, entry.uid):
             return "This edit is being made again: wait for that, or cancel it"
         return super().why_not(context)
 

@@ -4,6 +4,7 @@ import bpy
 from bpy.props import StringProperty
 
 from ..data import contact_sheet, copies, edits, variants
+from ..jobs import again_jobs
 from ..jobs.job import PICKING_VARIANT, SessionError
 from .operators import ExplainedOperator, refuse
 from .pointing import canvas_at, visible_frame
@@ -140,11 +141,16 @@ class WYS_OT_keep_variant(VariantsOperator):
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Only where there is something to delete."""
-        wrong = super().why_not(context)
-        settings, entry = context.scene.watch_your_steps, edits.chosen(context.scene)
-        if not wrong and entry is not None and not variants.others(settings, entry):
+        wrong, scene = super().why_not(context), context.scene
+        settings, entry = scene.watch_your_steps, edits.chosen(scene)
+        if wrong or entry is None:
+            return wrong
+        gone = variants.others(settings, entry)
+        if not gone:
             return "All other variants have a star or are layers: end that for those that are to go"
-        return wrong
+        if any(again_jobs.is_made_again(scene, one) for one in gone):
+            return "Another variant is being made again: wait for that, or cancel it"
+        return ""
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Delete the others."""
