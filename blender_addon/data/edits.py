@@ -50,9 +50,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """The group of variants that it is one of; "" for one of its own."""
 
 
-def asked_for(scene: bpy.types.Scene, chosen: EditSettings, variants: str = "") -> str:
+def asked_for(scene: bpy.types.Scene, chosen: EditSettings, shown: bool, variants: str = "") -> str:
     """The JSON of an edit that the scene's settings ask for now, but for its own settings `chosen`
-    and the group of variants that it is one of.
+    and the group of variants that it is one of. Picked things are those of the region that is
+    `shown`: where another one is to be found, they have no part in it.
     """
     settings = scene.watch_your_steps
     current = results.is_current(scene)
@@ -61,7 +62,7 @@ def asked_for(scene: bpy.types.Scene, chosen: EditSettings, variants: str = "") 
         settings=chosen,
         region=asked(RegionSettings, settings),
         threshold=settings.threshold if current else None,
-        picks=settings.picks if current else "",
+        picks=settings.picks if shown else "",
         painted=painting.write(settings.painted_image),
         grow=settings.grow,
         invert=settings.invert,

@@ -26,17 +26,19 @@ def invert(scene: bpy.types.Scene) -> None:
         settings.picks = region.Picks(picks.removed, picks.added).write()
     if settings.grow:
         settings.grow = -settings.grow
-    results.install_painting(scene, None if painted is None else painting.inverted(painted))
+    other = None if painted is None else painting.inverted(painted)
+    results.install_painting(scene, other, results.place_of(settings.painted_image))
 
 
 def bring_in(scene: bpy.types.Scene, inside: NDArray[np.bool_], how: str) -> None:
     """Correct the mask by another one, bool (H, W) of the shown map's size, as if that was painted;
     `how` is one of HOW.
     """
-    before = region.painted(scene.watch_your_steps)
+    settings = scene.watch_your_steps
+    before = region.painted(settings)
     if how == "REPLACE":
         painted = np.where(inside, np.uint8(ADDED), np.uint8(TAKEN))
     else:
         painted = np.zeros(inside.shape, np.uint8) if before is None else before.copy()
         painted[inside] = ADDED if how == "ADD" else TAKEN
-    results.install_painting(scene, painted)
+    results.install_painting(scene, painted, results.place_of(settings.render_image))

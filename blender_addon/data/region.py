@@ -127,15 +127,20 @@ def snapped_map(settings: bpy.types.PropertyGroup) -> Snapped | None:
 
 
 def found(settings: bpy.types.PropertyGroup) -> Region | None:
-    """The region that is shown. None as in `snapped_map`."""
+    """The region that Edit changes. None as in `snapped_map`."""
+    return _region(settings, _painted(settings))
+
+
+def seen(settings: bpy.types.PropertyGroup) -> Region | None:
+    """The same with the stroke that is painted just now: it counts once it has ended."""
     values = _live.get(settings.id_data.session_uid)
+    return found(settings) if values is None else _region(settings, values)
+
+
+def _region(settings: bpy.types.PropertyGroup, values: NDArray[np.float32] | None) -> Region | None:
     if values is None:
-        values = _painted(settings)
-    return (
-        None
-        if values is None
-        else Region(values, threshold_of(settings.threshold, settings.invert))
-    )
+        return None
+    return Region(values, threshold_of(settings.threshold, settings.invert))
 
 
 def unpainted(settings: bpy.types.PropertyGroup) -> NDArray[np.float32] | None:
@@ -188,7 +193,7 @@ def correction(settings: bpy.types.PropertyGroup) -> Correction:
 
 def count(settings: bpy.types.PropertyGroup) -> tuple[int, int] | None:
     """The pixels of the region, and those of the picture. None as in `snapped_map`."""
-    region = found(settings)
+    region = seen(settings)
     if region is None:
         return None
     for known, pixels in _counted:

@@ -34,6 +34,10 @@ CAMERA, FRAME = "watch_your_steps_camera", "watch_your_steps_frame"
 """The same: what it was taken by, in words for people."""
 
 
+Place = tuple[tuple[float, ...], Source] | None
+"""Where something was painted: the viewpoint of the picture, () for none, and its source."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """A render that results belong to."""
@@ -248,9 +252,16 @@ def refresh_mask(scene: bpy.types.Scene) -> None:
     pictures.write_mask(image, values)
 
 
-def install_painting(scene: bpy.types.Scene, painted: Painted | None) -> None:
+def place_of(picture: bpy.types.Image | None) -> Place:
+    """Where a picture, or what was painted on one, belongs; None where it is not known."""
+    if picture is None or not _is_taken(picture):
+        return None
+    return tuple(picture.get(VIEWPOINT, ())), picture_source.of(picture)
+
+
+def install_painting(scene: bpy.types.Scene, painted: Painted | None, on: Place) -> None:
     """Show what is painted on the scene's mask, (H, W) as painting.py has it, and correct the mask
-    by it; None, or nothing that is painted, takes the painting away.
+    by it; None, or nothing that is painted, takes the painting away. `on` is where it was painted.
     """
     copies.settle(scene)
     settings = scene.watch_your_steps
@@ -258,10 +269,9 @@ def install_painting(scene: bpy.types.Scene, painted: Painted | None) -> None:
         _drop_painting(settings)
     else:
         image = painting.new_image(f"{scene.name} painting", painted)
-        render = settings.render_image
-        if render is not None:
-            image[VIEWPOINT] = tuple(render.get(VIEWPOINT, ()))
-            picture_source.put(image, picture_source.of(render))
+        if on is not None:
+            image[VIEWPOINT], source = on
+            picture_source.put(image, source)
         _replace(scene, "painted_image", image)
     refresh_mask(scene)
 

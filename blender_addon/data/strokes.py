@@ -34,6 +34,8 @@ class Stroke:
         shape = self._values.shape
         self._painted = np.zeros(shape, np.uint8) if before is None else before.copy()
         self._last: tuple[float, float] | None = None
+        self._on = results.place_of(settings.render_image)
+        """Another picture may come before the stroke ends."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,7 +81,7 @@ class Stroke:
     def end(self, scene: bpy.types.Scene) -> None:
         """Keep what was painted."""
         region.show_live(scene, None)
-        results.install_painting(scene, self._painted)
+        results.install_painting(scene, self._painted, self._on)
 
 
 def paint(
@@ -94,6 +96,8 @@ def paint(
 
 def forget(scene: bpy.types.Scene, where: np.ndarray) -> None:
     """Take the painting off some pixels, bool (H, W) of the shown map's size."""
-    painted = region.painted(scene.watch_your_steps)
+    settings = scene.watch_your_steps
+    painted = region.painted(settings)
     if painted is not None and painted[where].any():
-        results.install_painting(scene, np.where(where, np.uint8(NOTHING), painted))
+        left = np.where(where, np.uint8(NOTHING), painted)
+        results.install_painting(scene, left, results.place_of(settings.painted_image))

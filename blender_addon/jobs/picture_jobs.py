@@ -71,7 +71,7 @@ def edit_jobs(
                 picture.identity,
                 Sending(make),
                 picture,
-                edits.asked_for(scene, chosen, variants),
+                edits.asked_for(scene, chosen, where.mask is not None, variants),
                 where,
                 f"Variant {number} of {len(seeds)}, seed {seed}" if variants else f"seed {seed}",
                 variants,

@@ -186,7 +186,7 @@ class WYS_OT_clear_painting(ExplainedOperator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Forget it."""
-        results.install_painting(context.scene, None)
+        results.install_painting(context.scene, None, None)
         return {"FINISHED"}
 
 

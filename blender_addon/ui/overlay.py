@@ -241,7 +241,7 @@ class Overlay:
         return texture
 
     def _region_texture(self, settings: bpy.types.PropertyGroup) -> gpu.types.GPUTexture:
-        found = region.found(settings)
+        found = region.seen(settings)
         assert found is not None  # no picture is lost
         return self._map_texture(found.values)
 
@@ -289,7 +289,7 @@ class Overlay:
             shader.uniform_sampler(name, texture)
         shader.uniform_int("viewMode", view)
         shader.uniform_float("opacity", settings.opacity)
-        found = region.found(settings)
+        found = region.seen(settings)
         shader.uniform_float("threshold", 0.0 if found is None else float(found.threshold))
         shader.uniform_float("splitAt", settings.split)
         shader.uniform_float("lineWidth", line)

@@ -503,6 +503,7 @@ def test_what_the_panel_says_of_what_is_painted(
             patch.setattr(panel.words, "paragraph", lambda part, _, text, **__: part.label(text))
             for one in (panel.WYS_PT_mask, panel.WYS_PT_mask_in_image):
                 one.draw(SimpleNamespace(layout=layout), bpy.context)
+        layout.texts = [text for text in layout.texts if text != "Snap"]
         return layout
 
     layout = drawn()
@@ -607,7 +608,7 @@ def test_a_drag_is_seen_while_it_goes_on_and_escape_gives_it_up(
     before = mask.shown()
     window.send("LEFTMOUSE", "PRESS", 10, 30)
     window.send("MOUSEMOVE", "NOTHING", 20, 30)
-    live = mask.results.mask(bpy.context.scene)
+    live = mask.region.seen(settings).mask
     assert live[disk(10, 30, 4) | disk(20, 30, 4)].all()
     assert live.sum() > before.sum()
     assert here().painted_image is None, "it is written at the end"
