@@ -411,7 +411,7 @@ RENDER = SceneRenderRequest(
         (TEXTURE, {"intrinsics": [5.0, 5.0, 3.0]}),
         (TEXTURE, {"intrinsics": [0.0, 5.0, 3.0, 2.5]}),
         (TEXTURE, {"intrinsics": [5.0, 5.0, math.inf, 2.5]}),
-        (TEXTURE_MAP, {"noise_level": 0.0}),
+        (TEXTURE_MAP, {"noise_level": 1.5}),
         (TEXTURE_MAP, {"instruction": " "}),
         (TEXTURE_MAP, {"intrinsics": [0.0, 5.0, 3.0, 2.5]}),
         (SCENE_TEXTURE, {"intrinsics": [0.0, 5.0, 3.0, 2.5]}),
