@@ -13,11 +13,19 @@ import bpy
 import numpy as np
 
 from ..data.changing import changed
-from ..data.meshes.made_textures import UV_MAP, Made, install_made, mesh_mark, why_not_made
+from ..data.meshes.made_textures import (
+    UV_MAP,
+    Made,
+    install_made,
+    mesh_mark,
+    modelling_mode,
+    why_not_made,
+)
 from ..data.meshes.material_images import image_nodes, tree_of
 from ..data.scene_error import SceneError
 from ..link import child_process
 from ..link.child_process import Child
+from ..render.fingerprint import looks_of
 from ..render.texture_bake import BLEND, IMAGE, JOB, MADE, TOLD, UVS
 from .job import SessionError, artist_is_busy
 from .running import say, state
@@ -49,6 +57,8 @@ class Making:
     """The scene's session uid."""
     mark: str
     """Of its mesh; see `mesh_mark`."""
+    looks: str
+    """Of its materials; see `looks_of`."""
     stage: str = "starting"
     fraction: float = 0.0
 
@@ -100,8 +110,8 @@ def look() -> None:
     scene = _with_uid(bpy.data.scenes, now.scene) or bpy.context.scene
     if thing is not None and now.child.exit_code == 0:
         waits = ""
-        if thing.mode == "EDIT":
-            waits = f'waiting until you leave Edit Mode of "{thing.name}"'
+        if mode := modelling_mode(thing):
+            waits = f'waiting until you leave {mode} of "{thing.name}"'
         elif artist_is_busy():  # beside a render no mesh may be changed
             waits = "waiting for your render or tool to end"
         if waits:
@@ -160,7 +170,13 @@ def _start(scene: bpy.types.Scene, thing: bpy.types.Object) -> Making:
         raise SessionError(f"The copy cannot be written or baked: {error.strerror}.") from error
     state.changed = True
     return Making(
-        child, folder, thing.session_uid, thing.name, scene.session_uid, mesh_mark(thing.data)
+        child,
+        folder,
+        thing.session_uid,
+        thing.name,
+        scene.session_uid,
+        mesh_mark(thing.data),
+        looks_of(thing),
     )
 
 
@@ -205,7 +221,13 @@ def _finish(now: Making, scene: bpy.types.Scene, thing: bpy.types.Object | None)
     if why := why_not_made(thing):
         raise SessionError(f"{why}.")
     if mesh_mark(thing.data) != now.mark:
-        raise SessionError(f'The faces of "{thing.name}" have changed meanwhile: make it again.')
+        raise SessionError(
+            f'The faces or UV maps of "{thing.name}" have changed meanwhile: make it again.'
+        )
+    if looks_of(thing) != now.looks:
+        raise SessionError(
+            f'The materials of "{thing.name}" have changed meanwhile: make it again.'
+        )
     told = json.loads((now.folder / MADE).read_text(encoding="utf-8"))
     uvs = np.load(now.folder / UVS) if told["unwrapped"] else None
     made = Made((now.folder / IMAGE).read_bytes(), told["layer"], uvs)

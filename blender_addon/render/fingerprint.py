@@ -103,6 +103,15 @@ def fingerprint(scene: bpy.types.Scene, max_side: int, own: Iterable[Any] = ()) 
     }
 
 
+def looks_of(thing: bpy.types.Object) -> str:
+    """What an object's materials are, whatever they are called, as a text that differs where one
+    of them does.
+    """
+    without = ("name", "paint_", "texture_paint_")  # the latter change when one begins to paint
+    slots = (slot.material for slot in thing.material_slots)
+    return _digest([None if one is None else _values(one, without) for one in slots])
+
+
 def _digest(values: list[Any]) -> str:
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 

@@ -14,6 +14,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.meshes.made_textures import NO_ROOM
 from ..data.meshes.material_images import tree_of
 from ..data.meshes.painted_shaders import make_groups_own, make_shine, surface
 from ..data.meshes.texture_uvs import SLACK
@@ -117,6 +118,8 @@ def _open(folder: Path, asked: dict[str, Any]) -> tuple[bpy.types.Object, bpy.ty
     scene.collection.objects.link(thing)
     thing.hide_render = thing.hide_viewport = False
     thing.hide_set(False)
+    for modifier in thing.modifiers:  # only the bake itself sees what is for renders
+        modifier.show_viewport = modifier.show_render
     scene.frame_set(asked["frame"])
     _choose(thing)
     return thing, scene
@@ -165,6 +168,8 @@ def _can_hold(thing: bpy.types.Object, layer: str) -> bool:
 def _unwrap(thing: bpy.types.Object, name: str, size: int) -> str:
     """Lay out a new UV map; its name."""
     layer = thing.data.uv_layers.new(name=name, do_init=False)
+    if layer is None:
+        raise SceneError(NO_ROOM.format(mesh=thing.data.name))
     thing.data.uv_layers.active = layer
     name = layer.name
     with _all_faces_chosen():

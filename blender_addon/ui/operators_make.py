@@ -90,8 +90,8 @@ class WYS_OT_revert_making(ExplainedOperator):
             return "The active object has no texture that was made of its materials"
         if thing.library or thing.data.library:
             return f'"{thing.name}" is linked from another file'
-        if thing.mode == "EDIT":
-            return "Leave Edit Mode first: press Tab"
+        if mode := made_textures.modelling_mode(thing):
+            return f"Leave {mode} first"
         return super().why_not(context)
 
     def execute(self, context: bpy.types.Context) -> Outcome:

@@ -627,11 +627,13 @@ def test_parts_that_share_texels_may_have_the_same_colours(
     assert apart(before, looks(cube, tmp_path)) < LOOK
 
 
+@pytest.mark.parametrize("shown", [True, False])
 def test_parts_that_share_texels_and_differ_are_refused(
-    addon: SimpleNamespace, making: ModuleType, cube: bpy.types.Object
+    addon: SimpleNamespace, making: ModuleType, cube: bpy.types.Object, shown: bool
 ) -> None:
     procedural(cube)
     mirrored(cube)
+    cube.modifiers[0].show_viewport = shown
     kept = file_content()
     OPS.make_texture()
     wait(addon, making)
@@ -679,9 +681,19 @@ def see_through(thing: bpy.types.Object) -> None:
     t.link(t.new("ShaderNodeBsdfTransparent"), t.output.inputs["Surface"])
 
 
+def eight_maps(thing: bpy.types.Object) -> None:
+    plain(thing)
+    for number in range(8):
+        thing.data.uv_layers.new(name=str(number), do_init=False)
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
-    [(flat, "no faces with an area"), (see_through, "has a base color")],
+    [
+        (flat, "no faces with an area"),
+        (see_through, "has a base color"),
+        (eight_maps, "eight UV maps, which is all it can have: remove one."),
+    ],
 )
 def test_what_has_nothing_to_bake_is_refused(
     addon: SimpleNamespace,
@@ -708,6 +720,62 @@ def test_hidden_objects_are_made_too(
     make(addon, making)
     assert cube.hide_render
     assert cube.hide_get()
+
+
+def edit_mode(thing: bpy.types.Object) -> None:
+    bpy.ops.object.mode_set(mode="EDIT")
+
+
+def edit_mode_of_another_object(thing: bpy.types.Object) -> None:
+    """That uses the same mesh."""
+    other = thing.copy()
+    bpy.context.scene.collection.objects.link(other)
+    thing.select_set(False)
+    bpy.context.view_layer.objects.active = other
+    bpy.ops.object.mode_set(mode="EDIT")
+    assert thing.mode == "OBJECT"
+
+
+def dynamic_topology(thing: bpy.types.Object) -> None:
+    bpy.ops.object.mode_set(mode="SCULPT")
+    bpy.ops.sculpt.dynamic_topology_toggle()
+
+
+@pytest.mark.parametrize(
+    ("begin", "sentence"),
+    [
+        (edit_mode, ""),
+        (edit_mode_of_another_object, ""),
+        (dynamic_topology, "faces or UV maps"),  # it makes triangles
+    ],
+)
+def test_a_mesh_that_is_modelled_is_waited_for(
+    addon: SimpleNamespace,
+    making: ModuleType,
+    cube: bpy.types.Object,
+    installed: str,
+    begin: Callable[[bpy.types.Object], None],
+    sentence: str,
+) -> None:
+    """Blender writes the mesh anew when the mode ends: a UV map that is added before is lost."""
+    made = importlib.import_module(f"{installed}.data.meshes.made_textures")
+    plain(cube)
+    OPS.make_texture()
+    begin(cube)
+    assert made.why_not_made(cube).startswith("Leave ")
+    addon.session.wait(
+        lambda: (making.look(), "until you leave" in making.makings.now.stage)[1], 60
+    )
+    bpy.ops.object.mode_set(mode="OBJECT")
+    wait(addon, making)
+    if sentence:
+        assert sentence in addon.session.message_of(bpy.context.scene)
+        return
+    assert addon.session.message_of(bpy.context.scene) == ""
+    (image,) = addon.mesh_reading.colour_images(cube, "CYCLES")
+    bpy.context.view_layer.objects.active = cube
+    read = addon.mesh_reading.read_mesh_texture(bpy.context, cube, image)
+    assert np.ptp(read.uvs) > 0.5
 
 
 def test_renamed_and_painted_on_while_it_is_made(
@@ -769,9 +837,28 @@ def subdivide(thing: bpy.types.Object) -> None:
     bpy.ops.object.mode_set(mode="OBJECT")
 
 
+def unwrap(thing: bpy.types.Object) -> None:
+    """Where the material's own image may lie by it."""
+    thing.data.uv_layers[0].uv[0].vector.x += 0.1
+
+
+def recolour(thing: bpy.types.Object) -> None:
+    Tree(thing.active_material.node_tree).bsdf.inputs["Base Color"].default_value = (0, 1, 0, 1)
+
+
+def another_material(thing: bpy.types.Object) -> None:
+    thing.data.materials[0] = None
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
-    [(delete, "was deleted"), (subdivide, "have changed meanwhile")],
+    [
+        (delete, "was deleted"),
+        (subdivide, "faces or UV maps"),
+        (unwrap, "faces or UV maps"),
+        (recolour, "The materials of"),
+        (another_material, "The materials of"),
+    ],
 )
 def test_deleted_or_changed_while_it_is_made(
     addon: SimpleNamespace,
@@ -781,6 +868,7 @@ def test_deleted_or_changed_while_it_is_made(
     sentence: str,
 ) -> None:
     plain(cube)
+    cube.data.uv_layers.new(name="own", do_init=False)
     OPS.make_texture()
     spoil(cube)
     kept = file_content()

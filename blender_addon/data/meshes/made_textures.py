@@ -20,6 +20,7 @@ from .painted_shaders import give_image, make_groups_own, painted_shaders, surfa
 
 UV_MAP = "Watch Your Steps"
 """Name of the UV map that is made where the mesh has none that can hold a texture."""
+NO_ROOM = '"{mesh}" has eight UV maps, which is all it can have: remove one.'
 EMPTY_SLOT, NO_SLOT = "EMPTY", "NONE"
 """What a material was made for, where that was no material."""
 
@@ -50,13 +51,22 @@ def why_not_made(thing: bpy.types.Object | None) -> str:
             f'"{thing.name}" is linked from another file: make it local first (Object > Relations '
             "> Make Local > Selected Objects and Data)"
         )
-    if thing.mode == "EDIT":
-        return "Leave Edit Mode first: press Tab"
+    if mode := modelling_mode(thing):
+        return f"Leave {mode} first"
     if not thing.data.polygons:
         return f'"{thing.name}" has no faces'
     if made_slots(thing):
         return f'"{thing.name}" has a texture that was made already: Revert to Materials first'
     return ""
+
+
+def modelling_mode(thing: bpy.types.Object) -> str:
+    """The mode at whose end Blender writes a mesh anew, also where it is that of another object
+    that uses the mesh; "" for none.
+    """
+    if thing.data.is_editmode:
+        return "Edit Mode"
+    return "Sculpt Mode" if thing.use_dynamic_topology_sculpting else ""
 
 
 def made_slots(thing: bpy.types.Object) -> list[bpy.types.MaterialSlot]:
@@ -65,10 +75,17 @@ def made_slots(thing: bpy.types.Object) -> list[bpy.types.MaterialSlot]:
 
 
 def mesh_mark(mesh: bpy.types.Mesh) -> str:
-    """Of how a mesh's faces hang together: a UV map that was made fits while this stays."""
+    """Of how a mesh's faces hang together, and of its UV maps: what was made fits while this
+    stays.
+    """
     vertices = np.empty(len(mesh.loops), np.int32)
     mesh.loops.foreach_get("vertex_index", vertices)
-    return hashlib.sha256(vertices.tobytes()).hexdigest()
+    mark = hashlib.sha256(vertices.tobytes())
+    uvs = np.empty(len(mesh.loops) * 2, np.float32)
+    for layer in mesh.uv_layers:
+        layer.uv.foreach_get("vector", uvs)
+        mark.update(uvs.tobytes())
+    return mark.hexdigest()
 
 
 def install_made(thing: bpy.types.Object, made: Made, engine: str) -> bpy.types.Image:
@@ -152,7 +169,7 @@ def _add_uvs(mesh: bpy.types.Mesh, uvs: NDArray[np.float32]) -> str:
     rendered = next((one.name for one in mesh.uv_layers if one.active_render), "")
     layer = mesh.uv_layers.new(name=UV_MAP, do_init=False)
     if layer is None:
-        raise SceneError(f'"{mesh.name}" has eight UV maps, which is all it can have: remove one.')
+        raise SceneError(NO_ROOM.format(mesh=mesh.name))
     layer.uv.foreach_set("vector", uvs.ravel())
     name: str = layer.name
     if rendered:
