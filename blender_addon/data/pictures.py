@@ -91,7 +91,7 @@ def read_rgb(image: bpy.types.Image) -> NDArray[np.uint8]:
     if cached is not None and cached.ndim == 3:
         return cached  # type: ignore[return-value]  # ndim 3 is always uint8 here
     values = channels(image)
-    if values.shape[2] == 4:
+    if values.shape[2] == 4 and (values[..., 3] < 1).any():
         values[..., :3] += (1 - values[..., 3:]) * (GREY - values[..., :3])
     values *= 255.0
     values += 0.5
@@ -112,7 +112,10 @@ def decode_png(png: bytes) -> NDArray[np.uint8]:
     try:
         image.alpha_mode = "CHANNEL_PACKED"  # colours where nothing is to be seen are kept
         count = 4 if png[PNG_COLOUR_TYPE] == PNG_RGBA else 3
-        return np.rint(channels(image)[..., :count] * 255).astype(np.uint8)
+        values = channels(image)
+        values *= 255
+        np.rint(values, out=values)  # all four channels in a row: strided ones take thrice the time
+        return np.ascontiguousarray(values.astype(np.uint8)[..., :count])
     finally:
         bpy.data.images.remove(image)
 
@@ -137,9 +140,9 @@ def with_alpha_of(render: bytes, edited: NDArray[np.uint8]) -> NDArray[np.uint8]
         What lies over grey as the edit has it; where nothing was edited, and where nothing is seen,
         the render's own bytes. None where the render is not transparent.
     """
-    own = decode_png(render)
-    if own.shape[2] == 3:
+    if render[PNG_COLOUR_TYPE] != PNG_RGBA:
         return None
+    own = decode_png(render)
     alpha = own[..., 3:] / np.float32(255)
     behind = (1 - alpha) * np.float32(255 * GREY)
     sent = np.floor(own[..., :3] * alpha + behind + np.float32(0.5))

@@ -19,6 +19,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -225,8 +226,8 @@ class Bench:
             watch("operator: add layer", ops.add_layer)
             yield
         for opacity in np.linspace(1, 0.2, 20):
-            layer = settings.layers[0]
-            watch("slider: opacity", lambda to=float(opacity): _set(layer, "opacity", to))
+            to = partial(_set, settings.layers[0], "opacity", float(opacity))
+            watch("slider: opacity", to)
             watch("layers: put together", lambda: self.addon.layers.composite(settings))
             yield
         watch("operator: keep layers", ops.keep_layers)
@@ -308,8 +309,7 @@ def redraws(watch: Stopwatch, name: str) -> None:
     for _ in range(20):
         for area in bpy.context.window_manager.windows[0].screen.areas:
             area.tag_redraw()
-        draw = bpy.ops.wm.redraw_timer
-        watch(name, lambda: draw(type="DRAW_WIN_SWAP", iterations=1))
+        watch(name, partial(bpy.ops.wm.redraw_timer, type="DRAW_WIN_SWAP", iterations=1))
 
 
 def in_window(steps: Steps, end: Callable[[], None]) -> None:
