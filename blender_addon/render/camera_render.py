@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from ..data import pictures
 from ..data.scene_error import SceneError
 from ..link.decode import decode_exr
+from .aside import Aside, aside
 from .own_settings import AS_THE_SCENE, OwnSettings
 from .stand_in import render_result, stand_in
-from .things import REST, ThingsUnknown, label_image
+from .things import REST, Seen, ThingsUnknown, label_image, look_at, tell_apart
 
 Made = TypeVar("Made")
-Rendering = Generator[bpy.types.Scene, None, Made]
-"""Work on the main thread that gives the stand-ins that are to be rendered in between."""
+Rendering = Generator[bpy.types.Scene | Aside[Any], None, Made]
+"""Work on the main thread that gives what is to be done in between: stand-ins to be rendered, and
+calls that take nothing of Blender."""
 SMALLEST_SIDE = 4  # Blender renders nothing smaller
 DEPTH_PASS = "Depth"
 SKY = 0.99
@@ -41,6 +43,20 @@ class Captured:
     """Of the things, by their labels; () where they are not known."""
     unknown: str
     """Why the things are not known; "" where they are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """A render of the active camera whose things have still to be told apart."""
+
+    png: bytes
+    """The file that Blender wrote: 8-bit RGB, or RGBA with straight colours."""
+    seen: Seen | None
+    """What the camera sees; None where that is not known."""
+    empty: NDArray[np.bool_] | None
+    """(H, W), row 0 at the top: what is cut out of the film; None where nothing can be."""
+    unknown: str
+    """Why the things are not known; "" where they may be."""
 
 
 def render_size(render: bpy.types.RenderSettings, max_side: int) -> tuple[int, int]:
@@ -101,7 +117,11 @@ def capture_with_things(
     Raises:
         SceneError: there is no camera, or the render fails.
     """
-    return at_once(capturing(scene, max_side, kind, alpha, own))
+
+    def parts() -> Rendering[Captured]:
+        return (yield from telling_apart((yield from capturing(scene, max_side, kind, alpha, own))))
+
+    return at_once(parts())
 
 
 def at_once(parts: Rendering[Made]) -> Made:
@@ -112,7 +132,11 @@ def at_once(parts: Rendering[Made]) -> Made:
     """
     try:
         while True:
-            render_still(next(parts))
+            step = next(parts)
+            if isinstance(step, Aside):
+                step.run()
+            else:
+                render_still(step)
     except StopIteration as end:
         made: Made = end.value
         return made
@@ -122,25 +146,39 @@ def at_once(parts: Rendering[Made]) -> Made:
 
 def capturing(
     scene: bpy.types.Scene, max_side: int, kind: str, alpha: bool, own: OwnSettings
-) -> Rendering[Captured]:
-    """What `capture_with_things` does, with the render left to somebody else: the stand-in that is
-    given is to be rendered, and written, before it goes on. Where that was stopped, it raises.
+) -> Rendering[Taken]:
+    """The first part of `capture_with_things`, with the render left to somebody else: the stand-in
+    that is given is to be rendered, and written, before it goes on. Where that was stopped, it
+    raises. Until it ends the scene may not be changed.
     """
     _check_camera(scene)
     width, height = render_size(scene.render, max_side)
-    numbers: dict[str, int] = {}
     with stand_in(scene) as copy:
         own.apply(copy)
         with _still(copy, width, height, alpha) as path:
             yield copy
             png = _read_still(path)
         try:
-            things = label_image(copy, width, height, kind, numbers)
+            seen = look_at(copy, width, height, kind)
         except ThingsUnknown as error:
-            return Captured(png, None, (), str(error))
-    if alpha:  # what is cut out of the film is no thing
-        things[pictures.decode_png(png)[..., 3] == 0] = 0
-    return Captured(png, things, (REST, *numbers), "")
+            return Taken(png, None, None, str(error))
+    empty = pictures.decode_png(png)[..., 3] == 0 if alpha else None
+    return Taken(png, seen, empty, "")
+
+
+def telling_apart(taken: Taken) -> Rendering[Captured]:
+    """The second part, which takes nothing of the scene any more."""
+    seen = taken.seen
+    if seen is None:
+        return Captured(taken.png, None, (), taken.unknown)
+    numbers: dict[str, int] = {}
+    try:
+        things = yield from aside(lambda: tell_apart(seen, numbers))
+    except ThingsUnknown as error:
+        return Captured(taken.png, None, (), str(error))
+    if taken.empty is not None:  # what is cut out of the film is no thing
+        things[taken.empty] = 0
+    return Captured(taken.png, things, (REST, *numbers), "")
 
 
 def _check_camera(scene: bpy.types.Scene) -> None:

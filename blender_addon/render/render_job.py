@@ -5,6 +5,7 @@ While one runs, Blender's interface is locked (RenderSettings.use_lock_interface
 save, or change what is rendered, all of which Blender does not bear while the stand-in is there.
 """
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import bpy
 
 from ..data.scene_error import SceneError
+from .aside import Aside
 from .camera_render import Made, Rendering, cannot_render
 
 STOPPED = "The render was stopped before it was complete: start it again."
@@ -20,7 +22,7 @@ ENDS = ("render_complete", "render_cancel")
 
 
 class RenderJob:
-    """A `Rendering` whose renders are Blender's jobs."""
+    """A `Rendering` whose renders are Blender's jobs, and whose other calls threads make."""
 
     def __init__(
         self,
@@ -31,12 +33,17 @@ class RenderJob:
         self._parts, self._done, self._failed = parts, done, failed
         self._ended = ""
         self._handlers: list[tuple[str, Callable[..., None]]] = []
+        self._aside: Aside[Any] | None = None
 
     def go_on(self) -> None:
-        """Do what comes before the next render, and begin that; or end."""
+        """Do what comes before the next render or call, and begin that; or end."""
         try:
-            copy = next(self._parts)
-            self._begin(copy)
+            step = next(self._parts)
+            if isinstance(step, Aside):
+                self._aside = step
+                threading.Thread(target=step.run, daemon=True).start()
+            else:
+                self._begin(step)
         except StopIteration as end:
             self._end()
             self._done(end.value)
@@ -51,7 +58,12 @@ class RenderJob:
             raise
 
     def look(self) -> None:
-        """Go on where the render has ended. Only the main thread may call this."""
+        """Go on where the render or call has ended. Only the main thread may call this."""
+        if self._aside is not None:
+            if self._aside.done:
+                self._aside = None
+                self.go_on()
+            return
         if bpy.app.is_job_running("RENDER"):
             return
         self._forget_handlers()

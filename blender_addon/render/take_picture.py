@@ -15,7 +15,14 @@ from ..data.scene_error import SceneError
 from ..data.thing_labels import Things
 from ..link.encode import encode_png
 from . import freshness, render_notes
-from .camera_render import Rendering, at_once, capturing, render_size, viewpoint
+from .camera_render import (
+    Rendering,
+    at_once,
+    capturing,
+    render_size,
+    telling_apart,
+    viewpoint,
+)
 from .image_pixels import image_pixels, image_state, seen
 from .own_settings import own_settings
 from .render_notes import Note
@@ -57,19 +64,18 @@ def taking_picture(scene: bpy.types.Scene) -> Rendering[Picture]:
 
 def _of_render(scene: bpy.types.Scene, source: Source) -> Rendering[Picture]:
     settings = scene.watch_your_steps
-    alpha, own = scene.render.film_transparent, own_settings(settings, source)
-    taken = yield from capturing(scene, settings.max_side, settings.things, alpha, own)
-    things = Things.of(settings.things, taken.things, taken.names, taken.unknown)
-    return Picture(
-        results.identity_of(taken.png, things),
-        taken.png,
-        viewpoint(scene),
-        scene.camera.name,
-        scene.frame_current,
-        freshness.state_of(scene, source),
-        things,
-        source=source,
+    alpha, own, kind = (
+        scene.render.film_transparent,
+        own_settings(settings, source),
+        settings.things,
     )
+    taken = yield from capturing(scene, settings.max_side, kind, alpha, own)
+    by = (viewpoint(scene), scene.camera.name, scene.frame_current)
+    state = freshness.state_of(scene, source)
+    told = yield from telling_apart(taken)  # the scene may be another one after this
+    things = Things.of(kind, told.things, told.names, told.unknown)
+    identity = results.identity_of(told.png, things)
+    return Picture(identity, told.png, *by, state, things, source=source)
 
 
 def _of_image(scene: bpy.types.Scene, source: Source) -> Picture:

@@ -74,13 +74,20 @@ def label_image(
         ThingsUnknown: the camera is no pinhole, the picture shows something else at a pixel than
             the first surface there, or there is too much to be told apart.
     """
+    return tell_apart(look_at(copy, width, height, kind), numbers)
+
+
+def look_at(copy: bpy.types.Scene, width: int, height: int, kind: str) -> "Seen":
+    """The first part of `label_image`: what the camera sees, from which `tell_apart` makes the
+    labels without Blender.
+    """
     engine, camera = copy.render.engine, copy.camera
     if camera.type == "CAMERA" and camera.data.type not in ("PERSP", "ORTHO"):
         raise ThingsUnknown(
             f'The camera "{camera.name}" is panoramic: what things it sees is not known.'
         )
     _check_shown(copy)
-    view = _View(kind, engine, width, height, _layers_of(copy))
+    view = Seen(kind, engine, width, height, _layers_of(copy))
     _Engine.view = view
     bpy.utils.register_class(_Engine)
     try:
@@ -99,7 +106,13 @@ def label_image(
         raise view.error
     if view.canvas is None:
         raise ThingsUnknown("Blender was stopped before it could tell things apart.")
-    return _numbered(view, numbers)
+    return view
+
+
+def tell_apart(seen: "Seen", numbers: dict[str, int]) -> NDArray[np.uint16]:
+    """The second part of `label_image`, for any thread."""
+    seen.draw()
+    return _numbered(seen, numbers)
 
 
 def _check_shown(copy: bpy.types.Scene) -> None:
@@ -130,7 +143,7 @@ def _layers_of(copy: bpy.types.Scene) -> set[str] | None:
     return named or {layer.name for layer in copy.view_layers}
 
 
-def _numbered(view: "_View", numbers: dict[str, int]) -> NDArray[np.uint16]:
+def _numbered(view: "Seen", numbers: dict[str, int]) -> NDArray[np.uint16]:
     assert view.canvas is not None
     seen, place = np.unique(view.canvas.labels, return_inverse=True)
     found = np.zeros(len(seen), np.int64)
@@ -149,7 +162,7 @@ class _Engine(bpy.types.RenderEngine):
 
     bl_idname = "WATCH_YOUR_STEPS_THINGS"
     bl_label = "Watch Your Steps: Things"
-    view: "_View | None" = None
+    view: "Seen | None" = None
 
     def render(self, depsgraph: bpy.types.Depsgraph) -> None:
         """Blender calls this for each view layer."""
@@ -236,7 +249,7 @@ class _Geometry:
     """Of each triangle, its island or connected part, where those are asked for."""
 
 
-class _View:
+class Seen:
     """What is seen by one camera."""
 
     def __init__(
@@ -247,6 +260,8 @@ class _View:
         self.canvas: Canvas | None = None
         self.named = _Names()
         self.error: Exception | None = None
+        self._undrawn: list[tuple[list[_Group], NDArray[np.float64]]] = []
+        """What view layers show, and where their camera is."""
         self._triangles = 0
         self._opacities: dict[bpy.types.Material | None, Opacity] = {}
         self._small: list[_Placed] = []
@@ -254,7 +269,7 @@ class _View:
         """Triangles of the small."""
 
     def look(self, depsgraph: bpy.types.Depsgraph) -> None:
-        """Draw all that a view layer shows; of several layers that are composited, the nearest is
+        """Read all that a view layer shows; of several layers that are composited, the nearest is
         seen.
         """
         if self.layers is None and self.canvas is not None:
@@ -269,9 +284,18 @@ class _View:
         if self.layers is not None and depsgraph.view_layer.name not in self.layers:
             return
         to_camera = np.linalg.inv(np.array(camera.matrix_world.normalized(), np.float64))
-        for group in self._groups(depsgraph).values():
-            self._draw(group, to_camera)
-        self._draw_small()
+        groups = list(self._groups(depsgraph).values())
+        self._undrawn.append((groups, to_camera))
+        if any(group.cut is not None for group in groups):
+            self.draw()  # reads images
+
+    def draw(self) -> None:
+        """Draw what was read."""
+        for groups, to_camera in self._undrawn:
+            for group in groups:
+                self._draw(group, to_camera)
+            self._draw_small()
+        self._undrawn.clear()
 
     def _draw(self, group: _Group, to_camera: NDArray[np.float64]) -> None:
         assert self.canvas is not None

@@ -161,12 +161,12 @@ class WYS_OT_preview_relevance(TakingOperator, JobOperator):
         _check(context)
         scene = context.scene
 
-        def preview(picture: Picture) -> None:
+        def preview(scene: bpy.types.Scene, picture: Picture) -> None:
             session.submit(scene, preview_job(scene, picture))
 
         shown = edits.base(scene) if scene.watch_your_steps.base == "EDIT" else None
         if shown is not None:
-            preview(shown)
+            preview(scene, shown)
         else:
             take_then(scene, preview, in_window)
 
@@ -221,9 +221,9 @@ def begin_edits(context: bpy.types.Context, in_window: bool, variants: int = 0) 
     """
     _check(context)
     scene = context.scene
-    settings = scene.watch_your_steps
 
-    def edit(picture: Picture) -> None:
+    def edit(scene: bpy.types.Scene, picture: Picture) -> None:
+        settings = scene.watch_your_steps
         _check_mask(scene, picture)
         if settings.new_seed:
             settings.seed = new_seed()
@@ -232,7 +232,7 @@ def begin_edits(context: bpy.types.Context, in_window: bool, variants: int = 0) 
 
     shown = _to_edit(scene)
     if shown is not None:
-        edit(shown)
+        edit(scene, shown)
     else:
         take_then(scene, edit, in_window)
 

@@ -3,6 +3,8 @@ job is played: its render is made when the test says so.
 """
 
 import importlib
+import threading
+import time
 from types import ModuleType, SimpleNamespace
 
 import bpy
@@ -40,6 +42,9 @@ class Jobs:
             for handler in list(getattr(bpy.app.handlers, how)):
                 handler(copy)
         self.module.look()
+        while self.module.is_running() and self.copy is None:  # a thread works
+            time.sleep(0.01)
+            self.module.look()
 
     def left(self) -> list[list[object]]:
         return [list(getattr(bpy.app.handlers, name)) for name in self.module.ENDS]
@@ -155,6 +160,54 @@ def test_another_file_is_opened_while_it_renders(
     jobs.module.look()
     assert not jobs.module.is_running()
     assert connected.session.message_of(bpy.context.scene) == ""
+
+
+@pytest.mark.parametrize("changed", ["moved", "undone", "closed"])
+def test_things_are_told_apart_beside_the_artist(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    jobs: Jobs,
+    installed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: str,
+) -> None:
+    """Which takes nothing of the file: whatever happens to it meanwhile."""
+    preview(connected, scene)
+    picture = here().picture
+    scene.camera.location.x += 0.1
+    bpy.ops.ed.undo_push(message="moved")
+    module = connected.camera_render
+    tell_apart, go_on = module.tell_apart, threading.Event()
+
+    def told_later(*given: object) -> np.ndarray:
+        go_on.wait(SECONDS)
+        return tell_apart(*given)
+
+    monkeypatch.setattr(module, "tell_apart", told_later)
+    press(installed)
+    copy, jobs.copy = jobs.copy, None
+    jobs.render_still(copy)
+    jobs.module.look()
+    assert jobs.module.is_running()
+    assert len(bpy.data.scenes) == 1, "the stand-in has gone"
+    if changed == "moved":
+        scene.camera.location.x += 5
+        bpy.context.view_layer.update()
+    elif changed == "undone":
+        bpy.ops.ed.undo()
+    else:
+        bpy.ops.wm.read_homefile(use_empty=True)
+    go_on.set()
+    while jobs.module.is_running():
+        jobs.module.look()
+        time.sleep(0.01)
+    if changed == "closed":
+        assert connected.session.message_of(bpy.context.scene) == ""
+        assert connected.session.job_of(bpy.context.scene) is None
+        return
+    connected.session.wait_for_job(bpy.context.scene, SECONDS)
+    assert here().picture != picture, "of where the camera was when it was rendered"
+    assert connected.panel.changed_since(bpy.context.scene) == ["camera"]
 
 
 def test_what_does_not_work_before_the_render_is_refused_at_once(
