@@ -29,6 +29,8 @@ GREY = 0.5
 """What is seen behind transparent pixels, also by the model."""
 PNG_COLOUR_TYPE, PNG_RGBA = 25, 6
 """Where a PNG file's colour type stands, and its value for colours with alpha."""
+PNG_WIDTH, PNG_HEIGHT = slice(16, 20), slice(20, 24)
+"""Where its size stands."""
 BLACK_AND_WHITE = np.array([[0, 0, 0, 1], [1, 1, 1, 1]], np.float32).view(np.complex128)[:, 0]
 """RGBA of the two values of a mask; 16 bytes make one pixel, whatever numpy calls them."""
 
@@ -104,6 +106,11 @@ def size_of(image: bpy.types.Image) -> tuple[int, int]:
     """Height and width in pixels."""
     width, height = image.size
     return height, width
+
+
+def png_size(png: bytes) -> tuple[int, int]:
+    """Height and width in pixels that a PNG file says."""
+    return int.from_bytes(png[PNG_HEIGHT], "big"), int.from_bytes(png[PNG_WIDTH], "big")
 
 
 def decode_png(png: bytes) -> NDArray[np.uint8]:

@@ -60,11 +60,16 @@ class Picture:
     source: Source = NEW_RENDER
     """Where it comes from."""
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return pictures.png_size(self.png)
+
     def shows_the_same(self, image: bpy.types.Image) -> bool:
         """Whether a render, or an edit of one, shows the scene as this does: what was found in one
         of them is in the same place in the other.
         """
-        if not _is_taken(image):
+        if not _is_taken(image) or pictures.size_of(image) != self.size:
             return False
         taken = (tuple(image.get(VIEWPOINT, ())), image.get(STATE, ""), taken_by(image))
         own = (tuple(self.viewpoint), self.state, (self.camera, self.frame))
@@ -82,6 +87,14 @@ def install_pending(scene: bpy.types.Scene, picture: Picture) -> None:
     settings = scene.watch_your_steps
     drop_pending(scene)
     settings.pending_image = _render(scene, picture)
+
+
+def is_pending(scene: bpy.types.Scene, picture: Picture) -> bool:
+    """Whether the render that is kept while a job runs is that picture."""
+    image = scene.watch_your_steps.pending_image
+    if image is None or image.packed_file is None or not picture.shows_the_same(image):
+        return False
+    return picture.identity == identity_of(image.packed_file.data, thing_labels.of(image))
 
 
 def drop_pending(scene: bpy.types.Scene) -> None:

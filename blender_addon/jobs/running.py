@@ -127,7 +127,7 @@ def write_job(scene: bpy.types.Scene, job: Job | None) -> None:
     picture = job.picture if job else None
     if picture is None or settings.picture == picture.identity:
         results.drop_pending(scene)
-    elif settings.pending_image is None:
+    elif not results.is_pending(scene, picture):  # undo may bring another job's back
         results.install_pending(scene, picture)
 
 

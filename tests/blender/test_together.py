@@ -162,3 +162,39 @@ def test_a_stroke_counts_once_it_has_ended(
     region.show_live(scene, None)  # it is given up
     shown = connected.pictures.read_gray(here().mask_image) > 0.5
     assert np.array_equal(shown, before)
+
+
+def test_undo_into_another_edits_time_does_not_change_what_an_edit_is_of(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> None:
+    image = new_image("photo", colours((48, 64)))
+    bpy.ops.ed.undo_push(message="before")
+    job = begin(connected, server)
+    bpy.ops.ed.undo_push(message="beside the first edit")
+    finish(connected, server, job)
+    choose(image)
+    bpy.ops.ed.undo_push(message="another picture")
+    job = begin(connected, server)
+    bpy.ops.ed.undo()  # the choice
+    bpy.ops.ed.undo()  # the first edit
+    finish(connected, server, job)
+    assert len(here().edits) == 1
+    kept_mask(connected, here().edits[0])
+    assert here().edits[0].source_image.name == "photo"
+
+
+def test_a_mask_of_another_size_is_not_taken_for_an_edit(
+    connected: SimpleNamespace, scene: bpy.types.Scene
+) -> None:
+    scene.render.resolution_x, scene.render.resolution_y = 128, 96
+    here().max_side = 64
+    preview(connected, scene)
+    edit(connected)
+    run(connected, "edit_full_size")
+    here().base = "EDIT"
+    edit(connected, seed=5)  # of the one at full size; the map is that of the small picture
+    assert tuple(here().edits[0].render.size) == (128, 96)
+    kept_mask(connected, here().edits[0])
+    OPS.restore_edit()
+    shown = connected.results.mask(bpy.context.scene)
+    assert np.array_equal(shown, kept_mask(connected, here().edits[0]))
