@@ -6,7 +6,7 @@ from functools import partial
 import bpy
 
 from ..data import pictures
-from ..data.meshes import live_textures, texture_regions
+from ..data.meshes import live_textures, texture_bases, texture_regions
 from ..data.meshes.mesh_reading import things_of
 from ..data.properties_settings import asked
 from ..link.worker_thread import Arrived
@@ -82,7 +82,7 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
     for one in old:
         if one is not None and one.users == 0:
             bpy.data.images.remove(one)
-    if thing is None or not live_textures.put_preview(thing, image, scene.render.engine):
+    if thing is None or not texture_bases.put_preview(thing, image, scene.render.engine):
         raise SessionError(
             f'No material of "{job.subject.partition(chr(10))[0]}" shows "{image.name}" any more: '
             "its relevance is kept with that image."

@@ -46,6 +46,10 @@ MADE_SIZES = (
     ),
     *(one for one in TEXTURE_SIZES if 512 <= int(one[0]) <= 4096),
 )
+BASES = (
+    ("ORIGINAL", "Original", "Edit the texture as it was before its edits"),
+    ("EDIT", "Shown Edit", "Edit what the mesh shows, on top of its edits, which are kept, too"),
+)
 NATIVE = "Pixels of a view's {}; 0: the size that the model was trained at, which is the best one"
 
 
@@ -53,6 +57,12 @@ class ImageSettings(bpy.types.PropertyGroup):
     """What a texture knows of its edits. The pointers keep all of them in the file."""
 
     original: PointerProperty(name="Original", type=bpy.types.Image)
+    root: PointerProperty(
+        name="Root", description="The texture below all edits", type=bpy.types.Image
+    )
+    deleted: BoolProperty(
+        description="Whether the edit was deleted, and is only kept as others are on top of it"
+    )
     edited: PointerProperty(name="Edited", type=bpy.types.Image)
     relevance: PointerProperty(name="Relevance", type=bpy.types.Image)
     instruction: StringProperty(description="What was asked for")
@@ -96,6 +106,12 @@ class TextureProperties(bpy.types.PropertyGroup):
         name="Texture",
         description="Which image is edited, if there are several",
         type=bpy.types.Image,
+    )
+    base: EnumProperty(
+        name="Edit",
+        description="What Edit Texture and Preview on Mesh work on",
+        items=BASES,
+        default="ORIGINAL",
     )
     make_size: EnumProperty(
         name="Pixels",

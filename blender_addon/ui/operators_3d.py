@@ -6,7 +6,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..data import copies
-from ..data.meshes import edited_textures, live_textures
+from ..data.meshes import edited_textures, texture_bases
 from ..data.meshes.mesh_reading import left_alone, with_full_name
 from ..data.scene_error import SceneError
 from ..jobs import film_jobs, scene_jobs, session
@@ -64,7 +64,7 @@ class WYS_OT_edit_texture(JobOperator):
         try:
             session.check_connection()
             size = native_size(scene.watch_your_steps.texture.size)
-            with live_textures.without_preview(context.active_object, scene.render.engine):
+            with texture_bases.base_shown(context):
                 session.submit(scene, texture_job(context, size))
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)

@@ -2,8 +2,7 @@
 
 import bpy
 
-from ..data.meshes import live_textures, moved_threshold, texture_regions
-from ..data.meshes.edited_textures import to_paint
+from ..data.meshes import live_textures, moved_threshold, texture_bases, texture_regions
 from ..data.scene_error import SceneError
 from ..jobs import session
 from ..jobs.job import SessionError
@@ -20,10 +19,10 @@ NEEDED = "texture_relevance_request"
 def base_of(context: bpy.types.Context) -> bpy.types.Image | None:
     """The texture of the active object that the next edit is made of; None where there is none."""
     thing = context.active_object
-    if thing is None or thing.type != "MESH" or live_textures.mixed(thing):
+    if thing is None or thing.type != "MESH":
         return None
-    chosen = context.scene.watch_your_steps.texture.image
-    return to_paint(thing, chosen, context.scene.render.engine)[1]
+    scene = context.scene
+    return texture_bases.base_of(thing, scene.watch_your_steps.texture, scene.render.engine)
 
 
 def preview_of(context: bpy.types.Context) -> bpy.types.PropertyGroup | None:
@@ -55,7 +54,7 @@ class WYS_OT_preview_texture(JobOperator):
             welcome = session.state.status.welcome
             if welcome is not None and NEEDED not in welcome.capabilities:
                 raise SessionError(OLD_BACKEND)
-            with live_textures.without_preview(context.active_object, scene.render.engine):
+            with texture_bases.base_shown(context):
                 session.submit(scene, texture_preview_job(context, size))
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)
@@ -93,7 +92,7 @@ class WYS_OT_show_texture_preview(_PreviewOperator):
         thing, image = context.active_object, base_of(context)
         if live_textures.is_previewed(thing):
             live_textures.take_off(thing)
-        elif not live_textures.put_preview(thing, image, context.scene.render.engine):
+        elif not texture_bases.put_preview(thing, image, context.scene.render.engine):
             text = f'No material of "{thing.name}" shows this texture any more.'
             return refuse(self, context, SessionError(text))
         return {"FINISHED"}
@@ -175,7 +174,9 @@ def shown_edit(context: bpy.types.Context) -> bpy.types.Image | None:
     thing = context.active_object
     if thing is None or thing.type != "MESH":
         return None
-    return moved_threshold.shown_edit(thing, base_of(context))
+    scene = context.scene
+    chosen = scene.watch_your_steps.texture.image
+    return texture_bases.shown_edit(thing, chosen, scene.render.engine)
 
 
 CLASSES = (

@@ -7,10 +7,9 @@ from ..data.meshes import edited_textures, live_textures
 from ..data.meshes.brought_mesh import collection_of
 from ..jobs import scene_jobs, session
 from ..jobs.job import Job
-from . import panel_make, panel_texture_region, thumbnails, words
-from .operators_3d import SHOWN
+from . import panel_make, panel_texture_edits, panel_texture_region, thumbnails, words
+from .operators_texture_region import base_of
 from .panel import SUB_PANELS, SidebarPanel, WYS_PT_main
-from .switches import cell
 
 SUGGESTED = 0.5
 """The threshold, on the scale that is calibrated to the scene."""
@@ -52,14 +51,13 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
         words.guidance(layout, session.state.status.welcome, settings)
         layout.prop(texture, "lit")
         panel_texture_region.draw_settings(layout, context)
+        panel_texture_edits.draw_base(layout, context)
         row = layout.row()
         row.scale_y = 1.4
         row.operator("watch_your_steps.edit_texture", icon="TEXTURE")
         _draw_job(layout, context, TEXTURE_JOBS)
         panel_texture_region.draw_edit(layout, context)
-        edited = edited_textures.texture_of(thing, texture.image)
-        if thing is not None and edited is not None:
-            _draw_switch(layout, context, thing, edited)
+        panel_texture_edits.draw(layout, context)
 
 
 def _draw_images(
@@ -73,7 +71,9 @@ def _draw_images(
         thing, context.scene.watch_your_steps.texture.image, engine
     )
     if len(images) == 1:
-        words.paragraph(layout, context, f'Edits "{images[0].name}"', icon="IMAGE_DATA")
+        base = base_of(context)
+        name = images[0].name if base is None else base.name
+        words.paragraph(layout, context, f'Edits "{name}"', icon="IMAGE_DATA")
     elif images:
         text = "Edits only the chosen one of these"
         words.paragraph(layout, context, text, icon="IMAGE_DATA")
@@ -83,32 +83,6 @@ def _draw_images(
                 "watch_your_steps.choose_texture", text=image.name, depress=image == chosen
             )
             button.image = image.name_full
-
-
-def _draw_switch(
-    layout: bpy.types.UILayout,
-    context: bpy.types.Context,
-    thing: bpy.types.Object,
-    edited: bpy.types.Image,
-) -> None:
-    now = edited_textures.shown(thing, edited, context.scene.render.engine)
-    row = layout.row(align=True)
-    for what, *_ in SHOWN:
-        cell(row, "watch_your_steps.show_texture", "what", what, now == what)
-    mine = edited.watch_your_steps
-    words.paragraph(layout, context, f'"{mine.instruction}"')
-    if mine.made_with:
-        words.paragraph(layout, context, mine.made_with)
-    earlier = edited_textures.edits_of(edited)
-    if len(earlier) > 1:
-        column = layout.column(align=True)
-        column.label(text="All edits of this texture")
-        for one in earlier:
-            is_shown = edited_textures.shown(thing, one, context.scene.render.engine) == "EDITED"
-            text = one.watch_your_steps.instruction
-            button = column.operator("watch_your_steps.show_texture", text=text, depress=is_shown)
-            button.what, button.edit = "EDITED", one.name_full
-    layout.operator("watch_your_steps.revert_texture", icon="LOOP_BACK")
 
 
 class WYS_PT_scene_in_3d(SidebarPanel, bpy.types.Panel):

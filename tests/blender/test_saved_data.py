@@ -43,7 +43,7 @@ SAVED = {
         kind:ENUM=RENDER,RESULT,IMAGE,VIEWPORT image:POINTER taken:POINTER
         engine:ENUM=EEVEE,WORKBENCH limit_samples:BOOLEAN samples:INT""",
     "TextureProperties": """
-        image:POINTER views:INT size:INT lit:BOOLEAN steps:INT rounds:INT
+        image:POINTER views:INT size:INT lit:BOOLEAN steps:INT rounds:INT base:ENUM=ORIGINAL,EDIT
         make_size:ENUM=AUTO,512,1024,2048,4096
         snap:ENUM=things,edges,nothing things:ENUM=AUTO,MATERIALS,ISLANDS,FACES
         detail:ENUM=sharp,fast,tiles,whole rim:FLOAT use_threshold:BOOLEAN threshold:FLOAT""",
@@ -60,7 +60,7 @@ SAVED = {
         was_empty:STRING""",
     "ImageSettings": """
         original:POINTER edited:POINTER relevance:POINTER instruction:STRING made_with:STRING
-        made_for:STRING date:STRING""",
+        made_for:STRING date:STRING root:POINTER deleted:BOOLEAN""",
     "TextureRegion": """
         relevance:POINTER edges:POINTER things:POINTER paint:POINTER before:STRING group:POINTER
         instruction:STRING maps:STRING surface:STRING kind:STRING of_things:STRING

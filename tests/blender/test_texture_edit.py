@@ -106,6 +106,7 @@ def test_edits_are_stacked_and_taken_back_one_by_one(
     texture_edit: ModuleType,
 ) -> None:
     original = node(thing).image
+    scene.watch_your_steps.texture.base = "EDIT"
     edit(connected, scene)
     first = node(thing).image
     edit(connected, scene)

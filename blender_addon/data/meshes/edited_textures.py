@@ -42,6 +42,7 @@ def install_edited(
     edited.alpha_mode = original.alpha_mode
     edited.use_fake_user = True  # no material shows it while it shows the original
     mine = edited.watch_your_steps
+    mine.root = original_of(original)  # found where what is between was deleted
     mine.original, mine.instruction, mine.made_with = original, instruction, made_with
     slots = thing.material_slots if thing is not None else ()
     mine.made_for = "\n".join(one.material.name_full for one in slots if one.material is not None)
@@ -69,27 +70,66 @@ def nodes_with(
 def texture_of(
     thing: bpy.types.Object | None, chosen: bpy.types.Image | None = None
 ) -> bpy.types.Image | None:
-    """The last edit of a texture that an object shows: of the chosen one, where it has several;
-    None where there is none.
+    """The edit of a texture that an object shows, or where it shows none the last one: of the
+    chosen texture, where it has several; None where there is none.
     """
     if thing is None or thing.type != "MESH":
         return None
     wanted = None if chosen is None else original_of(chosen)
-    found = []
+    found = live_textures.mixed(thing)
     for slot in thing.material_slots:
         for node in image_nodes(tree_of(slot.material)):
-            edited = _made_for(slot.material, node.image) or last_edit_of(node.image)
+            edited = _edit_itself(node.image) or _made_for(slot.material, node.image)
+            edited = edited or next(iter(edits_of(node.image)), None)
             if edited is not None:
                 found.append(edited)
     of_chosen = (edited for edited in found if original_of(edited) == wanted)
     return next(of_chosen, found[0] if found else None)
 
 
+def _edit_itself(image: bpy.types.Image) -> bpy.types.Image | None:
+    """The edit that an image is, or is the relevance of."""
+    edits = (one for one in bpy.data.images if is_listed(one))
+    return next((one for one in edits if image in (one, one.watch_your_steps.relevance)), None)
+
+
+def is_edit(image: bpy.types.Image) -> bool:
+    """Whether an image is an edit of a texture, also of one that is not there any more."""
+    return below(image) is not None
+
+
+def is_listed(image: bpy.types.Image) -> bool:
+    """Whether an image is an edit that was not deleted."""
+    return is_edit(image) and not image.watch_your_steps.deleted
+
+
+def below(edited: bpy.types.Image) -> bpy.types.Image | None:
+    """What an edit was made of: the original, where that was deleted; None for no edit."""
+    mine = edited.watch_your_steps
+    made_of: bpy.types.Image | None = mine.original or mine.root
+    return made_of
+
+
+def listed_below(edited: bpy.types.Image) -> bpy.types.Image:
+    """The first below an edit that was not deleted: another edit, or the original."""
+    return next(one for one in _versions(edited)[1:] if is_listed(one) or not is_edit(one))
+
+
+def on_top_of(image: bpy.types.Image) -> list[bpy.types.Image]:
+    """The edits that were made of an image."""
+    return [one for one in bpy.data.images if below(one) == image]
+
+
+def depth(edited: bpy.types.Image) -> int:
+    """On top of how many other edits an edit is, without those that were deleted."""
+    return sum(is_listed(one) for one in _versions(edited)[1:])
+
+
 def _made_for(material: bpy.types.Material, image: bpy.types.Image) -> bpy.types.Image | None:
     """The last edit that was made of the original that a material shows, for that material: another
     object may have been given a later one.
     """
-    if image is None or image.watch_your_steps.original is not None:
+    if image is None or is_edit(image):
         return None
     mine = (one for one in edits_of(image) if material.name_full in _materials(one))
     return next(mine, None)
@@ -102,10 +142,14 @@ def _materials(edited: bpy.types.Image) -> list[str]:
 
 
 def edits_of(image: bpy.types.Image) -> list[bpy.types.Image]:
-    """All edits that a texture, of which `image` is a version, has had, the latest first."""
+    """All edits that a texture, of which `image` is a version, has, the latest first."""
+    return [one for one in _all_edits_of(image) if is_listed(one)]
+
+
+def _all_edits_of(image: bpy.types.Image) -> list[bpy.types.Image]:
+    """The same, with those that were deleted, and are only kept as others are made of them."""
     original = original_of(image)
-    made = [one for one in bpy.data.images if one.watch_your_steps.original is not None]
-    mine = [one for one in made if _versions(one)[-1] == original]
+    mine = [one for one in bpy.data.images if is_edit(one) and _versions(one)[-1] == original]
     return sorted(mine, key=lambda one: one.watch_your_steps.date, reverse=True)
 
 
@@ -176,13 +220,12 @@ def last_edit_of(image: bpy.types.Image) -> bpy.types.Image | None:
             image = other
     while (later := _later(image)) is not None:
         image = later
-    return image if image.watch_your_steps.original is not None else None
+    return image if is_edit(image) else None
 
 
 def _later(image: bpy.types.Image) -> bpy.types.Image | None:
     """The last of an image's edits. An image that is linked from another file forgets it."""
-    made = (other for other in bpy.data.images if other.watch_your_steps.original == image)
-    return image.watch_your_steps.edited or next(made, None)
+    return image.watch_your_steps.edited or next(iter(on_top_of(image)), None)
 
 
 def original_of(image: bpy.types.Image) -> bpy.types.Image:
@@ -192,10 +235,10 @@ def original_of(image: bpy.types.Image) -> bpy.types.Image:
 
 
 def _versions(edited: bpy.types.Image) -> list[bpy.types.Image]:
-    """A texture's last edit, the edits before it and the original, latest first."""
+    """An edit, the edits below it and the original."""
     found = [edited]
-    while found[-1].watch_your_steps.original is not None:
-        found.append(found[-1].watch_your_steps.original)
+    while (made_of := below(found[-1])) is not None:
+        found.append(made_of)
     return found
 
 
@@ -224,7 +267,7 @@ def show(thing: bpy.types.Object, edited: bpy.types.Image, what: str, engine: st
     if wanted is None:
         return False
     live_textures.take_off(thing)
-    versions = [original_of(edited), *edits_of(edited)]
+    versions = [original_of(edited), *_all_edits_of(edited)]
     relevance = [one.watch_your_steps.relevance for one in versions]
     images = [one for one in (*versions, *relevance) if one is not None]
     nodes = [node for image in images for node in nodes_with(thing, image, engine)]
@@ -235,32 +278,50 @@ def show(thing: bpy.types.Object, edited: bpy.types.Image, what: str, engine: st
     return bool(nodes)
 
 
-def revert(thing: bpy.types.Object, edited: bpy.types.Image) -> None:
+def revert(thing: bpy.types.Object, edited: bpy.types.Image) -> bool:
     """Let an object's materials show what an edited texture was made from, and take the edit out of
-    the file, unless materials of other objects show it or it was made for them.
+    the file, unless materials of other objects show it or it was made for them. Of an edit that
+    others are on top of the picture stays, for them. Whether the edit is gone.
     """
-    live_textures.take_off(thing)
     mine = edited.watch_your_steps
-    original, relevance = mine.original, mine.relevance
+    made_of, relevance = listed_below(edited), mine.relevance
     images = [image for image in (edited, relevance) if image is not None]
     materials = [slot.material for slot in thing.material_slots if slot.material is not None]
+    if any(node.image in images for one in materials for node in image_nodes(tree_of(one))):
+        live_textures.take_off(thing)
     others = [material for material in bpy.data.materials if material not in materials]
-    if any(_needs(material, edited, images) for material in others):
+    is_needed = any(_needs(material, edited, images) for material in others)
+    if is_needed or on_top_of(edited):
         for material in materials:
             for node in image_nodes(tree_of(material)):
                 if node.image in images:
-                    node.image = original
-        return
+                    node.image = made_of
+        mine.deleted = not is_needed
+        return not is_needed
+    _remove(edited, made_of)
+    return True
+
+
+def _remove(edited: bpy.types.Image, made_of: bpy.types.Image) -> None:
+    """Take an edit out of the file, and with it what was only kept for it; whatever shows it shows
+    `made_of`.
+    """
+    mine = edited.watch_your_steps
+    images = [image for image in (edited, mine.relevance) if image is not None]
+    kept = below(edited)
     # First: a pointer that is remapped to the very image that has it crashes Blender 5.0.
-    if original.watch_your_steps.edited == edited:
-        original.watch_your_steps.edited = None
+    for one in _versions(edited)[1:]:
+        if one.watch_your_steps.edited == edited:
+            one.watch_your_steps.edited = None
     for region in (mine.preview, mine.sent, mine.region):
         texture_regions.clear(region)
-    mine.original = mine.relevance = None
+    mine.original = mine.relevance = mine.root = None
     for image in images:
-        image.user_remap(original)
+        image.user_remap(made_of)
     for image in reversed(images):
         bpy.data.images.remove(image)
+    if kept is not None and kept != made_of and not on_top_of(kept):
+        _remove(kept, made_of)
 
 
 def _needs(

@@ -32,7 +32,8 @@ def refresh(region: bpy.types.PropertyGroup) -> None:
     from now on wherever it is shown.
     """
     edited = region.id_data
-    is_edit = region == edited.watch_your_steps.region and region.made_at >= 0
+    mine = edited.watch_your_steps
+    is_edit = region == mine.region and region.made_at >= 0 and mine.original is not None
     if is_edit and region.threshold != region.made_at and _shown_plainly(edited):
         _mix_everywhere(edited)
     group = region.group
@@ -64,8 +65,8 @@ def is_previewed(thing: bpy.types.Object) -> bool:
 def mixed(thing: bpy.types.Object) -> list[bpy.types.Image]:
     """The edited textures that an object shows mixed, as their threshold was moved."""
     groups = {node.node_tree for node in _live_nodes(_trees(thing))}
-    edits = (one for one in bpy.data.images if one.watch_your_steps.original is not None)
-    return [one for one in edits if one.watch_your_steps.region.group in groups]
+    images = bpy.data.images if groups else ()
+    return [one for one in images if one.watch_your_steps.region.group in groups]
 
 
 def take_off(thing: bpy.types.Object) -> None:

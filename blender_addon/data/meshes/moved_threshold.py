@@ -6,29 +6,16 @@ import numpy as np
 from ...link.encode import encode_exr, encode_png
 from .. import pictures
 from ..scene_error import SceneError
-from . import live_textures, texture_regions
+from . import texture_regions
 from .edited_textures import install_edited, show
 from .mesh_reading import pixels_of
 
 
-def shown_edit(thing: bpy.types.Object, image: bpy.types.Image | None) -> bpy.types.Image | None:
-    """The edit that an object shows, mixed or itself; None where it shows none.
-
-    Args:
-        thing: a mesh object.
-        image: the texture that it shows.
-    """
-    mixed = live_textures.mixed(thing)
-    if mixed:
-        return mixed[0]
-    is_edit = image is not None and image.watch_your_steps.original is not None
-    return image if is_edit else None
-
-
 def can_move(edited: bpy.types.Image) -> bool:
-    """Whether it is known where an edit applies."""
-    region = edited.watch_your_steps.region
-    return region.made_at >= 0 and texture_regions.chosen_map(region) is not None
+    """Whether it is known where an edit applies, and what it was made of is still there."""
+    mine = edited.watch_your_steps
+    is_known = mine.region.made_at >= 0 and texture_regions.chosen_map(mine.region) is not None
+    return is_known and mine.original is not None
 
 
 def is_moved(edited: bpy.types.Image) -> bool:

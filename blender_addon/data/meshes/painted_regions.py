@@ -11,7 +11,8 @@ from mathutils import Matrix
 from ...link.encode import encode_png
 from .. import pictures
 from ..scene_error import SceneError
-from . import live_textures, texture_regions
+from . import live_textures, texture_bases, texture_regions
+from .edited_textures import original_of
 from .material_images import colour_nodes
 from .mesh_reading import with_full_name
 from .texture_uvs import laying_of
@@ -66,7 +67,7 @@ def begin(context: bpy.types.Context, image: bpy.types.Image) -> None:
     region.before = json.dumps(before)
     painting.mode, painting.canvas = "IMAGE", region.paint
     thing.data.uv_layers.active = thing.data.uv_layers[layer]
-    live_textures.put_preview(thing, image, context.scene.render.engine)
+    texture_bases.put_preview(thing, image, context.scene.render.engine)
 
 
 def take_brush(context: bpy.types.Context, name: str) -> None:
@@ -124,7 +125,8 @@ def _layer_of(thing: bpy.types.Object, image: bpy.types.Image, engine: str) -> s
         SceneError: Texture Paint would paint in another place than where the texture is seen.
     """
     nodes = [one for slot in thing.material_slots for one in colour_nodes(slot.material, engine)]
-    layings = [laying_of(one) for one in nodes if one.image == image]
+    root = original_of(image)  # all its versions lie on the same nodes
+    layings = [laying_of(one) for one in nodes if original_of(one.image) == root]
     usual = next((one.name for one in thing.data.uv_layers if one.active_render), "")
     names = {one.layer or usual for one in layings}
     if len(names) != 1 or not names <= set(thing.data.uv_layers.keys()):
