@@ -7,6 +7,7 @@ Brings the tab "Watch Your Steps" into the 3D view's sidebar. The work is done b
 from .properties import scene_settings
 from .ui import (
     handlers,
+    languages,
     menus,
     operators,
     operators_3d,
@@ -41,6 +42,7 @@ from .ui import (
 )
 
 MODULES = (
+    languages,
     preferences,
     scene_settings,
     operators,

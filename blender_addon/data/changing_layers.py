@@ -81,7 +81,7 @@ def keep(scene: bpy.types.Scene) -> None:
 def described(settings: bpy.types.PropertyGroup) -> str:
     """The layers that are seen, from the top, in words."""
     parts = [
-        f'"{entry.title}"' + ("" if opacity == 1 else f" at {opacity:.0%}")
+        f'"{entry.title}"' + ("" if opacity == 1 else f" ({opacity:.0%})")
         for entry, opacity in reversed(layers.seen(settings))
     ]
     return f"Layers from the top: {', '.join(parts)}." if parts else "No layer was seen."

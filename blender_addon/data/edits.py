@@ -375,7 +375,7 @@ def delete(scene: bpy.types.Scene) -> None:
 
 
 def describe(entry: bpy.types.PropertyGroup) -> str:
-    """How an edit was made, in words."""
+    """How an edit was made, in words with commas between them."""
     parts = [entry.date] if entry.date else []
     if entry.model:
         parts.append(entry.model.replace("\\", "/").rstrip("/").rpartition("/")[2])
@@ -391,10 +391,8 @@ def describe(entry: bpy.types.PropertyGroup) -> str:
             *([f"snapped to {entry.snap}"] if entry.snap != "nothing" else []),
             *(["things picked by hand"] if entry.picks else []),
             *(["painted by hand"] if entry.painted else []),
-            *(
-                [f"mask {'grown' if entry.grow > 0 else 'shrunk'} by {abs(entry.grow)}"]
-                * bool(entry.grow)
-            ),
+            *([f"mask grown by {entry.grow}"] if entry.grow > 0 else []),
+            *([f"mask shrunk by {-entry.grow}"] if entry.grow < 0 else []),
             *(["mask inverted"] if entry.invert else []),
             f"{entry.steps} steps",
             f"strength {entry.strength:g}",
@@ -407,5 +405,4 @@ def describe(entry: bpy.types.PropertyGroup) -> str:
         parts.append(f"of the {source}")
     if entry.camera:
         parts.append(f'camera "{entry.camera}", frame {entry.frame}')
-    text = ", ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}."
+    return ", ".join(parts)

@@ -21,6 +21,7 @@ from ..protocol.settings import (
     SceneUpdateSettings,
     TextureSettings,
 )
+from .translations import CONTEXT
 
 LARGEST_INT = 2**31 - 1
 """That Blender's properties hold."""
@@ -79,6 +80,7 @@ def with_settings(*kinds: type, **other: dict[str, Any]) -> Callable[[type[Group
 
 def _property(one: Setting, other: dict[str, Any]) -> Any:
     known: dict[str, Any] = {"name": one.title, "description": one.description}
+    known["translation_context"] = CONTEXT
     if one.kind is bool:
         return BoolProperty(**known | {"default": one.default} | other)
     if one.kind is str:

@@ -49,7 +49,10 @@ def way_back(scene: bpy.types.Scene) -> WayBack:
             f'Nothing takes the look "{view.look}" out of a picture again: set Look to None '
             f"(Render › Color Management), or {ADVICE}."
         )
-    for name, title in (("use_curve_mapping", "curves"), ("use_white_balance", "white balance")):
+    for name, title in (
+        ("use_curve_mapping", "color curves"),
+        ("use_white_balance", "white balance"),
+    ):
         if getattr(view, name, False):
             raise SceneError(
                 f"Nothing takes the view's {title} out of a picture again: switch them off "

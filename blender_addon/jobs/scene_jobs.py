@@ -130,7 +130,7 @@ def _install_field(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState
     psnr = end.result.held_out_psnr
     steps = f"trained for {end.result.steps} steps"
     if psnr is not None:
-        steps = f"{psnr:.1f} dB on views that it was not trained on, {steps}"
+        steps = ", ".join((f"{psnr:.1f} dB on views that it was not trained on", steps))
     scene.watch_your_steps.in_3d.field = f"{steps[0].upper()}{steps[1:]}."
 
 

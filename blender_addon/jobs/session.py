@@ -349,7 +349,7 @@ def _finish(
         if outcome.code == "unknown_capture":
             scene.watch_your_steps.in_3d.forget_capture()
     elif isinstance(outcome, Cancelled):
-        _say_end(scene, job, f"{title} was cancelled. {outcome.message}".rstrip())
+        _say_end(scene, job, " ".join((f"{title} was cancelled.", outcome.message)).rstrip())
     else:
         said = outcome.result if isinstance(outcome, Arrived) else outcome
         _say_end(scene, job, " ".join(said.notes))

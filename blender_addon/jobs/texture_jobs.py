@@ -79,9 +79,14 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     guidance = "the model's own guidance"
     if not settings.own_guidance:
         guidance = guidance_words(settings)
-    words = (
-        f"seed {settings.seed}, {len(poses)} views, {texture.steps} steps, at most "
-        f"{texture.rounds} rounds, {guidance}"
+    words = ", ".join(
+        (
+            f"seed {settings.seed}",
+            f"{len(poses)} views",
+            f"{texture.steps} steps",
+            f"at most {texture.rounds} rounds",
+            guidance,
+        )
     )
     new = views_job(context.scene, "texture", instruction, thing, views, words)
     region, sent = image.watch_your_steps.preview, image.watch_your_steps.sent
@@ -130,9 +135,9 @@ def _previewed(
         )
     mask = texture_regions.mask(region)
     if not mask.any():
-        way = "raise" if region.invert else "lower"
+        way = "raise the threshold" if region.invert else "lower the threshold"
         raise SessionError(
-            f"The region is empty at this threshold, so nothing would change: {way} the threshold."
+            f"The region is empty at this threshold, so nothing would change: {way}."
         )
     return mask
 

@@ -86,7 +86,7 @@ class Upload:
         done = self._began[1] - len(waiting)
         if done > 0:
             seconds = (now - self._began[0]) / done * len(waiting)
-            job.stage += f", {time_left(seconds)}"
+            job.stage = ", ".join((job.stage, time_left(seconds)))
         known = len(self.plan.things)
         view = take_view(scene, self.plan, waiting[0], self.capture)
         if len(self.plan.things) > known:

@@ -124,3 +124,13 @@ def updated(depsgraph: bpy.types.Depsgraph) -> None:
 def is_due() -> bool:
     """Whether it is time for another reading, which the next drawing of the panel does."""
     return any(known.pending and time.monotonic() >= known.again for known in _known.values())
+
+
+def have_changed(parts: list[str]) -> str:
+    """The beginning of a sentence: which parts, at least one of those that `changes` names, have
+    changed.
+    """
+    named = " and the ".join([", the ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
+    if parts[1:] or parts[0].endswith("s"):
+        return f"The {named} have changed"
+    return f"The {named} has changed"

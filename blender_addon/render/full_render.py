@@ -170,11 +170,9 @@ def check_unchanged(scene: bpy.types.Scene, below: bpy.types.Image) -> None:
     if "camera" in changed and camera and scene.camera.name != camera:
         raise SceneError(f'This edit\'s render is by the camera "{camera}": make that the active.')
     if changed:
-        named = " and the ".join(changed)
-        verb = "have" if changed[1:] or changed[0].endswith("s") else "has"
         raise SceneError(
-            f"The {named} {verb} changed since this edit's render, which a full-size one would not "
-            f"fit any more: {MENDING}."
+            f"{freshness.have_changed(changed)} since this edit's render, which a full-size one "
+            f"would not fit any more: {MENDING}."
         )
 
 

@@ -11,11 +11,13 @@ from ..data.migration import new_uid
 from ..data.properties_settings import LARGEST_INT
 from ..data.results import Picture
 from ..data.scene_error import SceneError
+from ..data.translations import CONTEXT
 from ..jobs import session
 from ..jobs.job import SessionError, check_instruction
 from ..jobs.picture_jobs import edit_jobs, preview_job, shows_map_of
 from ..properties.scene_settings import VIEWS
 from . import preferences
+from .languages import rpt_, tip_
 from .overlay import NEEDED, lost_picture
 from .switches import cell_of
 from .taking import take_then
@@ -43,12 +45,14 @@ def refuse(operator: bpy.types.Operator, context: bpy.types.Context, error: Exce
     """
     session.say(context.scene, str(error), refusal=True)
     if context.region is None or context.region.type != "UI":
-        operator.report({"ERROR"}, str(error))
+        operator.report({"ERROR"}, rpt_(str(error)))
     return {"CANCELLED"}
 
 
 class ExplainedOperator(bpy.types.Operator):
     """An operator whose button says why it is greyed."""
+
+    bl_translation_context = CONTEXT
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
@@ -64,13 +68,14 @@ class ExplainedOperator(bpy.types.Operator):
         """Blender asks this before it draws the button."""
         reason = cls.why_not(context)
         if reason:
-            cls.poll_message_set(reason)
+            cls.poll_message_set(tip_(reason))
         return not reason
 
 
 class WYS_OT_connect(bpy.types.Operator):
     """Connect to the backend with its connection file, and keep trying until it is there"""
 
+    bl_translation_context = CONTEXT
     bl_idname = "watch_your_steps.connect"
     bl_label = "Connect"
 
@@ -83,6 +88,7 @@ class WYS_OT_connect(bpy.types.Operator):
 class WYS_OT_disconnect(bpy.types.Operator):
     """Leave the backend. A job that runs goes on there; connect again to get its result"""
 
+    bl_translation_context = CONTEXT
     bl_idname = "watch_your_steps.disconnect"
     bl_label = "Disconnect"
 
@@ -90,7 +96,7 @@ class WYS_OT_disconnect(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         """Only where there is one to leave."""
         if session.state.link is None:
-            cls.poll_message_set("There is no connection")
+            cls.poll_message_set(tip_("There is no connection"))
         return session.state.link is not None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -114,6 +120,8 @@ class TakingOperator(bpy.types.Operator):
     """What all operators that may take a picture have in common: by a button they render as
     Blender's own jobs, and in scripts they return when it is rendered.
     """
+
+    bl_translation_context = CONTEXT
 
     def start(self, context: bpy.types.Context, in_window: bool) -> None:
         """Do it; where `in_window`, what follows a render may come later.
@@ -149,12 +157,12 @@ class WYS_OT_preview_relevance(TakingOperator, JobOperator):
     def description(cls, context: bpy.types.Context, _: bpy.types.OperatorProperties) -> str:
         """The tooltip."""
         if context.scene.watch_your_steps.base == "EDIT":
-            return (
+            return tip_(
                 "Find where the instruction applies in the shown edit, without another render. "
                 "Nothing is changed yet"
             )
         words = TAKEN[context.scene.watch_your_steps.source.kind]
-        return f"{words} and find where the instruction applies. Nothing is changed yet"
+        return tip_(f"{words} and find where the instruction applies. Nothing is changed yet")
 
     def start(self, context: bpy.types.Context, in_window: bool) -> None:
         """Take it, send, return; the result comes through the timer."""
@@ -261,10 +269,10 @@ def _check_mask(scene: bpy.types.Scene, picture: Picture) -> None:
         raise SessionError(f"{lost}: clear the painting of the mask, or bring the file back.")
     mask = results.mask(scene) if shows_map_of(scene, picture) else None
     if mask is not None and not mask.any():
-        way = "raise" if settings.invert else "lower"
+        way = "raise the threshold" if settings.invert else "lower the threshold"
         raise SessionError(
-            f"The mask is empty at this threshold, so nothing would change: {way} the threshold, "
-            "or paint what is to be edited."
+            f"The mask is empty at this threshold, so nothing would change: {way}, or paint what "
+            "is to be edited."
         )
 
 
@@ -320,7 +328,7 @@ class WYS_OT_show_picture(ExplainedOperator):
     @classmethod
     def description(cls, context: bpy.types.Context, given: bpy.types.OperatorProperties) -> str:
         """The tooltip of the picture that the button shows."""
-        return next(text for name, _, text in VIEWS if name == given.view)
+        return tip_(next(text for name, _, text in VIEWS if name == given.view))
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
@@ -349,6 +357,7 @@ def _missing(scene: bpy.types.Scene, view: str) -> str:
 class WYS_OT_dismiss(bpy.types.Operator):
     """Take this message away"""
 
+    bl_translation_context = CONTEXT
     bl_idname = "watch_your_steps.dismiss"
     bl_label = "Dismiss"
 

@@ -13,6 +13,7 @@ from ..jobs import film_jobs, scene_jobs, session
 from ..jobs.job import NewJob, SessionError, check_instruction
 from ..jobs.texture_jobs import scene_texture_job, texture_job
 from ..protocol.messages import DropCapture, UndoSceneEdit
+from .languages import rpt_, tip_
 from .operators import ExplainedOperator, JobOperator, refuse
 from .switches import cell_of
 
@@ -21,6 +22,7 @@ SHOWN = (
     ("EDITED", "Edited", "Show the edited texture"),
     ("RELEVANCE", "Relevance", "Show where the instruction applies, from dark to bright"),
 )
+
 Outcome = set[str]
 
 
@@ -72,7 +74,7 @@ class WYS_OT_edit_texture(JobOperator):
         image = scene.watch_your_steps.job_image
         others = ", ".join(f'"{other.name}"' for other in left_alone(thing, image))
         alone = f"; left alone: {others}" if others else ""
-        self.report({"INFO"}, f'Editing "{image.name}" of "{thing.name}"{alone}')
+        self.report({"INFO"}, rpt_(f'Editing "{image.name}" of "{thing.name}"{alone}'))
         return {"FINISHED"}
 
 
@@ -134,7 +136,7 @@ class WYS_OT_show_texture(_TextureOperator):
     @classmethod
     def description(cls, context: bpy.types.Context, given: bpy.types.OperatorProperties) -> str:
         """The tooltip of the one that the button chooses."""
-        return next(text for name, _, text in SHOWN if name == given.what)
+        return tip_(next(text for name, _, text in SHOWN if name == given.what))
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Point the material's nodes to it."""
@@ -239,8 +241,10 @@ class WYS_OT_train_scene(_SceneOperator):
     def description(cls, context: bpy.types.Context, given: bpy.types.OperatorProperties) -> str:
         """The tooltip of the button."""
         if given.anew:
-            return "Delete the trained field and all its edits at the backend, and train another"
-        return cls.__doc__ or ""
+            return tip_(
+                "Delete the trained field and all its edits at the backend, and train another"
+            )
+        return tip_(cls.__doc__ or "")
 
     def job(self, context: bpy.types.Context) -> NewJob:
         """Train, or go on."""

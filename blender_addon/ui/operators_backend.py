@@ -5,12 +5,14 @@ from pathlib import Path
 import bpy
 from bpy.props import StringProperty
 
+from ..data.translations import CONTEXT
 from ..jobs import hub_models, own_backend, session
 from ..jobs.job import SessionError
 from ..jobs.own_backend import Stage
 from ..link.child_process import last_lines
 from ..protocol.connection import BadConnectionFile, parse_connection, write_connection
 from . import preferences, words
+from .languages import iface_, tip_
 from .operators import ExplainedOperator, refuse
 
 SHOWN_LINES, LOG_WIDTH = 20, 640
@@ -62,7 +64,7 @@ class WYS_OT_install_backend(ExplainedOperator):
             self,
             event,
             title="Install the backend?",
-            message=f"{own_backend.NEEDED}.",
+            message=tip_(f"{own_backend.NEEDED}."),
             confirm_text="Install",
         )
 
@@ -115,7 +117,7 @@ class WYS_OT_start_backend(ExplainedOperator):
         if not text or not bpy.app.online_access:
             return self.execute(context)
         return context.window_manager.invoke_confirm(
-            self, event, title="Download the model?", message=text, confirm_text="Start"
+            self, event, title="Download the model?", message=iface_(text), confirm_text="Start"
         )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -187,6 +189,7 @@ class WYS_OT_show_backend_log(ExplainedOperator):
 class WYS_OT_choose_connection(bpy.types.Operator):
     """Choose the connection file of a backend, such as a copy of another machine's"""
 
+    bl_translation_context = CONTEXT
     bl_idname = "watch_your_steps.choose_connection"
     bl_label = "Connection File..."
 
@@ -214,6 +217,7 @@ class WYS_OT_choose_connection(bpy.types.Operator):
 class WYS_OT_paste_connection(bpy.types.Operator):
     """Connect with the text of a connection file, which is a password"""
 
+    bl_translation_context = CONTEXT
     bl_idname = "watch_your_steps.paste_connection"
     bl_label = "Paste Connection..."
     bl_options = {"INTERNAL"}  # so that no log of Blender's shows the keys
@@ -251,6 +255,7 @@ class WYS_OT_paste_connection(bpy.types.Operator):
 class WYS_OT_show_preferences(bpy.types.Operator):
     """Open this add-on's preferences: the program's folder, the model, the connection file"""
 
+    bl_translation_context = CONTEXT
     bl_idname = "watch_your_steps.show_preferences"
     bl_label = "Preferences"
 

@@ -6,6 +6,7 @@ from ..data import changing_layers, edits
 from ..data.scene_error import SceneError
 from ..jobs import again_jobs, session
 from ..jobs.job import SessionError
+from .languages import rpt_
 from .operators import ExplainedOperator, JobOperator, refuse
 
 NONE = "There is no edit in the list"
@@ -87,7 +88,7 @@ class WYS_OT_delete_edit(ExplainedOperator):
         title, before = entry.title, len(scene.watch_your_steps.layers)
         edits.delete(scene)
         if len(scene.watch_your_steps.layers) < before:
-            self.report({"INFO"}, f'"{title}" was a layer, too: Undo brings both back.')
+            self.report({"INFO"}, rpt_(f'"{title}" was a layer, too: Undo brings both back.'))
         return {"FINISHED"}
 
 

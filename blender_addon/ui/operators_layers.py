@@ -4,6 +4,7 @@ import bpy
 from bpy.props import EnumProperty
 
 from ..data import changing_layers, edits, layers
+from .languages import tip_
 from .operators import ExplainedOperator
 from .operators_edits import NONE
 
@@ -85,7 +86,7 @@ class WYS_OT_move_layer(LayerOperator):
     @classmethod
     def description(cls, context: bpy.types.Context, given: bpy.types.OperatorProperties) -> str:
         """The tooltip."""
-        return next(text for name, _, text in MOVES if name == given.to)
+        return tip_(next(text for name, _, text in MOVES if name == given.to))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Change places; at an end it stays."""

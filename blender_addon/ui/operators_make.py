@@ -5,8 +5,10 @@ import bpy
 from ..data.meshes import live_textures, made_textures
 from ..data.meshes.edited_textures import shows_relevance
 from ..data.scene_error import SceneError
+from ..data.translations import CONTEXT
 from ..jobs import texture_making
 from ..jobs.job import SessionError
+from .languages import rpt_, tip_
 from .operators import ExplainedOperator, refuse
 
 Outcome = set[str]
@@ -52,13 +54,14 @@ class WYS_OT_make_texture(ExplainedOperator):
             return refuse(self, context, error)
         left = [f'"{one.name}"' for one in others if one not in can]
         if left:
-            self.report({"INFO"}, f"Left alone: {', '.join(left)}")
+            self.report({"INFO"}, rpt_(f"Left alone: {', '.join(left)}"))
         return {"FINISHED"}
 
 
 class WYS_OT_cancel_making(bpy.types.Operator):
     """Stop making textures. The object stays as it is"""
 
+    bl_translation_context = CONTEXT
     bl_idname = "watch_your_steps.cancel_making"
     bl_label = "Cancel"
 
@@ -66,7 +69,7 @@ class WYS_OT_cancel_making(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         """Only while one is made."""
         if texture_making.makings.now is None:
-            cls.poll_message_set("No texture is being made")
+            cls.poll_message_set(tip_("No texture is being made"))
         return texture_making.makings.now is not None
 
     def execute(self, context: bpy.types.Context) -> Outcome:

@@ -9,6 +9,7 @@ from ..data.strokes import Stroke
 from ..jobs.job import PAINTING
 from ..protocol.corrections import ADDED, NOTHING, TAKEN
 from . import brush_circle
+from .languages import iface_
 from .operators import ExplainedOperator
 from .operators_picks import SHOWN, why_no_mask
 from .pointing import Canvas, canvas_at, why_no_canvas
@@ -18,6 +19,7 @@ HELP = (
     "Drag: add   Ctrl: take away   Shift: give back to the slider   [ and ], or Ctrl and wheel: "
     "size   Esc, Enter or right click: end"
 )
+
 ENDS = {"ESC", "RET", "NUMPAD_ENTER", "RIGHTMOUSE"}
 MOVES = {"MOUSEMOVE", "INBETWEEN_MOUSEMOVE"}
 LARGER, SMALLER = {"RIGHT_BRACKET", "WHEELUPMOUSE"}, {"LEFT_BRACKET", "WHEELDOWNMOUSE"}
@@ -149,7 +151,7 @@ class WYS_OT_paint_mask(ExplainedOperator):
         self.brush = Brush()
         brush_circle.begin()
         context.window_manager.modal_handler_add(self)
-        context.workspace.status_text_set(HELP)
+        context.workspace.status_text_set(iface_(HELP))
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:

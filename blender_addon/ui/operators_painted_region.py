@@ -6,6 +6,7 @@ from bpy.props import EnumProperty
 from ..data.meshes import painted_regions
 from ..data.scene_error import SceneError
 from ..jobs import session
+from .languages import tip_
 from .operators import ExplainedOperator, refuse
 from .operators_texture_region import NO_PREVIEW, base_of, preview_of
 from .switches import cell_of
@@ -16,6 +17,7 @@ BRUSHES = (
     ("REMOVE", "Take Away", "Paint black: what is painted is not edited, whatever the threshold"),
     ("ERASE", "Erase", "Take paint away again: what has none is left to the threshold"),
 )
+
 NOT_PAINTING = "No correction is being painted"
 
 
@@ -43,7 +45,7 @@ class WYS_OT_paint_texture_region(_PaintOperator):
     @classmethod
     def description(cls, context: bpy.types.Context, given: bpy.types.OperatorProperties) -> str:
         """The tooltip of the brush that the button takes."""
-        return next(text for name, _, text in BRUSHES if name == given.brush)
+        return tip_(next(text for name, _, text in BRUSHES if name == given.brush))
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:

@@ -7,6 +7,7 @@ from bpy.props import EnumProperty, IntProperty
 
 from ..data import pictures, region, results, strokes, thing_labels
 from ..jobs.job import PICKING
+from .languages import iface_
 from .operators import MISSING, ExplainedOperator
 from .pointing import canvas_at, why_no_canvas
 from .waiting_tools import ended, is_ending, may_begin, redraw
@@ -19,6 +20,7 @@ MODES = (
     ("ADD", "Add", "Add the thing to the mask"),
     ("REMOVE", "Remove", "Remove the thing from the mask"),
 )
+
 HELP = "Click: add or remove   Shift: add   Ctrl: remove   Esc, Enter or right click: end"
 ENDS = {"ESC", "RET", "NUMPAD_ENTER", "RIGHTMOUSE"}
 
@@ -161,7 +163,7 @@ class WYS_OT_pick_things(ExplainedOperator):
         if settings.view not in SHOWN:
             settings.view = "MASK"
         context.window_manager.modal_handler_add(self)
-        context.workspace.status_text_set(HELP)
+        context.workspace.status_text_set(iface_(HELP))
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -178,7 +180,8 @@ class WYS_OT_pick_things(ExplainedOperator):
                 return {"PASS_THROUGH"}  # a menu of something else
             return self._end(context)
         if event.type == "MOUSEMOVE":
-            context.workspace.status_text_set(f"{found.name}   |   {HELP}" if found else HELP)
+            text = iface_(HELP)
+            context.workspace.status_text_set(f"{found.name}   |   {text}" if found else text)
         if found is None or event.type != "LEFTMOUSE":
             return {"PASS_THROUGH"}
         if event.value in ("PRESS", "DOUBLE_CLICK"):

@@ -6,6 +6,8 @@ from bpy.props import StringProperty
 from ..data import contact_sheet, copies, edits, variants
 from ..jobs import again_jobs
 from ..jobs.job import PICKING_VARIANT, SessionError
+from .languages import iface_
+from .languages.sentences import capitalised
 from .operators import ExplainedOperator, refuse
 from .pointing import canvas_at, visible_frame
 from .waiting_tools import ended, is_ending, is_running, may_begin
@@ -43,7 +45,7 @@ class WYS_OT_contact_sheet(VariantsOperator):
         may_begin(context, PICKING_VARIANT)  # others end
         context.scene.watch_your_steps.show = True
         context.window_manager.modal_handler_add(self)
-        context.workspace.status_text_set(HELP)
+        context.workspace.status_text_set(iface_(HELP))
         return {"RUNNING_MODAL"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -69,7 +71,9 @@ class WYS_OT_contact_sheet(VariantsOperator):
             return self._end(context)
         if event.type == "MOUSEMOVE":
             entry = edits.named(settings, uid)
-            context.workspace.status_text_set(f"Seed {entry.seed}   |   {HELP}" if entry else HELP)
+            text = iface_(HELP)
+            seed = iface_(f"seed {entry.seed}") if entry is not None else ""
+            context.workspace.status_text_set(f"{capitalised(seed)}   |   {text}" if seed else text)
         if not uid or event.type != "LEFTMOUSE":
             return {"PASS_THROUGH"}
         if event.value == "PRESS" and variants.pick(context.scene, uid):

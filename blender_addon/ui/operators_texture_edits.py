@@ -6,6 +6,7 @@ from bpy.props import StringProperty
 from ..data.meshes import edited_textures
 from ..data.meshes.mesh_reading import with_full_name
 from ..jobs.job import SessionError
+from .languages import rpt_
 from .operators import JobOperator, refuse
 from .operators_3d import no_mesh
 from .operators_texture_region import shown_edit
@@ -41,7 +42,7 @@ class WYS_OT_delete_texture_edit(JobOperator):
         if other is not None and shown_edit(context) != other:
             edited_textures.show(thing, other, "EDITED", context.scene.render.engine)
         if not is_gone:
-            self.report({"INFO"}, f'"{instruction}" stays: other objects show it.')
+            self.report({"INFO"}, rpt_(f'"{instruction}" stays: other objects show it.'))
         return {"FINISHED"}
 
 

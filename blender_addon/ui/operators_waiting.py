@@ -5,6 +5,7 @@ from bpy.props import EnumProperty, StringProperty
 
 from ..jobs import waiting
 from ..jobs.job import SessionError
+from .languages import tip_
 from .operators import ExplainedOperator, refuse
 
 BEGUN = "It does not wait any more: it has begun, or was removed."
@@ -43,8 +44,9 @@ class WYS_OT_move_waiting(WaitingOperator):
     @classmethod
     def description(cls, context: bpy.types.Context, given: bpy.types.OperatorProperties) -> str:
         """The tooltip."""
-        earlier = given.to == "UP"
-        return f"Begin this edit {'before the one above' if earlier else 'after the one below'} it"
+        if given.to == "UP":
+            return tip_("Begin this edit before the one above it")
+        return tip_("Begin this edit after the one below it")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Change places with its neighbour; at an end it stays."""

@@ -5,6 +5,7 @@ import numpy as np
 
 from ..data import edits, picture_source, region, results, thing_labels
 from ..data.results import STATE, VIEWPOINT
+from ..data.translations import CONTEXT
 from ..jobs import session
 from ..jobs.job import Job
 from ..jobs.kinds import KINDS
@@ -15,6 +16,7 @@ from ..protocol.settings import GUIDANCE, EditSettings, PictureMapSettings
 from ..render import freshness
 from ..render.camera_render import viewpoint
 from . import panel_backend, panel_source, panel_waiting, words
+from .languages import iface_
 from .overlay import lost_picture
 from .presets import WYS_PT_edit_presets
 from .switches import cell
@@ -33,6 +35,7 @@ SUB_PANELS = (
     "Texture",
     "Scene in 3D",
 )
+
 """Titles of the sub-panels from the top: first what goes with the picture that is worked on, then
 what is set once, then work on other things than one picture. All but "Edits" begin closed, so that
 the first thing to be seen is instruction, preview, threshold, edit.
@@ -45,6 +48,7 @@ class SidebarPanel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Watch Your Steps"
+    bl_translation_context = CONTEXT
 
 
 class WYS_PT_main(SidebarPanel, bpy.types.Panel):
@@ -77,7 +81,7 @@ class WYS_PT_main(SidebarPanel, bpy.types.Panel):
         suggested = region.suggestion(settings) if settings.relevance_image is not None else -1
         if suggested >= 0:
             row = column.row()
-            row.label(text=f"Suggested: {suggested:.3f}")
+            row.label(text=iface_(f"Suggested: {suggested:.3f}"))
             row.operator("watch_your_steps.use_suggestion")
         found = region.snapped_map(settings) if settings.relevance_image is not None else None
         if found is not None and (why := why_so(settings, found)):

@@ -8,6 +8,8 @@ from ..data.meshes.brought_mesh import collection_of
 from ..jobs import scene_jobs, session
 from ..jobs.job import Job
 from . import panel_make, panel_texture_edits, panel_texture_region, thumbnails, words
+from .languages import iface_
+from .languages.sentences import capitalised
 from .operators_texture_region import base_of
 from .panel import SUB_PANELS, SidebarPanel, WYS_PT_main
 
@@ -40,7 +42,7 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
         if thing is None or thing.type != "MESH":
             words.paragraph(layout, context, "Click on a mesh", icon="INFO")
         else:
-            layout.label(text=thing.name, icon="MESH_DATA")
+            layout.label(text=thing.name, icon="MESH_DATA", translate=False)
             _draw_images(layout, context, thing)
             panel_make.draw(layout, context, thing)
         texture = settings.texture
@@ -80,7 +82,10 @@ def _draw_images(
         column = layout.column(align=True)
         for image in images:
             button = column.operator(
-                "watch_your_steps.choose_texture", text=image.name, depress=image == chosen
+                "watch_your_steps.choose_texture",
+                text=image.name,
+                depress=image == chosen,
+                translate=False,
             )
             button.image = image.name_full
 
@@ -118,7 +123,7 @@ def _draw_capture(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if in_3d.cameras == "AROUND":
         column.prop(in_3d, "views")
     else:
-        column.label(text=_how_many(context.scene, in_3d.cameras))
+        column.label(text=iface_(_how_many(context.scene, in_3d.cameras)))
     column.prop(in_3d, "size")
     _draw_size(box, context, in_3d.size)
     begun = in_3d.capture and not in_3d.sealed and session.job_of(context.scene) is None
@@ -157,7 +162,8 @@ def _draw_training(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
         row.operator("watch_your_steps.train_scene", text="", icon="FILE_REFRESH").anew = True
     _draw_job(box, context, {"train"})
     if in_3d.field:
-        words.paragraph(box, context, in_3d.field, inset=words.BOX)
+        field = words.listed(in_3d.field.removesuffix("."))
+        words.paragraph(box, context, capitalised(f"{field}."), inset=words.BOX)
 
 
 def _draw_edit(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -175,7 +181,7 @@ def _draw_edit(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     column.prop(in_3d, "edit_iterations")
     words.guidance(box, session.state.status.welcome, settings)
     if in_3d.threshold != SUGGESTED:
-        box.label(text=f"Suggested threshold: {SUGGESTED}", icon="INFO")
+        box.label(text=iface_(f"Suggested threshold: {SUGGESTED}"), icon="INFO")
     if in_3d.edit:
         box.prop(in_3d, "stack")
     box.operator("watch_your_steps.edit_scene", icon="BRUSH_DATA")
@@ -188,6 +194,7 @@ def _draw_edit(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
             row.operator(
                 "watch_your_steps.choose_scene_edit",
                 text=edit.instruction,
+                translate=False,
                 icon="RADIOBUT_ON" if chosen else "RADIOBUT_OFF",
                 depress=chosen,
             ).name = edit.name
@@ -217,7 +224,7 @@ def _draw_mesh(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     thing = context.active_object
     ready = bool(in_3d.edit) and thing is not None and thing.type == "MESH"
     text = f"Bring into {thing.name}'s Texture" if ready else "Bring into Its Own Texture"
-    box.operator("watch_your_steps.bring_texture", text=text, icon="TEXTURE")
+    box.operator("watch_your_steps.bring_texture", text=iface_(text), icon="TEXTURE")
     _draw_job(box, context, {"scene_texture"})
     brought = collection_of(context.scene)
     if brought is not None and brought.objects:

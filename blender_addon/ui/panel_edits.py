@@ -4,6 +4,7 @@ import bpy
 
 from ..data import edits
 from . import panel_variants, thumbnails, words
+from .languages.sentences import capitalised
 from .panel import SUB_PANELS, SidebarPanel, WYS_PT_main
 
 ROWS = 3
@@ -103,7 +104,7 @@ class WYS_PT_edits(SidebarPanel, bpy.types.Panel):
             below = edits.named(settings, entry.parent)
             text = f'On top of "{below.title}".' if below else "On top of an edit that was deleted."
             words.paragraph(layout, context, text)
-        words.paragraph(layout, context, edits.describe(entry))
+        words.paragraph(layout, context, capitalised(f"{words.listed(edits.describe(entry))}."))
         if entry.notes:
             words.paragraph(layout, context, entry.notes, icon="INFO")
 

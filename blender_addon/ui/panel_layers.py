@@ -4,6 +4,7 @@ import bpy
 
 from ..data import changing_layers, edits, layers
 from . import thumbnails, words
+from .languages import iface_
 from .panel import SidebarPanel
 from .panel_edits import WYS_PT_edits
 
@@ -35,9 +36,11 @@ class WYS_UL_layers(bpy.types.UIList):
         entry = edits.named(data, item.edit)
         row = layout.row(align=True)
         if entry is None or layers.why_lost(entry):
-            row.label(text=entry.title if entry is not None else "Deleted edit", icon="ERROR")
+            text = entry.title if entry is not None else iface_("Deleted edit")
+            row.label(text=text, icon="ERROR", translate=False)
         else:
-            row.label(text=entry.title, icon_value=thumbnails.of_image(entry.image))
+            icon = thumbnails.of_image(entry.image)
+            row.label(text=entry.title, icon_value=icon, translate=False)
         if item.opacity < 1:
             strength = row.row()
             strength.alignment = "RIGHT"

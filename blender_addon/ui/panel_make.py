@@ -7,11 +7,14 @@ from ..data.meshes.colour_changes import changing_node
 from ..data.meshes.edited_textures import shows_relevance, to_paint
 from ..jobs import texture_making
 from . import words
+from .languages import iface_
+from .languages.sentences import capitalised
 
 CHANGED = (
     'The node "{node}" changes the colors of "{image}": an edit of it looks otherwise on the mesh. '
     "Make Texture bakes what is seen."
 )
+
 NO_IMAGE = "No image colors it: Make Texture bakes its materials into one."
 
 
@@ -55,7 +58,7 @@ def _draw_progress(
     row = box.row(align=True)
     row.progress(factor=now.fraction, text=f"{now.fraction:.0%}")
     row.operator("watch_your_steps.cancel_making", text="", icon="CANCEL")
-    stage = f"{now.stage[:1].upper()}{now.stage[1:]}"
+    stage = capitalised(iface_(now.stage))
     if follow := len(texture_making.makings.waiting):
-        stage += f"; {follow} more to follow"
+        stage += iface_(f"; {follow} more to follow")
     words.paragraph(box, context, stage, inset=words.BOX)

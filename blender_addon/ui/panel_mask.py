@@ -5,6 +5,8 @@ import bpy
 from ..data import pictures, region, results, thing_labels
 from ..jobs.job import PAINTING, PICKING
 from . import words
+from .languages import iface_
+from .languages.sentences import capitalised
 from .panel import SUB_PANELS, SidebarPanel, WYS_PT_main
 from .pointing import shows_picture
 from .waiting_tools import is_running
@@ -96,13 +98,14 @@ def _picked(settings: bpy.types.PropertyGroup, picks: region.Picks) -> str:
     """The picked things, in words."""
     names = thing_labels.names(settings.render_image)
     parts = []
-    for word, labels in (("added", picks.added), ("removed", picks.removed)):
+    for said, labels in (("added: {}", picks.added), ("removed: {}", picks.removed)):
         titles = [names[label] for label in sorted(labels) if label < len(names)]
         if titles:
-            more = f" and {len(titles) - NAMED} more" if len(titles) > NAMED else ""
-            parts.append(f"{word}: {', '.join(titles[:NAMED])}{more}")
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}"
+            named = ", ".join(titles[:NAMED])
+            if titles[NAMED:]:
+                named = f"{named} and {len(titles) - NAMED} more"
+            parts.append(iface_(said.format(named)))
+    return capitalised("; ".join(parts))
 
 
 def how_large(settings: bpy.types.PropertyGroup) -> str:
@@ -117,7 +120,9 @@ def how_large(settings: bpy.types.PropertyGroup) -> str:
         return "The mask is all of the picture."
     share = 100 * pixels / all_
     said = f"{share:.1f} %" if share >= LITTLE else f"less than {LITTLE} %"
-    return f"{pixels:,} pixel{'s' * (pixels > 1)}, {said} of the picture."
+    if pixels == 1:
+        return f"1 pixel, {said} of the picture."
+    return f"{pixels:,} pixels, {said} of the picture."
 
 
 def _hints(settings: bpy.types.PropertyGroup) -> list[str]:

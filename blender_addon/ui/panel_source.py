@@ -66,7 +66,8 @@ def draw_settings(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
     text = how(context.scene)
     welcome = session.state.status.welcome
     if welcome is not None and welcome.native_size:
-        text += f" The model was trained at {welcome.native_size} x {welcome.native_size}."
+        size = f"{welcome.native_size} x {welcome.native_size}"
+        text = " ".join((text, f"The model was trained at {size}."))
     words.paragraph(layout, context, text, icon="INFO")
     if source.kind == picture_source.IMAGE and source.image is not None:
         profile = header_of(source.image).profile
@@ -89,5 +90,5 @@ def how(scene: bpy.types.Scene) -> str:
         engine = picture_source.ENGINES[source.name]
         return f"Renders {width} x {height} with {engine}, whatever the scene's engine."
     own = own_settings(settings, source)
-    limited = f", with {own.samples} samples at most" if own.changes(scene) else ""
-    return f"Renders {width} x {height} with the scene's own engine and colours{limited}."
+    text = f"Renders {width} x {height} with the scene's own engine and colours"
+    return f"{text}, with {own.samples} samples at most." if own.changes(scene) else f"{text}."

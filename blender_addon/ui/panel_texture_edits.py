@@ -25,7 +25,8 @@ def draw_base(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if edited is not None:
         text = f'On top of "{edited.watch_your_steps.instruction}".'
         if edited in live_textures.mixed(thing):
-            text += " What it shows at its threshold is kept as an edit of its own."
+            kept = "What it shows at its threshold is kept as an edit of its own."
+            text = " ".join((text, kept))
     words.paragraph(layout, context, text, icon="INFO")
 
 
@@ -44,7 +45,7 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if text := _what_is_below(edited):
         words.paragraph(layout, context, text)
     if mine.made_with:
-        words.paragraph(layout, context, mine.made_with)
+        words.paragraph(layout, context, words.listed(mine.made_with))
     kept = edited_textures.edits_of(edited)
     if len(kept) > 1:
         column = layout.column(align=True)
@@ -69,7 +70,9 @@ def _draw_kept(row: bpy.types.UILayout, edited: bpy.types.Image, is_shown: bool)
     if above := edited_textures.depth(edited):
         row.separator(factor=above * INDENT)
     text = edited.watch_your_steps.instruction
-    button = row.operator("watch_your_steps.show_texture", text=text, depress=is_shown)
+    button = row.operator(
+        "watch_your_steps.show_texture", text=text, depress=is_shown, translate=False
+    )
     button.what, button.edit = "EDITED", edited.name_full
     button = row.operator("watch_your_steps.delete_texture_edit", text="", icon="TRASH")
     button.edit = edited.name_full

@@ -5,6 +5,7 @@ import bpy
 from ..data.meshes import live_textures, moved_threshold, painted_regions, texture_regions
 from ..jobs import session
 from . import words
+from .languages import iface_
 from .operators_painted_region import BRUSHES
 from .operators_texture_region import preview_of, shown_edit
 from .switches import cell
@@ -48,7 +49,7 @@ def _draw_preview(
     )
     row.operator("watch_your_steps.clear_texture_preview", text="", icon="X")
     row = layout.row()
-    row.label(text=f"Suggested: {region.suggested_threshold:.3f}")
+    row.label(text=iface_(f"Suggested: {region.suggested_threshold:.3f}"))
     row.operator("watch_your_steps.use_texture_suggestion")
     if live_textures.is_previewed(context.active_object):
         text = "Look at it in Material Preview. Renders show it, too, until you switch it off."

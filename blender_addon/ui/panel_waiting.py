@@ -7,6 +7,8 @@ import bpy
 from ..jobs import session, waiting
 from ..jobs.job import NewJob
 from . import words
+from .languages import iface_
+from .languages.sentences import capitalised
 
 SHOWN = 5
 """The next ones; of the others there is the number."""
@@ -21,7 +23,8 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         return
     box = layout.box()
     row = box.row()
-    row.label(text=f"{len(jobs)} {'edits wait' if jobs[1:] else 'edit waits'}", icon="SORTTIME")
+    text = f"{len(jobs)} edits wait" if jobs[1:] else "1 edit waits"
+    row.label(text=iface_(text), icon="SORTTIME")
     row.operator("watch_your_steps.remove_all_waiting", text="", icon="TRASH")
     if session.job_of(context.scene) is None:
         text = "They begin when the backend is connected."
@@ -29,12 +32,12 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     for job in jobs[:SHOWN]:
         _draw_one(box, context, job)
     if jobs[SHOWN:]:
-        box.label(text=f"and {len(jobs) - SHOWN} more")
+        box.label(text=iface_(f"and {len(jobs) - SHOWN} more"))
 
 
 def _draw_one(layout: bpy.types.UILayout, context: bpy.types.Context, job: NewJob) -> None:
     row = layout.row()
-    title = f"{job.title[:1].upper()}{job.title[1:]}"
+    title = capitalised(iface_(job.title))
     begin = textwrap.shorten(job.instruction, INSTRUCTION, placeholder="...")
     text = title if job.group else f'{title}: "{begin}"'
     words.paragraph(row.column(), context, text, inset=words.BOX + 3 * words.BUTTON)

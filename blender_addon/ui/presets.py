@@ -8,6 +8,7 @@ from bl_ui.utils import PresetPanel
 
 from ..protocol.known_settings import all_settings
 from ..protocol.settings import EditSettings
+from .languages import iface_
 
 FOLDER = "watch_your_steps/edit"
 """Below Blender's folder of presets."""
@@ -42,7 +43,8 @@ class WYS_PT_edit_presets(PresetPanel, bpy.types.Panel):
     @staticmethod
     def post_cb(_context: bpy.types.Context, filepath: str) -> None:
         """Blender calls this when a preset was chosen, which by itself is no undo step."""
-        bpy.ops.ed.undo_push(message=f"Load {bpy.path.display_name(filepath, title_case=False)}")
+        name = bpy.path.display_name(filepath, title_case=False)
+        bpy.ops.ed.undo_push(message=iface_(f"Load {name}"))
 
 
 CLASSES = (WYS_OT_add_edit_preset, WYS_PT_edit_presets)

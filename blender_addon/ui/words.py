@@ -10,6 +10,9 @@ from ..jobs.job import Job
 from ..link.worker_thread import LinkState, LinkStatus
 from ..protocol.messages import Welcome
 from ..protocol.settings import GUIDANCE
+from ..render import freshness
+from .languages import iface_
+from .languages.sentences import capitalised
 
 ICONS = {
     LinkState.CLOSED: "UNLINKED",
@@ -45,8 +48,9 @@ def memory(welcome: Welcome | None) -> str:
         return ""
     used = welcome.memory
     peak, total = used.peak_bytes / 2**30, used.total_bytes / 2**30
-    whose = "GPU memory" if welcome.device.startswith("cuda") else "Memory"
-    return f"{whose} used: {peak:.1f} of {total:.1f} GiB"
+    if welcome.device.startswith("cuda"):
+        return f"GPU memory used: {peak:.1f} of {total:.1f} GiB"
+    return f"Memory used: {peak:.1f} of {total:.1f} GiB"
 
 
 def status_icon(state: LinkState) -> str:
@@ -62,19 +66,19 @@ def stale(changed: list[str], in_3d: bool, kind: str = picture_source.RENDER) ->
         return ""
     if kind == picture_source.IMAGE and not in_3d:
         return "The image has changed since it was taken: preview again."
-    named = " and the ".join([", the ".join(changed[:-1]), changed[-1]] if changed[1:] else changed)
-    verb = "have" if changed[1:] or changed[0].endswith("s") else "has"
-    again = "Render View" if in_3d else "preview"
+    what = freshness.have_changed(changed)
     if kind == picture_source.RESULT and not in_3d:
-        return f"The {named} {verb} changed since this render: render (F12) and preview again."
-    return f"The {named} {verb} changed since this render: {again} again to take a new one."
+        return f"{what} since this render: render (F12) and preview again."
+    if in_3d:
+        return f"{what} since this render: Render View again to take a new one."
+    return f"{what} since this render: preview again to take a new one."
 
 
 def guidance(
     layout: bpy.types.UILayout, welcome: Welcome | None, settings: bpy.types.PropertyGroup
 ) -> None:
     """The settings of the guidance: the model's own, in numbers where they are known, or two."""
-    text = "Model's Own Guidance"
+    text = iface_("Model's Own Guidance")
     if welcome is not None and welcome.model_state == "ready":
         text += f" ({', '.join(f'{number:g}' for number in welcome.guidance.numbers)})"
     column = layout.column(align=True)
@@ -89,8 +93,14 @@ def progress(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -
     row = layout.row(align=True)
     row.progress(factor=job.fraction, text=f"{job.fraction:.0%}")
     row.operator("watch_your_steps.cancel", text="", icon="CANCEL")
-    text = f"{job.stage[:1].upper()}{job.stage[1:]}"
-    paragraph(layout, context, f"{job.title}: {job.stage}" if job.group else text, inset=BOX)
+    stage = listed(job.stage)
+    text = f"{iface_(job.title)}: {stage}" if job.group else capitalised(stage)
+    paragraph(layout, context, text, inset=BOX)
+
+
+def listed(text: str) -> str:
+    """What stands in a text between commas, each part in the artist's language."""
+    return ", ".join(iface_(part) for part in text.split(", "))
 
 
 def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
@@ -126,7 +136,7 @@ def paragraph(
     Args:
         layout: as wide as the panel, less `inset`.
         context: of the panel.
-        text: any.
+        text: any, in English or what `iface_` has made of it.
         icon: before the first line.
         inset: what is around the text and beside it, in unscaled pixels: BOX, BUTTON or both.
     """
@@ -152,6 +162,6 @@ def _labels(
     blf.size(0, preferences.ui_styles[0].widget.points * preferences.system.ui_scale)
     column = layout.column(align=True)
     column.scale_y = 0.8
-    for line in wrap(text, max(width, 40), lambda part: blf.dimensions(0, part)[0]):
-        column.label(text=line, icon=icon)
+    for line in wrap(iface_(text), max(width, 40), lambda part: blf.dimensions(0, part)[0]):
+        column.label(text=line, icon=icon, translate=False)
         icon = "BLANK1" if icon != "NONE" else "NONE"

@@ -588,13 +588,14 @@ def test_the_panel_says_which_image_will_be_edited(
             self.texts: list[str] = []
             self.buttons: list[tuple[str, bool, SimpleNamespace]] = []
 
-        def label(self, text: str, icon: str = "NONE") -> None:
+        def label(self, text: str, icon: str = "NONE", **_how: object) -> None:
             self.texts.append(text)
 
         def column(self, align: bool = False) -> "Layout":
             return self
 
-        def operator(self, name: str, text: str, depress: bool) -> SimpleNamespace:
+        def operator(self, name: str, text: str, depress: bool, translate: bool) -> SimpleNamespace:
+            assert not translate, "a name"
             assert name == "watch_your_steps.choose_texture"
             self.buttons.append((text, depress, SimpleNamespace()))
             return self.buttons[-1][2]

@@ -201,7 +201,7 @@ class Written:
         self.names: list[str] = []
         self.alert = False
 
-    def label(self, text: str = "", icon: str = "NONE") -> None:
+    def label(self, text: str = "", icon: str = "NONE", **_how: object) -> None:
         (self.alerts if self.alert else self.texts).append(text)
 
     def prop(self, _: object, name: str, **_options: object) -> None:

@@ -46,7 +46,7 @@ def apply(thing: bpy.types.Object, edited: bpy.types.Image, engine: str) -> bpy.
         encode_png(np.where(inside[..., None], above, below)),
         encode_exr(pictures.read_gray(mine.relevance)),
         mine.instruction,
-        f"{mine.made_with}, threshold moved to {threshold:.3f}",
+        ", ".join((mine.made_with, f"threshold moved to {threshold:.3f}")),
         thing,
     )
     paint = texture_regions.copy_of_paint(mine.region)
