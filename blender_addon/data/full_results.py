@@ -4,6 +4,9 @@ An edit on top of others is laid over the render below all of them at once: the 
 in holds theirs. So one full-size render serves all edits that a render is below of.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import bpy
 import msgspec
 import numpy as np
@@ -52,12 +55,13 @@ def result_of(entry: bpy.types.PropertyGroup) -> bpy.types.Image | None:
     return image if image is not None and image.packed_file is not None else None
 
 
-def make(
+def making(
     settings: bpy.types.PropertyGroup,
     entry: bpy.types.PropertyGroup,
     full: bpy.types.Image | None,
-) -> bpy.types.Image:
-    """Make the edit at the render's size, and keep it with the edit.
+) -> Callable[[], bytes]:
+    """What makes the PNG file of the edit at the render's size, in any thread: all that it takes of
+    Blender has been read.
 
     Args:
         settings: of the scene.
@@ -69,10 +73,18 @@ def make(
     """
     base, edit = sent(entry)
     if full is None:
-        png = encode_png(edit)
-    else:
-        own = _with_channels(pictures.decode_png(_packed(full)), base.shape[2])
-        png = encode_png(render_size.laid_over(own, base, edit, _held(settings, entry, base, edit)))
+        return partial(encode_png, edit)
+    own, held = pictures.decode_png(_packed(full)), _holding(settings, entry, base, edit)
+
+    def make() -> bytes:
+        below = _with_channels(own, base.shape[2])
+        return encode_png(render_size.laid_over(below, base, edit, held()))
+
+    return make
+
+
+def keep(entry: bpy.types.PropertyGroup, png: bytes) -> bpy.types.Image:
+    """Keep an edit at the render's size with the edit; returns its image."""
     replaced = entry.full
     image = pictures.new_packed_image(f"{entry.title} full size", png)
     entry.full = image
@@ -110,7 +122,7 @@ def layer(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, size: Size) ->
     """
     base, edit = sent(entry)
     png = encode_png(
-        render_size.layer(base, edit, size, _held(scene.watch_your_steps, entry, base, edit))
+        render_size.layer(base, edit, size, _holding(scene.watch_your_steps, entry, base, edit)())
     )
     image = pictures.new_packed_image(f"{entry.title} layer", png)
     pictures.tag_as_seen(scene, image)
@@ -122,18 +134,18 @@ def _shares(base: NDArray[np.uint8], edit: NDArray[np.uint8], rim: float) -> NDA
     return render_size.shares(render_size.changes(base, edit), rim)
 
 
-def _held(
+def _holding(
     settings: bpy.types.PropertyGroup,
     entry: bpy.types.PropertyGroup,
     base: NDArray[np.uint8],
     edit: NDArray[np.uint8],
-) -> NDArray[np.float32]:
-    """How much of an edit each pixel of it holds, (h, w) in 0..1: where it was kept of layers, as
-    much as these let through nothing of the render.
+) -> Callable[[], NDArray[np.float32]]:
+    """What finds, in any thread, how much of an edit each pixel of it holds, (h, w) in 0..1: where
+    it was kept of layers, as much as these let through nothing of the render.
     """
     if not entry.layers:
-        return _shares(base, edit, entry.rim)
-    left = np.ones(base.shape[:2], np.float32)
+        return partial(_shares, base, edit, entry.rim)
+    parts = []
     for uid, visible, opacity in msgspec.json.decode(
         entry.layers, type=list[tuple[str, bool, float]]
     ):
@@ -141,10 +153,19 @@ def _held(
         if not visible or one is None or one.image is None or one.render is None:
             continue
         own_base, own_edit = (pictures.decode_png(_packed(it)) for it in (one.render, one.image))
-        left *= 1 - np.float32(opacity) * _shares(own_base, own_edit, one.rim)
-    changed = render_size.changes(base, edit)
-    covered = np.where(left < 1, 1 - left, 1)  # where the edit was deleted, all is taken for its
-    return np.where(changed, covered, 0).astype(np.float32)
+        parts.append((np.float32(opacity), own_base, own_edit, one.rim))
+
+    def find() -> NDArray[np.float32]:
+        left = np.ones(base.shape[:2], np.float32)
+        for opacity, own_base, own_edit, rim in parts:
+            left *= 1 - opacity * _shares(own_base, own_edit, rim)
+        changed = render_size.changes(base, edit)
+        covered = np.where(
+            left < 1, 1 - left, 1
+        )  # where the edit was deleted, all is taken for its
+        return np.where(changed, covered, 0).astype(np.float32)
+
+    return find
 
 
 def sent(entry: bpy.types.PropertyGroup) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -206,9 +206,18 @@ def render_png(
     Raises:
         SceneError: the render fails.
     """
+    return at_once(rendering_png(scene, width, height, alpha, own))
+
+
+def rendering_png(
+    scene: bpy.types.Scene, width: int, height: int, alpha: bool, own: OwnSettings
+) -> Rendering[bytes]:
+    """The same, with the render left to somebody else (`capturing`)."""
     with stand_in(scene) as copy:
         own.apply(copy)
-        return _render(copy, width, height, alpha)
+        with _still(copy, width, height, alpha) as path:
+            yield copy
+            return _read_still(path)
 
 
 def render_with_depth(

@@ -9,17 +9,19 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import full_results, picture_source, pictures, results
+from ..data import edits, full_results, picture_source, pictures, results
 from ..data.results import STATE, VIEWPOINT, taken_by
 from ..data.scene_error import SceneError
 from ..link.encode import encode_png
 from ..protocol.values import MAX_IMAGE_SIDE
 from . import freshness, render_notes
-from .camera_render import render_png, render_size, viewpoint
+from .aside import aside
+from .camera_render import Rendering, render_size, rendering_png, viewpoint
 from .image_pixels import image_pixels, image_state, seen
 from .own_settings import AS_THE_SCENE, own_settings
 from .written_image import written
 
+GONE = "The edit was deleted while its result was made."
 MENDING = "undo that, or make the edit of a new preview"
 NO_CAMERA = "The scene has no active camera: add one (Add > Camera)."
 
@@ -62,43 +64,65 @@ def needs_picture(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> boo
     return pictures.size_of(full_results.render_below(entry)) != size_to_come(scene, entry)
 
 
-def result(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> bpy.types.Image:
-    """The edit at the render's size, made where it is not there yet, and kept with the edit. The
-    artist's own renders stay as they are.
+def resulting(scene: bpy.types.Scene, uid: str) -> Rendering[bpy.types.Image]:
+    """The edit of a uid at the render's size, made where it is not there yet, and kept with the
+    edit. The artist's own renders stay as they are.
 
     Raises:
         SceneError: what the edit's picture was taken from has changed since, it cannot be rendered,
-            a render of the artist's runs, or a picture that the result is made of is not in the
-            file any more.
+            a render of the artist's runs, a picture that the result is made of is not in the file
+            any more, or the edit was deleted meanwhile.
     """
+    entry, scene_uid = _entry(scene, uid), scene.session_uid
     found = full_results.result_of(entry)
     if found is not None:
         return found
     full_results.sent(entry)  # what is missing is said before a long render
-    return full_results.make(scene.watch_your_steps, entry, original(scene, entry))
+    full = yield from taking_original(scene, uid)
+    make = full_results.making(scene.watch_your_steps, _entry(scene, uid), full)
+    png = yield from aside(make)
+    return full_results.keep(_entry(_scene(scene_uid), uid), png)
 
 
-def original(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> bpy.types.Image | None:
+def taking_original(scene: bpy.types.Scene, uid: str) -> Rendering[bpy.types.Image | None]:
     """The full-size picture that an edit belongs to, taken where that was not done yet, and kept
     with the edit; None where the one that was sent is that.
 
     Raises:
-        SceneError: as for `result`.
+        SceneError: as for `resulting`.
     """
+    entry = _entry(scene, uid)
     full = full_results.full_render(scene.watch_your_steps, entry)
     below = full_results.render_below(entry)
     if full is None and pictures.size_of(below) != size_to_come(scene, entry):
-        png = _full_picture(scene, entry, below)
+        png = yield from _full_picture(scene, entry, below)
+        entry = _entry(scene, uid)  # beside the render a job may have added an edit
         full = pictures.new_packed_image(f"{entry.title} full render", png)
-        results.tag_alike(full, below)
+        results.tag_alike(full, full_results.render_below(entry))
     entry.full_render = full
     return full
 
 
+def _entry(scene: bpy.types.Scene, uid: str) -> bpy.types.PropertyGroup:
+    entry = edits.named(scene.watch_your_steps, uid)
+    if entry is None:
+        raise SceneError(GONE)
+    return entry
+
+
+def _scene(uid: int) -> bpy.types.Scene:
+    scene = next((one for one in bpy.data.scenes if one.session_uid == uid), None)
+    if scene is None:
+        raise SceneError(GONE)
+    return scene
+
+
 def _full_picture(
     scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, below: bpy.types.Image
-) -> bytes:
-    """The PNG file of what `below` was, before it was made small."""
+) -> Rendering[bytes]:
+    """The PNG file of what `below` was, before it was made small. The artist may not change the
+    scene until it ends.
+    """
     source = picture_source.of(below)
     if source.kind == picture_source.IMAGE:
         return _of_image(scene, entry, below)
@@ -118,7 +142,8 @@ def _full_picture(
         raise SceneError("Blender renders just now: wait until that is done.")
     check_unchanged(scene, below)
     height, width = full_size(scene)
-    return render_png(scene, width, height, scene.render.film_transparent, own)
+    alpha = scene.render.film_transparent
+    return (yield from rendering_png(scene, width, height, alpha, own))
 
 
 def _of_image(

@@ -1,5 +1,6 @@
 """What the buttons of the sub-panel Result do: the chosen edit at the render's size."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -19,8 +20,10 @@ from ..data.scene_error import SceneError
 from ..jobs import again_jobs, full_size_jobs, session
 from ..jobs.job import SessionError
 from ..render import compositor_edit, full_render
-from .operators import ExplainedOperator, refuse
+from .operators import ExplainedOperator, TakingOperator, refuse
+from .taking import render_then
 
+MAKING = "The edit is being made at the render's size."
 NONE = "Choose an edit in the list first"
 OF_AN_IMAGE = "This edit is of an image, which your render does not show: save it instead."
 DELETED = "The picture of this edit was deleted from the file"
@@ -39,28 +42,61 @@ class ResultOperator(ExplainedOperator):
             return NONE
         return DELETED if entry.image is None else super().why_not(context)
 
+
+class FullSizeOperator(ResultOperator):
+    """What all that takes a full-size picture has in common: by a button it is rendered as
+    Blender's own job, and in scripts they return when it is done.
+    """
+
+    in_window = False
+
+    def invoke(self, context: bpy.types.Context, _: bpy.types.Event) -> set[str]:
+        """Blender calls this for a button."""
+        self.in_window = not bpy.app.background
+        return self.execute(context)
+
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Do it, and say in the panel what was done; or why it was not."""
-        copies.settle(context.scene)
+        """Do it; or say in the panel why it cannot be done."""
         entry = edits.chosen(context.scene)
         assert entry is not None  # the poll has found it
         try:
-            done = self.do(context, entry)
-        except SceneError as error:
+            return self.begin(context, entry)
+        except (SceneError, SessionError) as error:
             return refuse(self, context, error)
-        session.say(context.scene, done)
-        return {"FINISHED"}
 
-    def do(self, context: bpy.types.Context, entry: bpy.types.PropertyGroup) -> str:
-        """What is done with an edit; returns what there is to say of it.
+    def begin(self, context: bpy.types.Context, entry: bpy.types.PropertyGroup) -> set[str]:
+        """Do it with an edit; where that goes on later, what comes of it is an undo step then.
 
         Raises:
-            SceneError: it does not work; the text says why.
+            SceneError, SessionError: it does not work; the text says why.
         """
         raise NotImplementedError
 
+    def result_then(
+        self,
+        context: bpy.types.Context,
+        entry: bpy.types.PropertyGroup,
+        then: Callable[[bpy.types.Scene, bpy.types.Image], str],
+    ) -> set[str]:
+        """Make the full-size result, do something with it, and say what that returns."""
+        name, ended = self.bl_label.rstrip("."), False
 
-class WYS_OT_save_result(ResultOperator):
+        def done(scene: bpy.types.Scene, image: bpy.types.Image) -> None:
+            nonlocal ended
+            session.say(scene, then(scene, image))
+            ended = True
+            if later:
+                session.state.undo_steps.append(f"Watch Your Steps: {name}")
+
+        later = False
+        copies.settle(context.scene)
+        parts = full_render.resulting(context.scene, entry.uid)
+        render_then(context.scene, parts, done, self.in_window, MAKING)
+        later = True
+        return {"FINISHED"} if ended else {"CANCELLED"}  # which is no undo step
+
+
+class WYS_OT_save_result(FullSizeOperator):
     """Save the edit at the render's size, with the render's own pixels around it, as PNG, JPEG, TIFF or OpenEXR. The scene is rendered once for it where it was sent smaller"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.save_result"
@@ -83,33 +119,32 @@ class WYS_OT_save_result(ResultOperator):
             name = bpy.path.clean_name(entry.title)[:60] or "edit"
             folder = Path(bpy.data.filepath).parent if bpy.data.filepath else Path.home()
             self.filepath = str(folder / f"{name}.png")
+        self.in_window = not bpy.app.background
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
-    def do(self, context: bpy.types.Context, entry: bpy.types.PropertyGroup) -> str:
+    def begin(self, context: bpy.types.Context, entry: bpy.types.PropertyGroup) -> set[str]:
         """Write the file."""
         path = picture_files.path_of(self.filepath)
         if path.suffix.lower() == picture_files.LIGHT:  # said before a long render
             view_colours.way_back(context.scene)
-        image = full_render.result(context.scene, entry)
-        picture_files.save(context.scene, image, path)
-        return f"{path.name} was saved, {_size_of(image)}, in {path.parent}."
+
+        def save(scene: bpy.types.Scene, image: bpy.types.Image) -> str:
+            picture_files.save(scene, image, path)
+            return f"{path.name} was saved, {_size_of(image)}, in {path.parent}."
+
+        return self.result_then(context, entry, save)
 
 
-class WYS_OT_show_result(ResultOperator):
+class WYS_OT_show_result(FullSizeOperator):
     """Show the edit at the render's size in an Image Editor, or in a new window where none is open. The scene is rendered once for it where it was sent smaller"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.show_result"
     bl_label = "Image Editor"
 
-    def do(self, context: bpy.types.Context, entry: bpy.types.PropertyGroup) -> str:
+    def begin(self, context: bpy.types.Context, entry: bpy.types.PropertyGroup) -> set[str]:
         """Show it where there is room."""
-        image = full_render.result(context.scene, entry)
-        space = _image_editor(context)
-        if space is None:
-            return f'The image "{image.name}" is in the file: open an Image Editor to see it.'
-        space.image = image
-        return ""
+        return self.result_then(context, entry, _show)
 
 
 class WYS_OT_composite_result(ResultOperator):
@@ -118,9 +153,18 @@ class WYS_OT_composite_result(ResultOperator):
     bl_idname = "watch_your_steps.composite_result"
     bl_label = "Compositor"
 
-    def do(self, context: bpy.types.Context, entry: bpy.types.PropertyGroup) -> str:
+    def execute(self, context: bpy.types.Context) -> set[str]:
         """Make the layer, and put it there."""
-        scene = context.scene
+        scene, entry = context.scene, edits.chosen(context.scene)
+        assert entry is not None  # the poll has found it
+        copies.settle(scene)
+        try:
+            session.say(scene, self._put(scene, entry))
+        except SceneError as error:
+            return refuse(self, context, error)
+        return {"FINISHED"}
+
+    def _put(self, scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> str:
         below = full_results.render_below(entry)
         if picture_source.of(below).kind == picture_source.IMAGE:
             raise SceneError(OF_AN_IMAGE)
@@ -141,7 +185,7 @@ class WYS_OT_composite_result(ResultOperator):
         return " ".join(said)
 
 
-class WYS_OT_edit_full_size(ExplainedOperator):
+class WYS_OT_edit_full_size(TakingOperator, ExplainedOperator):
     """Make this edit again of the full-size render, with the same seed and inside the same mask: the model is then shown the part around the mask with more detail. It becomes an edit of its own. While a job of this scene runs, it waits for its end"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.edit_full_size"
@@ -162,29 +206,39 @@ class WYS_OT_edit_full_size(ExplainedOperator):
             return str(error).rstrip(".")
         return super().why_not(context)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Render where that was not done yet, send, return; the result comes through the timer."""
+    def start(self, context: bpy.types.Context, in_window: bool) -> None:
+        """Render where that was not done yet, and send; the result comes through the timer."""
         scene, entry = context.scene, edits.chosen(context.scene)
         assert entry is not None  # the poll has found it
         copies.settle(scene)
-        try:
-            session.check_connection()
-            full = full_render.original(scene, entry)
+        session.check_connection()
+        uid = entry.uid
+
+        def send(scene: bpy.types.Scene, full: bpy.types.Image | None) -> None:
+            entry = edits.named(scene.watch_your_steps, uid)
+            assert entry is not None  # it has just got its render
             assert full is not None  # the poll has compared the sizes
             sizes = pictures.size_of(entry.render), pictures.size_of(full)
             session.ask(scene, full_size_jobs.full_size_job(scene, entry, *sizes))
-        except (SceneError, SessionError) as error:
-            return refuse(self, context, error)
-        return {"FINISHED"}
+
+        render_then(scene, full_render.taking_original(scene, uid), send, in_window)
 
 
 def _size_of(image: bpy.types.Image) -> str:
     return f"{image.size[0]} x {image.size[1]}"
 
 
-def _image_editor(context: bpy.types.Context) -> bpy.types.SpaceImageEditor | None:
+def _show(_: bpy.types.Scene, image: bpy.types.Image) -> str:
+    space = _image_editor()
+    if space is None:
+        return f'The image "{image.name}" is in the file: open an Image Editor to see it.'
+    space.image = image
+    return ""
+
+
+def _image_editor() -> bpy.types.SpaceImageEditor | None:
     """The largest open Image Editor, or a new window with one; None where no window can be made."""
-    windows = context.window_manager.windows
+    windows = bpy.context.window_manager.windows
     areas = [area for window in windows for area in window.screen.areas]
     editors = [area for area in areas if area.ui_type == "IMAGE_EDITOR"]
     if editors:
@@ -192,8 +246,9 @@ def _image_editor(context: bpy.types.Context) -> bpy.types.SpaceImageEditor | No
     if bpy.app.background:
         return None
     before = set(windows)
-    bpy.ops.wm.window_new()
-    made = [window for window in context.window_manager.windows if window not in before]
+    with bpy.context.temp_override(window=windows[0]):  # the timer has none
+        bpy.ops.wm.window_new()
+    made = [window for window in windows if window not in before]
     if not made:
         return None
     area = made[0].screen.areas[0]
