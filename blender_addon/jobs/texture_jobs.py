@@ -61,6 +61,7 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     texture = settings.texture
     image = with_full_name(bpy.data.images, read.image)
     assert image is not None  # it has just been read
+    _check_alone(context.scene, image)
     mask = _previewed(image, settings, read)
     poses = poses_of(read, texture, mask)
     make = partial(
@@ -140,6 +141,17 @@ def _previewed(
             f"The region is empty at this threshold, so nothing would change: {way}."
         )
     return mask
+
+
+def _check_alone(scene: bpy.types.Scene, image: bpy.types.Image) -> None:
+    """Refuse a texture that is edited in another scene: an image knows one region that was sent."""
+    for other in bpy.data.scenes:
+        settings = other.watch_your_steps
+        if other != scene and settings.job_image == image and settings.job_kind == "texture":
+            raise SessionError(
+                f'"{image.name}" is being edited in the scene "{other.name}": wait for that, or '
+                "cancel it there."
+            )
 
 
 def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:

@@ -34,6 +34,12 @@ def preview_of(context: bpy.types.Context) -> bpy.types.PropertyGroup | None:
     return region if region is not None and texture_regions.chosen_map(region) else None
 
 
+def shows_preview(context: bpy.types.Context) -> bool:
+    """Whether the active object shows one."""
+    thing = context.active_object
+    return thing is not None and thing.type == "MESH" and live_textures.is_previewed(thing)
+
+
 class WYS_OT_preview_texture(JobOperator):
     """Find where the instruction applies on the active mesh, and show it there: the threshold can then be moved without the backend. Nothing is changed yet"""  # noqa: E501  # a tooltip
 
@@ -74,17 +80,20 @@ class _PreviewOperator(ExplainedOperator):
         return super().why_not(context)
 
 
-class WYS_OT_show_texture_preview(_PreviewOperator):
+class WYS_OT_show_texture_preview(ExplainedOperator):
     """Show the region on the mesh, or the texture itself. Look at it in Material Preview or Rendered"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.show_texture_preview"
     bl_label = "Show on Mesh"
+    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Not while views are rendered, which must show the texture itself."""
         if session.job_of(context.scene) is not None:
             return "A job of this scene runs: wait for it, or cancel it"
+        if not shows_preview(context) and preview_of(context) is None:
+            return NO_PREVIEW  # one that is shown may have lost its maps
         return super().why_not(context)
 
     def execute(self, context: bpy.types.Context) -> Outcome:
@@ -118,10 +127,7 @@ class WYS_OT_clear_texture_preview(_PreviewOperator):
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Take it off the mesh, and out of the file."""
-        region, thing = preview_of(context), context.active_object
-        if live_textures.is_previewed(thing):
-            live_textures.take_off(thing)
-        texture_regions.clear(region)
+        live_textures.remove(preview_of(context))
         return {"FINISHED"}
 
 

@@ -2,12 +2,12 @@
 
 import bpy
 
-from ..data.meshes import live_textures, moved_threshold, painted_regions, texture_regions
+from ..data.meshes import moved_threshold, painted_regions, texture_regions
 from ..jobs import session
 from . import words
 from .languages import iface_
 from .operators_painted_region import BRUSHES
-from .operators_texture_region import preview_of, shown_edit
+from .operators_texture_region import preview_of, shown_edit, shows_preview
 from .switches import cell
 
 
@@ -31,6 +31,8 @@ def draw_settings(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
             row.prop(texture, "threshold", text="", slider=True)
         else:
             row.label(text="Automatic")
+        if shows_preview(context):  # of maps that were deleted, or not saved with a linked image
+            layout.operator("watch_your_steps.show_texture_preview", icon="HIDE_OFF", depress=True)
         return
     _draw_preview(layout, context, region)
 
@@ -45,13 +47,13 @@ def _draw_preview(
     row.operator(
         "watch_your_steps.show_texture_preview",
         icon="HIDE_OFF",
-        depress=live_textures.is_previewed(context.active_object),
+        depress=shows_preview(context),
     )
     row.operator("watch_your_steps.clear_texture_preview", text="", icon="X")
     row = layout.row()
     row.label(text=iface_(f"Suggested: {region.suggested_threshold:.3f}"))
     row.operator("watch_your_steps.use_texture_suggestion")
-    if live_textures.is_previewed(context.active_object):
+    if shows_preview(context):
         text = "Look at it in Material Preview. Renders show it, too, until you switch it off."
         words.paragraph(layout, context, text, icon="INFO")
     _draw_painting(layout, context, region)

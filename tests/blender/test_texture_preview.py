@@ -415,7 +415,6 @@ def test_what_cannot_be_edited_by_the_preview_is_refused_and_the_preview_stays(
     thing.data.uv_layers[0].data[0].uv.x -= 0.01
     for name in ("relevance", "edges", "things"):
         bpy.data.images.remove(getattr(region, name))
-    assert not OPS.show_texture_preview.poll()
     assert not OPS.clear_texture_preview.poll()
     assert len(submits(server)) == sent
     assert live.is_previewed(thing)

@@ -224,8 +224,13 @@ def last_edit_of(image: bpy.types.Image) -> bpy.types.Image | None:
 
 
 def _later(image: bpy.types.Image) -> bpy.types.Image | None:
-    """The last of an image's edits. An image that is linked from another file forgets it."""
-    return image.watch_your_steps.edited or next(iter(on_top_of(image)), None)
+    """The last of an image's edits. An image that is linked from another file forgets it, and a
+    copy of an image has only its original's.
+    """
+    last: bpy.types.Image | None = image.watch_your_steps.edited
+    if last is not None and below(last) == image:
+        return last
+    return next(iter(on_top_of(image)), None)
 
 
 def original_of(image: bpy.types.Image) -> bpy.types.Image:
@@ -251,7 +256,8 @@ def image_for(edited: bpy.types.Image, what: str) -> bpy.types.Image | None:
 
 def shown(thing: bpy.types.Object, edited: bpy.types.Image, engine: str) -> str:
     """Which of SHOWN an object's material shows; "" where it shows something else."""
-    mixed = live_textures.mixed(thing)
+    texture = original_of(edited)
+    mixed = [one for one in live_textures.mixed(thing) if original_of(one) == texture]
     if mixed or live_textures.is_previewed(thing):
         return "EDITED" if edited in mixed else ""
     for what in SHOWN:
@@ -266,8 +272,9 @@ def show(thing: bpy.types.Object, edited: bpy.types.Image, what: str, engine: st
     wanted = image_for(edited, what)
     if wanted is None:
         return False
-    live_textures.take_off(thing)
-    versions = [original_of(edited), *_all_edits_of(edited)]
+    edits = _all_edits_of(edited)
+    live_textures.take_off(thing, edits)
+    versions = [original_of(edited), *edits]
     relevance = [one.watch_your_steps.relevance for one in versions]
     images = [one for one in (*versions, *relevance) if one is not None]
     nodes = [node for image in images for node in nodes_with(thing, image, engine)]
@@ -288,7 +295,7 @@ def revert(thing: bpy.types.Object, edited: bpy.types.Image) -> bool:
     images = [image for image in (edited, relevance) if image is not None]
     materials = [slot.material for slot in thing.material_slots if slot.material is not None]
     if any(node.image in images for one in materials for node in image_nodes(tree_of(one))):
-        live_textures.take_off(thing)
+        live_textures.take_off(thing, _all_edits_of(edited))
     others = [material for material in bpy.data.materials if material not in materials]
     is_needed = any(_needs(material, edited, images) for material in others)
     if is_needed or on_top_of(edited):

@@ -6,7 +6,7 @@ region, and the one below it elsewhere. Both are a node group of the region, put
 the texture, which goes on showing the one below.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 
 import bpy
@@ -34,11 +34,14 @@ def refresh(region: bpy.types.PropertyGroup) -> None:
     edited = region.id_data
     mine = edited.watch_your_steps
     is_edit = region == mine.region and region.made_at >= 0 and mine.original is not None
-    if is_edit and region.threshold != region.made_at and _shown_plainly(edited):
-        _mix_everywhere(edited)
-    group = region.group
-    if group is None:
+    if is_edit and texture_regions.chosen_map(region) is not None:
+        if region.threshold == region.made_at:
+            _show_plainly(edited)
+        elif _shown_plainly(edited):
+            _mix_everywhere(edited)
+    if region.group is None:
         return
+    group = _own_group(region)
     if ("Paint" in group.nodes) != (region.paint is not None):
         rebuild(region)
     group.nodes["Threshold"].outputs[0].default_value = region.threshold
@@ -64,15 +67,24 @@ def is_previewed(thing: bpy.types.Object) -> bool:
 
 def mixed(thing: bpy.types.Object) -> list[bpy.types.Image]:
     """The edited textures that an object shows mixed, as their threshold was moved."""
-    groups = {node.node_tree for node in _live_nodes(_trees(thing))}
-    images = bpy.data.images if groups else ()
-    return [one for one in images if one.watch_your_steps.region.group in groups]
+    groups = dict.fromkeys(node.node_tree for node in _live_nodes(_trees(thing)))
+    return [edited for group in groups if (edited := _edit_in(group)) is not None]
 
 
-def take_off(thing: bpy.types.Object) -> None:
-    """Let an object show its textures themselves again: those below the edits that were mixed."""
+def take_off(thing: bpy.types.Object, edits: Container[bpy.types.Image] = ()) -> None:
+    """Let an object show its textures themselves again, without previews, what is left of edits
+    that were deleted, and the mixes of these `edits`: what is below them is seen then.
+    """
     for node in list(_live_nodes(_trees(thing))):
+        if _is_passing(node.node_tree) or _edit_in(node.node_tree) in edits:
+            _take(node)
+
+
+def remove(region: bpy.types.PropertyGroup) -> None:
+    """Forget a region, and take its nodes off all that shows it."""
+    for node in list(_nodes_of(region)):
         _take(node)
+    texture_regions.clear(region)
 
 
 @contextmanager
@@ -96,15 +108,20 @@ def without_preview(thing: bpy.types.Object | None, engine: str) -> Iterator[Non
 
 def _is_passing(group: bpy.types.ShaderNodeTree) -> bool:
     """Whether a region's nodes are those of no edit."""
-    mixes = group[MARK] == MIX
-    return not mixes or all(one.watch_your_steps.region.group != group for one in bpy.data.images)
+    return group[MARK] != MIX or _edit_in(group) is None
+
+
+def _edit_in(group: bpy.types.ShaderNodeTree) -> bpy.types.Image | None:
+    """The edit that a region's nodes mix in; None for a preview, or where it was deleted."""
+    node = group.nodes.get("Edited")
+    return None if node is None else node.image
 
 
 def rebuild(region: bpy.types.PropertyGroup) -> None:
     """Make a region's nodes anew where it has some: there is another map, or a correction."""
     if region.group is not None:
-        mixes = region.group[MARK] == MIX
-        _build(region, region.group[MARK], region.id_data if mixes else None)
+        kind = _own_group(region)[MARK]
+        _build(region, kind, region.id_data if kind == MIX else None)
 
 
 # ---------------------------------------------------------------- where they are
@@ -133,12 +150,40 @@ def _nodes_with(
     return list({one.node.as_pointer(): one.node for one in shares if one.image == image}.values())
 
 
+def _local_trees() -> list[bpy.types.ShaderNodeTree]:
+    """Those of the materials of this file."""
+    trees = (tree_of(one) for one in bpy.data.materials if one.library is None)
+    return [tree for tree in trees if tree is not None]
+
+
+def _nodes_of(region: bpy.types.PropertyGroup) -> Iterator[bpy.types.ShaderNodeGroup]:
+    """What shows a region, in all materials of this file. Where a copy of its image has the same
+    nodes, not those that show the copy.
+    """
+    for node in _live_nodes(_local_trees()) if region.group is not None else ():
+        if node.node_tree == region.group:
+            edited = _edit_in(region.group)
+            if region.id_data == (_below(node) if edited is None else edited):
+                yield node
+
+
+def _own_group(region: bpy.types.PropertyGroup) -> bpy.types.ShaderNodeTree:
+    """A region's nodes, which it has for itself from now on: a copy of its image has them, too."""
+    group = region.group
+    own = (one.watch_your_steps for one in bpy.data.images if one != region.id_data)
+    if any(group in (one.preview.group, one.region.group) for one in own):
+        nodes = list(_nodes_of(region))
+        region.group = group.copy()
+        for node in nodes:
+            node.node_tree = region.group
+    return region.group
+
+
 def _shown_plainly(edited: bpy.types.Image) -> list[bpy.types.ShaderNode]:
     """The texture nodes of all materials that show an edit itself."""
-    trees = (tree_of(one) for one in bpy.data.materials if one.library is None)
     nodes = {
         node.as_pointer(): node
-        for tree in trees
+        for tree in _local_trees()
         for node in image_nodes(tree)
         if node.image == edited and node.type == "TEX_IMAGE"
         # not those of this module, nor what could not be saved
@@ -154,6 +199,14 @@ def _mix_everywhere(edited: bpy.types.Image) -> None:
     for node in nodes:
         node.image = mine.original
         _put(node, mine.region.group)
+
+
+def _show_plainly(edited: bpy.types.Image) -> None:
+    """Let what mixes an edit show the edit itself again."""
+    for node in list(_nodes_of(edited.watch_your_steps.region)):
+        if _below(node) == edited.watch_your_steps.original:
+            node.inputs["Color"].links[0].from_node.image = edited
+        _take(node)
 
 
 def _below(node: bpy.types.ShaderNode) -> bpy.types.Image | None:
@@ -221,7 +274,7 @@ def _build(
         with_alpha: whether the material uses the texture's alpha: renderers read colours of an
             image in another way where something does.
     """
-    group = region.group
+    group = region.group and _own_group(region)
     if group is None:
         group = bpy.data.node_groups.new("Watch Your Steps", "ShaderNodeTree")
         for name, socket in (("Color", "NodeSocketColor"), ("Vector", "NodeSocketVector")):

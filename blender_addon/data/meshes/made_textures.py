@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .. import pictures
 from ..scene_error import SceneError
 from .material_images import GROUP_TYPES, tree_of
-from .painted_shaders import give_image, make_groups_own, painted_shaders, surface
+from .painted_shaders import give_image, make_groups_own, painted_shaders, surface, used_nodes
 
 UV_MAP = "Watch Your Steps"
 """Name of the UV map that is made where the mesh has none that can hold a texture."""
@@ -201,7 +201,10 @@ def _material(
             for name, value in (("Metallic", was.metallic), ("Roughness", was.roughness)):
                 shader.inputs[name].default_value = value
     for node in painted_shaders(surface(material, engine)):
+        before = used_nodes(node.id_data)
         give_image(node, image, layer)
+        for unused in before - used_nodes(node.id_data):  # the original has them
+            node.id_data.nodes.remove(unused)
     return material
 
 

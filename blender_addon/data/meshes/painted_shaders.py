@@ -97,6 +97,20 @@ def give_image(node: bpy.types.ShaderNode, image: bpy.types.Image, layer: str) -
     tree.links.new(texture.outputs["Color"], entry)
 
 
+def used_nodes(tree: bpy.types.NodeTree) -> set[bpy.types.ShaderNode]:
+    """The nodes of a tree that something comes of: those that give nothing on, and what is before
+    them.
+    """
+    found = {node for node in tree.nodes if not node.outputs}
+    left = list(found)
+    while left:
+        entries = left.pop().inputs
+        before = {link.from_node for entry in entries for link in entry.links} - found
+        found |= before
+        left += before
+    return found
+
+
 def make_shine(entry: bpy.types.NodeSocket) -> bool:
     """Have a surface shine in its base colour and nothing else; whether it has one. The material is
     of no other use afterwards, nor are its groups, which have to be its own.
