@@ -94,8 +94,8 @@ def test_the_render_and_the_map_are_made_once_where_there_are_none(
 ) -> None:
     taking = importlib.import_module(f"{installed}.ui.taking")
     renders = []
-    real = taking.take_picture
-    monkeypatch.setattr(taking, "take_picture", lambda *given: renders.append(1) or real(*given))
+    real = taking.taking_picture
+    monkeypatch.setattr(taking, "taking_picture", lambda *given: renders.append(1) or real(*given))
     here().variants = 3
     OPS.variants()
     finish_all(connected)
