@@ -44,6 +44,8 @@ def of(entry: bpy.types.PropertyGroup) -> Mask:
     shown = SimpleNamespace(
         relevance_image=entry.relevance,
         render_image=entry.render,
+        root_image=entry.root,
+        edits=entry.id_data.watch_your_steps.edits,
         suggested_threshold=entry.suggested_threshold,
         snap=entry.snap,
         picks=entry.picks,

@@ -95,7 +95,7 @@ def keep(
     entry.image = new_picture(scene, settings.render_image, result.image, png)
     entry.mask = edit_masks.new_image(f"{scene.name} edit mask", result.mask)
     entry.render, entry.relevance = settings.render_image, settings.relevance_image
-    entry.root, entry.parent = settings.root_image, settings.render_image.get(results.EDIT, "")
+    entry.root, entry.parent = settings.root_image, settings.render_image.get(pictures.EDIT, "")
     entry.picture = settings.picture
     entry.camera, entry.frame = results.taken_by(settings.render_image)
     entry.source_image = picture_source.image_of(settings, settings.render_image)
@@ -231,7 +231,7 @@ def below_next(settings: bpy.types.PropertyGroup) -> bpy.types.PropertyGroup | N
     if image is None:
         return None
     found = next((one for one in settings.edits if one.image == image), None)
-    return found if found is not None else named(settings, image.get(results.EDIT, ""))
+    return found if found is not None else named(settings, image.get(pictures.EDIT, ""))
 
 
 def base(scene: bpy.types.Scene) -> results.Picture | None:
@@ -270,7 +270,7 @@ def _on_top(settings: bpy.types.PropertyGroup) -> results.Picture:
             "choose another edit in the list."
         )
     png = image.packed_file.data
-    if results.EDIT in image:  # put back with an edit that was made of it
+    if pictures.EDIT in image:  # put back with an edit that was made of it
         identity = results.identity_of(png, thing_labels.of(image))
         picture = results.picture_of(image, identity)
         assert picture is not None  # it is packed, and every base says where it was taken from

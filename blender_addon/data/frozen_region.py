@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..link.encode import encode_exr
 from ..protocol.requests import EditResult
 from ..protocol.settings import PictureMapSettings
-from . import pictures, results
+from . import pictures, region, results
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class FoundMap:
     maps: PictureMapSettings
     suggested_threshold: float
     prompt_check: str
+    found_in: str
+    """The uid of the edit in whose picture it was found; "" for a render."""
 
 
 @dataclass
@@ -52,6 +54,7 @@ class FrozenRegion:
             maps,
             settings.suggested_threshold,
             settings.prompt_check,
+            region.found_in(settings),
         )
         return cls(mask, settings.threshold, found)
 
@@ -70,8 +73,10 @@ class FrozenRegion:
             image is not None
             and now == (found.instruction, found.maps.normalisation)
             and not pictures.why_lost(image)
+            and region.found_in(settings) == found.found_in
             and np.array_equal(pictures.read_gray(image), found.values)
         ):
+            results.refresh_mask(scene)  # it may be over another picture by now
             return
         results.install_relevance(
             scene,
@@ -80,6 +85,7 @@ class FrozenRegion:
             found.instruction,
             found.maps,
             found.suggested_threshold,
+            found.found_in,
         )
         settings.prompt_check = found.prompt_check
         if self.threshold is not None:

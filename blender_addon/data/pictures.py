@@ -27,6 +27,10 @@ COLOUR_SPACES = {
 """What renders are seen through, and the colour space that takes it out of them again."""
 GREY = 0.5
 """What is seen behind transparent pixels, also by the model."""
+EDIT = "watch_your_steps_edit"
+"""Custom property of a picture's Image data-block: the uid of the edit whose picture it is, where
+it is no render. Of a relevance map: the edit in whose picture it was found, "" for a render; a map
+from before that was kept has none."""
 PNG_COLOUR_TYPE, PNG_RGBA = 25, 6
 """Where a PNG file's colour type stands, and its value for colours with alpha."""
 PNG_WIDTH, PNG_HEIGHT = slice(16, 20), slice(20, 24)

@@ -106,11 +106,36 @@ def things_of(settings: bpy.types.PropertyGroup) -> NDArray[np.uint16] | None:
     return None if render is None else thing_labels.labels(render)
 
 
+def picture_of_map(settings: bpy.types.PropertyGroup) -> bpy.types.Image | None:
+    """The picture in which the shown map was found, which it is snapped to: of an edit on top of
+    another one, whose mask was found before, that is not the picture that is shown.
+    """
+    render, uid = settings.render_image, found_in(settings)
+    if render is None or uid == render.get(pictures.EDIT, ""):
+        return render
+    if not uid:
+        return settings.root_image or render
+    for one in settings.edits:
+        for image, of in ((one.image, one.uid), (one.render, one.parent)):
+            if of == uid and image is not None:
+                return image
+    return render
+
+
+def found_in(settings: bpy.types.PropertyGroup) -> str:
+    """The uid of the edit in whose picture the shown map was found; "" for a render. A map from
+    before that was kept counts as one of the shown picture.
+    """
+    known = [image for image in (settings.relevance_image, settings.render_image) if image]
+    tags = (image[pictures.EDIT] for image in known if pictures.EDIT in image)
+    return next(tags, "")
+
+
 def snapped_map(settings: bpy.types.PropertyGroup) -> Snapped | None:
     """The shown map as it is thresholded, without picks; None where there is no map, or its file is
     missing.
     """
-    relevance, render = settings.relevance_image, settings.render_image
+    relevance, render = settings.relevance_image, picture_of_map(settings)
     if relevance is None or pictures.why_lost(relevance):
         return None
     # A file from before maps had suggestions keeps -1.
@@ -238,7 +263,7 @@ def suggestion(settings: bpy.types.PropertyGroup) -> float:
 
 def _shown(settings: bpy.types.PropertyGroup) -> tuple[object, ...]:
     """What a snapped map is of."""
-    images = (settings.relevance_image, settings.render_image)
+    images = (settings.relevance_image, settings.render_image, picture_of_map(settings))
     return (*(image and image.session_uid for image in images), settings.snap)
 
 

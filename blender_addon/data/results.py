@@ -28,8 +28,6 @@ VIEWPOINT = "watch_your_steps_viewpoint"
 """Custom property of a render's Image data-block."""
 STATE = "watch_your_steps_state"
 """The same: what it depends on (freshness)."""
-EDIT = "watch_your_steps_edit"
-"""The same: the edit whose picture it is, where it is no render."""
 CAMERA, FRAME = "watch_your_steps_camera", "watch_your_steps_frame"
 """The same: what it was taken by, in words for people."""
 
@@ -147,8 +145,8 @@ def put_back(scene: bpy.types.Scene, kept: bpy.types.PropertyGroup) -> None:
     settings = scene.watch_your_steps
     copies.settle(scene)
     settings.root_image = kept.root
-    settings.base = "EDIT" if EDIT in kept.render else "RENDER"
-    if EDIT in kept.render:
+    settings.base = "EDIT" if pictures.EDIT in kept.render else "RENDER"
+    if pictures.EDIT in kept.render:
         settings.base_image = kept.render
     picture_source.choose(settings, kept.root or kept.render, kept.source_image)
     for name, image in (("render_image", kept.render), ("relevance_image", kept.relevance)):
@@ -176,9 +174,11 @@ def install_relevance(
     instruction: str,
     maps: PictureMapSettings,
     suggested_threshold: float,
+    found_in: str,
 ) -> None:
     """Show a relevance map, float32 (H, W) in 0..1, and its mask: at the map's own suggestion, or
-    where the artist has put the threshold for this instruction.
+    where the artist has put the threshold for this instruction. `found_in` is the uid of the edit
+    in whose picture it was found, "" for a render.
     """
     copies.settle(scene)
     settings = scene.watch_your_steps
@@ -188,8 +188,10 @@ def install_relevance(
     if (settings.picks_of, settings.relevance_of, settings.relevance_by) != now:
         settings.picks = ""
     settings.picks_of = things
-    if shown is None or not _holds(shown, relevance):  # edits that are kept share their map
+    same = shown is not None and shown.get(pictures.EDIT) == found_in and _holds(shown, relevance)
+    if not same:  # edits that are kept share their map
         image = pictures.new_packed_image(f"{scene.name} relevance", exr, relevance)
+        image[pictures.EDIT] = found_in
         _replace(scene, "relevance_image", image)
     settings.relevance_of = instruction
     settings.relevance_by, settings.relevance_maps = maps.normalisation, _written(maps)
@@ -327,7 +329,7 @@ def _render(scene: bpy.types.Scene, picture: Picture) -> bpy.types.Image:
     picture_source.put(image, picture.source)
     image[CAMERA], image[FRAME] = picture.camera, picture.frame
     if picture.edit:
-        image[EDIT] = picture.edit
+        image[pictures.EDIT] = picture.edit
     if picture.things is not None:
         thing_labels.put(image, picture.things)
     return image
@@ -339,7 +341,7 @@ def picture_of(image: bpy.types.Image, identity: str) -> Picture | None:
         return None
     view, state = tuple(image.get(VIEWPOINT, ())), image.get(STATE, "")
     things = thing_labels.of(image)
-    png, edit = image.packed_file.data, image.get(EDIT, "")
+    png, edit = image.packed_file.data, image.get(pictures.EDIT, "")
     source = picture_source.of(image)
     return Picture(identity, png, view, *taken_by(image), state, things, edit, source)
 
@@ -348,7 +350,15 @@ def tag_alike(image: bpy.types.Image, picture: bpy.types.Image) -> None:
     """Say of an image what is known of a picture that it shows at another size; but for what things
     it shows.
     """
-    for name in (VIEWPOINT, STATE, EDIT, CAMERA, FRAME, picture_source.SOURCE, picture_source.NAME):
+    for name in (
+        VIEWPOINT,
+        STATE,
+        pictures.EDIT,
+        CAMERA,
+        FRAME,
+        picture_source.SOURCE,
+        picture_source.NAME,
+    ):
         if name in picture:
             image[name] = picture[name]
     image.colorspace_settings.name = picture.colorspace_settings.name

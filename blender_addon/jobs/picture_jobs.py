@@ -128,6 +128,7 @@ def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) 
             if isinstance(sent, RelevanceRequest | EditRequest)
             else asked(PictureMapSettings, settings),
             result.suggested_threshold,
+            job.picture.edit,
         )
         unseen = result.applies is False
         found = region.snapped_map(settings)
@@ -162,6 +163,7 @@ def _with_region(scene: bpy.types.Scene, job: Job, result: EditResult) -> EditRe
         sent.maps,
         result.suggested_threshold,
         settings.prompt_check,
+        job.picture.edit if job.picture is not None else "",
     )
     where.take(result, found)
     return result

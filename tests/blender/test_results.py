@@ -11,7 +11,7 @@ import pytest
 def show(addon: SimpleNamespace, scene: bpy.types.Scene, relevance: np.ndarray) -> None:
     exr = addon.encode.encode_exr(relevance)
     maps = addon.results.PictureMapSettings()
-    addon.results.install_relevance(scene, relevance, exr, "an instruction", maps, 0.5)
+    addon.results.install_relevance(scene, relevance, exr, "an instruction", maps, 0.5, "")
 
 
 def shown_mask(addon: SimpleNamespace, scene: bpy.types.Scene) -> np.ndarray:

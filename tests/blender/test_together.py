@@ -3,6 +3,7 @@ together: nothing is wrong without a word.
 """
 
 import importlib
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import bpy
@@ -198,3 +199,37 @@ def test_a_mask_of_another_size_is_not_taken_for_an_edit(
     OPS.restore_edit()
     shown = connected.results.mask(bpy.context.scene)
     assert np.array_equal(shown, kept_mask(connected, here().edits[0]))
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.4, 0.6])
+def test_the_mask_of_an_edit_on_top_is_snapped_to_the_picture_of_its_map(
+    connected: SimpleNamespace, scene: bpy.types.Scene, threshold: float, tmp_path: Path
+) -> None:
+    y, x = np.mgrid[0:48, 0:64]
+    waves = [np.sin(x / 7), np.sin((x + y) / 9), np.cos(y / 5)]
+    choose(new_image("photo", (128 + 100 * np.stack(waves, axis=2)).astype(np.uint8)))
+    here().snap = "edges"
+    preview(connected, scene)
+    edit(connected, threshold=threshold + 0.1)
+    here().base, here().threshold = "EDIT", threshold
+    before = connected.results.mask(scene).copy()
+
+    def same() -> None:
+        scene = bpy.context.scene
+        assert np.array_equal(kept_mask(connected, here().edits[0]), before)
+        assert np.array_equal(connected.results.mask(scene), before)
+        assert np.array_equal(connected.pictures.read_gray(here().mask_image) > 0.5, before)
+
+    edit(connected, seed=2)
+    same()
+    edit(connected, seed=3)
+    same()
+    here().edit_index = 1
+    OPS.restore_edit()
+    same()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "kept.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "kept.blend"))
+    OPS.restore_edit()
+    same()
+    preview(connected, bpy.context.scene)  # a map of the edit itself
+    assert not np.array_equal(connected.results.mask(bpy.context.scene), before)
