@@ -14,6 +14,7 @@ from ..protocol.settings import (
     GUIDANCE,
     EditSettings,
     FieldSettings,
+    GuidanceSettings,
     MapSettings,
     PictureMapSettings,
     RegionSettings,
@@ -37,6 +38,7 @@ Settings = TypeVar(
     EditSettings,
     TextureSettings,
     FieldSettings,
+    GuidanceSettings,
     SceneRegionSettings,
     SceneUpdateSettings,
 )
@@ -146,6 +148,6 @@ def copy(source: bpy.types.PropertyGroup, target: bpy.types.PropertyGroup) -> No
                 setattr(target, one.name, getattr(source, one.name))
 
 
-def guidance_words(group: bpy.types.PropertyGroup) -> str:
+def guidance_words(group: bpy.types.PropertyGroup | GuidanceSettings) -> str:
     """Both guidances, in words."""
     return "guidance " + " and ".join(f"{getattr(group, name):g}" for name in GUIDANCE)

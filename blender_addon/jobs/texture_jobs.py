@@ -21,7 +21,8 @@ from ..data.meshes.edited_textures import (
 )
 from ..data.meshes.material_images import colour_nodes
 from ..data.meshes.mesh_reading import MeshTexture, read_mesh_texture, things_of, with_full_name
-from ..data.properties_settings import asked, guidance_words
+from ..data.meshes.texture_asked import Asked, write
+from ..data.properties_settings import asked
 from ..link.encode import encode_exr
 from ..link.worker_thread import Arrived, Link
 from ..protocol.messages import CaptureState
@@ -61,44 +62,75 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     texture = settings.texture
     image = with_full_name(bpy.data.images, read.image)
     assert image is not None  # it has just been read
-    _check_alone(context.scene, image)
     mask = _previewed(image, settings, read)
-    poses = poses_of(read, texture, mask)
+    chosen = Asked(
+        settings=asked(TextureSettings, texture, settings),
+        maps=asked(MapSettings, settings),
+        region=asked(RegionSettings, texture),
+        threshold=texture.threshold if texture.use_threshold else None,
+        lit=texture.lit,
+        views=texture.views,
+        hidden_parts=texture.hidden_parts,
+        size=texture.size or native_size,
+        previewed=mask is not None,
+        surface=texture_regions.surface_of(read),
+    )
+    things = things_of(read, texture.things) if texture.snap == "things" else None
+    new = asked_job(context.scene, instruction, thing, read, chosen, mask, things)
+    if mask is not None:
+        texture_regions.copy(image.watch_your_steps.preview, image.watch_your_steps.sent)
+    return new
+
+
+def asked_job(
+    scene: bpy.types.Scene,
+    instruction: str,
+    thing: bpy.types.Object,
+    read: MeshTexture,
+    chosen: Asked,
+    mask: NDArray[np.bool_] | None,
+    things: NDArray[np.int32] | None = None,
+) -> NewJob:
+    """The edit of a texture with settings.
+
+    Args:
+        scene: the object's.
+        instruction: what is asked for.
+        thing: whose texture.
+        read: the mesh and its texture.
+        chosen: the settings.
+        mask: bool (T, S), the region; None where the backend is to find it.
+        things: as in TextureRequest.
+
+    Raises:
+        SessionError: the views are too large to be sent.
+    """
+    image = with_full_name(bpy.data.images, read.image)
+    assert image is not None  # it has just been read
+    _check_alone(scene, image)
+    poses = poses_of(read, chosen, mask if chosen.previewed else None)
     make = partial(
         TextureRequest,
-        lit=texture.lit,
+        lit=chosen.lit,
         instruction=instruction,
-        threshold=texture.threshold if texture.use_threshold else None,
-        maps=asked(MapSettings, settings),
-        settings=asked(TextureSettings, texture, settings),
-        region=asked(RegionSettings, texture),
-        things=things_of(read, texture.things) if texture.snap == "things" else None,
+        threshold=chosen.threshold,
+        maps=chosen.maps,
+        settings=chosen.settings,
+        region=chosen.region,
+        things=things,
         mask=mask,
     )
-    size = texture.size or native_size
-    views = Views(read, poses, FIELD_OF_VIEW, size, texture.lit, make)
-    guidance = "the model's own guidance"
-    if not settings.own_guidance:
-        guidance = guidance_words(settings)
-    words = ", ".join(
-        (
-            f"seed {settings.seed}",
-            f"{len(poses)} views",
-            f"{texture.steps} steps",
-            f"at most {texture.rounds} rounds",
-            guidance,
-        )
-    )
-    new = views_job(context.scene, "texture", instruction, thing, views, words)
-    region, sent = image.watch_your_steps.preview, image.watch_your_steps.sent
-    texture_regions.clear(sent)
-    if mask is not None:
-        texture_regions.copy(region, sent)
+    views = Views(read, poses, FIELD_OF_VIEW, chosen.size, chosen.lit, make)
+    new = views_job(scene, "texture", instruction, thing, views, chosen.words(len(poses)))
+    texture_regions.clear(image.watch_your_steps.sent)
+    image.watch_your_steps.asked_now = write(chosen)
     return new
 
 
 def poses_of(
-    read: MeshTexture, texture: bpy.types.PropertyGroup, region: NDArray[np.bool_] | None = None
+    read: MeshTexture,
+    texture: bpy.types.PropertyGroup | Asked,
+    region: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
     """Where a mesh is seen from by the settings of textures, (V, 4, 4), camera to world.
 
@@ -364,6 +396,8 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
     edited = install_edited(
         original, end.files["texture"], exr, job.instruction, ", ".join(made_with), thing
     )
+    if not isinstance(result, SceneTextureResult):
+        edited.watch_your_steps.asked = original.watch_your_steps.asked_now
     texture_regions.keep_of_edit(edited, threshold, sent.paint, sent.invert)
     sent.paint = None  # it is the edit's now
     texture_regions.clear(sent)

@@ -3,15 +3,19 @@
 import bpy
 from bpy.props import StringProperty
 
-from ..data.meshes import edited_textures
+from ..data.meshes import edited_textures, texture_asked, texture_bases
 from ..data.meshes.mesh_reading import with_full_name
+from ..data.scene_error import SceneError
+from ..jobs import session
 from ..jobs.job import SessionError
+from ..jobs.texture_again_jobs import texture_again_job
 from .languages import rpt_
 from .operators import JobOperator, refuse
 from .operators_3d import no_mesh
 from .operators_texture_region import shown_edit
 
 Outcome = set[str]
+NO_EDIT = "The active object has no edited texture"
 GONE = "There is no such edit of this texture any more."
 
 
@@ -46,6 +50,39 @@ class WYS_OT_delete_texture_edit(JobOperator):
         return {"FINISHED"}
 
 
-CLASSES = (WYS_OT_delete_texture_edit,)
+class WYS_OT_texture_again(JobOperator):
+    """Make the shown edit of this texture again with the next seed: in the same region, from the same sides and with the same settings, whatever the panel shows now"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.texture_again"
+    bl_label = "Another Seed"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where all that it takes is still there."""
+        edited = _edited(context)
+        if edited is None:
+            return no_mesh(context) or NO_EDIT
+        return super().why_not(context) or texture_asked.why_unknown(edited)
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        """Read the mesh, return; views, sending and the result come through the timer."""
+        edited = _edited(context)
+        assert edited is not None  # poll has found it
+        try:
+            session.check_connection()
+            with texture_bases.shown_itself(context, edited.watch_your_steps.original):
+                session.submit(context.scene, texture_again_job(context, edited))
+        except (SceneError, SessionError) as error:
+            return refuse(self, context, error)
+        return {"FINISHED"}
+
+
+def _edited(context: bpy.types.Context) -> bpy.types.Image | None:
+    """The edit that the active object shows, or the last one."""
+    chosen = context.scene.watch_your_steps.texture.image
+    return edited_textures.texture_of(context.active_object, chosen)
+
+
+CLASSES = (WYS_OT_delete_texture_edit, WYS_OT_texture_again)
 
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -60,7 +60,8 @@ SAVED = {
         was_empty:STRING""",
     "ImageSettings": """
         original:POINTER edited:POINTER relevance:POINTER instruction:STRING made_with:STRING
-        made_for:STRING date:STRING root:POINTER deleted:BOOLEAN""",
+        made_for:STRING date:STRING root:POINTER deleted:BOOLEAN
+        asked:STRING asked_now:STRING""",
     "TextureRegion": """
         relevance:POINTER edges:POINTER things:POINTER paint:POINTER before:STRING group:POINTER
         instruction:STRING maps:STRING surface:STRING kind:STRING of_things:STRING

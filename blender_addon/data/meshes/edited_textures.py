@@ -272,16 +272,28 @@ def show(thing: bpy.types.Object, edited: bpy.types.Image, what: str, engine: st
     wanted = image_for(edited, what)
     if wanted is None:
         return False
-    edits = _all_edits_of(edited)
-    live_textures.take_off(thing, edits)
-    versions = [original_of(edited), *edits]
+    versions = [original_of(edited), *_all_edits_of(edited)]
     relevance = [one.watch_your_steps.relevance for one in versions]
     images = [one for one in (*versions, *relevance) if one is not None]
+    is_shown = _put(thing, images, wanted, engine)
+    if what == "EDITED":
+        live_textures.refresh(edited.watch_your_steps.region)
+    return is_shown
+
+
+def show_itself(thing: bpy.types.Object, image: bpy.types.Image, engine: str) -> None:
+    """Let an object's materials show a version of a texture, whatever its threshold."""
+    _put(thing, [original_of(image), *_all_edits_of(image)], image, engine)
+
+
+def _put(
+    thing: bpy.types.Object, images: list[bpy.types.Image], wanted: bpy.types.Image, engine: str
+) -> bool:
+    """Show one image where any of others is shown; whether there was a node to do it."""
+    live_textures.take_off(thing, images)
     nodes = [node for image in images for node in nodes_with(thing, image, engine)]
     for node in nodes:
         node.image = wanted
-    if what == "EDITED":
-        live_textures.refresh(edited.watch_your_steps.region)
     return bool(nodes)
 
 

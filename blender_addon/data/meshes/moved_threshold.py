@@ -49,6 +49,7 @@ def apply(thing: bpy.types.Object, edited: bpy.types.Image, engine: str) -> bpy.
         ", ".join((mine.made_with, f"threshold moved to {threshold:.3f}")),
         thing,
     )
+    made.watch_your_steps.asked = mine.asked
     paint = texture_regions.copy_of_paint(mine.region)
     texture_regions.keep_of_edit(made, threshold, paint, mine.region.invert)
     if not show(thing, made, "EDITED", engine):

@@ -6,7 +6,16 @@ from contextlib import contextmanager
 import bpy
 
 from . import live_textures, moved_threshold
-from .edited_textures import is_edit, original_of, revert, show, to_paint
+from .edited_textures import (
+    is_edit,
+    original_of,
+    revert,
+    show,
+    show_itself,
+    shown,
+    texture_of,
+    to_paint,
+)
 
 
 def shown_edit(
@@ -75,7 +84,7 @@ def _base_shown(
         return
     threshold, made = edited.watch_your_steps.region.threshold, None
     if texture.base == "ORIGINAL":
-        show(thing, edited, "ORIGINAL", engine)
+        show_itself(thing, original_of(edited), engine)
     elif mixed:
         made = moved_threshold.apply(thing, edited, engine)
     try:
@@ -88,12 +97,33 @@ def _base_shown(
         raise
 
 
+@contextmanager
+def shown_itself(context: bpy.types.Context, image: bpy.types.Image) -> Iterator[None]:
+    """Let the active object show a version of its texture, without a preview, from now on; as
+    before, where something does not work.
+
+    Args:
+        context: a mesh object is active.
+        image: the version.
+    """
+    thing, engine = context.active_object, context.scene.render.engine
+    with live_textures.without_preview(thing, engine):
+        edited = texture_of(thing, image)
+        what = "" if edited is None else shown(thing, edited, engine)
+        show_itself(thing, image, engine)
+        try:
+            yield
+        except Exception:
+            if what:
+                show(thing, edited, what, engine)
+            raise
+
+
 def put_preview(thing: bpy.types.Object, image: bpy.types.Image, engine: str) -> bool:
     """Show the preview of a texture on an object, also where that shows another version of it;
     whether there was a node to do it.
     """
     edited = shown_edit(thing, image, engine)
-    if edited is not None and edited != image:
-        what = "EDITED" if is_edit(image) else "ORIGINAL"
-        show(thing, image if is_edit(image) else edited, what, engine)
+    if (edited or original_of(image)) != image:
+        show_itself(thing, image, engine)
     return live_textures.put_preview(thing, image, engine)

@@ -55,8 +55,12 @@ def why_so(region: bpy.types.PropertyGroup) -> str:
     return NO_WHOLE_THINGS if region.snap == "things" and region.things is None else ""
 
 
-def mask(region: bpy.types.PropertyGroup) -> NDArray[np.bool_]:
+def mask(region: bpy.types.PropertyGroup, threshold: float | None = None) -> NDArray[np.bool_]:
     """The region, bool (T, S), row 0 at the top.
+
+    Args:
+        region: of a texture.
+        threshold: in place of its own.
 
     Raises:
         SceneError: its map is not in the file any more, or the correction is of another size.
@@ -64,7 +68,8 @@ def mask(region: bpy.types.PropertyGroup) -> NDArray[np.bool_]:
     image = chosen_map(region)
     if image is None:
         raise SceneError("The texture's relevance is not in the file any more: preview it again.")
-    found = (pictures.read_gray(image) >= np.float32(region.threshold)) != region.invert
+    threshold = region.threshold if threshold is None else threshold
+    found = (pictures.read_gray(image) >= np.float32(threshold)) != region.invert
     if region.paint is None:
         return found
     added, removed = painted(region.paint)
