@@ -67,6 +67,18 @@ WORDS = {
     *("things", "edges", "pieces", "surfaces"),
 }
 """Single words that sentences are made with."""
+OF_BACKEND = {
+    *("Encoding the image", "Denoising", "step {0} of {1}", "noise {0} of {1}", "Training"),
+    *("Reading the capture", "Finding what each view shows", "view {0} of {1}", "Decimating"),
+    *("Round {0} of {1}", "Relevance of view {0} of {1}", "Painting view {0} of {1}"),
+    *("Rendering the fields from view {0} of {1}", "Rendering frame {0} of {1}"),
+    *("Writing the texture", "Looking where nothing is yet", "Finding whole things"),
+    *("Unwrapping the mesh", "Looking from all views", "Following the rays of view {0} of {1}"),
+    *("Finding the surface", "Removing floaters", "Gathering the relevance"),
+    *("Rendering before and after", "{0} s left at most", "{0} min left at most"),
+}
+"""What the backend says of a running job, in parts between commas; what else it says is English in
+every language."""
 
 
 def of_classes(package: str) -> dict[str, str]:
@@ -98,7 +110,7 @@ def of_sources(folder: Path) -> dict[str, str]:
     """Texts in the sources, templates with numbers for their values: all that have spaces in them,
     and what is given to Blender to be shown. Maps each to its place.
     """
-    found = dict.fromkeys(WORDS, "WORDS in addon_texts.py")
+    found = dict.fromkeys(WORDS | OF_BACKEND, "addon_texts.py")
     for path in sorted(folder.rglob("*.py")):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if not any(name.startswith(one) for one in NOT_READ):

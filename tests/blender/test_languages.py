@@ -84,9 +84,18 @@ def test_a_text_that_is_forgotten_is_found(tmp_path: Path) -> None:
     )
     found = addon_texts.of_sources(tmp_path)
     assert {"{0} edits wait", "Stop", "Nothing is chosen: choose one."} == (
-        set(found) - addon_texts.WORDS
+        set(found) - addon_texts.WORDS - addon_texts.OF_BACKEND
     )
     assert addon_texts.unwrapped(tmp_path) == ["panel.py:3 {0} edits wait"]
+
+
+def test_the_backend_says_what_is_translated_of_it() -> None:
+    backend = Path(__file__).parents[2] / "backend"
+    said = "".join(path.read_text(encoding="utf-8") for path in backend.rglob("*.py"))
+    said = re.sub(r"\{[^{}]*\}", "{}", said)
+    for text in addon_texts.OF_BACKEND:
+        words = NUMBERED.sub("{}", text).removeprefix("{} s ").removeprefix("{} min ")
+        assert words in said, text
 
 
 # ---------------------------------------------------------------- found again
