@@ -185,7 +185,8 @@ def install_relevance(
     shown = settings.relevance_image
     things = thing_labels.identity(settings.render_image)
     now = (things, instruction, maps.normalisation)
-    if (settings.picks_of, settings.relevance_of, settings.relevance_by) != now:
+    is_other = (settings.picks_of, settings.relevance_of, settings.relevance_by) != now
+    if settings.picks and is_other:  # to set it snaps the map that is about to go once more
         settings.picks = ""
     settings.picks_of = things
     same = shown is not None and shown.get(pictures.EDIT) == found_in and _holds(shown, relevance)

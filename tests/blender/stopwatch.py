@@ -63,9 +63,12 @@ class Stopwatch:
             self._left_out += self._now() - before
 
     def table(self) -> str:
-        """One line for each name: percentiles of the clock and of the work; OVER where the work's
-        99th is above the limit.
+        """One line for each name, and for all names that begin alike before a colon: percentiles of
+        the clock and of the work; OVER where the work's 99th is above the limit.
         """
+        for times in (self.clock, self.work):
+            for name in [one for one in times if ":" in one]:
+                times[f"all of {name.partition(':')[0]}"] += times[name]
         heads = [f"p{one}" if one < 100 else "max" for one in SHOWN]
         columns = "".join(f"{head:>8}" for head in (*heads, *(f"w {one}" for one in heads)))
         lines = [f"{'milliseconds':<48}{columns}{'calls':>7}"]
