@@ -6,7 +6,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..data import copies
-from ..data.meshes import edited_textures, texture_bases
+from ..data.meshes import edited_textures, painted_regions, texture_bases
 from ..data.meshes.mesh_reading import left_alone, with_full_name
 from ..data.scene_error import SceneError
 from ..jobs import film_jobs, scene_jobs, session
@@ -154,6 +154,13 @@ class WYS_OT_revert_texture(_TextureOperator):
 
     bl_idname = "watch_your_steps.revert_texture"
     bl_label = "Revert"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Not while a region is painted, which would go with the edit."""
+        if painted_regions.being_painted(context) is not None:
+            return "Press Done Painting first"
+        return super().why_not(context)
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Remove it."""

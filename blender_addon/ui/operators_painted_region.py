@@ -8,7 +8,7 @@ from ..data.scene_error import SceneError
 from ..jobs import session
 from .languages import tip_
 from .operators import ExplainedOperator, refuse
-from .operators_texture_region import NO_PREVIEW, base_of, preview_of
+from .operators_texture_region import END_FIRST, NO_PREVIEW, base_of, preview_of
 from .switches import cell_of
 
 Outcome = set[str]
@@ -75,23 +75,26 @@ class WYS_OT_paint_texture_region(_PaintOperator):
         return {"FINISHED"}
 
 
-class WYS_OT_end_texture_painting(_PaintOperator):
+class WYS_OT_end_texture_painting(ExplainedOperator):
     """Keep what was painted, and go back to Object Mode. Blender's painting has its own canvas and colour again"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.end_texture_painting"
     bl_label = "Done Painting"
+    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
-        """Only while it is painted."""
-        region = preview_of(context)
-        if region is not None and not painted_regions.is_painting(context, region):
+        """Until it is ended, also where the mesh shows another picture by now."""
+        if painted_regions.being_painted(context) is None:
             return NOT_PAINTING
         return super().why_not(context)
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Put everything back."""
-        painted_regions.end(context, preview_of(context))
+        try:
+            painted_regions.end(context, painted_regions.being_painted(context))
+        except SceneError as error:
+            return refuse(self, context, error)
         return {"FINISHED"}
 
 
@@ -107,8 +110,8 @@ class WYS_OT_clear_texture_painting(_PaintOperator):
         region = preview_of(context)
         if region is not None and region.paint is None:
             return "Nothing was painted yet"
-        if region is not None and painted_regions.is_painting(context, region):
-            return "Press Done Painting first"
+        if region is not None and painted_regions.being_painted(context) == region:
+            return END_FIRST
         return super().why_not(context)
 
     def execute(self, context: bpy.types.Context) -> Outcome:

@@ -3,7 +3,7 @@
 import bpy
 from bpy.props import StringProperty
 
-from ..data.meshes import edited_textures, texture_asked, texture_bases
+from ..data.meshes import edited_textures, painted_regions, texture_asked, texture_bases
 from ..data.meshes.mesh_reading import with_full_name
 from ..data.scene_error import SceneError
 from ..jobs import session
@@ -12,7 +12,7 @@ from ..jobs.texture_again_jobs import texture_again_job
 from .languages import rpt_
 from .operators import JobOperator, refuse
 from .operators_3d import no_mesh
-from .operators_texture_region import shown_edit
+from .operators_texture_region import END_FIRST, shown_edit
 
 Outcome = set[str]
 NO_EDIT = "The active object has no edited texture"
@@ -30,7 +30,9 @@ class WYS_OT_delete_texture_edit(JobOperator):
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
-        """Only where a mesh is active, and no job works on its texture."""
+        """Only where a mesh is active, and neither job nor brush works on its texture."""
+        if painted_regions.being_painted(context) is not None:
+            return END_FIRST
         return super().why_not(context) or no_mesh(context)
 
     def execute(self, context: bpy.types.Context) -> Outcome:

@@ -2,7 +2,13 @@
 
 import bpy
 
-from ..data.meshes import live_textures, moved_threshold, texture_bases, texture_regions
+from ..data.meshes import (
+    live_textures,
+    moved_threshold,
+    painted_regions,
+    texture_bases,
+    texture_regions,
+)
 from ..data.scene_error import SceneError
 from ..jobs import session
 from ..jobs.job import SessionError
@@ -12,6 +18,7 @@ from .operators_3d import native_size, no_mesh
 
 Outcome = set[str]
 NO_PREVIEW = "This texture has no preview yet: press Preview on Mesh first"
+END_FIRST = "Press Done Painting first"
 OLD_BACKEND = "This backend is older than the add-on and cannot preview textures: update it."
 NEEDED = "texture_relevance_request"
 
@@ -124,6 +131,13 @@ class WYS_OT_clear_texture_preview(_PreviewOperator):
 
     bl_idname = "watch_your_steps.clear_texture_preview"
     bl_label = "Clear Preview"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Not while its correction is painted."""
+        if painted_regions.being_painted(context) is not None:
+            return END_FIRST
+        return super().why_not(context)
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Take it off the mesh, and out of the file."""

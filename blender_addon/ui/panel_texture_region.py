@@ -33,6 +33,8 @@ def draw_settings(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
             row.label(text="Automatic")
         if shows_preview(context):  # of maps that were deleted, or not saved with a linked image
             layout.operator("watch_your_steps.show_texture_preview", icon="HIDE_OFF", depress=True)
+        if painted_regions.being_painted(context) is not None:  # the mesh shows another picture
+            layout.operator("watch_your_steps.end_texture_painting", icon="CHECKMARK")
         return
     _draw_preview(layout, context, region)
 
@@ -76,7 +78,7 @@ def _draw_painting(
     for brush, *_ in BRUSHES:
         held = painting and painted_regions.brush_of(context) == brush
         cell(row, "watch_your_steps.paint_texture_region", "brush", brush, held)
-    if painting:
+    if painted_regions.being_painted(context) is not None:
         layout.operator("watch_your_steps.end_texture_painting", icon="CHECKMARK")
     elif region.paint is not None:
         layout.operator("watch_your_steps.clear_texture_painting", icon="X")

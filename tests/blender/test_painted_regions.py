@@ -10,6 +10,7 @@ from driving import SECONDS, reopen
 from fake_server import FakeServer
 from test_flows import refusal, submits
 from test_mesh_views import noise
+from test_texture_copies import duplicate
 from test_texture_edit import edit, node, pixels, thing  # noqa: F401  # fixtures
 from test_texture_preview import (  # noqa: F401
     GREEN,
@@ -214,7 +215,7 @@ def test_what_cannot_be_painted_is_refused(
     thing: bpy.types.Object,  # noqa: F811
 ) -> None:
     assert "has no preview yet" in refusal("paint_texture_region")
-    assert "has no preview yet" in refusal("end_texture_painting")
+    assert "No correction is being painted" in refusal("end_texture_painting")
     flat_uvs(thing)
     scene.watch_your_steps.texture.lit = True
     tree = thing.active_material.node_tree
@@ -246,3 +247,120 @@ def test_a_finished_preview_waits_for_the_end_of_painting_with_its_undo_step(
     OPS.end_texture_painting()
     connected.session.drain()
     assert not connected.session.state.undo_steps
+
+
+@pytest.fixture
+def own_canvas(scene: bpy.types.Scene) -> bpy.types.Image:
+    """What Blender's painting works on before."""
+    tools = scene.tool_settings.image_paint
+    tools.mode, tools.canvas = "MATERIAL", bpy.data.images.new("own canvas", 4, 4)
+    canvas: bpy.types.Image = tools.canvas
+    return canvas
+
+
+def is_given_back(scene: bpy.types.Scene, canvas: bpy.types.Image) -> bool:
+    """After Done Painting."""
+    assert OPS.end_texture_painting() == {"FINISHED"}
+    tools = scene.tool_settings.image_paint
+    assert not OPS.end_texture_painting.poll()
+    is_painted = bpy.context.active_object.mode == "TEXTURE_PAINT"
+    return (tools.mode, tools.canvas) == ("MATERIAL", canvas) and not is_painted
+
+
+def test_painting_that_was_left_by_blenders_own_ways_can_be_ended_or_goes_on(
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    previewed: bpy.types.PropertyGroup,
+    own_canvas: bpy.types.Image,
+) -> None:
+    for again in (True, False):
+        OPS.paint_texture_region(brush="ADD")
+        stroke(previewed.paint, slice(0, 4), 1.0)
+        bpy.ops.object.mode_set(mode="OBJECT")
+        if again:
+            OPS.paint_texture_region(brush="REMOVE")
+            assert thing.mode == "TEXTURE_PAINT"
+        assert is_given_back(scene, own_canvas)
+        assert previewed.paint is not None
+
+
+def test_painting_is_ended_where_another_mesh_is_active_by_then(
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    previewed: bpy.types.PropertyGroup,
+    own_canvas: bpy.types.Image,
+) -> None:
+    thing.data.uv_layers.new(name="other")
+    thing.data.uv_layers.active_index = 1
+    OPS.paint_texture_region(brush="ADD")
+    bpy.ops.object.mode_set(mode="OBJECT")
+    bpy.context.view_layer.objects.active = bpy.data.objects["ball"]
+    assert is_given_back(scene, own_canvas)
+    assert thing.data.uv_layers.active.name == "other"
+    bpy.context.view_layer.objects.active = None
+    assert not OPS.end_texture_painting.poll()
+
+
+def test_an_edit_that_arrives_while_its_region_is_painted_leaves_done_painting(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    previewed: bpy.types.PropertyGroup,
+    own_canvas: bpy.types.Image,
+) -> None:
+    OPS.paint_texture_region(brush="ADD")
+    painted_by_hand(previewed)
+    scene.watch_your_steps.texture.base = "EDIT"
+    edit(connected, scene)
+    assert thing.mode == "TEXTURE_PAINT"
+    assert node(thing).image.name == "paint (edited)"
+    assert is_given_back(scene, own_canvas)
+
+
+def test_what_is_being_painted_is_not_taken_away(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    previewed: bpy.types.PropertyGroup,
+    own_canvas: bpy.types.Image,
+) -> None:
+    scene.watch_your_steps.texture.base = "EDIT"
+    edit(connected, scene)
+    region = preview(connected, scene)
+    edited = node(thing).image
+    assert region == edited.watch_your_steps.preview
+    OPS.paint_texture_region(brush="ADD")
+    for operator in ("clear_texture_preview", "revert_texture", "clear_texture_painting"):
+        assert "Press Done Painting first" in refusal(operator)
+    with pytest.raises(RuntimeError, match="Press Done Painting first"):
+        OPS.delete_texture_edit(edit=edited.name_full)
+    OPS.show_texture(what="ORIGINAL")
+    assert is_given_back(scene, own_canvas)
+    OPS.revert_texture()
+    assert [one.name for one in bpy.data.images if "correction" in one.name] == []
+
+
+def test_two_textures_are_painted_one_after_the_other(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    previewed: bpy.types.PropertyGroup,
+    own_canvas: bpy.types.Image,
+) -> None:
+    """The second one, of a copy that had its correction from the first, is begun without an end of
+    the first.
+    """
+    OPS.paint_texture_region(brush="ADD")
+    stroke(previewed.paint, slice(0, 4), 1.0)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    other = duplicate(thing)
+    node(other).image = node(other).image.copy()
+    bpy.context.view_layer.objects.active = other
+    region = preview(connected, scene)
+    OPS.paint_texture_region(brush="REMOVE")
+    assert region.paint not in (None, previewed.paint)
+    stroke(region.paint, slice(0, 24), 0.0)
+    assert is_given_back(scene, own_canvas)
+    values = np.array(previewed.paint.pixels[:]).reshape(24, 32, 4)[::-1]
+    assert (values[:4] == 1).all()
+    assert (values[4:, :, 3] == 0).all()

@@ -22,11 +22,20 @@ BRUSHES = {"ADD": (1.0, "MIX"), "REMOVE": (0.0, "MIX"), "ERASE": (0.0, "ERASE_AL
 PAINT_MODE = "TEXTURE_PAINT"
 
 
+def being_painted(context: bpy.types.Context) -> bpy.types.PropertyGroup | None:
+    """The region whose correction Blender's painting works on until `end`, whatever is active and
+    shown by then; None for none.
+    """
+    canvas = context.scene.tool_settings.image_paint.canvas
+    regions = (one.watch_your_steps.preview for one in bpy.data.images if canvas is not None)
+    return next((one for one in regions if one.paint == canvas), None)
+
+
 def is_painting(context: bpy.types.Context, region: bpy.types.PropertyGroup) -> bool:
-    """Whether a region's correction is what Texture Paint paints on now."""
-    thing, canvas = context.active_object, context.scene.tool_settings.image_paint.canvas
+    """Whether a region's correction is what is painted on the active object now."""
+    thing = context.active_object
     there = thing is not None and thing.mode == PAINT_MODE
-    return there and region.paint is not None and canvas == region.paint
+    return there and being_painted(context) == region
 
 
 def brush_of(context: bpy.types.Context) -> str:
@@ -47,6 +56,8 @@ def begin(context: bpy.types.Context, image: bpy.types.Image) -> None:
     """
     thing, region = context.active_object, image.watch_your_steps.preview
     layer = _layer_of(thing, image, context.scene.render.engine)
+    if (other := being_painted(context)) is not None:  # it was left by Blender's own ways
+        end(context, other)
     if thing.mode != PAINT_MODE:
         bpy.ops.object.mode_set(mode=PAINT_MODE)
     painting = context.scene.tool_settings.image_paint
@@ -54,6 +65,7 @@ def begin(context: bpy.types.Context, image: bpy.types.Image) -> None:
         bpy.ops.object.mode_set(mode="OBJECT")
         raise SceneError("Blender has no brush for Texture Paint: choose one there first.")
     before = {
+        "object": thing.name_full,
         "canvas": painting.canvas.name_full if painting.canvas is not None else "",
         "mode": painting.mode,
         "layer": thing.data.uv_layers.active.name,
@@ -64,6 +76,11 @@ def begin(context: bpy.types.Context, image: bpy.types.Image) -> None:
         width, height = image.size
         png = encode_png(np.zeros((height, width, 4), np.uint8))
         region.paint = pictures.new_packed_image(f"{image.name} correction", png)
+    elif any(
+        one != image and one.watch_your_steps.preview.paint == region.paint
+        for one in bpy.data.images
+    ):  # a copy of the image has it, too
+        region.paint = texture_regions.copy_of_paint(region)
     region.before = json.dumps(before)
     painting.mode, painting.canvas = "IMAGE", region.paint
     thing.data.uv_layers.active = thing.data.uv_layers[layer]
@@ -80,19 +97,25 @@ def take_brush(context: bpy.types.Context, name: str) -> None:
 def end(context: bpy.types.Context, region: bpy.types.PropertyGroup) -> None:
     """Go back to Object Mode, and give Blender's painting back what it worked on. A correction that
     says nothing is not kept.
+
+    Raises:
+        SceneError: what was painted is lost.
     """
     before = json.loads(region.before or "{}")
-    painting, mesh = context.scene.tool_settings.image_paint, context.active_object.data
+    painting, active = context.scene.tool_settings.image_paint, context.active_object
+    painting.canvas = with_full_name(bpy.data.images, before.get("canvas", ""))
     if before:
         _set_color(context, before["color"])
         if painting.brush is not None:
             painting.brush.blend = before["blend"]
-        painting.canvas = with_full_name(bpy.data.images, before["canvas"])
         painting.mode = before["mode"]
-        if before["layer"] in mesh.uv_layers:
+        thing = with_full_name(bpy.data.objects, before.get("object", "")) or active
+        mesh = thing.data if thing is not None and thing.type == "MESH" else None
+        if mesh is not None and before["layer"] in mesh.uv_layers:
             mesh.uv_layers.active = mesh.uv_layers[before["layer"]]
     region.before = ""
-    bpy.ops.object.mode_set(mode="OBJECT")
+    if active is not None and active.mode == PAINT_MODE:
+        bpy.ops.object.mode_set(mode="OBJECT")
     added, removed = texture_regions.painted(region.paint)
     if (added | removed).any():
         region.paint.pack()
