@@ -12,7 +12,7 @@ from ..jobs.own_backend import Stage
 from ..link.child_process import last_lines
 from ..protocol.connection import BadConnectionFile, parse_connection, write_connection
 from . import preferences, words
-from .languages import iface_, tip_
+from .languages import iface_
 from .operators import ExplainedOperator, refuse
 
 SHOWN_LINES, LOG_WIDTH = 20, 640
@@ -64,7 +64,7 @@ class WYS_OT_install_backend(ExplainedOperator):
             self,
             event,
             title="Install the backend?",
-            message=tip_(f"{own_backend.NEEDED}."),
+            message=iface_(f"{own_backend.NEEDED}."),
             confirm_text="Install",
         )
 

@@ -7,6 +7,7 @@ from bpy.props import EnumProperty, IntProperty
 
 from ..data import pictures, region, results, strokes, thing_labels
 from ..jobs.job import PICKING
+from . import words
 from .languages import iface_
 from .operators import MISSING, ExplainedOperator
 from .pointing import canvas_at, why_no_canvas
@@ -181,7 +182,9 @@ class WYS_OT_pick_things(ExplainedOperator):
             return self._end(context)
         if event.type == "MOUSEMOVE":
             text = iface_(HELP)
-            context.workspace.status_text_set(f"{found.name}   |   {text}" if found else text)
+            context.workspace.status_text_set(
+                f"{words.thing(found.name)}   |   {text}" if found else text
+            )
         if found is None or event.type != "LEFTMOUSE":
             return {"PASS_THROUGH"}
         if event.value in ("PRESS", "DOUBLE_CLICK"):

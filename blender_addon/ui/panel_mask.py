@@ -99,7 +99,7 @@ def _picked(settings: bpy.types.PropertyGroup, picks: region.Picks) -> str:
     names = thing_labels.names(settings.render_image)
     parts = []
     for said, labels in (("added: {}", picks.added), ("removed: {}", picks.removed)):
-        titles = [names[label] for label in sorted(labels) if label < len(names)]
+        titles = [words.thing(names[label]) for label in sorted(labels) if label < len(names)]
         if titles:
             named = ", ".join(titles[:NAMED])
             if titles[NAMED:]:

@@ -11,6 +11,7 @@ from ..link.worker_thread import LinkState, LinkStatus
 from ..protocol.messages import Welcome
 from ..protocol.settings import GUIDANCE
 from ..render import freshness
+from ..render.things import NO_MATERIAL, REST
 from .languages import iface_
 from .languages.sentences import capitalised
 
@@ -101,6 +102,11 @@ def progress(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -
 def listed(text: str) -> str:
     """What stands in a text between commas, each part in the artist's language."""
     return ", ".join(iface_(part) for part in text.split(", "))
+
+
+def thing(name: str) -> str:
+    """What a thing is called: its own name, or the add-on's words where it has none."""
+    return iface_(name) if name in (REST, NO_MATERIAL) else name
 
 
 def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:

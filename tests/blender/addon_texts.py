@@ -63,7 +63,7 @@ NOT_SHOWN = {
 }
 """What has spaces in it, and is not said to artists."""
 WORDS = {
-    *("camera", "frame", "objects", "instruction", "picture"),
+    *("camera", "frame", "objects", "instruction", "picture", "Background"),
     *("things", "edges", "pieces", "surfaces"),
 }
 """Single words that sentences are made with."""
