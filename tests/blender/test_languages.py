@@ -6,12 +6,15 @@ import importlib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import addon_texts
 import blf
 import bpy
 import pytest
+from driving import SECONDS, run, start_manual
+from fake_server import FakeServer
+from test_threshold import drawn
 
 NUMBERED = re.compile(r"\{(\d+)(?::_)?\}")
 ROOM = 280 - 64
@@ -176,6 +179,32 @@ def test_a_line_is_not_translated_again(
     words = importlib.import_module(f"{installed}.ui.words")
     words.wide_paragraph(Layout(), bpy.context, "Before, after, relevance", 420)
     assert lines == [("Vorher, nachher, Relevanz", False)]
+
+
+def test_the_panel_has_no_english_left(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    server: FakeServer,
+    installed: str,
+    languages: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    """With a map, an edit, a message, a stale render and a job that runs."""
+    run(connected, "edit")
+    scene.watch_your_steps.base = "EDIT"
+    scene.camera.location.x += 1
+    job = start_manual(connected, scene, server)
+    server.progress(job, "Denoising, step 24 of 100, about 5 s left", 0.24)
+    connected.session.wait(lambda: connected.session.job_of(scene).fraction == 0.24, SECONDS)
+    connected.session.say(scene, "Edit was cancelled. 3 more failed.")
+    texts = drawn(connected, installed, monkeypatch).texts
+    german = request.getfixturevalue("german")
+    catalog = {text for _, text in languages.CATALOGS["de_DE"]}
+    words = importlib.import_module(f"{installed}.ui.words")
+    english = [text for text in texts if words.listed(german(text)) == text and text not in catalog]
+    assert [text for text in english if addon_texts.WORD.search(text)] == []
+    assert "Edit was cancelled. 3 more failed." in texts
 
 
 # ---------------------------------------------------------------- room
