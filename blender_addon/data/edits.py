@@ -374,6 +374,14 @@ def delete(scene: bpy.types.Scene) -> None:
             bpy.data.images.remove(image)
 
 
+def _source(entry: bpy.types.PropertyGroup, taken: bpy.types.Image) -> picture_source.Source:
+    """Where the picture below an edit comes from, by the name that its image has now."""
+    image = entry.source_image
+    if image is None:
+        return picture_source.of(taken)
+    return picture_source.Source(picture_source.IMAGE, image.name_full)
+
+
 def describe(entry: bpy.types.PropertyGroup) -> str:
     """How an edit was made, in words with commas between them."""
     parts = [entry.date] if entry.date else []
@@ -401,7 +409,7 @@ def describe(entry: bpy.types.PropertyGroup) -> str:
     elif not entry.layers:
         parts.append("its settings are not known")
     taken = entry.root or entry.render
-    if taken is not None and (source := picture_source.of(taken).words):
+    if taken is not None and (source := _source(entry, taken).words):
         parts.append(f"of the {source}")
     if entry.camera:
         parts.append(f'camera "{entry.camera}", frame {entry.frame}')

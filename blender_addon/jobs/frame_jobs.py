@@ -34,6 +34,7 @@ NO_FRAMES = (
 NO_MAP = (
     "Preview one of the frames first, and set the threshold: all frames are edited at that one."
 )
+LEFT_OUT = "What is picked and painted is of one picture, and left out here."
 ALL_THERE = (
     "All frames are there, made with these settings: delete those that are to be made anew from "
     "{}, or choose another seed."
@@ -74,6 +75,11 @@ class _Film(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """The same for the same film, in names of files."""
         return f"edit-{hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:8]}"
+
+
+def left_out(settings: bpy.types.PropertyGroup) -> str:
+    """What of the shown mask the frames' masks are without, as a sentence; "" for nothing."""
+    return LEFT_OUT if settings.picks or settings.painted_image is not None else ""
 
 
 def frame_jobs(scene: bpy.types.Scene) -> list[NewJob]:

@@ -6,6 +6,7 @@ from ..data import copies
 from ..data.scene_error import SceneError
 from ..jobs import frame_jobs, session, waiting
 from ..jobs.job import SessionError, check_instruction
+from .languages import rpt_
 from .operators import MISSING, ExplainedOperator, refuse
 
 
@@ -35,6 +36,8 @@ class WYS_OT_edit_frames(ExplainedOperator):
             session.ask(scene, *frame_jobs.frame_jobs(scene))
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)
+        if text := frame_jobs.left_out(scene.watch_your_steps):  # from a menu, beside no panel
+            self.report({"INFO"}, rpt_(text))
         return {"FINISHED"}
 
 

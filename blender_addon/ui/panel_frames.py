@@ -2,6 +2,7 @@
 
 import bpy
 
+from ..jobs.frame_jobs import left_out
 from . import words
 from .panel import SUB_PANELS, SidebarPanel, WYS_PT_main
 
@@ -23,8 +24,7 @@ class WYS_PT_frames(SidebarPanel, bpy.types.Panel):
             f"{settings.threshold:.3f} and seed {settings.seed}, into the output folder."
         )
         words.paragraph(layout, context, text)
-        if settings.picks or settings.painted_image is not None:
-            text = "What is picked and painted is of one picture, and left out here."
+        if text := left_out(settings):
             words.paragraph(layout, context, text, icon="INFO")
         layout.operator("watch_your_steps.edit_frames", icon="RENDER_ANIMATION")
         if settings.edited_frames:

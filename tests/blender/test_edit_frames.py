@@ -278,6 +278,7 @@ def test_the_panel_says_what_will_be_edited(
     film: Path,
     installed: str,
     monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     panel = importlib.import_module(f"{installed}.ui.panel_frames")
     said: list[str] = []
@@ -290,6 +291,11 @@ def test_the_panel_says_what_will_be_edited(
     OPS.edit_frames()
     finish_all(connected)
     here().picks = "+1"
+    here().seed += 1
+    capfd.readouterr()
+    OPS.edit_frames()  # as from the menu
+    assert "left out here" in capfd.readouterr().out
+    finish_all(connected)
     said.clear()
     panel.WYS_PT_frames.draw(SimpleNamespace(layout=layout), bpy.context)
     assert any("left out here" in one for one in said)
