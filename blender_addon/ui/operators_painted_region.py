@@ -21,7 +21,7 @@ BRUSHES = (
 NOT_PAINTING = "No correction is being painted"
 
 
-class _PaintOperator(ExplainedOperator):
+class PaintOperator(ExplainedOperator):
     """What all operators on a correction have in common."""
 
     bl_options = {"REGISTER", "UNDO"}
@@ -34,7 +34,7 @@ class _PaintOperator(ExplainedOperator):
         return super().why_not(context)
 
 
-class WYS_OT_paint_texture_region(_PaintOperator):
+class WYS_OT_paint_texture_region(PaintOperator):
     """Correct the region with Blender's Texture Paint, on the mesh."""
 
     bl_idname = "watch_your_steps.paint_texture_region"
@@ -98,7 +98,7 @@ class WYS_OT_end_texture_painting(ExplainedOperator):
         return {"FINISHED"}
 
 
-class WYS_OT_clear_texture_painting(_PaintOperator):
+class WYS_OT_clear_texture_painting(PaintOperator):
     """Throw the painted correction away: the region is left to the threshold again"""
 
     bl_idname = "watch_your_steps.clear_texture_painting"

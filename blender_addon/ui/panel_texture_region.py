@@ -82,6 +82,10 @@ def _draw_painting(
         layout.operator("watch_your_steps.end_texture_painting", icon="CHECKMARK")
     elif region.paint is not None:
         layout.operator("watch_your_steps.clear_texture_painting", icon="X")
+    row = layout.row(align=True)
+    row.operator("watch_your_steps.import_texture_mask", text="From File...", icon="FILEBROWSER")
+    name = "watch_your_steps.import_texture_mask_image"
+    row.operator(name, text="From Image...", icon="IMAGE_DATA")
 
 
 def draw_edit(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

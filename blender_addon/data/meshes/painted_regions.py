@@ -7,6 +7,7 @@ import json
 import bpy
 import numpy as np
 from mathutils import Matrix
+from numpy.typing import NDArray
 
 from ...link.encode import encode_png
 from .. import pictures
@@ -121,6 +122,35 @@ def end(context: bpy.types.Context, region: bpy.types.PropertyGroup) -> None:
         region.paint.pack()
     else:
         clear(region)
+
+
+def bring_in(image: bpy.types.Image, inside: NDArray[np.bool_], how: str) -> None:
+    """Correct the region of a texture's preview by a mask, as if that was painted.
+
+    Args:
+        image: the texture.
+        inside: bool (T, S), row 0 at the top.
+        how: one of `mask_tools.HOW`.
+
+    Raises:
+        SceneError: what was painted is of another size, or has no pixels.
+    """
+    region, old = image.watch_your_steps.preview, image.watch_your_steps.preview.paint
+    added, removed = inside, ~inside
+    if how != "REPLACE":
+        added, removed = np.zeros((2, *inside.shape), np.bool_)
+        if old is not None:
+            added, removed = texture_regions.painted(old)
+            if added.shape != inside.shape:
+                raise SceneError(texture_regions.OTHER_SIZE)
+        added = added | inside if how == "ADD" else added & ~inside
+        removed = removed | inside if how == "TAKE" else removed & ~inside
+    pixels = np.zeros((*inside.shape, 4), np.uint8)
+    pixels[added, :3], pixels[added | removed, 3] = 255, 255
+    region.paint = pictures.new_packed_image(f"{image.name} correction", encode_png(pixels))
+    live_textures.rebuild(region)
+    if old is not None and old.users == 0:
+        bpy.data.images.remove(old)
 
 
 def clear(region: bpy.types.PropertyGroup) -> None:

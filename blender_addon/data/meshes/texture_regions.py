@@ -31,6 +31,9 @@ KEPT = (
     "threshold",
 )
 """What a copy of a region has: not its nodes, and a painted correction of its own."""
+OTHER_SIZE = (
+    "The painted correction is of another size than the texture: clear it, and paint again."
+)
 PAINTED = 0.5
 """Of a painted texel's alpha, from which it counts, and of its brightness, from which it adds."""
 
@@ -74,9 +77,7 @@ def mask(region: bpy.types.PropertyGroup, threshold: float | None = None) -> NDA
         return found
     added, removed = painted(region.paint)
     if added.shape != found.shape:
-        raise SceneError(
-            "The painted correction is of another size than the texture: clear it, and paint again."
-        )
+        raise SceneError(OTHER_SIZE)
     return (found | added) & ~removed
 
 
