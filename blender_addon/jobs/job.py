@@ -19,6 +19,7 @@ from ..protocol.text import wrong_instruction
 
 PICKING, PICKING_VARIANT = "WATCH_YOUR_STEPS_OT_pick_things", "WATCH_YOUR_STEPS_OT_contact_sheet"
 PAINTING = "WATCH_YOUR_STEPS_OT_paint_mask"
+RENDER_TOOL = "RENDER_OT_render"
 WAITING_TOOLS = (PICKING, PICKING_VARIANT, PAINTING)
 """How Blender calls the tools that wait for clicks on things and on a contact sheet, and for
 strokes on the mask."""
@@ -155,7 +156,14 @@ def artist_is_busy() -> bool:
     """
     if any(bpy.app.is_job_running(kind) for kind in ("RENDER", "OBJECT_BAKE")):
         return True
-    tools = (
-        tool for window in bpy.context.window_manager.windows for tool in window.modal_operators
-    )
-    return any(tool.bl_idname not in WAITING_TOOLS for tool in tools)
+    return any(tool not in WAITING_TOOLS for tool in running_tools())
+
+
+def running_tools() -> list[str]:
+    """How Blender calls the tools that run in its windows. A render's own stays there after its end
+    until the mouse is moved: it counts only while something is rendered.
+    """
+    windows = bpy.context.window_manager.windows
+    tools = [tool.bl_idname for window in windows for tool in window.modal_operators]
+    renders = bpy.app.is_job_running("RENDER")
+    return [tool for tool in tools if renders or tool != RENDER_TOOL]

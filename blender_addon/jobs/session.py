@@ -30,7 +30,7 @@ from ..protocol.messages import (
 )
 from ..protocol.values import new_job_id
 from . import scene_jobs, waiting
-from .job import Job, NewJob, SessionError
+from .job import Job, NewJob, SessionError, running_tools
 from .kinds import KINDS
 from .picture_jobs import what_it_cost
 from .running import (
@@ -388,7 +388,7 @@ def _push_undo() -> None:
     """
     if not state.undo_steps or bpy.context.mode != "OBJECT":
         return
-    if any(window.modal_operators for window in bpy.context.window_manager.windows):
+    if running_tools():
         return
     for name in state.undo_steps:
         bpy.ops.ed.undo_push(message=name)

@@ -99,12 +99,15 @@ def measure(addon: SimpleNamespace, watch: Stopwatch) -> None:
 
 
 def _drawn(watch: Stopwatch, kind: type, name: str) -> Callable[..., object]:
-    inner, label = vars(kind)[name], f"drawn: {kind.__name__}.{name}"
-
-    def draw(self: object, *given: object) -> object:
-        return watch(label, lambda: inner(self, *given))
-
-    return draw
+    """A method that is measured. Blender counts the arguments of what it calls."""
+    inner = watch.wrapped(f"drawn: {kind.__name__}.{name}", vars(kind)[name])
+    return {
+        "draw": lambda self, context: inner(self, context),
+        "filter_items": lambda self, context, data, name: inner(self, context, data, name),
+        "draw_item": lambda self, context, layout, data, item, icon, active, active_name: inner(
+            self, context, layout, data, item, icon, active, active_name
+        ),
+    }[name]
 
 
 def textured(scene: bpy.types.Scene) -> bpy.types.Object:
