@@ -1,0 +1,229 @@
+"""A session as a person has it in Blender's window, each state photographed; the manual's pictures
+are taken from these photographs.
+
+    BLENDER --factory-startup --window-geometry 0 0 1200 1160 \
+        --python blender_addon/demo/window_session.py -- \
+        --zip ZIP --connection-file FILE --out DIR
+
+with ZIP from `python install.py addon` and FILE of a backend that runs (`--model demo`). Wants a
+screen of X11 for itself (such as Xvfb's) that is at least as large as the window, and on the PATH
+xdotool and ImageMagick. Do not touch mouse and keyboard meanwhile. DIR gets the photographs;
+the exit status is 1 where something went wrong.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy_extras.view3d_utils import location_3d_to_region_2d
+from mathutils import Vector
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tools")]
+import still_life  # noqa: E402
+from person import RIGHT, Lost, Person, Steps  # noqa: E402
+from real_addon import MODULE, install  # noqa: E402
+
+SIZE, SAMPLES, STEPS = 512, 16, 20
+CONNECTION, JOB = 120, 600
+"""Seconds that are waited for."""
+STROKE = ((-0.3, -0.2), (-0.1, 0.2), (0.1, -0.1), (0.3, 0.2))
+"""Parts of the white ball's height, from its middle."""
+LATER = ("Edits", "Result")
+"""Sub-panels that are there once there is an edit."""
+
+
+class Session:
+    """The steps of the session, in order.
+
+    Args:
+        person: who does them.
+        options: of the command line.
+    """
+
+    def __init__(self, person: Person, options: argparse.Namespace) -> None:
+        self.person, self.options = person, options
+        self.jobs = import_module(f"{MODULE}.jobs.session")
+        self.waiting = import_module(f"{MODULE}.jobs.waiting")
+        self.panels = import_module(f"{MODULE}.ui.panel")
+
+    @property
+    def settings(self) -> Any:
+        """The scene's."""
+        return self.person.window.scene.watch_your_steps
+
+    def steps(self) -> Steps:
+        """All of it."""
+        yield from self.begin()
+        for part in (
+            self.first_preview,
+            self.mask,
+            self.edit,
+        ):
+            yield from part()
+
+    def begin(self) -> Steps:
+        """The sidebar's tab, and the backend."""
+        person = self.person
+        space = person.area.spaces.active
+        space.show_region_ui, space.region_3d.view_perspective = True, "CAMERA"
+        space.show_region_toolbar = space.overlay.show_floor = False
+        with person.context("WINDOW"):
+            bpy.ops.screen.screen_full_area()
+        yield 1.0
+        while person.region().is_property_readonly("active_panel_category"):
+            yield 0.3
+        person.region().active_panel_category = "Watch Your Steps"
+        yield 1.0
+        print(person.window.width, person.window.height, person.region().width, flush=True)
+        yield from person.photograph("begin")
+        preferences = bpy.context.preferences.addons[MODULE].preferences
+        preferences.connection_file = str(self.options.connection_file)
+        yield from person.click("watch_your_steps.connect()")
+        yield from person.wait(self._is_ready, CONNECTION)
+        yield from person.photograph("ready")
+
+    def first_preview(self) -> Steps:
+        """Instruction, preview, slider."""
+        person = self.person
+        yield from person.write("instruction", still_life.INSTRUCTION)
+        yield from person.click("watch_your_steps.preview_relevance()")
+        yield from self._job()
+        yield from person.photograph("relevance")
+        yield from person.write("watch_your_steps.threshold", "0.15")
+        yield from person.photograph("threshold")
+        yield from person.click("watch_your_steps.use_suggestion()", RIGHT)
+
+    def mask(self) -> Steps:
+        """Snapped to edges and to things, a thing clicked on, and painted."""
+        person, settings = self.person, self.settings
+        yield from self._open("Mask")
+        settings.view = "MASK"
+        settings.snap = "edges"
+        yield from person.photograph("edges")
+        settings.snap = "things"
+        yield from person.photograph("things")
+        yield from person.click("watch_your_steps.pick_things()")
+        yield from person.move(*self._place("red ball"))
+        yield from person.photograph("pick")
+        yield from person.press()
+        yield from person.key("Escape")
+        yield from person.photograph("picked")
+        yield from person.click("watch_your_steps.clear_picks()", RIGHT)
+        yield from person.click("watch_your_steps.paint_mask()")
+        yield from person.drag([self._place("white ball", *place) for place in STROKE])
+        yield from person.photograph("paint")
+        yield from person.key("Escape")
+        if settings.painted_image is None:
+            raise Lost("The stroke has painted nothing.")
+        with person.context():
+            bpy.ops.ed.undo()
+        yield 1.0
+        if self.settings.painted_image is not None:
+            raise Lost("An undo leaves the stroke.")
+        with person.context():
+            bpy.ops.ed.redo()
+        yield 1.0
+        yield from self._close("Mask")
+
+    def edit(self) -> Steps:
+        """The edit of the painted mask, and what can be shown of it."""
+        person = self.person
+        yield from person.click("watch_your_steps.edit()")
+        yield 3.0
+        yield from person.photograph("editing")
+        yield from self._job()
+        yield from person.photograph("edit")
+        yield from self._open("Show in Camera View")
+        yield from person.click("show_picture(view='COMPARE')")
+        yield from person.photograph("compare")
+
+    # ------------------------------------------------------------ helpers
+
+    def _place(self, name: str, right: float = 0.0, up: float = 0.0) -> tuple[float, float]:
+        """Where an object's origin is in the window, moved by parts of its height."""
+        person, thing = self.person, bpy.data.objects[name]
+        part, view = person.region("WINDOW"), person.area.spaces.active.region_3d
+        size = thing.dimensions.z
+        turn = view.view_rotation
+        at = thing.location + size * (turn @ Vector((right, up, 0)))
+        x, y = location_3d_to_region_2d(part, view, at)
+        return part.x + x, part.y + y
+
+    def _open(self, title: str) -> Steps:
+        """A closed sub-panel."""
+        titles = [one for one in self.panels.SUB_PANELS if self.settings.edits or one not in LATER]
+        if self.settings.edits and title in titles[: titles.index("Edits")]:
+            number = titles.index("Edits") - titles.index(title) + 1
+            yield from self.person.heading(number, of_all=False)
+            return
+        yield from self.person.heading(len(titles) - titles.index(title))
+
+    def _close(self, title: str) -> Steps:
+        """The one that was opened last."""
+        if title in self.panels.SUB_PANELS[: self.panels.SUB_PANELS.index("Edits")]:
+            yield from self.person.heading(1, of_all=False)
+        else:
+            yield from self.person.last_heading()
+
+    def _is_ready(self) -> bool:
+        welcome = self.jobs.state.status.welcome
+        return welcome is not None and welcome.model_state == "ready"
+
+    def _job(self, seconds: float = JOB) -> Steps:
+        """Until the scene's jobs are done."""
+        scene = self.person.window.scene
+        yield 1.0
+
+        def ended() -> bool:
+            return self.jobs.job_of(scene) is None and not self.waiting.waiting(scene)
+
+        yield from self.person.wait(ended, seconds)
+        yield 1.0
+
+
+def main() -> None:
+    """Install, build the scene, and begin once the window is there."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--zip", type=Path, required=True, help="the built extension")
+    parser.add_argument("--connection-file", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the interface (1)")
+    options = parser.parse_args(sys.argv[sys.argv.index("--") + 1 :])
+    options.out.mkdir(parents=True, exist_ok=True)
+    install(options.zip)
+    bpy.context.preferences.view.ui_scale = options.scale
+    bpy.context.preferences.system.use_region_overlap = False  # the sidebar covers no picture
+    made = still_life.build(SIZE, SAMPLES)
+    made.scene.watch_your_steps.steps = STEPS
+    session: list[Steps] = []
+
+    def tick() -> float | None:
+        try:
+            if not session:
+                session.append(Session(Person(options.out), options).steps())
+            return next(session[0])
+        except StopIteration:
+            _leave(0)
+        except Exception:  # noqa: BLE001  # whatever it is, the window has to close
+            traceback.print_exc()
+            _leave(1)
+        return None
+
+    bpy.app.timers.register(tick, first_interval=1.0, persistent=True)
+
+
+def _leave(status: int) -> None:
+    """Close Blender; it has no exit status of its own."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+main()
