@@ -203,6 +203,9 @@ def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     if not in_3d.edit:
         raise SessionError("There is no 3D edit yet: press Edit in 3D first.")
     thing, read = read_active(context)
+    image = with_full_name(bpy.data.images, read.image)
+    assert image is not None  # it has just been read
+    _check_alone(scene, image)
     places = places_of(scene, Plan.from_json(in_3d.plan), texture.views)
     poses, field_of_view = poses_towards(places, read.corners.reshape(-1, 3))
     if not len(poses):
@@ -219,7 +222,9 @@ def scene_texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
     size = texture.size or native_size
     views = Views(read, poses, field_of_view, size, True, make, as_captured=True)
     words = f"of the 3D edit {in_3d.edit}"
-    return views_job(scene, "scene_texture", in_3d.edit_of, thing, views, words)
+    new = views_job(scene, "scene_texture", in_3d.edit_of, thing, views, words)
+    texture_regions.clear(image.watch_your_steps.sent)  # of an edit that was cancelled
+    return new
 
 
 def read_active(context: bpy.types.Context) -> tuple[bpy.types.Object, MeshTexture]:

@@ -291,6 +291,7 @@ def test_a_3d_edit_goes_into_a_meshs_own_texture(
     original = node(thing).image
     before = {name: value for name, value in state(scene).items() if name != "images"}
     threshold = scene.watch_your_steps.texture.threshold
+    original.watch_your_steps.sent.invert = True  # of an edit that was cancelled
     OPS.bring_texture()
     connected.session.wait_for_job(scene, SECONDS)
     after = {name: value for name, value in state(scene).items() if name != "images"}
@@ -310,6 +311,9 @@ def test_a_3d_edit_goes_into_a_meshs_own_texture(
     shown = node(thing).image
     assert shown.name == "paint (edited)"
     assert shown.watch_your_steps.instruction == "turn the ball blue"
+    assert not shown.watch_your_steps.region.invert
+    assert "inverted" not in shown.watch_your_steps.made_with
+    assert "is not known" in why_not_again()
     region = relevance_of(noise(24, 32)) >= np.float32(0.4)
     wanted = noise(24, 32)
     wanted[..., :3] = edited(wanted[..., :3], region)
@@ -323,6 +327,13 @@ def test_a_3d_edit_goes_into_a_meshs_own_texture(
     thing.data.materials.clear()
     assert "no faces with an image texture" in refusal("bring_texture")
     assert texture_requests(server) == 1
+
+
+def why_not_again() -> str:
+    """Why the shown edit cannot be made again."""
+    with pytest.raises(RuntimeError) as refused:
+        OPS.texture_again()
+    return str(refused.value)
 
 
 def texture_requests(server: FakeServer) -> int:
