@@ -15,6 +15,8 @@ import msgspec
 from ..data import picture_source, pictures, results
 from ..data.migration import new_uid
 from ..data.properties_settings import asked
+from ..data.results import Picture
+from ..data.scene_error import SceneError
 from ..data.thing_labels import unpacked
 from ..link.encode import encode_png
 from ..link.worker_thread import Arrived, Link
@@ -22,7 +24,9 @@ from ..protocol.corrections import Correction
 from ..protocol.messages import CaptureState
 from ..protocol.requests import EditRequest, EditResult
 from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings
-from ..render.take_picture import take_picture
+from ..render import render_job
+from ..render.camera_render import at_once
+from ..render.take_picture import taking_picture
 from . import frame_files, waiting
 from .job import Job, Kind, NewJob, SessionError, artist_is_busy
 
@@ -129,21 +133,34 @@ class _Frame:
 
     def __init__(self, film: _Film, frame: int) -> None:
         self._film, self._frame = film, frame
+        self._begun = False
+        self._made: list[Picture | SceneError] = []
+        """The picture, or why there is none, once its render has ended."""
         self.taken = b""
         """The PNG file of the picture, once it is there."""
 
     def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> EditRequest | None:
-        """Take it and ask for its edit, as soon as the artist lets it."""
-        if artist_is_busy():
-            job.stage = "waiting for your render or tool to end"
-            return None
+        """Take it as soon as the artist lets it, and ask for its edit once it is rendered."""
         film = self._film
-        if _Taken.now(scene.watch_your_steps) != film.taken:
-            waiting.drop(scene, job.group)
-            raise SessionError(TAKEN_OTHERWISE)
-        frame_files.check_camera(scene)
-        with frame_files.at(scene, self._frame):
-            picture = take_picture(scene)
+        if not self._begun:
+            if artist_is_busy() or render_job.is_running():
+                job.stage = "waiting for your render or tool to end"
+                return None
+            if _Taken.now(scene.watch_your_steps) != film.taken:
+                waiting.drop(scene, job.group)
+                raise SessionError(TAKEN_OTHERWISE)
+            frame_files.check_camera(scene)
+            self._begun = True
+            self._begin(scene, job)
+        if not self._made:
+            if not render_job.is_running():  # a defect, which the timer has told
+                raise SessionError(render_job.LOST)
+            return None
+        picture = self._made[0]
+        if isinstance(picture, SceneError):
+            if str(picture) == render_job.STOPPED:  # all of them
+                waiting.drop(scene, job.group)
+            raise picture
         self.taken = picture.png
         image = pictures.decode_as_seen(picture.png)
         packed = picture.things.packed if picture.things is not None else b""
@@ -157,6 +174,15 @@ class _Frame:
             things=unpacked(packed, image.shape[:2]),
             correction=Correction(invert=film.invert, grow=film.grow),
         )
+
+    def _begin(self, scene: bpy.types.Scene, job: Job) -> None:
+        """Take the picture: in a window by a render job of Blender's."""
+        parts = taking_picture(scene, frame_files.at(scene, self._frame))
+        if bpy.app.background:
+            self._made.append(at_once(parts))
+            return
+        job.stage = "rendering: Esc stops all frames"
+        render_job.start(parts, self._made.append, self._made.append)
 
 
 def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:

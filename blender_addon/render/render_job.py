@@ -107,8 +107,10 @@ def _begin_job(copy: bpy.types.Scene) -> None:
     preferences = bpy.context.preferences
     display, unsaved = preferences.view.render_display_type, preferences.is_dirty
     preferences.view.render_display_type = "NONE"
+    window = bpy.context.window or bpy.context.window_manager.windows[0]  # the timer has none
     try:
-        bpy.ops.render.render("INVOKE_DEFAULT", write_still=True, scene=copy.name)
+        with bpy.context.temp_override(window=window):
+            bpy.ops.render.render("INVOKE_DEFAULT", write_still=True, scene=copy.name)
     except RuntimeError as error:
         raise SceneError(cannot_render(error)) from error
     finally:

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from contextlib import AbstractContextManager, nullcontext
 
 import bpy
 import numpy as np
@@ -50,8 +51,12 @@ def take_picture(scene: bpy.types.Scene) -> Picture:
     return at_once(taking_picture(scene))
 
 
-def taking_picture(scene: bpy.types.Scene) -> Rendering[Picture]:
-    """The same, with the render, where there is one, left to somebody else (`capturing`)."""
+def taking_picture(
+    scene: bpy.types.Scene, moment: AbstractContextManager[None] | None = None
+) -> Rendering[Picture]:
+    """The same, with the render, where there is one, left to somebody else (`capturing`). `moment`
+    is how the scene is while it is rendered.
+    """
     source = picture_source.chosen(scene.watch_your_steps)
     if source.kind == picture_source.IMAGE:
         return _of_image(scene, source)
@@ -59,19 +64,22 @@ def taking_picture(scene: bpy.types.Scene) -> Rendering[Picture]:
         raise SceneError(BUSY)
     if source.kind == picture_source.RESULT:
         return _of_result(scene, source)
-    return (yield from _of_render(scene, source))
+    return (yield from _of_render(scene, source, moment or nullcontext()))
 
 
-def _of_render(scene: bpy.types.Scene, source: Source) -> Rendering[Picture]:
+def _of_render(
+    scene: bpy.types.Scene, source: Source, moment: AbstractContextManager[None]
+) -> Rendering[Picture]:
     settings = scene.watch_your_steps
     alpha, own, kind = (
         scene.render.film_transparent,
         own_settings(settings, source),
         settings.things,
     )
-    taken = yield from capturing(scene, settings.max_side, kind, alpha, own)
-    by = (viewpoint(scene), scene.camera.name, scene.frame_current)
-    state = freshness.state_of(scene, source)
+    with moment:
+        taken = yield from capturing(scene, settings.max_side, kind, alpha, own)
+        by = (viewpoint(scene), scene.camera.name, scene.frame_current)
+        state = freshness.state_of(scene, source)
     told = yield from telling_apart(taken)  # the scene may be another one after this
     things = Things.of(kind, told.things, told.names, told.unknown)
     identity = results.identity_of(told.png, things)

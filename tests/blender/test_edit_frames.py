@@ -1,6 +1,7 @@
 """Edits of frames: each has its own render and mask, all of them one threshold and one seed."""
 
 import importlib
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from driving import SECONDS, connect, preview, reopen
 from fake_server import FakeServer, edited, relevance_of
 from test_flows import refusal
+from test_render_jobs import Jobs, jobs  # noqa: F401  # a fixture
 
 OPS = bpy.ops.watch_your_steps
 FRAMES = (3, 5, 7)
@@ -33,6 +35,14 @@ def film(connected: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path) -> 
     preview(connected, scene)
     here().threshold, here().seed = 0.35, 21
     return tmp_path / "film"
+
+
+@pytest.fixture
+def in_window(installed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames are rendered as they are where Blender has a window."""
+    module = importlib.import_module(f"{installed}.jobs.frame_jobs")
+    app = SimpleNamespace(background=False)
+    monkeypatch.setattr(module, "bpy", SimpleNamespace(app=app, types=bpy.types))
 
 
 def requests(server: FakeServer) -> list[Any]:
@@ -300,3 +310,47 @@ def test_the_panel_says_what_will_be_edited(
     panel.WYS_PT_frames.draw(SimpleNamespace(layout=layout), bpy.context)
     assert any("left out here" in one for one in said)
     assert any(str(film) in one for one in said)
+
+
+def test_in_a_window_frames_are_blenders_own_render_jobs(
+    connected: SimpleNamespace,
+    film: Path,
+    jobs: Jobs,  # noqa: F811
+    server: FakeServer,
+    in_window: None,
+) -> None:
+    OPS.edit_frames()
+    for frame in FRAMES:
+        connected.session.wait(lambda: jobs.copy is not None, SECONDS)
+        assert jobs.locked
+        assert jobs.copy.frame_current == frame
+        jobs.end()
+        assert bpy.context.scene.frame_current == 1
+        connected.session.wait(lambda frame=frame: len(list(film.glob("*.png"))) > 0, SECONDS)
+    finish_all(connected)
+    assert len(list(film.glob("*.png"))) == len(FRAMES)
+    sent = [request.image for request in requests(server)]
+    assert all((one != other).any() for one, other in itertools.pairwise(sent))
+    assert jobs.left() == jobs.handlers
+
+
+def test_in_a_window_esc_ends_all_frames(
+    connected: SimpleNamespace,
+    film: Path,
+    jobs: Jobs,  # noqa: F811
+    in_window: None,
+) -> None:
+    OPS.edit_frames()
+    connected.session.wait(lambda: jobs.copy is not None, SECONDS)
+    jobs.end("render_cancel")
+    finish_all(connected)
+    assert jobs.copy is None
+    assert "was stopped" in connected.session.message_of(bpy.context.scene)
+    assert bpy.context.scene.frame_current == 1
+    assert not list(film.glob("*.png"))
+    OPS.edit_frames()
+    connected.session.wait(lambda: jobs.copy is not None, SECONDS)
+    OPS.cancel()
+    jobs.end()
+    finish_all(connected)
+    assert not list(film.glob("*.png")), "a cancelled one's render is for nothing"
