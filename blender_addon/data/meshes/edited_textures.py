@@ -6,6 +6,7 @@ materials of their own, such as duplicates, are switched and reverted one by one
 materials that it was made for.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import bpy
@@ -13,7 +14,7 @@ import bpy
 from .. import pictures
 from ..scene_error import SceneError
 from . import live_textures, texture_regions
-from .material_images import colour_nodes, image_nodes, tree_of
+from .material_images import colour_nodes, holds_data, image_nodes, tree_of
 from .mesh_reading import colour_images
 
 SHOWN = ("ORIGINAL", "EDITED", "RELEVANCE")
@@ -75,22 +76,34 @@ def texture_of(
     """
     if thing is None or thing.type != "MESH":
         return None
+    edits = _sorted(one for one in bpy.data.images if is_listed(one))
+    if not edits:  # panels ask at every redraw
+        return None
     wanted = None if chosen is None else original_of(chosen)
     found = live_textures.mixed(thing)
     for slot in thing.material_slots:
-        for node in image_nodes(tree_of(slot.material)):
-            edited = _edit_itself(node.image) or _made_for(slot.material, node.image)
-            edited = edited or next(iter(edits_of(node.image)), None)
+        for image in dict.fromkeys(node.image for node in image_nodes(tree_of(slot.material))):
+            edited = _edit_of(slot.material, image, edits)
             if edited is not None:
                 found.append(edited)
     of_chosen = (edited for edited in found if original_of(edited) == wanted)
     return next(of_chosen, found[0] if found else None)
 
 
-def _edit_itself(image: bpy.types.Image) -> bpy.types.Image | None:
-    """The edit that an image is, or is the relevance of."""
-    edits = (one for one in bpy.data.images if is_listed(one))
-    return next((one for one in edits if image in (one, one.watch_your_steps.relevance)), None)
+def _edit_of(
+    material: bpy.types.Material, image: bpy.types.Image, edits: list[bpy.types.Image]
+) -> bpy.types.Image | None:
+    """Of all edits, the latest first, the one that an image is, or is the relevance of; else the
+    last one of that original that was made for the material that shows it, as another object may
+    have been given a later one; else the last one.
+    """
+    for one in edits:
+        if image in (one, one.watch_your_steps.relevance):
+            return one
+    original = original_of(image)
+    mine = [one for one in edits if _versions(one)[-1] == original]
+    own = [one for one in mine if image == original and material.name_full in _materials(one)]
+    return next(iter(own or mine), None)
 
 
 def is_edit(image: bpy.types.Image) -> bool:
@@ -125,16 +138,6 @@ def depth(edited: bpy.types.Image) -> int:
     return sum(is_listed(one) for one in _versions(edited)[1:])
 
 
-def _made_for(material: bpy.types.Material, image: bpy.types.Image) -> bpy.types.Image | None:
-    """The last edit that was made of the original that a material shows, for that material: another
-    object may have been given a later one.
-    """
-    if image is None or is_edit(image):
-        return None
-    mine = (one for one in edits_of(image) if material.name_full in _materials(one))
-    return next(mine, None)
-
-
 def _materials(edited: bpy.types.Image) -> list[str]:
     """Full names of the materials that an edit was made for."""
     names: str = edited.watch_your_steps.made_for
@@ -149,8 +152,13 @@ def edits_of(image: bpy.types.Image) -> list[bpy.types.Image]:
 def _all_edits_of(image: bpy.types.Image) -> list[bpy.types.Image]:
     """The same, with those that were deleted, and are only kept as others are made of them."""
     original = original_of(image)
-    mine = [one for one in bpy.data.images if is_edit(one) and _versions(one)[-1] == original]
-    return sorted(mine, key=lambda one: one.watch_your_steps.date, reverse=True)
+    edits = (one for one in bpy.data.images if is_edit(one))
+    return _sorted(one for one in edits if _versions(one)[-1] == original)
+
+
+def _sorted(edits: Iterable[bpy.types.Image]) -> list[bpy.types.Image]:
+    """The latest first."""
+    return sorted(edits, key=lambda one: one.watch_your_steps.date, reverse=True)
 
 
 def to_paint(
@@ -213,30 +221,12 @@ def _file_of(block: bpy.types.ID) -> str:
     return bpy.path.basename(block.library.filepath)
 
 
-def last_edit_of(image: bpy.types.Image) -> bpy.types.Image | None:
-    """The last edit of a texture, which `image` is the original, an edit or a relevance of."""
-    for other in bpy.data.images:
-        if other.watch_your_steps.relevance == image:
-            image = other
-    while (later := _later(image)) is not None:
-        image = later
-    return image if is_edit(image) else None
-
-
-def _later(image: bpy.types.Image) -> bpy.types.Image | None:
-    """The last of an image's edits. An image that is linked from another file forgets it, and a
-    copy of an image has only its original's.
-    """
-    last: bpy.types.Image | None = image.watch_your_steps.edited
-    if last is not None and below(last) == image:
-        return last
-    return next(iter(on_top_of(image)), None)
-
-
 def original_of(image: bpy.types.Image) -> bpy.types.Image:
-    """What an edit or a relevance goes back to; an image without edits is its own original."""
-    edited = last_edit_of(image)
-    return image if edited is None else _versions(edited)[-1]
+    """What an edit or a relevance goes back to; any other image is its own original."""
+    if not is_edit(image) and holds_data(image):  # it may be a relevance
+        made = (one for one in bpy.data.images if one.watch_your_steps.relevance == image)
+        image = next(made, image)
+    return _versions(image)[-1]
 
 
 def _versions(edited: bpy.types.Image) -> list[bpy.types.Image]:
