@@ -10,7 +10,7 @@ from functools import lru_cache
 
 LookUp = Callable[[str], str]
 """Blender's: the translation of a text, or the text itself."""
-VALUE = re.compile(r"\{(\d+)(?::_)?\}")
+VALUE = re.compile(r"\{\d+(?::_)?\}")
 """In a template; with ":_" the value is words, which are translated too."""
 ANYTHING = r'((?:(?![.!?] [A-Z0-9"]).)*?)'
 """A value, in which no other sentence begins."""
@@ -26,13 +26,14 @@ class Sentences:
         templates = [text for text in set(texts) if VALUE.search(text)]
         # the one that says most of a text is the right one
         templates.sort(key=lambda text: (-len(VALUE.sub("", text)), text))
-        self._patterns = [(text, _pattern(text)) for text in templates]
+        self._patterns = [(text, _longest(text), _pattern(text)) for text in templates]
         self.found = lru_cache(maxsize=4096)(self._found)
 
     def _found(self, text: str) -> tuple[str, tuple[str, ...]] | None:
         """The template that a text was made of, and its values."""
-        for template, pattern in self._patterns:
-            if match := pattern.fullmatch(text):
+        for template, words, pattern in self._patterns:
+            # nearly all are out by their words, which is a hundred times faster
+            if words in text and (match := pattern.fullmatch(text)):
                 return template, match.groups()
         return None
 
@@ -80,9 +81,15 @@ class _Value(str):
         return ", ".join(self._sentences.translated(one, self._look_up) for one in listed)
 
 
+def _longest(template: str) -> str:
+    """The longest part of a template without a value, but for its first letter."""
+    first, *others = VALUE.split(template)
+    return max((first[1:], *others), key=len)
+
+
 def _pattern(template: str) -> re.Pattern[str]:
     """What matches a template, which may begin with a capital."""
-    first, *others = (re.escape(literal) for literal in VALUE.split(template)[::2])
+    first, *others = (re.escape(literal) for literal in VALUE.split(template))
     if first[:1].islower():
         first = f"[{first[0]}{first[0].upper()}]{first[1:]}"
     return re.compile(ANYTHING.join((first, *others)), re.DOTALL)
