@@ -278,6 +278,25 @@ def test_an_edit_whose_base_was_removed_from_the_file_goes_back_to_the_original(
     assert not OPS.revert_texture.poll()
 
 
+@keeps_no_pointers
+def test_what_was_kept_for_an_edit_that_was_removed_from_the_file_can_be_reverted(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    chain: list[bpy.types.Image],
+    texture_edit: ModuleType,  # noqa: F811
+) -> None:
+    """Nothing that a mesh shows is without a way back."""
+    original, first, second = chain
+    second.watch_your_steps.region.threshold = 0.75
+    OPS.delete_texture_edit(edit=first.name_full)
+    bpy.data.images.remove(second)
+    assert texture_edit.edits_of(original) == [first]
+    assert OPS.revert_texture() == {"FINISHED"}
+    assert node(thing).image == original
+    assert not texture_edit.edits_of(original)
+
+
 def test_what_a_duplicate_shows_is_not_deleted(
     connected: SimpleNamespace,
     thing: bpy.types.Object,  # noqa: F811

@@ -112,8 +112,11 @@ def is_edit(image: bpy.types.Image) -> bool:
 
 
 def is_listed(image: bpy.types.Image) -> bool:
-    """Whether an image is an edit that was not deleted."""
-    return is_edit(image) and not image.watch_your_steps.deleted
+    """Whether an image is an edit that was not deleted. One that was only kept for others is an
+    edit again where these were removed from the file, as a mesh may show it.
+    """
+    is_hidden = image.watch_your_steps.deleted and on_top_of(image)
+    return is_edit(image) and not is_hidden
 
 
 def below(edited: bpy.types.Image) -> bpy.types.Image | None:
