@@ -42,7 +42,6 @@ class Person:
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self.pressed = (0, 0)
         self.known: dict[str, int] = {}
 
     # ------------------------------------------------------------ where things are
@@ -161,12 +160,7 @@ class Person:
         yield from self.move(region.x - 60, region.y + region.height // 2)
         ends = self._headings_end(of_all)
         y = ends + round((from_below - 0.5) * HEADING * self.scale())
-        self.pressed = region.x + round(0.45 * region.width), y
-        yield from self.last_heading()
-
-    def last_heading(self) -> Steps:
-        """Press again where a heading was pressed."""
-        yield from self.move(*self.pressed)
+        yield from self.move(region.x + round(0.45 * region.width), y)
         yield from self.press()
 
     def _headings_end(self, of_all: bool) -> int:

@@ -7,8 +7,8 @@ are taken from these photographs.
 
 with ZIP from `python install.py addon` and FILE of a backend that runs (`--model demo`). Wants a
 screen of X11 for itself (such as Xvfb's) that is at least as large as the window, and on the PATH
-xdotool and ImageMagick. Do not touch mouse and keyboard meanwhile. DIR gets the photographs;
-the exit status is 1 where something went wrong.
+xdotool and ImageMagick. Do not touch mouse and keyboard meanwhile. DIR gets the photographs,
+a result and the saved file; the exit status is 1 where something went wrong.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from mathutils import Vector
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tools")]
 import still_life  # noqa: E402
-from person import RIGHT, Lost, Person, Steps  # noqa: E402
+from person import LEFT, RIGHT, Lost, Person, Steps  # noqa: E402
 from real_addon import MODULE, install  # noqa: E402
 
 SIZE, SAMPLES, STEPS = 512, 16, 20
@@ -63,6 +63,10 @@ class Session:
             self.first_preview,
             self.mask,
             self.edit,
+            self.variants,
+            self.on_top,
+            self.layers,
+            self.result,
         ):
             yield from part()
 
@@ -128,7 +132,7 @@ class Session:
         with person.context():
             bpy.ops.ed.redo()
         yield 1.0
-        yield from self._close("Mask")
+        yield from self._close()
 
     def edit(self) -> Steps:
         """The edit of the painted mask, and what can be shown of it."""
@@ -141,6 +145,68 @@ class Session:
         yield from self._open("Show in Camera View")
         yield from person.click("show_picture(view='COMPARE')")
         yield from person.photograph("compare")
+        yield from person.click("show_picture(view='EDIT')", LEFT)
+        yield from self._close()
+
+    def variants(self) -> Steps:
+        """Several seeds, of which one is clicked on."""
+        person = self.person
+        with person.context():
+            bpy.ops.watch_your_steps.clear_painting("INVOKE_DEFAULT")
+        yield from person.click("watch_your_steps.variants()")
+        yield 2.0
+        yield from person.photograph("variants_waiting")
+        yield from self._job()
+        yield from person.photograph("variants")
+        yield from person.click("watch_your_steps.contact_sheet()")
+        yield from person.move(*self._place("red ball"))
+        yield from person.photograph("contact_sheet")
+        yield from person.press()
+        yield from person.photograph("picked_variant")
+
+    def on_top(self) -> Steps:
+        """Another edit on top of the one that was picked, with a title and a star."""
+        person, settings = self.person, self.settings
+        settings.base = "EDIT"
+        yield from person.write("instruction", "turn the red ball green")
+        yield from person.click("watch_your_steps.preview_relevance()")
+        yield from self._job()
+        yield from person.photograph("relevance_on_top")
+        yield from person.click("watch_your_steps.edit()")
+        yield from self._job()
+        entry = settings.edits[settings.edit_index]
+        entry.title, entry.favourite = "green ball", True
+        yield from person.photograph("on_top")
+
+    def layers(self) -> Steps:
+        """Two edits over each other."""
+        person, settings = self.person, self.settings
+        settings.base = "RENDER"
+        yield from self._open("Layers")
+        yield from person.photograph("no_layers")
+        yield from person.click("watch_your_steps.add_layer()")
+        settings.edit_index = 0 if settings.edit_index else len(settings.edits) - 1
+        yield 1.0
+        yield from person.click("watch_your_steps.add_layer()", RIGHT)
+        settings.layers[0].opacity = 0.5
+        with person.context():
+            bpy.ops.watch_your_steps.show_picture("INVOKE_DEFAULT", view="LAYERS")
+        yield from person.photograph("layers")
+
+    def result(self) -> Steps:
+        """The edit at the render's size in a file, and all of it in another."""
+        person = self.person
+        yield from self._open("Result")
+        yield from person.photograph("result_panel")
+        with person.context():
+            file = self.options.out / "result.png"
+            bpy.ops.watch_your_steps.save_result(filepath=str(file))
+        yield from self._job()
+        yield from person.photograph("result_saved")
+        saved = self.options.out / "session.blend"
+        bpy.ops.wm.save_as_mainfile(filepath=str(saved))
+        if not (file.exists() and saved.exists()):
+            raise Lost("Result or file was not saved.")
 
     # ------------------------------------------------------------ helpers
 
@@ -161,14 +227,13 @@ class Session:
             number = titles.index("Edits") - titles.index(title) + 1
             yield from self.person.heading(number, of_all=False)
             return
+        if title == "Layers":  # the last of what is in Edits
+            title = "Edits"
         yield from self.person.heading(len(titles) - titles.index(title))
 
-    def _close(self, title: str) -> Steps:
-        """The one that was opened last."""
-        if title in self.panels.SUB_PANELS[: self.panels.SUB_PANELS.index("Edits")]:
-            yield from self.person.heading(1, of_all=False)
-        else:
-            yield from self.person.last_heading()
+    def _close(self) -> Steps:
+        """The first one that is open."""
+        yield from self.person.heading(1, of_all=False)
 
     def _is_ready(self) -> bool:
         welcome = self.jobs.state.status.welcome
