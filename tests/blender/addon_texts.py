@@ -110,7 +110,7 @@ def of_sources(folder: Path) -> dict[str, str]:
     """Texts in the sources, templates with numbers for their values: all that have spaces in them,
     and what is given to Blender to be shown. Maps each to its place.
     """
-    found = dict.fromkeys(WORDS | OF_BACKEND, "addon_texts.py")
+    found = dict.fromkeys(sorted(WORDS | OF_BACKEND), "addon_texts.py")
     for path in sorted(folder.rglob("*.py")):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if not any(name.startswith(one) for one in NOT_READ):
