@@ -11,7 +11,7 @@ from pathlib import Path
 
 import bpy
 
-from ..data import contact_sheet, copies, layers, migration, pictures, region, results
+from ..data import contact_sheet, copies
 from ..data.scene_error import SceneError
 from ..link.worker_thread import Arrived, Link, LinkEvent, LinkState, LinkStatus
 from ..protocol.connection import default_connection_file
@@ -22,14 +22,13 @@ from ..protocol.messages import (
     CaptureState,
     Error,
     Failed,
-    GetScene,
     Progress,
     Queued,
     SceneMessage,
     SceneState,
 )
 from ..protocol.values import new_job_id
-from . import scene_jobs, waiting
+from . import open_files, scene_jobs, waiting
 from .job import Job, NewJob, SessionError, running_tools
 from .kinds import KINDS
 from .picture_jobs import what_it_cost
@@ -49,10 +48,6 @@ from .upload import Upload
 __all__ = ["job_of", "message_of", "say", "start_anew", "state", "waiting_elsewhere"]
 """What panels and operators ask of what runs."""
 DRAIN_SECONDS = 0.02
-NEWER = (
-    "This file was saved by a newer version of Watch Your Steps. What that version has added stays "
-    "in the file, but is not shown here: update the add-on to see it."
-)
 
 
 # ---------------------------------------------------------------- the connection
@@ -227,7 +222,7 @@ def drain() -> None:
     call what would take longer than a frame.
     """
     if not state.loaded:  # the add-on was switched on while a file is open
-        after_load()
+        open_files.after_load()
     copies.settle_all()
     _take_events()
     began = time.perf_counter()
@@ -285,7 +280,7 @@ def _take_status(status: LinkStatus) -> None:
         if isinstance(job.preparation, Upload):
             job.preparation.lost()
     if is_connected:
-        _ask_scenes()
+        open_files.ask_scenes()
     else:
         _stop_clocks()
 
@@ -320,14 +315,6 @@ def scene_state(scene: bpy.types.Scene) -> SceneState | None:
     return state.scenes.get(scene.watch_your_steps.in_3d.capture)
 
 
-def _ask_scenes() -> None:
-    """Ask the backend what it has made of the open file's captures."""
-    for scene in copies.editable():
-        in_3d = scene.watch_your_steps.in_3d
-        if in_3d.sealed and state.link is not None:
-            state.link.tell(GetScene(capture=in_3d.capture))
-
-
 def _finish(
     scene: bpy.types.Scene, job: Job, outcome: Arrived | CaptureState | Failed | Cancelled
 ) -> None:
@@ -356,7 +343,7 @@ def _finish(
         state.last_edit = what_it_cost(job) or state.last_edit
         if kind.undo:
             state.undo_steps.append(f"Watch Your Steps: {kind.title}")
-        _ask_scenes()
+        open_files.ask_scenes()
         _go_on(scene, job.then)
 
 
@@ -393,89 +380,6 @@ def _push_undo() -> None:
     for name in state.undo_steps:
         bpy.ops.ed.undo_push(message=name)
     state.undo_steps.clear()
-
-
-# ---------------------------------------------------------------- files and undo
-
-
-def after_load() -> None:
-    """A file was opened: attach its scenes' jobs again, and give back what was kept for them."""
-    state.loaded = True
-    pictures.forget_all()
-    region.forget_all()
-    layers.forget_all()
-    state.messages.clear()
-    state.undo_steps.clear()
-    state.changed = True
-    copies.claim_all()
-    for scene in copies.editable():
-        settings = scene.watch_your_steps
-        migration.migrate(scene)
-        if migration.is_newer(scene):
-            say(scene, NEWER)
-        known = job_of(scene)
-        if known is not None:
-            known.scene_uid = scene.session_uid
-            write_job(scene, known)
-        elif settings.job:
-            _attach(scene)
-        if not_begun := waiting.after_load(scene):
-            say(scene, f"{message_of(scene)} {not_begun}".lstrip())
-        if settings.mask_image is None or settings.mask_image.packed_file is None:
-            results.refresh_mask(scene)
-    _ask_scenes()
-
-
-def _attach(scene: bpy.types.Scene) -> None:
-    """Follow a job that was running when the file was saved."""
-    settings = scene.watch_your_steps
-    job = Job(
-        id=settings.job,
-        kind=settings.job_kind,
-        instruction=settings.job_instruction,
-        subject=settings.job_subject,
-        preparation=None,
-        asked=settings.job_asked,
-        then=tuple(settings.job_then.split()),
-        scene_uid=scene.session_uid,
-        scene_name=scene.name,
-        file=bpy.data.filepath,
-        stage="asking the backend" if state.link else "waiting for a connection",
-    )
-    try:
-        if not {job.kind, *job.then} <= KINDS.keys():
-            raise SessionError("The job of this file is of another version: start it again.")
-        KINDS[job.kind].attach(scene, job)
-    except SessionError as error:
-        write_job(scene, None)
-        say(scene, str(error))
-        return
-    state.jobs[job.id] = job
-    if state.link is not None:
-        state.link.follow(job.id)
-
-
-def after_save() -> None:
-    """The file may have a new name: its jobs belong to that now."""
-    for job in state.jobs.values():
-        scene = find_scene(job)
-        if scene is not None:
-            job.file, job.scene_name = bpy.data.filepath, scene.name
-    waiting.after_save()
-
-
-def after_undo() -> None:
-    """Undo and redo have put back older settings: the running jobs stay what they are."""
-    copies.settle_all()
-    for scene in copies.editable():
-        running = job_of(scene)
-        settings = scene.watch_your_steps
-        if settings.job != (running.id if running else ""):
-            settings.job_object = settings.job_image = None  # of an older job
-            write_job(scene, running)
-        results.refresh_mask(scene)
-    waiting.after_undo()
-    state.changed = True
 
 
 # ---------------------------------------------------------------- for scripts without event loop

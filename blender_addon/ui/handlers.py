@@ -7,7 +7,7 @@ from bpy.app.handlers import persistent
 
 from ..data import copies, migration, results
 from ..data.meshes import painted_regions
-from ..jobs import own_backend, session, texture_making
+from ..jobs import open_files, own_backend, session, texture_making
 from ..render import freshness, render_job, render_notes
 from . import preferences
 
@@ -62,7 +62,7 @@ def _load_post(*_: object) -> None:
     freshness.forget_all()
     render_notes.forget_all()
     texture_making.cancel()  # its object is in the file that was closed
-    session.after_load()
+    open_files.after_load()
 
 
 @persistent
@@ -76,13 +76,13 @@ def _save_pre(*_: object) -> None:
 
 @persistent
 def _save_post(*_: object) -> None:
-    session.after_save()
+    open_files.after_save()
 
 
 @persistent
 def _undo_post(*_: object) -> None:
     freshness.forget_all()
-    session.after_undo()
+    open_files.after_undo()
 
 
 @persistent
