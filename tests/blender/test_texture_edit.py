@@ -639,6 +639,21 @@ def test_a_collections_instance_is_refused_with_what_to_do(
         addon.mesh_reading.read_mesh_texture(bpy.context, instance)
 
 
+def test_instances_on_a_mesh_are_refused_as_they_would_be_painted_onto_it(
+    addon: SimpleNamespace, scene: bpy.types.Scene, thing: bpy.types.Object
+) -> None:
+    bpy.ops.mesh.primitive_ico_sphere_add(radius=0.1)
+    ball = bpy.context.object
+    modifier = thing.modifiers.new("scatter", "PARTICLE_SYSTEM")
+    particles = modifier.particle_system.settings
+    particles.type, particles.count = "HAIR", 5
+    particles.render_type, particles.instance_object = "OBJECT", ball
+    with pytest.raises(addon.scene_error.SceneError, match='Instances on "box", such as "Ico'):
+        addon.mesh_reading.read_mesh_texture(bpy.context, thing)
+    modifier.show_render = False
+    assert len(addon.mesh_reading.read_mesh_texture(bpy.context, thing).corners) == 12
+
+
 def test_a_material_that_geometry_nodes_set_has_no_slot_to_show_an_edit(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,

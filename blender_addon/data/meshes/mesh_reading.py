@@ -274,6 +274,18 @@ def pixels_of(image: bpy.types.Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
+def _check_carries_none(thing: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None:
+    """Refuse a mesh that carries instances: they are seen in its views, but are no part of it, so
+    that their colours would be painted on what is behind them.
+    """
+    for one in depsgraph.object_instances:
+        if one.is_instance and one.parent is not None and one.parent.original == thing:
+            raise SceneError(
+                f'Instances on "{thing.name}", such as "{one.object.name}", would be painted onto '
+                "it: switch off in renders the modifier or particle system that puts them there."
+            )
+
+
 @contextmanager
 def _as_rendered(
     context: bpy.types.Context, thing: bpy.types.Object
@@ -293,7 +305,9 @@ def _as_rendered(
         stack.enter_context(changed(render, **simple))
         low, high = bounds.min(axis=0), bounds.max(axis=0)
         origin = stack.enter_context(near_origin(context.scene, low, high, thing))
-        evaluated = thing.evaluated_get(context.evaluated_depsgraph_get())
+        depsgraph = context.evaluated_depsgraph_get()
+        _check_carries_none(thing, depsgraph)
+        evaluated = thing.evaluated_get(depsgraph)
         try:
             to_world = np.array(evaluated.matrix_world, np.float64)
             to_world[:3, 3] += origin
