@@ -150,4 +150,4 @@ def copy(source: bpy.types.PropertyGroup, target: bpy.types.PropertyGroup) -> No
 
 def guidance_words(group: bpy.types.PropertyGroup | GuidanceSettings) -> str:
     """Both guidances, in words."""
-    return "guidance " + " and ".join(f"{getattr(group, name):g}" for name in GUIDANCE)
+    return f"guidance {group.text_guidance:g} and {group.image_guidance:g}"
