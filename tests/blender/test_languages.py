@@ -135,6 +135,7 @@ def test_each_template_is_found_by_what_is_made_of_it(languages: ModuleType) -> 
         ("Edit was cancelled. 2 more failed.", "Bearbeiten abgebrochen. 2 weitere fehlgeschlagen."),
         ("Trained for 400 steps", "Trainiert über 400 Schritte"),
         ("Ready: the demo model on cpu", "Bereit: das Demo-Modell auf cpu"),
+        ("guidance 7.5 and 1.5 (the model's own)", "Führung 7.5 und 1.5 (die des Modells)"),
         ("Ready: some/model on cpu", "Bereit: some/model auf cpu"),
     ],
 )
