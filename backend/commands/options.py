@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+import msgspec
 from tyro.conf import Positional, arg
 
 from backend.captures.conventions.axes import AXES, Axes
@@ -141,6 +142,8 @@ def settings_of(command: Any) -> dict[str, Any]:
         value = getattr(command, name)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             found |= dataclasses.asdict(value)
+        elif isinstance(value, msgspec.Struct):
+            found |= msgspec.structs.asdict(value)
         else:
             found[name] = str(value) if isinstance(value, Path) else value
     return found

@@ -12,6 +12,7 @@ import zmq
 
 from protocol import codec
 from protocol.client import Client
+from protocol.connection import ALREADY_RUNS
 from protocol.messages import CaptureState, Done, Error, Follow, Hello, OpenCapture
 from protocol.requests import TrainSceneRequest
 from protocol.values import new_capture_id
@@ -136,7 +137,7 @@ def test_a_second_server_on_the_connection_file_refuses_in_one_sentence(server, 
         timeout=600,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == ALREADY_RUNS
     assert done.stderr.count("\n") == 1
     assert "Another server runs with the connection file" in done.stderr
     assert path.read_bytes() == before
