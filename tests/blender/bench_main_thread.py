@@ -307,14 +307,6 @@ def prepare(side: int) -> bpy.types.Scene:
     return scene
 
 
-def redraws(watch: Stopwatch, name: str) -> None:
-    """Measure what it takes to draw the window."""
-    for _ in range(20):
-        for area in bpy.context.window_manager.windows[0].screen.areas:
-            area.tag_redraw()
-        watch(name, partial(bpy.ops.wm.redraw_timer, type="DRAW_WIN_SWAP", iterations=1))
-
-
 def in_window(steps: Steps, end: Callable[[], None]) -> None:
     """Go through the steps by Blender's timer, with the sidebar's tab open."""
     area = next(one for one in bpy.context.screen.areas if one.type == "VIEW_3D")
