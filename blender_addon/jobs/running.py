@@ -37,6 +37,8 @@ class Message:
     asked: tuple[object, ...] | None = None
     """What the scene asked for when it was said (`_asked`): once it asks for something else, the
     sentence goes. None: it stays until something else is said, or it is dismissed."""
+    done: bool = False
+    """Whether it says that what was asked for is done."""
 
 
 @dataclass
@@ -131,7 +133,7 @@ def write_job(scene: bpy.types.Scene, job: Job | None) -> None:
         results.install_pending(scene, picture)
 
 
-def say(scene: bpy.types.Scene, sentence: str, refusal: bool = False) -> None:
+def say(scene: bpy.types.Scene, sentence: str, refusal: bool = False, done: bool = False) -> None:
     """Put a sentence into the scene's panel; "" takes it away.
 
     Args:
@@ -139,8 +141,10 @@ def say(scene: bpy.types.Scene, sentence: str, refusal: bool = False) -> None:
         sentence: for the artist.
         refusal: whether it says why what was asked for cannot be done; then it goes by itself as
             soon as something else is asked for.
+        done: whether it says that what was asked for is done.
     """
-    state.messages[scene.session_uid] = Message(sentence, _asked(scene) if refusal else None)
+    asked = _asked(scene) if refusal else None
+    state.messages[scene.session_uid] = Message(sentence, asked, done)
     state.changed = True
 
 
@@ -150,6 +154,12 @@ def message_of(scene: bpy.types.Scene) -> str:
     if message is None or message.asked not in (None, _asked(scene)):
         return ""
     return message.sentence
+
+
+def says_done(scene: bpy.types.Scene) -> bool:
+    """Whether that sentence says that what was asked for is done."""
+    message = state.messages.get(scene.session_uid)
+    return message is not None and message.done
 
 
 def _asked(scene: bpy.types.Scene) -> tuple[object, ...]:

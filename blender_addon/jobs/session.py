@@ -38,6 +38,7 @@ from .running import (
     job_of,
     message_of,
     say,
+    says_done,
     start_anew,
     state,
     waiting_elsewhere,
@@ -45,7 +46,15 @@ from .running import (
 )
 from .upload import Upload
 
-__all__ = ["job_of", "message_of", "say", "start_anew", "state", "waiting_elsewhere"]
+__all__ = [
+    "job_of",
+    "message_of",
+    "say",
+    "says_done",
+    "start_anew",
+    "state",
+    "waiting_elsewhere",
+]
 """What panels and operators ask of what runs."""
 DRAIN_SECONDS = 0.02
 

@@ -83,7 +83,7 @@ class FullSizeOperator(ResultOperator):
 
         def done(scene: bpy.types.Scene, image: bpy.types.Image) -> None:
             nonlocal ended
-            session.say(scene, then(scene, image))
+            session.say(scene, then(scene, image), done=True)
             ended = True
             if later:
                 session.state.undo_steps.append(f"Watch Your Steps: {name}")
@@ -159,7 +159,7 @@ class WYS_OT_composite_result(ResultOperator):
         assert entry is not None  # the poll has found it
         copies.settle(scene)
         try:
-            session.say(scene, self._put(scene, entry))
+            session.say(scene, self._put(scene, entry), done=True)
         except SceneError as error:
             return refuse(self, context, error)
         return {"FINISHED"}

@@ -157,7 +157,8 @@ def _message(context: bpy.types.Context) -> str:
 def _draw_message(layout: bpy.types.UILayout, context: bpy.types.Context, message: str) -> None:
     row = layout.box().row()
     inset = words.BOX + words.BUTTON
-    words.paragraph(row.column(), context, message, icon="ERROR", inset=inset)
+    icon = "CHECKMARK" if session.says_done(context.scene) else "ERROR"
+    words.paragraph(row.column(), context, message, icon=icon, inset=inset)
     row.operator("watch_your_steps.dismiss", text="", icon="X", emboss=False)
 
 

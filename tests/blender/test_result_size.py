@@ -156,6 +156,7 @@ def test_pixels_outside_are_the_full_renders_own(
     assert np.abs(made[deep].astype(int) - wanted[deep]).mean() < 3
     assert np.abs(made[deep].astype(int) - own[deep]).mean() > 50
     assert "made.png was saved, 256 x 192" in large.session.message_of(scene)
+    assert large.session.says_done(scene)
 
 
 def test_the_result_is_kept_in_the_file_and_renders_once(
