@@ -1,14 +1,14 @@
 """A session as a person has it in Blender's window, each state photographed; the manual's pictures
 are taken from these photographs.
 
-    BLENDER --factory-startup --window-geometry 0 0 1200 1160 \
+    BLENDER --factory-startup --window-geometry 0 0 1200 1800 \
         --python blender_addon/demo/window_session.py -- \
         --zip ZIP --connection-file FILE --out DIR
 
 with ZIP from `python install.py addon` and FILE of a backend that runs (`--model demo`). Wants a
 screen of X11 for itself (such as Xvfb's) that is at least as large as the window, and on the PATH
-xdotool and ImageMagick. Do not touch mouse and keyboard meanwhile. DIR gets the photographs,
-a result and the saved file; the exit status is 1 where something went wrong.
+xdotool and ImageMagick. Do not touch mouse and keyboard meanwhile. DIR gets the photographs, the
+saved file and a result; the exit status is 1 where something went wrong.
 """
 
 import argparse
@@ -29,10 +29,14 @@ from person import LEFT, RIGHT, Lost, Person, Steps  # noqa: E402
 from real_addon import MODULE, install  # noqa: E402
 
 SIZE, SAMPLES, STEPS = 512, 16, 20
-CONNECTION, JOB = 120, 600
+VIEWS, VIEW_SIZE, TRAINED, UPDATED = 9, 64, 200, 60
+"""Of the scene in 3D: its views, their pixels, and for how many steps it is trained and edited."""
+CONNECTION, JOB, BAKE = 120, 600, 300
 """Seconds that are waited for."""
 STROKE = ((-0.3, -0.2), (-0.1, 0.2), (0.1, -0.1), (0.3, 0.2))
 """Parts of the white ball's height, from its middle."""
+BALL, TEXTURED = "red ball", "cube"
+"""The thing that is clicked on, and the mesh that gets a texture."""
 LATER = ("Edits", "Result")
 """Sub-panels that are there once there is an edit."""
 
@@ -67,6 +71,10 @@ class Session:
             self.on_top,
             self.layers,
             self.result,
+            self.settings_panels,
+            self.scene_in_3d,
+            self.texture,
+            self.saved,
         ):
             yield from part()
 
@@ -112,7 +120,7 @@ class Session:
         settings.snap = "things"
         yield from person.photograph("things")
         yield from person.click("watch_your_steps.pick_things()")
-        yield from person.move(*self._place("red ball"))
+        yield from person.move(*self._place(BALL))
         yield from person.photograph("pick")
         yield from person.press()
         yield from person.key("Escape")
@@ -159,7 +167,7 @@ class Session:
         yield from self._job()
         yield from person.photograph("variants")
         yield from person.click("watch_your_steps.contact_sheet()")
-        yield from person.move(*self._place("red ball"))
+        yield from person.move(*self._place(BALL))
         yield from person.photograph("contact_sheet")
         yield from person.press()
         yield from person.photograph("picked_variant")
@@ -192,9 +200,10 @@ class Session:
         with person.context():
             bpy.ops.watch_your_steps.show_picture("INVOKE_DEFAULT", view="LAYERS")
         yield from person.photograph("layers")
+        yield from self._close()
 
     def result(self) -> Steps:
-        """The edit at the render's size in a file, and all of it in another."""
+        """The edit at the render's size, in a file."""
         person = self.person
         yield from self._open("Result")
         yield from person.photograph("result_panel")
@@ -203,12 +212,101 @@ class Session:
             bpy.ops.watch_your_steps.save_result(filepath=str(file))
         yield from self._job()
         yield from person.photograph("result_saved")
-        saved = self.options.out / "session.blend"
-        bpy.ops.wm.save_as_mainfile(filepath=str(saved))
-        if not (file.exists() and saved.exists()):
-            raise Lost("Result or file was not saved.")
+        if not file.exists():
+            raise Lost("No result was saved.")
+        yield from self._close()
+
+    def settings_panels(self) -> Steps:
+        """What is set once."""
+        for title in ("Edit Settings", "Preview Settings", "Frames"):
+            yield from self._open(title)
+            yield from self.person.photograph(title.replace(" ", "_").lower())
+            yield from self._close()
+
+    def scene_in_3d(self) -> Steps:
+        """The scene captured, trained and edited."""
+        person, in_3d = self.person, self.settings.in_3d
+        self.settings.show, self.settings.instruction = False, still_life.INSTRUCTION
+        yield from self._open("Scene in 3D")
+        yield from person.photograph("scene_in_3d")
+        in_3d.views, in_3d.size, in_3d.steps = VIEWS, VIEW_SIZE, STEPS
+        in_3d.train_iterations, in_3d.edit_iterations = TRAINED, UPDATED
+        yield from person.click("watch_your_steps.capture_scene()")
+        yield from self._job()
+        yield from person.click("watch_your_steps.train_scene()")
+        yield from self._job()
+        yield from person.click("watch_your_steps.edit_scene()")
+        yield 10.0
+        yield from person.photograph("editing_in_3d")
+        yield from self._job()
+        yield from person.photograph("edit_in_3d")
+        if not in_3d.edit:
+            raise Lost("The scene in 3D was not edited.")
+        yield from self._close()
+
+    def texture(self) -> Steps:
+        """A texture for a mesh that has none, where the instruction applies on it, and its edit."""
+        person, texture = self.person, self.settings.texture
+        thing = bpy.data.objects[TEXTURED]
+        with person.context("WINDOW"):
+            bpy.ops.object.select_all(action="DESELECT")
+        thing.select_set(True)
+        person.window.view_layer.objects.active = thing
+        texture.steps = STEPS
+        yield from self._open("Texture")
+        yield from person.photograph("no_texture")
+        yield from person.click("watch_your_steps.make_texture()")
+        yield 1.0
+        yield from person.photograph("making_texture")
+        making = import_module(f"{MODULE}.jobs.texture_making")
+        yield from person.wait(lambda: making.makings.now is None, BAKE)
+        yield from person.photograph("texture_made")
+        person.area.spaces.active.shading.type = "MATERIAL"
+        yield 3.0
+        yield from person.click("watch_your_steps.preview_texture()")
+        yield from self._job()
+        yield 3.0
+        yield from person.photograph("texture_preview")
+        yield from person.click("watch_your_steps.edit_texture()")
+        yield 10.0
+        yield from person.photograph("texture_editing")
+        yield from self._job()
+        yield 3.0
+        yield from person.photograph("texture_edit")
+        yield from self._close()
+
+    def saved(self) -> Steps:
+        """A painted mask, and the file saved and opened again."""
+        person = self.person
+        self.settings.show = True
+        yield from self._open("Edits")
+        yield from self._open("Mask")
+        yield from person.click("watch_your_steps.paint_mask()")
+        yield from person.drag([self._place("white ball", *place) for place in STROKE])
+        yield from person.key("Escape")
+        yield from person.photograph("to_save")
+        file, before = self.options.out / "session.blend", self._kept()
+        bpy.ops.wm.save_as_mainfile(filepath=str(file))
+        bpy.ops.wm.open_mainfile(filepath=str(file))
+        yield 5.0
+        yield from person.photograph("opened_again")
+        after = self._kept()
+        if lost := [what for what, it in before.items() if not it or after[what] != it]:
+            raise Lost(f"The saved file has not kept: {', '.join(lost)}.")
 
     # ------------------------------------------------------------ helpers
+
+    def _kept(self) -> dict[str, Any]:
+        """What the file is to keep: for pictures, their values by their names."""
+        thing, settings = bpy.data.objects[TEXTURED], self.settings
+        painted = [settings.painted_image] if settings.painted_image else []
+        nodes = [node for slot in thing.material_slots for node in slot.material.node_tree.nodes]
+        textures = [node.image for node in nodes if node.type == "TEX_IMAGE"]
+        return {
+            "edits": [(one.uid, one.title, _pixels_of([one.image])) for one in settings.edits],
+            "painted mask": _pixels_of(painted),
+            "texture": _pixels_of(textures),
+        }
 
     def _place(self, name: str, right: float = 0.0, up: float = 0.0) -> tuple[float, float]:
         """Where an object's origin is in the window, moved by parts of its height."""
@@ -221,7 +319,7 @@ class Session:
         return part.x + x, part.y + y
 
     def _open(self, title: str) -> Steps:
-        """A closed sub-panel."""
+        """A closed sub-panel, where no other is open but "Edits"."""
         titles = [one for one in self.panels.SUB_PANELS if self.settings.edits or one not in LATER]
         if self.settings.edits and title in titles[: titles.index("Edits")]:
             number = titles.index("Edits") - titles.index(title) + 1
@@ -240,15 +338,23 @@ class Session:
         return welcome is not None and welcome.model_state == "ready"
 
     def _job(self, seconds: float = JOB) -> Steps:
-        """Until the scene's jobs are done."""
+        """Until the scene's renders and jobs are done."""
         scene = self.person.window.scene
-        yield 1.0
 
         def ended() -> bool:
-            return self.jobs.job_of(scene) is None and not self.waiting.waiting(scene)
+            renders = bpy.app.is_job_running("RENDER")
+            return (
+                not renders and self.jobs.job_of(scene) is None and not self.waiting.waiting(scene)
+            )
 
-        yield from self.person.wait(ended, seconds)
+        for _ in range(2):  # a job begins a little later than the render that it is for ends
+            yield 1.0
+            yield from self.person.wait(ended, seconds)
         yield 1.0
+
+
+def _pixels_of(images: list[bpy.types.Image]) -> dict[str, tuple[float, ...]]:
+    return {image.name: tuple(image.pixels[:]) for image in images}
 
 
 def main() -> None:
