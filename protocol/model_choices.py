@@ -43,6 +43,6 @@ MODEL_CHOICES = (
         "demo",
         "Demo Model",
         "To try the buttons with, at 128 pixels, on any computer. It is here already, and knows "
-        "simple shapes and colours only",
+        "simple shapes and colors only",
     ),
 )

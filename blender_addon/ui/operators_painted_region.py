@@ -76,7 +76,7 @@ class WYS_OT_paint_texture_region(PaintOperator):
 
 
 class WYS_OT_end_texture_painting(ExplainedOperator):
-    """Keep what was painted, and go back to Object Mode. Blender's painting has its own canvas and colour again"""  # noqa: E501  # a tooltip
+    """Keep what was painted, and go back to Object Mode. Blender's painting has its own canvas and color again"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.end_texture_painting"
     bl_label = "Done Painting"

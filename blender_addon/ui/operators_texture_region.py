@@ -120,6 +120,18 @@ class WYS_OT_use_texture_suggestion(_PreviewOperator):
     bl_idname = "watch_your_steps.use_texture_suggestion"
     bl_label = "Use"
 
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Where the threshold is somewhere else, or was moved by hand."""
+        region = preview_of(context)
+        if (
+            region is not None
+            and not region.threshold_of
+            and region.threshold == region.suggested_threshold
+        ):
+            return "The threshold is at the suggestion already"
+        return super().why_not(context)
+
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Move the slider."""
         texture_regions.follow_suggestion(preview_of(context))

@@ -15,7 +15,7 @@ NOT_IN_FRAME = (
     "This picture has another shape than the camera's view. It is shown in the Image Editor."
 )
 PROFILE = (
-    'Blender does not use the colour profile "{}" of this image: its colours are sent as Blender '
+    'Blender does not use the color profile "{}" of this image: its colors are sent as Blender '
     "shows them."
 )
 SRGB = "sRGB"
@@ -90,5 +90,5 @@ def how(scene: bpy.types.Scene) -> str:
         engine = picture_source.ENGINES[source.name]
         return f"Renders {width} x {height} with {engine}, whatever the scene's engine."
     own = own_settings(settings, source)
-    text = f"Renders {width} x {height} with the scene's own engine and colours"
+    text = f"Renders {width} x {height} with the scene's own engine and colors"
     return f"{text}, with {own.samples} samples at most." if own.changes(scene) else f"{text}."

@@ -472,7 +472,7 @@ def test_the_image_on_most_faces_comes_first_and_each_can_be_chosen(
     assert (read.image, len(read.corners), len(read.occluders)) == ("one", 4, 8)
     left = mesh_texture.left_alone(thing, images["two"])
     assert [image.name for image in left] == ["one"]
-    with pytest.raises(addon.scene_error.SceneError, match='"hidden" does not colour "Cube"'):
+    with pytest.raises(addon.scene_error.SceneError, match='"hidden" does not color "Cube"'):
         mesh_texture.read_mesh_texture(bpy.context, thing, images["hidden"])
 
 

@@ -106,6 +106,10 @@ def test_a_preview_is_asked_for_and_its_region_is_edited_and_nothing_is_found_ag
     assert node(thing).image == original, "nothing is changed yet"
     assert region.threshold == pytest.approx(0.4)
     assert np.array_equal(connected.pictures.read_gray(region.relevance), GREEN)
+    assert "at the suggestion already" in refusal("use_texture_suggestion")
+    region.threshold = 0.3
+    assert OPS.use_texture_suggestion() == {"FINISHED"}
+    assert region.threshold == pytest.approx(0.4)
 
     sent = len(submits(server))
     region.snap, region.threshold = "nothing", 0.62

@@ -159,7 +159,7 @@ def read_mesh_texture(
         image = candidates[0] if image is None else image
         if image not in candidates:
             names = ", ".join(f'"{one.name}"' for one in candidates)
-            raise SceneError(f'"{image.name}" does not colour "{thing.name}": {names} can.')
+            raise SceneError(f'"{image.name}" does not color "{thing.name}": {names} can.')
         uvs = np.zeros((count, 3, 2), np.float32)
         painted = np.zeros(count, np.bool_)
         for number, material in enumerate(materials):
