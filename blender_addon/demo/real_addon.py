@@ -62,9 +62,12 @@ def server(backend_python: Path, model: str, connection_file: Path, log: Path) -
     command = [str(backend_python.absolute()), "-m", "backend.server"]
     command += ["--model", model, "--connection-file", str(connection_file)]
     command += ["--data-root", str(connection_file.parent / "data")]
+    command += ["--stop-with-input"]  # the pipe is closed also when this script is killed
     signal.signal(signal.SIGTERM, _leave)
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
+        )
         try:
             deadline = time.monotonic() + START_SECONDS
             while not connection_file.exists():
@@ -78,7 +81,7 @@ def server(backend_python: Path, model: str, connection_file: Path, log: Path) -
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """Leave in order: a server whose script is killed would go on computing for nobody."""
+    """Leave in order, so that what was made for the time of the script goes with it."""
     sys.exit(128 + number)
 
 

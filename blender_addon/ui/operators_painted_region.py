@@ -8,7 +8,7 @@ from ..data.scene_error import SceneError
 from ..jobs import session
 from .languages import tip_
 from .operators import ExplainedOperator, refuse
-from .operators_texture_region import END_FIRST, NO_PREVIEW, base_of, preview_of
+from .operators_texture_region import END_FIRST, PreviewOperator, base_of, preview_of
 from .switches import cell_of
 
 Outcome = set[str]
@@ -21,20 +21,7 @@ BRUSHES = (
 NOT_PAINTING = "No correction is being painted"
 
 
-class PaintOperator(ExplainedOperator):
-    """What all operators on a correction have in common."""
-
-    bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def why_not(cls, context: bpy.types.Context) -> str:
-        """Only where there is a preview to correct."""
-        if preview_of(context) is None:
-            return NO_PREVIEW
-        return super().why_not(context)
-
-
-class WYS_OT_paint_texture_region(PaintOperator):
+class WYS_OT_paint_texture_region(PreviewOperator):
     """Correct the region with Blender's Texture Paint, on the mesh."""
 
     bl_idname = "watch_your_steps.paint_texture_region"
@@ -98,7 +85,7 @@ class WYS_OT_end_texture_painting(ExplainedOperator):
         return {"FINISHED"}
 
 
-class WYS_OT_clear_texture_painting(PaintOperator):
+class WYS_OT_clear_texture_painting(PreviewOperator):
     """Throw the painted correction away: the region is left to the threshold again"""
 
     bl_idname = "watch_your_steps.clear_texture_painting"

@@ -7,11 +7,10 @@ from ..data.pictures import size_of
 from ..jobs import session
 from ..render.imported_mask import imported_mask
 from .importing_masks import MaskFromFile, MaskFromImage
-from .operators_painted_region import PaintOperator
-from .operators_texture_region import END_FIRST, base_of
+from .operators_texture_region import END_FIRST, PreviewOperator, base_of
 
 
-class _TextureMaskOperator(PaintOperator):
+class _TextureMaskOperator(PreviewOperator):
     """What both operators have in common."""
 
     @classmethod

@@ -74,7 +74,7 @@ class WYS_OT_preview_texture(JobOperator):
         return {"FINISHED"}
 
 
-class _PreviewOperator(ExplainedOperator):
+class PreviewOperator(ExplainedOperator):
     """What all operators on a texture's preview have in common."""
 
     bl_options = {"REGISTER", "UNDO"}
@@ -114,7 +114,7 @@ class WYS_OT_show_texture_preview(ExplainedOperator):
         return {"FINISHED"}
 
 
-class WYS_OT_use_texture_suggestion(_PreviewOperator):
+class WYS_OT_use_texture_suggestion(PreviewOperator):
     """Set the threshold to the value at which the relevance falls into two parts by itself"""
 
     bl_idname = "watch_your_steps.use_texture_suggestion"
@@ -138,7 +138,7 @@ class WYS_OT_use_texture_suggestion(_PreviewOperator):
         return {"FINISHED"}
 
 
-class WYS_OT_clear_texture_preview(_PreviewOperator):
+class WYS_OT_clear_texture_preview(PreviewOperator):
     """Throw this preview away: Edit Texture then finds by itself where the instruction applies"""
 
     bl_idname = "watch_your_steps.clear_texture_preview"
