@@ -34,6 +34,7 @@ JOB = (
     "pending_image",
     "queue",
     "queue_words",
+    "waiting",
 )
 _claimed = False
 """Whether the scenes of the open file were claimed."""

@@ -84,7 +84,7 @@ def install_pending(scene: bpy.types.Scene, picture: Picture) -> None:
     """Keep a render that was sent, so that it is in the file while its job runs."""
     settings = scene.watch_your_steps
     drop_pending(scene)
-    settings.pending_image = _render(scene, picture)
+    settings.pending_image = new_render(scene, picture)
 
 
 def is_pending(scene: bpy.types.Scene, picture: Picture) -> bool:
@@ -117,7 +117,7 @@ def install_picture(scene: bpy.types.Scene, picture: Picture) -> None:
     image = settings.pending_image
     settings.pending_image = None
     if image is None:  # undone, or the file was opened anew
-        image = _render(scene, picture)
+        image = new_render(scene, picture)
     settings.source.taken = _taken_from(settings, picture)
     settings.root_image = _below(settings, picture.edit)
     _replace(scene, "render_image", image)
@@ -320,7 +320,8 @@ def pack_masks() -> None:
             image.pack()
 
 
-def _render(scene: bpy.types.Scene, picture: Picture) -> bpy.types.Image:
+def new_render(scene: bpy.types.Scene, picture: Picture) -> bpy.types.Image:
+    """A picture as a new Image data-block, from which `picture_of` has it again."""
     image = pictures.new_packed_image(f"{scene.name} render", picture.png)
     if picture.source.kind != IMAGE:  # which is no render, and stays as it looks
         pictures.tag_as_seen(scene, image)

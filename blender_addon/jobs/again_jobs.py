@@ -40,7 +40,11 @@ def again_job(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> NewJob:
         if job.instruction == entry.instruction
     }
     seed = edits_again.next_seed(scene.watch_your_steps, entry, to_come)
-    chosen = edits_again.asked_with(entry, seed)
+    return job_with(entry, edits_again.asked_with(entry, seed))
+
+
+def job_with(entry: bpy.types.PropertyGroup, chosen: edits.Asked) -> NewJob:
+    """The job that makes an edit again, where `why_not` says nothing of it."""
     request = EditRequest(
         image=pictures.read_rgb(entry.render),
         instruction=entry.instruction,
@@ -52,7 +56,8 @@ def again_job(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> NewJob:
     )
     noted = msgspec.json.encode(chosen).decode()
     sending = Sending(lambda _: request)
-    return NewJob(KIND, entry.instruction, entry.uid, sending, asked=noted, title=f"seed {seed}")
+    title = f"seed {chosen.settings.seed}"
+    return NewJob(KIND, entry.instruction, entry.uid, sending, asked=noted, title=title)
 
 
 def is_made_again(scene: bpy.types.Scene, uid: str) -> bool:

@@ -116,23 +116,36 @@ def frame_jobs(scene: bpy.types.Scene) -> list[NewJob]:
         raise SessionError(ALL_THERE.format(Path(prefix).parent))
     group = new_uid()
     return [
-        NewJob(
-            KIND,
-            film.instruction,
+        _job(
+            FilmFrame(film, frame),
             str(frame_files.file_of(prefix, frame)),
-            _Frame(film, frame),
-            title=f"Frame {frame} ({number} of {len(missing)})",
-            group=group,
+            f"Frame {frame} ({number} of {len(missing)})",
+            group,
         )
         for number, frame in enumerate(missing, 1)
     ]
 
 
-class _Frame:
+def _job(frame: "FilmFrame", path: str, title: str, group: str) -> NewJob:
+    return NewJob(KIND, frame.film.instruction, path, frame, title=title, group=group)
+
+
+def written(frame: "FilmFrame") -> str:
+    """What a job is to edit, as JSON."""
+    return msgspec.json.encode((frame.film, frame.number)).decode()
+
+
+def job_as_written(text: str, path: str, title: str, group: str) -> NewJob:
+    """The same job; `text` is `written`'s, and the others are those of NewJob."""
+    film, number = msgspec.json.decode(text, type=tuple[_Film, int])
+    return _job(FilmFrame(film, number), path, title, group)
+
+
+class FilmFrame:
     """The preparation: the picture of one frame, and the request to edit it."""
 
-    def __init__(self, film: _Film, frame: int) -> None:
-        self._film, self._frame = film, frame
+    def __init__(self, film: _Film, number: int) -> None:
+        self.film, self.number = film, number
         self._begun = False
         self._made: list[Picture | SceneError] = []
         """The picture, or why there is none, once its render has ended."""
@@ -141,7 +154,7 @@ class _Frame:
 
     def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> EditRequest | None:
         """Take it as soon as the artist lets it, and ask for its edit once it is rendered."""
-        film = self._film
+        film = self.film
         if not self._begun:
             if artist_is_busy() or render_job.is_running():
                 job.stage = "waiting for your render or tool to end"
@@ -177,7 +190,7 @@ class _Frame:
 
     def _begin(self, scene: bpy.types.Scene, job: Job) -> None:
         """Take the picture: in a window by a render job of Blender's."""
-        parts = taking_picture(scene, frame_files.at(scene, self._frame))
+        parts = taking_picture(scene, frame_files.at(scene, self.number))
         if bpy.app.background:
             self._made.append(at_once(parts))
             return
@@ -188,7 +201,7 @@ class _Frame:
 def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:
     assert isinstance(arrived, Arrived)
     assert isinstance(arrived.result, EditResult)
-    assert isinstance(job.preparation, _Frame)
+    assert isinstance(job.preparation, FilmFrame)
     rgba = pictures.with_alpha_of(job.preparation.taken, arrived.result.image)
     path = Path(job.subject)
     try:

@@ -15,6 +15,8 @@ from ..protocol.settings import PictureMapSettings
 from .again_jobs import FULL_SIZE, GONE
 from .job import Job, Kind, NewJob, Sending, SessionError
 
+NO_RENDER = "The full-size render of this edit is not in the file any more."
+
 
 def full_size_job(
     scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, was: Size, size: Size
@@ -67,7 +69,7 @@ def _check(scene: bpy.types.Scene, job: Job) -> None:
     if entry is None:
         raise SessionError(GONE)
     if entry.full_render is None:
-        raise SessionError("The full-size render of this edit is not in the file any more.")
+        raise SessionError(NO_RENDER)
 
 
 EDIT_FULL_SIZE = Kind("Edit", True, _install, _check, over_camera=True)

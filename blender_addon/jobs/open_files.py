@@ -4,7 +4,7 @@ import bpy
 
 from ..data import copies, layers, migration, pictures, region, results
 from ..protocol.messages import GetScene
-from . import waiting
+from . import saved_waiting, waiting
 from .job import Job, SessionError
 from .kinds import KINDS
 from .running import find_scene, job_of, message_of, say, state, write_job
@@ -44,7 +44,9 @@ def after_load() -> None:
             write_job(scene, known)
         elif settings.job:
             _attach(scene)
-        if not_begun := waiting.after_load(scene):
+        saved_waiting.after_load(scene)
+        not_begun = waiting.after_load(scene)
+        if not_begun and not saved_waiting.offered(scene):  # saved by Blender itself as it crashed
             say(scene, f"{message_of(scene)} {not_begun}".lstrip())
         if settings.mask_image is None or settings.mask_image.packed_file is None:
             results.refresh_mask(scene)
@@ -87,6 +89,7 @@ def after_save() -> None:
         if scene is not None:
             job.file, job.scene_name = bpy.data.filepath, scene.name
     waiting.after_save()
+    saved_waiting.after_save()
 
 
 def after_undo() -> None:
@@ -100,4 +103,5 @@ def after_undo() -> None:
             write_job(scene, running)
         results.refresh_mask(scene)
     waiting.after_undo()
+    saved_waiting.after_undo()
     state.changed = True

@@ -3,22 +3,20 @@
 import dataclasses
 import time
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
 
 import bpy
 import msgspec
 
-from ..data import edits, pictures, region, results, thing_labels
+from ..data import edits, painting, pictures, region, results, thing_labels
 from ..data.frozen_region import FoundMap, FrozenRegion
-from ..data.painting import scaled
 from ..data.properties_settings import asked
 from ..data.results import Picture
-from ..link.worker_thread import Arrived
+from ..link.worker_thread import Arrived, Link
 from ..protocol.corrections import Correction
 from ..protocol.messages import CaptureState
 from ..protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult, Request
-from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings
+from ..protocol.settings import EditSettings, PictureMapSettings
 from .job import Job, Kind, NewJob, Sending, SessionError
 
 UNCHANGED = "Unchanged"
@@ -51,49 +49,67 @@ def edit_jobs(
     instruction, maps = settings.instruction, asked(PictureMapSettings, settings)
     # a threshold of another map would be a number without a meaning: then the new map's own
     meant = results.is_current(scene) or settings.threshold_of == instruction
-    parameters = {
-        "instruction": instruction,
-        "maps": maps,
-        "region": asked(RegionSettings, settings),
-        "threshold": settings.threshold if meant else None,
-    }
+    threshold = settings.threshold if meant else None
     shown = shows_map_of(scene, picture)
     where = FrozenRegion.shown(scene, maps) if shown else FrozenRegion()
-    corrected = region.correction(settings)
     made = []
     for number, seed in enumerate(seeds, 1):
         chosen = dataclasses.replace(asked(EditSettings, settings), seed=seed)
-        make = partial(_edit_request, {**parameters, "settings": chosen}, where, corrected)
-        made.append(
-            NewJob(
-                "edit",
-                instruction,
-                picture.identity,
-                Sending(make),
-                picture,
-                edits.asked_for(scene, chosen, where.mask is not None, variants),
-                where,
-                f"Variant {number} of {len(seeds)}, seed {seed}" if variants else f"seed {seed}",
-                variants,
-            )
-        )
+        noted = edits.asked_for(scene, chosen, where.mask is not None, variants)
+        title = f"Variant {number} of {len(seeds)}, seed {seed}" if variants else f"seed {seed}"
+        made.append(edit_job(instruction, picture, noted, threshold, where, title, variants))
     return made
 
 
-def _edit_request(
-    parameters: dict[str, Any],
+def edit_job(
+    instruction: str,
+    picture: Picture,
+    noted: str,
+    threshold: float | None,
     where: FrozenRegion,
-    corrected: Correction,
-    scene: bpy.types.Scene,
-) -> Request:
-    image = _sent_image(scene)
-    rgb = pictures.read_rgb(image)
-    if where.mask is None:  # the backend finds the region
-        if corrected.painted is not None:
-            painted = scaled(corrected.painted, rgb.shape[:2])
-            corrected = msgspec.structs.replace(corrected, painted=painted)
-        parameters |= {"things": thing_labels.labels(image), "correction": corrected}
-    return EditRequest(image=rgb, mask=where.mask, **parameters)
+    title: str,
+    group: str,
+) -> NewJob:
+    """One edit of `picture`, inside `where`; `noted` is the JSON of its `edits.Asked`, and the
+    others are those of NewJob. The threshold is None where it is the map's own.
+    """
+    editing = Editing(instruction, msgspec.json.decode(noted, type=edits.Asked), threshold, where)
+    return NewJob(
+        "edit", instruction, picture.identity, editing, picture, noted, where, title, group
+    )
+
+
+@dataclass(frozen=True)
+class Editing:
+    """The preparation: the request to edit the picture of the scene's job."""
+
+    instruction: str
+    asked: edits.Asked
+    threshold: float | None
+    where: FrozenRegion
+
+    def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> EditRequest:
+        """The request."""
+        image = _sent_image(scene)
+        rgb, asked = pictures.read_rgb(image), self.asked
+        things, corrected = None, Correction()
+        if self.where.mask is None:  # the backend finds the region
+            painted = painting.parse(asked.painted)
+            if painted is not None:
+                painted = painting.scaled(painted, rgb.shape[:2])
+            things = thing_labels.labels(image)
+            corrected = Correction(invert=asked.invert, grow=asked.grow, painted=painted)
+        return EditRequest(
+            image=rgb,
+            instruction=self.instruction,
+            threshold=self.threshold,
+            maps=asked.maps,
+            settings=asked.settings,
+            region=asked.region,
+            mask=self.where.mask,
+            things=things,
+            correction=corrected,
+        )
 
 
 def _sent_image(scene: bpy.types.Scene) -> bpy.types.Image:

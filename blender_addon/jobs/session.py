@@ -28,7 +28,7 @@ from ..protocol.messages import (
     SceneState,
 )
 from ..protocol.values import new_job_id
-from . import open_files, scene_jobs, waiting
+from . import open_files, saved_waiting, scene_jobs, waiting
 from .job import Job, NewJob, SessionError, running_tools
 from .kinds import KINDS
 from .picture_jobs import what_it_cost
@@ -339,6 +339,8 @@ def _finish(
     if job.group and job.group not in {one.group for one in waiting.waiting(scene)}:
         contact_sheet.make(scene, job.group)
     write_job(scene, None)
+    if not (isinstance(outcome, Failed) and outcome.code == "unknown_job"):  # else it may go on
+        saved_waiting.ended(scene, job.id)
     title = job.title if job.group else kind.title
     if isinstance(outcome, Failed):
         _say_end(scene, job, f"{title} failed: {outcome.message}")

@@ -25,11 +25,12 @@ from ..protocol.settings import (
     Threshold,
 )
 from ..render import things
-from . import in_3d, kept_edits, layers, source_settings
+from . import in_3d, kept_edits, layers, source_settings, waiting_edits
 from .in_3d import ImageSettings, MaterialSettings, SceneIn3D, TextureProperties
 from .kept_edits import KeptEdit
 from .layers import Layer
 from .source_settings import PictureSource
+from .waiting_edits import WaitingEdit
 
 VIEWS = (
     ("RENDER", "Picture", "The picture that was taken and sent"),
@@ -273,6 +274,9 @@ class SceneSettings(bpy.types.PropertyGroup):
     edited_frames: StringProperty(description="Where the frames are that were edited last")
     queue: StringProperty(description="Id of what waits for that job's end")
     queue_words: StringProperty(description="What waits for that job's end, in words")
+    waiting: CollectionProperty(
+        type=WaitingEdit, description="What waited when the file was saved, until it goes on"
+    )
 
     source: PointerProperty(type=PictureSource)
     texture: PointerProperty(type=TextureProperties)
@@ -284,6 +288,7 @@ CLASSES = (
     *kept_edits.CLASSES,
     *layers.CLASSES,
     *source_settings.CLASSES,
+    *waiting_edits.CLASSES,
     SceneSettings,
 )
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(CLASSES)

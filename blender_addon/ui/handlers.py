@@ -7,7 +7,7 @@ from bpy.app.handlers import persistent
 
 from ..data import copies, migration, results
 from ..data.meshes import painted_regions
-from ..jobs import open_files, own_backend, session, texture_making
+from ..jobs import open_files, own_backend, saved_waiting, session, texture_making
 from ..render import freshness, render_job, render_notes
 from . import preferences
 
@@ -72,6 +72,7 @@ def _save_pre(*_: object) -> None:
         migration.mark(scene)
     results.pack_masks()
     painted_regions.pack_all()
+    saved_waiting.before_save()
 
 
 @persistent

@@ -4,7 +4,7 @@ import bpy
 
 from ..data import copies
 from ..data.scene_error import SceneError
-from ..jobs import frame_jobs, session, waiting
+from ..jobs import frame_jobs, saved_waiting, session, waiting
 from ..jobs.job import SessionError, check_instruction
 from .languages import rpt_
 from .operators import MISSING, ExplainedOperator, refuse
@@ -34,6 +34,7 @@ class WYS_OT_edit_frames(ExplainedOperator):
             check_instruction(scene.watch_your_steps.instruction)
             session.check_connection()
             session.ask(scene, *frame_jobs.frame_jobs(scene))
+            saved_waiting.drop(scene, frame_jobs.KIND)  # they are among these
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         if text := frame_jobs.left_out(scene.watch_your_steps):  # from a menu, beside no panel

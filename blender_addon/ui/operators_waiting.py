@@ -3,7 +3,7 @@
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
-from ..jobs import waiting
+from ..jobs import saved_waiting, session, waiting
 from ..jobs.job import SessionError
 from .languages import tip_
 from .operators import ExplainedOperator, refuse
@@ -90,6 +90,64 @@ class WYS_OT_remove_all_waiting(WaitingOperator):
         return {"FINISHED"}
 
 
-CLASSES = (WYS_OT_move_waiting, WYS_OT_remove_waiting, WYS_OT_remove_all_waiting)
+class SavedOperator(ExplainedOperator):
+    """What the operators have in common on edits that had not ended when the file was saved. They
+    are no undo steps: an undo brings no work back.
+    """
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only where there are some."""
+        nothing = "" if saved_waiting.offered(context.scene) else "Nothing is left over"
+        return nothing or super().why_not(context)
+
+
+class WYS_OT_go_on(SavedOperator):
+    """Make the edits that had not ended when the file was saved: of the same pictures, in the same masks, with the same seeds and settings, whatever the panel shows now"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.go_on"
+    bl_label = "Go On"
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        """Only with a backend."""
+        try:
+            session.check_connection()
+        except SessionError as error:
+            return str(error).removesuffix(".")
+        return super().why_not(context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Put them behind what waits by now."""
+        scene = context.scene
+        jobs, lost = saved_waiting.go_on(scene)
+        try:
+            session.ask(scene, *jobs)
+        except SessionError as error:
+            return refuse(self, context, error)
+        if lost:
+            session.say(scene, lost)
+        return {"FINISHED"}
+
+
+class WYS_OT_drop_saved(SavedOperator):
+    """Make none of them"""
+
+    bl_idname = "watch_your_steps.drop_saved"
+    bl_label = "Remove All"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Forget them."""
+        saved_waiting.drop(context.scene)
+        return {"FINISHED"}
+
+
+CLASSES = (
+    WYS_OT_move_waiting,
+    WYS_OT_remove_waiting,
+    WYS_OT_remove_all_waiting,
+    WYS_OT_go_on,
+    WYS_OT_drop_saved,
+)
 
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

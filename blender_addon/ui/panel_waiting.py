@@ -4,7 +4,7 @@ import textwrap
 
 import bpy
 
-from ..jobs import session, waiting
+from ..jobs import saved_waiting, session, waiting
 from ..jobs.job import NewJob
 from . import words
 from .languages import iface_
@@ -18,6 +18,7 @@ INSTRUCTION = 50
 
 def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """What waits in the scene, with buttons to change that; nothing where nothing waits."""
+    _draw_saved(layout, context)
     jobs = waiting.waiting(context.scene)
     if not jobs:
         return
@@ -35,12 +36,33 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         box.label(text=iface_(f"and {len(jobs) - SHOWN} more"))
 
 
-def _draw_one(layout: bpy.types.UILayout, context: bpy.types.Context, job: NewJob) -> None:
-    row = layout.row()
+def _draw_saved(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """What had not ended when the file was saved, until it goes on."""
+    entries = saved_waiting.offered(context.scene)
+    if not entries:
+        return
+    box = layout.box()
+    many = f"{len(entries)} edits had not ended when this file was saved."
+    text = many if entries[1:] else "1 edit had not ended when this file was saved."
+    words.paragraph(box, context, text, icon="SORTTIME", inset=words.BOX)
+    for entry in entries[:SHOWN]:
+        words.paragraph(box, context, _said(entry), inset=words.BOX)
+    if entries[SHOWN:]:
+        box.label(text=iface_(f"and {len(entries) - SHOWN} more"))
+    row = box.row(align=True)
+    row.operator("watch_your_steps.go_on", icon="PLAY")
+    row.operator("watch_your_steps.drop_saved", text="", icon="TRASH")
+
+
+def _said(job: NewJob | bpy.types.PropertyGroup) -> str:
     title = capitalised(iface_(job.title))
     begin = textwrap.shorten(job.instruction, INSTRUCTION, placeholder="...")
-    text = title if job.group else f'{title}: "{begin}"'
-    words.paragraph(row.column(), context, text, inset=words.BOX + 3 * words.BUTTON)
+    return title if job.group else f'{title}: "{begin}"'
+
+
+def _draw_one(layout: bpy.types.UILayout, context: bpy.types.Context, job: NewJob) -> None:
+    row = layout.row()
+    words.paragraph(row.column(), context, _said(job), inset=words.BOX + 3 * words.BUTTON)
     buttons = row.row(align=True)
     for to, icon in (("UP", "TRIA_UP"), ("DOWN", "TRIA_DOWN")):
         button = buttons.operator("watch_your_steps.move_waiting", text="", icon=icon)

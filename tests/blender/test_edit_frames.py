@@ -265,6 +265,7 @@ def test_after_a_restart_it_is_begun_again_where_it_stopped(
     scene: bpy.types.Scene,
     server: FakeServer,
     film: Path,
+    installed: str,
     tmp_path: Path,
 ) -> None:
     server.manual = True
@@ -274,10 +275,12 @@ def test_after_a_restart_it_is_begun_again_where_it_stopped(
     reopen(connected, tmp_path / "a.blend")
     said = connected.session.message_of(bpy.context.scene)
     assert "press Edit Frames again" in said
-    assert "Frame 7 (3 of 3)" in said
+    saved = importlib.import_module(f"{installed}.jobs.saved_waiting")
+    assert [one.title[:7] for one in saved.offered(bpy.context.scene)] == ["Frame 5", "Frame 7"]
     server.manual = False
     connect(connected, server.file)
     OPS.edit_frames()
+    assert saved.offered(bpy.context.scene) == [], "not twice"
     finish_all(connected)
     assert [path.name[-8:-4] for path in files(film)] == ["0003", "0005", "0007"]
 

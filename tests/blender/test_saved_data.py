@@ -28,7 +28,11 @@ SAVED = {
         job_instruction:STRING job_then:STRING job_asked:STRING job_object:POINTER
         job_image:POINTER texture:POINTER in_3d:POINTER painted_image:POINTER grow:INT
         invert:BOOLEAN brush:INT new_seed:BOOLEAN variants:INT sheet_image:POINTER
-        edited_frames:STRING queue:STRING queue_words:STRING layers:COLLECTION layer_index:INT""",
+        edited_frames:STRING queue:STRING queue_words:STRING layers:COLLECTION layer_index:INT
+        waiting:COLLECTION""",
+    "WaitingEdit": """
+        job:STRING kind:STRING instruction:STRING subject:STRING asked:STRING title:STRING
+        group:STRING more:STRING picture:POINTER mask:POINTER relevance:POINTER thing:POINTER""",
     "KeptEdit": """
         noise_level:FLOAT relevance_seeds:INT normalisation:STRING closer:BOOLEAN
         snap:ENUM=things,edges,nothing text_guidance:FLOAT image_guidance:FLOAT
@@ -92,6 +96,7 @@ def groups(entry: bpy.types.PropertyGroup) -> dict[str, bpy.types.PropertyGroup]
     return {
         "Layer": settings.layers[0],  # first: whatever is set of it shows the layers
         "SceneSettings": settings,
+        "WaitingEdit": settings.waiting[0],
         "KeptEdit": entry,
         "PictureSource": settings.source,
         "TextureProperties": settings.texture,
@@ -130,6 +135,7 @@ def test_all_that_was_saved_before_is_still_read(
     kept.pack()
     entry = here().edits.add()
     here().layers.add()
+    here().waiting.add()
     written = {}
     for title, group in groups(entry).items():
         for name, kind, choices in saved(title):

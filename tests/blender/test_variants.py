@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-from driving import SECONDS, connect, preview, reopen
+from driving import SECONDS, connect, preview
 from fake_server import FakeServer, edited, relevance_of
 from test_flows import refusal
 from test_threshold import drawn
@@ -264,30 +264,6 @@ def test_a_file_that_is_opened_again_goes_on(
     finish_one(connected, server)
     finish_all(connected)
     assert seeds() == [0, 1, 2]
-
-
-def test_after_a_restart_it_is_said_what_was_not_begun(
-    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer, tmp_path: Path
-) -> None:
-    preview(connected, scene)
-    server.manual = True
-    OPS.variants()
-    finish_one(connected, server)
-    job = running(connected, server)
-    reopen(connected, tmp_path / "a.blend")
-    said = connected.session.message_of(bpy.context.scene)
-    assert said == (
-        'Not begun when the file was closed: "turn the ball blue" (Variant 3 of 4, seed 2), '
-        '"turn the ball blue" (Variant 4 of 4, seed 3). Ask for it again.'
-    )
-    connect(connected, server.file)
-    server.finish(job)
-    connected.session.wait_for_job(bpy.context.scene, SECONDS)
-    assert seeds() == [0, 1]
-    first, second = here().edits
-    assert first.variants == second.variants != ""
-    reopen(connected, tmp_path / "b.blend")
-    assert connected.session.message_of(bpy.context.scene) == "", "once"
 
 
 @pytest.mark.parametrize("kind", ["FULL_COPY", "LINK_COPY"])
