@@ -13,7 +13,8 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..link.encode import PNG_SIGNATURE
+from ..link.encode import PNG_SIGNATURE, encode
+from . import tiles
 from .scene_error import SceneError
 
 CACHED_ARRAYS = 12
@@ -62,6 +63,33 @@ def new_packed_image(
     return image
 
 
+def new_like(
+    like: bpy.types.Image,
+    name: str,
+    values: NDArray[np.uint8] | NDArray[np.float32],
+    file: bytes = b"",
+) -> bpy.types.Image:
+    """A new packed image that is laid out as another one: with UDIM tiles where that has some.
+
+    Args:
+        like: the other one.
+        name: its name.
+        values: colours, uint8 (H, W, 3 or 4), or data, float32 (H, W): where there are tiles, of
+            their atlas.
+        file: the same, encoded, where it is already.
+
+    Raises:
+        SceneError: the other one has other tiles by now.
+    """
+    is_data = values.dtype == np.float32
+    if tiles.is_tiled(like):
+        image = tiles.new_image(name, like, values)
+        if is_data:
+            _remember(image, values)
+        return image
+    return new_packed_image(name, file or encode(values), values if is_data else None)
+
+
 def tag_as_seen(scene: bpy.types.Scene, image: bpy.types.Image) -> None:
     """Tag an image whose pixels are after the scene's view transform with the colour space that
     takes it out of them again, so that to composite the image, or to save it as a render, leaves
@@ -107,7 +135,13 @@ def read_rgb(image: bpy.types.Image) -> NDArray[np.uint8]:
 
 
 def size_of(image: bpy.types.Image) -> tuple[int, int]:
-    """Height and width in pixels."""
+    """Height and width in pixels; of UDIM tiles, of their atlas.
+
+    Raises:
+        SceneError: as `tiles.atlas_of`.
+    """
+    if tiles.is_tiled(image):
+        return tiles.atlas_of(image).shape
     width, height = image.size
     return height, width
 
@@ -202,7 +236,15 @@ def why_lost(image: bpy.types.Image) -> str:
 
 
 def channels(image: bpy.types.Image) -> NDArray[np.float32]:
-    """float32 (H, W, channels), row 0 at the top."""
+    """float32 (H, W, channels), row 0 at the top; of UDIM tiles their atlas.
+
+    Raises:
+        SceneError: the image has no pixels, for example because its file is missing.
+    """
+    if tiles.is_tiled(image):
+        found = tiles.read(image)
+        whole = np.float32(255 if found.dtype == np.uint8 else 1)
+        return (found / whole).astype(np.float32, copy=False)
     width, height = image.size
     if lost := why_lost(image):
         raise SceneError(f"{lost}.")

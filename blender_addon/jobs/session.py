@@ -334,7 +334,7 @@ def _finish(
     if isinstance(outcome, Arrived | CaptureState):
         try:
             kind.install(scene, job, outcome)
-        except SessionError as error:
+        except (SceneError, SessionError) as error:
             outcome = job.outcome = Failed(job=job.id, code="bad_input", message=str(error))
     if job.group and job.group not in {one.group for one in waiting.waiting(scene)}:
         contact_sheet.make(scene, job.group)

@@ -23,7 +23,6 @@ from ..data.meshes.material_images import colour_nodes
 from ..data.meshes.mesh_reading import MeshTexture, read_mesh_texture, things_of, with_full_name
 from ..data.meshes.texture_asked import Asked, write
 from ..data.properties_settings import asked
-from ..link.encode import encode_exr
 from ..link.worker_thread import Arrived, Link
 from ..protocol.messages import CaptureState
 from ..protocol.requests import (
@@ -383,12 +382,10 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
         return  # the notes say why
     model = [] if job.server is None else [job.server.model]
     made_with = [*model, *([job.asked] if job.asked else [])]
-    sent, threshold, exr = original.watch_your_steps.sent, result.threshold, None
+    sent, threshold, relevance = original.watch_your_steps.sent, result.threshold, result.relevance
     took = "" if result.took == "nothing" else result.of_things or result.took
-    if result.relevance is not None:
-        exr = end.files["relevance"]
-    elif (chosen := texture_regions.chosen_map(sent)) is not None:
-        exr, threshold = encode_exr(pictures.read_gray(chosen)), sent.threshold
+    if relevance is None and (chosen := texture_regions.chosen_map(sent)) is not None:
+        relevance, threshold = pictures.read_gray(chosen), sent.threshold
         took = texture_regions.took(sent)
     if threshold is not None:
         made_with.append(f"threshold {threshold:.3f}")
@@ -399,7 +396,13 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
     if sent.paint is not None:
         made_with.append("corrected by hand")
     edited = install_edited(
-        original, end.files["texture"], exr, job.instruction, ", ".join(made_with), thing
+        original,
+        result.texture,
+        relevance,
+        job.instruction,
+        ", ".join(made_with),
+        thing,
+        end.files,
     )
     if not isinstance(result, SceneTextureResult):
         edited.watch_your_steps.asked = original.watch_your_steps.asked_now

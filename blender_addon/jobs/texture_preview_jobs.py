@@ -63,9 +63,7 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
         values, title = getattr(result, name), f"{image.name} relevance"
         if values is not None and name != "relevance":
             title += f" by {name}"
-        new = (
-            pictures.new_packed_image(title, end.files[name], values) if name in end.files else None
-        )
+        new = None if values is None else pictures.new_like(image, title, values, end.files[name])
         setattr(region, name, new)
     for name, value in json.loads(job.asked).items():
         setattr(region, name, value)

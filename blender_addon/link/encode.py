@@ -10,6 +10,13 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 EXR_MAGIC = 20000630
 
 
+def encode(values: NDArray[np.uint8] | NDArray[np.float32]) -> bytes:
+    """Colours (H, W, 1, 3 or 4) as a PNG file, data (H, W) as an OpenEXR file."""
+    if values.dtype == np.uint8:
+        return encode_png(values.astype(np.uint8, copy=False))
+    return encode_exr(values.astype(np.float32, copy=False))
+
+
 def encode_png(image: NDArray[np.uint8]) -> bytes:
     """The bytes of a PNG file (8 bits a channel) of a uint8 (H, W, 3) image, or (H, W, 4) with
     alpha, or (H, W, 1) of grey.

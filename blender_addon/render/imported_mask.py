@@ -4,6 +4,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data import tiles
 from ..data.painting import scaled
 from ..data.scene_error import SceneError
 from .image_pixels import image_pixels
@@ -37,8 +38,37 @@ def imported_mask(
             f"which is {width} x {height}: crop it first."
         )
     inside = scaled(bright >= BRIGHT, shape)
+    _check_marks(image, inside)
+    return inside
+
+
+def imported_tiles(image: bpy.types.Image, like: bpy.types.Image) -> NDArray[np.bool_]:
+    """The same of an image with UDIM tiles, bool (H, W): for the atlas of an image `like`, whose
+    tiles may have another size. A tile that the mask lacks marks nothing.
+
+    Raises:
+        SceneError: it cannot be read, has no tiles, or marks nothing; the text says so.
+    """
+    if not tiles.is_tiled(image):
+        raise SceneError(
+            f'The texture has UDIM tiles and "{image.name}" has none: open the mask with its tiles '
+            'in an Image Editor ("Detect UDIMs"), and choose it by From Image.'
+        )
+    atlas, found = tiles.atlas_of(like), tiles.read_tiles(image)
+    inside = np.zeros(atlas.shape, np.bool_)
+    for tile in atlas.tiles:
+        if tile.number not in found:
+            continue
+        pixels = found[tile.number]
+        full = np.float32(255 if pixels.dtype == np.uint8 else 1)
+        bright = pixels[..., :3].mean(axis=2, dtype=np.float32) * pixels[..., 3] / full**2
+        inside[tile.slices] = scaled(bright >= BRIGHT / 255, (tile.height, tile.width))
+    _check_marks(image, inside)
+    return inside
+
+
+def _check_marks(image: bpy.types.Image, inside: NDArray[np.bool_]) -> None:
     if not inside.any():
         raise SceneError(
             f'The image "{image.name}" marks nothing: none of its pixels is bright and opaque.'
         )
-    return inside

@@ -87,6 +87,8 @@ def _export(options: argparse.Namespace, addon: dict[str, ModuleType]) -> None:
     chosen = _texture(thing, options.texture, addon["data.meshes.mesh_reading"])
     read = addon["data.meshes.mesh_reading"].read_mesh_texture(bpy.context, thing, chosen)
     image = addon["data.meshes.mesh_reading"].with_full_name(bpy.data.images, read.image)
+    if image.source == "TILED":
+        raise Refused(f"{image.name} has UDIM tiles: edit it in Blender, by the add-on's panel.")
     _announce(thing, image, addon["data.meshes.mesh_reading"])
     cameras, size = addon["render.object_views"], options.size
     corners, field_of_view = read.corners.reshape(-1, 3), FIELD_OF_VIEW

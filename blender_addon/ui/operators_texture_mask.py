@@ -2,10 +2,11 @@
 
 import bpy
 
+from ..data import tiles
 from ..data.meshes import painted_regions, texture_bases, texture_regions
 from ..data.pictures import size_of
 from ..jobs import session
-from ..render.imported_mask import imported_mask
+from ..render.imported_mask import imported_mask, imported_tiles
 from .importing_masks import MaskFromFile, MaskFromImage
 from .operators_texture_region import END_FIRST, PreviewOperator, base_of
 
@@ -26,8 +27,12 @@ class _TextureMaskOperator(PreviewOperator):
         """Correct the region by an image, and show it."""
         texture = base_of(context)
         assert texture is not None  # poll has found its preview
-        region = texture.watch_your_steps.preview
-        inside = imported_mask(context.scene, image, size_of(texture_regions.chosen_map(region)))
+        like = texture_regions.chosen_map(texture.watch_your_steps.preview)
+        inside = (
+            imported_tiles(image, like)
+            if tiles.is_tiled(like)
+            else imported_mask(context.scene, image, size_of(like))
+        )
         painted_regions.bring_in(texture, inside, how)
         texture_bases.put_preview(context.active_object, texture, context.scene.render.engine)
 

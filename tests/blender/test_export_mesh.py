@@ -12,6 +12,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
+import udim
 from test_mesh_views import painted
 
 ROOT = Path(__file__).parents[2]
@@ -165,6 +166,18 @@ def test_a_file_that_blender_cannot_read_is_refused(
     assert done.returncode == 1
     assert words in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_tiles_are_edited_in_blender_only(blend: Path, tmp_path: Path) -> None:
+    thing = bpy.data.objects["painted"]
+    nodes = thing.active_material.node_tree.nodes
+    tiles = udim.image(tmp_path, udim.pixels_of())
+    next(node for node in nodes if node.type == "TEX_IMAGE").image = tiles
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend))
+    done = export(blend, "--object", "painted", "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "has UDIM tiles" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.one_blender

@@ -648,7 +648,6 @@ def missing_file(thing: bpy.types.Object, kind: str) -> None:
         (colour_space, "AgX Base sRGB", 'read as "AgX Base sRGB", and only sRGB'),
         (source, "SEQUENCE", "an image sequence"),
         (source, "MOVIE", "a movie"),
-        (source, "TILED", "UDIM"),
         (missing_file, "/nowhere/lost.png", "its file is missing"),
         (missing_map, "gone", 'no UV map "gone"'),
         (laid_on_twice, "", "in several ways"),

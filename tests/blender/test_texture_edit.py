@@ -347,7 +347,6 @@ def texture_requests(server: FakeServer) -> int:
     [
         (lambda thing: thing.data.uv_layers.remove(thing.data.uv_layers[0]), "no UV map"),
         (lambda thing: thing.data.materials.clear(), "no faces with an image texture"),
-        (lambda thing: setattr(node(thing).image, "source", "TILED"), "UDIM"),
         (
             lambda thing: setattr(bpy.context.scene.watch_your_steps, "instruction", ""),
             "instruction is empty",

@@ -46,9 +46,12 @@ def install_mesh(
     image = pictures.new_packed_image(f"{name} texture", files["texture"])
     pictures.tag_as_seen(scene, image)
     shown = image
-    if "edited_texture" in files:
-        relevance = files.get("relevance_texture")
-        shown = install_edited(image, files["edited_texture"], relevance, instruction)
+    if result.edited_texture is not None:
+        names = {"edited_texture": "texture", "relevance_texture": "relevance"}
+        encoded = {names[one]: file for one, file in files.items() if one in names}
+        shown = install_edited(
+            image, result.edited_texture, result.relevance_texture, instruction, files=encoded
+        )
         texture_regions.keep_of_edit(shown, result.threshold)
     mesh.materials.append(_material(name, shown, scene.view_settings.exposure))
     thing = bpy.data.objects.new(name, mesh)

@@ -6,10 +6,12 @@ materials of their own, such as duplicates, are switched and reverted one by one
 materials that it was made for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import bpy
+import numpy as np
+from numpy.typing import NDArray
 
 from .. import pictures
 from ..scene_error import SceneError
@@ -22,23 +24,30 @@ SHOWN = ("ORIGINAL", "EDITED", "RELEVANCE")
 
 def install_edited(
     original: bpy.types.Image,
-    png: bytes,
-    relevance_exr: bytes | None,
+    texture: NDArray[np.uint8],
+    relevance: NDArray[np.float32] | None,
     instruction: str,
     made_with: str = "",
     thing: bpy.types.Object | None = None,
+    files: Mapping[str, bytes] | None = None,
 ) -> bpy.types.Image:
     """Keep an edited texture and its relevance beside the original; the edited one.
 
     Args:
         original: what was edited; an earlier edit of it stays in the file, too.
-        png: the edited texture's file, of the original's size.
-        relevance_exr: the file of its relevance, or None.
+        texture: uint8 (T, S, 3 or 4), the edited one, of the original's size.
+        relevance: float32 (T, S), or None.
         instruction: what was asked for.
         made_with: the edit's settings, in words.
         thing: whose texture it is.
+        files: both encoded, as "texture" and "relevance", where they are already.
+
+    Raises:
+        SceneError: the original has other UDIM tiles by now.
     """
-    edited = pictures.new_packed_image(f"{original.name} (edited)", png)
+    files = files or {}
+    name = f"{original.name} (edited)"
+    edited = pictures.new_like(original, name, texture, files.get("texture", b""))
     edited.colorspace_settings.name = original.colorspace_settings.name
     edited.alpha_mode = original.alpha_mode
     edited.use_fake_user = True  # no material shows it while it shows the original
@@ -48,8 +57,9 @@ def install_edited(
     slots = thing.material_slots if thing is not None else ()
     mine.made_for = "\n".join(one.material.name_full for one in slots if one.material is not None)
     mine.date = datetime.now().isoformat(sep=" ")  # with microseconds: edits are sorted by it
-    if relevance_exr is not None:
-        mine.relevance = pictures.new_packed_image(f"{original.name} relevance", relevance_exr)
+    if relevance is not None:
+        name = f"{original.name} relevance"
+        mine.relevance = pictures.new_like(original, name, relevance, files.get("relevance", b""))
     original.watch_your_steps.edited = edited
     return edited
 

@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import tiles
 from ..changing import changed
 from ..places import bounds_of, near_origin
 from ..scene_error import SceneError
@@ -21,7 +22,6 @@ from .texture_uvs import check_inside, laying_of, read_uvs
 
 Block = TypeVar("Block", bound=bpy.types.ID)
 MOVING = {
-    "TILED": "made of UDIM tiles",
     "SEQUENCE": "an image sequence",
     "MOVIE": "a movie",
     "VIEWER": "a render result",
@@ -39,8 +39,6 @@ THINGS = (
     ("FACES", "Connected Faces", "Each part of the mesh whose faces hang together is a thing"),
 )
 """Kinds of things on a mesh, as Blender's enumerations are written."""
-MAX_IMAGE_SIDE = 8192
-"""As `protocol.values` has it, which the scripts of the add-on do without."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +48,9 @@ class MeshTexture:
     Attributes:
         corners: float64 (F, 3, 3), corners of the triangles with this texture, in world space and
             as they render: with modifiers. Far from the origin, float32 would not hold them.
-        uvs: float32 (F, 3, 2), their coordinates in the texture.
+        uvs: float32 (F, 3, 2), their coordinates in the texture; of UDIM tiles in their atlas.
         occluders: float64 (G, 3, 3), the object's other triangles.
-        texture: uint8 (T, S, 4), sRGB and alpha, row 0 at the top.
+        texture: uint8 (T, S, 4), sRGB and alpha, row 0 at the top; of UDIM tiles their atlas.
         image: full name of the texture's Image data-block: with the library's, where it is linked.
         materials: int32 (F,), the number of each triangle's material slot.
     """
@@ -160,6 +158,7 @@ def read_mesh_texture(
         if image not in candidates:
             names = ", ".join(f'"{one.name}"' for one in candidates)
             raise SceneError(f'"{image.name}" does not color "{thing.name}": {names} can.')
+        atlas = tiles.atlas_of(image) if tiles.is_tiled(image) else None
         uvs = np.zeros((count, 3, 2), np.float32)
         painted = np.zeros(count, np.bool_)
         for number, material in enumerate(materials):
@@ -174,7 +173,10 @@ def read_mesh_texture(
                     "one of them, or press Make Texture."
                 )
             there = read_uvs(mesh, layings[0], image)[loop.reshape(-1, 3)[faces]]
-            check_inside(there, layings[0], image)
+            if atlas is not None:
+                there = tiles.atlas_uvs(there, image, atlas)
+            else:
+                check_inside(there, layings[0], image)
             uvs[faces], painted[faces] = there, True
     texture = read_texture(image)
     return MeshTexture(
@@ -229,22 +231,17 @@ def read_texture(image: bpy.types.Image) -> NDArray[np.uint8]:
     """An image's pixels: uint8 (T, S, 4), row 0 at the top, the very bytes of an 8-bit image.
 
     Raises:
-        SceneError: it has more than 8 bits a channel, is tiled, not sRGB, or its file is missing.
+        SceneError: it has more than 8 bits a channel, is not sRGB, or its file is missing.
     """
     if image.source in MOVING:
         raise SceneError(
             f'The texture "{image.name}" is {MOVING[image.source]}, which cannot be painted: press '
             "Make Texture, which bakes it into one image."
         )
-    width, height = image.size
-    if width == 0 or height == 0:
-        raise SceneError(f'The texture "{image.name}" has no pixels: its file is missing.')
-    if max(width, height) > MAX_IMAGE_SIDE:
-        raise SceneError(
-            f'The texture "{image.name}" is {width}x{height}, and at most {MAX_IMAGE_SIDE} pixels '
-            "a side can be painted: scale a copy down and use that, or press Make Texture."
-        )
-    if image.is_float:
+    if not tiles.is_tiled(image):
+        _check_size(image)
+    pixels = tiles.read(image) if tiles.is_tiled(image) else None
+    if image.is_float or (pixels is not None and pixels.dtype != np.uint8):
         raise SceneError(
             f'The texture "{image.name}" has more than 8 bits a channel: save a copy as an 8-bit '
             "PNG and use that, or press Make Texture."
@@ -256,13 +253,26 @@ def read_texture(image: bpy.types.Image) -> NDArray[np.uint8]:
             f'The texture "{image.name}" is read as "{space.name}", and only sRGB can be painted: '
             "set its color space to sRGB, or press Make Texture."
         )
-    return pixels_of(image)
+    return pixels_of(image) if pixels is None else pixels.astype(np.uint8, copy=False)
+
+
+def _check_size(image: bpy.types.Image) -> None:
+    width, height = image.size
+    if width == 0 or height == 0:
+        raise SceneError(f'The texture "{image.name}" has no pixels: its file is missing.')
+    if max(width, height) > tiles.MAX_SIDE:
+        raise SceneError(
+            f'The texture "{image.name}" is {width}x{height}, and at most {tiles.MAX_SIDE} pixels '
+            "a side can be painted: scale a copy down and use that, or press Make Texture."
+        )
 
 
 def pixels_of(image: bpy.types.Image) -> NDArray[np.uint8]:
     """The very bytes of an 8-bit image with pixels, in whatever colour space: uint8 (T, S, 4), row
-    0 at the top.
+    0 at the top; of UDIM tiles their atlas.
     """
+    if tiles.is_tiled(image):
+        return tiles.read(image).astype(np.uint8, copy=False)
     width, height = image.size
     values = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(values)

@@ -3,7 +3,6 @@
 import bpy
 import numpy as np
 
-from ...link.encode import encode_exr, encode_png
 from .. import pictures
 from ..scene_error import SceneError
 from . import texture_regions
@@ -43,8 +42,8 @@ def apply(thing: bpy.types.Object, edited: bpy.types.Image, engine: str) -> bpy.
     threshold = mine.region.threshold
     made = install_edited(
         mine.original,
-        encode_png(np.where(inside[..., None], above, below)),
-        encode_exr(pictures.read_gray(mine.relevance)),
+        np.where(inside[..., None], above, below),
+        pictures.read_gray(mine.relevance),
         mine.instruction,
         ", ".join((mine.made_with, f"threshold moved to {threshold:.3f}")),
         thing,

@@ -9,8 +9,7 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
-from ...link.encode import encode_png
-from .. import pictures
+from .. import pictures, tiles
 from ..scene_error import SceneError
 from . import live_textures, texture_bases, texture_regions
 from .edited_textures import original_of
@@ -74,9 +73,8 @@ def begin(context: bpy.types.Context, image: bpy.types.Image) -> None:
         "blend": painting.brush.blend,
     }
     if region.paint is None:
-        width, height = image.size
-        png = encode_png(np.zeros((height, width, 4), np.uint8))
-        region.paint = pictures.new_packed_image(f"{image.name} correction", png)
+        nothing = np.zeros((*pictures.size_of(image), 4), np.uint8)
+        region.paint = pictures.new_like(image, f"{image.name} correction", nothing)
     elif any(
         one != image and one.watch_your_steps.preview.paint == region.paint
         for one in bpy.data.images
@@ -119,7 +117,7 @@ def end(context: bpy.types.Context, region: bpy.types.PropertyGroup) -> None:
         bpy.ops.object.mode_set(mode="OBJECT")
     added, removed = texture_regions.painted(region.paint)
     if (added | removed).any():
-        region.paint.pack()
+        tiles.pack(region.paint)
     else:
         clear(region)
 
@@ -147,7 +145,7 @@ def bring_in(image: bpy.types.Image, inside: NDArray[np.bool_], how: str) -> Non
         removed = removed | inside if how == "TAKE" else removed & ~inside
     pixels = np.zeros((*inside.shape, 4), np.uint8)
     pixels[added, :3], pixels[added | removed, 3] = 255, 255
-    region.paint = pictures.new_packed_image(f"{image.name} correction", encode_png(pixels))
+    region.paint = pictures.new_like(image, f"{image.name} correction", pixels)
     live_textures.rebuild(region)
     if old is not None and old.users == 0:
         bpy.data.images.remove(old)
@@ -168,7 +166,7 @@ def pack_all() -> None:
         mine = image.watch_your_steps
         for paint in (mine.preview.paint, mine.region.paint):
             if paint is not None and paint.is_dirty:
-                paint.pack()
+                tiles.pack(paint)
 
 
 def _layer_of(thing: bpy.types.Object, image: bpy.types.Image, engine: str) -> str:

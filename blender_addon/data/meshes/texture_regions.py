@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...protocol.known_settings import all_settings
 from ...protocol.region import NO_WHOLE_THINGS
 from ...protocol.settings import MapSettings
-from .. import pictures
+from .. import pictures, tiles
 from ..properties_settings import asked
 from ..scene_error import SceneError
 from .mesh_reading import MeshTexture
@@ -87,12 +87,7 @@ def painted(image: bpy.types.Image) -> tuple[NDArray[np.bool_], NDArray[np.bool_
     Raises:
         SceneError: it has no pixels.
     """
-    if lost := pictures.why_lost(image):
-        raise SceneError(f"{lost}.")
-    width, height = image.size
-    values = np.empty(width * height * 4, np.float32)
-    image.pixels.foreach_get(values)
-    values = values.reshape(height, width, 4)[::-1]
+    values = pictures.channels(image)
     counts, white = values[..., 3] > PAINTED, values[..., 0] > PAINTED
     return counts & white, counts & ~white
 
@@ -153,7 +148,7 @@ def copy_of_paint(region: bpy.types.PropertyGroup) -> bpy.types.Image | None:
     if region.paint is None:
         return None
     if region.paint.is_dirty:
-        region.paint.pack()  # only what is packed is copied
+        tiles.pack(region.paint)  # only what is packed is copied
     return region.paint.copy()
 
 
