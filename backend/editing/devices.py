@@ -26,3 +26,10 @@ def named_device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise BadInput("There is no device 'mps' here: use --device cpu.")
     return device
+
+
+def in_words(device: torch.device) -> str:
+    """Such as "cuda (NVIDIA RTX 4090)" or "cpu"."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return device.type

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import statistics
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +29,7 @@ from backend.fields.config import EDIT_PRESETS, PRESETS, SceneEditConfig
 from backend.scenes.camera import Camera, View
 from backend.scenes.methods.scene_method import METHODS
 
+from .capture_worlds import as_other_programs_write
 from .quick_edit import INSTRUCTION, LEAST
 from .test_evaluation_capture import write_masks
 from .tiny_capture import orbit_capture
@@ -204,6 +206,13 @@ def test_command_goes_on_after_a_kill(
         assert sheet.width > 5 * command.TILE
     assert main([*more, "--dtype", "float16"]) == 1
     assert "were made with dtype None, not 'float16'" in capsys.readouterr().err
+    # a device counts by what it is here, whatever it is called by
+    by_itself = [one for one in more if one not in ("--device", "cpu")]
+    assert main(by_itself) == 0
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(command, "in_words", lambda device: f"another {device.type}")
+        assert main(by_itself) == 1
+    assert "were made with device 'cpu', not 'another cpu'" in capsys.readouterr().err
 
     def diverged(plan: Plan, name: str, repeat: int) -> Any:
         if (name, repeat) == ("instruct-nerf2nerf", 1):
@@ -270,3 +279,40 @@ def test_a_capture_is_measured_by_its_masks(
             next((tmp_path / out / "fields" / "edits").glob("*/edit.json")).read_text()
         )
         assert (asked["masks"] == "") == (out == "other")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_capture_in_other_axes_has_the_figures_of_the_same_in_opengls(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, truth = orbit_capture(tmp_path / "opengl", 4, 24)
+    masks = write_masks(tmp_path / "masks", truth.masks)
+    shutil.copytree(tmp_path / "opengl", tmp_path / "opencv")
+    file = tmp_path / "opencv" / "transforms.json"
+    content = json.loads(file.read_text())
+    poses = np.array([frame["transform_matrix"] for frame in content["frames"]])
+    for frame, pose in zip(
+        content["frames"], as_other_programs_write(poses, "opencv"), strict=True
+    ):
+        frame["transform_matrix"] = pose.tolist()
+    file.write_text(json.dumps(content))
+
+    def ask(axes: str, *more: str) -> list[str]:
+        asked = ["evaluate", "methods", str(tmp_path / axes), "--masks", str(masks)]
+        asked += ["--editor", "truth", "--methods", "given-masks", "--repeats", "1"]
+        return [*asked, "--device", "cpu", "--out", str(tmp_path / f"out-{axes}"), *more]
+
+    assert main(ask("opengl")) == 0
+    assert main(ask("opencv", "--axes", "opencv")) == 0
+    figures = []
+    for axes in ("opengl", "opencv"):
+        report = json.loads((tmp_path / f"out-{axes}" / "report.json").read_text())
+        (one,) = report["figures"]["methods"]["masks from outside"]["each"]
+        assert 0 < one["PSNR outside"] < 99
+        figures.append({name: value for name, value in one.items() if name != "seconds"})
+    assert figures[0] == pytest.approx(figures[1], abs=0.02)
+    # goes on as it was begun, and not as anything else
+    assert main(ask("opencv")) == 0
+    capsys.readouterr()
+    assert main(ask("opencv", "--axes", "opengl")) == 1
+    assert "was trained with --axes opencv" in capsys.readouterr().err

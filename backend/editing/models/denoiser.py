@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from backend.editing.devices import in_words
 from backend.editing.prompt_check import DEFAULT_EVIDENCE_LIMIT
 
 from .guidance import DEFAULT_GUIDANCE, Guidance
@@ -56,10 +57,8 @@ class ModelCard:
 
     @property
     def device_name(self) -> str:
-        """The device in words, such as "cuda (NVIDIA RTX 4090)" or "cpu"."""
-        if self.device.type == "cuda":
-            return f"cuda ({torch.cuda.get_device_name(self.device)})"
-        return self.device.type
+        """The device in words, as of `in_words`."""
+        return in_words(self.device)
 
     def check_numbers(self, computed: Tensor) -> None:
         """Refuse what a network has computed where it is not numbers (float16 can overflow).

@@ -15,9 +15,10 @@ from PIL import Image
 
 from backend.captures.view_masks import read_view_masks, without_training_masks
 from backend.editing import Editor, ImageEditor
+from backend.editing.devices import in_words
 from backend.editing.encoders import DEMO, ClipEncoder, load_encoder
 from backend.editing.methods.caption_editor import CaptionEditor
-from backend.editing.models.registry import load_text_to_image
+from backend.editing.models.registry import load_text_to_image, resolve_device
 from backend.errors import BadInput
 from backend.evaluation.edits import SAME
 from backend.evaluation.kept_settings import check_settings
@@ -87,7 +88,7 @@ def _run(options: MethodsOptions, command: list[str]) -> int:
         "instruction": subject.instruction,
         "model": NAME if model is None else model.card.name,
         COMPANION: "" if other is None else other.card.name,
-        "device": options.device,
+        "device": in_words(resolve_device(options.device)),
         "clip": encoder and encoder.name,
         "captions": options.captions and list(options.captions),
         "colour": options.colour,
