@@ -67,7 +67,7 @@ BLENDER_52 = Environment(
 BPY_REQUIREMENTS = {
     name for blender in (BLENDER, BLENDER_50, BLENDER_52) for name in blender.requirements
 }
-WITHOUT_DEPS = ("nerfstudio ", "mmagic ")
+WITHOUT_DEPS = ("nerfstudio ", "mmagic ", "lpips ")
 """How `pip check` begins lines on packages that are used without most of what they ask for."""
 DOWNLOADER = Environment(CACHE / "venv-downloader", (), GIGABYTE // 10)  # pip and nothing else
 
@@ -269,7 +269,8 @@ def install(environment: Environment, todo: Plan, build: str | None) -> None:
         text = "\n".join(path.read_text(encoding="utf-8") for path in pinned)
         packages = len(set(re.findall(r"^\w\S*", text, re.MULTILINE)))
         files = [part for path in pinned for part in ("-r", path)]
-        # The pins are complete. What nerfstudio and mmagic ask for must not come in: several GB.
+        # The pins are complete. What nerfstudio, mmagic and lpips ask for must not come in:
+        # several GB.
         run_pip(python, ["install", "--no-deps", *files], packages)
     if build is not None:
         torch_build.install(python, build)

@@ -85,6 +85,10 @@ class SampleOptions(EvaluationOptions):
     """kinds of edit, such as recolour"""
     clip: Annotated[str, arg(metavar="CLIP")] = "demo"
     """of the edits' similarities: hub id, folder or demo"""
+    lpips: Annotated[
+        str | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: no LPIPS)")
+    ] = None
+    """alex, vgg, or a folder with torchvision's weights"""
     steps: int = 20
     """of an edit"""
     executor: Executor = "processes"
@@ -183,6 +187,10 @@ class SceneOptions(EvaluationOptions):
     """edits, of these scenes; 0 for fields alone"""
     clip: Annotated[str, arg(metavar="CLIP")] = "demo"
     """of the edits' similarities: hub id, folder or demo"""
+    lpips: Annotated[
+        str | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: no LPIPS)")
+    ] = None
+    """alex, vgg, or a folder with torchvision's weights"""
     ablation: bool = False
     """edit without the relevance field, too"""
     editor: SceneEditor = "model"
@@ -205,6 +213,7 @@ class SceneOptions(EvaluationOptions):
                 "dtype",
                 "edits",
                 "clip",
+                "lpips",
                 "ablation",
                 "text_guidance",
                 "image_guidance",
@@ -250,6 +259,10 @@ class CaptureOptions:
     """of that model: auto, float32, float16, bfloat16"""
     clip: Annotated[str | None, arg(metavar="CLIP", help_behavior_hint="(default: none)")] = None
     """of similarities along an orbit: hub id, folder or demo, which knows no photos"""
+    lpips: Annotated[
+        str | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: no LPIPS)")
+    ] = None
+    """beside these: alex, vgg, or a folder with torchvision's weights"""
     captions: Annotated[
         tuple[str, str] | None,
         arg(metavar="BEFORE AFTER", help_behavior_hint="(default: none)"),
@@ -272,6 +285,8 @@ class CaptureOptions:
                 raise BadInput(f"--{name} says nothing without --instruction: leave it out.")
         if self.captions is not None and self.clip is None:
             raise BadInput("--captions say nothing without --clip: leave them out.")
+        if self.lpips is not None and self.clip is None:
+            raise BadInput("--lpips says nothing without --clip: leave it out.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,19 @@ from numpy.typing import NDArray
 
 from backend.editing.encoders import Embeddings, Encoder, Picture
 from backend.evaluation.edits import SAME
+from backend.evaluation.lpips import LPIPS, Lpips
 from backend.evaluation.metrics import psnr
 
 Figures = dict[str, float]
 Cosines = NDArray[np.float64]
+EDIT_PSNR = "edit PSNR"
+
+
+def whose(name: str, encoder: str) -> str:
+    """What a figure is called beside those of other encoders; those that no encoder has a part in
+    keep their names.
+    """
+    return name if name == EDIT_PSNR or name.startswith(LPIPS) else f"{name}, {encoder}"
 
 
 def cosine(one: NDArray[np.floating], other: NDArray[np.floating]) -> Cosines:
@@ -77,6 +86,7 @@ def picture_metrics(
     captions: tuple[str, str],
     encoder: Encoder,
     outside: NDArray[np.bool_] | None = None,
+    lpips: Lpips | None = None,
 ) -> Figures:
     """Figures of the edit of one picture that need no truth.
 
@@ -87,6 +97,7 @@ def picture_metrics(
         before, after: uint8 (H, W, 3), RGB.
         captions: what the picture shows, and what it is to show.
         outside: bool (H, W), where nothing is to change, where that is known.
+        lpips: says how unlike the two look, under its own name, where it is given.
     """
     image_before, image_after = encoder.images([before, after])[:, None]
     text_before, text_after = encoder.texts(captions)[:, None]
@@ -95,8 +106,10 @@ def picture_metrics(
         "image similarity": float(image_similarity(image_before, image_after)[0]),
         "direction similarity": float(direction[0]),
         "text-image similarity": float(text_image_similarity(image_after, text_after)[0]),
-        "edit PSNR": min(SAME, psnr(after, before, np.ones(before.shape[:2], bool))),
+        EDIT_PSNR: min(SAME, psnr(after, before, np.ones(before.shape[:2], bool))),
     }
+    if lpips is not None:
+        figures[lpips.name] = float(lpips.distances([before], [after])[0])
     if outside is not None and outside.any():
         figures["PSNR outside"] = min(SAME, psnr(after, before, outside))
     return figures
@@ -107,19 +120,23 @@ def path_metrics(
     after: Sequence[Picture],
     captions: tuple[str, str] | None,
     encoder: Encoder,
+    lpips: Lpips | None = None,
 ) -> Figures:
     """Figures of an edited scene along a path of cameras, frames uint8 (H, W, 3) of the scene
-    before and after; with captions also those that compare with texts, means over the frames.
+    before and after; with captions also those that compare with texts, and those of LPIPS where it
+    is given, means over the frames.
     """
     images_before, images_after = encoder.images(before), encoder.images(after)
     whole = np.ones(before[0].shape[:2], bool)
     changes = [min(SAME, psnr(b, a, whole)) for a, b in zip(before, after, strict=True)]
     figures = {
-        "edit PSNR": float(np.mean(changes)),
+        EDIT_PSNR: float(np.mean(changes)),
         "image similarity": float(image_similarity(images_before, images_after).mean()),
         "frame similarity": frame_similarity(images_after),
         "edit similarity": edit_similarity(images_before, images_after),
     }
+    if lpips is not None:
+        figures[lpips.name] = float(lpips.distances(before, after).mean())
     if captions is not None:
         text_before, text_after = encoder.texts(captions)[:, None]
         directions = direction_similarity(images_before, images_after, text_before, text_after)

@@ -31,6 +31,7 @@ from backend.scenes.methods.scene_method import METHODS
 
 from .capture_worlds import as_other_programs_write
 from .quick_edit import INSTRUCTION, LEAST
+from .random_lpips import save_weights
 from .test_evaluation_capture import write_masks
 from .tiny_capture import orbit_capture
 from .tiny_editor import random_image
@@ -169,7 +170,9 @@ def words(out: Path, *more: str) -> list[str]:
 def test_command_goes_on_after_a_kill(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = words(tmp_path, "--editor", "truth", "--methods", "ours", "per-frame")
+    save_weights(tmp_path / "lpips", "alex")
+    ask = words(tmp_path, "--editor", "truth", "--lpips", str(tmp_path / "lpips"))
+    ask += ["--methods", "ours", "per-frame"]
     more = [*ask, "instruct-nerf2nerf"]
     make, made = Plan.make, []
 
@@ -199,8 +202,11 @@ def test_command_goes_on_after_a_kill(
         assert figures["steps"] == LEAST.iterations
         assert figures["seconds"] > 0
         assert figures["PSNR outside, pooled"] < 99  # the field is another
+        assert figures["LPIPS, AlexNet"] > 0
     assert methods["ours"]["edits of views"] == methods["Instruct-NeRF2NeRF"]["edits of views"]
     assert report["figures"][command.UNEDITED]["edit PSNR"] == 99
+    assert report["figures"][command.UNEDITED]["LPIPS, AlexNet"] == 0
+    assert "| LPIPS, AlexNet |" in (tmp_path / "figures.md").read_text()
     assert "| Instruct-NeRF2NeRF |" in (tmp_path / "figures.md").read_text()
     with Image.open(tmp_path / "contact_sheet.png") as sheet:
         assert sheet.width > 5 * command.TILE
@@ -239,6 +245,10 @@ def test_command_goes_on_after_a_kill(
         (["CAPTURE", "--masks", "m", "--scene", "5"], "--scene says nothing to a capture"),
         (["CAPTURE", "--masks", "m", "--instruction", "x", "--editor", "truth"], "which paints"),
         (["CAPTURE", "--masks", "m", "--instruction", "x"], "There is no folder m"),
+        (
+            ["CAPTURE", "--masks", "m", "--instruction", "x", "--lpips", "alex"],
+            "--lpips says nothing of a capture without --clip",
+        ),
     ],
 )
 def test_options_that_say_nothing_are_refused(

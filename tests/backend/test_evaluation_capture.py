@@ -27,6 +27,7 @@ from backend.fields.config import EDIT_PRESETS, PRESETS
 from backend.scenes.camera import View
 
 from .quick_edit import LEAST
+from .random_lpips import save_weights
 from .tiny_capture import orbit_capture
 from .tiny_field import TINY
 
@@ -397,11 +398,14 @@ def test_command_measures_what_a_models_edit_does_to_a_capture(
     again = json.loads((tmp_path / "out" / "report.json").read_text())
     assert again["figures"] == report["figures"]
     clip = ["--clip", "demo", "--captions", "a red ball", "a blue ball"]
-    assert main([*told, *clip]) == 0
+    save_weights(tmp_path / "lpips", "vgg")
+    assert main([*told, *clip, "--lpips", str(tmp_path / "lpips")]) == 0
     with_clip = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
     along = with_clip['"make the ball blue", along an orbit, by world CLIP']
     names = {f"{name} similarity" for name in ("image", "frame", "edit", "text-image")}
-    assert along["correct"].keys() == names | {"direction similarity", "edit PSNR"}
+    own = {"direction similarity", "edit PSNR", "LPIPS, VGG16"}
+    assert along["correct"].keys() == names | own
+    assert along["correct"]["LPIPS, VGG16"] > 0
     assert along["authors'"].keys() == names | {"edit PSNR"}
     assert all(-1 <= along[mode][name] <= 1 for mode in along for name in names)
     capsys.readouterr()
@@ -453,6 +457,7 @@ def test_figures_of_a_models_edit_on_renders_that_are_known() -> None:
         (["--model", "other"], "--model says nothing without --instruction"),
         (["--clip", "demo"], "--clip says nothing without --instruction"),
         (["--captions", "a ball", "a cube"], "--captions say nothing without --clip"),
+        (["--lpips", "alex"], "--lpips says nothing without --clip"),
     ],
 )
 def test_options_of_an_instruction_belong_together(

@@ -23,8 +23,10 @@ from backend.evaluation.images.against import against
 from backend.evaluation.images.panels import UP, Line, panels
 from backend.evaluation.images.plot import Curve, Panel, plotted
 from backend.evaluation.kept_settings import check_settings
+from backend.evaluation.lpips import load_lpips
 from backend.evaluation.samples import SEEDS, draw_present
 from backend.evaluation.spread.edit_record import EditRecord, figures_of
+from tests.backend.random_lpips import save_weights
 
 
 class Painter:
@@ -47,9 +49,12 @@ class Painter:
         )
         self.made += 1
         shift = round(self.knob.at(request.knob))
+        return Edited(self.painted(sample, shift), request.mask)
+
+    def painted(self, sample, shift):
         kept = np.where(sample.image > 127, sample.image - shift, sample.image + shift)
         inside = (sample.mask >= 0.02)[..., None]
-        return Edited(np.where(inside, sample.edited, kept).astype(np.uint8), request.mask)
+        return np.where(inside, sample.edited, kept).astype(np.uint8)
 
 
 @pytest.fixture
@@ -112,6 +117,28 @@ def test_figures_are_those_of_the_pictures(tiny_model, tmp_path, capsys, painter
     for name in ("curves.png", "contact_sheet.png"):
         with Image.open(tmp_path / name) as picture:
             assert min(picture.size) > 100
+
+
+def test_lpips_is_measured_where_its_weights_are(tiny_model, tmp_path, capsys, painter):
+    out, folder = tmp_path / "out", tmp_path / "weights"
+    ask = words(tiny_model, out, "--methods", "ours", "--samples", "2", "--processes", "1")
+    ask += ["--defaults", "--lpips", str(folder)]
+    assert main(ask) == 1
+    assert "LPIPS lacks the weights of AlexNet or VGG16: download" in capsys.readouterr().err
+    assert painter.made == 0
+    save_weights(folder, "alex")
+    assert main(ask) == 0
+    (point,) = json.loads((out / "report.json").read_text())["figures"]["points"]
+    expected = [
+        load_lpips(str(folder), "cpu").distances([sample.image], [made])[0]
+        for sample in painter.samples[:2]
+        for made in [painter.painted(sample, 2)]
+    ]
+    assert point["LPIPS, AlexNet"] == pytest.approx(np.mean(expected), abs=1e-3)
+    assert "| LPIPS, AlexNet |" in (out / "figures.md").read_text()
+    capsys.readouterr()
+    assert main(ask[:-2]) == 1  # what is kept has one figure more
+    assert "were made with lpips 'LPIPS, AlexNet', not None" in capsys.readouterr().err
 
 
 def test_the_same_command_makes_only_what_is_missing(tiny_model, tmp_path, capsys, painter):

@@ -23,6 +23,7 @@ from backend.world import render, world
 from backend.world.cameras import project
 
 from .quick_edit import LEAST
+from .random_lpips import save_weights
 from .tiny_field import TINY
 
 SIDE = 48
@@ -304,7 +305,8 @@ def test_command_measures_and_goes_on(
     out = tmp_path / "out"
     command = ["evaluate", "scene", "--model", str(tiny_model), "--device", "cpu"]
     command += ["--out", str(out), "--scenes", "1", "--views", "6", "--side", "32"]
-    command += ["--seeds", "validation", "--ablation"]
+    save_weights(tmp_path / "lpips", "alex")
+    command += ["--seeds", "validation", "--ablation", "--lpips", str(tmp_path / "lpips")]
     assert main(command) == 0
     report = json.loads((out / "report.json").read_text())
     fields, edits = report["figures"]["Fields"], report["figures"]["Edits"]
@@ -320,6 +322,7 @@ def test_command_measures_and_goes_on(
         assert all(0 <= each[name] <= 1 for each in edits.values())
     for name in ("direction", "frame", "edit"):
         assert all(abs(each[f"{name} similarity, world CLIP"]) <= 1 for each in edits.values())
+    assert all(each["LPIPS, AlexNet"] > 0 for each in edits.values())
     assert "| mean |" in (out / "figures.md").read_text()
     assert (out / "contact_sheet.png").stat().st_size > 1000
     assert report["settings"]["field"] == dataclasses.asdict(TINY) | {

@@ -48,7 +48,7 @@ class Squares:
     """Squares the samples' numbers; the first process that meets the third dies."""
 
     marker: Path
-    names: Names = field(default_factory=lambda: NoNames("", "", "", None, ""))
+    names: Names = field(default_factory=lambda: NoNames("", "", "", None, "", None))
 
     def do(self, tools: object, task: Task) -> Iterator[Made]:
         if task.number == 3 and not self.marker.exists():

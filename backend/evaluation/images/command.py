@@ -59,7 +59,14 @@ def run(options: ImagesOptions, command: list[str]) -> int:
 def _run(options: ImagesOptions, command: list[str]) -> int:
     kinds = known_kinds(options.kinds)
     records = Records(options.out / "edits")
-    names = Names(options.model, options.device, options.dtype, options.text_to_image, options.clip)
+    names = Names(
+        options.model,
+        options.device,
+        options.dtype,
+        options.text_to_image,
+        options.clip,
+        options.lpips,
+    )
     tools = names.load()
     models = tools.models
     card, other = models.editor.card, models.text_to_image
@@ -75,6 +82,8 @@ def _run(options: ImagesOptions, command: list[str]) -> int:
         "steps": options.steps,
         "seed": options.seed,
     }
+    if tools.lpips is not None:
+        settings["lpips"] = tools.lpips.name
     check_settings(records.folder, settings, (COMPANION,))
     chosen, left_out = usable(options, models)
     for sentence in left_out:

@@ -67,4 +67,6 @@ def measured(
         knob=point.knob,
     )
     method = METHODS[point.method]
-    return measured_edit(sample, palette, tools.encoder, lambda: method.edit(tools.models, request))
+    return measured_edit(
+        sample, palette, tools.encoder, tools.lpips, lambda: method.edit(tools.models, request)
+    )

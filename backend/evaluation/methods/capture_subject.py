@@ -11,6 +11,7 @@ from backend.captures.view_masks import ViewMask
 from backend.editing.encoders import ClipEncoder
 from backend.errors import BadInput
 from backend.evaluation.edits import SAME
+from backend.evaluation.lpips import Lpips
 from backend.evaluation.scenes import capture_figures, clip_figures
 from backend.evaluation.scenes.capture_figures import NOTHING_HELD_OUT, Photo, photos_of
 from backend.evaluation.scenes.capture_instruction import figures_of
@@ -48,6 +49,7 @@ class CaptureSubject:
         painted: whether the edit paints the masks in that colour, so that its truth is known.
         captions: what the capture shows and is to show, or None.
         encoder: of similarities, or None.
+        lpips: measured beside these, or None.
         trained, held_out: its views.
     """
 
@@ -57,6 +59,7 @@ class CaptureSubject:
     painted: bool
     captions: tuple[str, str] | None
     encoder: ClipEncoder | None
+    lpips: Lpips | None
     trained: Sequence[Photo]
     held_out: Sequence[Photo]
 
@@ -69,13 +72,14 @@ class CaptureSubject:
         colour: str | None,
         captions: tuple[str, str] | None,
         encoder: ClipEncoder | None,
+        lpips: Lpips | None,
     ) -> "CaptureSubject":
         """Args:
             scene: with a trained field.
             masks: of the region, by the views' names.
             instruction: None for one that paints the region.
             colour: that it asks for, or None; what paints takes one that is not there.
-            captions, encoder: as they are kept.
+            captions, encoder, lpips: as they are kept.
 
         Raises:
             BadInput: no view is held out, or the masks mark nothing or everything.
@@ -87,10 +91,12 @@ class CaptureSubject:
         held_out = photos_of(scene, names, masks)
         capture_figures.check_marked("given", trained, held_out)
         if instruction is not None:
-            return cls(scene, instruction, colour, False, captions, encoder, trained, held_out)
+            return cls(
+                scene, instruction, colour, False, captions, encoder, lpips, trained, held_out
+            )
         colour = colour or capture_figures.paint_for(trained)
         words = f"paint it {colour}"
-        return cls(scene, words, colour, True, captions, encoder, trained, held_out)
+        return cls(scene, words, colour, True, captions, encoder, lpips, trained, held_out)
 
     @cached_property
     def unedited(self) -> Shown:
@@ -105,7 +111,7 @@ class CaptureSubject:
     @property
     def columns(self) -> Sequence[str]:
         """See `Subject`."""
-        more = () if self.encoder is None else clip_figures.names(self.encoder)
+        more = () if self.encoder is None else clip_figures.names(self.encoder, self.lpips)
         return (*COLUMNS, *more)
 
     def true_editor(self) -> TrueEditor:
@@ -127,7 +133,7 @@ class CaptureSubject:
             figures |= capture_figures.edited(after, self.colour, self.held_out, before)
         if self.encoder is not None:
             along = clip_figures.edited_capture(
-                self.scene.capture, self.unedited, edited, self.captions, self.encoder
+                self.scene.capture, self.unedited, edited, self.captions, self.encoder, self.lpips
             )[clip_figures.CORRECT]
             del along["edit PSNR"]  # of other views
             figures |= clip_figures.named(along, self.encoder)

@@ -22,6 +22,7 @@ from backend.editing.models.registry import load_text_to_image, resolve_device
 from backend.errors import BadInput
 from backend.evaluation.edits import SAME
 from backend.evaluation.kept_settings import check_settings
+from backend.evaluation.lpips import Lpips, load_lpips
 from backend.evaluation.samples import SEEDS
 from backend.evaluation.scenes.scene import open_scene
 from backend.evaluation.scenes.scene_figures import Figures
@@ -71,10 +72,11 @@ def _run(options: MethodsOptions, command: list[str]) -> int:
         model = Editor.from_pretrained(options.model, options.device, options.dtype)
     clip = _clip(options)
     encoder = None if clip is None else load_encoder(clip, options.device)
+    lpips = None if options.lpips is None else load_lpips(options.lpips, options.device)
     other = None
     if options.text_to_image is not None:
         other = load_text_to_image(options.text_to_image, options.device, options.dtype)
-    subject = _subject(options, encoder, report)
+    subject = _subject(options, encoder, lpips, report)
     editor: ImageEditor = subject.true_editor() if model is None else model
     by_caption = None
     if other is not None and subject.captions is not None:
@@ -100,6 +102,8 @@ def _run(options: MethodsOptions, command: list[str]) -> int:
     }
     if options.dtype != "auto":
         settings["dtype"] = options.dtype
+    if lpips is not None:
+        settings["lpips"] = lpips.name
     plan = Plan(options.out / "edits", subject, editor, by_caption, config)
     check_settings(plan.folder, settings, (COMPANION,))
     report.settings = settings | {
@@ -156,7 +160,9 @@ def _config(
     return config
 
 
-def _subject(options: MethodsOptions, encoder: ClipEncoder | None, report: Report) -> Subject:
+def _subject(
+    options: MethodsOptions, encoder: ClipEncoder | None, lpips: Lpips | None, report: Report
+) -> Subject:
     """The scene with its field, which is trained or taken from the folder."""
     if options.folder is None:
         with report.stage("drawing scenes"):
@@ -177,10 +183,10 @@ def _subject(options: MethodsOptions, encoder: ClipEncoder | None, report: Repor
         if masks is not None:
             sizes = zip(scene.capture.names, scene.capture.intrinsics, strict=True)
             given = {name: masks[name].at(lens.height, lens.width) for name, lens in sizes}
-        return WorldSubject(world, scene, encoder, given)
+        return WorldSubject(world, scene, encoder, lpips, given)
     assert masks is not None
     return CaptureSubject.of(
-        scene, masks, options.instruction, options.colour, options.captions, encoder
+        scene, masks, options.instruction, options.colour, options.captions, encoder, lpips
     )
 
 

@@ -48,6 +48,10 @@ class MethodsOptions(EvaluationOptions):
         str | None, arg(metavar="CLIP", help_behavior_hint="(default: demo; none of a capture)")
     ] = None
     """of similarities: hub id, folder or demo, which knows no photos"""
+    lpips: Annotated[
+        str | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: no LPIPS)")
+    ] = None
+    """beside these: alex, vgg, or a folder with torchvision's weights"""
     scene: Annotated[
         int | None, arg(metavar="SEED", help_behavior_hint="(default: the first that is usable)")
     ] = None
@@ -89,5 +93,7 @@ class MethodsOptions(EvaluationOptions):
                 else "--instruction says nothing to --editor truth, which paints the masks: leave "
                 "it out, and name a --colour."
             )
+        if self.folder is not None and self.lpips is not None and self.clip is None:
+            raise BadInput("--lpips says nothing of a capture without --clip: leave it out.")
         if self.masks is not None and not self.masks.is_dir():
             raise BadInput(f"There is no folder {self.masks}: see --masks.")

@@ -7,6 +7,7 @@ from functools import cached_property
 from PIL import Image
 
 from backend.editing.encoders import Encoder
+from backend.evaluation.lpips import Lpips
 from backend.evaluation.scenes import clip_figures, scene_figures, true_figures
 from backend.evaluation.scenes.agreement import agreement
 from backend.evaluation.scenes.scene_figures import Figures
@@ -44,12 +45,14 @@ class WorldSubject:
         world: the scene.
         scene: its capture, with a trained field.
         encoder: of similarities.
+        lpips: measured beside these, or None.
         given: masks in place of the world's own, or None.
     """
 
     world: WorldScene
     scene: Scene
     encoder: Encoder
+    lpips: Lpips | None = None
     given: Mapping[str, Mask] | None = None
 
     @cached_property
@@ -79,7 +82,7 @@ class WorldSubject:
     @property
     def columns(self) -> Sequence[str]:
         """See `Subject`."""
-        return (*COLUMNS, *clip_figures.names(self.encoder))
+        return (*COLUMNS, *clip_figures.names(self.encoder, self.lpips))
 
     def true_editor(self) -> TrueEditor:
         """See `Subject`."""
@@ -91,7 +94,9 @@ class WorldSubject:
         """
         figures = scene_figures.edited(self.unedited, self.world, edited)
         figures["IoU of the change"] = true_figures.changed_iou(self.unedited, self.world, edited)
-        return figures | clip_figures.edited(self.unedited, self.world, edited, self.encoder)
+        return figures | clip_figures.edited(
+            self.unedited, self.world, edited, self.encoder, self.lpips
+        )
 
     def figures_of_views(self, edit: SceneEdit) -> Figures:
         """See `Subject`."""

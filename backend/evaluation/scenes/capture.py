@@ -26,6 +26,7 @@ from backend.editing import Editor
 from backend.editing.encoders import ClipEncoder, load_encoder
 from backend.editing.relevance import perfect_map
 from backend.errors import BadInput
+from backend.evaluation.lpips import Lpips, load_lpips
 from backend.evaluation.maps import Table
 from backend.evaluation.options import CaptureOptions
 from backend.evaluation.relevance import markdown
@@ -101,10 +102,11 @@ def _run(options: CaptureOptions, command: list[str]) -> int:
     masks = {name: read_view_masks(folder, scene.capture) for name, folder in _named(options.masks)}
     editor = open_model(options)  # before what may take hours
     encoder = None if options.clip is None else load_encoder(options.clip, options.device)
+    lpips = None if options.lpips is None else load_lpips(options.lpips, options.device)
     if encoder is not None:
         orbit(scene.capture, 1)  # there is one
     with alone_in(work):
-        return _evaluate(scene, masks, editor, encoder, options, command)
+        return _evaluate(scene, masks, editor, encoder, lpips, options, command)
 
 
 def _evaluate(
@@ -112,6 +114,7 @@ def _evaluate(
     masks: Mapping[str, Mapping[str, ViewMask]],
     editor: Editor | None,
     encoder: ClipEncoder | None,
+    lpips: Lpips | None,
     options: CaptureOptions,
     command: list[str],
 ) -> int:
@@ -125,6 +128,7 @@ def _evaluate(
             "instruction": options.instruction,
             "model": editor and editor.card.name,
             "clip": encoder and encoder.name,
+            "lpips": lpips and lpips.name,
         },
         notes=list(scene.capture.notes),
     )
@@ -166,7 +170,9 @@ def _evaluate(
         }
         if encoder is not None:
             with report.stage("measuring"):
-                along = edited_capture(scene.capture, scene, by_model, options.captions, encoder)
+                along = edited_capture(
+                    scene.capture, scene, by_model, options.captions, encoder, lpips
+                )
             tables[f'"{options.instruction}", along an orbit, by {encoder.name}'] = {
                 mode: _rounded(figures) for mode, figures in along.items()
             }

@@ -1,4 +1,6 @@
-"""Figures of edits of scenes by an encoder of pictures and texts, beside those on pixels."""
+"""Figures of edits of scenes by networks that look at pictures, beside those on pixels: an encoder
+of pictures and texts, and LPIPS.
+"""
 
 from collections.abc import Sequence
 
@@ -6,6 +8,7 @@ import numpy as np
 
 from backend.captures.capture import Capture
 from backend.editing.encoders import ClipEncoder, Encoder, Picture
+from backend.evaluation.lpips import Lpips
 from backend.evaluation.published import published_metrics
 from backend.evaluation.scenes.scene_figures import Figures, flight
 from backend.evaluation.scenes.scene_world import TrueView, WorldScene
@@ -15,6 +18,7 @@ from backend.evaluation.similarity import (
     image_similarity,
     path_metrics,
     text_image_similarity,
+    whose,
 )
 from backend.scenes.camera import Camera
 from backend.scenes.camera_path import orbit
@@ -34,15 +38,17 @@ ORBIT_SIDE = 256
 """Pixels of the longer side of an orbit's frames: CLIPs look at 224."""
 
 
-def edited(scene: Shown, world: WorldScene, edit: Shown, encoder: Encoder) -> Figures:
-    """What an encoder says of an edit of a scene of the demo world.
+def edited(
+    scene: Shown, world: WorldScene, edit: Shown, encoder: Encoder, lpips: Lpips | None = None
+) -> Figures:
+    """What an encoder says of an edit of a scene of the demo world, and LPIPS where it is given.
 
-    Image, text-image and text-image direction similarity are means over the held-out views, each
-    with the captions of what it shows; frame and edit similarity are along the flight that
-    `scene_figures.consistency` takes.
+    Image, text-image and text-image direction similarity and LPIPS are means over the held-out
+    views, each with the captions of what it shows; frame and edit similarity are along the flight
+    that `scene_figures.consistency` takes.
     """
-    before = encoder.images([scene.render(view.camera).image for view in world.held_out])
-    after = encoder.images([edit.render(view.camera).image for view in world.held_out])
+    shown, changed = _frames(scene, edit, [view.camera for view in world.held_out])
+    before, after = encoder.images(shown), encoder.images(changed)
     texts = [captions_of(world, view) for view in world.held_out]
     text_before = encoder.texts([old for old, _ in texts])
     text_after = encoder.texts([new for _, new in texts])
@@ -55,6 +61,8 @@ def edited(scene: Shown, world: WorldScene, edit: Shown, encoder: Encoder) -> Fi
         "frame similarity": along["frame similarity"],
         "edit similarity": along["edit similarity"],
     }
+    if lpips is not None:
+        figures[lpips.name] = float(lpips.distances(shown, changed).mean())
     return named(figures, encoder)
 
 
@@ -71,16 +79,18 @@ def edited_capture(
     edit: Shown,
     texts: tuple[str, str] | None,
     encoder: ClipEncoder,
+    lpips: Lpips | None = None,
 ) -> dict[str, Figures]:
     """What an encoder says of an edit of a capture, along an orbit around it: CORRECT, by
-    `path_metrics`, and, where there are texts, also AUTHORS, by `published_metrics`.
+    `path_metrics` with LPIPS where it is given, and, where there are texts, also AUTHORS, by
+    `published_metrics`.
 
     Raises:
         CaptureError: the cameras do not look at one place.
     """
     cameras = [camera.at_most(ORBIT_SIDE) for camera in orbit(capture, ORBIT_FRAMES)]
     before, after = _frames(scene, edit, cameras)
-    modes = {CORRECT: path_metrics(before, after, texts, encoder)}
+    modes = {CORRECT: path_metrics(before, after, texts, encoder, lpips)}
     if texts is not None:
         modes[AUTHORS] = published_metrics(before, after, texts[1], encoder)
     return modes
@@ -94,11 +104,12 @@ def _frames(
     return before, [edit.render(camera).image for camera in cameras]
 
 
-def names(encoder: Encoder) -> list[str]:
-    """What the figures of an encoder are called."""
-    return [f"{name}, {encoder.name}" for name in NAMES]
+def names(encoder: Encoder, lpips: Lpips | None = None) -> list[str]:
+    """What the figures of an encoder are called, and that of LPIPS where it is given."""
+    own = [] if lpips is None else [lpips.name]
+    return [*(whose(name, encoder.name) for name in NAMES), *own]
 
 
 def named(figures: Figures, encoder: Encoder) -> Figures:
     """The figures under names that say whose they are."""
-    return {f"{name}, {encoder.name}": value for name, value in figures.items()}
+    return {whose(name, encoder.name): value for name, value in figures.items()}

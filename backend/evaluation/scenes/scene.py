@@ -21,6 +21,7 @@ from backend.captures.files import FILE_NAME
 from backend.editing import Editor
 from backend.editing.encoders import Encoder, load_encoder
 from backend.errors import BadInput
+from backend.evaluation.lpips import Lpips, load_lpips
 from backend.evaluation.maps import Table
 from backend.evaluation.options import SceneOptions
 from backend.evaluation.relevance import markdown
@@ -98,10 +99,14 @@ def _run(options: SceneOptions, command: list[str]) -> int:
     config = with_numbers(config, options.guidance, options.region, options.work)
     config = config.resolved(editor.card.guidance.settings)
     encoder = load_encoder(options.clip, options.device) if options.edits else None
+    lpips = None
+    if options.edits and options.lpips is not None:
+        lpips = load_lpips(options.lpips, options.device)
     report.settings |= {
         "model": editor.card.name,
         "device": editor.card.device_name,
         "clip": encoder and encoder.name,
+        "lpips": lpips and lpips.name,
     }
     measured: list[Measured] = []
     worlds = _worlds(options)
@@ -115,7 +120,7 @@ def _run(options: SceneOptions, command: list[str]) -> int:
         done = measure(world, scene, editor, options.preset, report)
         report.settings |= grown(scene, config)
         if encoder is not None and len(measured) < options.edits:
-            edit(done, editor, config, options.ablation, encoder, report)
+            edit(done, editor, config, options.ablation, encoder, lpips, report)
         measured.append(done)
     tables = tables_of(measured)
     report.figures |= tables
@@ -199,6 +204,7 @@ def edit(
     config: SceneEditConfig,
     ablation: bool,
     encoder: Encoder,
+    lpips: Lpips | None,
     report: Report,
 ) -> None:
     """Edits a scene, or takes its edits from its folder, and measures them."""
@@ -218,7 +224,7 @@ def edit(
             figures = scene_figures.edited(done.scene, done.world, made)
             figures |= scene_figures.edited_views(done.scene, done.world, made)
             figures |= agreement(done.scene, done.world, made)
-            figures |= clip_figures.edited(done.scene, done.world, made, encoder)
+            figures |= clip_figures.edited(done.scene, done.world, made, encoder, lpips)
             done.edits[way] = figures
         if way == GUIDED:
             done.guided = made

@@ -11,11 +11,10 @@ from backend.editing.encoders import Encoder
 from backend.editing.methods.method import Edited
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE, SAME
-from backend.evaluation.similarity import picture_metrics
+from backend.evaluation.lpips import Lpips
+from backend.evaluation.similarity import EDIT_PSNR, picture_metrics, whose
 from backend.world.pool import Sample
 
-EDIT_PSNR = "edit PSNR"
-"""The one figure of `picture_metrics` that no encoder has a part in."""
 POOLED_EDIT_PSNR = f"{EDIT_PSNR}, pooled"
 
 
@@ -47,6 +46,7 @@ def measured_edit(
     sample: Sample,
     palette: metrics.Palette | None,
     encoder: Encoder,
+    lpips: Lpips | None,
     edit: Callable[[], Edited],
 ) -> tuple[EditRecord, NDArray[np.uint8]]:
     """What was measured of an edit of a sample, which is made now, and the edit, uint8 (H, W, 3).
@@ -55,6 +55,7 @@ def measured_edit(
         sample: with the truth.
         palette: its own, of `metrics.palette_of_sample`.
         encoder: of similarities.
+        lpips: measured beside these, or None.
         edit: makes it.
     """
     began, processor = perf_counter(), process_time()
@@ -65,7 +66,7 @@ def measured_edit(
         success=metrics.strict_success(sample, edited, palette),
         error_outside=error(edited, sample.image, outside),
         error_inside=error(edited, sample.edited, inside),
-        similarities=picture_metrics(sample.image, edited, sample.captions, encoder),
+        similarities=picture_metrics(sample.image, edited, sample.captions, encoder, lpips=lpips),
         edited=1.0 if made.mask is None else float(made.mask.mean()),
         seconds=seconds,
         processor_seconds=busy,
@@ -103,8 +104,8 @@ def figures_of(records: Sequence[EditRecord], encoder: str) -> dict[str, float]:
             pooled = min(metrics.decibels(float(np.mean(errors))), SAME)
             found[f"PSNR {name}, pooled"] = pooled
     for name in records[0].similarities:
-        own = name if name == EDIT_PSNR else f"{name}, {encoder}"
-        found[own] = float(np.mean([one.similarities[name] for one in records]))
+        values = [one.similarities[name] for one in records]
+        found[whose(name, encoder)] = float(np.mean(values))
     changes = [255**2 / 10 ** (one.similarities[EDIT_PSNR] / 10) for one in records]
     found[POOLED_EDIT_PSNR] = min(metrics.decibels(float(np.mean(changes))), SAME)
     found["share edited"] = float(np.mean([one.edited for one in records]))

@@ -8,6 +8,7 @@ from backend.editing import Editor
 from backend.editing.encoders import Encoder, load_encoder
 from backend.editing.methods.method import Models
 from backend.editing.models.registry import load_text_to_image
+from backend.evaluation.lpips import Lpips, load_lpips
 from backend.evaluation.spread.records import Made
 from backend.world.pool import Sample
 
@@ -30,6 +31,7 @@ class Tools:
 
     models: Models
     encoder: Encoder
+    lpips: Lpips | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Names:
         model, device, dtype: of the model that edits by instructions, as `load_model` takes them.
         text_to_image: the other one, or None.
         clip: the encoder of similarities, as `load_encoder` takes it.
+        lpips: the weights of LPIPS, as `load_lpips` takes them, or None.
     """
 
     model: str
@@ -47,12 +50,13 @@ class Names:
     dtype: str
     text_to_image: str | None
     clip: str
+    lpips: str | None
 
     def load(self) -> Tools:
         """Load it.
 
         Raises:
-            BadInput: as `load_text_to_image` and `load_encoder`.
+            BadInput: as `load_text_to_image`, `load_encoder` and `load_lpips`.
         """
         other = self.text_to_image
         return Tools(
@@ -61,6 +65,7 @@ class Names:
                 None if other is None else load_text_to_image(other, self.device, self.dtype),
             ),
             load_encoder(self.clip, self.device),
+            None if self.lpips is None else load_lpips(self.lpips, self.device),
         )
 
 

@@ -56,7 +56,7 @@ def run(options: SweepOptions, command: list[str]) -> int:
 def _run(options: SweepOptions, command: list[str]) -> int:
     check(options)
     kinds = known_kinds(options.kinds)
-    names = Names(options.model, options.device, options.dtype, None, options.clip)
+    names = Names(options.model, options.device, options.dtype, None, options.clip, options.lpips)
     tools = names.load()
     card, encoder = tools.models.editor.card, tools.encoder.name
     settings: dict[str, Any] = {
@@ -69,6 +69,8 @@ def _run(options: SweepOptions, command: list[str]) -> int:
         "steps": options.steps,
         "normalisation": options.normalisation,
     }
+    if tools.lpips is not None:
+        settings["lpips"] = tools.lpips.name
     records = Records(options.out / "records")
     check_settings(records.folder, settings)
     asked = {

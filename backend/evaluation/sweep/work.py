@@ -116,7 +116,7 @@ class SweepWork:
             )
             return Edited(made.image, made.mask)
 
-        return measured_edit(sample, palette, tools.encoder, edit)[0]
+        return measured_edit(sample, palette, tools.encoder, tools.lpips, edit)[0]
 
 
 def map_record(found: RelevanceMap, sample: Sample) -> MapRecord:
