@@ -2,8 +2,10 @@
 
 import bpy
 
-from ..data import copies, layers, migration, pictures, region, results
-from ..protocol.messages import GetScene
+from ..data import copies, layers, migration, pictures, region, results, undoing
+from ..data.scene_error import SceneError
+from ..link.worker_thread import Arrived
+from ..protocol.messages import CaptureState, GetScene
 from . import saved_waiting, waiting
 from .job import Job, SessionError
 from .kinds import KINDS
@@ -31,6 +33,7 @@ def after_load() -> None:
     layers.forget_all()
     state.messages.clear()
     state.undo_steps.clear()
+    state.unrecorded.clear()
     state.changed = True
     copies.claim_all()
     for scene in copies.editable():
@@ -92,16 +95,39 @@ def after_save() -> None:
     saved_waiting.after_save()
 
 
+def before_undo() -> None:
+    """Undo and redo are about to put back older settings."""
+    undoing.begin(whole=bool(state.undo_steps))
+
+
 def after_undo() -> None:
-    """Undo and redo have put back older settings: the running jobs stay what they are."""
+    """Undo and redo have put back older settings: the running jobs stay what they are, and results
+    that no undo step has are not lost.
+    """
+    kept = undoing.end()
     copies.settle_all()
     for scene in copies.editable():
         running = job_of(scene)
         settings = scene.watch_your_steps
         if settings.job != (running.id if running else ""):
             settings.job_object = settings.job_image = None  # of an older job
-            write_job(scene, running)
+        if settings.job or running is not None:
+            write_job(scene, running)  # also where only its render is gone
         results.refresh_mask(scene)
+    for job in state.unrecorded:
+        _put_back(job, kept)
     waiting.after_undo()
     saved_waiting.after_undo()
     state.changed = True
+
+
+def _put_back(job: Job, kept: set[int]) -> None:
+    """Bring a job's result into its scene again, where Blender has read that from an undo step."""
+    scene = find_scene(job)
+    if scene is None or scene.session_uid in kept:
+        return
+    assert isinstance(job.outcome, Arrived | CaptureState)
+    try:
+        KINDS[job.kind].install(scene, job, job.outcome)
+    except (SessionError, SceneError) as error:  # its texture or edit is not in that step
+        say(scene, str(error))

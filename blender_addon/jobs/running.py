@@ -58,6 +58,8 @@ class State:
     """What the last edit cost, in words."""
     undo_steps: list[str] = field(default_factory=list)
     """Names of undo steps that are to be pushed as soon as it is safe."""
+    unrecorded: list[Job] = field(default_factory=list)
+    """Jobs whose results wait for these steps."""
     loaded: bool = False
     """The open file's jobs are attached."""
     changed: bool = False

@@ -242,6 +242,7 @@ def drain() -> None:
             scene = find_scene(job)
             if scene is not None:
                 _finish(scene, job, job.outcome)
+                _push_undo()
         elif job.request is None and job.preparation is not None and state.link is not None:
             _prepare(state.link, job)
             state.changed = True
@@ -354,6 +355,7 @@ def _finish(
         state.last_edit = what_it_cost(job) or state.last_edit
         if kind.undo:
             state.undo_steps.append(f"Watch Your Steps: {kind.title}")
+            state.unrecorded.append(job)
         open_files.ask_scenes()
         _go_on(scene, job.then)
 
@@ -378,19 +380,20 @@ def _go_on(scene: bpy.types.Scene, kinds: tuple[str, ...]) -> None:
 
 
 def _push_undo() -> None:
-    """One undo step for each result, when that is safe.
+    """An undo step for the result that has come, when that is safe.
 
     Without a step of its own a result would vanish when the artist undoes whatever they did last.
     In edit and paint modes undo does not touch scenes, and while a tool runs (grab, say) a step
-    would hold a half-done change: so it waits for object mode and for the tool's end.
+    would hold a half-done change: so it waits for object mode and for the tool's end. Results that
+    have waited are one step by then, as each of its own would be the same.
     """
     if not state.undo_steps or bpy.context.mode != "OBJECT":
         return
     if running_tools():
         return
-    for name in state.undo_steps:
-        bpy.ops.ed.undo_push(message=name)
+    bpy.ops.ed.undo_push(message=state.undo_steps[-1])
     state.undo_steps.clear()
+    state.unrecorded.clear()
 
 
 # ---------------------------------------------------------------- for scripts without event loop

@@ -81,6 +81,11 @@ def _save_post(*_: object) -> None:
 
 
 @persistent
+def _undo_pre(*_: object) -> None:
+    open_files.before_undo()
+
+
+@persistent
 def _undo_post(*_: object) -> None:
     freshness.forget_all()
     open_files.after_undo()
@@ -97,6 +102,8 @@ HANDLERS = (
     ("load_post", _load_post),
     ("save_pre", _save_pre),
     ("save_post", _save_post),
+    ("undo_pre", _undo_pre),
+    ("redo_pre", _undo_pre),
     ("undo_post", _undo_post),
     ("redo_post", _undo_post),
     *((name, persistent(render_notes.handler(name))) for name in render_notes.EVENTS),
