@@ -87,6 +87,8 @@ class Job:
     """How it ended, while that is not yet in its scene. A capture ends with being sealed."""
     server: Welcome | None = None
     """What the backend said of itself when the result came."""
+    put_back: Callable[[], None] | None = None
+    """Makes the scene as it was before the job, where that ends without a result."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ class Kind:
     """Makes the job from the scene's settings where it may follow another one."""
     over_camera: bool = False
     """Whether its previews show the camera's view."""
+    forget: Callable[[bpy.types.Scene, Job], None] | None = None
+    """Drop what was kept for the result of a job that ends without one."""
 
 
 class Sending:

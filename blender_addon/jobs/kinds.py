@@ -7,6 +7,7 @@ from . import (
     full_size_jobs,
     picture_jobs,
     scene_jobs,
+    texture_again_jobs,
     texture_jobs,
     texture_preview_jobs,
 )
@@ -19,6 +20,7 @@ KINDS: dict[str, Kind] = {
     frame_jobs.KIND: frame_jobs.EDIT_FRAME,
     again_jobs.FULL_SIZE: full_size_jobs.EDIT_FULL_SIZE,
     "texture": texture_jobs.TEXTURE,
+    texture_again_jobs.KIND: texture_jobs.TEXTURE,
     "texture_relevance": texture_preview_jobs.TEXTURE_RELEVANCE,
     "capture": scene_jobs.CAPTURE,
     "train": scene_jobs.TRAIN,

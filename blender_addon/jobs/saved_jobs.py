@@ -12,7 +12,7 @@ from ..data.frozen_region import FoundMap, FrozenRegion
 from ..data.migration import new_uid
 from ..link.encode import encode_exr
 from ..protocol.settings import PictureMapSettings
-from . import again_jobs, frame_jobs, full_size_jobs
+from . import again_jobs, frame_jobs, full_size_jobs, texture_again_jobs
 from .job import Job, NewJob, SessionError
 from .picture_jobs import Editing, edit_job
 
@@ -190,10 +190,28 @@ def _read_frame(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, _: Read)
     return frame_jobs.job_as_written(entry.more, entry.subject, entry.title, entry.group)
 
 
+# ---------------------------------------------------------------- edits of textures
+
+
+def _write_texture(
+    scene: bpy.types.Scene, job: Job | NewJob, entry: bpy.types.PropertyGroup, _: Written
+) -> None:
+    again = job.preparation
+    assert isinstance(again, texture_again_jobs.Again)
+    entry.thing, entry.texture = again.found()
+    entry.more = msgspec.json.encode(again.seed).decode()
+
+
+def _read_texture(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, _: Read) -> NewJob:
+    seed = msgspec.json.decode(entry.more, type=int)
+    return texture_again_jobs.again_as_saved(scene, entry.thing, entry.texture, seed)
+
+
 WAYS: dict[str, Way] = {
     "edit": Way(_write_edit, _read_edit),
     again_jobs.KIND: Way(_nothing, _read_again),
     again_jobs.FULL_SIZE: Way(_nothing, _read_full_size),
     frame_jobs.KIND: Way(_write_frame, _read_frame),
+    texture_again_jobs.KIND: Way(_write_texture, _read_texture),
 }
 """By the kinds of jobs that may wait; the names are saved in files."""

@@ -337,6 +337,11 @@ def _finish(
             kind.install(scene, job, outcome)
         except (SceneError, SessionError) as error:
             outcome = job.outcome = Failed(job=job.id, code="bad_input", message=str(error))
+    if isinstance(outcome, Failed | Cancelled):
+        if kind.forget is not None:
+            kind.forget(scene, job)
+        if job.put_back is not None:
+            job.put_back()
     if job.group and job.group not in {one.group for one in waiting.waiting(scene)}:
         contact_sheet.make(scene, job.group)
     write_job(scene, None)

@@ -178,7 +178,8 @@ def _check_alone(scene: bpy.types.Scene, image: bpy.types.Image) -> None:
     """Refuse a texture that is edited in another scene: an image knows one region that was sent."""
     for other in bpy.data.scenes:
         settings = other.watch_your_steps
-        if other != scene and settings.job_image == image and settings.job_kind == "texture":
+        is_edit = settings.job_kind in ("texture", "texture_again")
+        if other != scene and settings.job_image == image and is_edit:
             raise SessionError(
                 f'"{image.name}" is being edited in the scene "{other.name}": wait for that, or '
                 "cancel it there."
@@ -379,6 +380,9 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
     if not result.region.any():
         if not result.notes:
             raise SessionError("Nothing was edited: no texel reaches the threshold.")
+        forget_sent(scene, job)
+        if job.put_back is not None:
+            job.put_back()
         return  # the notes say why
     model = [] if job.server is None else [job.server.model]
     made_with = [*model, *([job.asked] if job.asked else [])]
@@ -441,5 +445,14 @@ def attach(scene: bpy.types.Scene, job: Job) -> None:
         raise SessionError("The file has lost what its texture job belongs to: start it again.")
 
 
-TEXTURE = Kind("Texture edit", True, _install, attach)
-SCENE_TEXTURE = Kind("Texture of the 3D edit", True, _install, attach)
+def forget_sent(scene: bpy.types.Scene, job: Job) -> None:
+    """Forget the region that a texture was sent with."""
+    try:
+        image, _ = found(scene, job)
+    except SessionError:  # it went with its texture
+        return
+    texture_regions.clear(image.watch_your_steps.sent)
+
+
+TEXTURE = Kind("Texture edit", True, _install, attach, forget=forget_sent)
+SCENE_TEXTURE = Kind("Texture of the 3D edit", True, _install, attach, forget=forget_sent)

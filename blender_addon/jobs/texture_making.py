@@ -12,6 +12,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from ..data.blocks import with_uid
 from ..data.changing import changed
 from ..data.meshes.made_textures import (
     UV_MAP,
@@ -106,8 +107,8 @@ def look() -> None:
         state.changed = True
     if now.child.exit_code is None:
         return
-    thing = _with_uid(bpy.data.objects, now.thing)
-    scene = _with_uid(bpy.data.scenes, now.scene) or bpy.context.scene
+    thing = with_uid(bpy.data.objects, now.thing)
+    scene = with_uid(bpy.data.scenes, now.scene) or bpy.context.scene
     if thing is not None and now.child.exit_code == 0:
         waits = ""
         if mode := modelling_mode(thing):
@@ -130,7 +131,7 @@ def _go_on() -> None:
     """Begin the next one that can be made."""
     while makings.waiting and makings.now is None:
         scene_uid, uid = makings.waiting.pop(0)
-        scene, thing = _with_uid(bpy.data.scenes, scene_uid), _with_uid(bpy.data.objects, uid)
+        scene, thing = with_uid(bpy.data.scenes, scene_uid), with_uid(bpy.data.objects, uid)
         if scene is None or thing is None:
             continue  # the artist has deleted it
         try:
@@ -234,7 +235,3 @@ def _finish(now: Making, scene: bpy.types.Scene, thing: bpy.types.Object | None)
     scene.watch_your_steps.texture.image = install_made(thing, made, scene.render.engine)
     state.undo_steps.append("Watch Your Steps: Make Texture")
     say(scene, "")
-
-
-def _with_uid(blocks: bpy.types.bpy_prop_collection, uid: int) -> bpy.types.ID | None:
-    return next((one for one in blocks if one.session_uid == uid), None)

@@ -21,6 +21,7 @@ class WaitingEdit(bpy.types.PropertyGroup):
     picture: PointerProperty(name="Picture", type=bpy.types.Image)
     mask: PointerProperty(name="Mask", type=bpy.types.Image)
     relevance: PointerProperty(name="Relevance", type=bpy.types.Image)
+    texture: PointerProperty(name="Painted Texture", type=bpy.types.Image)
     thing: PointerProperty(name="Painted Object", type=bpy.types.Object)
 
 

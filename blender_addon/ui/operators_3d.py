@@ -66,8 +66,8 @@ class WYS_OT_edit_texture(JobOperator):
         try:
             session.check_connection()
             size = native_size(scene.watch_your_steps.texture.size)
-            with texture_bases.base_shown(context):
-                session.submit(scene, texture_job(context, size))
+            with texture_bases.base_shown(context) as before:
+                session.submit(scene, texture_job(context, size)).put_back = before.put_back
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         thing = context.active_object

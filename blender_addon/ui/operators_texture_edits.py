@@ -3,14 +3,14 @@
 import bpy
 from bpy.props import StringProperty
 
-from ..data.meshes import edited_textures, painted_regions, texture_asked, texture_bases
+from ..data.meshes import edited_textures, painted_regions, texture_asked
 from ..data.meshes.mesh_reading import with_full_name
 from ..data.scene_error import SceneError
 from ..jobs import session
 from ..jobs.job import SessionError
 from ..jobs.texture_again_jobs import texture_again_job
 from .languages import rpt_
-from .operators import JobOperator, refuse
+from .operators import ExplainedOperator, JobOperator, refuse
 from .operators_3d import no_mesh
 from .operators_texture_region import END_FIRST, shown_edit
 
@@ -52,8 +52,8 @@ class WYS_OT_delete_texture_edit(JobOperator):
         return {"FINISHED"}
 
 
-class WYS_OT_texture_again(JobOperator):
-    """Make the shown edit of this texture again with the next seed: in the same region, from the same sides and with the same settings, whatever the panel shows now"""  # noqa: E501  # a tooltip
+class WYS_OT_texture_again(ExplainedOperator):
+    """Make the shown edit of this texture again with the next seed: in the same region, from the same sides and with the same settings, whatever the panel shows now. While a job of this scene runs, it waits for its end"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.texture_again"
     bl_label = "Another Seed"
@@ -67,13 +67,13 @@ class WYS_OT_texture_again(JobOperator):
         return super().why_not(context) or texture_asked.why_unknown(edited)
 
     def execute(self, context: bpy.types.Context) -> Outcome:
-        """Read the mesh, return; views, sending and the result come through the timer."""
+        """Check the mesh, return; views, sending and the result come through the timer."""
         edited = _edited(context)
         assert edited is not None  # poll has found it
         try:
             session.check_connection()
-            with texture_bases.shown_itself(context, edited.watch_your_steps.original):
-                session.submit(context.scene, texture_again_job(context, edited))
+            new = texture_again_job(context.scene, context.active_object, edited)
+            session.ask(context.scene, new)
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         return {"FINISHED"}

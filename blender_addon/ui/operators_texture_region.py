@@ -67,8 +67,8 @@ class WYS_OT_preview_texture(JobOperator):
             welcome = session.state.status.welcome
             if welcome is not None and NEEDED not in welcome.capabilities:
                 raise SessionError(OLD_BACKEND)
-            with texture_bases.base_shown(context):
-                session.submit(scene, texture_preview_job(context, size))
+            with texture_bases.base_shown(context) as before:
+                session.submit(scene, texture_preview_job(context, size)).put_back = before.put_back
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)
         return {"FINISHED"}

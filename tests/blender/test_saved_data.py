@@ -32,7 +32,8 @@ SAVED = {
         waiting:COLLECTION""",
     "WaitingEdit": """
         job:STRING kind:STRING instruction:STRING subject:STRING asked:STRING title:STRING
-        group:STRING more:STRING picture:POINTER mask:POINTER relevance:POINTER thing:POINTER""",
+        group:STRING more:STRING picture:POINTER mask:POINTER relevance:POINTER texture:POINTER
+        thing:POINTER""",
     "KeptEdit": """
         noise_level:FLOAT relevance_seeds:INT normalisation:STRING closer:BOOLEAN
         snap:ENUM=things,edges,nothing text_guidance:FLOAT image_guidance:FLOAT

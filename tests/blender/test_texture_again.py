@@ -142,10 +142,6 @@ def test_what_cannot_be_made_again_says_so_and_nothing_is_changed(
     assert "have changed since this edit" in refusal("texture_again")
     layer[0].vector = was
     assert node(thing).image == shown
-    OPS.edit_texture()
-    assert "A job of this scene runs" in refusal_of(OPS.texture_again)
-    connected.session.wait_for_job(scene, SECONDS)
-    OPS.show_texture(what="EDITED", edit=shown.name_full)
     kept = shown.watch_your_steps.asked
     for unknown in ("", "{}"):
         shown.watch_your_steps.asked = unknown
@@ -191,8 +187,110 @@ def test_what_a_cancelled_edit_was_sent_is_not_taken_for_the_next_ones(
     OPS.edit_texture()
     OPS.cancel()
     connected.session.wait(lambda: connected.session.job_of(scene) is None, SECONDS)
-    sent = node(thing).image.watch_your_steps
-    assert sent.sent.relevance is not None
+    assert node(thing).image.watch_your_steps.sent.relevance is None
     scene.watch_your_steps.instruction = "turn it red"
     edit(connected, scene)
     assert "inverted" not in node(thing).image.watch_your_steps.made_with
+
+
+def wait_for_all(addon: SimpleNamespace, scene: bpy.types.Scene) -> None:
+    """Until nothing runs and nothing waits."""
+    session = addon.session
+    session.wait(
+        lambda: session.job_of(scene) is None and not scene.watch_your_steps.queue, SECONDS
+    )
+
+
+def test_it_waits_behind_a_job_and_reads_the_mesh_when_its_turn_has_come(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+    texture_edit: ModuleType,  # noqa: F811
+) -> None:
+    original = node(thing).image
+    edit(connected, scene)
+    server.manual = True
+    OPS.preview_relevance()
+    running = connected.session.job_of(scene)
+    connected.session.wait(lambda: running.id in server.jobs, SECONDS)
+    shown = node(thing).image
+    assert OPS.texture_again() == {"FINISHED"}
+    assert OPS.texture_again() == {"FINISHED"}
+    assert node(thing).image == shown, "until its turn has come"
+    thing.location.x += 0.5
+    thing.name, original.name = "renamed", "other paint"
+    OPS.preview_relevance.poll()
+    bpy.ops.object.select_all(action="DESELECT")
+    bpy.context.view_layer.objects.active = None
+    server.manual = False
+    server.finish(running.id)
+    wait_for_all(connected, scene)
+    first, second = (one.request for one in submits(server)[-2:])
+    assert [one.settings.seed for one in (first, second)] == [1, 2]
+    assert np.allclose(first.corners[..., 0].mean(), thing.location.x, atol=1e-4)
+    assert len(texture_edit.edits_of(original)) == 3
+    assert node(thing).image.watch_your_steps.original == original
+
+
+def test_it_waits_until_edit_mode_is_left(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+) -> None:
+    edit(connected, scene)
+    OPS.texture_again()
+    bpy.ops.object.mode_set(mode="EDIT")
+    job = connected.session.job_of(scene)
+    connected.session.wait(lambda: "until you leave Edit Mode" in job.stage, SECONDS)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    connected.session.wait_for_job(scene, SECONDS)
+    assert submits(server)[-1].request.settings.seed == 1
+
+
+def test_what_it_waited_for_may_be_gone(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+) -> None:
+    edit(connected, scene)
+    server.manual = True
+    OPS.preview_relevance()
+    running = connected.session.job_of(scene)
+    OPS.texture_again()
+    OPS.revert_texture()
+    shown = node(thing).image
+    server.manual = False
+    connected.session.wait(lambda: running.id in server.jobs, SECONDS)
+    server.finish(running.id)
+    wait_for_all(connected, scene)
+    assert "was to be made again is not there any more" in connected.session.message_of(scene)
+    assert node(thing).image == shown
+
+
+def test_it_goes_on_after_a_restart(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+    tmp_path: Path,
+) -> None:
+    edit(connected, scene)
+    server.manual = True
+    OPS.preview_relevance()
+    running = connected.session.job_of(scene)
+    connected.session.wait(lambda: running.id in server.jobs, SECONDS)
+    OPS.texture_again()
+    reopen(connected, tmp_path / "a.blend")
+    server.manual = False
+    connect(connected, server.file)
+    server.finish(running.id)
+    scene = bpy.context.scene
+    wait_for_all(connected, scene)
+    assert OPS.go_on() == {"FINISHED"}
+    wait_for_all(connected, scene)
+    assert connected.session.message_of(scene) == ""
+    assert submits(server)[-1].request.settings.seed == 1
+    assert "seed 1" in node(bpy.data.objects["box"]).image.watch_your_steps.made_with

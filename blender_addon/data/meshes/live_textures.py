@@ -65,6 +65,12 @@ def is_previewed(thing: bpy.types.Object) -> bool:
     return any(node.node_tree[MARK] == PREVIEW for node in _live_nodes(_trees(thing)))
 
 
+def previewed(thing: bpy.types.Object) -> list[bpy.types.Image]:
+    """The textures whose previews an object shows."""
+    previews = [one for one in _live_nodes(_trees(thing)) if one.node_tree[MARK] == PREVIEW]
+    return list(dict.fromkeys(image for node in previews if (image := _below(node)) is not None))
+
+
 def mixed(thing: bpy.types.Object) -> list[bpy.types.Image]:
     """The edited textures that an object shows mixed, as their threshold was moved."""
     groups = dict.fromkeys(node.node_tree for node in _live_nodes(_trees(thing)))
@@ -94,8 +100,7 @@ def without_preview(thing: bpy.types.Object | None, engine: str) -> Iterator[Non
     """
     trees = _trees(thing) if thing is not None and thing.type == "MESH" else []
     nodes = [node for node in _live_nodes(trees) if _is_passing(node.node_tree)]
-    previews = [node for node in nodes if node.node_tree[MARK] == PREVIEW]
-    shown = dict.fromkeys(image for node in previews if (image := _below(node)) is not None)
+    shown = previewed(thing) if nodes else []
     for node in nodes:
         _take(node)
     try:

@@ -69,15 +69,15 @@ def why_unknown(edited: bpy.types.Image) -> str:
     return ""
 
 
-def next_seed(edited: bpy.types.Image, asked: Asked) -> int:
+def next_seed(edited: bpy.types.Image, asked: Asked, to_come: set[int]) -> int:
     """The first seed after an edit's own that no edit of the same texture has with its
-    instruction.
+    instruction, and none of those `to_come`.
     """
     mine = edited.watch_your_steps
     beside = (
         read(one) for one in on_top_of(mine.original) if _instruction(one) == mine.instruction
     )
-    used = {one.settings.seed for one in beside if one is not None}
+    used = {one.settings.seed for one in beside if one is not None} | to_come
     first = asked.settings.seed + 1
     return next(seed for one in itertools.count(first) if (seed := one % LARGEST_INT) not in used)
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import bpy
 
-from . import live_textures, moved_threshold
+from ..blocks import with_uid
+from . import live_textures, moved_threshold, texture_regions
 from .edited_textures import (
     is_edit,
+    nodes_with,
     original_of,
     revert,
     show,
@@ -54,39 +57,96 @@ def base_of(
     return original_of(image) if image is not None and texture.base == "ORIGINAL" else image
 
 
+@dataclass
+class Before:
+    """What an object showed before it was made to show what an edit is made of. It is known by
+    session uids, as an undo may come between.
+    """
+
+    thing: int = 0
+    engine: str = ""
+    previewed: list[int] = field(default_factory=list)
+    """Textures whose previews it showed."""
+    edited: int = 0
+    """The edit that it showed, 0 for none."""
+    what: str = "EDITED"
+    """Which of SHOWN of that."""
+    made: int = 0
+    """What that was written into, at its moved threshold."""
+    threshold: float = 0.0
+    """The moved one."""
+    now: int = 0
+    """The image that it shows since."""
+
+    @classmethod
+    def of(cls, thing: bpy.types.Object, engine: str) -> "Before":
+        """An object that still shows its previews."""
+        previewed = [image.session_uid for image in live_textures.previewed(thing)]
+        return cls(thing.session_uid, engine, previewed)
+
+    def put_back(self) -> None:
+        """Let it show that again, unless the artist has chosen something else since."""
+        thing, edited = with_uid(bpy.data.objects, self.thing), self._image(self.edited)
+        now, made = self._image(self.now), self._image(self.made)
+        if thing is None or now is None or not nodes_with(thing, now, self.engine):
+            return
+        if live_textures.mixed(thing) or live_textures.is_previewed(thing):
+            return
+        if edited is not None:
+            if made is not None:
+                revert(thing, made)
+                edited.watch_your_steps.region.threshold = self.threshold
+            show(thing, edited, self.what, self.engine)
+        for uid in self.previewed:
+            image = self._image(uid)
+            if image is not None and texture_regions.chosen_map(image.watch_your_steps.preview):
+                live_textures.put_preview(thing, image, self.engine)
+
+    def _image(self, uid: int) -> bpy.types.Image | None:
+        return with_uid(bpy.data.images, uid)
+
+
 @contextmanager
-def base_shown(context: bpy.types.Context) -> Iterator[None]:
+def base_shown(context: bpy.types.Context) -> Iterator[Before]:
     """Let the active object show what the next edit is made of, without a preview, from now on; as
     before, where something does not work. An edit whose threshold was moved is written into a
-    texture of its own for that.
+    texture of its own for that. Gives what it showed before.
 
     Raises:
         SceneError: a picture is not in the file any more.
     """
     thing, engine = context.active_object, context.scene.render.engine
     texture = context.scene.watch_your_steps.texture
-    with live_textures.without_preview(thing, engine):
-        if thing is not None and thing.type == "MESH":
-            with _base_shown(thing, texture, engine):
-                yield
-        else:
-            yield  # is refused
+    if thing is None or thing.type != "MESH":
+        yield Before()  # is refused
+        return
+    before = Before.of(thing, engine)
+    with live_textures.without_preview(thing, engine), _base_shown(thing, texture, before):
+        yield before
 
 
 @contextmanager
 def _base_shown(
-    thing: bpy.types.Object, texture: bpy.types.PropertyGroup, engine: str
+    thing: bpy.types.Object, texture: bpy.types.PropertyGroup, before: Before
 ) -> Iterator[None]:
+    engine = before.engine
     edited = shown_edit(thing, texture.image, engine)
     mixed = live_textures.mixed(thing)
     if edited is None or any(one != edited for one in mixed):  # the latter is refused
+        _, image = to_paint(thing, texture.image, engine)
+        before.now = image.session_uid if image is not None else 0
         yield
         return
-    threshold, made = edited.watch_your_steps.region.threshold, None
+    threshold = edited.watch_your_steps.region.threshold
+    made: bpy.types.Image | None = None
+    now = edited
     if texture.base == "ORIGINAL":
-        show_itself(thing, original_of(edited), engine)
+        now = original_of(edited)
+        show_itself(thing, now, engine)
     elif mixed:
-        made = moved_threshold.apply(thing, edited, engine)
+        made = now = moved_threshold.apply(thing, edited, engine)
+        before.made, before.threshold = made.session_uid, threshold
+    before.edited, before.now = edited.session_uid, now.session_uid
     try:
         yield
     except Exception:
@@ -98,25 +158,36 @@ def _base_shown(
 
 
 @contextmanager
-def shown_itself(context: bpy.types.Context, image: bpy.types.Image) -> Iterator[None]:
-    """Let the active object show a version of its texture, without a preview, from now on; as
-    before, where something does not work.
+def shown_itself(thing: bpy.types.Object, image: bpy.types.Image, engine: str) -> Iterator[Before]:
+    """Let an object show a version of its texture, without a preview, from now on; as before, where
+    something does not work. Gives what it showed before.
 
     Args:
-        context: a mesh object is active.
+        thing: a mesh object.
         image: the version.
+        engine: the scene's.
     """
-    thing, engine = context.active_object, context.scene.render.engine
+    before = Before.of(thing, engine)
     with live_textures.without_preview(thing, engine):
         edited = texture_of(thing, image)
-        what = "" if edited is None else shown(thing, edited, engine)
+        before.what = "" if edited is None else shown(thing, edited, engine)
         show_itself(thing, image, engine)
+        before.now = image.session_uid
+        before.edited = edited.session_uid if edited is not None and before.what else 0
         try:
-            yield
+            yield before
         except Exception:
-            if what:
-                show(thing, edited, what, engine)
+            if before.what:
+                show(thing, edited, before.what, engine)
             raise
+
+
+@contextmanager
+def shown_for_now(thing: bpy.types.Object, image: bpy.types.Image, engine: str) -> Iterator[None]:
+    """The same, and in the end as before."""
+    with shown_itself(thing, image, engine) as before:
+        yield
+    before.put_back()
 
 
 def put_preview(thing: bpy.types.Object, image: bpy.types.Image, engine: str) -> bool:
