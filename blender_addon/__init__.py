@@ -6,6 +6,7 @@ Brings the tab "Watch Your Steps" into the 3D view's sidebar. The work is done b
 
 from .properties import scene_settings
 from .ui import (
+    esc,
     handlers,
     languages,
     menus,
@@ -47,6 +48,7 @@ MODULES = (
     preferences,
     scene_settings,
     operators,
+    esc,
     operators_3d,
     operators_backend,
     operators_edits,

@@ -16,7 +16,6 @@ from ..data import picture_source, pictures, results
 from ..data.migration import new_uid
 from ..data.properties_settings import asked
 from ..data.results import Picture
-from ..data.scene_error import SceneError
 from ..data.thing_labels import unpacked
 from ..link.encode import encode_png
 from ..link.worker_thread import Arrived, Link
@@ -25,10 +24,11 @@ from ..protocol.messages import CaptureState
 from ..protocol.requests import EditRequest, EditResult
 from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings
 from ..render import render_job
-from ..render.camera_render import at_once
+from ..render.camera_render import Stopped
 from ..render.take_picture import taking_picture
 from . import frame_files, waiting
 from .job import Job, Kind, NewJob, SessionError, artist_is_busy
+from .one_render import OneRender
 
 KIND = "edit_frame"
 NO_FRAMES = (
@@ -146,16 +146,14 @@ class FilmFrame:
 
     def __init__(self, film: _Film, number: int) -> None:
         self.film, self.number = film, number
-        self._begun = False
-        self._made: list[Picture | SceneError] = []
-        """The picture, or why there is none, once its render has ended."""
+        self._render: OneRender[Picture] | None = None
         self.taken = b""
         """The PNG file of the picture, once it is there."""
 
     def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> EditRequest | None:
         """Take it as soon as the artist lets it, and ask for its edit once it is rendered."""
         film = self.film
-        if not self._begun:
+        if self._render is None:
             if artist_is_busy() or render_job.is_running():
                 job.stage = "waiting for your render or tool to end"
                 return None
@@ -163,17 +161,15 @@ class FilmFrame:
                 waiting.drop(scene, job.group)
                 raise SessionError(TAKEN_OTHERWISE)
             frame_files.check_camera(scene)
-            self._begun = True
-            self._begin(scene, job)
-        if not self._made:
-            if not render_job.is_running():  # a defect, which the timer has told
-                raise SessionError(render_job.LOST)
+            job.stage = "rendering: Esc stops all frames"
+            self._render = OneRender(taking_picture(scene, frame_files.at(scene, self.number)))
+        try:
+            picture = self._render.result()
+        except Stopped:  # all of them
+            waiting.drop(scene, job.group)
+            raise
+        if picture is None:
             return None
-        picture = self._made[0]
-        if isinstance(picture, SceneError):
-            if str(picture) == render_job.STOPPED:  # all of them
-                waiting.drop(scene, job.group)
-            raise picture
         self.taken = picture.png
         image = pictures.decode_as_seen(picture.png)
         packed = picture.things.packed if picture.things is not None else b""
@@ -187,15 +183,6 @@ class FilmFrame:
             things=unpacked(packed, image.shape[:2]),
             correction=Correction(invert=film.invert, grow=film.grow),
         )
-
-    def _begin(self, scene: bpy.types.Scene, job: Job) -> None:
-        """Take the picture: in a window by a render job of Blender's."""
-        parts = taking_picture(scene, frame_files.at(scene, self.number))
-        if bpy.app.background:
-            self._made.append(at_once(parts))
-            return
-        job.stage = "rendering: Esc stops all frames"
-        render_job.start(parts, self._made.append, self._made.append)
 
 
 def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:

@@ -19,10 +19,10 @@ from ..protocol.text import wrong_instruction
 
 PICKING, PICKING_VARIANT = "WATCH_YOUR_STEPS_OT_pick_things", "WATCH_YOUR_STEPS_OT_contact_sheet"
 PAINTING = "WATCH_YOUR_STEPS_OT_paint_mask"
-RENDER_TOOL = "RENDER_OT_render"
+RENDER_TOOL, ESC = "RENDER_OT_render", "WATCH_YOUR_STEPS_OT_wait_for_esc"
 WAITING_TOOLS = (PICKING, PICKING_VARIANT, PAINTING)
 """How Blender calls the tools that wait for clicks on things and on a contact sheet, and for
-strokes on the mask."""
+strokes on the mask; and ESC the one that waits for that key beside anything else."""
 
 
 class SessionError(RuntimeError):
@@ -164,10 +164,11 @@ def artist_is_busy() -> bool:
 
 
 def running_tools() -> list[str]:
-    """How Blender calls the tools that run in its windows. A render's own stays there after its end
-    until the mouse is moved: it counts only while something is rendered.
+    """How Blender calls the tools that run in its windows, but for the one that waits for Esc. A
+    render's own stays there after its end until the mouse is moved: it counts only while something
+    is rendered.
     """
     windows = bpy.context.window_manager.windows
     tools = [tool.bl_idname for window in windows for tool in window.modal_operators]
     renders = bpy.app.is_job_running("RENDER")
-    return [tool for tool in tools if renders or tool != RENDER_TOOL]
+    return [tool for tool in tools if tool != ESC and (renders or tool != RENDER_TOOL)]

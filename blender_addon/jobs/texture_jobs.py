@@ -3,7 +3,6 @@ views of it, rendered one by one, and then one request with the mesh, its textur
 """
 
 import math
-from dataclasses import dataclass, field
 from functools import partial
 
 import bpy
@@ -19,16 +18,14 @@ from ..data.meshes.edited_textures import (
     shows_relevance,
     to_paint,
 )
-from ..data.meshes.material_images import colour_nodes
 from ..data.meshes.mesh_reading import MeshTexture, read_mesh_texture, things_of, with_full_name
 from ..data.meshes.texture_asked import Asked, write
 from ..data.properties_settings import asked
-from ..link.worker_thread import Arrived, Link
+from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState
 from ..protocol.requests import (
     SceneTextureRequest,
     SceneTextureResult,
-    TextureRelevanceRequest,
     TextureRequest,
     TextureResult,
 )
@@ -36,10 +33,10 @@ from ..protocol.settings import MapSettings, RegionSettings, TextureSettings
 from ..protocol.values import MAX_FRAME_BYTES
 from ..render.capture_views import Plan, places_of
 from ..render.covering_views import covering_poses
-from ..render.object_views import ObjectViews, poses_towards, render_around
-from .job import Job, Kind, NewJob, SessionError, artist_is_busy, check_instruction
+from ..render.object_views import poses_towards
+from .job import Job, Kind, NewJob, SessionError, check_instruction
+from .texture_views import Views, found
 
-AboutTexture = TextureRequest | TextureRelevanceRequest | SceneTextureRequest
 FIELD_OF_VIEW = math.radians(40)
 
 
@@ -257,7 +254,7 @@ def views_job(
     kind: str,
     instruction: str,
     thing: bpy.types.Object,
-    views: "Views",
+    views: Views,
     words: str,
 ) -> NewJob:
     """A job about a texture, and the note in the scene of whose it is.
@@ -283,93 +280,6 @@ def views_job(
     settings.job_object = thing
     settings.job_image = with_full_name(bpy.data.images, image)
     return NewJob(kind, instruction, f"{thing.name_full}\n{image}", views, asked=words)
-
-
-@dataclass
-class Views:
-    """The preparation: one view of the object a step."""
-
-    read: MeshTexture
-    poses: NDArray[np.float64]
-    """(V, 4, 4), camera to world."""
-    field_of_view: float
-    """Of the square views, in radians."""
-    size: int
-    lit: bool
-    make: (
-        "partial[TextureRequest] | partial[TextureRelevanceRequest] | partial[SceneTextureRequest]"
-    )
-    """The request, of a mesh and its views."""
-    as_captured: bool = False
-    """As for `render_around`."""
-    _taken: list[ObjectViews] = field(default_factory=list)
-
-    def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> AboutTexture | None:
-        """Render the next view; the request, once all of them are there."""
-        if len(self._taken) < len(self.poses):
-            if not artist_is_busy():
-                self._render_next(scene, job)
-            return None
-        self._check_unchanged(scene, job)
-        return self.make(
-            corners=self.read.corners,
-            uvs=self.read.uvs,
-            occluders=self.read.occluders,
-            texture=self.read.texture,
-            views=np.concatenate([one.images for one in self._taken]),
-            intrinsics=tuple(self._taken[0].intrinsics.tolist()),
-            camera_to_world=self.poses,
-        )
-
-    def _render_next(self, scene: bpy.types.Scene, job: Job) -> None:
-        image, thing = found(scene, job)
-        if thing is None:
-            raise SessionError(f'"{job.subject.partition(chr(10))[0]}" is not there any more.')
-        engine = scene.render.engine
-        if live_textures.mixed(thing) or all(
-            one.image != image
-            for slot in thing.material_slots
-            for one in colour_nodes(slot.material, engine)
-        ):
-            raise _has_changed(thing)
-        number, count = len(self._taken), len(self.poses)
-        job.stage, job.fraction = f"rendering view {number + 1} of {count}", number / count
-        with live_textures.without_preview(thing, engine):  # an undo brings it back
-            taken = render_around(
-                scene,
-                thing,
-                image,
-                self.poses[number : number + 1],
-                self.size,
-                self.field_of_view,
-                self.lit,
-                as_captured=self.as_captured,
-            )
-        job.preview = taken.images[0]
-        self._taken.append(taken)
-
-    def _check_unchanged(self, scene: bpy.types.Scene, job: Job) -> None:
-        """Refuse views that show another mesh or texture than the one that goes with them: Blender
-        can be used while they are rendered.
-        """
-        image, thing = found(scene, job)
-        if thing is None:
-            raise SessionError(f'"{job.subject.partition(chr(10))[0]}" is not there any more.')
-        layers = [one for one in scene.view_layers if thing.name in one.objects]
-        layer = layers[0] if layers else scene.view_layers[0]
-        own = {} if scene == bpy.context.scene else {"scene": scene, "view_layer": layer}
-        with bpy.context.temp_override(**own):  # another scene may be open by now
-            now = read_mesh_texture(bpy.context, thing, image)
-        for name in ("corners", "uvs", "occluders", "texture"):
-            if not np.array_equal(getattr(now, name), getattr(self.read, name)):
-                raise _has_changed(thing)
-
-
-def _has_changed(thing: bpy.types.Object) -> SessionError:
-    return SessionError(
-        f'"{thing.name}" or its texture has changed while its views were rendered, which do not '
-        "fit together now: start it again."
-    )
 
 
 def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> None:
@@ -420,19 +330,6 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
             f'No material of "{job.subject.partition(chr(10))[0]}" shows "{original.name}" any '
             f'more: the edited texture is the image "{edited.name}".'
         )
-
-
-def found(scene: bpy.types.Scene, job: Job) -> tuple[bpy.types.Image, bpy.types.Object | None]:
-    """The texture that was sent and its object, also where they were renamed meanwhile."""
-    settings = scene.watch_your_steps
-    object_name, image_name = job.subject.split("\n")
-    mine = settings.job == job.id
-    thing = settings.job_object if mine else None
-    image = settings.job_image if mine else None
-    image = image or with_full_name(bpy.data.images, image_name)
-    if image is None:
-        raise SessionError(f'The texture "{image_name}" is not in the file any more.')
-    return image, thing or with_full_name(scene.objects, object_name)
 
 
 def attach(scene: bpy.types.Scene, job: Job) -> None:

@@ -14,7 +14,8 @@ from ..protocol.messages import CaptureState
 from ..protocol.requests import TextureRelevanceRequest, TextureRelevanceResult
 from ..protocol.settings import MapSettings
 from .job import Job, Kind, NewJob, SessionError, check_instruction
-from .texture_jobs import FIELD_OF_VIEW, Views, attach, found, poses_of, read_active, views_job
+from .texture_jobs import FIELD_OF_VIEW, attach, poses_of, read_active, views_job
+from .texture_views import Views, found
 
 
 def texture_preview_job(context: bpy.types.Context, native_size: int) -> NewJob:

@@ -6,9 +6,19 @@ from dataclasses import dataclass, field
 import bpy
 
 from ..link.worker_thread import BROKEN, MAX_TRIES, Link
-from ..protocol.messages import CaptureState, Failed, OpenCapture, SealCapture
-from ..render.capture_views import Plan, take_view
+from ..protocol.messages import (
+    Cancelled,
+    CaptureState,
+    Failed,
+    OpenCapture,
+    PutView,
+    SealCapture,
+)
+from ..render import render_job
+from ..render.camera_render import Stopped
+from ..render.capture_views import Plan, taking_view
 from .job import Job, artist_is_busy
+from .one_render import OneRender
 
 AHEAD = 2
 """Views that may be under way to the backend at a time."""
@@ -27,6 +37,8 @@ class Upload:
     _asked: bool = False
     _sealing: bool = False
     _under_way: set[int] = field(default_factory=set)
+    _render: tuple[int, OneRender[PutView]] | None = None
+    """The view that is rendered now, by its number."""
     _losses: int = 0
     """How often the connection was lost with views under way, since one arrived."""
     _least: int | None = None
@@ -76,8 +88,17 @@ class Upload:
         self, scene: bpy.types.Scene, job: Job, link: Link, missing: tuple[int, ...]
     ) -> None:
         waiting = [index for index in missing if index not in self._under_way]
-        if not waiting or len(self._under_way) >= AHEAD or artist_is_busy():
-            return
+        if self._render is None:
+            if not waiting or len(self._under_way) >= AHEAD:
+                return
+            if artist_is_busy() or render_job.is_running():
+                return
+            self._say_how_far(job, waiting)
+            view = taking_view(scene, self.plan, waiting[0], self.capture)
+            self._render = waiting[0], OneRender(view)
+        self._send_rendered(scene, job, link, waiting)
+
+    def _say_how_far(self, job: Job, waiting: list[int]) -> None:
         now = time.monotonic()
         if self._began is None:
             self._began = (now, len(waiting))
@@ -87,13 +108,28 @@ class Upload:
         if done > 0:
             seconds = (now - self._began[0]) / done * len(waiting)
             job.stage = ", ".join((job.stage, time_left(seconds)))
-        known = len(self.plan.things)
-        view = take_view(scene, self.plan, waiting[0], self.capture)
-        if len(self.plan.things) > known:
-            scene.watch_your_steps.in_3d.plan = self.plan.to_json()
+
+    def _send_rendered(
+        self, scene: bpy.types.Scene, job: Job, link: Link, waiting: list[int]
+    ) -> None:
+        """Send the view that was rendered, once it is, and where it is still missing."""
+        assert self._render is not None
+        index, render = self._render
+        try:
+            view = render.result()
+        except Stopped:
+            job.outcome = Cancelled(job=job.id)
+            return
+        if view is None:
+            return
+        self._render = None
         job.preview = view.image
-        link.tell(view)
-        self._under_way.add(waiting[0])
+        plan = self.plan.to_json()  # with the objects that it was the first to see
+        if scene.watch_your_steps.in_3d.plan != plan:
+            scene.watch_your_steps.in_3d.plan = plan
+        if index in waiting:
+            link.tell(view)
+            self._under_way.add(index)
 
 
 def time_left(seconds: float) -> str:

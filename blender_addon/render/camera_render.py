@@ -17,8 +17,9 @@ from ..link.decode import decode_exr
 from .aside import Aside, aside
 from .own_settings import AS_THE_SCENE, OwnSettings
 from .stand_in import render_result, stand_in
-from .things import REST, Seen, ThingsUnknown, label_image, look_at, tell_apart
+from .things import REST, Seen, ThingsUnknown, look_at, tell_apart
 
+STOPPED = "The render was stopped before it was complete: start it again."
 Made = TypeVar("Made")
 Rendering = Generator[bpy.types.Scene | Aside[Any], None, Made]
 """Work on the main thread that gives what is to be done in between: stand-ins to be rendered, and
@@ -28,6 +29,10 @@ DEPTH_PASS = "Depth"
 SKY = 0.99
 """Share of the clip end from which on a depth is the sky's: EEVEE gives it the clip end, to the
 precision of its depth buffer, where Cycles and Workbench give it 1e10."""
+
+
+class Stopped(SceneError):
+    """A render was stopped before it was complete."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,32 +225,50 @@ def rendering_png(
             return _read_still(path)
 
 
-def render_with_depth(
-    scene: bpy.types.Scene,
-    width: int,
-    height: int,
-    alpha: bool,
-    clip_end: float,
-    numbers: dict[str, int],
-) -> tuple[bytes, NDArray[np.float32] | None, NDArray[np.uint16] | None]:
-    """What `render_png` makes, and depth and objects of what is seen in it.
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A render whose depth and objects have still to be read, which any thread may do.
 
     The depth is that of each pixel's centre, along the viewing axis, not along the ray. Glass is
     seen as a surface; what is transparent is to Cycles from the view layer's alpha threshold on. It
     costs no samples: all engines know it from the first one.
+    """
 
-    Args:
-        scene: as for `render_png`.
-        width, height: in pixels.
-        alpha: whether the picture has alpha.
-        clip_end: of the camera, in scene units.
-        numbers: the objects' labels by their names; see `things.label_image`.
+    png: bytes
+    """What `render_png` makes."""
+    exr: bytes
+    """The OpenEXR file of the render with its passes."""
+    seen: Seen | None
+    """What the camera sees; None where that is not known."""
 
-    Returns:
-        The PNG file; float32 (H, W) in scene units, row 0 at the top, 0 where nothing is before
-        the clip end; None where the engine gives no depth, or where several view layers were
-        rendered: only the compositor knows which of them is seen where; and uint16 (H, W), the
-        labels, None where they are not known.
+    def depth(self, clip_end: float) -> NDArray[np.float32] | None:
+        """Float32 (H, W) in scene units, row 0 at the top, 0 where nothing is before the clip end
+        of the camera; None where the engine gives no depth, or where several view layers were
+        rendered: only the compositor knows which of them is seen where.
+        """
+        channels = decode_exr(self.exr)
+        # Channels are called LAYER.PASS.X, and what X is depends on Blender's version.
+        found = [name for name in channels if name.split(".")[-2:-1] == [DEPTH_PASS]]
+        if len(found) != 1:
+            return None
+        depth = channels[found[0]].astype(np.float32)
+        depth[~(depth < SKY * clip_end)] = 0
+        return depth
+
+    def things(self, numbers: dict[str, int]) -> NDArray[np.uint16] | None:
+        """Uint16 (H, W), the labels of the objects; None where they are not known. `numbers` are as
+        for `things.label_image`.
+        """
+        try:
+            return None if self.seen is None else tell_apart(self.seen, numbers)
+        except ThingsUnknown:
+            return None  # the backend says so of the whole capture
+
+
+def rendering_with_depth(
+    scene: bpy.types.Scene, width: int, height: int, alpha: bool
+) -> Rendering[Measured]:
+    """What `rendering_png` makes, and depth and objects of what is seen in it.
 
     Raises:
         SceneError: the render fails, or the depth cannot be written to the disk for the moment
@@ -254,12 +277,14 @@ def render_with_depth(
     with stand_in(scene) as copy:
         for layer in copy.view_layers:
             layer.use_pass_z = True
-        png = _render(copy, width, height, alpha)
-        depth = _depth(copy, clip_end)
+        with _still(copy, width, height, alpha) as path:
+            yield copy
+            png = _read_still(path)
+        exr = _with_passes(copy)
         try:
-            return png, depth, label_image(copy, width, height, "OBJECTS", numbers)
+            return Measured(png, exr, look_at(copy, width, height, "OBJECTS"))
         except ThingsUnknown:
-            return png, depth, None  # the backend says so of the whole capture
+            return Measured(png, exr, None)
 
 
 def _set_file(file: bpy.types.ImageFormatSettings, media_type: str, **values: Any) -> None:
@@ -267,13 +292,6 @@ def _set_file(file: bpy.types.ImageFormatSettings, media_type: str, **values: An
         file.media_type = media_type
     for name, value in values.items():  # in this order: a format may change depth and alpha
         setattr(file, name, value)
-
-
-def _render(copy: bpy.types.Scene, width: int, height: int, alpha: bool) -> bytes:
-    """The PNG file of a render of a stand-in."""
-    with _still(copy, width, height, alpha) as path:
-        render_still(copy)
-        return _read_still(path)
 
 
 @contextmanager
@@ -321,12 +339,12 @@ def cannot_render(error: RuntimeError) -> str:
 
 def _read_still(path: Path) -> bytes:
     if not path.exists():
-        raise SceneError("The render was stopped before it was complete: start it again.")
+        raise Stopped(STOPPED)
     return path.read_bytes()
 
 
-def _depth(copy: bpy.types.Scene, clip_end: float) -> NDArray[np.float32] | None:
-    """The depth of a stand-in's last render, as `render_with_depth` returns it."""
+def _with_passes(copy: bpy.types.Scene) -> bytes:
+    """The OpenEXR file of a stand-in's last render."""
     file = copy.render.image_settings
     _set_file(
         file,
@@ -345,11 +363,4 @@ def _depth(copy: bpy.types.Scene, clip_end: float) -> NDArray[np.float32] | None
         except RuntimeError as error:
             reason = str(error).strip().removeprefix("Error: ")
             raise SceneError(f"Blender could not write the render's depth: {reason}") from error
-        channels = decode_exr(path.read_bytes())
-    # Channels are called LAYER.PASS.X, and what X is depends on Blender's version.
-    found = [name for name in channels if name.split(".")[-2:-1] == [DEPTH_PASS]]
-    if len(found) != 1:
-        return None
-    depth = channels[found[0]].astype(np.float32)
-    depth[~(depth < SKY * clip_end)] = 0
-    return depth
+        return path.read_bytes()

@@ -20,7 +20,8 @@ from ..data.places import bounds_of, near_origin
 from ..data.scene_error import SceneError
 from ..protocol.messages import PutView
 from ..protocol.values import MAX_VIEWS, MIN_VIEWS
-from .camera_render import SMALLEST_SIDE, render_with_depth
+from .aside import aside
+from .camera_render import SMALLEST_SIDE, Rendering, at_once, rendering_with_depth
 from .pinhole import pinhole_of
 
 FIELD_OF_VIEW = math.radians(45)
@@ -254,6 +255,11 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
     Raises:
         SceneError: the camera is not there any more, or no pinhole, or the render fails.
     """
+    return at_once(taking_view(scene, plan, index, capture))
+
+
+def taking_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> Rendering[PutView]:
+    """The same, with the render left to somebody else (`camera_render.capturing`)."""
     shot = plan.shots[index]
     alpha = scene.render.film_transparent
     with ExitStack() as stack:
@@ -285,26 +291,31 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
                 camera.matrix_world = Matrix(pose.tolist())
         pinhole = pinhole_of(scene, camera, width, height)
         clip_end = camera.data.clip_end
-        png, depth, things = render_with_depth(scene, width, height, alpha, clip_end, plan.things)
-        pixels = pictures.decode_png(png)
-        if alpha and depth is not None:  # of what is cut out of the film, there is a depth
-            depth[pixels[..., 3] == 0] = 0
+        measured = yield from rendering_with_depth(scene, width, height, alpha)
     camera_to_world = pinhole.camera_to_world.copy()
     camera_to_world[:3, 3] += origin
-    return PutView(
-        capture=capture,
-        index=index,
-        name=shot.name,
-        image=np.ascontiguousarray(pixels[..., :3]),
-        alpha=np.ascontiguousarray(pixels[..., 3]) if alpha else None,
-        depth=depth,
-        things=things,
-        fx=pinhole.fx,
-        fy=pinhole.fy,
-        cx=pinhole.cx,
-        cy=pinhole.cy,
-        camera_to_world=tuple(camera_to_world.ravel().tolist()),
-    )
+    pixels = pictures.decode_png(measured.png)  # by Blender: in no other thread
+
+    def read() -> PutView:
+        depth = measured.depth(clip_end)
+        if alpha and depth is not None:  # of what is cut out of the film, there is a depth
+            depth[pixels[..., 3] == 0] = 0
+        return PutView(
+            capture=capture,
+            index=index,
+            name=shot.name,
+            image=np.ascontiguousarray(pixels[..., :3]),
+            alpha=np.ascontiguousarray(pixels[..., 3]) if alpha else None,
+            depth=depth,
+            things=measured.things(plan.things),
+            fx=pinhole.fx,
+            fy=pinhole.fy,
+            cx=pinhole.cx,
+            cy=pinhole.cy,
+            camera_to_world=tuple(camera_to_world.ravel().tolist()),
+        )
+
+    return (yield from aside(read))
 
 
 def places_of(scene: bpy.types.Scene, plan: Plan, count: int) -> NDArray[np.float64]:

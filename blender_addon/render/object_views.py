@@ -1,7 +1,7 @@
 """Cameras around an object, and renders of it from them."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
@@ -16,7 +16,8 @@ from ..data.meshes.material_images import colour_nodes, image_nodes, tree_of
 from ..data.meshes.texture_uvs import laying_of
 from ..data.places import bounds_of, near_origin
 from ..data.scene_error import SceneError
-from .camera_render import capture
+from .camera_render import Rendering, at_once, rendering_png
+from .own_settings import AS_THE_SCENE
 
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 SHAPES = {"MESH", "CURVE", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "CURVES", "EMPTY"}
@@ -150,7 +151,6 @@ def render_around(
     size: int,
     field_of_view: float,
     lit: bool,
-    on_view: Callable[[int, int], None] | None = None,
     as_captured: bool = False,
 ) -> ObjectViews:
     """Render an object alone from given cameras. The scene is as before afterwards.
@@ -166,53 +166,75 @@ def render_around(
             transform "Standard", or its bare texture.
         as_captured: whether colours are shown as captures of the scene show them, by its own view
             transform; otherwise by "Standard", which the backend can undo exactly.
-        on_view: called before every render with its number from 0 and how many there are; what it
-            raises ends the work.
 
     Raises:
         SceneError: Blender cannot render it.
     """
+    given = (scene, thing, image)
+    views = [
+        at_once(rendering_from(*given, pose, size, field_of_view, lit, as_captured))
+        for pose in poses
+    ]
+    intrinsics = intrinsics_of(size, field_of_view)
+    return ObjectViews(np.stack(views), intrinsics, np.array(poses, np.float64))
+
+
+def intrinsics_of(size: int, field_of_view: float) -> NDArray[np.float64]:
+    """float64 (4,): fx, fy, cx, cy of square views, as in `ObjectViews`.
+
+    Args:
+        size: pixels of a side.
+        field_of_view: in radians.
+    """
+    focal = size / 2 / math.tan(field_of_view / 2)
+    return np.array([focal, focal, size / 2, size / 2])
+
+
+def rendering_from(
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    image: bpy.types.Image,
+    pose: NDArray[np.float64],
+    size: int,
+    field_of_view: float,
+    lit: bool,
+    as_captured: bool,
+) -> Rendering[NDArray[np.uint8]]:
+    """One of these renders, left to somebody else (`camera_render.capturing`): uint8 (N, N, 3),
+    sRGB, row 0 at the top.
+    """
     if thing.name not in scene.objects:
         raise SceneError(f'"{thing.name}" is not in the scene "{scene.name}".')
-    lens = bpy.data.cameras.new("watch your steps")
-    camera = bpy.data.objects.new("watch your steps", lens)
-    world = bpy.data.worlds.new("watch your steps")
-    images = []
-    try:
+    with ExitStack() as stack:
+        lens = bpy.data.cameras.new("watch your steps")
+        stack.callback(bpy.data.cameras.remove, lens)
+        camera = bpy.data.objects.new("watch your steps", lens)
+        stack.callback(bpy.data.objects.remove, camera)
+        world = bpy.data.worlds.new("watch your steps")
+        stack.callback(bpy.data.worlds.remove, world)
         scene.collection.objects.link(camera)
         lens.sensor_fit, lens.angle = "HORIZONTAL", field_of_view
         world.color = UNLIT_BACKGROUND
-        with ExitStack() as stack:
-            _show_alone(stack, scene, thing)
-            if not as_captured:
-                values = {"view_transform": "Standard", "look": "None", "use_curve_mapping": False}
-                plain = {} if lit else {"exposure": 0.0, "gamma": 1.0}
-                stack.enter_context(changed(scene.view_settings, **values, **plain))
-                stack.enter_context(changed(scene.display_settings, display_device="sRGB"))
-            stack.enter_context(_square_pictures(scene.render, size))
-            if not lit:
-                _show_image(stack, scene, thing, image)
-                _show_bare_texture(stack, scene, world)
-            bounds = bounds_of(thing)
-            stack.enter_context(changed(scene, camera=camera))
-            low, high = bounds.min(axis=0), bounds.max(axis=0)
-            origin = stack.enter_context(near_origin(scene, low, high, thing))
-            for number, pose in enumerate(poses):
-                if on_view is not None:
-                    on_view(number, len(poses))
-                there = pose.copy()
-                there[:3, 3] -= origin
-                camera.matrix_world = Matrix(there.tolist())
-                _set_clipping(lens, bounds - origin, there)
-                images.append(pictures.decode_png(capture(scene, size)))
-    finally:
-        bpy.data.objects.remove(camera)
-        bpy.data.cameras.remove(lens)
-        bpy.data.worlds.remove(world)
-    focal = size / 2 / math.tan(field_of_view / 2)
-    return ObjectViews(
-        np.stack(images), np.array([focal, focal, size / 2, size / 2]), np.array(poses, np.float64)
-    )
+        _show_alone(stack, scene, thing)
+        if not as_captured:
+            values = {"view_transform": "Standard", "look": "None", "use_curve_mapping": False}
+            plain = {} if lit else {"exposure": 0.0, "gamma": 1.0}
+            stack.enter_context(changed(scene.view_settings, **values, **plain))
+            stack.enter_context(changed(scene.display_settings, display_device="sRGB"))
+        stack.enter_context(_square_pictures(scene.render, size))
+        if not lit:
+            _show_image(stack, scene, thing, image)
+            _show_bare_texture(stack, scene, world)
+        bounds = bounds_of(thing)
+        stack.enter_context(changed(scene, camera=camera))
+        low, high = bounds.min(axis=0), bounds.max(axis=0)
+        origin = stack.enter_context(near_origin(scene, low, high, thing))
+        there = pose.copy()
+        there[:3, 3] -= origin
+        camera.matrix_world = Matrix(there.tolist())
+        _set_clipping(lens, bounds - origin, there)
+        png = yield from rendering_png(scene, size, size, False, AS_THE_SCENE)
+    return pictures.decode_png(png)
 
 
 def _square_pictures(render: bpy.types.RenderSettings, size: int) -> AbstractContextManager[None]:

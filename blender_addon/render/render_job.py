@@ -14,9 +14,8 @@ import bpy
 
 from ..data.scene_error import SceneError
 from .aside import Aside
-from .camera_render import Made, Rendering, cannot_render
+from .camera_render import STOPPED, Made, Rendering, Stopped, cannot_render
 
-STOPPED = "The render was stopped before it was complete: start it again."
 LOST = "The file was changed while it was rendered: start it again."
 ENDS = ("render_complete", "render_cancel")
 
@@ -71,7 +70,7 @@ class RenderJob:
             self.go_on()
         else:
             self._end()
-            self._failed(SceneError(STOPPED))
+            self._failed(Stopped(STOPPED))
 
     def _begin(self, copy: bpy.types.Scene) -> None:
         copy.render.use_lock_interface = True
@@ -148,3 +147,10 @@ def look() -> None:
     """Go on where a render has ended."""
     if _running is not None:
         _running.look()
+
+
+def settle() -> None:
+    """The same before the file is saved or something is undone: until then what was rendered would
+    be there, and the scene as it was for that.
+    """
+    look()

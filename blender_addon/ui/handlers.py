@@ -9,7 +9,7 @@ from ..data import copies, migration, results
 from ..data.meshes import painted_regions
 from ..jobs import open_files, own_backend, saved_waiting, session, texture_making
 from ..render import freshness, render_job, render_notes
-from . import preferences
+from . import esc, preferences
 
 BUSY_SECONDS = 0.05
 IDLE_SECONDS = 0.25
@@ -30,6 +30,7 @@ def _tick() -> float:
         render_job.look()
         texture_making.look()
         session.drain()
+        esc.look()
     except Exception as error:  # noqa: BLE001  # Blender would drop the timer without a word
         traceback.print_exc()
         text = f"The add-on has a defect ({error!r}); the system console has the details."
@@ -67,6 +68,7 @@ def _load_post(*_: object) -> None:
 
 @persistent
 def _save_pre(*_: object) -> None:
+    render_job.settle()
     copies.settle_all()
     for scene in copies.editable():
         migration.mark(scene)
@@ -82,6 +84,7 @@ def _save_post(*_: object) -> None:
 
 @persistent
 def _undo_pre(*_: object) -> None:
+    render_job.settle()
     open_files.before_undo()
 
 

@@ -6,7 +6,7 @@ from ..data.meshes import made_textures
 from ..data.meshes.colour_changes import changing_node
 from ..data.meshes.edited_textures import shows_relevance, to_paint
 from ..jobs import texture_making
-from . import words
+from . import esc, words
 from .languages import iface_
 from .languages.sentences import capitalised
 
@@ -62,3 +62,4 @@ def _draw_progress(
     if follow := len(texture_making.makings.waiting):
         stage += iface_(f"; {follow} more to follow")
     words.paragraph(box, context, stage, inset=words.BOX)
+    words.paragraph(box, context, iface_(esc.WORDS), inset=words.BOX)

@@ -12,6 +12,7 @@ from ..protocol.messages import Welcome
 from ..protocol.settings import GUIDANCE
 from ..render import freshness
 from ..render.things import NO_MATERIAL, REST
+from . import esc
 from .languages import iface_
 from .languages.sentences import capitalised
 
@@ -97,6 +98,8 @@ def progress(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -
     stage = listed(job.stage)
     text = f"{iface_(job.title)}: {stage}" if job.group else capitalised(stage)
     paragraph(layout, context, text, inset=BOX)
+    if esc.stops(job):
+        paragraph(layout, context, iface_(esc.WORDS), inset=BOX)
 
 
 def listed(text: str) -> str:

@@ -320,7 +320,7 @@ def test_a_full_disk_is_said_when_the_depth_is_written(
     folders = iter((nullcontext(str(tmp_path)), nullcontext(str(tmp_path / "no folder"))))
     monkeypatch.setattr(capture.tempfile, "TemporaryDirectory", lambda prefix: next(folders))
     with pytest.raises(capture.SceneError, match="could not write the render's depth: "):
-        capture.render_with_depth(scene, 64, 48, alpha=False, clip_end=100, numbers={})
+        capture.at_once(capture.rendering_with_depth(scene, 64, 48, alpha=False))
     assert scene.render.image_settings.file_format == "PNG"
 
 

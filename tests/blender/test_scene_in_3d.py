@@ -367,7 +367,7 @@ def test_a_defect_ends_the_job(
         raise defect("could not broadcast")
 
     upload = importlib.import_module(f"{installed}.jobs.upload")
-    monkeypatch.setattr(upload, "take_view", spoiled)
+    monkeypatch.setattr(upload, "taking_view", spoiled)
     OPS.capture_scene()
     with pytest.raises(defect):
         connected.session.wait(lambda: False, SECONDS)

@@ -79,8 +79,8 @@ def test_only_few_views_are_under_way_at_a_time(
     """Also where the backend takes its time."""
     upload = importlib.import_module(f"{installed}.jobs.upload")
     taken = []
-    original = upload.take_view
-    monkeypatch.setattr(upload, "take_view", lambda *given: taken.append(1) or original(*given))
+    original = upload.taking_view
+    monkeypatch.setattr(upload, "taking_view", lambda *given: taken.append(1) or original(*given))
     told = []
     monkeypatch.setattr(connected.session.state.link, "tell", told.append)
     OPS.capture_scene()
