@@ -12,6 +12,7 @@ import bpy
 
 from ..data import picture_source
 from ..data.picture_source import NEW_RENDER, Source
+from . import render_job
 from .fingerprint import AT_ANY_SIZE, fingerprint, forget_meshes
 from .image_pixels import image_state
 from .own_settings import own_settings
@@ -95,7 +96,7 @@ def known_changes(scene: bpy.types.Scene, image: bpy.types.Image, state: str) ->
     """
     known = _known.setdefault(scene.session_uid, _Known())
     of, began = (image.session_uid, scene.watch_your_steps.max_side), time.monotonic()
-    if known.of != of or (known.pending and began >= known.again):
+    if known.of != of or (_may_read() and known.pending and began >= known.again):
         known.of, known.pending = of, False
         known.changes = _changes_of(scene, image, state)
         spent = time.monotonic() - began
@@ -123,7 +124,13 @@ def updated(depsgraph: bpy.types.Depsgraph) -> None:
 
 def is_due() -> bool:
     """Whether it is time for another reading, which the next drawing of the panel does."""
-    return any(known.pending and time.monotonic() >= known.again for known in _known.values())
+    now = time.monotonic()
+    return _may_read() and any(one.pending and now >= one.again for one in _known.values())
+
+
+def _may_read() -> bool:
+    """Whether scenes are as the artist has them: while a view is rendered its camera is in one."""
+    return not render_job.is_running()
 
 
 def have_changed(parts: list[str]) -> str:
