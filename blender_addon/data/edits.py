@@ -28,6 +28,10 @@ from .migration import new_uid
 from .properties_settings import asked, copy, guidance_words, put
 from .scene_error import SceneError
 
+FULL_SIZE_ALONE = (
+    "The edit that this one was made of at full size was deleted, so the shown render and map stay."
+)
+
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What an edit was asked to be made with; as JSON it is saved with the scene while its job
@@ -330,22 +334,29 @@ def show(scene: bpy.types.Scene) -> None:
 
 def restore(scene: bpy.types.Scene) -> None:
     """Put the render, the map, the threshold and the settings back with which the chosen edit was
-    made, and show it. What is not known of it stays as it is.
+    made, and show it; of one at full size, those of the edit that it was made of, as its own are
+    for a larger picture. What is not known of it stays as it is.
     """
     settings, entry = scene.watch_your_steps, chosen(scene)
     assert entry is not None  # the operator's poll has found it
     copies.settle(scene)
-    if entry.known:
-        copy(entry, settings)
+    small = named(settings, entry.made_of)
+    source = entry if small is None else small
+    if source.known:
+        copy(source, settings)
+        settings.seed = entry.seed
     if entry.instruction:  # else it was kept of layers
         settings.instruction = entry.instruction
     show(scene)
-    if entry.render is not None and entry.relevance is not None:
-        results.put_back(scene, entry)
+    if source.render is not None and source.relevance is not None:
+        results.put_back(scene, source)
 
 
 def not_restored(entry: bpy.types.PropertyGroup) -> str:
     """What `restore` cannot bring back, as a sentence; "" where that is nothing."""
+    if entry.made_of:
+        small = named(entry.id_data.watch_your_steps, entry.made_of)
+        return FULL_SIZE_ALONE if small is None else not_restored(small)
     pairs = ((entry.render, "picture that it was made of"), (entry.relevance, "relevance map"))
     lost = [words for image, words in pairs if image is None]
     if not lost or not entry.known:

@@ -54,5 +54,6 @@ def keep(
     entry.image = edits.new_picture(scene, entry.render, result.image, png)
     entry.image.colorspace_settings.name = entry.render.colorspace_settings.name
     entry.mask = edit_masks.new_image(f"{scene.name} edit mask", result.mask)
+    entry.made_of = source.made_of or source.uid
     edits.note(entry, result, noted, server)
     settings.edit_index = 0  # shows it

@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.blocks import in_scene
 from ..data.meshes import live_textures
 from ..data.meshes.material_images import colour_nodes
 from ..data.meshes.mesh_reading import MeshTexture, read_mesh_texture, with_full_name
@@ -112,10 +113,7 @@ class Views:
         image, thing = found(scene, job)
         if thing is None:
             raise SessionError(f'"{job.subject.partition(chr(10))[0]}" is not there any more.')
-        layers = [one for one in scene.view_layers if thing.name in one.objects]
-        layer = layers[0] if layers else scene.view_layers[0]
-        own = {} if scene == bpy.context.scene else {"scene": scene, "view_layer": layer}
-        with bpy.context.temp_override(**own):  # another scene may be open by now
+        with in_scene(scene, thing):  # another one may be open by now
             now = read_mesh_texture(bpy.context, thing, image)
         for name in ("corners", "uvs", "occluders", "texture"):
             if not np.array_equal(getattr(now, name), getattr(self.read, name)):

@@ -77,6 +77,9 @@ class KeptEdit(bpy.types.PropertyGroup):
     )
     suggested_threshold: FloatProperty(description="The map's own suggestion", default=-1.0)
     picks: StringProperty(description="The things that were added to the mask and removed from it")
+    made_of: StringProperty(
+        description="The uid of the edit that was made again at full size; empty: it is no such"
+    )
     layers: StringProperty(
         description="The layers that it was kept of and how they were set, as JSON; empty: of none"
     )

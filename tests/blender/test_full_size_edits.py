@@ -88,6 +88,41 @@ def test_its_result_is_itself_and_needs_no_render(
     assert sent(server)[-1].mask.shape == picture.shape[:2]
 
 
+def test_restore_goes_back_to_the_edit_that_it_was_made_of(
+    large: SimpleNamespace,  # noqa: F811
+    scene: bpy.types.Scene,
+) -> None:
+    small = here().edits[0]
+    small_uid, small.rim, small.detail = small.uid, 3.0, "whole"
+    render, relevance, threshold = small.render, small.relevance, small.threshold
+    at_full_size(large)
+    OPS.edit_again()
+    large.session.wait_for_job(scene, SECONDS)
+    again, full = here().edits[0], here().edits[1]
+    assert (full.made_of, again.made_of, full.relevance) == (small_uid, small_uid, None)
+    here().instruction, here().threshold, here().rim, here().seed = "else", 0.9, 8.0, 99
+    preview(large, scene)
+    assert OPS.restore_edit() == {"FINISHED"}
+    assert large.session.message_of(scene) == ""
+    assert (here().instruction, here().threshold) == ("turn the ball blue", threshold)
+    assert (here().rim, here().detail) == (3.0, "whole"), "for the picture that is worked on"
+    assert here().seed == again.seed != full.seed
+    assert np.array_equal(
+        large.pictures.read_rgb(here().render_image), large.pictures.read_rgb(render)
+    )
+    assert np.array_equal(
+        large.pictures.read_gray(here().relevance_image), large.pictures.read_gray(relevance)
+    )
+    assert here().edit_image == again.image
+    mask = large.pictures.read_gray(here().mask_image) > 0.5
+    assert np.array_equal(mask, large.results.mask(scene))
+    here().edit_index = 2
+    OPS.delete_edit()
+    here().edit_index = 0
+    OPS.restore_edit()
+    assert "made of at full size was deleted" in large.session.message_of(scene)
+
+
 def test_of_an_edit_on_top_it_is_made_of_what_is_below_at_full_size(
     large: SimpleNamespace,  # noqa: F811
     scene: bpy.types.Scene,

@@ -42,7 +42,8 @@ SAVED = {
         suggested_threshold:FLOAT picks:STRING prompt_check:STRING notes:STRING model:STRING
         date:STRING known:BOOLEAN own_guidance:BOOLEAN camera:STRING frame:INT
         full:POINTER full_render:POINTER painted:POINTER grow:INT invert:BOOLEAN
-        variants:STRING mask:POINTER layers:STRING""",
+        variants:STRING mask:POINTER layers:STRING
+        made_of:STRING""",
     "Layer": "edit:STRING visible:BOOLEAN opacity:FLOAT",
     "PictureSource": """
         kind:ENUM=RENDER,RESULT,IMAGE,VIEWPORT image:POINTER taken:POINTER
