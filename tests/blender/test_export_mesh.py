@@ -175,7 +175,7 @@ def test_tiles_are_edited_in_blender_only(blend: Path, tmp_path: Path) -> None:
     next(node for node in nodes if node.type == "TEX_IMAGE").image = tiles
     bpy.ops.wm.save_as_mainfile(filepath=str(blend))
     done = export(blend, "--object", "painted", "--out", tmp_path / "out")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
     assert "has UDIM tiles" in done.stderr
     assert not (tmp_path / "out").exists()
 
