@@ -162,6 +162,8 @@ def _previewed(
             f'The UVs or the size of "{image.name}" have changed since its preview: press Preview '
             "on Mesh again."
         )
+    if why := texture_regions.why_not_grown(region):
+        raise SessionError(why)
     mask = texture_regions.mask(region)
     if not mask.any():
         way = "raise the threshold" if region.invert else "lower the threshold"
@@ -305,6 +307,10 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
         made_with.append(f"threshold {threshold:.3f}")
     if took:
         made_with.append(f"snapped to {took}")
+    if sent.grow > 0:
+        made_with.append(f"grown by {sent.grow} px")
+    if sent.grow < 0:
+        made_with.append(f"shrunk by {-sent.grow} px")
     if sent.invert:
         made_with.append("inverted")
     if sent.paint is not None:
@@ -320,7 +326,7 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
     )
     if not isinstance(result, SceneTextureResult):
         edited.watch_your_steps.asked = original.watch_your_steps.asked_now
-    texture_regions.keep_of_edit(edited, threshold, sent.paint, sent.invert)
+    texture_regions.keep_of_edit(edited, threshold, sent.paint, sent.invert, sent.grow)
     sent.paint = None  # it is the edit's now
     texture_regions.clear(sent)
     if result.threshold is not None and not isinstance(result, SceneTextureResult):

@@ -13,6 +13,7 @@ from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState
 from ..protocol.requests import TextureRelevanceRequest, TextureRelevanceResult
 from ..protocol.settings import MapSettings
+from ..render import grown_map
 from .job import Job, Kind, NewJob, SessionError, check_instruction
 from .texture_jobs import FIELD_OF_VIEW, attach, poses_of, read_active, views_job
 from .texture_views import Views, found
@@ -77,6 +78,7 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
         region.threshold = texture.threshold
     elif region.threshold_of != job.instruction:
         texture_regions.follow_suggestion(region)
+    grown_map.refresh(region, bpy.context)
     live_textures.rebuild(region)
     for one in old:
         if one is not None and one.users == 0:

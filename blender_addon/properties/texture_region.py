@@ -4,11 +4,12 @@
 # Blender reads properties from annotations, which are calls and not types.
 
 import bpy
-from bpy.props import BoolProperty, FloatProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..data.meshes import live_textures
 from ..data.properties_settings import described, prop
 from ..protocol.settings import RegionSettings, Threshold
+from ..render import grown_map
 
 
 def _moved(changed: "TextureRegion", _: bpy.types.Context) -> None:
@@ -17,13 +18,14 @@ def _moved(changed: "TextureRegion", _: bpy.types.Context) -> None:
     live_textures.refresh(changed)
 
 
-def _snapped(changed: "TextureRegion", _: bpy.types.Context) -> None:
-    """Another of the maps is thresholded."""
-    live_textures.refresh(changed)
+def _grown(changed: "TextureRegion", context: bpy.types.Context) -> None:
+    """Another map is thresholded."""
+    grown_map.refresh(changed, context)
 
 
-def _inverted(changed: "TextureRegion", _: bpy.types.Context) -> None:
-    """The other texels are meant."""
+def _inverted(changed: "TextureRegion", context: bpy.types.Context) -> None:
+    """The other texels are meant, and what was grown is shrunk."""
+    grown_map.refresh(changed, context)
     live_textures.rebuild(changed)
 
 
@@ -35,6 +37,7 @@ class TextureRegion(bpy.types.PropertyGroup):
     relevance: PointerProperty(name="Relevance", type=bpy.types.Image)
     edges: PointerProperty(name="Relevance by Edges", type=bpy.types.Image)
     things: PointerProperty(name="Relevance by Things", type=bpy.types.Image)
+    grown: PointerProperty(name="Relevance, Grown", type=bpy.types.Image)
     paint: PointerProperty(name="Painted Correction", type=bpy.types.Image)
     before: StringProperty(description="What Blender's painting worked on before, as JSON")
     group: PointerProperty(name="Nodes", type=bpy.types.NodeTree)
@@ -68,7 +71,19 @@ class TextureRegion(bpy.types.PropertyGroup):
         precision=3,
         update=_moved,
     )
-    snap: prop(RegionSettings, "snap", update=_snapped)
+    snap: prop(RegionSettings, "snap", update=_grown)
+    grow: IntProperty(
+        name="Grow",
+        description=(
+            "Pixels of the texture by which the region reaches further over the mesh, also across "
+            "seams; less than 0 shrinks it. What was painted stays as it is"
+        ),
+        min=-256,
+        max=256,
+        soft_min=-32,
+        soft_max=32,
+        update=_grown,
+    )
     invert: BoolProperty(
         name="Invert",
         description="Edit what the relevance does not reach. What was painted stays as it is",

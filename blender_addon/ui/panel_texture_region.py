@@ -45,6 +45,9 @@ def _draw_preview(
     row = layout.row(align=True)
     row.prop(region, "threshold", slider=True)
     row.prop(region, "invert", text="", icon="ARROW_LEFTRIGHT")
+    layout.prop(region, "grow")
+    if why := texture_regions.why_not_grown(region):
+        words.paragraph(layout, context, why, icon="ERROR")
     row = layout.row(align=True)
     row.operator(
         "watch_your_steps.show_texture_preview",

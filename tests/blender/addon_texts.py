@@ -36,6 +36,7 @@ NOT_SHOWN = {
     *("{0} edit", "{0} edit mask", "{0} variants", "{0} mask", "{0} painting", "{0} render"),
     *("{0} painting (earlier)", "{0} (earlier)", "{0} full size", "{0} full base", "{0} layer"),
     *("{0} in 3D", "{0} texture", "{0} color", "{0} (edited)", "{0} relevance", "{0} correction"),
+    "{0} relevance grown",
     *("{0} 3D view", "{0} 3D edit", "{0} full render", "{0} of {1}", " by {0}", "image {0}"),
     *("The render", "How much of the edit is laid over the render", "The render with the edit"),
     *("The edit alone, with the render's alpha", "Where the edit is: 1 inside, 0 outside"),

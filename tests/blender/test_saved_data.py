@@ -72,7 +72,8 @@ SAVED = {
         relevance:POINTER edges:POINTER things:POINTER paint:POINTER before:STRING group:POINTER
         instruction:STRING maps:STRING surface:STRING kind:STRING of_things:STRING
         seen_share:FLOAT suggested_threshold:FLOAT threshold_of:STRING made_at:FLOAT
-        threshold:FLOAT snap:ENUM=things,edges,nothing invert:BOOLEAN""",
+        threshold:FLOAT snap:ENUM=things,edges,nothing invert:BOOLEAN grow:INT
+        grown:POINTER""",
 }
 """All that the version before data had a version saved, as it was read from that add-on; and what
 came since.

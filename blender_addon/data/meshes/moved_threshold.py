@@ -50,7 +50,7 @@ def apply(thing: bpy.types.Object, edited: bpy.types.Image, engine: str) -> bpy.
     )
     made.watch_your_steps.asked = mine.asked
     paint = texture_regions.copy_of_paint(mine.region)
-    texture_regions.keep_of_edit(made, threshold, paint, mine.region.invert)
+    texture_regions.keep_of_edit(made, threshold, paint, mine.region.invert, mine.region.grow)
     if not show(thing, made, "EDITED", engine):
         raise SceneError(f'"{thing.name}" does not show this edit any more.')
     reset(edited)

@@ -19,6 +19,8 @@ from .mesh_reading import MeshTexture
 MAPS = ("relevance", "edges", "things")
 KEPT = (
     *MAPS,
+    "grown",
+    "grow",
     "instruction",
     "maps",
     "surface",
@@ -38,16 +40,32 @@ PAINTED = 0.5
 """Of a painted texel's alpha, from which it counts, and of its brightness, from which it adds."""
 
 
-def chosen_map(region: bpy.types.PropertyGroup) -> bpy.types.Image | None:
-    """The map that is thresholded; None where there is none."""
+def found_map(region: bpy.types.PropertyGroup) -> bpy.types.Image | None:
+    """The map that snapping chooses, as it was found; None where there is none."""
     order = {"things": MAPS[::-1], "edges": MAPS[1::-1], "nothing": MAPS[:1]}[region.snap]
     found = (getattr(region, name) for name in order)
     return next((image for image in found if image is not None), None)
 
 
+def chosen_map(region: bpy.types.PropertyGroup) -> bpy.types.Image | None:
+    """The map that is thresholded: that one, grown or shrunk; None where there is none."""
+    found = found_map(region)
+    return found if found is None or region.grown is None else region.grown
+
+
+def why_not_grown(region: bpy.types.PropertyGroup) -> str:
+    """Why the region is not grown as it is set; "" where it is."""
+    if not region.grow or region.grown is not None or found_map(region) is None:
+        return ""
+    return (
+        "The region is not grown, as its mesh is not active or has changed: click on the mesh and "
+        "set Grow again, or press Preview on Mesh again."
+    )
+
+
 def took(region: bpy.types.PropertyGroup) -> str:
     """What the region keeps to, in words for people; "" where to nothing."""
-    image = chosen_map(region)
+    image = found_map(region)
     if image is None or image == region.relevance:
         return ""
     return (region.of_things or "things") if image == region.things else "edges"
@@ -123,10 +141,14 @@ def is_current(region: bpy.types.PropertyGroup, settings: bpy.types.PropertyGrou
     return chosen_map(region) is not None and not changed_since(region, settings)
 
 
-def previewed() -> list[tuple[float, str, bool]]:
-    """Threshold, snapping and inversion of the file's previews."""
+def previewed() -> list[tuple[float, str, bool, int]]:
+    """Threshold, snapping, inversion and growth of the file's previews."""
     regions = (image.watch_your_steps.preview for image in bpy.data.images)
-    return [(one.threshold, one.snap, one.invert) for one in regions if chosen_map(one) is not None]
+    return [
+        (one.threshold, one.snap, one.invert, one.grow)
+        for one in regions
+        if chosen_map(one) is not None
+    ]
 
 
 def follow_suggestion(region: bpy.types.PropertyGroup) -> None:
@@ -157,6 +179,7 @@ def keep_of_edit(
     threshold: float | None,
     paint: bpy.types.Image | None = None,
     invert: bool = False,
+    grow: int = 0,
 ) -> None:
     """Let the threshold of a finished edit be moved: its region is its own relevance.
 
@@ -165,20 +188,21 @@ def keep_of_edit(
         threshold: that it was made at.
         paint: the correction that it was made with, which is the edit's from now on.
         invert: whether it was made where the relevance does not reach the threshold.
+        grow: pixels that its relevance was grown by.
     """
     mine = edited.watch_your_steps
     region = mine.region
     if mine.relevance is None or threshold is None:
         return
     region.relevance, region.snap, region.paint = mine.relevance, "nothing", paint
-    region.invert = invert
+    region.invert, region.grow = invert, grow
     region.instruction, region.threshold = mine.instruction, threshold
     region.made_at = region.threshold  # as Blender keeps it
 
 
 def clear(region: bpy.types.PropertyGroup) -> None:
     """Forget a region, and take what only it has used out of the file."""
-    images = [getattr(region, name) for name in (*MAPS, "paint")]
+    images = [getattr(region, name) for name in (*MAPS, "grown", "paint")]
     group = region.group
     for name in region.bl_rna.properties.keys():  # noqa: SIM118  # a bpy collection
         if name not in ("rna_type", "name"):
