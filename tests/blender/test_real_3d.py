@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import bpy
 import numpy as np
 import pytest
+import udim
 from driving import make_scene
 from test_mesh_views import painted
 from test_real_server import JOB_SECONDS, START_SECONDS, Server, backend_python
@@ -79,6 +80,32 @@ def test_a_texture_turns_from_red_to_blue(ready: SimpleNamespace) -> None:
     assert (relevance[changed] > 0).mean() > 0.5
     middle = np.median(edited[changed].astype(int), axis=0)
     assert middle[2] > middle[0] + 30, f"blue, not red: {middle}"
+
+
+def test_both_tiles_of_a_ball_turn_blue_without_a_seam(
+    ready: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Its halves lie on UDIM tiles of different sizes."""
+    scene, thing = bpy.context.scene, red_ball()
+    uvs = thing.data.uv_layers.active.uv
+    for one in uvs:
+        one.vector = (2 * one.vector[0], one.vector[1])
+    sizes = {1001: 64, 1002: 96}
+    pixels = {number: np.tile(RED[:1, :1], (size, size, 1)) for number, size in sizes.items()}
+    nodes = thing.active_material.node_tree.nodes
+    node = next(one for one in nodes if one.type == "TEX_IMAGE")
+    node.image = udim.image(tmp_path, pixels, "ball")
+    OPS.edit_texture()
+    ready.session.wait_for_job(scene, JOB_SECONDS)
+    assert node.image.name == "ball (edited)"
+    made = udim.tiles_of(node.image, tmp_path)
+    for number, one in made.items():
+        middle = one[len(one) // 4 : -len(one) // 4, :, :3].astype(float).mean(axis=(0, 1))
+        assert middle[2] > middle[0] + 30, f"{number} is blue"
+    left, right = (made[number][..., :3].astype(float) for number in sizes)
+    rows = slice(len(left) // 4, -len(left) // 4)
+    across = np.abs(left[rows, -1].mean(axis=0) - right[24:-24, 0].mean(axis=0)).mean()
+    assert across < 12, "the border between tiles is not seen"
 
 
 def test_a_mesh_without_uvs_and_image_turns_from_red_to_blue(
