@@ -6,6 +6,8 @@ from typing import Any
 
 import bpy
 
+from .overriding import overridden
+
 
 def with_uid(blocks: Iterable[bpy.types.ID], uid: int) -> Any:
     """The data-block of a session uid, whatever it is called by now; None where it is not in the
@@ -19,5 +21,4 @@ def in_scene(scene: bpy.types.Scene, thing: bpy.types.Object) -> AbstractContext
     layers = [one for one in scene.view_layers if thing.name in one.objects]
     layer = layers[0] if layers else scene.view_layers[0]
     own = {} if scene == bpy.context.scene else {"scene": scene, "view_layer": layer}
-    override: AbstractContextManager[None] = bpy.context.temp_override(**own)
-    return override
+    return overridden(**own)

@@ -14,10 +14,14 @@ PAINT_SIZE = 1024
 
 def in_window() -> contextlib.AbstractContextManager[object]:
     """Where Blender has a window, the context that its buttons are pressed in: scripts have none of
-    a file that was opened since they began, and then nothing is the active object.
+    a file that was opened since they began, and then nothing is the active object. Where they have
+    one, nothing is overridden: Blender 4.5 and 5.0 crash within an override as soon as another
+    thread, such as the add-on's, runs Python.
     """
     windows = bpy.context.window_manager.windows
-    return bpy.context.temp_override(window=windows[0]) if windows else contextlib.nullcontext()
+    if bpy.context.window is not None or not windows:
+        return contextlib.nullcontext()
+    return bpy.context.temp_override(window=windows[0])
 
 
 def add_shape(shape: str, stretch: float = 1.0, flat: bool = False) -> bpy.types.Object:

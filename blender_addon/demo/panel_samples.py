@@ -136,10 +136,10 @@ def _scene(
     panel showed, by engine.
     """
     build, renders = import_module("described").build, import_module("render_samples")
-    in_window = import_module("building").in_window
     out, size, name = options.out, options.size, str(description["seed"])
     edits = renders.edits_with_ids(description, out, size)
-    scene = build(description, size, size)
+    with _still():
+        scene = build(description, size, size)
     renders.save_ids(scene, out / f"{name}_ids.png")
     if options.samples:
         scene.cycles.samples = scene.eevee.taa_render_samples = options.samples
@@ -149,8 +149,7 @@ def _scene(
         for number, edit in enumerate(edits):
             if edit["edit"]["target"] is None:
                 continue
-            with in_window():
-                shown = _press(scene, edit["edit"]["instruction"], options)
+            shown = _press(scene, edit["edit"]["instruction"], options)
             files = {kind: f"{name}_{engine}_{number}_{kind}.png" for kind in shown["pictures"]}
             images[engine] = files["render"] = f"{name}_{engine}.png"  # the same for all edits
             for kind, picture in shown.pop("pictures").items():
@@ -168,11 +167,13 @@ def _press(scene: Any, instruction: str, options: argparse.Namespace) -> dict[st
     """What the panel shows after its buttons were pressed: pictures as arrays, figures."""
     import bpy
 
+    in_window = import_module("building").in_window
     pictures, snapping = (import_module(f"{MODULE}.data.{name}") for name in ("pictures", "region"))
     settings = scene.watch_your_steps
     settings.instruction = instruction
     began = time.perf_counter()
-    bpy.ops.watch_your_steps.preview_relevance()
+    with _still(), in_window():
+        bpy.ops.watch_your_steps.preview_relevance()
     rendered = time.perf_counter()
     wait(scene, show=False)
     previewed = time.perf_counter()
@@ -199,13 +200,22 @@ def _press(scene: Any, instruction: str, options: argparse.Namespace) -> dict[st
         found["pictures"]["things"] = things.astype(np.uint8)
     if not options.no_edits and region.any():
         settings.steps = options.steps
-        bpy.ops.watch_your_steps.edit()
+        with _still(), in_window():
+            bpy.ops.watch_your_steps.edit()
         wait(scene, show=False)
         edited = pictures.read_rgb(settings.edit_image)
         found["pictures"]["edit"] = edited
         found["seconds"]["edit"] = time.perf_counter() - previewed
         found["outside_is_input"] = bool((edited == render)[~region].all())
     return found
+
+
+def _still() -> contextlib.AbstractContextManager[None]:
+    """Hold the add-on's thread still, as operators run in an overridden context."""
+    still: contextlib.AbstractContextManager[None] = import_module(
+        f"{MODULE}.link.stillness"
+    ).still()
+    return still
 
 
 if __name__ == "__main__":

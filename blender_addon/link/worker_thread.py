@@ -42,6 +42,7 @@ from ..protocol.messages import (
     Welcome,
 )
 from ..protocol.requests import EditSceneResult, Request, Result, ScenePicture, SceneRenderResult
+from . import stillness
 from .encode import encode_exr, encode_png
 
 POLL_SECONDS = 0.03
@@ -173,6 +174,10 @@ class Link:
     # ---------------------------------------------------------------- the thread
 
     def _run(self) -> None:
+        with stillness.coming_by():
+            self._connect_again_and_again()
+
+    def _connect_again_and_again(self) -> None:
         while not self._stop.is_set():
             if self._status is None:
                 self._report(LinkStatus(LinkState.CONNECTING))
@@ -196,6 +201,7 @@ class Link:
         """Take commands while there is no connection."""
         deadline = time.monotonic() + seconds
         while not self._stop.is_set() and time.monotonic() < deadline:
+            stillness.come_by()
             self._take_commands(None)
             self._stop.wait(POLL_SECONDS)
 
@@ -213,6 +219,7 @@ class Link:
             welcomed = False
             asked = time.monotonic()
             while not self._stop.is_set():
+                stillness.come_by()
                 self._take_commands(client if welcomed else None)
                 for message in self._poll(client):
                     if isinstance(message, Welcome):

@@ -204,9 +204,10 @@ def render_png(
     """Render a scene's active camera at a size in pixels; the file that Blender wrote: 8-bit RGB,
     or RGBA with straight colours. `own` is what is otherwise than in the scene.
 
-    The scene need not be the window's. Do not call this within `Context.temp_override`: Blender's
-    renderer then looks into that override's dictionary without holding Python's lock, which
-    crashes as soon as another thread (the link's, say) runs Python at that moment.
+    The scene need not be the window's. Do not call this within `Context.temp_override`: there
+    Blender 4.5 and 5.0 look into the override's dictionary without holding Python's lock, which
+    crashes as soon as another thread (the link's, say) runs Python at that moment
+    (link/stillness.py).
 
     Raises:
         SceneError: the render fails.

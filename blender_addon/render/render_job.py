@@ -12,6 +12,7 @@ from typing import Any
 
 import bpy
 
+from ..data.overriding import overridden
 from ..data.scene_error import SceneError
 from .aside import Aside
 from .camera_render import STOPPED, Made, Rendering, Stopped, cannot_render
@@ -108,7 +109,7 @@ def _begin_job(copy: bpy.types.Scene) -> None:
     preferences.view.render_display_type = "NONE"
     window = bpy.context.window or bpy.context.window_manager.windows[0]  # the timer has none
     try:
-        with bpy.context.temp_override(window=window):
+        with overridden(window=window):
             bpy.ops.render.render("INVOKE_DEFAULT", write_still=True, scene=copy.name)
     except RuntimeError as error:
         raise SceneError(cannot_render(error)) from error

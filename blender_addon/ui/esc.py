@@ -5,6 +5,7 @@ does, which waits for nothing else and is there for as long as there is somethin
 
 import bpy
 
+from ..data.overriding import overridden
 from ..jobs import session, texture_making
 from ..jobs.job import ESC, Job
 from ..jobs.running import find_scene
@@ -35,7 +36,7 @@ def look() -> None:
     for window in bpy.context.window_manager.windows:
         if any(tool.bl_idname == ESC for tool in window.modal_operators):
             continue
-        with bpy.context.temp_override(window=window):
+        with overridden(window=window):
             bpy.ops.watch_your_steps.wait_for_esc("INVOKE_DEFAULT")
 
 

@@ -16,6 +16,7 @@ from ..data import (
     view_colours,
 )
 from ..data.edit_group import NAME
+from ..data.overriding import overridden
 from ..data.scene_error import SceneError
 from ..jobs import again_jobs, full_size_jobs, session
 from ..jobs.job import SessionError
@@ -246,7 +247,7 @@ def _image_editor() -> bpy.types.SpaceImageEditor | None:
     if bpy.app.background:
         return None
     before = set(windows)
-    with bpy.context.temp_override(window=windows[0]):  # the timer has none
+    with overridden(window=windows[0]):  # the timer has none
         bpy.ops.wm.window_new()
     made = [window for window in windows if window not in before]
     if not made:
