@@ -74,7 +74,7 @@ def making(
     base, edit = sent(entry)
     if full is None:
         return partial(encode_png, edit)
-    own, held = pictures.decode_png(_packed(full)), _holding(settings, entry, base, edit)
+    own, held = pictures.decode_png(_packed(full)), holding(settings, entry, base, edit)
 
     def make() -> bytes:
         below = _with_channels(own, base.shape[2])
@@ -122,7 +122,7 @@ def layer(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, size: Size) ->
     """
     base, edit = sent(entry)
     png = encode_png(
-        render_size.layer(base, edit, size, _holding(scene.watch_your_steps, entry, base, edit)())
+        render_size.layer(base, edit, size, holding(scene.watch_your_steps, entry, base, edit)())
     )
     image = pictures.new_packed_image(f"{entry.title} layer", png)
     pictures.tag_as_seen(scene, image)
@@ -134,7 +134,7 @@ def _shares(base: NDArray[np.uint8], edit: NDArray[np.uint8], rim: float) -> NDA
     return render_size.shares(render_size.changes(base, edit), rim)
 
 
-def _holding(
+def holding(
     settings: bpy.types.PropertyGroup,
     entry: bpy.types.PropertyGroup,
     base: NDArray[np.uint8],

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..link.encode import encode_exr
 from ..protocol.files import write_bytes
-from . import pictures, view_colours
+from . import pictures
 from .render_size import srgb_bytes
 from .resizing import LIGHT as LIGHT_OF
 from .scene_error import SceneError
@@ -51,28 +51,37 @@ def path_of(text: str) -> Path:
     return path
 
 
-def save(scene: bpy.types.Scene, image: bpy.types.Image, path: Path) -> None:
-    """Write a packed PNG's picture as the file that its name says.
+def save(image: bpy.types.Image, path: Path) -> None:
+    """Write a packed PNG's picture as the file that its name says, which is none of light.
 
     PNG and TIFF hold its very bytes, with alpha; JPEG the picture over black where it is
-    transparent; OpenEXR, 16 bits a channel, the scene linear light that the scene's view shows as
-    this picture.
+    transparent.
 
     Raises:
-        SceneError: the scene's view has no way back to light, or the file cannot be written.
+        SceneError: the file cannot be written.
     """
     format_ = FORMATS[path.suffix.lower()]
     png: bytes = image.packed_file.data
-    if format_ == "OPEN_EXR":
-        back = view_colours.way_back(scene)
-        light = view_colours.scene_linear(pictures.decode_png(png), back)
-        file = encode_exr(light.astype(np.float16))
-    elif format_ == "PNG":
+    if format_ == "PNG":
         file = png
     elif format_ == "JPEG":
         file = _written(_over_black(pictures.decode_png(png)), format_)
     else:
         file = _written(pictures.decode_png(png), format_)
+    _write(path, file)
+
+
+def save_light(light: NDArray[np.float32], path: Path) -> None:
+    """Write light, (H, W, 3), or (H, W, 4) with colours times alpha, as OpenEXR with 32 bits a
+    channel.
+
+    Raises:
+        SceneError: the file cannot be written.
+    """
+    _write(path, encode_exr(light))
+
+
+def _write(path: Path, file: bytes) -> None:
     try:
         write_bytes(path, file)
     except OSError as error:

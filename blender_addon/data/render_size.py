@@ -24,10 +24,14 @@ MARGIN = 2
 
 def srgb_bytes(light: Floats) -> NDArray[np.uint8]:
     """The nearest of sRGB's 256 levels for light of any shape; what is not in 0..1 is clipped."""
+    return np.rint(srgb(light) * 255).astype(np.uint8)
+
+
+def srgb(light: Floats) -> Floats:
+    """SRGB's values, 0..1, for light of any shape; what is not in 0..1 is clipped."""
     light = np.clip(light, 0, 1)
-    curved = 1.055 * np.power(light, np.float32(1 / 2.4)) - np.float32(0.055)
-    srgb = np.where(light <= 0.0031308, light * np.float32(12.92), curved)
-    return np.rint(srgb * 255).astype(np.uint8)
+    curved = np.float32(1.055) * np.power(light, np.float32(1 / 2.4)) - np.float32(0.055)
+    return np.where(light <= 0.0031308, light * np.float32(12.92), curved).astype(np.float32)
 
 
 def laid_over(
@@ -50,7 +54,7 @@ def laid_over(
         changed = changes(base, edit)
         made[changed] = edit[changed]
         return made
-    for rows, columns, colours, share in _enlarged(base, edit, full.shape[:2], held):
+    for rows, columns, colours, share in enlarged(base, edit, full.shape[:2], held):
         own = full[rows, columns]
         mixed = srgb_bytes(colours * share + (1 - share) * LIGHT[own[..., :3]])
         seen = (share > LEAST) & (own[..., 3:] > 0) if own.shape[2] == 4 else share > LEAST
@@ -65,7 +69,7 @@ def layer(
     and as alpha its share of each pixel (the matte). The other arguments are those of `laid_over`.
     """
     made = np.zeros((*size, 4), np.uint8)
-    for rows, columns, colours, share in _enlarged(base, edit, size, held):
+    for rows, columns, colours, share in enlarged(base, edit, size, held):
         matte = np.where(share > LEAST, np.rint(share * 255), 0).astype(np.uint8)
         made[rows, columns] = np.concatenate([srgb_bytes(colours) * (matte > 0), matte], axis=2)
     return made
@@ -116,7 +120,7 @@ def _eroded(mask: NDArray[np.bool_], cross: bool) -> NDArray[np.bool_]:
     return rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
 
 
-def _enlarged(
+def enlarged(
     base: NDArray[np.uint8], edit: NDArray[np.uint8], size: tuple[int, int], share: Floats
 ) -> Iterator[tuple[slice, slice, Floats, Floats]]:
     """The edit at another size, strip by strip: rows and columns of the strip, the edit's colours

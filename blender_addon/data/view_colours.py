@@ -66,14 +66,20 @@ def scene_linear(picture: NDArray[np.uint8], back: WayBack) -> NDArray[np.float3
     of the same shape in the scene's linear colour space, times alpha where there is one.
     """
     seen = picture.astype(np.float32) / np.float32(255)
-    if back.gamma != 1:
-        seen[..., :3] **= np.float32(back.gamma)
-    image = pictures.new_packed_image("watch your steps", encode_exr(seen[..., :3]))
-    try:
-        image.colorspace_settings.name = back.space
-        light = pictures.channels(image)[..., :3] * np.float32(2**-back.exposure)
-    finally:
-        bpy.data.images.remove(image)
+    light = light_of(seen[..., :3], back)
     if picture.shape[2] == 3:
         return light
     return np.concatenate([light * seen[..., 3:], seen[..., 3:]], axis=2)
+
+
+def light_of(seen: NDArray[np.float32], back: WayBack) -> NDArray[np.float32]:
+    """The same of colours as they are seen, float32 (H, W, 3) in 0..1, without alpha."""
+    if back.gamma != 1:
+        seen = seen ** np.float32(back.gamma)
+    image = pictures.new_packed_image("watch your steps", encode_exr(seen))
+    try:
+        image.colorspace_settings.name = back.space
+        light: NDArray[np.float32] = pictures.channels(image)[..., :3]
+        return light * np.float32(2**-back.exposure)
+    finally:
+        bpy.data.images.remove(image)

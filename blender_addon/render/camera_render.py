@@ -24,6 +24,9 @@ Made = TypeVar("Made")
 Rendering = Generator[bpy.types.Scene | Aside[Any], None, Made]
 """Work on the main thread that gives what is to be done in between: stand-ins to be rendered, and
 calls that take nothing of Blender."""
+SEEN_FILE = {"file_format": "PNG", "color_depth": "8", "compression": 15}
+LIGHT_FILE = {"file_format": "OPEN_EXR", "color_depth": "32", "exr_codec": "NONE"}
+"""How pictures are written as they are seen, and as scene linear light."""
 SMALLEST_SIDE = 4  # Blender renders nothing smaller
 DEPTH_PASS = "Depth"
 SKY = 0.99
@@ -226,6 +229,17 @@ def rendering_png(
             return _read_still(path)
 
 
+def rendering_light(
+    scene: bpy.types.Scene, width: int, height: int, alpha: bool, own: OwnSettings
+) -> Rendering[bytes]:
+    """The same as light: an OpenEXR file, 32 bits a channel, of what the scene's view shows."""
+    with stand_in(scene) as copy:
+        own.apply(copy)
+        with _still(copy, width, height, alpha, LIGHT_FILE) as path:
+            yield copy
+            return _read_still(path)
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """A render whose depth and objects have still to be read, which any thread may do.
@@ -296,17 +310,21 @@ def _set_file(file: bpy.types.ImageFormatSettings, media_type: str, **values: An
 
 
 @contextmanager
-def _still(copy: bpy.types.Scene, width: int, height: int, alpha: bool) -> Iterator[Path]:
-    """Where a stand-in writes its render within the block, as a PNG file of that size."""
+def _still(
+    copy: bpy.types.Scene,
+    width: int,
+    height: int,
+    alpha: bool,
+    kind: dict[str, Any] = SEEN_FILE,
+) -> Iterator[Path]:
+    """Where a stand-in writes its render within the block, as a file of that kind and size."""
     render = copy.render
     color_mode = "RGBA" if alpha else "RGB"
     _set_file(
         render.image_settings,
         "IMAGE",
-        file_format="PNG",
+        **kind,
         color_mode=color_mode,
-        color_depth="8",
-        compression=15,
         color_management="FOLLOW_SCENE",
     )
     render.resolution_x, render.resolution_y = width, height

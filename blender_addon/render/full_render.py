@@ -4,6 +4,7 @@ still be had.
 
 import json
 import zlib
+from dataclasses import dataclass
 
 import bpy
 import numpy as np
@@ -18,7 +19,7 @@ from . import freshness, render_notes
 from .aside import aside
 from .camera_render import Rendering, render_size, rendering_png, viewpoint
 from .image_pixels import image_pixels, image_state, seen
-from .own_settings import AS_THE_SCENE, own_settings
+from .own_settings import AS_THE_SCENE, OwnSettings, own_settings
 from .written_image import written
 
 GONE = "The edit was deleted while its result was made."
@@ -73,15 +74,15 @@ def resulting(scene: bpy.types.Scene, uid: str) -> Rendering[bpy.types.Image]:
             a render of the artist's runs, a picture that the result is made of is not in the file
             any more, or the edit was deleted meanwhile.
     """
-    entry, scene_uid = _entry(scene, uid), scene.session_uid
+    entry, scene_uid = entry_of(scene, uid), scene.session_uid
     found = full_results.result_of(entry)
     if found is not None:
         return found
     full_results.sent(entry)  # what is missing is said before a long render
     full = yield from taking_original(scene, uid)
-    make = full_results.making(scene.watch_your_steps, _entry(scene, uid), full)
+    make = full_results.making(scene.watch_your_steps, entry_of(scene, uid), full)
     png = yield from aside(make)
-    return full_results.keep(_entry(_scene(scene_uid), uid), png)
+    return full_results.keep(entry_of(scene_of(scene_uid), uid), png)
 
 
 def taking_original(scene: bpy.types.Scene, uid: str) -> Rendering[bpy.types.Image | None]:
@@ -91,26 +92,28 @@ def taking_original(scene: bpy.types.Scene, uid: str) -> Rendering[bpy.types.Ima
     Raises:
         SceneError: as for `resulting`.
     """
-    entry = _entry(scene, uid)
+    entry = entry_of(scene, uid)
     full = full_results.full_render(scene.watch_your_steps, entry)
     below = full_results.render_below(entry)
     if full is None and pictures.size_of(below) != size_to_come(scene, entry):
         png = yield from _full_picture(scene, entry, below)
-        entry = _entry(scene, uid)  # beside the render a job may have added an edit
+        entry = entry_of(scene, uid)  # beside the render a job may have added an edit
         full = pictures.new_packed_image(f"{entry.title} full render", png)
         results.tag_alike(full, full_results.render_below(entry))
     entry.full_render = full
     return full
 
 
-def _entry(scene: bpy.types.Scene, uid: str) -> bpy.types.PropertyGroup:
+def entry_of(scene: bpy.types.Scene, uid: str) -> bpy.types.PropertyGroup:
+    """The edit of a uid. Raises SceneError where it was deleted."""
     entry = edits.named(scene.watch_your_steps, uid)
     if entry is None:
         raise SceneError(GONE)
     return entry
 
 
-def _scene(uid: int) -> bpy.types.Scene:
+def scene_of(uid: int) -> bpy.types.Scene:
+    """The scene of a session uid. Raises SceneError where it was deleted."""
     scene = next((one for one in bpy.data.scenes if one.session_uid == uid), None)
     if scene is None:
         raise SceneError(GONE)
@@ -123,14 +126,44 @@ def _full_picture(
     """The PNG file of what `below` was, before it was made small. The artist may not change the
     scene until it ends.
     """
+    found = origin(scene, entry, below)
+    if isinstance(found, Shown):
+        image, pixels = found.image, found.pixels
+        if pixels is None:
+            return encode_png(image_pixels(scene, image, max(image.size)))
+        return encode_png(seen(pixels, opaque=not full_results.has_alpha(below)))
+    check_no_render()
+    height, width = full_size(scene)
+    alpha = scene.render.film_transparent
+    return (yield from rendering_png(scene, width, height, alpha, found))
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """The Render Result, or another image, that an edit is of."""
+
+    image: bpy.types.Image
+    pixels: NDArray[np.uint8] | None
+    """Of the Render Result: (H, W, 4), as they are seen."""
+
+
+def origin(
+    scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, below: bpy.types.Image
+) -> Shown | OwnSettings:
+    """Where what `below` was before it was made small can be had from: an image that is there, or a
+    new render with settings of its own.
+
+    Raises:
+        SceneError: it cannot be had any more.
+    """
     source = picture_source.of(below)
     if source.kind == picture_source.IMAGE:
-        return _of_image(scene, entry, below)
+        return Shown(_unchanged_image(scene, entry, below), None)
     own = AS_THE_SCENE
     if source.kind == picture_source.RESULT:
         shown = _render_result(scene, below)
         if shown is not None:
-            return encode_png(shown)
+            return shown
         if VIEWPOINT not in below:
             raise SceneError(
                 "The Render Result that this edit was made of is not there any more, and how it "
@@ -138,24 +171,26 @@ def _full_picture(
             )
     elif source.kind == picture_source.VIEWPORT:
         own = own_settings(scene.watch_your_steps, source)
+    check_unchanged(scene, below)
+    return own
+
+
+def check_no_render() -> None:
+    """Raises SceneError while a render of the artist's runs."""
     if bpy.app.is_job_running("RENDER"):
         raise SceneError("Blender renders just now: wait until that is done.")
-    check_unchanged(scene, below)
-    height, width = full_size(scene)
-    alpha = scene.render.film_transparent
-    return (yield from rendering_png(scene, width, height, alpha, own))
 
 
-def _of_image(
+def _unchanged_image(
     scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, below: bpy.types.Image
-) -> bytes:
+) -> bpy.types.Image:
     image = _image(entry, below)
     if image_state(image, scene) != below.get(STATE, ""):
         raise SceneError(
             f'The image "{image.name}" has changed since it was edited: make the edit of a new '
             "preview."
         )
-    return encode_png(image_pixels(scene, image, max(image.size)))
+    return image
 
 
 def _image(entry: bpy.types.PropertyGroup, below: bpy.types.Image) -> bpy.types.Image:
@@ -166,8 +201,8 @@ def _image(entry: bpy.types.PropertyGroup, below: bpy.types.Image) -> bpy.types.
     return image
 
 
-def _render_result(scene: bpy.types.Scene, below: bpy.types.Image) -> NDArray[np.uint8] | None:
-    """The Render Result's pixels where it still shows what `below` is of, else None."""
+def _render_result(scene: bpy.types.Scene, below: bpy.types.Image) -> Shown | None:
+    """The Render Result where it still shows what `below` is of, else None."""
     shown, own = render_notes.artists_result(), json.loads(below.get(STATE, "") or "{}")
     if shown is None or "pixels" not in own:
         return None
@@ -177,7 +212,7 @@ def _render_result(scene: bpy.types.Scene, below: bpy.types.Image) -> NDArray[np
         return None
     if zlib.crc32(np.ascontiguousarray(whole).data) != own["pixels"]:
         return None
-    return seen(whole, opaque=not full_results.has_alpha(below))
+    return Shown(shown, whole)
 
 
 def check_unchanged(scene: bpy.types.Scene, below: bpy.types.Image) -> None:

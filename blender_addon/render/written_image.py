@@ -1,4 +1,4 @@
-"""An image's pixels as Blender writes them to an 8-bit file: as they look."""
+"""An image's pixels as Blender writes them to a file: as they look, or as light."""
 
 import tempfile
 from collections.abc import Iterator
@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.scene_error import SceneError
+from ..link.decode import decode_exr
 
 KINDS = {"ENUM", "INT", "BOOLEAN", "FLOAT"}
 FIRST = ("media_type", "file_format", "color_mode", "color_depth")
 """Of how a file is written, in this order: each changes what those after it may be."""
+SEEN = {"file_format": "TARGA_RAW"}
+LIGHT = {"file_format": "OPEN_EXR", "color_depth": "32", "exr_codec": "NONE"}
+"""Kinds of files."""
 TARGA_HEADER = 18
 FROM_TOP = 0x20
 """Bit of a Targa file's last byte before its pixels: its first row is the top one."""
@@ -30,23 +34,48 @@ def written(image: bpy.types.Image, scene: bpy.types.Scene) -> NDArray[np.uint8]
     Raises:
         SceneError: the image has no pixels, or cannot be written to the disk for a moment.
     """
+    with _written(image, scene, SEEN) as path:
+        return _read_targa(path)
+
+
+def written_light(
+    image: bpy.types.Image, scene: bpy.types.Scene, alpha: bool
+) -> NDArray[np.float32]:
+    """The scene linear light that an image holds, float32 (H, W, 3), or (H, W, 4) with colours
+    times alpha; the rest is as for `written`.
+    """
+    with _written(image, scene, LIGHT) as path:
+        return light_in(path.read_bytes(), alpha)
+
+
+def light_in(exr: bytes, alpha: bool) -> NDArray[np.float32]:
+    """The same of an uncompressed OpenEXR file that Blender has written."""
+    channels = decode_exr(exr)
+    found = [channels[name] for name in ("RGBA" if alpha else "RGB")]
+    return np.stack(found, axis=2).astype(np.float32)
+
+
+@contextmanager
+def _written(
+    image: bpy.types.Image, scene: bpy.types.Scene, kind: dict[str, str]
+) -> Iterator[Path]:
     with (
         tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder,
-        _raw_files(scene.render),
+        _raw_files(scene.render, kind),
     ):
         try:
-            image.save_render(str(Path(folder) / "picture.tga"), scene=scene)
+            image.save_render(str(Path(folder) / "picture"), scene=scene)
         except RuntimeError as error:
             reason = str(error).strip().removeprefix("Error: ")
             raise SceneError(f'The image "{image.name}" cannot be read: {reason}.') from error
         files = sorted(Path(folder).iterdir())  # of a stereo render the left eye's is first
         if not files:
             raise SceneError(f'The image "{image.name}" cannot be read: Blender wrote nothing.')
-        return _read_targa(files[0])
+        yield files[0]
 
 
 @contextmanager
-def _raw_files(render: bpy.types.RenderSettings) -> Iterator[None]:
+def _raw_files(render: bpy.types.RenderSettings, kind: dict[str, str]) -> Iterator[None]:
     """Let a scene write what needs no decoding."""
     file, stamp = render.image_settings, render.use_stamp
     before = {
@@ -56,8 +85,8 @@ def _raw_files(render: bpy.types.RenderSettings) -> Iterator[None]:
     }
     wanted = {
         "media_type": "IMAGE",
-        "file_format": "TARGA_RAW",
         "color_mode": "RGBA",
+        **kind,
         "color_management": "FOLLOW_SCENE",
         "views_format": "INDIVIDUAL",
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import bpy
 from bpy.props import BoolProperty, StringProperty
@@ -20,10 +21,12 @@ from ..data.overriding import overridden
 from ..data.scene_error import SceneError
 from ..jobs import again_jobs, full_size_jobs, session
 from ..jobs.job import SessionError
-from ..render import compositor_edit, full_render
+from ..render import compositor_edit, full_render, light_render
+from ..render.camera_render import Rendering
 from .operators import ExplainedOperator, TakingOperator, refuse
 from .taking import render_then
 
+Made = TypeVar("Made")
 MAKING = "The edit is being made at the render's size."
 NONE = "Choose an edit in the list first"
 OF_AN_IMAGE = "This edit is of an image, which your render does not show: save it instead."
@@ -76,22 +79,21 @@ class FullSizeOperator(ResultOperator):
     def result_then(
         self,
         context: bpy.types.Context,
-        entry: bpy.types.PropertyGroup,
-        then: Callable[[bpy.types.Scene, bpy.types.Image], str],
+        parts: Rendering[Made],
+        then: Callable[[Made], str],
     ) -> set[str]:
         """Make the full-size result, do something with it, and say what that returns."""
         name, ended = self.bl_label.rstrip("."), False
 
-        def done(scene: bpy.types.Scene, image: bpy.types.Image) -> None:
+        def done(scene: bpy.types.Scene, made: Made) -> None:
             nonlocal ended
-            session.say(scene, then(scene, image), done=True)
+            session.say(scene, then(made), done=True)
             ended = True
             if later:
                 session.state.undo_steps.append(f"Watch Your Steps: {name}")
 
         later = False
         copies.settle(context.scene)
-        parts = full_render.resulting(context.scene, entry.uid)
         render_then(context.scene, parts, done, self.in_window, MAKING)
         later = True
         return {"FINISHED"} if ended else {"CANCELLED"}  # which is no undo step
@@ -126,15 +128,28 @@ class WYS_OT_save_result(FullSizeOperator):
 
     def begin(self, context: bpy.types.Context, entry: bpy.types.PropertyGroup) -> set[str]:
         """Write the file."""
-        path = picture_files.path_of(self.filepath)
-        if path.suffix.lower() == picture_files.LIGHT:  # said before a long render
-            view_colours.way_back(context.scene)
+        scene, path = context.scene, picture_files.path_of(self.filepath)
 
-        def save(scene: bpy.types.Scene, image: bpy.types.Image) -> str:
-            picture_files.save(scene, image, path)
-            return f"{path.name} was saved, {_size_of(image)}, in {path.parent}."
+        def said(width: int, height: int) -> str:
+            return f"{path.name} was saved, {width} x {height}, in {path.parent}."
 
-        return self.result_then(context, entry, save)
+        def save(image: bpy.types.Image) -> str:
+            picture_files.save(image, path)
+            return said(*image.size)
+
+        def save_light(made: tuple[light_render.Light, str]) -> str:
+            light, lost = made
+            picture_files.save_light(light, path)
+            text = said(light.shape[1], light.shape[0])
+            if lost:
+                text = " ".join((text, f"It has the 8 bits a channel of its picture: {lost}"))
+            return text
+
+        if path.suffix.lower() == picture_files.LIGHT:
+            view_colours.way_back(scene)  # said before a long render
+            parts = light_render.resulting_light(scene, entry.uid)
+            return self.result_then(context, parts, save_light)
+        return self.result_then(context, full_render.resulting(scene, entry.uid), save)
 
 
 class WYS_OT_show_result(FullSizeOperator):
@@ -145,7 +160,8 @@ class WYS_OT_show_result(FullSizeOperator):
 
     def begin(self, context: bpy.types.Context, entry: bpy.types.PropertyGroup) -> set[str]:
         """Show it where there is room."""
-        return self.result_then(context, entry, _show)
+        parts = full_render.resulting(context.scene, entry.uid)
+        return self.result_then(context, parts, _show)
 
 
 class WYS_OT_composite_result(ResultOperator):
@@ -225,11 +241,7 @@ class WYS_OT_edit_full_size(TakingOperator, ExplainedOperator):
         render_then(scene, full_render.taking_original(scene, uid), send, in_window)
 
 
-def _size_of(image: bpy.types.Image) -> str:
-    return f"{image.size[0]} x {image.size[1]}"
-
-
-def _show(_: bpy.types.Scene, image: bpy.types.Image) -> str:
+def _show(image: bpy.types.Image) -> str:
     space = _image_editor()
     if space is None:
         return f'The image "{image.name}" is in the file: open an Image Editor to see it.'
