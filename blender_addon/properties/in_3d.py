@@ -70,6 +70,7 @@ class ImageSettings(bpy.types.PropertyGroup):
     asked: StringProperty(description="Settings of the edit, as JSON")
     asked_now: StringProperty(description="Settings of the edit that is made of it now, as JSON")
     made_for: StringProperty(description="Full names of the materials it was made for, by line")
+    made_for_marks: StringProperty(description="Their marks, by line; empty: not known")
     date: StringProperty(description="When it was made, local time as ISO 8601 has it")
     preview: PointerProperty(
         name="Preview", description="Where the next edit applies", type=TextureRegion
@@ -83,7 +84,9 @@ class ImageSettings(bpy.types.PropertyGroup):
 
 
 class MaterialSettings(bpy.types.PropertyGroup):
-    """What a material knows that was made with a texture. The pointers keep these in the file."""
+    """What a material knows that was made with a texture, or that a texture was edited for. The
+    pointers keep these in the file.
+    """
 
     layer: StringProperty(
         description="UV map that its texture is laid on with; empty: it was not made with one"
@@ -96,6 +99,8 @@ class MaterialSettings(bpy.types.PropertyGroup):
     was_of_mesh: BoolProperty(
         description="Whether the slot had its material from a mesh that other objects use"
     )
+    mark: StringProperty(description="What edits of textures call it by")
+    mark_of: StringProperty(description="The material that has this mark, which a copy is not")
     was_empty: StringProperty(
         description="EMPTY where the slot had no material, NONE where there was no slot"
     )

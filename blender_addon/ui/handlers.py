@@ -6,7 +6,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ..data import copies, migration, results
-from ..data.meshes import painted_regions
+from ..data.meshes import material_marks, painted_regions
 from ..jobs import open_files, own_backend, saved_waiting, session, texture_making
 from ..render import freshness, render_job, render_notes
 from . import esc, preferences
@@ -63,6 +63,7 @@ def _load_post(*_: object) -> None:
     freshness.forget_all()
     render_notes.forget_all()
     texture_making.cancel()  # its object is in the file that was closed
+    material_marks.claim_all()
     open_files.after_load()
 
 
@@ -70,6 +71,7 @@ def _load_post(*_: object) -> None:
 def _save_pre(*_: object) -> None:
     render_job.settle()
     copies.settle_all()
+    material_marks.settle_all()
     for scene in copies.editable():
         migration.mark(scene)
     results.pack_masks()

@@ -63,11 +63,11 @@ SAVED = {
         borrowed_collection:POINTER""",
     "MaterialSettings": """
         layer:STRING new_map:BOOLEAN image:POINTER original:POINTER was_of_mesh:BOOLEAN
-        was_empty:STRING""",
+        was_empty:STRING mark:STRING mark_of:STRING""",
     "ImageSettings": """
         original:POINTER edited:POINTER relevance:POINTER instruction:STRING made_with:STRING
         made_for:STRING date:STRING root:POINTER deleted:BOOLEAN
-        asked:STRING asked_now:STRING""",
+        asked:STRING asked_now:STRING made_for_marks:STRING""",
     "TextureRegion": """
         relevance:POINTER edges:POINTER things:POINTER paint:POINTER before:STRING group:POINTER
         instruction:STRING maps:STRING surface:STRING kind:STRING of_things:STRING
@@ -78,7 +78,7 @@ SAVED = {
 """All that the version before data had a version saved, as it was read from that add-on; and what
 came since.
 """
-REWRITTEN = {"edit_index", "owner", "threshold_of", "queue", "queue_words"} | {
+REWRITTEN = {"edit_index", "owner", "mark_of", "threshold_of", "queue", "queue_words"} | {
     f"job{part}" for part in ("", "_kind", "_subject", "_instruction", "_then", "_asked")
 }
 """What the add-on itself rewrites when a file is opened, or when another of them is set."""

@@ -147,3 +147,76 @@ def test_an_edit_in_an_appended_or_copied_scene_is_reverted_alone(
     assert node(thing).image == (made if shown == "EDITED" else original)
     OPS.show_texture(what="EDITED")
     assert node(thing).image == made
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_materials_may_be_renamed_after_their_edits(
+    connected: SimpleNamespace,
+    thing: bpy.types.Object,  # noqa: F811
+    tmp_path: Path,
+    saved: bool,
+) -> None:
+    """Even to each other's names, and to that of a material that was copied since."""
+    other = duplicate(thing)
+    first, second = edit(connected, thing, 1), edit(connected, other, 2)
+    for one in (thing, other):
+        press("show_texture", one, what="ORIGINAL")
+    third = duplicate(thing)
+    materials = [one.active_material for one in (thing, other, third)]
+    names = [one.name for one in materials]
+    for one in materials:
+        one.name = "free"
+    for one, name in zip(materials, [names[1], "oak", names[0]], strict=True):
+        one.name = name
+    assert [one.name for one in materials] == [names[1], "oak", names[0]]
+    if saved:
+        found = [one.name for one in (thing, other, third, first, second)]
+        reopen(connected, tmp_path / "a.blend")
+        thing, other, third = (bpy.data.objects[one] for one in found[:3])
+        first, second = (bpy.data.images[one] for one in found[3:])
+        materials = [one.active_material for one in (thing, other, third)]
+    press("show_texture", thing, what="EDITED")
+    press("show_texture", other, what="EDITED")
+    assert (node(thing).image, node(other).image) == (first, second)
+    press("revert_texture", third)
+    assert (node(thing).image, node(other).image) == (first, second), "they were not made for it"
+    press("show_texture", thing, what="ORIGINAL")
+    press("revert_texture", third)
+    assert first.name in bpy.data.images, "the renamed one goes back to it"
+
+
+def test_an_edit_of_a_version_that_knew_names_only_is_found_by_them(
+    connected: SimpleNamespace,
+    thing: bpy.types.Object,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    other = duplicate(thing)
+    first, second = edit(connected, thing, 1), edit(connected, other, 2)
+    for one in (thing, other):
+        press("show_texture", one, what="ORIGINAL")
+        material = one.active_material.watch_your_steps
+        material.mark = material.mark_of = ""
+    for one in (first, second):
+        one.watch_your_steps.made_for_marks = ""
+    names = [one.name for one in (thing, other, first, second)]
+    reopen(connected, tmp_path / "a.blend")
+    thing, other = (bpy.data.objects[one] for one in names[:2])
+    press("show_texture", thing, what="EDITED")
+    press("show_texture", other, what="EDITED")
+    assert [node(one).image.name for one in (thing, other)] == names[2:]
+
+
+def test_a_file_that_was_saved_without_the_add_on_has_each_mark_once(
+    connected: SimpleNamespace,
+    thing: bpy.types.Object,  # noqa: F811
+    installed: str,
+) -> None:
+    marks = importlib.import_module(f"{installed}.data.meshes.material_marks")
+    made = edit(connected, thing, 1)
+    copy = thing.active_material.copy()
+    assert copy.watch_your_steps.mark == thing.active_material.watch_your_steps.mark
+    assert not marks.is_made_for(made, copy)
+    marks.claim_all()
+    assert marks.is_made_for(made, thing.active_material)
+    assert not marks.is_made_for(made, copy)
+    assert copy.watch_your_steps.mark == ""

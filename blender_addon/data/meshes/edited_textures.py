@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import pictures
 from ..scene_error import SceneError
-from . import live_textures, texture_regions
+from . import live_textures, material_marks, texture_regions
 from .material_images import colour_nodes, holds_data, image_nodes, tree_of
 from .mesh_reading import colour_images
 
@@ -55,7 +55,7 @@ def install_edited(
     mine.root = original_of(original)  # found where what is between was deleted
     mine.original, mine.instruction, mine.made_with = original, instruction, made_with
     slots = thing.material_slots if thing is not None else ()
-    mine.made_for = "\n".join(one.material.name_full for one in slots if one.material is not None)
+    material_marks.note(edited, [one.material for one in slots if one.material is not None])
     mine.date = datetime.now().isoformat(sep=" ")  # with microseconds: edits are sorted by it
     if relevance is not None:
         name = f"{original.name} relevance"
@@ -112,7 +112,7 @@ def _edit_of(
             return one
     original = original_of(image)
     mine = [one for one in edits if _versions(one)[-1] == original]
-    own = [one for one in mine if image == original and material.name_full in _materials(one)]
+    own = [one for one in mine if image == original and material_marks.is_made_for(one, material)]
     return next(iter(own or mine), None)
 
 
@@ -149,12 +149,6 @@ def on_top_of(image: bpy.types.Image) -> list[bpy.types.Image]:
 def depth(edited: bpy.types.Image) -> int:
     """On top of how many other edits an edit is, without those that were deleted."""
     return sum(is_listed(one) for one in _versions(edited)[1:])
-
-
-def _materials(edited: bpy.types.Image) -> list[str]:
-    """Full names of the materials that an edit was made for."""
-    names: str = edited.watch_your_steps.made_for
-    return names.splitlines()
 
 
 def edits_of(image: bpy.types.Image) -> list[bpy.types.Image]:
@@ -354,4 +348,4 @@ def _needs(
     if any(node.image in images for node in nodes):
         return True
     of_texture = any(node.image == original_of(edited) for node in nodes)
-    return of_texture and material.name_full in _materials(edited)
+    return of_texture and material_marks.is_made_for(edited, material)
