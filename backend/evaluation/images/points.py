@@ -67,6 +67,4 @@ def measured(
         knob=point.knob,
     )
     method = METHODS[point.method]
-    return measured_edit(
-        sample, palette, tools.encoder, tools.lpips, lambda: method.edit(tools.models, request)
-    )
+    return measured_edit(sample, palette, tools, lambda: method.edit(tools.models, request))

@@ -7,12 +7,11 @@ from time import perf_counter, process_time
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.editing.encoders import Encoder
 from backend.editing.methods.method import Edited
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE, SAME
-from backend.evaluation.lpips import Lpips
 from backend.evaluation.similarity import EDIT_PSNR, picture_metrics, whose
+from backend.evaluation.spread.work import Tools
 from backend.world.pool import Sample
 
 POOLED_EDIT_PSNR = f"{EDIT_PSNR}, pooled"
@@ -45,8 +44,7 @@ class EditRecord:
 def measured_edit(
     sample: Sample,
     palette: metrics.Palette | None,
-    encoder: Encoder,
-    lpips: Lpips | None,
+    tools: Tools,
     edit: Callable[[], Edited],
 ) -> tuple[EditRecord, NDArray[np.uint8]]:
     """What was measured of an edit of a sample, which is made now, and the edit, uint8 (H, W, 3).
@@ -54,22 +52,25 @@ def measured_edit(
     Args:
         sample: with the truth.
         palette: its own, of `metrics.palette_of_sample`.
-        encoder: of similarities.
-        lpips: measured beside these, or None.
-        edit: makes it.
+        tools: of similarities, and whose editor it is made with, if with any.
+        edit: makes it. Maps that it shares with others count as if it had found them.
     """
-    began, processor = perf_counter(), process_time()
+    maps = tools.maps
+    began, processor, spared = perf_counter(), process_time(), maps.spared
     made = edit()
     seconds, busy = perf_counter() - began, process_time() - processor
+    more = maps.spared - spared
     edited, outside, inside = made.image, sample.mask < OUTSIDE, sample.mask > 0.5
     record = EditRecord(
         success=metrics.strict_success(sample, edited, palette),
         error_outside=error(edited, sample.image, outside),
         error_inside=error(edited, sample.edited, inside),
-        similarities=picture_metrics(sample.image, edited, sample.captions, encoder, lpips=lpips),
+        similarities=picture_metrics(
+            sample.image, edited, sample.captions, tools.encoder, lpips=tools.lpips
+        ),
         edited=1.0 if made.mask is None else float(made.mask.mean()),
-        seconds=seconds,
-        processor_seconds=busy,
+        seconds=seconds + float(more[0]),
+        processor_seconds=busy + float(more[1]),
     )
     return record, edited
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from backend.editing import Editor
 from backend.editing.encoders import Encoder, load_encoder
 from backend.editing.methods.method import Models
 from backend.editing.models.registry import load_text_to_image
 from backend.evaluation.lpips import Lpips, load_lpips
 from backend.evaluation.spread.records import Made
+from backend.evaluation.spread.shared_maps import SharedMaps
 from backend.world.pool import Sample
 
 SHOWN = 8
@@ -27,8 +27,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Tools:
-    """What a process works with."""
+    """What a process works with.
 
+    Attributes:
+        maps: the editor, which finds a sample's maps once for all of its points.
+        models: that one, and another.
+        encoder: of similarities.
+        lpips: measured beside these, or None.
+    """
+
+    maps: SharedMaps
     models: Models
     encoder: Encoder
     lpips: Lpips | None = None
@@ -59,9 +67,11 @@ class Names:
             BadInput: as `load_text_to_image`, `load_encoder` and `load_lpips`.
         """
         other = self.text_to_image
+        maps = SharedMaps.from_pretrained(self.model, self.device, self.dtype)
         return Tools(
+            maps,
             Models(
-                Editor.from_pretrained(self.model, self.device, self.dtype),
+                maps,
                 None if other is None else load_text_to_image(other, self.device, self.dtype),
             ),
             load_encoder(self.clip, self.device),

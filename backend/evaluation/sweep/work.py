@@ -70,7 +70,7 @@ class SweepWork:
 
     def do(self, tools: Tools, task: Task) -> Iterator[Made]:
         """Edits, all from one map, and maps, of which those of one noise are kept as pictures."""
-        editor, sample, own = tools.models.editor, task.sample, None
+        editor, sample = tools.maps, task.sample
         editor.set_image(sample.image)
         palette = metrics.palette_of_sample(sample)
         for point in task.points:
@@ -80,9 +80,8 @@ class SweepWork:
                 picture = np.rint(found.values * 255).astype(np.uint8) if shown else None
                 yield Made(task.number, point, map_record(found, sample), picture)
             else:
-                if own is None:
-                    settings = PictureMapSettings(normalisation=self.normalisation, closer=False)
-                    own = editor.relevance(sample.edit.instruction, settings=settings)
+                settings = PictureMapSettings(normalisation=self.normalisation, closer=False)
+                own = editor.relevance(sample.edit.instruction, settings=settings)
                 yield Made(task.number, point, self._edit(tools, sample, palette, own, point))
 
     def _map(self, editor: Editor, sample: Sample, point: MapAt) -> RelevanceMap:
@@ -107,7 +106,7 @@ class SweepWork:
         )
 
         def edit() -> Edited:
-            made = tools.models.editor.edit(
+            made = tools.maps.edit(
                 sample.edit.instruction,
                 threshold=pair.threshold,
                 relevance=relevance,
@@ -116,7 +115,7 @@ class SweepWork:
             )
             return Edited(made.image, made.mask)
 
-        return measured_edit(sample, palette, tools.encoder, tools.lpips, edit)[0]
+        return measured_edit(sample, palette, tools, edit)[0]
 
 
 def map_record(found: RelevanceMap, sample: Sample) -> MapRecord:
