@@ -1,9 +1,11 @@
 """The job that makes an edit of a render again, with another seed."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import bpy
 import msgspec
 
-from ..data import copies, edit_masks, edits, edits_again, pictures
+from ..data import copies, edit_masks, edits, edits_again, pictures, remembered_edits
 from ..data.properties_settings import asked
 from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState
@@ -16,6 +18,14 @@ from .running import job_of
 KIND, FULL_SIZE = AGAIN = ("edit_again", "edit_full_size")
 """The kinds of these jobs: with another seed, and of the full-size render (full_size_jobs)."""
 GONE = "The edit that was made again is not in the list any more."
+
+
+class MakingAgain(Sending):
+    """The preparation of these jobs."""
+
+    def __init__(self, entry: bpy.types.PropertyGroup, request: EditRequest) -> None:
+        super().__init__(lambda _: request)
+        self.edit = remembered_edits.remember(entry)
 
 
 def why_not(entry: bpy.types.PropertyGroup) -> str:
@@ -55,7 +65,7 @@ def job_with(entry: bpy.types.PropertyGroup, chosen: edits.Asked) -> NewJob:
         mask=edit_masks.of(entry),
     )
     noted = msgspec.json.encode(chosen).decode()
-    sending = Sending(lambda _: request)
+    sending = MakingAgain(entry, request)
     title = f"seed {chosen.settings.seed}"
     return NewJob(KIND, entry.instruction, entry.uid, sending, asked=noted, title=title)
 
@@ -77,13 +87,25 @@ def _to_come(scene: bpy.types.Scene) -> list[Job | NewJob]:
 def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:
     assert isinstance(arrived, Arrived)
     assert isinstance(arrived.result, EditResult)
-    _check(scene, job)
     png, about = arrived.files["image"], (job.subject, job.instruction)
-    edits_again.keep(scene, *about, arrived.result, png, job.asked, job.server)
+    with with_edit(scene, job):
+        edits_again.keep(scene, *about, arrived.result, png, job.asked, job.server)
+
+
+def with_edit(scene: bpy.types.Scene, job: Job) -> AbstractContextManager[None]:
+    """Have the edit that was made again in the list, also where undo has taken it away.
+
+    Raises:
+        SessionError: it is not there, and not known after a restart of Blender.
+    """
+    if isinstance(job.preparation, MakingAgain):
+        return remembered_edits.listed(scene, job.preparation.edit)
+    _check(scene, job)
+    return nullcontext()
 
 
 def _check(scene: bpy.types.Scene, job: Job) -> None:
-    """Raises SessionError where the edit was undone."""
+    """Raises SessionError where the edit is not in the list."""
     if edits.named(scene.watch_your_steps, job.subject) is None:
         raise SessionError(GONE)
 

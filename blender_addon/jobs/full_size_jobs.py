@@ -12,8 +12,8 @@ from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState
 from ..protocol.requests import EditRequest, EditResult
 from ..protocol.settings import PictureMapSettings
-from .again_jobs import FULL_SIZE, GONE
-from .job import Job, Kind, NewJob, Sending, SessionError
+from .again_jobs import FULL_SIZE, GONE, MakingAgain, with_edit
+from .job import Job, Kind, NewJob, SessionError
 
 NO_RENDER = "The full-size render of this edit is not in the file any more."
 
@@ -48,23 +48,24 @@ def full_size_job(
     if base.users == 0:  # of an edit on top of others; it is made anew with the result
         bpy.data.images.remove(base)
     noted = msgspec.json.encode(chosen).decode()
-    sending, title = Sending(lambda _: request), "at full size"
+    sending, title = MakingAgain(entry, request), "at full size"
     return NewJob(FULL_SIZE, entry.instruction, entry.uid, sending, asked=noted, title=title)
 
 
 def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:
     assert isinstance(arrived, Arrived)
     assert isinstance(arrived.result, EditResult)
-    _check(scene, job)
     png, about = arrived.files["image"], (job.subject, job.instruction)
     try:
-        full_size_edits.keep(scene, *about, arrived.result, png, job.asked, job.server)
+        with with_edit(scene, job):
+            _check(scene, job)
+            full_size_edits.keep(scene, *about, arrived.result, png, job.asked, job.server)
     except SceneError as error:
         raise SessionError(str(error)) from error
 
 
 def _check(scene: bpy.types.Scene, job: Job) -> None:
-    """Raises SessionError where the edit was undone, or lost its full-size render."""
+    """Raises SessionError where the edit is not in the list, or lost its full-size render."""
     entry = edits.named(scene.watch_your_steps, job.subject)
     if entry is None:
         raise SessionError(GONE)

@@ -200,6 +200,45 @@ def test_undo_and_redo(connected: SimpleNamespace, scene: bpy.types.Scene) -> No
     assert np.array_equal(connected.pictures.read_rgb(here().edits[0].image), made)
 
 
+def test_its_result_stays_where_the_edit_was_undone_meanwhile(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> None:
+    """It was lost: "The edit that was made again is not in the list any more"."""
+    here().grow = 1
+    bpy.ops.ed.undo_push(message="before")
+    made = edit(connected)
+    old = here().edits[0]
+    render = connected.pictures.read_rgb(old.render).copy()
+    relevance = connected.pictures.read_gray(old.relevance).copy()
+    tags = {
+        name: old.render[name] for name in ("watch_your_steps_camera", "watch_your_steps_state")
+    }
+    values = (old.instruction, old.picture, old.threshold, old.grow, old.seed + 1)
+    server.manual = True
+    OPS.edit_again()
+    job = connected.session.job_of(scene).id
+    connected.session.wait(lambda: job in server.jobs, SECONDS)
+    bpy.ops.ed.undo()
+    assert [*here().edits] == []
+    assert here().render_image is None
+    assert not [one for one in bpy.data.images if np.array_equal(one.size, render.shape[1::-1])]
+    server.finish(job)
+    connected.session.wait_for_job(bpy.context.scene, SECONDS)
+    (new,) = here().edits
+    assert np.array_equal(connected.pictures.read_rgb(new.image), made)
+    assert np.array_equal(connected.pictures.read_rgb(new.render), render)
+    assert np.array_equal(connected.pictures.read_gray(new.relevance), relevance)
+    assert {name: new.render[name] for name in tags} == tags
+    assert (new.instruction, new.picture, new.threshold, new.grow, new.seed) == values
+    assert here().edit_image == new.image
+    assert OPS.restore_edit() == {"FINISHED"}
+    assert np.array_equal(connected.pictures.read_rgb(here().render_image), render)
+    bpy.ops.ed.undo()
+    assert [*here().edits] == []
+    bpy.ops.ed.redo()
+    assert np.array_equal(connected.pictures.read_rgb(here().edits[0].image), made)
+
+
 def test_a_transparent_renders_alpha_comes_again(
     connected: SimpleNamespace, scene: bpy.types.Scene
 ) -> None:

@@ -185,8 +185,8 @@ def test_what_has_changed_or_is_gone_is_refused(
     assert len(here().edits) == 1
 
 
-@pytest.mark.parametrize("what", ["undone", "unpacked"])
-def test_a_job_whose_edit_lost_its_render_fails_in_words(
+@pytest.mark.parametrize("what", ["undone", "lost its render"])
+def test_what_becomes_of_a_job_whose_edit_was(
     large: SimpleNamespace,  # noqa: F811
     scene: bpy.types.Scene,
     server: FakeServer,
@@ -199,13 +199,18 @@ def test_a_job_whose_edit_lost_its_render_fails_in_words(
     assert "being made again" in refusal("delete_edit")
     if what == "undone":
         here().edits.clear()
+        here().edit_image = None
     else:
         bpy.data.images.remove(here().edits[0].full_render)
     server.finish(job)
     large.session.wait(lambda: large.session.job_of(scene) is None, SECONDS)
     said = large.session.message_of(scene)
-    assert "not in the list" in said if what == "undone" else "not in the file" in said
-    assert len(here().edits) == (0 if what == "undone" else 1)
+    (only,) = here().edits
+    if what == "undone":
+        assert said == ""
+        assert tuple(only.image.size) == (64 * TIMES, 48 * TIMES)
+    else:
+        assert "not in the file" in said
 
 
 def test_blender_is_closed_while_it_runs(
