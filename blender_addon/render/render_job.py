@@ -8,6 +8,7 @@ save, or change what is rendered, all of which Blender does not bear while the s
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import bpy
@@ -18,6 +19,7 @@ from .aside import Aside
 from .camera_render import STOPPED, Made, Rendering, Stopped, cannot_render
 
 LOST = "The file was changed while it was rendered: start it again."
+LEAVING_SECONDS = 0.25
 ENDS = ("render_complete", "render_cancel")
 
 
@@ -148,6 +150,26 @@ def look() -> None:
     """Go on where a render has ended."""
     if _running is not None:
         _running.look()
+
+
+def leave(then: Callable[[], None]) -> None:
+    """The add-on is switched off: take away what is there for a render, and do something then; a
+    render that Blender is at has to end before.
+    """
+    if bpy.app.is_job_running("RENDER") and _running is not None:
+        then()  # the other handlers of the add-on
+        bpy.app.timers.register(partial(_left, then), first_interval=LEAVING_SECONDS)
+        return
+    _left(then)
+
+
+def _left(then: Callable[[], None]) -> float | None:
+    if bpy.app.is_job_running("RENDER") and _running is not None:
+        return LEAVING_SECONDS
+    if _running is not None:
+        _running._end()
+    then()
+    return None
 
 
 def settle() -> None:

@@ -129,8 +129,14 @@ def unregister() -> None:
     for timer in (_tick, _connect_at_start):
         if bpy.app.timers.is_registered(timer):
             bpy.app.timers.unregister(timer)
-    for name, handler in HANDLERS:
-        getattr(bpy.app.handlers, name).remove(handler)
     own_backend.stop()
     texture_making.cancel()
     session.disconnect()
+    render_job.leave(_remove_handlers)
+
+
+def _remove_handlers() -> None:
+    for name, handler in HANDLERS:
+        listening = getattr(bpy.app.handlers, name)
+        while handler in listening:
+            listening.remove(handler)

@@ -132,6 +132,12 @@ def test_each_template_is_found_by_what_is_made_of_it(languages: ModuleType) -> 
             "Seit diesem Rendering geändert: Kamera, Einzelbild, Objekte. Für ein neues die "
             "Vorschau erneut berechnen.",
         ),
+        (
+            '"Mr. A" shows its relevance: press Original or Edited first. "Is it? No" is not a '
+            "mesh: convert it (Object > Convert > Mesh).",
+            '"Mr. A" zeigt seine Relevanz: zuerst "Original" oder "Bearbeitet" drücken. "Is it? '
+            'No" ist kein Mesh: konvertieren (Objekt > Konvertieren).',
+        ),
         ("Edit was cancelled. 2 more failed.", "Bearbeiten abgebrochen. 2 weitere fehlgeschlagen."),
         ("Trained for 400 steps", "Trainiert über 400 Schritte"),
         ("Ready: the demo model on cpu", "Bereit: das Demo-Modell auf cpu"),

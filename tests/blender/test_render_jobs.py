@@ -7,6 +7,7 @@ import threading
 import time
 from types import ModuleType, SimpleNamespace
 
+import addon_utils
 import bpy
 import numpy as np
 import pytest
@@ -61,7 +62,9 @@ def jobs(
     made = Jobs(module, connected.camera_render.render_still)
     monkeypatch.setattr(module, "_begin_job", made.begin)
     running = SimpleNamespace(
-        is_job_running=lambda _: made.copy is not None, handlers=bpy.app.handlers
+        is_job_running=lambda _: made.copy is not None,
+        handlers=bpy.app.handlers,
+        timers=bpy.app.timers,
     )
     monkeypatch.setattr(module, "bpy", SimpleNamespace(app=running, types=bpy.types))
     return made
@@ -254,3 +257,51 @@ def test_a_defect_ends_it(
     assert len(bpy.data.scenes) == 1
     assert jobs.left() == jobs.handlers
     preview(connected, scene)
+
+
+def listening(installed: str) -> list[str]:
+    """What of this add-on Blender calls."""
+    lists = (getattr(bpy.app.handlers, name) for name in dir(bpy.app.handlers))
+    lists = [one for one in lists if isinstance(one, list)]
+    return [one.__module__ for each in lists for one in each if installed in one.__module__]
+
+
+@pytest.mark.parametrize("when", ["rendering", "aside"])
+def test_the_add_on_is_switched_off_while_it_renders(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    jobs: Jobs,
+    installed: str,
+    when: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = sorted(listening(installed))
+    assert before
+    release = threading.Event()
+    if when == "aside":
+        module = importlib.import_module(f"{installed}.render.camera_render")
+        monkeypatch.setattr(module, "tell_apart", lambda *_: release.wait(SECONDS))
+    press(installed)
+    if when == "aside":
+        copy, jobs.copy = jobs.copy, None
+        jobs.render_still(copy)
+        jobs.module.look()
+        jobs.module.look()
+        assert jobs.module.is_running()
+    addon_utils.disable(installed)
+    try:
+        assert not connected.session.state.link, "it has left the backend"
+        if when == "rendering":
+            later = [one for one in (jobs.module._left,) if jobs.module.is_running()]
+            assert later, "Blender is still at it"
+            jobs.copy = None
+            end = importlib.import_module(f"{installed}.ui.handlers")._remove_handlers
+            assert jobs.module._left(end) is None
+        release.set()
+        assert not jobs.module.is_running()
+        assert len(bpy.data.scenes) == 1, "the stand-in is gone"
+        assert not scene.render.use_lock_interface
+        assert listening(installed) == []
+    finally:
+        addon_utils.enable(installed)
+    assert sorted(listening(installed)) == before

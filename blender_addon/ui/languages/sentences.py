@@ -15,6 +15,9 @@ VALUE = re.compile(r"\{\d+(?::_)?\}")
 ANYTHING = r'((?:(?![.!?] [A-Z0-9"]).)*?)'
 """A value, in which no other sentence begins."""
 AFTER_SENTENCE = re.compile(r'(?<=[.!?]) (?=[A-Z0-9"])')
+NAME = re.compile(r'"[^"]*"')
+JOINT = "\ue000"
+"""Stands for a space in a name, where a sentence seems to begin."""
 LISTED = re.compile(r", the | and the ")
 """Parts the things of "the camera, the frame and the objects", without the first "the"."""
 
@@ -45,6 +48,9 @@ class Sentences:
         """
         if not text or (said := look_up(text)) != text:
             return text and said
+        whole = NAME.sub(lambda name: AFTER_SENTENCE.sub(JOINT, name[0]), text)
+        if whole != text:
+            return self.translated(whole, look_up).replace(JOINT, " ")
         if found := self.found(text):
             template, values = found
             said = look_up(template)
