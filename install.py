@@ -137,6 +137,13 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
         default=35,
         help="its C library is 2.N or newer, as `ldd --version` says (default: %(default)s)",
     )
+    kit.add_argument(
+        "--without",
+        nargs="+",
+        metavar="PACKAGE",
+        default=[],
+        help="packages that its Python has, such as scipy and pillow: left out, for a smaller kit",
+    )
     options, extra = parser.parse_known_args(arguments)
     if extra and options.command not in ("demo", "test"):
         parser.error(f"unknown argument: {extra[0]}")
@@ -169,7 +176,11 @@ def main() -> int:
             return commands.blender(options.blender, options.model)
         if options.command == "gpu-kit":
             return gpu_kit.make(
-                options.out.resolve(), options.python, options.machine, options.glibc
+                options.out.resolve(),
+                options.python,
+                options.machine,
+                options.glibc,
+                options.without,
             )
         if options.command == "demo":
             return commands.demo(options.out, options.torch, extra)

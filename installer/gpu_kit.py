@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from .environments import DOWNLOADER, ensure
@@ -28,6 +29,8 @@ protocol/ import there, what that and a newer transformers need, and the tests."
 SOURCE = ("backend", "protocol", "tests/__init__.py", "tests/conftest.py", "tests/backend")
 SOURCE_FILES = ("pyproject.toml", "LICENSE")
 SCRIPT = Path(__file__).with_suffix(".sh")
+WITHOUT = "without.txt"
+"""Names the packages that were left out, for the script to look for."""
 GLIBC = {
     "x86_64": (39, 35, 34, 31, 28, 27, 26, 24, 17),
     "aarch64": (39, 35, 34, 31, 28, 27, 26, 17),
@@ -64,8 +67,24 @@ def platforms(machine: str, glibc: int) -> list[str]:
     return [*fitting, *(f"{name}_{machine}" for name in OLDER[machine])]
 
 
-def fetch(folder: Path, version: str, machine: str, glibc: int, pip: Path) -> None:
-    """Downloads the wheels of PACKAGES for another machine, by the pip of a Python.
+def left_out(without: Sequence[str]) -> tuple[str, ...]:
+    """Those of PACKAGES that another machine is said to have, as they are called there.
+
+    Raises:
+        InstallError: a name is none of them.
+    """
+    known = {_normal(name): name for name in PACKAGES}
+    if unknown := [name for name in without if _normal(name) not in known]:
+        raise InstallError(
+            f"--without {unknown[0]}: the kit brings no such package, but {', '.join(PACKAGES)}."
+        )
+    return tuple(known[_normal(name)] for name in without)
+
+
+def fetch(
+    folder: Path, version: str, machine: str, glibc: int, pip: Path, names: Sequence[str]
+) -> None:
+    """Downloads the wheels of packages for another machine, by the pip of a Python.
 
     Raises:
         InstallError: pip fails, in words.
@@ -77,7 +96,7 @@ def fetch(folder: Path, version: str, machine: str, glibc: int, pip: Path) -> No
         f"--python-version={version}",
     ]
     options += [f"--platform={one}" for one in platforms(machine, glibc)]
-    run_pip(pip, ["download", *options, "-d", folder, *pins()], len(PACKAGES))
+    run_pip(pip, ["download", *options, "-d", folder, *pins(tuple(names))], len(names))
 
 
 def copy_source(folder: Path) -> None:
@@ -99,7 +118,7 @@ def copy_source(folder: Path) -> None:
         shutil.copyfile(ROOT / name, target)
 
 
-def make(out: Path, version: str, machine: str, glibc: int) -> int:
+def make(out: Path, version: str, machine: str, glibc: int, without: Sequence[str] = ()) -> int:
     """Makes the kit in a new folder; the exit code.
 
     Args:
@@ -107,22 +126,27 @@ def make(out: Path, version: str, machine: str, glibc: int) -> int:
         version: of the other machine's Python, such as "3.12".
         machine: its processor, "x86_64" or "aarch64".
         glibc: the N of its C library's version 2.N.
+        without: those of PACKAGES that it has already, which makes the kit smaller.
 
     Raises:
-        InstallError: the folder holds something, the version is none, or what `fetch` and
-            `copy_source` raise. Then nothing is left of it.
+        InstallError: the folder holds something, the version is none, or what `left_out`, `fetch`
+            and `copy_source` raise. Then nothing is left of it.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InstallError(f"{out} is there and not empty: name a new folder.")
     if not re.fullmatch(r"3\.\d+", version):
         raise InstallError(f"--python must be a version such as 3.12, not {version}.")
+    has = left_out(without)
+    names = [name for name in PACKAGES if name not in has]
     ensure(DOWNLOADER)
     out.parent.mkdir(parents=True, exist_ok=True)
     # aside: a folder of this name is a whole kit
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as aside:
         kit = Path(aside) / "kit"
         (kit / "wheels").mkdir(parents=True)
-        fetch(kit / "wheels", version, machine, glibc, DOWNLOADER.python)
+        fetch(kit / "wheels", version, machine, glibc, DOWNLOADER.python, names)
+        if has:
+            (kit / WITHOUT).write_text("\n".join([*has, ""]), encoding="utf-8")
         copy_source(kit / "source")
         shutil.copyfile(SCRIPT, kit / "run.sh")
         (kit / "run.sh").chmod(0o755)

@@ -14,6 +14,16 @@ trap 'rm -rf "${site:-}"; rmdir "$out" 2>/dev/null' EXIT # OUT stays where somet
 shift
 "$python" -c 'import importlib.util as i, sys; sys.exit(not all(map(i.find_spec, ["torch", "numpy", "transformers"])))' ||
     { echo "$python has no torch, numpy and transformers: name one that has, PYTHON=/path/to/python bash run.sh OUT." >&2; exit 2; }
+if [ -e "$here/without.txt" ]; then
+    "$python" - "$here/without.txt" <<'LACKING' || exit 2
+import importlib.metadata, sys
+
+there = {(one.name or "").lower().replace("_", "-") for one in importlib.metadata.distributions()}
+lacking = [name for name in open(sys.argv[1]).read().split() if name.lower().replace("_", "-") not in there]
+if lacking:
+    sys.exit(f"{sys.executable} has no {', '.join(lacking)}, which the kit was made without: leave --without out.")
+LACKING
+fi
 
 site=$(mktemp -d) || exit 2
 timeout -k 5 $install_s "$python" -m pip install -q --no-index --no-deps --no-compile --target "$site" "$here"/wheels/*.whl

@@ -147,6 +147,24 @@ def test_a_kit_that_was_stopped_or_failed_leaves_nothing_so_that_the_same_comman
         gpu_kit.make(file, "3.12", "x86_64", 35)
 
 
+@in_a_clone
+def test_what_the_machine_has_is_left_out_and_named_for_the_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(gpu_kit, "run_pip", lambda _, arguments, count: asked.extend(arguments))
+    monkeypatch.setattr(gpu_kit, "ensure", lambda environment: None)
+    kit = tmp_path / "kit"
+    assert gpu_kit.make(kit, "3.12", "x86_64", 35, ["SciPy", "importlib-metadata"]) == 0
+    brought = [str(one).partition("==")[0] for one in asked if "==" in str(one)]
+    assert len(brought) == len(gpu_kit.PACKAGES) - 2
+    assert not {"scipy", "importlib_metadata"} & set(brought)
+    assert (kit / gpu_kit.WITHOUT).read_text() == "scipy\nimportlib_metadata\n"
+    with pytest.raises(InstallError, match="--without scikit-image: the kit brings no such"):
+        gpu_kit.make(tmp_path / "other", "3.12", "x86_64", 35, ["scikit-image"])
+    assert not (tmp_path / "other").exists()
+
+
 FAKE = """#!{python}
 import json, os, pathlib, sys
 
@@ -168,9 +186,16 @@ sys.exit({lacks} if given[0] == "-c" else 0)
 
 
 def run(
-    folder: Path, results: dict[str, str], bench: int = 0, tests: int = 0, lacks: int = 0
+    folder: Path,
+    results: dict[str, str],
+    bench: int = 0,
+    tests: int = 0,
+    lacks: int = 0,
+    without: str = "",
 ) -> tuple[int, str]:
-    """The exit status and words of the script on a machine whose Python is a fake."""
+    """The exit status and words of the script on a machine whose Python is a fake, but for the
+    packages that are named without.
+    """
     kit = folder / "kit"
     (kit / "source/tests/backend").mkdir(parents=True)
     (kit / "wheels").mkdir()
@@ -180,6 +205,8 @@ def run(
         "s = 'pytest.mark.gpu'\n"
     )  # as this file: it says so, and has none
     (kit / "run.sh").write_bytes(gpu_kit.SCRIPT.read_bytes())
+    if without:
+        (kit / gpu_kit.WITHOUT).write_text(without)
     figures = {name: {"result": result} for name, result in results.items()}
     python = folder / "python"
     python.write_text(
@@ -257,3 +284,17 @@ def test_where_nothing_can_be_tried_it_says_why(tmp_path: Path) -> None:
     )
     assert again.returncode == 2
     assert "name a new folder" in again.stderr
+
+
+@posix_only
+def test_a_kit_made_without_what_a_machine_has_runs_there_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    code, said = run(
+        tmp_path / "there", {"fields": "works"}, without="pytest\nimportlib_metadata\n"
+    )
+    assert code == 0, said
+    (tmp_path / "elsewhere").mkdir()
+    code, said = run(tmp_path / "elsewhere", {}, without="pytest\nnothing-such\n")
+    assert code == 2
+    assert "has no nothing-such, which the kit was made without: leave --without out" in said
+    assert not (tmp_path / "elsewhere" / "out").exists()
