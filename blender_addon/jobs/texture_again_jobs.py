@@ -11,15 +11,15 @@ import msgspec
 from ..data.blocks import in_scene, with_uid
 from ..data.meshes import texture_bases, texture_regions
 from ..data.meshes.edited_textures import check_lasts
-from ..data.meshes.made_textures import modelling_mode
 from ..data.meshes.mesh_reading import MeshTexture, read_mesh_texture
 from ..data.meshes.texture_asked import next_seed, read, why_unknown
 from ..link.worker_thread import Link
 from ..protocol.requests import Request
 from . import waiting
-from .job import Job, NewJob, SessionError, artist_is_busy
+from .job import Job, NewJob, SessionError
 from .running import job_of, write_job
 from .texture_jobs import asked_job
+from .texture_views import why_it_waits
 
 KIND = "texture_again"
 NO_EDIT = "The edit of the texture that was to be made again is not there any more."
@@ -90,11 +90,8 @@ class Again:
 
     def _begin(self, scene: bpy.types.Scene, job: Job) -> bool:
         thing, edited = _checked(scene, *self.found())
-        if mode := modelling_mode(thing):
-            job.stage = f'waiting until you leave {mode} of "{thing.name}"'
-            return False
-        if artist_is_busy():
-            job.stage = "waiting for your render or tool to end"
+        if why := why_it_waits(thing):
+            job.stage = why
             return False
         mine, chosen = edited.watch_your_steps, read(edited)
         assert chosen is not None  # it is known

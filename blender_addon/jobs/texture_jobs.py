@@ -3,9 +3,11 @@ views of it, rendered one by one, and then one request with the mesh, its textur
 """
 
 import math
+from dataclasses import dataclass
 from functools import partial
 
 import bpy
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,13 +54,25 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
         SessionError: there is no instruction or no object, or the views are too large.
         SceneError: the object has no texture that can be edited.
     """
-    settings = context.scene.watch_your_steps
-    instruction = check_instruction(settings.instruction)
+    wanted = wanted_now(context.scene, native_size)
     thing, read = read_active(context)
-    texture = settings.texture
-    image = with_full_name(bpy.data.images, read.image)
-    assert image is not None  # it has just been read
-    mask = _previewed(image, settings, read)
+    return wanted_job(context.scene, thing, read, wanted)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an edit of a texture is to be made with, whose ever that is."""
+
+    instruction: str
+    chosen: Asked
+    """Whether there is a preview, and of which surface, is not known yet."""
+    things: str
+    """One of `mesh_reading.THINGS`."""
+
+
+def wanted_now(scene: bpy.types.Scene, native_size: int) -> Wanted:
+    """What a scene's settings ask for; arguments and errors as in `texture_job`."""
+    settings, texture = scene.watch_your_steps, scene.watch_your_steps.texture
     chosen = Asked(
         settings=asked(TextureSettings, texture, settings),
         maps=asked(MapSettings, settings),
@@ -68,11 +82,33 @@ def texture_job(context: bpy.types.Context, native_size: int) -> NewJob:
         views=texture.views,
         hidden_parts=texture.hidden_parts,
         size=texture.size or native_size,
-        previewed=mask is not None,
-        surface=texture_regions.surface_of(read),
+        previewed=False,
+        surface="",
     )
-    things = things_of(read, texture.things) if texture.snap == "things" else None
-    new = asked_job(context.scene, instruction, thing, read, chosen, mask, things)
+    return Wanted(check_instruction(settings.instruction), chosen, texture.things)
+
+
+def wanted_job(
+    scene: bpy.types.Scene, thing: bpy.types.Object, read: MeshTexture, wanted: Wanted
+) -> NewJob:
+    """The edit of a texture in the region of its preview, where there is one of what is wanted.
+
+    Args:
+        scene: the object's.
+        thing: whose texture.
+        read: the mesh and its texture.
+        wanted: what is asked for.
+
+    Raises:
+        SessionError: the views are too large to be sent, or the preview does not fit any more.
+        SceneError: the preview is not in the file any more.
+    """
+    image = with_full_name(bpy.data.images, read.image)
+    assert image is not None  # it has just been read
+    mask, surface = _previewed(image, wanted, read), texture_regions.surface_of(read)
+    chosen = msgspec.structs.replace(wanted.chosen, previewed=mask is not None, surface=surface)
+    things = things_of(read, wanted.things) if chosen.region.snap == "things" else None
+    new = asked_job(scene, wanted.instruction, thing, read, chosen, mask, things)
     if mask is not None:
         texture_regions.copy(image.watch_your_steps.preview, image.watch_your_steps.sent)
     return new
@@ -140,17 +176,18 @@ def poses_of(
 
 
 def _previewed(
-    image: bpy.types.Image, settings: bpy.types.PropertyGroup, read: MeshTexture
+    image: bpy.types.Image, wanted: Wanted, read: MeshTexture
 ) -> NDArray[np.bool_] | None:
-    """The region that was previewed, bool (T, S); None where there is no preview of what is asked
-    for now.
+    """The region that was previewed, bool (T, S); None where there is no preview of what is
+    wanted.
 
     Raises:
         SessionError: it does not fit any more, or is empty.
         SceneError: it is not in the file any more.
     """
     region = image.watch_your_steps.preview
-    if not texture_regions.is_current(region, settings):
+    other = texture_regions.changed(region, wanted.instruction, wanted.chosen.maps, wanted.things)
+    if texture_regions.chosen_map(region) is None or other:
         if region.paint is None:
             return None
         raise SessionError(
@@ -233,6 +270,11 @@ def read_active(context: bpy.types.Context) -> tuple[bpy.types.Object, MeshTextu
         raise SessionError(
             "There is no active object: click on the mesh whose texture you want to edit."
         )
+    return thing, read_thing(context, thing)
+
+
+def read_thing(context: bpy.types.Context, thing: bpy.types.Object) -> MeshTexture:
+    """The texture of an object in the open scene, as the backend wants it."""
     scene = context.scene
     engine, image = scene.render.engine, None
     if thing.type == "MESH":
@@ -248,7 +290,7 @@ def read_active(context: bpy.types.Context) -> tuple[bpy.types.Object, MeshTextu
         _, image = to_paint(thing, scene.watch_your_steps.texture.image, engine)
     read = read_mesh_texture(context, thing, image)
     check_lasts(thing, with_full_name(bpy.data.images, read.image), engine)
-    return thing, read
+    return read
 
 
 def views_job(

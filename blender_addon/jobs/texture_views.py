@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..data.blocks import in_scene
 from ..data.meshes import live_textures
+from ..data.meshes.made_textures import modelling_mode
 from ..data.meshes.material_images import colour_nodes
 from ..data.meshes.mesh_reading import MeshTexture, read_mesh_texture, with_full_name
 from ..link.worker_thread import Link
@@ -118,6 +119,13 @@ class Views:
         for name in ("corners", "uvs", "occluders", "texture"):
             if not np.array_equal(getattr(now, name), getattr(self.read, name)):
                 raise _has_changed(thing)
+
+
+def why_it_waits(thing: bpy.types.Object) -> str:
+    """Why a mesh cannot be read nor its views be rendered just now; "" where they can."""
+    if mode := modelling_mode(thing):
+        return f'waiting until you leave {mode} of "{thing.name}"'
+    return "waiting for your render or tool to end" if artist_is_busy() else ""
 
 
 def _has_changed(thing: bpy.types.Object) -> SessionError:

@@ -10,6 +10,7 @@ from ..jobs.job import Job
 from . import panel_make, panel_texture_edits, panel_texture_region, thumbnails, words
 from .languages import iface_
 from .languages.sentences import capitalised
+from .operators_several import FEWEST, selected_meshes
 from .operators_texture_region import base_of
 from .panel import SUB_PANELS, SidebarPanel, WYS_PT_main
 
@@ -57,6 +58,8 @@ class WYS_PT_texture(SidebarPanel, bpy.types.Panel):
         row = layout.row()
         row.scale_y = 1.4
         row.operator("watch_your_steps.edit_texture", icon="TEXTURE")
+        if len(selected_meshes(context)) >= FEWEST:
+            layout.operator("watch_your_steps.edit_textures", icon="DUPLICATE")
         _draw_job(layout, context, TEXTURE_JOBS)
         panel_texture_region.draw_edit(layout, context)
         panel_texture_edits.draw(layout, context)

@@ -120,27 +120,43 @@ def base_shown(context: bpy.types.Context) -> Iterator[Before]:
     if thing is None or thing.type != "MESH":
         yield Before()  # is refused
         return
+    with base_shown_of(thing, texture.image, texture.base, engine) as before:
+        yield before
+
+
+@contextmanager
+def base_shown_of(
+    thing: bpy.types.Object, chosen: bpy.types.Image | None, base: str, engine: str
+) -> Iterator[Before]:
+    """The same of any mesh object.
+
+    Args:
+        thing: the object.
+        chosen: a version of the texture, where it has several.
+        base: ORIGINAL or EDIT.
+        engine: the scene's.
+    """
     before = Before.of(thing, engine)
-    with live_textures.without_preview(thing, engine), _base_shown(thing, texture, before):
+    with live_textures.without_preview(thing, engine), _base_shown(thing, chosen, base, before):
         yield before
 
 
 @contextmanager
 def _base_shown(
-    thing: bpy.types.Object, texture: bpy.types.PropertyGroup, before: Before
+    thing: bpy.types.Object, chosen: bpy.types.Image | None, base: str, before: Before
 ) -> Iterator[None]:
     engine = before.engine
-    edited = shown_edit(thing, texture.image, engine)
+    edited = shown_edit(thing, chosen, engine)
     mixed = live_textures.mixed(thing)
     if edited is None or any(one != edited for one in mixed):  # the latter is refused
-        _, image = to_paint(thing, texture.image, engine)
+        _, image = to_paint(thing, chosen, engine)
         before.now = image.session_uid if image is not None else 0
         yield
         return
     threshold = edited.watch_your_steps.region.threshold
     made: bpy.types.Image | None = None
     now = edited
-    if texture.base == "ORIGINAL":
+    if base == "ORIGINAL":
         now = original_of(edited)
         show_itself(thing, now, engine)
     elif mixed:

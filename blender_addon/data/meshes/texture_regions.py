@@ -122,23 +122,31 @@ def written(settings: bpy.types.PropertyGroup) -> str:
     return msgspec.json.encode(asked(MapSettings, settings)).decode()
 
 
-def changed_since(region: bpy.types.PropertyGroup, settings: bpy.types.PropertyGroup) -> str:
-    """What a preview depends on that the scene sets otherwise now, in words such as "instruction";
-    "" where all is as it was.
+def changed(
+    region: bpy.types.PropertyGroup, instruction: str, maps: MapSettings, things: str
+) -> str:
+    """What a preview depends on that is asked for otherwise, in words such as "instruction"; ""
+    where all is as it was.
+
+    Args:
+        region: the preview.
+        instruction: what is asked for.
+        maps: how it is to be found.
+        things: one of `mesh_reading.THINGS`.
     """
-    if region.instruction != settings.instruction.strip():
+    if region.instruction != instruction:
         return "instruction"
-    made, now = json.loads(region.maps or "{}"), json.loads(written(settings))
+    made, now = json.loads(region.maps or "{}"), json.loads(msgspec.json.encode(maps))
     for one in all_settings(MapSettings):
         if one.name in made and made[one.name] != now[one.name]:
             return f'setting "{one.title}"'
-    by_things = region.snap == "things" and region.kind != settings.texture.things
-    return "kind of things" if by_things else ""
+    return "kind of things" if region.snap == "things" and region.kind != things else ""
 
 
-def is_current(region: bpy.types.PropertyGroup, settings: bpy.types.PropertyGroup) -> bool:
-    """Whether there is a preview, and it is of what the scene asks for now."""
-    return chosen_map(region) is not None and not changed_since(region, settings)
+def changed_since(region: bpy.types.PropertyGroup, settings: bpy.types.PropertyGroup) -> str:
+    """The same, where the scene sets it otherwise now."""
+    maps, things = asked(MapSettings, settings), settings.texture.things
+    return changed(region, settings.instruction.strip(), maps, things)
 
 
 def previewed() -> list[tuple[float, str, bool, int]]:

@@ -1,0 +1,97 @@
+"""The jobs that edit the textures of several meshes, one after the other, with one instruction and
+the settings of the moment in which they were asked for. Each mesh is read when its turn has come.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import bpy
+
+from ..data.blocks import in_scene, with_uid
+from ..data.meshes import texture_bases
+from ..data.meshes.edited_textures import original_of, to_paint
+from ..data.scene_error import SceneError
+from ..link.worker_thread import Link
+from ..protocol.requests import Request
+from .job import Job, NewJob, SessionError
+from .running import write_job
+from .texture_jobs import Wanted, read_thing, wanted_job, wanted_now
+from .texture_views import why_it_waits
+
+
+def each_job(
+    scene: bpy.types.Scene, things: Iterable[bpy.types.Object], native_size: int
+) -> list[NewJob]:
+    """Edit the textures of some objects of a scene, with its settings as they are now. What is no
+    mesh with a texture is left out, and so is a mesh with the texture of one before it.
+
+    Args:
+        scene: the objects'.
+        things: in their order.
+        native_size: as for `texture_job`.
+
+    Raises:
+        SessionError: there is no instruction, or no texture.
+    """
+    wanted, engine = wanted_now(scene, native_size), scene.render.engine
+    texture = scene.watch_your_steps.texture
+    jobs: dict[bpy.types.Image, NewJob] = {}
+    for thing in things:
+        image = to_paint(thing, texture.image, engine)[1] if thing.type == "MESH" else None
+        if image is None or original_of(image) in jobs:
+            continue
+        jobs[original_of(image)] = NewJob(
+            kind="texture",
+            instruction=wanted.instruction,
+            subject=f"{thing.name_full}\n{image.name_full}",
+            preparation=InTurn(thing.session_uid, wanted, texture.base),
+            title=thing.name,
+        )
+    if not jobs:
+        raise SessionError(
+            "None of the selected objects has an image texture: press Make Texture, which bakes "
+            "their colors into one each."
+        )
+    return list(jobs.values())
+
+
+@dataclass
+class InTurn:
+    """The preparation: from the job's turn on, that of the edit. The object is known by its session
+    uid, as it may be renamed while it waits, and an undo may come between.
+    """
+
+    thing: int
+    wanted: Wanted
+    base: str
+    """ORIGINAL or EDIT."""
+    _edit: NewJob | None = None
+
+    def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> Request | None:
+        """Read the mesh as soon as the artist lets it; then one step of the edit."""
+        thing = with_uid(bpy.data.objects, self.thing)
+        if thing is None or thing.name not in scene.objects:
+            name = job.subject.partition("\n")[0]
+            raise SessionError(f'"{name}" is not in the scene any more, and was left out.')
+        if self._edit is None:
+            if why := why_it_waits(thing):
+                job.stage = why
+                return None
+            self._edit = self._begun(scene, thing, job)
+        return self._edit.preparation.step(scene, job, link)
+
+    def _begun(self, scene: bpy.types.Scene, thing: bpy.types.Object, job: Job) -> NewJob:
+        chosen, engine = scene.watch_your_steps.texture.image, scene.render.engine
+        try:
+            with (
+                texture_bases.base_shown_of(thing, chosen, self.base, engine) as before,
+                in_scene(scene, thing),
+            ):
+                read = read_thing(bpy.context, thing)
+                edit = wanted_job(scene, thing, read, self.wanted)
+        except (SceneError, SessionError) as error:
+            raise SessionError(f'"{thing.name}" was left out: {error}') from error
+        job.put_back = before.put_back
+        job.subject, job.asked = edit.subject, edit.asked
+        write_job(scene, job)
+        return edit
