@@ -13,13 +13,18 @@ from .raster import Canvas
 
 Values = NDArray[np.float32]
 Index = NDArray[np.int64]
-MOST_TEXELS = 2**21
-"""Of a larger texture, distances are measured on so many: it takes a fifth of a second."""
+MOST_TEXELS = 2**20
+"""Of a larger texture, distances are measured on so many."""
 MARGIN = 16
 """Texels around UV islands that continue them, as in the maps."""
 SQUARE_SHARE = 2**0.5 - 1
 """Of the steps, those to all eight neighbours: with steps to four as the others they go as far in
 all directions, nearly."""
+GOLDEN = (5**0.5 - 1) / 2
+"""Spreads them so evenly that they are as many among any steps that come at a pace."""
+FINE_SHARE = 0.1
+"""Of the surface, whose finer texels are crossed as slowly as these: poles of a sphere would need
+many times more steps."""
 ALIKE = 1.15
 """Ratio of texels' sides up to which they count as equal."""
 CLASSES = 16
@@ -81,33 +86,28 @@ class SurfaceTexels:
         made = np.where(self.covered, given if texels >= 0 else -given, np.float32(-np.inf))
         count = max(1, round(abs(texels) * self.side / self.step))
         crossed = np.floor(np.arange(count + 1)[:, None] / self.pace + 0.5)
-        turns = np.diff(crossed, axis=0) > 0
-        squares = turns & (np.diff(np.floor(crossed * SQUARE_SHARE + 0.5), axis=0) > 0)
-        for number in range(count):
-            made = self._one_step(made, turns[number], squares[number])
+        for number, turns in enumerate(np.diff(crossed, axis=0) > 0):
+            square = (number + 1) * GOLDEN % 1 < SQUARE_SHARE
+            made = self._one_step(made, turns, square)
         made = np.where(self.covered, made if texels >= 0 else -made, given)
         to, of = self.margin
         made.reshape(-1)[to] = made.reshape(-1)[of]
         return _scaled(made, values.shape)
 
-    def _one_step(
-        self, values: Values, turns: NDArray[np.bool_], squares: NDArray[np.bool_]
-    ) -> Values:
-        """Each texel takes what its neighbours have, where it is the turn of its class: those at
-        its corners, too, where `squares` says so.
+    def _one_step(self, values: Values, turns: NDArray[np.bool_], square: bool) -> Values:
+        """Each texel takes what its neighbours have, those at its corners too where it is a
+        `square` step, if it is the turn of its class.
         """
         wide = _higher(values, values, self.level, 1)
         source = values
-        if squares.any():
+        if square:
             source = wide.copy()
             source.reshape(-1)[self.beside] = -np.inf
-            if self.classes is not None and not squares.all():
-                np.copyto(source, values, where=~squares[self.classes])
         made = _higher(wide, source, self.upright, 0)
         here, there = self.seams
         np.maximum.at(made.reshape(-1), here, values.reshape(-1)[there])
         if self.classes is not None and not turns.all():
-            np.copyto(made, values, where=~turns[self.classes])
+            np.copyto(made, values, where=np.take(~turns, self.classes))
         made.reshape(-1)[self.beside] = -np.inf
         return made
 
@@ -233,18 +233,21 @@ def _paces(
     """The step, the class of each texel, and in how many steps each class is crossed; `sides` are
     those of the texels of each face, (F,), on the surface.
     """
-    found = sides[face[covered]]
-    if not len(found):
+    own = face[covered]
+    if not len(own):
         return 1.0, None, np.ones(1)
-    middle = max(float(np.median(found)), TINY)
+    middle = max(float(np.median(sides[own])), TINY)
     ratio = (sides / middle).clip(FINEST, COARSEST)
-    low, high = np.percentile(ratio[face[covered]], (2, 98))
+    found = np.sort(ratio[own])
+    finer = np.cumsum(found**2)
+    low = float(found[np.searchsorted(finer, FINE_SHARE * finer[-1])])
+    high = max(low, float(found[-len(found) // 50]))
     if high <= ALIKE * low:
         return middle, None, np.ones(1)
     share = np.log((ratio / low).clip(1, high / low)) / np.log(high / low)
     classes = np.rint(share * (CLASSES - 1)).astype(np.uint8)
     pace = (high / low) ** (np.arange(CLASSES) / (CLASSES - 1))
-    return float(low) * middle, classes[face], pace
+    return low * middle, classes[face], pace
 
 
 def _own_neighbours(label: NDArray[np.integer], axis: int) -> tuple[Index, Index]:

@@ -240,6 +240,36 @@ def test_the_previews_region_is_edited_and_corrected_on_every_tile(
     check_same(split(tiles, region.id_data, regions.mask(region)), inside)
 
 
+def test_a_file_that_is_saved_while_a_tile_is_painted_has_all_tiles(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    box: bpy.types.Object,
+    regions: ModuleType,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    preview(connected, scene)
+    OPS.paint_texture_region(brush="ADD")
+    OPS.end_texture_painting()  # nothing was painted: it is not kept
+    region = node(box).image.watch_your_steps.preview
+    assert region.paint is None
+    marked = {number: np.full((*size, 1), 255, np.uint8) for number, size in TILES.items()}
+    OPS.import_texture_mask_image(image=udim.image(tmp_path, marked, "mask").name, how="ADD")
+    reopen(connected, tmp_path / "a.blend")  # no tile of it has been read by now
+    bpy.context.view_layer.objects.active = bpy.data.objects["box"]
+    OPS.paint_texture_region(brush="REMOVE")
+    region = bpy.data.images["paint"].watch_your_steps.preview
+    values = np.zeros((*TILES[1001], 4), np.float32)
+    values[..., 3] = 1
+    region.paint.pixels.foreach_set(values.ravel())
+    region.paint.update()
+    reopen(connected, tmp_path / "b.blend")
+    region = bpy.data.images["paint"].watch_your_steps.preview
+    sizes = [tuple(one.size)[::-1] for one in region.paint.tiles]
+    assert sizes == list(TILES.values())
+    added, removed = regions.painted(region.paint)
+    assert (added.sum(), removed.sum()) >= (16 * 16 + 40 * 24, 24 * 32)
+
+
 def test_what_was_painted_goes_with_the_edit_and_with_another_seed(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
