@@ -78,7 +78,7 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
         region.threshold = texture.threshold
     elif region.threshold_of != job.instruction:
         texture_regions.follow_suggestion(region)
-    grown_map.refresh(region, bpy.context)
+    grown_map.refresh(region, scene, thing, anew=True)
     live_textures.rebuild(region)
     for one in old:
         if one is not None and one.users == 0:

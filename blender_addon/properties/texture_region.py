@@ -20,12 +20,12 @@ def _moved(changed: "TextureRegion", _: bpy.types.Context) -> None:
 
 def _grown(changed: "TextureRegion", context: bpy.types.Context) -> None:
     """Another map is thresholded."""
-    grown_map.refresh(changed, context)
+    grown_map.refresh(changed, context.scene, context.active_object)
 
 
 def _inverted(changed: "TextureRegion", context: bpy.types.Context) -> None:
     """The other texels are meant, and what was grown is shrunk."""
-    grown_map.refresh(changed, context)
+    grown_map.refresh(changed, context.scene, context.active_object)
     live_textures.rebuild(changed)
 
 
