@@ -1,11 +1,15 @@
 """One picture of all variants, each with its seed, and which of them is where in it."""
 
 import math
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..link.aside import Aside, aside, breath
 from ..link.encode import encode_png
 from . import pictures
 
@@ -30,6 +34,27 @@ GLYPHS = {
     "9": "111101111001111",
 }
 """Digits of 3 x 5 pixels, row by row."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Ahead:
+    """A sheet that was put together before the last of its edits was kept."""
+
+    uids: list[str]
+    """Of all but the last."""
+    seeds: list[int]
+    last: NDArray[np.uint8]
+    sheet: NDArray[np.uint8]
+    png: bytes
+
+
+_ahead: list[_Ahead] = []
+"""The last one."""
+
+
+def forget_all() -> None:
+    """Another file was opened."""
+    _ahead.clear()
 
 
 def of_group(settings: bpy.types.PropertyGroup, group: str) -> list[bpy.types.PropertyGroup]:
@@ -110,6 +135,34 @@ def _tag(seed: int, scale: int) -> NDArray[np.uint8]:
     return np.where(ink > 0, INK, PAPER).astype(np.uint8)
 
 
+def composing(
+    settings: bpy.types.PropertyGroup, group: str, last: NDArray[np.uint8], seed: int
+) -> Generator[Aside[Any], None, None]:
+    """The work of `make` for edits of a group, and one more of this seed whose picture, uint8
+    (H, W, 3), is about to be kept; a thread does most of it (`aside`).
+    """
+    uids = [one.uid for one in of_group(settings, group) if _has_picture(one)]
+    shown: list[NDArray[np.uint8]] = []
+    seeds: list[int] = []
+    for uid in uids:
+        if shown:
+            yield from breath()
+        entry = next((one for one in settings.edits if one.uid == uid), None)
+        if entry is None or not _has_picture(entry):
+            return  # deleted meanwhile
+        shown.append(pictures.read_rgb(entry.image))
+        seeds.append(entry.seed)
+    if not uids or any(one.shape != last.shape for one in shown):
+        return
+
+    def put_together() -> tuple[NDArray[np.uint8], bytes]:
+        sheet = compose([*shown, last], [*seeds, seed])
+        return sheet, encode_png(sheet)
+
+    sheet, png = yield from aside(put_together)
+    _ahead[:] = [_Ahead(uids, [*seeds, seed], last, sheet, png)]
+
+
 def make(scene: bpy.types.Scene, group: str) -> bool:
     """Make the sheet of a group's edits and show it; whether there are at least two of them with a
     picture. A sheet that shows these very edits already is shown as it is.
@@ -121,16 +174,27 @@ def make(scene: bpy.types.Scene, group: str) -> bool:
     cells = "\n".join(one.uid for one in there)
     old = settings.sheet_image
     if old is None or old.get(CELLS) != cells or pictures.why_lost(old):
-        sheet = compose(
-            [pictures.read_rgb(one.image) for one in there], [one.seed for one in there]
-        )
-        image = pictures.new_packed_image(f"{scene.name} variants", encode_png(sheet), sheet)
+        sheet, png = _put_together(there)
+        image = pictures.new_packed_image(f"{scene.name} variants", png, sheet)
         pictures.tag_as_seen(scene, image)
         image[CELLS] = cells
         forget(scene)
         settings.sheet_image = image
     settings.view = "VARIANTS"
     return True
+
+
+def _put_together(
+    there: list[bpy.types.PropertyGroup],
+) -> tuple[NDArray[np.uint8], bytes]:
+    """The sheet of edits, and its file."""
+    uids, seeds = [one.uid for one in there], [one.seed for one in there]
+    last = pictures.read_rgb(there[-1].image)
+    for known in _ahead:
+        if (known.uids, known.seeds) == (uids[:-1], seeds) and known.last is last:
+            return known.sheet, known.png
+    sheet = compose([pictures.read_rgb(one.image) for one in there], seeds)
+    return sheet, encode_png(sheet)
 
 
 def _has_picture(entry: bpy.types.PropertyGroup) -> bool:

@@ -4,14 +4,17 @@ An edit on top of others is laid over the render below all of them at once: the 
 in holds theirs. So one full-size render serves all edits that a render is below of.
 """
 
-from collections.abc import Callable
+from collections.abc import Generator
+from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar
 
 import bpy
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ..link.aside import Aside, aside
 from ..link.encode import PNG_SIGNATURE, encode_png
 from . import edits, pictures, render_size, results
 from .pictures import PNG_COLOUR_TYPE, PNG_RGBA
@@ -19,6 +22,9 @@ from .scene_error import SceneError
 
 Size = tuple[int, int]
 """Height and width in pixels."""
+Made = TypeVar("Made")
+Making = Generator[Aside[Any], None, Made]
+"""Work on the main thread in pieces, with calls for threads in between (link/aside.py)."""
 
 
 def render_below(entry: bpy.types.PropertyGroup) -> bpy.types.Image:
@@ -59,9 +65,9 @@ def making(
     settings: bpy.types.PropertyGroup,
     entry: bpy.types.PropertyGroup,
     full: bpy.types.Image | None,
-) -> Callable[[], bytes]:
-    """What makes the PNG file of the edit at the render's size, in any thread: all that it takes of
-    Blender has been read.
+) -> Making[bytes]:
+    """The PNG file of the edit at the render's size, picture by picture: all that it takes of the
+    file is read before the first one.
 
     Args:
         settings: of the scene.
@@ -71,16 +77,18 @@ def making(
     Raises:
         SceneError: a picture that it is made of is not in the file any more.
     """
-    base, edit = sent(entry)
-    if full is None:
-        return partial(encode_png, edit)
-    own, held = pictures.decode_png(_packed(full)), holding(settings, entry, base, edit)
+    files, below = _files(settings, entry), None if full is None else _packed(full)
+    if below is None:
+        edit = yield from pictures.decoding(files.edit)
+        return (yield from aside(partial(encode_png, edit)))
+    own = yield from pictures.decoding(below)
+    layer = yield from _decoding(files)
 
     def make() -> bytes:
-        below = _with_channels(own, base.shape[2])
-        return encode_png(render_size.laid_over(below, base, edit, held()))
+        below = _with_channels(own, layer.base.shape[2])
+        return encode_png(render_size.laid_over(below, layer.base, layer.edit, layer.held()))
 
-    return make
+    return (yield from aside(make))
 
 
 def keep(entry: bpy.types.PropertyGroup, png: bytes) -> bpy.types.Image:
@@ -113,17 +121,24 @@ def base_of(entry: bpy.types.PropertyGroup) -> bpy.types.Image:
     return image
 
 
-def layer(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, size: Size) -> bpy.types.Image:
-    """A new image of the edit alone, at a size, with its matte as alpha: nothing of the render is
-    in it. Its colours are tagged as seen through the scene's view.
-
-    Raises:
-        SceneError: a picture that it is made of is not in the file any more.
+def layering(
+    settings: bpy.types.PropertyGroup, entry: bpy.types.PropertyGroup, size: Size
+) -> Making[bytes]:
+    """The PNG file of an edit alone, at a size, with its matte as alpha: nothing of the render is
+    in it. The rest is as in `making`.
     """
-    base, edit = sent(entry)
-    png = encode_png(
-        render_size.layer(base, edit, size, holding(scene.watch_your_steps, entry, base, edit)())
-    )
+    layer = yield from layer_of(settings, entry)
+
+    def make() -> bytes:
+        return encode_png(render_size.layer(layer.base, layer.edit, size, layer.held()))
+
+    return (yield from aside(make))
+
+
+def new_layer(
+    scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, png: bytes
+) -> bpy.types.Image:
+    """A new image of such a file, its colours tagged as seen through the scene's view."""
     image = pictures.new_packed_image(f"{entry.title} layer", png)
     pictures.tag_as_seen(scene, image)
     image.alpha_mode = "CHANNEL_PACKED"  # colours and matte are two things
@@ -134,42 +149,80 @@ def _shares(base: NDArray[np.uint8], edit: NDArray[np.uint8], rim: float) -> NDA
     return render_size.shares(render_size.changes(base, edit), rim)
 
 
-def holding(
-    settings: bpy.types.PropertyGroup,
-    entry: bpy.types.PropertyGroup,
-    base: NDArray[np.uint8],
-    edit: NDArray[np.uint8],
-) -> Callable[[], NDArray[np.float32]]:
-    """What finds, in any thread, how much of an edit each pixel of it holds, (h, w) in 0..1: where
-    it was kept of layers, as much as these let through nothing of the render.
-    """
+@dataclass(frozen=True)
+class _Files:
+    """The PNG files that an edit is laid over a render by."""
+
+    base: bytes
+    """The render below it, as it was sent."""
+    edit: bytes
+    """As it came back."""
+    rim: float
+    layers: list[tuple[float, bytes, bytes, float]] | None
+    """Opacity, base, edit and rim of each layer, where it was kept of some; those that were deleted
+    are left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """An edit and the render below it, uint8 (h, w, C), as they were sent and came back."""
+
+    base: NDArray[np.uint8]
+    edit: NDArray[np.uint8]
+    rim: float
+    layers: list[tuple[np.float32, NDArray[np.uint8], NDArray[np.uint8], float]] | None
+
+    def held(self) -> NDArray[np.float32]:
+        """How much of the edit each pixel of it holds, (h, w) in 0..1: where it was kept of layers,
+        as much as these let through nothing of the render. Any thread may call this.
+        """
+        if self.layers is None:
+            return _shares(self.base, self.edit, self.rim)
+        left = np.ones(self.base.shape[:2], np.float32)
+        for opacity, base, edit, rim in self.layers:
+            left *= 1 - opacity * _shares(base, edit, rim)
+        # where the edit was deleted, all is taken for its
+        covered = np.where(left < 1, 1 - left, 1)
+        changed = render_size.changes(self.base, self.edit)
+        return np.where(changed, covered, 0).astype(np.float32)
+
+
+def _files(settings: bpy.types.PropertyGroup, entry: bpy.types.PropertyGroup) -> _Files:
+    """Raises SceneError where one of them was deleted, unpacked or replaced."""
+    base, edit = check_sent(entry)
     if not entry.layers:
-        return partial(_shares, base, edit, entry.rim)
-    parts = []
+        return _Files(base, edit, entry.rim, None)
+    layers = []
     for uid, visible, opacity in msgspec.json.decode(
         entry.layers, type=list[tuple[str, bool, float]]
     ):
         one = edits.named(settings, uid)
         if not visible or one is None or one.image is None or one.render is None:
             continue
-        own_base, own_edit = (pictures.decode_png(_packed(it)) for it in (one.render, one.image))
-        parts.append((np.float32(opacity), own_base, own_edit, one.rim))
-
-    def find() -> NDArray[np.float32]:
-        left = np.ones(base.shape[:2], np.float32)
-        for opacity, own_base, own_edit, rim in parts:
-            left *= 1 - opacity * _shares(own_base, own_edit, rim)
-        changed = render_size.changes(base, edit)
-        covered = np.where(
-            left < 1, 1 - left, 1
-        )  # where the edit was deleted, all is taken for its
-        return np.where(changed, covered, 0).astype(np.float32)
-
-    return find
+        layers.append((opacity, _packed(one.render), _packed(one.image), one.rim))
+    return _Files(base, edit, entry.rim, layers)
 
 
-def sent(entry: bpy.types.PropertyGroup) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The render below an edit, and the edit, both uint8 (h, w, C) as they were sent and came back.
+def layer_of(settings: bpy.types.PropertyGroup, entry: bpy.types.PropertyGroup) -> Making[Layer]:
+    """An edit decoded; the arguments and the rest are as in `making`."""
+    return (yield from _decoding(_files(settings, entry)))
+
+
+def _decoding(files: _Files) -> Making[Layer]:
+    base = yield from pictures.decoding(files.base)
+    edit = yield from pictures.decoding(files.edit)
+    if files.layers is None:
+        return Layer(base, edit, files.rim, None)
+    layers = []
+    for opacity, below, above, rim in files.layers:
+        own_base = yield from pictures.decoding(below)
+        own_edit = yield from pictures.decoding(above)
+        layers.append((np.float32(opacity), own_base, own_edit, rim))
+    return Layer(base, edit, files.rim, layers)
+
+
+def check_sent(entry: bpy.types.PropertyGroup) -> tuple[bytes, bytes]:
+    """The files of the render below an edit, and of the edit, as they were sent and came back.
 
     Raises:
         SceneError: one of them was deleted, unpacked or replaced.
@@ -178,8 +231,8 @@ def sent(entry: bpy.types.PropertyGroup) -> tuple[NDArray[np.uint8], NDArray[np.
         raise SceneError(
             "The picture of this edit was deleted from the file: choose another edit in the list."
         )
-    base, edit = (pictures.decode_png(_packed(one)) for one in (render_below(entry), entry.image))
-    if base.shape != edit.shape:
+    base, edit = (_packed(one) for one in (render_below(entry), entry.image))
+    if pictures.png_shape(base) != pictures.png_shape(edit):
         raise SceneError(
             f'The image "{entry.image.name}" is not as large as the render that it is of: choose '
             "another edit in the list."

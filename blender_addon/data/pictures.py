@@ -8,11 +8,14 @@ step and in every automatic save from the moment when it appears.
 """
 
 from collections import OrderedDict
+from collections.abc import Generator
+from typing import Any
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..link.aside import Aside, aside, breath
 from ..link.encode import PNG_SIGNATURE, encode
 from . import tiles
 from .scene_error import SceneError
@@ -134,6 +137,15 @@ def read_rgb(image: bpy.types.Image) -> NDArray[np.uint8]:
     return rgb
 
 
+def load(image: bpy.types.Image) -> bool:
+    """Let Blender decode an image's file, which takes most of the time of reading its pixels;
+    whether that had to be done.
+    """
+    if image.session_uid in _arrays or image.has_data:
+        return False
+    return len(image.pixels) > 0 and image.has_data
+
+
 def size_of(image: bpy.types.Image) -> tuple[int, int]:
     """Height and width in pixels; of UDIM tiles, of their atlas.
 
@@ -153,16 +165,36 @@ def png_size(png: bytes) -> tuple[int, int]:
 
 def decode_png(png: bytes) -> NDArray[np.uint8]:
     """uint8 (H, W, 3) of the bytes of a PNG file, or (H, W, 4) with alpha and straight colours."""
+    return _in_bytes(_decoded(png), png_shape(png)[2])
+
+
+def decoding(png: bytes) -> Generator[Aside[Any], None, NDArray[np.uint8]]:
+    """The same in a tick of its own, with a thread for what takes nothing of Blender."""
+    yield from breath()
+    values = _decoded(png)
+    return (yield from aside(lambda: _in_bytes(values, png_shape(png)[2])))
+
+
+def _decoded(png: bytes) -> NDArray[np.float32]:
+    """float32 (H, W, 4), 0..1, of the bytes of a PNG file, straight colours."""
     image = new_packed_image("watch your steps", png)
     try:
         image.alpha_mode = "CHANNEL_PACKED"  # colours where nothing is to be seen are kept
-        count = 4 if png[PNG_COLOUR_TYPE] == PNG_RGBA else 3
-        values = channels(image)
-        values *= 255
-        np.rint(values, out=values)  # all four channels in a row: strided ones take thrice the time
-        return np.ascontiguousarray(values.astype(np.uint8)[..., :count])
+        return channels(image)
     finally:
         bpy.data.images.remove(image)
+
+
+def _in_bytes(values: NDArray[np.float32], count: int) -> NDArray[np.uint8]:
+    """The first channels of such values, which are overwritten, in 0..255."""
+    values *= 255
+    np.rint(values, out=values)  # all four channels in a row: strided ones take thrice the time
+    return np.ascontiguousarray(values.astype(np.uint8)[..., :count])
+
+
+def png_shape(png: bytes) -> tuple[int, int, int]:
+    """Of what `decode_png` makes of a PNG file."""
+    return (*png_size(png), 4 if png[PNG_COLOUR_TYPE] == PNG_RGBA else 3)
 
 
 def decode_as_seen(png: bytes) -> NDArray[np.uint8]:

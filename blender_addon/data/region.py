@@ -31,8 +31,9 @@ from ..protocol.corrections import (
     threshold_of,
     with_painting,
 )
-from ..protocol.region import Snapped, snapped
-from . import painting, pictures, thing_labels
+from ..protocol.region import Snapped
+from . import painting, pictures, snapping, thing_labels
+from .snapping import Snapping
 
 KEPT = 4
 
@@ -96,6 +97,7 @@ class Picks:
 def forget_all() -> None:
     """Another file was opened."""
     painting.forget_all()
+    snapping.forget_all()
     for store in (_snapped, _values, _live, _counted):
         store.clear()
 
@@ -145,8 +147,8 @@ def snapped_map(settings: bpy.types.PropertyGroup) -> Snapped | None:
         found = pictures.read_gray(relevance)
         if render is None or pictures.why_lost(render) or pictures.size_of(render) != found.shape:
             return Snapped(found, "nothing", WITHOUT_RENDER, suggested)
-        things = thing_labels.labels(render)
-        return snapped(found, pictures.read_rgb(render), settings.snap, things, suggested)
+        things, rgb = thing_labels.labels(render), pictures.read_rgb(render)
+        return snapping.answer(Snapping(found, rgb, settings.snap, things, suggested))
 
     return _kept(_snapped, (*_shown(settings), suggested), find)
 

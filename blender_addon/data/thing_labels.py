@@ -9,6 +9,7 @@ import hashlib
 import json
 import zlib
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -68,7 +69,7 @@ def of(image: bpy.types.Image) -> Things | None:
     if image.session_uid not in _described:
         kind, names, unknown = json.loads(image[DESCRIBED])
         found = Things(kind, bytes(image[THINGS]), tuple(names), unknown)
-        _remember(_described, image, found)
+        _remember(_described, image.session_uid, found)
     return _described[image.session_uid]
 
 
@@ -98,10 +99,24 @@ def labels(image: bpy.types.Image) -> NDArray[np.uint16] | None:
         return None
     width, height = image.size
     found = unpacked(image[THINGS], (height, width))
+    keep(image.session_uid, found)
+    return found
+
+
+def unpacking(image: bpy.types.Image) -> Callable[[], NDArray[np.uint16] | None]:
+    """What finds `labels` in any thread: all that it takes of Blender has been read."""
+    known = _unpacked.get(image.session_uid)
+    if known is not None:
+        return lambda: known
+    packed, (width, height) = bytes(image.get(THINGS, b"")), image.size
+    return lambda: unpacked(packed, (height, width))
+
+
+def keep(uid: int, found: NDArray[np.uint16] | None) -> None:
+    """Keep what was found so for the render of this ID.session_uid."""
     if found is not None:
         found.setflags(write=False)
-        _remember(_unpacked, image, found)
-    return found
+        _remember(_unpacked, uid, found)
 
 
 def unpacked(packed: bytes, shape: tuple[int, int]) -> NDArray[np.uint16] | None:
@@ -113,7 +128,7 @@ def unpacked(packed: bytes, shape: tuple[int, int]) -> NDArray[np.uint16] | None
     return flat.reshape(shape).astype(np.uint16) if packed and flat.size == height * width else None
 
 
-def _remember(store: OrderedDict[int, Found], image: bpy.types.Image, found: Found) -> None:
-    store[image.session_uid] = found
+def _remember(store: OrderedDict[int, Found], uid: int, found: Found) -> None:
+    store[uid] = found
     while len(store) > KEPT:
         store.popitem(last=False)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import bpy
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from ..data import picture_source, pictures, results
 from ..data.migration import new_uid
@@ -147,6 +149,7 @@ class FilmFrame:
     def __init__(self, film: _Film, number: int) -> None:
         self.film, self.number = film, number
         self._render: OneRender[Picture] | None = None
+        self._image: NDArray[np.uint8] | None = None
         self.taken = b""
         """The PNG file of the picture, once it is there."""
 
@@ -170,8 +173,10 @@ class FilmFrame:
             raise
         if picture is None:
             return None
-        self.taken = picture.png
-        image = pictures.decode_as_seen(picture.png)
+        if self._image is None:  # which takes a tick of its own
+            self.taken, self._image = picture.png, pictures.decode_as_seen(picture.png)
+            return None
+        image = self._image
         packed = picture.things.packed if picture.things is not None else b""
         return EditRequest(
             image=image,

@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data import pictures
 from ..data.frozen_region import FrozenRegion
 from ..data.migration import new_uid
 from ..data.results import Picture
@@ -16,6 +17,7 @@ from ..link.worker_thread import Arrived, Link
 from ..protocol.messages import Cancelled, CaptureState, Failed, Welcome
 from ..protocol.requests import Request
 from ..protocol.text import wrong_instruction
+from .ahead import Ahead, Parts
 
 PICKING, PICKING_VARIANT = "WATCH_YOUR_STEPS_OT_pick_things", "WATCH_YOUR_STEPS_OT_contact_sheet"
 PAINTING = "WATCH_YOUR_STEPS_OT_paint_mask"
@@ -87,6 +89,8 @@ class Job:
     """How it ended, while that is not yet in its scene. A capture ends with being sealed."""
     server: Welcome | None = None
     """What the backend said of itself when the result came."""
+    ahead: Ahead | None = None
+    """What is done of its result before that is brought into the scene, once it has begun."""
     put_back: Callable[[], None] | None = None
     """Makes the scene as it was before the job, where that ends without a result."""
 
@@ -139,18 +143,28 @@ class Kind:
     """Makes the job from the scene's settings where it may follow another one."""
     over_camera: bool = False
     """Whether its previews show the camera's view."""
+    ahead: Callable[[bpy.types.Scene, Job, Arrived], Parts] | None = None
+    """What threads can do before `install`, which it leaves less to do."""
     forget: Callable[[bpy.types.Scene, Job], None] | None = None
     """Drop what was kept for the result of a job that ends without one."""
 
 
 class Sending:
-    """The preparation of a job whose request costs no more than a step."""
+    """The preparation of a job whose request costs no more than a step; and another one where it is
+    of an image that Blender has not decoded yet.
+    """
 
-    def __init__(self, make: Callable[[bpy.types.Scene], Request]) -> None:
-        self._make = make
+    def __init__(
+        self,
+        make: Callable[[bpy.types.Scene], Request],
+        of: Callable[[bpy.types.Scene], bpy.types.Image] | None = None,
+    ) -> None:
+        self._make, self._of = make, of
 
-    def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> Request:
+    def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> Request | None:
         """The request."""
+        if self._of is not None and pictures.load(self._of(scene)):
+            return None
         return self._make(scene)
 
 

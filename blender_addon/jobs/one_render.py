@@ -2,10 +2,8 @@
 
 from typing import Generic
 
-import bpy
-
 from ..data.scene_error import SceneError
-from ..render import render_job
+from ..render import render_job, window
 from ..render.camera_render import Made, Rendering, at_once
 from .job import SessionError
 
@@ -23,10 +21,10 @@ class OneRender(Generic[Made]):
 
     def __init__(self, parts: Rendering[Made]) -> None:
         self._made: list[Made | SceneError] = []
-        if bpy.app.background:
-            self._made.append(at_once(parts))
-        else:
+        if window.is_open():
             render_job.start(parts, self._made.append, self._made.append)
+        else:
+            self._made.append(at_once(parts))
 
     def result(self) -> Made | None:
         """What was made; None while it is rendered.

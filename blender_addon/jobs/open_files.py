@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..data import copies, layers, migration, pictures, region, results, undoing
+from ..data import contact_sheet, copies, layers, migration, pictures, region, results, undoing
 from ..data.scene_error import SceneError
 from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState, GetScene
@@ -30,6 +30,7 @@ def after_load() -> None:
     state.loaded = True
     pictures.forget_all()
     region.forget_all()
+    contact_sheet.forget_all()
     layers.forget_all()
     state.messages.clear()
     state.undo_steps.clear()

@@ -7,16 +7,31 @@ from dataclasses import dataclass
 
 import bpy
 import msgspec
+import numpy as np
 
-from ..data import edits, painting, pictures, region, results, thing_labels
+from ..data import (
+    contact_sheet,
+    edits,
+    painting,
+    pictures,
+    region,
+    results,
+    snapping,
+    thing_labels,
+)
 from ..data.frozen_region import FoundMap, FrozenRegion
 from ..data.properties_settings import asked
 from ..data.results import Picture
+from ..data.snapping import Snapping
+from ..link.aside import aside
 from ..link.worker_thread import Arrived, Link
 from ..protocol.corrections import Correction
 from ..protocol.messages import CaptureState
+from ..protocol.region import Snapped
 from ..protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult, Request
 from ..protocol.settings import EditSettings, PictureMapSettings
+from . import waiting
+from .ahead import Parts
 from .job import Job, Kind, NewJob, Sending, SessionError
 
 UNCHANGED = "Unchanged"
@@ -32,7 +47,8 @@ def preview_job(scene: bpy.types.Scene, picture: Picture) -> NewJob:
         image = pictures.read_rgb(_sent_image(scene))
         return RelevanceRequest(image=image, instruction=instruction, maps=maps)
 
-    return NewJob("relevance", instruction, picture.identity, Sending(request), picture)
+    sending = Sending(request, _sent_image)
+    return NewJob("relevance", instruction, picture.identity, sending, picture)
 
 
 def edit_jobs(
@@ -88,9 +104,11 @@ class Editing:
     threshold: float | None
     where: FrozenRegion
 
-    def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> EditRequest:
-        """The request."""
+    def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> EditRequest | None:
+        """The request, once the image is decoded."""
         image = _sent_image(scene)
+        if pictures.load(image):
+            return None
         rgb, asked = pictures.read_rgb(image), self.asked
         things, corrected = None, Correction()
         if self.where.mask is None:  # the backend finds the region
@@ -122,6 +140,40 @@ def shows_map_of(scene: bpy.types.Scene, picture: Picture) -> bool:
     render = scene.watch_your_steps.render_image
     fits = render is not None and picture.shows_the_same(render)
     return fits and results.is_current(scene)
+
+
+def _ahead(scene: bpy.types.Scene, job: Job, arrived: Arrived) -> Parts:
+    """A map is snapped, and a contact sheet is put together where this is the last of variants."""
+    result, image = arrived.result, _sent_image(scene)
+    assert isinstance(result, RelevanceResult | EditResult)
+    if result.relevance is not None and image is not None:
+        yield from _snap_ahead(scene.watch_your_steps, image, result)
+    if isinstance(result, EditResult) and waiting.is_last_of(scene, job):
+        asked = msgspec.json.decode(job.asked, type=edits.Asked)
+        group, seed = job.group, asked.settings.seed
+        yield from contact_sheet.composing(scene.watch_your_steps, group, result.image, seed)
+
+
+def _snap_ahead(
+    settings: bpy.types.PropertyGroup,
+    image: bpy.types.Image,
+    result: RelevanceResult | EditResult,
+) -> Parts:
+    relevance, suggested = result.relevance, result.suggested_threshold
+    assert relevance is not None
+    assert suggested is not None  # comes with every map
+    if pictures.why_lost(image) or pictures.size_of(image) != relevance.shape:
+        return
+    uid, rgb, unpack = image.session_uid, pictures.read_rgb(image), thing_labels.unpacking(image)
+    snap, suggested = settings.snap, float(np.float32(suggested))  # as settings keep it
+
+    def find() -> tuple[Snapping, Snapped]:
+        asked = Snapping(relevance, rgb, snap, unpack(), suggested)
+        return asked, asked.find()
+
+    asked, found = yield from aside(find)
+    thing_labels.keep(uid, asked.things)
+    snapping.keep(asked, found)
 
 
 def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:
@@ -207,5 +259,5 @@ def _attach(scene: bpy.types.Scene, job: Job) -> None:
         )
 
 
-RELEVANCE = Kind("Preview", True, _install, _attach, over_camera=True)
-EDIT = Kind("Edit", True, _install, _attach, over_camera=True)
+RELEVANCE = Kind("Preview", True, _install, _attach, over_camera=True, ahead=_ahead)
+EDIT = Kind("Edit", True, _install, _attach, over_camera=True, ahead=_ahead)

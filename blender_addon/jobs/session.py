@@ -29,6 +29,7 @@ from ..protocol.messages import (
 )
 from ..protocol.values import new_job_id
 from . import open_files, saved_waiting, scene_jobs, waiting
+from .ahead import Ahead
 from .job import Job, NewJob, SessionError, running_tools
 from .kinds import KINDS
 from .picture_jobs import what_it_cost
@@ -240,7 +241,7 @@ def drain() -> None:
             break
         if job.outcome is not None:
             scene = find_scene(job)
-            if scene is not None:
+            if scene is not None and _is_ready(scene, job, job.outcome):
                 _finish(scene, job, job.outcome)
                 _push_undo()
         elif job.request is None and job.preparation is not None and state.link is not None:
@@ -325,6 +326,18 @@ def scene_state(scene: bpy.types.Scene) -> SceneState | None:
     return state.scenes.get(scene.watch_your_steps.in_3d.capture)
 
 
+def _is_ready(
+    scene: bpy.types.Scene, job: Job, outcome: Arrived | CaptureState | Failed | Cancelled
+) -> bool:
+    """Whether threads have done what they can of bringing the end of a job into its scene."""
+    if job.ahead is None:
+        ahead, parts = KINDS[job.kind].ahead, None
+        if ahead is not None and isinstance(outcome, Arrived):
+            parts = ahead(scene, job, outcome)
+        job.ahead = Ahead(parts)
+    return job.ahead.is_done()
+
+
 def _finish(
     scene: bpy.types.Scene, job: Job, outcome: Arrived | CaptureState | Failed | Cancelled
 ) -> None:
@@ -342,7 +355,7 @@ def _finish(
             kind.forget(scene, job)
         if job.put_back is not None:
             job.put_back()
-    if job.group and job.group not in {one.group for one in waiting.waiting(scene)}:
+    if waiting.is_last_of(scene, job):
         contact_sheet.make(scene, job.group)
     write_job(scene, None)
     if not (isinstance(outcome, Failed) and outcome.code == "unknown_job"):  # else it may go on

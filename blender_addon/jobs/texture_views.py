@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data import pictures
 from ..data.blocks import in_scene
 from ..data.meshes import live_textures
 from ..data.meshes.made_textures import modelling_mode
@@ -50,6 +51,8 @@ class Views:
         """Render the next view; the request, once all of them are there."""
         if len(self._taken) < len(self.poses):
             self._take_next(scene, job)
+            return None
+        if pictures.load(found(scene, job)[0]):
             return None
         self._check_unchanged(scene, job)
         return self.make(

@@ -11,7 +11,7 @@ import bpy
 
 from ..data import copies
 from ..protocol.values import new_job_id
-from .job import NewJob, Queue
+from .job import Job, NewJob, Queue
 from .running import job_of, scene_that_has, state
 
 NAMED = 3
@@ -67,6 +67,11 @@ def move(scene: bpy.types.Scene, index: int, to: int) -> None:
     if queue is not None:
         queue.jobs.insert(to, queue.jobs.pop(index))
     write(scene)
+
+
+def is_last_of(scene: bpy.types.Scene, job: Job) -> bool:
+    """Whether a job is the last of those that were asked for together."""
+    return bool(job.group) and job.group not in {one.group for one in waiting(scene)}
 
 
 def drop(scene: bpy.types.Scene, group: str | None = None) -> None:

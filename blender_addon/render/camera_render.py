@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..data import pictures
 from ..data.scene_error import SceneError
+from ..link.aside import Aside, aside
 from ..link.decode import decode_exr
-from .aside import Aside, aside
 from .own_settings import AS_THE_SCENE, OwnSettings
 from .stand_in import render_result, stand_in
 from .things import REST, Seen, ThingsUnknown, look_at, tell_apart

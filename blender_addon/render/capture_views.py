@@ -18,9 +18,9 @@ from ..data.changing import changed
 from ..data.meshes.brought_mesh import collection_of
 from ..data.places import bounds_of, near_origin
 from ..data.scene_error import SceneError
+from ..link.aside import aside
 from ..protocol.messages import PutView
 from ..protocol.values import MAX_VIEWS, MIN_VIEWS
-from .aside import aside
 from .camera_render import SMALLEST_SIDE, Rendering, at_once, rendering_with_depth
 from .pinhole import pinhole_of
 
@@ -294,7 +294,7 @@ def taking_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) ->
         measured = yield from rendering_with_depth(scene, width, height, alpha)
     camera_to_world = pinhole.camera_to_world.copy()
     camera_to_world[:3, 3] += origin
-    pixels = pictures.decode_png(measured.png)  # by Blender: in no other thread
+    pixels = yield from pictures.decoding(measured.png)
 
     def read() -> PutView:
         depth = measured.depth(clip_end)

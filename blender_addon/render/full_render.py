@@ -16,7 +16,6 @@ from ..data.scene_error import SceneError
 from ..link.encode import encode_png
 from ..protocol.values import MAX_IMAGE_SIDE
 from . import freshness, render_notes
-from .aside import aside
 from .camera_render import Rendering, render_size, rendering_png, viewpoint
 from .image_pixels import image_pixels, image_state, seen
 from .own_settings import AS_THE_SCENE, OwnSettings, own_settings
@@ -78,10 +77,10 @@ def resulting(scene: bpy.types.Scene, uid: str) -> Rendering[bpy.types.Image]:
     found = full_results.result_of(entry)
     if found is not None:
         return found
-    full_results.sent(entry)  # what is missing is said before a long render
+    full_results.check_sent(entry)  # what is missing is said before a long render
     full = yield from taking_original(scene, uid)
-    make = full_results.making(scene.watch_your_steps, entry_of(scene, uid), full)
-    png = yield from aside(make)
+    entry = entry_of(scene, uid)
+    png = yield from full_results.making(scene.watch_your_steps, entry, full)
     return full_results.keep(entry_of(scene_of(scene_uid), uid), png)
 
 
@@ -102,6 +101,17 @@ def taking_original(scene: bpy.types.Scene, uid: str) -> Rendering[bpy.types.Ima
         results.tag_alike(full, full_results.render_below(entry))
     entry.full_render = full
     return full
+
+
+def layering(scene: bpy.types.Scene, uid: str) -> Rendering[bytes]:
+    """The PNG file of the edit of a uid alone, at the render's size (full_results.layering).
+
+    Raises:
+        SceneError: a picture that it is made of is not in the file any more.
+    """
+    entry = entry_of(scene, uid)
+    size = full_size(scene)
+    return (yield from full_results.layering(scene.watch_your_steps, entry, size))
 
 
 def entry_of(scene: bpy.types.Scene, uid: str) -> bpy.types.PropertyGroup:

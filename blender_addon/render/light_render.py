@@ -36,7 +36,7 @@ def resulting_light(scene: bpy.types.Scene, uid: str) -> Rendering[tuple[Light, 
     """
     back, scene_uid = view_colours.way_back(scene), scene.session_uid
     entry = entry_of(scene, uid)
-    full_results.sent(entry)  # what is missing is said before a long render
+    full_results.check_sent(entry)  # what is missing is said before a long render
     found, lost = _origin(scene, entry)
     if found is None:
         image = yield from resulting(scene, uid)
@@ -44,10 +44,8 @@ def resulting_light(scene: bpy.types.Scene, uid: str) -> Rendering[tuple[Light, 
         return view_colours.scene_linear(pictures.decode_png(png), back), lost
     own = yield from _own_light(scene, entry, found)
     scene = scene_of(scene_uid)
-    entry = entry_of(scene, uid)
-    base, edit = full_results.sent(entry)
-    held = full_results.holding(scene.watch_your_steps, entry, base, edit)()
-    _lay_over(own, base, edit, held, back)
+    layer = yield from full_results.layer_of(scene.watch_your_steps, entry_of(scene, uid))
+    _lay_over(own, layer.base, layer.edit, layer.held(), back)
     return own, ""
 
 

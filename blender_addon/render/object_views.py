@@ -234,7 +234,7 @@ def rendering_from(
         camera.matrix_world = Matrix(there.tolist())
         _set_clipping(lens, bounds - origin, there)
         png = yield from rendering_png(scene, size, size, False, AS_THE_SCENE)
-    return pictures.decode_png(png)
+    return (yield from pictures.decoding(png))
 
 
 def _square_pictures(render: bpy.types.RenderSettings, size: int) -> AbstractContextManager[None]:

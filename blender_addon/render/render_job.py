@@ -5,7 +5,6 @@ While one runs, Blender's interface is locked (RenderSettings.use_lock_interface
 save, or change what is rendered, all of which Blender does not bear while the stand-in is there.
 """
 
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -15,7 +14,7 @@ import bpy
 
 from ..data.overriding import overridden
 from ..data.scene_error import SceneError
-from .aside import Aside
+from ..link.aside import Aside
 from .camera_render import STOPPED, Made, Rendering, Stopped, cannot_render
 
 LOST = "The file was changed while it was rendered: start it again."
@@ -43,7 +42,7 @@ class RenderJob:
             step = next(self._parts)
             if isinstance(step, Aside):
                 self._aside = step
-                threading.Thread(target=step.run, daemon=True).start()
+                step.begin()
             else:
                 self._begin(step)
         except StopIteration as end:
@@ -59,21 +58,25 @@ class RenderJob:
             self._end()
             raise
 
-    def look(self) -> None:
-        """Go on where the render or call has ended. Only the main thread may call this."""
+    def look(self) -> bool:
+        """Go on where the render or call has ended; whether it had. Only the main thread may call
+        this.
+        """
         if self._aside is not None:
-            if self._aside.done:
-                self._aside = None
-                self.go_on()
-            return
+            if not self._aside.done:
+                return False
+            self._aside = None
+            self.go_on()
+            return True
         if bpy.app.is_job_running("RENDER"):
-            return
+            return False
         self._forget_handlers()
         if self._ended == "render_complete":
             self.go_on()
         else:
             self._end()
             self._failed(Stopped(STOPPED))
+        return True
 
     def _begin(self, copy: bpy.types.Scene) -> None:
         copy.render.use_lock_interface = True
@@ -146,10 +149,9 @@ def is_running() -> bool:
     return _running is not None
 
 
-def look() -> None:
-    """Go on where a render has ended."""
-    if _running is not None:
-        _running.look()
+def look() -> bool:
+    """Go on where a render has ended; whether one had."""
+    return _running is not None and _running.look()
 
 
 def leave(then: Callable[[], None]) -> None:

@@ -13,6 +13,8 @@ from . import esc, preferences
 
 BUSY_SECONDS = 0.05
 IDLE_SECONDS = 0.25
+SOON = 0.01
+"""Seconds in which Blender draws its window between two calls that take their time."""
 REDRAWN_AREAS = {"VIEW_3D", "IMAGE_EDITOR", "PREFERENCES"}
 REDRAWS = 2
 """For each change: panels are placed by the heights that they had when they were drawn last, so
@@ -27,7 +29,8 @@ def _tick() -> float:
     try:
         own_backend.look()
         render_notes.look()
-        render_job.look()
+        if render_job.look():  # which has taken its time
+            return SOON
         texture_making.look()
         session.drain()
         esc.look()

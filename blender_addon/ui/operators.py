@@ -16,6 +16,7 @@ from ..jobs import session
 from ..jobs.job import SessionError, check_instruction
 from ..jobs.picture_jobs import edit_jobs, preview_job, shows_map_of
 from ..properties.scene_settings import VIEWS
+from ..render import window
 from . import preferences
 from .languages import rpt_, tip_
 from .overlay import NEEDED, lost_picture
@@ -133,7 +134,7 @@ class TakingOperator(bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, _: bpy.types.Event) -> set[str]:
         """Blender calls this for a button."""
-        return self._started(context, in_window=not bpy.app.background)
+        return self._started(context, in_window=window.is_open())
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """And this in scripts."""

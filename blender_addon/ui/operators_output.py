@@ -21,7 +21,7 @@ from ..data.overriding import overridden
 from ..data.scene_error import SceneError
 from ..jobs import again_jobs, full_size_jobs, session
 from ..jobs.job import SessionError
-from ..render import compositor_edit, full_render, light_render
+from ..render import compositor_edit, full_render, light_render, window
 from ..render.camera_render import Rendering
 from .operators import ExplainedOperator, TakingOperator, refuse
 from .taking import render_then
@@ -56,7 +56,7 @@ class FullSizeOperator(ResultOperator):
 
     def invoke(self, context: bpy.types.Context, _: bpy.types.Event) -> set[str]:
         """Blender calls this for a button."""
-        self.in_window = not bpy.app.background
+        self.in_window = window.is_open()
         return self.execute(context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -122,7 +122,7 @@ class WYS_OT_save_result(FullSizeOperator):
             name = bpy.path.clean_name(entry.title)[:60] or "edit"
             folder = Path(bpy.data.filepath).parent if bpy.data.filepath else Path.home()
             self.filepath = str(folder / f"{name}.png")
-        self.in_window = not bpy.app.background
+        self.in_window = window.is_open()
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
@@ -164,42 +164,23 @@ class WYS_OT_show_result(FullSizeOperator):
         return self.result_then(context, parts, _show)
 
 
-class WYS_OT_composite_result(ResultOperator):
+class WYS_OT_composite_result(FullSizeOperator):
     """Put the edit into the scene's compositor, as a node group with the edit, its matte and the mix of both with your render. Press it again for another edit: your links stay"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.composite_result"
     bl_label = "Compositor"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def begin(self, context: bpy.types.Context, entry: bpy.types.PropertyGroup) -> set[str]:
         """Make the layer, and put it there."""
-        scene, entry = context.scene, edits.chosen(context.scene)
-        assert entry is not None  # the poll has found it
-        copies.settle(scene)
-        try:
-            session.say(scene, self._put(scene, entry), done=True)
-        except SceneError as error:
-            return refuse(self, context, error)
-        return {"FINISHED"}
-
-    def _put(self, scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> str:
-        below = full_results.render_below(entry)
-        if picture_source.of(below).kind == picture_source.IMAGE:
+        if picture_source.of(full_results.render_below(entry)).kind == picture_source.IMAGE:
             raise SceneError(OF_AN_IMAGE)
-        back = view_colours.way_back(scene)
-        layer = full_results.layer(scene, entry, full_render.full_size(scene))
-        try:
-            compositor_edit.put(scene, layer, back)
-        except SceneError:
-            bpy.data.images.remove(layer)
-            raise
-        said = [f'The node group "{NAME}" lays the edit over your next render (F12).']
-        if not scene.render.use_compositing:
-            said.append("Compositing is off: tick it in Output › Post Processing.")
-        try:
-            full_render.check_unchanged(scene, below)
-        except SceneError as error:  # it may be meant so
-            said.append(f"But: {error}")
-        return " ".join(said)
+        view_colours.way_back(context.scene)  # where there is none, it is said before the work
+        scene, uid = context.scene.session_uid, entry.uid
+
+        def put(png: bytes) -> str:
+            return _composite(full_render.scene_of(scene), uid, png)
+
+        return self.result_then(context, full_render.layering(context.scene, uid), put)
 
 
 class WYS_OT_edit_full_size(TakingOperator, ExplainedOperator):
@@ -239,6 +220,26 @@ class WYS_OT_edit_full_size(TakingOperator, ExplainedOperator):
             session.ask(scene, full_size_jobs.full_size_job(scene, entry, *sizes))
 
         render_then(scene, full_render.taking_original(scene, uid), send, in_window)
+
+
+def _composite(scene: bpy.types.Scene, uid: str, png: bytes) -> str:
+    """Put the layer of an edit into the scene's compositor; what to say of it."""
+    entry = full_render.entry_of(scene, uid)
+    below, back = full_results.render_below(entry), view_colours.way_back(scene)
+    layer = full_results.new_layer(scene, entry, png)
+    try:
+        compositor_edit.put(scene, layer, back)
+    except SceneError:
+        bpy.data.images.remove(layer)
+        raise
+    said = [f'The node group "{NAME}" lays the edit over your next render (F12).']
+    if not scene.render.use_compositing:
+        said.append("Compositing is off: tick it in Output › Post Processing.")
+    try:
+        full_render.check_unchanged(scene, below)
+    except SceneError as error:  # it may be meant so
+        said.append(f"But: {error}")
+    return " ".join(said)
 
 
 def _show(image: bpy.types.Image) -> str:

@@ -5,7 +5,8 @@ what they bring, operators, sliders, strokes, and in a window what its panels an
 
 Installs the zip into an empty Blender and works on pictures of SIDE x SIDE pixels (1024), results
 of twice that, and a texture of 1024 x 1024, against the scripted server, whose thread shares the
-interpreter with Blender, which a real server's does not. In a Blender with a window (`blender
+interpreter with Blender, which a real server's does not. The add-on does as in a window: renders
+are jobs, which are made here between two calls of the timer. In a Blender with a window (`blender
 --factory-startup --python bench_main_thread.py`) each step waits for the window to be drawn.
 
 Prints percentiles on the clock and, "w", of the main thread's own work, which other programs do not
@@ -40,7 +41,8 @@ TICK = 0.05
 """Seconds between two calls of the timer while a job runs."""
 MODULES = (
     *("jobs.session", "jobs.running", "jobs.texture_making", "ui.handlers", "ui.overlay"),
-    *("render.camera_render", "render.render_job", "data.strokes", "data.layers", "data.edits"),
+    *("render.camera_render", "render.render_job", "render.window", "data.strokes", "data.layers"),
+    "data.edits",
     *("ui.panel_edits", "ui.thumbnails"),
     *(f"protocol.{name}" for name in ("messages", "codec", "connection", "region", "requests")),
     *("protocol.values", "protocol.settings"),
@@ -63,6 +65,21 @@ def install() -> SimpleNamespace:
     return SimpleNamespace(**short, protocol=protocol)
 
 
+def press(module: str, name: str) -> None:
+    """What a button does in a window; bpy alone has none to be pressed in."""
+    if not bpy.app.background:
+        getattr(bpy.ops.watch_your_steps, name)("INVOKE_DEFAULT")
+        return
+    kind = getattr(importlib.import_module(f"{MODULE}.ui.{module}"), f"WYS_OT_{name}")
+    operator = SimpleNamespace(in_window=True, bl_label=kind.bl_label)
+    if hasattr(kind, "start"):
+        kind.start(operator, bpy.context, in_window=True)
+        return
+    operator.result_then = partial(kind.result_then, operator)
+    settings = bpy.context.scene.watch_your_steps
+    kind.begin(operator, bpy.context, settings.edits[settings.edit_index])
+
+
 def measure(addon: SimpleNamespace, watch: Stopwatch) -> None:
     """Have the watch measure the timer, what is drawn, and leave the renders out."""
     session = addon.session
@@ -80,15 +97,18 @@ def measure(addon: SimpleNamespace, watch: Stopwatch) -> None:
     named(session, "_take", lambda _: "timer: progress")
     named(session, "_prepare", lambda _, job: f"timer: {job.kind} is prepared")
     named(session, "_finish", lambda _, job, *__: f"timer: {job.kind} arrives")
+    named(addon.texture_making, "_start", lambda *_: "timer: a texture is begun")
     named(addon.texture_making, "_finish", lambda *_: "timer: a texture was made")
+    named(addon.render_job.RenderJob, "go_on", lambda *_: "timer: a render goes on")
     sheet = session.contact_sheet
     named(sheet, "make", lambda *_: "timer: the last variant arrives")
     tick = addon.handlers._tick
     addon.tick = watch.wrapped("timer: nothing new", tick)
     bpy.app.timers.unregister(tick)  # the steps call it
-    camera_render = addon.camera_render
-    camera_render.render_still = watch.left_out(camera_render.render_still)
+    addon.begun, addon.press = [], press
     if bpy.app.background:
+        addon.window.is_open = lambda: True
+        addon.render_job._begin_job = addon.begun.append
         return
     for kind in (*bpy.types.Panel.__subclasses__(), *bpy.types.UIList.__subclasses__()):
         if not kind.__module__.startswith(MODULE):
@@ -143,6 +163,8 @@ class Bench:
     def wait(self, running: Callable[[], object]) -> Steps:
         """Let the timer call while something runs."""
         while running():
+            while self.addon.begun:
+                self.addon.camera_render.render_still(self.addon.begun.pop())
             self.addon.tick()
             self.watch("a millisecond of Python", _a_millisecond)
             yield
@@ -151,7 +173,10 @@ class Bench:
     def job(self) -> Steps:
         """Wait for the scene's jobs."""
         running = self.addon.running
-        return self.wait(lambda: running.job_of(self.scene) or running.state.queues)
+        render_job = self.addon.render_job
+        return self.wait(
+            lambda: running.job_of(self.scene) or running.state.queues or render_job.is_running()
+        )
 
     def steps(self) -> Steps:
         """All of it."""
@@ -161,14 +186,15 @@ class Bench:
         yield from self.wait(lambda: self.addon.running.state.status.welcome is None)
         for number in range(ROUNDS):
             self.scene.camera.location.x = 0.1 * number
-            watch("operator: preview", ops.preview_relevance)
+            watch("operator: preview", lambda: self.addon.press("operators", "preview_relevance"))
             yield from self.job()
             yield from self.region(settings)
-            watch("operator: edit", ops.edit)
+            watch("operator: edit", lambda: self.addon.press("operators", "edit"))
             yield from self.job()
             yield from self.beside_a_job(settings)
         yield from self.variants_and_layers(settings)
         yield from self.full_size(settings)
+        yield from self.capture(settings)
         yield from self.texture(settings)
         yield from self.many_edits(settings)
         watch("operator: disconnect", ops.disconnect)
@@ -242,10 +268,16 @@ class Bench:
         """Results at the render's size."""
         for index in range(3):
             settings.edit_index = 2 + index
-            self.watch("operator: result", bpy.ops.watch_your_steps.show_result)
-            yield
-            self.watch("operator: compositor", bpy.ops.watch_your_steps.composite_result)
-            yield
+            for name in ("show_result", "composite_result"):
+                press = partial(self.addon.press, "operators_output", name)
+                self.watch(f"operator: {name}", press)
+                yield from self.job()
+
+    def capture(self, settings: bpy.types.PropertyGroup) -> Steps:
+        """Views of the scene, of half the pictures' side."""
+        settings.in_3d.views, settings.in_3d.size = 6, self.side // 2
+        self.watch("operator: capture", bpy.ops.watch_your_steps.capture_scene)
+        yield from self.job()
 
     def texture(self, settings: bpy.types.PropertyGroup) -> Steps:
         """A preview on a mesh, its slider, the edit, and a texture that is made."""

@@ -40,9 +40,8 @@ def film(connected: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path) -> 
 @pytest.fixture
 def in_window(installed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames are rendered as they are where Blender has a window."""
-    module = importlib.import_module(f"{installed}.jobs.one_render")
-    app = SimpleNamespace(background=False)
-    monkeypatch.setattr(module, "bpy", SimpleNamespace(app=app, types=bpy.types))
+    window = importlib.import_module(f"{installed}.render.window")
+    monkeypatch.setattr(window, "is_open", lambda: True)
 
 
 def requests(server: FakeServer) -> list[Any]:

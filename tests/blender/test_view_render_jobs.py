@@ -211,6 +211,7 @@ def test_a_textures_views_do_not_wait_for_their_renders(
     cone: bpy.types.Object,
     windowed: Jobs,
     server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cone.hide_render = True
     before = of_scene()
@@ -221,8 +222,7 @@ def test_a_textures_views_do_not_wait_for_their_renders(
     by_jobs = server.received[-1].request.views
     assert bpy.data.images.get("paint (edited)") is not None
     OPS.show_texture(what="ORIGINAL")
-    patch = importlib.import_module(connected.session.__name__.replace("session", "one_render"))
-    patch.bpy.app.background = True
+    monkeypatch.undo()
     OPS.edit_texture()
     connected.session.wait_for_job(scene, SECONDS)
     assert np.array_equal(server.received[-1].request.views, by_jobs)

@@ -1,5 +1,6 @@
 """Work that takes nothing of Blender: in a window a thread does it, and Blender goes on."""
 
+import threading
 from collections.abc import Callable, Generator
 from typing import Generic, TypeVar
 
@@ -14,6 +15,10 @@ class Aside(Generic[Made]):
         self._made: list[Made] = []
         self._error: Exception | None = None
         self.done = False
+
+    def begin(self) -> None:
+        """Let a thread make it."""
+        threading.Thread(target=self.run, daemon=True).start()
 
     def run(self) -> None:
         """Make it; what it raises is raised by `result`."""
@@ -41,3 +46,10 @@ def aside(call: Callable[[], Made]) -> Generator[Aside[Made], None, Made]:
     work = Aside(call)
     yield work
     return work.result()
+
+
+def breath() -> Generator[Aside[None], None, None]:
+    """A part at which Blender may draw its window: what comes before it and after it takes long
+    enough. The artist may do anything there, too.
+    """
+    yield from aside(lambda: None)
