@@ -8,11 +8,12 @@ import bpy
 import msgspec
 
 from ..data import edit_masks, edits, picture_source, pictures, results
+from ..data.blocks import with_uid
 from ..data.frozen_region import FoundMap, FrozenRegion
 from ..data.migration import new_uid
 from ..link.encode import encode_exr
 from ..protocol.settings import PictureMapSettings
-from . import again_jobs, frame_jobs, full_size_jobs, texture_again_jobs
+from . import again_jobs, frame_jobs, full_size_jobs, texture_again_jobs, texture_each_jobs
 from .job import Job, NewJob, SessionError
 from .picture_jobs import Editing, edit_job
 
@@ -207,11 +208,25 @@ def _read_texture(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, _: Rea
     return texture_again_jobs.again_as_saved(scene, entry.thing, entry.texture, seed)
 
 
+def _write_turn(
+    scene: bpy.types.Scene, job: Job | NewJob, entry: bpy.types.PropertyGroup, _: Written
+) -> None:
+    turn = job.preparation
+    assert isinstance(turn, texture_each_jobs.InTurn)
+    entry.thing = with_uid(bpy.data.objects, turn.thing)
+    entry.more = texture_each_jobs.written(turn)
+
+
+def _read_turn(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, _: Read) -> NewJob:
+    return texture_each_jobs.job_as_written(scene, entry.thing, entry.more)
+
+
 WAYS: dict[str, Way] = {
     "edit": Way(_write_edit, _read_edit),
     again_jobs.KIND: Way(_nothing, _read_again),
     again_jobs.FULL_SIZE: Way(_nothing, _read_full_size),
     frame_jobs.KIND: Way(_write_frame, _read_frame),
     texture_again_jobs.KIND: Way(_write_texture, _read_texture),
+    texture_each_jobs.KIND: Way(_write_turn, _read_turn),
 }
 """By the kinds of jobs that may wait; the names are saved in files."""

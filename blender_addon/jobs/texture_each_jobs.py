@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import bpy
+import msgspec
 
 from ..data.blocks import in_scene, with_uid
 from ..data.meshes import texture_bases
@@ -17,6 +18,9 @@ from .job import Job, NewJob, SessionError
 from .running import write_job
 from .texture_jobs import Wanted, read_thing, wanted_job, wanted_now
 from .texture_views import why_it_waits
+
+KIND = "texture_in_turn"
+NO_MESH = "The mesh whose texture was to be edited is not in the scene any more."
 
 
 def each_job(
@@ -33,26 +37,62 @@ def each_job(
     Raises:
         SessionError: there is no instruction, or no texture.
     """
-    wanted, engine = wanted_now(scene, native_size), scene.render.engine
-    texture = scene.watch_your_steps.texture
+    wanted, texture = wanted_now(scene, native_size), scene.watch_your_steps.texture
     jobs: dict[bpy.types.Image, NewJob] = {}
     for thing in things:
-        image = to_paint(thing, texture.image, engine)[1] if thing.type == "MESH" else None
-        if image is None or original_of(image) in jobs:
-            continue
-        jobs[original_of(image)] = NewJob(
-            kind="texture",
-            instruction=wanted.instruction,
-            subject=f"{thing.name_full}\n{image.name_full}",
-            preparation=InTurn(thing.session_uid, wanted, texture.base),
-            title=thing.name,
-        )
+        image = _texture(scene, thing)
+        if image is not None and original_of(image) not in jobs:
+            jobs[original_of(image)] = _job(thing, image, wanted, texture.base)
     if not jobs:
         raise SessionError(
             "None of the selected objects has an image texture: press Make Texture, which bakes "
             "their colors into one each."
         )
     return list(jobs.values())
+
+
+def _texture(scene: bpy.types.Scene, thing: bpy.types.Object) -> bpy.types.Image | None:
+    chosen, engine = scene.watch_your_steps.texture.image, scene.render.engine
+    return to_paint(thing, chosen, engine)[1] if thing.type == "MESH" else None
+
+
+def _job(thing: bpy.types.Object, image: bpy.types.Image, wanted: Wanted, base: str) -> NewJob:
+    return NewJob(
+        KIND,
+        wanted.instruction,
+        f"{thing.name_full}\n{image.name_full}",
+        InTurn(thing.session_uid, wanted, base),
+        title=thing.name,
+    )
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """What is saved of one that waits."""
+
+    wanted: Wanted
+    base: str
+
+
+def written(turn: "InTurn") -> str:
+    """As JSON."""
+    return msgspec.json.encode(_Saved(turn.wanted, turn.base)).decode()
+
+
+def job_as_written(scene: bpy.types.Scene, thing: bpy.types.Object | None, json: str) -> NewJob:
+    """The job that was saved with the file.
+
+    Raises:
+        SessionError: the object or its texture is not there any more.
+        MsgspecError: another version of the add-on has saved it.
+    """
+    saved = msgspec.json.decode(json, type=_Saved)
+    image = None
+    if thing is not None and thing.name in scene.objects:
+        image = _texture(scene, thing)
+    if thing is None or image is None:
+        raise SessionError(NO_MESH)
+    return _job(thing, image, saved.wanted, saved.base)
 
 
 @dataclass

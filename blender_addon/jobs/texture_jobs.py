@@ -214,7 +214,7 @@ def _check_alone(scene: bpy.types.Scene, image: bpy.types.Image) -> None:
     """Refuse a texture that is edited in another scene: an image knows one region that was sent."""
     for other in bpy.data.scenes:
         settings = other.watch_your_steps
-        is_edit = settings.job_kind in ("texture", "texture_again")
+        is_edit = settings.job_kind in ("texture", "texture_again", "texture_in_turn")
         if other != scene and settings.job_image == image and is_edit:
             raise SessionError(
                 f'"{image.name}" is being edited in the scene "{other.name}": wait for that, or '

@@ -20,7 +20,7 @@ PREVIEW_SCALE = 6.0
 PICTURES_SCALE = 9.0
 
 
-TEXTURE_JOBS = {"texture", "texture_again", "texture_relevance"}
+TEXTURE_JOBS = {"texture", "texture_again", "texture_in_turn", "texture_relevance"}
 SCENE_JOBS = {"capture", "train", "edit_scene", "mesh", "scene_texture", "scene_render"}
 
 

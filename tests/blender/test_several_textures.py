@@ -1,10 +1,11 @@
 """The textures of several selected meshes, edited one after the other with one instruction."""
 
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import bpy
 import numpy as np
-from driving import SECONDS
+from driving import SECONDS, connect, reopen
 from fake_server import FakeServer, edited, relevance_of
 from test_flows import refusal, submits
 from test_mesh_views import noise, painted
@@ -175,3 +176,35 @@ def test_it_needs_several_meshes_with_a_texture(
     assert "instruction is empty" in refusal("edit_textures")
     assert submits(server) == []
     assert scene.watch_your_steps.queue == ""
+
+
+def test_they_go_on_after_a_restart(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+    tmp_path: Path,
+) -> None:
+    others = [another("second", 1), another("third", 2)]
+    server.manual = True
+    OPS.preview_relevance()
+    running = connected.session.job_of(scene)
+    connected.session.wait(lambda: running.id in server.jobs, SECONDS)
+    select(thing, *others)
+    OPS.edit_textures()
+    scene.watch_your_steps.instruction = "something else"
+    reopen(connected, tmp_path / "a.blend")
+    bpy.data.objects.remove(bpy.data.objects["third"])
+    server.manual = False
+    connect(connected, server.file)
+    server.finish(running.id)
+    scene = bpy.context.scene
+    wait_for_all(connected, scene)
+    assert OPS.go_on() == {"FINISHED"}
+    assert '"turn the ball blue" (third) cannot go on' in connected.session.message_of(scene)
+    wait_for_all(connected, scene)
+    for seed, name in enumerate(("box", "second")):
+        shown = node(bpy.data.objects[name]).image
+        found = pixels(connected.mesh_reading, shown)[..., :3]  # the file has no alpha
+        assert np.array_equal(found, wanted(seed)[..., :3]), name
+        assert shown.watch_your_steps.instruction == "turn the ball blue"
