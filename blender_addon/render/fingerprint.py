@@ -6,6 +6,7 @@ interface knows (a selection, where a node lies) is left out.
 """
 
 import hashlib
+import os
 import zlib
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -25,7 +26,14 @@ LONGEST = 5000
 """Of a longer list, such as a particle system's, only the length counts."""
 INTERFACE = {
     *("rna_type", "original", "users", "select", "session_uid", "name_full", "tag", "preview"),
-    *("animation_data", "asset_data", "library", "is_evaluated", "is_library_indirect"),
+    *(
+        "animation_data",
+        "asset_data",
+        "library",
+        "library_weak_reference",
+        "is_evaluated",
+        "is_library_indirect",
+    ),
     *("show_expanded", "show_in_editmode", "show_on_cage", "show_viewport", "show_preview"),
     *("is_active", "execution_time", "active_item", "active_index", "debug_options"),
     *("is_open", "show_group_selector", "show_manage_panel", "open_output_attributes_panel"),
@@ -53,6 +61,7 @@ SIZES = {"FLOAT": 1, "INT": 1, "INT8": 1, "BOOLEAN": 1, "FLOAT_VECTOR": 3, "FLOA
 FIELDS = {"FLOAT_VECTOR": "vector", "FLOAT2": "vector", "FLOAT_COLOR": "color",
           "BYTE_COLOR": "color"}  # fmt: skip
 WHOLE = {"INT", "INT8", "BOOLEAN", "INT16_2D", "INT32_2D"}
+PATHS = {"FILE_PATH", "DIR_PATH"}
 _meshes: dict[int, list[Any]] = {}
 """What is known of meshes, by ID.session_uid: a scan's takes too long to be read for each change of
 something else.
@@ -285,8 +294,17 @@ def _each(struct: Any, without: tuple[str, ...], depth: int) -> Iterator[Any]:
                 yield from _each(value, (), depth + 1)
             elif described.type == "POINTER":
                 yield from _pointed(value, depth)
+            elif getattr(described, "subtype", "") in PATHS:
+                yield (name, _whole(value or "", struct.id_data))
             else:
                 yield (name, _plain(value))
+
+
+def _whole(path: str, block: bpy.types.ID) -> str:
+    """A path of a data-block, however it is written: where a file is saved, Blender writes it
+    anew.
+    """
+    return os.path.normpath(bpy.path.abspath(path, library=block.library)) if path else ""
 
 
 def _tree(tree: bpy.types.NodeTree, depth: int) -> Iterator[Any]:
@@ -316,7 +334,8 @@ def _is_edit(node: bpy.types.Node) -> bool:
 
 def _pointed(value: Any, depth: int) -> Iterator[Any]:
     if isinstance(value, bpy.types.Image):
-        yield (value.name, value.filepath, tuple(value.size), value.colorspace_settings.name)
+        path = _whole(value.filepath, value)
+        yield (value.name, path, tuple(value.size), value.colorspace_settings.name)
     elif isinstance(value, bpy.types.ID) and not isinstance(value, bpy.types.NodeTree):
         yield value.name
     elif value is not None and depth < DEEPEST:

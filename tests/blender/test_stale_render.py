@@ -166,6 +166,33 @@ def test_it_is_known_when_the_file_is_opened_again(
     assert changes(shown) == ["objects"]
 
 
+def test_where_its_file_and_its_images_lie_is_no_change(
+    connected: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path
+) -> None:
+    """Blender writes paths anew when a file is saved for the first time, or in another folder."""
+    bpy.ops.wm.read_homefile(use_empty=False)  # whose material comes from a library of assets
+    scene = bpy.context.scene
+    scene.render.engine = "BLENDER_WORKBENCH"
+    scene.watch_your_steps.instruction = "turn the ball blue"
+    drawn = bpy.data.images.new("wood", 4, 4)
+    drawn.filepath_raw = str(tmp_path / "wood.png")
+    drawn.file_format = "PNG"
+    drawn.save()
+    image = bpy.data.images.load(str(tmp_path / "wood.png"))
+    material = bpy.data.objects["Cube"].active_material
+    material.node_tree.nodes.new("ShaderNodeTexImage").image = image
+    preview(connected, scene)
+    (tmp_path / "folder").mkdir()
+    for name in ("a.blend", "folder/b.blend"):
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / name))
+        assert connected.panel.changed_since(bpy.context.scene) == []
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / name))
+        assert connected.panel.changed_since(bpy.context.scene) == []
+    bpy.data.images["wood.png"].filepath = "//elsewhere.png"
+    connected.freshness.forget_all()
+    assert connected.panel.changed_since(bpy.context.scene) == ["materials and lights"]
+
+
 def test_the_panel_says_it_and_reads_the_scene_only_after_updates(
     shown: SimpleNamespace, scene: bpy.types.Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
