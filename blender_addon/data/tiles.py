@@ -130,32 +130,34 @@ def atlas_uvs(
     Raises:
         SceneError: a triangle lies on no tile, or across the border of two.
     """
-    corner = np.floor(uvs.mean(axis=1))
-    beyond = np.abs(uvs - corner[:, None] - 0.5).max(initial=0) - 0.5
-    if beyond > SLACK:
-        raise SceneError(
-            f'Some UVs of "{image.name}" lie across the border of two UDIM tiles: move each island '
-            "into one tile, or press Make Texture."
-        )
-    numbers = FIRST + corner[:, 0] + ROW * corner[:, 1]
-    numbers[(corner < 0).any(axis=1) | (corner[:, 0] >= ROW)] = -1
     made, found = np.empty_like(uvs), np.zeros(len(uvs), np.bool_)
     for tile in atlas.tiles:
-        there = numbers == tile.number
-        inside = uvs[there] - corner[there, None]
-        left = tile.left + inside[..., 0] * tile.width
-        top = tile.top + (1 - inside[..., 1]) * tile.height
+        row, column = divmod(tile.number - FIRST, ROW)
+        inside = uvs - (column, row)
+        there = ~found & (np.abs(inside - 0.5).max(axis=(1, 2)) <= 0.5 + SLACK)
+        left = tile.left + inside[there, :, 0] * tile.width
+        top = tile.top + (1 - inside[there, :, 1]) * tile.height
         made[there] = np.stack([left / atlas.width, 1 - top / atlas.height], axis=-1)
         found |= there
     if not found.all():
-        u, v = corner[~found][0]
-        lacking = int(FIRST + u + ROW * v) if 0 <= u < ROW and v >= 0 else 0
-        where = f"tile {lacking}" if lacking else "a place without a tile"
-        raise SceneError(
-            f'Some UVs lie on {where}, which "{image.name}" does not have: move them, or press '
-            "Make Texture."
-        )
+        raise _beside_tiles(uvs[~found][0], image)
     return made
+
+
+def _beside_tiles(uvs: NDArray[np.float64], image: bpy.types.Image) -> SceneError:
+    """What to say of a triangle (3, 2) that lies in no tile."""
+    u, v = np.floor(uvs.mean(axis=0))
+    if np.abs(uvs - (u, v) - 0.5).max() > 0.5 + SLACK:
+        return SceneError(
+            f'Some UVs of "{image.name}" lie across the border of two UDIM tiles: move each island '
+            "into one tile, or press Make Texture."
+        )
+    lacking = int(FIRST + u + ROW * v) if 0 <= u < ROW and v >= 0 else 0
+    where = f"tile {lacking}" if lacking else "a place without a tile"
+    return SceneError(
+        f'Some UVs lie on {where}, which "{image.name}" does not have: move them, or press '
+        "Make Texture."
+    )
 
 
 # ---------------------------------------------------------------- pixels

@@ -120,6 +120,23 @@ def test_what_is_sent_lies_on_the_mesh_as_in_blender(
         assert (np.abs(views - colour).max(axis=1) <= 2).sum() > 5, "Workbench shows every tile"
 
 
+def test_a_face_on_the_border_of_a_tile_belongs_to_it(
+    connected: SimpleNamespace, scene: bpy.types.Scene, box: bpy.types.Object, server: FakeServer
+) -> None:
+    """Such as one without an area, or one that ends a rounding beyond."""
+    layer = box.data.uv_layers.active
+    for loop in box.data.polygons[0].loop_indices:
+        layer.uv[loop].vector = (1.0, 1.0)
+    for loop in box.data.polygons[1].loop_indices:
+        u, v = layer.uv[loop].vector
+        layer.uv[loop].vector = (1.0 if u < 1.2 else 2.0003, v)
+    edit(connected, scene)
+    uvs = submits(server)[-1].request.uvs
+    assert np.ptp(uvs[:2].reshape(-1, 2), axis=0).max() < 1e-6
+    assert (uvs >= 0).all()
+    assert (uvs <= 1).all()
+
+
 @pytest.mark.parametrize("kind", ["disk", "uv names", "painted", "generated", "gray"])
 def test_tiles_are_read_wherever_they_are(
     connected: SimpleNamespace,
