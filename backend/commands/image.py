@@ -307,7 +307,9 @@ def _run(
 
     try:
         with report.stage("loading the model"):
-            editor = Editor.from_pretrained(options.model, options.device, options.dtype)
+            editor = Editor.from_pretrained(
+                options.model, options.device, options.dtype, options.compile
+            )
         report.settings |= {
             "model": editor.card.name,
             "device": editor.card.device_name,

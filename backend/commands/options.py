@@ -47,6 +47,8 @@ class ModelOptions:
     """auto, cpu, cuda, cuda:1, mps"""
     dtype: str = "auto"
     """auto, float32, float16, bfloat16"""
+    compile: bool = False
+    """compile its network, which takes minutes at first"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,7 @@ class SceneOptions:
 
     folder: Positional[Path]
     """the capture"""
-    downscale: Annotated[float | None, otherwise("as it was trained with, else 1")] = None
+    downscale: Annotated[float | None, otherwise("as it was trained with, else 1", "N")] = None
     """read images so many times smaller"""
     work: Annotated[Path | None, otherwise("FOLDER/.wys", "DIR")] = None
     """the scene's work folder"""

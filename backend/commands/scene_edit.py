@@ -70,6 +70,8 @@ class EditScene(SceneOptions, SceneCommand):
     """hub id, folder, demo or auto"""
     dtype: str = ModelOptions.dtype
     """auto, float32, float16, bfloat16"""
+    compile: bool = ModelOptions.compile
+    """compile the model's network, which takes minutes at first"""
 
     cancelled: ClassVar[str] = "paused: the same command goes on from the last checkpoint"
 
@@ -107,7 +109,7 @@ class EditScene(SceneOptions, SceneCommand):
             config = dataclasses.replace(config, everything=True)
         masks = None if self.masks is None else _masks(self.masks, scene)
         with report.stage("loading the model"):
-            editor = Editor.from_pretrained(self.model, self.device, self.dtype)
+            editor = Editor.from_pretrained(self.model, self.device, self.dtype, self.compile)
         with report.stage("editing"):
             edit = scene.edit(
                 self.instruction,

@@ -129,7 +129,7 @@ class Texture(ModelOptions, SceneCommand):
         )
         things = None if self.things is None else things_of(folder, self.things)
         with report.stage("loading the model"):
-            editor = Editor.from_pretrained(self.model, self.device, self.dtype)
+            editor = Editor.from_pretrained(self.model, self.device, self.dtype, self.compile)
         # the prompt check has a line of its own
         report.notes += notes_on(editor.card, instruction, applies=None)
         card = editor.card

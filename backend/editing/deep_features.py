@@ -15,6 +15,8 @@ from torch import Tensor
 
 from backend.errors import BadInput
 
+from .models.compiled import is_compiled
+
 
 class DeepFeatures:
     """What the last block of a U-Net was given of the deep ones, by the U-Net's calls in a step.
@@ -24,13 +26,19 @@ class DeepFeatures:
         every: the deep blocks are computed in every so manieth step; 1 is as without.
 
     Raises:
-        BadInput: `every` is above 1, and the model has no U-Net of two blocks or more.
+        BadInput: `every` is above 1, and the model has no U-Net of two blocks or more, or one that
+            is compiled.
     """
 
     def __init__(self, model: object, every: int) -> None:
         unet: Any = getattr(model, "unet", None)
         if every > 1 and not (isinstance(unet, UNet2DConditionModel) and len(unet.up_blocks) > 1):
             raise BadInput("This model has no deep blocks to reuse: leave --deep-every at 1.")
+        if every > 1 and is_compiled(unet):
+            raise BadInput(
+                "A network is compiled as a whole, deep blocks and all: leave --compile or "
+                "--deep-every out."
+            )
         self._unet, self._every = unet, every
         self._kept: list[Tensor] = []
         self._call, self._since, self._computing = 0, 0, True

@@ -31,6 +31,7 @@ from .denoising import conditions, edit_all
 from .encoded_image import EncodedImage, check_image, check_mask, extent
 from .guided_edit import Step
 from .image_editor import Edit
+from .models.compiled import compile_network
 from .models.denoiser import Denoiser, ModelCard
 from .models.registry import load_model
 from .noises import drawn_noises, given_noise
@@ -55,15 +56,22 @@ class Editor:
 
     @classmethod
     def from_pretrained(
-        cls, model: str = "auto", device: str = "auto", dtype: str = "auto"
+        cls, model: str = "auto", device: str = "auto", dtype: str = "auto", compiled: bool = False
     ) -> Self:
         """Load a model: a hub id, a folder, "demo" or "auto"; see `load_model`.
 
+        Args:
+            model, device, dtype: which, where, and in which precision.
+            compiled: whether its U-Net is, when it is first run (see `compile_network`).
+
         Raises:
             ModelNotFound: there is no such model, or it is not of this format.
-            ValueError: no such device or dtype.
+            ValueError: no such device or dtype, or nothing that can be compiled.
         """
-        return cls(load_model(model, device, dtype))
+        loaded = load_model(model, device, dtype)
+        if compiled:
+            compile_network(loaded)
+        return cls(loaded)
 
     @property
     def card(self) -> ModelCard:

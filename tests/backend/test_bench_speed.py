@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from diffusers import UNet2DConditionModel
 
 from backend.__main__ import main
 from backend.editing import Editor
+from backend.editing.models import compiled
 from backend.evaluation import bench_speed
 from backend.evaluation.options import SpeedOptions
 from backend.evaluation.samples import SEEDS, draw_present
@@ -46,6 +48,34 @@ def test_every_way_is_measured_on_the_same_picture(tiny_model, tmp_path, capsys)
     psnr = 10 * np.log10(255**2 / error)
     assert figures["--deep-every 3"]["PSNR, as it is"] == pytest.approx(psnr, abs=0.01)
     assert "share of processor time" in capsys.readouterr().out
+
+
+def test_what_compiling_takes_counts_by_itself(monkeypatch, tiny_model):
+    now, running = [0.0], []
+    monkeypatch.setattr(bench_speed.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(bench_speed.time, "process_time", lambda: now[0])
+    editor = Editor.from_pretrained(str(tiny_model), "cpu", "float32")
+    unet = editor.model.unet
+    forward = UNet2DConditionModel.forward
+
+    def run(*given, **named):
+        now[0] += 1 if running else 100  # compiles
+        running.append(1)
+        return forward(*given, **named)
+
+    monkeypatch.setattr(compiled, "_forward", lambda: run)
+    unet.register_forward_hook(
+        lambda *_: None if compiled.is_compiled(unet) else now.__setitem__(0, now[0] + 2)
+    )
+    (sample,) = draw_present(SEEDS["test"], 1, editor.card.native_size)
+    asked = bench_speed.ways(SpeedOptions(out=None, steps=4, ways=("compile",)))
+    found = bench_speed.measure(editor, [sample], asked)
+    assert found["--compile"]["seconds, first"] == 100 + 3
+    assert found["--compile"]["seconds"] == 4
+    assert found[bench_speed.USUAL]["seconds"] == 8
+    assert found["--compile"]["share of the time"] == 0.5
+    assert found["--compile"]["PSNR, as it is"] == 99
+    assert "compile" not in SpeedOptions(out=None).ways
 
 
 def test_shares_are_of_the_plain_edit_on_one_clock(monkeypatch, tiny_model):
