@@ -287,6 +287,22 @@ def test_a_file_that_is_saved_while_a_tile_is_painted_has_all_tiles(
     assert (added.sum(), removed.sum()) >= (16 * 16 + 40 * 24, 24 * 32)
 
 
+def test_a_3d_edit_is_brought_into_every_tile(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    box: bpy.types.Object,
+    tmp_path: Path,
+) -> None:
+    in_3d = scene.watch_your_steps.in_3d
+    in_3d.views, in_3d.size = 5, 16
+    for operator in (OPS.capture_scene, OPS.train_scene, OPS.edit_scene, OPS.bring_texture):
+        operator()
+        connected.session.wait_for_job(scene, SECONDS)
+    pixels = pixels_of()
+    made = tiles_of(node(box).image, tmp_path)
+    check_same(made, inverted(pixels, reached(pixels, SUGGESTED)))
+
+
 def test_what_was_painted_goes_with_the_edit_and_with_another_seed(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
