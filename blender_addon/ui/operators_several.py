@@ -8,7 +8,7 @@ from ..jobs.job import SessionError
 from ..jobs.texture_each_jobs import each_job
 from .languages import rpt_
 from .operators import ExplainedOperator, refuse
-from .operators_3d import native_size
+from .operators_texture import native_size
 
 FEWEST = 2
 """Selected meshes, from which they are edited together."""

@@ -11,7 +11,7 @@ from ..jobs.job import SessionError
 from ..jobs.texture_again_jobs import texture_again_job
 from .languages import rpt_
 from .operators import ExplainedOperator, JobOperator, refuse
-from .operators_3d import no_mesh
+from .operators_texture import no_mesh
 from .operators_texture_region import END_FIRST, shown_edit
 
 Outcome = set[str]

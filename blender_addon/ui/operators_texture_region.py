@@ -14,7 +14,7 @@ from ..jobs import session
 from ..jobs.job import SessionError
 from ..jobs.texture_preview_jobs import texture_preview_job
 from .operators import ExplainedOperator, JobOperator, refuse
-from .operators_3d import native_size, no_mesh
+from .operators_texture import native_size, no_mesh
 
 Outcome = set[str]
 NO_PREVIEW = "This texture has no preview yet: press Preview on Mesh first"

@@ -2,7 +2,7 @@
 
 import bpy
 
-from ..data import edits
+from ..data import edit_words, edits
 from . import panel_variants, thumbnails, words
 from .languages.sentences import capitalised
 from .panel import SUB_PANELS, SidebarPanel, WYS_PT_main
@@ -104,7 +104,8 @@ class WYS_PT_edits(SidebarPanel, bpy.types.Panel):
             below = edits.named(settings, entry.parent)
             text = f'On top of "{below.title}".' if below else "On top of an edit that was deleted."
             words.paragraph(layout, context, text)
-        words.paragraph(layout, context, capitalised(f"{words.listed(edits.describe(entry))}."))
+        text = words.listed(edit_words.describe(entry))
+        words.paragraph(layout, context, capitalised(f"{text}."))
         if entry.notes:
             words.paragraph(layout, context, entry.notes, icon="INFO")
 

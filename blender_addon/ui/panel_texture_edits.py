@@ -4,7 +4,7 @@ import bpy
 
 from ..data.meshes import edited_textures, live_textures
 from . import words
-from .operators_3d import SHOWN
+from .operators_texture import SHOWN
 from .operators_texture_region import shown_edit
 from .panel_edits import INDENT
 from .switches import cell

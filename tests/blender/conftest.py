@@ -58,6 +58,7 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
         "data.results",
         "data.copies",
         "data.edits",
+        "data.edit_words",
         "data.meshes.brought_mesh",
         "data.pictures",
         "data.scene_error",

@@ -83,7 +83,7 @@ def test_what_an_edit_was_made_with_is_kept(
     assert first.render == second.render != third.render
     assert first.relevance == second.relevance != third.relevance
     assert own.relevance == third.relevance, "the same map is kept once"
-    text = connected.edits.describe(first)
+    text = connected.edit_words.describe(first)
     for part in ("seed 3", "threshold 0.300", "20 steps", "demo", 'camera "camera", frame 1'):
         assert part in text
     assert "guidance 2 and 1 (the model's own)" in text
@@ -218,7 +218,7 @@ def test_a_job_of_another_version_is_kept_with_what_is_known(
     (entry,) = here().edits
     assert not entry.known
     assert entry.instruction == "turn the ball blue"
-    assert "settings are not known" in connected.edits.describe(entry)
+    assert "settings are not known" in connected.edit_words.describe(entry)
     here().seed = 9
     OPS.restore_edit()
     assert here().seed == 9, "what is not known stays as it is"

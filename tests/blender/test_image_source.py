@@ -92,7 +92,7 @@ def test_an_image_is_previewed_and_edited_without_a_camera(
     made = edit(connected)
     assert np.array_equal(made, edited(colours(), relevance_of(colours()) >= np.float32(0.6)))
     assert here().edits[0].camera == ""
-    assert 'of the image "photo.png"' in connected.edits.describe(here().edits[0])
+    assert 'of the image "photo.png"' in connected.edit_words.describe(here().edits[0])
     assert not image.is_dirty
     assert np.array_equal(read.read_rgb(image), colours())
     for one in (here().render_image, here().edit_image):

@@ -204,7 +204,7 @@ def test_layers_are_kept_as_an_edit_which_others_go_on_from(
     assert np.array_equal(read(connected, made.image), seen)
     assert here().edit_image == made.image
     assert made.notes == 'Layers from the top: "burn the ball" (50%).'
-    assert "not known" not in connected.edits.describe(made)
+    assert "not known" not in connected.edit_words.describe(made)
     mask = connected.pictures.read_gray(made.mask) > 0.5
     assert np.array_equal(mask, two["ball mask"])
     assert "has no seed" in refusal("edit_again")

@@ -364,7 +364,7 @@ def test_an_edit_keeps_its_painted_mask_and_gives_it_back(
     server.finish(job.id)
     connected.session.wait_for_job(bpy.context.scene, SECONDS)
     assert np.array_equal(mask.shown(), second), "the result leaves what was painted since"
-    text = connected.edits.describe(settings.edits[0])
+    text = connected.edit_words.describe(settings.edits[0])
     assert "painted by hand" in text
     assert "mask shrunk by 2" in text
     assert "mask inverted" in text

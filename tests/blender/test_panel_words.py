@@ -350,6 +350,7 @@ def test_every_operator_that_can_be_greyed_says_why(installed: str) -> None:
     for name in (
         "operators",
         "operators_3d",
+        "operators_texture",
         "operators_edits",
         "operators_layers",
         "operators_variants",

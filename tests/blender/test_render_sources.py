@@ -85,7 +85,7 @@ def test_the_render_result_is_sent_as_it_is_saved(
     here().threshold = 0.3
     made = edit(connected)
     assert np.array_equal(made, edited(wanted, relevance_of(wanted) >= np.float32(0.3)))
-    assert "of the Render Result" in connected.edits.describe(here().edits[0])
+    assert "of the Render Result" in connected.edit_words.describe(here().edits[0])
     assert np.array_equal(as_saved(tmp_path)[..., :3], wanted), "it is as it was"
 
 
@@ -430,7 +430,7 @@ def test_another_engine_of_the_viewport_is_another_source(
     here().source.kind, here().source.engine = "VIEWPORT", "WORKBENCH"
     preview(connected, scene)
     edit(connected)
-    assert "of the Workbench viewport" in connected.edits.describe(here().edits[0])
+    assert "of the Workbench viewport" in connected.edit_words.describe(here().edits[0])
     here().source.kind = "RENDER"
     here().source.engine = "EEVEE"
     OPS.restore_edit()

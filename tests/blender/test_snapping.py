@@ -220,7 +220,7 @@ def test_an_edit_is_kept_with_its_snap_and_its_picks(
     OPS.pick_thing(label=ball)
     picks, mask = settings.picks, mask_image(connected)
     made = edit(connected)
-    text = connected.edits.describe(settings.edits[0])
+    text = connected.edit_words.describe(settings.edits[0])
     assert "snapped to things, things picked by hand" in text
     settings.snap = "edges"
     OPS.clear_picks()

@@ -74,7 +74,7 @@ def test_an_image_that_is_renamed_while_it_is_edited_is_still_known(
     finish(connected, server, job)
     assert here().edits[0].source_image == image
     assert here().source.taken == image
-    assert 'image "renamed"' in connected.edits.describe(here().edits[0])
+    assert 'image "renamed"' in connected.edit_words.describe(here().edits[0])
 
 
 def test_an_edit_that_waits_knows_its_renamed_image(
