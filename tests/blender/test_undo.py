@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from driving import SECONDS, edit, here, preview, start_manual
 from fake_server import FakeServer, relevance_of
+from test_texture_edit import node, thing  # noqa: F401  # fixtures
 
 OPS = bpy.ops.watch_your_steps
 
@@ -144,3 +145,74 @@ def test_all_that_scenes_point_to_can_be_found_again(installed: str) -> None:
     assert found
     one = {"Collection": "COLLECTION", "Image": "IMAGE", "NodeTree": "NODETREE", "Object": "OBJECT"}
     assert {one[kind] for kind in found} <= blocks.keys(), names
+
+
+@pytest.mark.parametrize("operator", ["preview_texture", "edit_texture"])
+def test_undo_out_of_edit_mode_loses_no_texture_that_came_there(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+    operator: str,
+) -> None:
+    """Materials and node groups pointed to what no undo step had, too."""
+    move(4)
+    server.manual = True
+    getattr(OPS, operator)()
+    job = connected.session.job_of(scene).id
+    connected.session.wait(lambda: job in server.jobs, SECONDS)
+    bpy.context.view_layer.objects.active = bpy.data.objects["ball"]
+    bpy.ops.object.mode_set(mode="EDIT")
+    bpy.ops.ed.undo_push(message="Edit Mode")
+    bpy.ops.mesh.subdivide()
+    bpy.ops.ed.undo_push(message="Subdivide")
+    server.finish(job)
+    connected.session.wait_for_job(scene, SECONDS)
+
+    def shown() -> list[tuple[str, tuple[float, ...]]]:
+        image = node(bpy.data.objects["box"]).image
+        own = image.watch_your_steps
+        images = (image, own.preview.relevance, own.relevance, own.original)
+        return [(one.name, tuple(one.pixels[:])) for one in images if one is not None]
+
+    before = shown()
+    assert len(before) > 1
+    for mode in ("EDIT_MESH", "OBJECT", "OBJECT"):
+        bpy.ops.ed.undo()
+        assert bpy.context.mode == mode
+        overwrite_freed_memory()
+        assert shown() == before
+    connected.session.drain()
+    assert connected.session.state.unrecorded == []
+    bpy.ops.ed.undo()
+    assert node(bpy.data.objects["box"]).image.name == "paint"
+    bpy.ops.ed.redo()
+    assert shown() == before
+
+
+def test_a_mesh_that_was_undone_is_not_painted(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+) -> None:
+    """The scene pointed to the object of its job, which no step had."""
+    thing.users_collection[0].objects.unlink(thing)
+    apart = bpy.data.collections.new("apart")
+    scene.collection.children.link(apart)
+    bpy.ops.ed.undo_push(message="a collection")
+    apart.objects.link(thing)
+    bpy.ops.ed.undo_push(message="a mesh in it")
+    bpy.context.view_layer.objects.active = thing
+    server.manual = True
+    OPS.edit_texture()
+    job = connected.session.job_of(scene).id
+    connected.session.wait(lambda: job in server.jobs, SECONDS)
+    for _ in range(2):
+        if bpy.ops.ed.undo.poll():
+            bpy.ops.ed.undo()
+        overwrite_freed_memory()
+        assert here().job_object in (None, *bpy.data.objects)
+    server.finish(job)
+    connected.session.wait(lambda: not connected.session.state.jobs, SECONDS)
+    assert "defect" not in connected.session.message_of(bpy.context.scene)
