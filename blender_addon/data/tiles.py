@@ -4,8 +4,9 @@ A tile may have any size. What is kept of such an image (its edits, maps and cor
 same tiles; only what is computed on, and sent, is an atlas.
 """
 
+import itertools
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,9 @@ without."""
 RIM = 8
 """Texels that continue a tile on each of its sides, where there is room: two of them are as far as
 an edit goes on beyond UV islands."""
+LONGEST = 100
+"""Letters of a file's name before a tile's number; names of images may have more than systems let
+files have."""
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 FIRST, ROW = 1001, 10
@@ -291,18 +295,36 @@ def new_image(name: str, like: bpy.types.Image, values: Pixels) -> bpy.types.Ima
         raise SceneError(f'The tiles of "{like.name}" have changed meanwhile: start it again.')
     is_data = values.dtype == np.float32
     ending, space = ("exr", "Non-Color") if is_data else ("png", "sRGB")
-    base = bpy.path.clean_name(name)
     image = bpy.data.images.new(name, 1, 1)
     with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder:
         for tile in atlas.tiles:
             file = encode(values[tile.slices])
-            (Path(folder) / f"{base}.{tile.number}.{ending}").write_bytes(file)
-        image.filepath_raw = str(Path(folder) / f"{base}.<UDIM>.{ending}")
+            (Path(folder) / f"tile.{tile.number}.{ending}").write_bytes(file)
+        image.filepath_raw = str(Path(folder) / f"tile.<UDIM>.{ending}")
         image.source = "TILED"  # from now on it has the tiles that are there
         image.colorspace_settings.name = space
         image.pack()
-    image.filepath_raw = f"//{base}.<UDIM>.{ending}"
+    call_files(image)
     return image
+
+
+def call_files(image: bpy.types.Image) -> None:
+    """Let the files that an image with packed tiles is unpacked into be its own: Blender writes
+    those of another image over them where they are called the same.
+    """
+    base = bpy.path.clean_name(image.name)[:LONGEST]
+    ending = Path(image.filepath_raw).suffix
+    taken = {one.filepath_raw for one in bpy.data.images if one != image}
+    paths = (f"//{base}{more}.<UDIM>{ending}" for more in _endings())
+    path = next(one for one in paths if one not in taken)
+    image.filepath_raw = path
+    for one in image.packed_files:
+        one.filepath = path.replace("<UDIM>", str(one.tile_number))
+
+
+def _endings() -> Iterator[str]:
+    yield ""
+    yield from (f"_{number}" for number in itertools.count(2))
 
 
 def pack(image: bpy.types.Image) -> None:

@@ -350,6 +350,53 @@ def test_a_moved_threshold_is_written_into_tiles_and_edited_on_top_of(
     check_same(tiles_of(top, tmp_path), inverted(mixed, reached(mixed, SUGGESTED)))
 
 
+def test_what_is_unpacked_is_not_written_over_each_other(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    box: bpy.types.Object,
+    regions: ModuleType,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Two edits of one texture, and their corrections."""
+    edits = []
+    for shade in (0, 255):
+        preview(connected, scene)
+        marked = {number: np.zeros((*size, 1), np.uint8) for number, size in TILES.items()}
+        marked[1001][5:20], marked[1012][:3] = 255 - shade, 255
+        mask = udim.image(tmp_path, marked, f"mask{shade}")
+        OPS.import_texture_mask_image(image=mask.name, how="REPLACE")
+        edit(connected, scene)
+        edits.append(node(box).image)
+    kept = [*edits, *(one.watch_your_steps.region.paint for one in edits)]
+    names, before = [one.name for one in kept], [tiles_of(one, tmp_path) for one in kept]
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "a.blend"))
+    for name in names:
+        bpy.data.images[name].unpack(method="WRITE_LOCAL")
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=str(folder / "a.blend"))
+    assert len(list((folder / "textures").glob("*edited*"))) == 2 * len(TILES)
+    for name, wanted in zip(names, before, strict=True):
+        check_same(tiles_of(bpy.data.images[name], tmp_path), wanted)
+
+
+@pytest.mark.parametrize("name", ["paint.<UDIM>.png", "Öl/größe.v2", "x" * 63, "y" * 250])
+def test_images_may_have_any_name(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    box: bpy.types.Object,
+    tmp_path: Path,
+    name: str,
+) -> None:
+    node(box).image.name = name
+    edit(connected, scene)
+    reopen(connected, tmp_path / "a.blend")
+    pixels = pixels_of()
+    shown = node(bpy.data.objects["box"]).image
+    check_same(tiles_of(shown, tmp_path), inverted(pixels, reached(pixels, SUGGESTED)))
+
+
 @pytest.mark.parametrize("engine", ["CYCLES"])
 def test_the_slider_changes_what_every_tile_shows(
     connected: SimpleNamespace,

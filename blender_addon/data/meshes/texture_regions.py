@@ -179,7 +179,10 @@ def copy_of_paint(region: bpy.types.PropertyGroup) -> bpy.types.Image | None:
         return None
     if region.paint.is_dirty:
         tiles.pack(region.paint)  # only what is packed is copied
-    return region.paint.copy()
+    copied = region.paint.copy()
+    if tiles.is_tiled(copied):
+        tiles.call_files(copied)
+    return copied
 
 
 def keep_of_edit(
