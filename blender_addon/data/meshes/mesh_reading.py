@@ -310,6 +310,7 @@ def _as_rendered(
             if modifier.type in ("SUBSURF", "MULTIRES"):
                 values["levels"] = modifier.render_levels
             stack.enter_context(changed(modifier, **values))
+        _evaluate(stack, context, thing)
         render = context.scene.render
         simple = {"simplify_subdivision": render.simplify_subdivision_render}
         stack.enter_context(changed(render, **simple))
@@ -324,3 +325,19 @@ def _as_rendered(
             yield evaluated.to_mesh(), to_world
         finally:
             evaluated.to_mesh_clear()
+
+
+def _evaluate(stack: ExitStack, context: bpy.types.Context, thing: bpy.types.Object) -> None:
+    """Let Blender evaluate an object that is disabled in viewports or excluded from the view layer:
+    of these it knows no modifiers, with which the views show it.
+    """
+    if thing.visible_get(view_layer=context.view_layer):
+        return
+    known = context.evaluated_depsgraph_get().ids
+    if any(one.original == thing for one in known):
+        return  # it is hidden for now only
+    stack.enter_context(changed(thing, hide_viewport=False))
+    objects = context.scene.collection.objects
+    if thing not in objects.values():
+        objects.link(thing)
+        stack.callback(objects.unlink, thing)
