@@ -214,11 +214,12 @@ def _write_turn(
     turn = job.preparation
     assert isinstance(turn, texture_each_jobs.InTurn)
     entry.thing = with_uid(bpy.data.objects, turn.thing)
+    entry.texture = with_uid(bpy.data.images, turn.texture)
     entry.more = texture_each_jobs.written(turn)
 
 
 def _read_turn(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, _: Read) -> NewJob:
-    return texture_each_jobs.job_as_written(scene, entry.thing, entry.more)
+    return texture_each_jobs.job_as_written(scene, entry.thing, entry.texture, entry.more)
 
 
 WAYS: dict[str, Way] = {

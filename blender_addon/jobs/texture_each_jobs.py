@@ -21,6 +21,7 @@ from .texture_views import why_it_waits
 
 KIND = "texture_in_turn"
 NO_MESH = "The mesh whose texture was to be edited is not in the scene any more."
+NO_TEXTURE = "Its texture is not in the file any more."
 
 
 def each_job(
@@ -40,7 +41,7 @@ def each_job(
     wanted, texture = wanted_now(scene, native_size), scene.watch_your_steps.texture
     jobs: dict[bpy.types.Image, NewJob] = {}
     for thing in things:
-        image = _texture(scene, thing)
+        image = _texture(scene, thing, texture.image)
         if image is not None and original_of(image) not in jobs:
             jobs[original_of(image)] = _job(thing, image, wanted, texture.base)
     if not jobs:
@@ -51,9 +52,10 @@ def each_job(
     return list(jobs.values())
 
 
-def _texture(scene: bpy.types.Scene, thing: bpy.types.Object) -> bpy.types.Image | None:
-    chosen, engine = scene.watch_your_steps.texture.image, scene.render.engine
-    return to_paint(thing, chosen, engine)[1] if thing.type == "MESH" else None
+def _texture(
+    scene: bpy.types.Scene, thing: bpy.types.Object, chosen: bpy.types.Image | None
+) -> bpy.types.Image | None:
+    return to_paint(thing, chosen, scene.render.engine)[1] if thing.type == "MESH" else None
 
 
 def _job(thing: bpy.types.Object, image: bpy.types.Image, wanted: Wanted, base: str) -> NewJob:
@@ -61,7 +63,7 @@ def _job(thing: bpy.types.Object, image: bpy.types.Image, wanted: Wanted, base: 
         KIND,
         wanted.instruction,
         f"{thing.name_full}\n{image.name_full}",
-        InTurn(thing.session_uid, wanted, base),
+        InTurn(thing.session_uid, original_of(image).session_uid, wanted, base),
         title=thing.name,
     )
 
@@ -79,7 +81,12 @@ def written(turn: "InTurn") -> str:
     return msgspec.json.encode(_Saved(turn.wanted, turn.base)).decode()
 
 
-def job_as_written(scene: bpy.types.Scene, thing: bpy.types.Object | None, json: str) -> NewJob:
+def job_as_written(
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object | None,
+    texture: bpy.types.Image | None,
+    json: str,
+) -> NewJob:
     """The job that was saved with the file.
 
     Raises:
@@ -87,21 +94,23 @@ def job_as_written(scene: bpy.types.Scene, thing: bpy.types.Object | None, json:
         MsgspecError: another version of the add-on has saved it.
     """
     saved = msgspec.json.decode(json, type=_Saved)
-    image = None
-    if thing is not None and thing.name in scene.objects:
-        image = _texture(scene, thing)
-    if thing is None or image is None:
+    if thing is None or thing.name not in scene.objects:
         raise SessionError(NO_MESH)
+    image = _texture(scene, thing, texture)
+    if texture is None or image is None:
+        raise SessionError(NO_TEXTURE)
     return _job(thing, image, saved.wanted, saved.base)
 
 
 @dataclass
 class InTurn:
-    """The preparation: from the job's turn on, that of the edit. The object is known by its session
-    uid, as it may be renamed while it waits, and an undo may come between.
+    """The preparation: from the job's turn on, that of the edit. Blocks are known by session uids,
+    as they may be renamed while it waits, and an undo may come between.
     """
 
     thing: int
+    texture: int
+    """The original."""
     wanted: Wanted
     base: str
     """ORIGINAL or EDIT."""
@@ -121,13 +130,15 @@ class InTurn:
         return self._edit.preparation.step(scene, job, link)
 
     def _begun(self, scene: bpy.types.Scene, thing: bpy.types.Object, job: Job) -> NewJob:
-        chosen, engine = scene.watch_your_steps.texture.image, scene.render.engine
+        chosen, engine = with_uid(bpy.data.images, self.texture), scene.render.engine
         try:
+            if chosen is None:
+                raise SessionError(NO_TEXTURE)
             with (
                 texture_bases.base_shown_of(thing, chosen, self.base, engine) as before,
                 in_scene(scene, thing),
             ):
-                read = read_thing(bpy.context, thing)
+                read = read_thing(bpy.context, thing, chosen)
                 edit = wanted_job(scene, thing, read, self.wanted)
         except (SceneError, SessionError) as error:
             raise SessionError(f'"{thing.name}" was left out: {error}') from error

@@ -270,11 +270,15 @@ def read_active(context: bpy.types.Context) -> tuple[bpy.types.Object, MeshTextu
         raise SessionError(
             "There is no active object: click on the mesh whose texture you want to edit."
         )
-    return thing, read_thing(context, thing)
+    return thing, read_thing(context, thing, context.scene.watch_your_steps.texture.image)
 
 
-def read_thing(context: bpy.types.Context, thing: bpy.types.Object) -> MeshTexture:
-    """The texture of an object in the open scene, as the backend wants it."""
+def read_thing(
+    context: bpy.types.Context, thing: bpy.types.Object, chosen: bpy.types.Image | None
+) -> MeshTexture:
+    """A texture of an object in the open scene, as the backend wants it: the version that is shown
+    of the chosen one, where it has several.
+    """
     scene = context.scene
     engine, image = scene.render.engine, None
     if thing.type == "MESH":
@@ -287,7 +291,7 @@ def read_thing(context: bpy.types.Context, thing: bpy.types.Object) -> MeshTextu
             raise SessionError(
                 f'"{thing.name}" shows its relevance: press Original or Edited, and edit that.'
             )
-        _, image = to_paint(thing, scene.watch_your_steps.texture.image, engine)
+        _, image = to_paint(thing, chosen, engine)
     read = read_mesh_texture(context, thing, image)
     check_lasts(thing, with_full_name(bpy.data.images, read.image), engine)
     return read

@@ -14,8 +14,12 @@ import pytest
 from driving import SECONDS, as_before_versions, connect, here, preview, reopen
 from fake_server import FakeServer
 from test_edit_frames import files, film  # noqa: F401  # a fixture
+from test_flows import submits
 from test_image_source import choose
 from test_result_size import large  # noqa: F401  # a fixture
+from test_several_textures import another, select
+from test_texture_edit import node as texture_node
+from test_texture_edit import thing  # noqa: F401  # a fixture
 from test_threshold import drawn
 from test_together import new_image
 from test_variants import ask, finish_all, finish_one, requests, running, seeds
@@ -153,6 +157,44 @@ def test_an_edit_that_is_made_again_goes_on(
     go_on(connected, server)
     same(requests(server)[-2], first)
     assert seeds() == [0, 1, 2]
+
+
+def test_textures_of_selected_meshes_go_on(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+    saved: ModuleType,
+    tmp_path: Path,
+) -> None:
+    """The one that runs and those that wait, with what they were asked for with; what was deleted
+    is told.
+    """
+    others = [another("second", 1), another("third", 2), another("gone", 3)]
+    select(thing, *others)
+    here().seed = 5
+    server.manual = True
+    OPS.edit_textures()
+    running(connected, server)
+    here().seed, here().instruction = 99, "else"
+    others[0].name, texture_node(others[0]).image.name = "renamed", "renamed too"
+    restart(connected, server, tmp_path / "a.blend")
+    assert offered(saved) == ["box", "gone", "second", "third"]
+    bpy.data.objects.remove(bpy.data.objects["gone"])
+    server.manual = False
+    OPS.go_on()
+    said = connected.session.message_of(bpy.context.scene)
+    assert (
+        "(gone) cannot go on: The mesh whose texture was to be edited is not in the scene" in said
+    )
+    finish_all(connected)
+    for name in ("box", "renamed", "third"):
+        assert texture_node(bpy.data.objects[name]).image.name.endswith("(edited)")
+    asked = [one.request for one in submits(server)[-3:]]
+    assert [(one.instruction, one.settings.seed) for one in asked] == [
+        ("turn the ball blue", 5)
+    ] * 3
+    assert offered(saved) == []
 
 
 def test_an_edit_at_full_size_goes_on(

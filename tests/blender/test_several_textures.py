@@ -1,10 +1,12 @@
 """The textures of several selected meshes, edited one after the other with one instruction."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import bpy
 import numpy as np
+import pytest
 from driving import SECONDS, connect, reopen
 from fake_server import FakeServer, edited, relevance_of
 from test_flows import refusal, submits
@@ -208,3 +210,78 @@ def test_they_go_on_after_a_restart(
         found = pixels(connected.mesh_reading, shown)[..., :3]  # the file has no alpha
         assert np.array_equal(found, wanted(seed)[..., :3]), name
         assert shown.watch_your_steps.instruction == "turn the ball blue"
+
+
+def wait_in_line(
+    connected: SimpleNamespace, server: FakeServer, *things: bpy.types.Object
+) -> Callable[[], None]:
+    """Edit their textures, of which only the first is begun; what lets all go on."""
+    select(*things)
+    server.manual = True
+    OPS.edit_textures()
+    job = connected.session.job_of(bpy.context.scene).id
+    connected.session.wait(lambda: job in server.jobs, SECONDS)
+
+    def go_on() -> None:
+        server.manual = False
+        server.finish(job)
+        wait_for_all(connected, bpy.context.scene)
+
+    return go_on
+
+
+def test_the_texture_is_edited_that_was_chosen_when_it_was_asked_for(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+) -> None:
+    """Of an object that has two of them."""
+    main, material = node(thing).image, thing.active_material.copy()
+    second = next(one for one in material.node_tree.nodes if one.type == "TEX_IMAGE")
+    second.image = main.copy()
+    thing.data.materials.append(material)
+    thing.data.polygons[0].material_index = 1
+    scene.watch_your_steps.texture.image = second.image
+    go_on = wait_in_line(connected, server, another("first", 1), thing)
+    scene.watch_your_steps.texture.image = main
+    go_on()
+    assert second.image.name.endswith("(edited)")
+    assert node(thing).image == main
+
+
+def exclude(thing: bpy.types.Object) -> None:  # noqa: F811
+    part = bpy.context.view_layer.layer_collection.children[thing.users_collection[0].name]
+    part.exclude = True
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        exclude,
+        lambda one: setattr(one, "hide_viewport", True),
+        lambda one: setattr(one.users_collection[0], "hide_viewport", True),
+        lambda one: one.hide_set(True),
+    ],
+)
+def test_a_mesh_that_is_hidden_by_then_has_its_modifiers(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+    hide: Callable[[bpy.types.Object], None],
+) -> None:
+    """As the views show it with them."""
+    inside = bpy.data.collections.new("inside")
+    scene.collection.children.link(inside)
+    thing.users_collection[0].objects.unlink(thing)
+    inside.objects.link(thing)
+    thing.modifiers.new("Array", "ARRAY")
+    go_on = wait_in_line(connected, server, another("first", 1), thing)
+    hide(thing)
+    hidden = (thing.hide_viewport, inside.hide_viewport, thing.visible_get())
+    go_on()
+    assert len(submits(server)[-1].request.corners) == 24
+    assert node(thing).image.name.endswith("(edited)")
+    assert (thing.hide_viewport, inside.hide_viewport, thing.visible_get()) == hidden
+    assert [one.name for one in thing.users_collection] == ["inside"]
