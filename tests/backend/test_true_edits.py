@@ -71,7 +71,11 @@ def test_true_edits_of_every_kind_are_seen_from_all_sides(drawn: WorldScene, kin
     nothing = true_figures.true_edit(scene, asked, Shown(asked, False))  # type: ignore[arg-type]
     assert nothing["IoU"] == nothing["reached"] == nothing["nearer"] == 0
     spilt = true_figures.true_edit(scene, asked, Shown(asked, False, 0.1))  # type: ignore[arg-type]
-    assert spilt["PSNR outside"] == pytest.approx(20, abs=1e-3)
+    assert spilt["PSNR outside"] == spilt["photos outside"] == pytest.approx(20, abs=1e-3)
+    grey = Shown(asked, False, 0.1)
+    mended = true_figures.true_edit(grey, asked, scene)  # type: ignore[arg-type]
+    assert mended["... of the unedited field"] == pytest.approx(20, abs=1e-3)
+    assert mended["photos outside"] > 90
 
 
 def test_ways_of_editing_are_regions_and_rounds() -> None:
