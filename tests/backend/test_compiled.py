@@ -91,13 +91,13 @@ def test_a_model_without_a_unet_of_diffusers_is_refused():
 
 @pytest.mark.slow
 def test_torchs_compiler_gives_the_same_numbers_for_every_size():
-    """Some minutes on a machine that does other things, too."""
+    """A network without attention, which compiles in a minute, or several on a busy machine."""
     torch._dynamo.reset()
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
         sample_size=8, in_channels=8, out_channels=4, block_out_channels=(8,), layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D",), mid_block_type=None,
-        up_block_types=("CrossAttnUpBlock2D",), cross_attention_dim=8, attention_head_dim=4,
+        down_block_types=("DownBlock2D",), mid_block_type=None,
+        up_block_types=("UpBlock2D",), cross_attention_dim=8,
         norm_num_groups=4,
     ).eval()  # fmt: skip
 
@@ -106,7 +106,7 @@ def test_torchs_compiler_gives_the_same_numbers_for_every_size():
 
     model = Model()
     model.unet = unet
-    for count, side in ((3, 8), (2, 8), (2, 12)):
+    for count, side in ((3, 8), (2, 12)):
         given = torch.randn(count, 8, side, side), torch.tensor(500.0), torch.randn(count, 5, 8)
         with torch.inference_mode():
             expected = unet(*given).sample
