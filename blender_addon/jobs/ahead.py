@@ -25,7 +25,7 @@ class Ahead:
             parts, self._parts = self._parts, None  # a defect ends it
             try:
                 self._call = next(parts)
-            except StopIteration:
+            except (StopIteration, ReferenceError):  # the latter: undone, or another file
                 return True
             self._parts = parts
             if window.is_open():

@@ -7,7 +7,7 @@ import bpy
 
 from ..data.overriding import overridden
 from ..jobs import session, texture_making
-from ..jobs.job import ESC, Job
+from ..jobs.job import ESC, Job, running_tools
 from ..jobs.running import find_scene
 from ..jobs.texture_views import Views
 from ..jobs.upload import Upload
@@ -57,8 +57,8 @@ class WYS_OT_wait_for_esc(bpy.types.Operator):
         jobs = _stoppable()
         if not jobs and texture_making.makings.now is None:
             return {"FINISHED", "PASS_THROUGH"}
-        if event.type != "ESC" or event.value != "PRESS":
-            return {"PASS_THROUGH"}
+        if event.type != "ESC" or event.value != "PRESS" or running_tools():
+            return {"PASS_THROUGH"}  # of several tools the key ends the others first
         for job in jobs:
             scene = find_scene(job)
             if scene is not None:

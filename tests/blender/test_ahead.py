@@ -215,3 +215,31 @@ def test_the_compositors_layer_is_made_beside_the_window(
     new = [one for one in bpy.data.images if one.name not in seen or one.name.endswith(" layer")]
     assert bytes(new[-1].packed_file.data) == by_script
     assert connected.session.state.undo_steps == ["Watch Your Steps: Compositor"]
+
+
+@pytest.mark.parametrize("meanwhile", ["undone", "closed"])
+def test_a_sheet_whose_scene_is_read_anew_is_made_by_the_main_thread(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    module: SimpleNamespace,
+    in_window: None,  # noqa: F811
+    meanwhile: str,
+    installed: str,
+) -> None:
+    """Between two of its pictures."""
+    ahead = importlib.import_module(f"{installed}.jobs.ahead")
+    preview(connected, scene)
+    variants(connected, 3)
+    group, uids = here().edits[0].variants, [one.uid for one in here().edits]
+    last = connected.pictures.read_rgb(here().edits[0].image)
+    for step in ("before", "moved"):
+        scene.camera.location.x += 0.01
+        bpy.ops.ed.undo_push(message=step)
+    work = ahead.Ahead(module.sheet.composing(here(), group, last, 1))
+    assert not work.is_done()
+    if meanwhile == "undone":
+        bpy.ops.ed.undo()
+        assert [one.uid for one in here().edits] == uids
+    else:
+        bpy.ops.wm.read_homefile(use_empty=True)
+    connected.session.wait(work.is_done, SECONDS)

@@ -269,12 +269,18 @@ def test_esc_between_two_views_stops_them_too(
     in_3d: bpy.types.PropertyGroup,
     windowed: Jobs,
     press_esc: Callable[[str], set[str]],
+    installed: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert press_esc("ESC") == {"FINISHED", "PASS_THROUGH"}, "there is nothing to stop"
     OPS.capture_scene()
     next_render(connected, windowed)
     windowed.end()
     assert press_esc("A") == {"PASS_THROUGH"}
+    with monkeypatch.context() as patch:
+        esc = importlib.import_module(f"{installed}.ui.esc")
+        patch.setattr(esc, "running_tools", lambda: ["WATCH_YOUR_STEPS_OT_pick_things"])
+        assert press_esc("ESC") == {"PASS_THROUGH"}, "it ends that tool"
     assert connected.session.job_of(scene) is not None
     assert press_esc("ESC") == {"RUNNING_MODAL"}
     connected.session.drain()
