@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..link.aside import Aside, aside, breath
 from ..link.encode import encode_png
 from . import pictures
+from .blocks import with_uid
 
 CELLS = "watch_your_steps_cells"
 """Custom property of a sheet's Image data-block: the uids of its edits, by lines."""
@@ -136,18 +137,21 @@ def _tag(seed: int, scale: int) -> NDArray[np.uint8]:
 
 
 def composing(
-    settings: bpy.types.PropertyGroup, group: str, last: NDArray[np.uint8], seed: int
+    scene: bpy.types.Scene, group: str, last: NDArray[np.uint8], seed: int
 ) -> Generator[Aside[Any], None, None]:
     """The work of `make` for edits of a group, and one more of this seed whose picture, uint8
     (H, W, 3), is about to be kept; a thread does most of it (`aside`).
     """
-    uids = [one.uid for one in of_group(settings, group) if _has_picture(one)]
+    edits, scene_uid = of_group(scene.watch_your_steps, group), scene.session_uid
+    uids = [one.uid for one in edits if _has_picture(one)]
     shown: list[NDArray[np.uint8]] = []
     seeds: list[int] = []
     for uid in uids:
         if shown:
             yield from breath()
-        entry = next((one for one in settings.edits if one.uid == uid), None)
+        there = with_uid(bpy.data.scenes, scene_uid)  # read anew by an undo, or not open any more
+        found = of_group(there.watch_your_steps, group) if there is not None else []
+        entry = next((one for one in found if one.uid == uid), None)
         if entry is None or not _has_picture(entry):
             return  # deleted meanwhile
         shown.append(pictures.read_rgb(entry.image))

@@ -151,7 +151,7 @@ def _ahead(scene: bpy.types.Scene, job: Job, arrived: Arrived) -> Parts:
     if isinstance(result, EditResult) and waiting.is_last_of(scene, job):
         asked = msgspec.json.decode(job.asked, type=edits.Asked)
         group, seed = job.group, asked.settings.seed
-        yield from contact_sheet.composing(scene.watch_your_steps, group, result.image, seed)
+        yield from contact_sheet.composing(scene, group, result.image, seed)
 
 
 def _snap_ahead(

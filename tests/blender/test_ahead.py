@@ -235,7 +235,7 @@ def test_a_sheet_whose_scene_is_read_anew_is_made_by_the_main_thread(
     for step in ("before", "moved"):
         scene.camera.location.x += 0.01
         bpy.ops.ed.undo_push(message=step)
-    work = ahead.Ahead(module.sheet.composing(here(), group, last, 1))
+    work = ahead.Ahead(module.sheet.composing(scene, group, last, 1))
     assert not work.is_done()
     if meanwhile == "undone":
         bpy.ops.ed.undo()
