@@ -8,7 +8,6 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..link.encode import encode_exr
 from ..protocol.files import write_bytes
 from . import pictures
 from .render_size import srgb_bytes
@@ -68,20 +67,15 @@ def save(image: bpy.types.Image, path: Path) -> None:
         file = _written(_over_black(pictures.decode_png(png)), format_)
     else:
         file = _written(pictures.decode_png(png), format_)
-    _write(path, file)
+    save_file(file, path)
 
 
-def save_light(light: NDArray[np.float32], path: Path) -> None:
-    """Write light, (H, W, 3), or (H, W, 4) with colours times alpha, as OpenEXR with 32 bits a
-    channel.
+def save_file(file: bytes, path: Path) -> None:
+    """Write the bytes of a file.
 
     Raises:
-        SceneError: the file cannot be written.
+        SceneError: it cannot be written.
     """
-    _write(path, encode_exr(light))
-
-
-def _write(path: Path, file: bytes) -> None:
     try:
         write_bytes(path, file)
     except OSError as error:

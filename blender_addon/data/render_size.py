@@ -121,10 +121,14 @@ def _eroded(mask: NDArray[np.bool_], cross: bool) -> NDArray[np.bool_]:
 
 
 def enlarged(
-    base: NDArray[np.uint8], edit: NDArray[np.uint8], size: tuple[int, int], share: Floats
+    base: NDArray[np.uint8],
+    edit: NDArray[np.uint8],
+    size: tuple[int, int],
+    share: Floats,
+    height: int = STRIP,
 ) -> Iterator[tuple[slice, slice, Floats, Floats]]:
-    """The edit at another size, strip by strip: rows and columns of the strip, the edit's colours
-    as light, (rows, columns, 3), and its share, (rows, columns, 1) in 0..1.
+    """The edit at another size, in strips of so many rows: rows and columns of the strip, the
+    edit's colours as light, (rows, columns, 3), and its share, (rows, columns, 1) in 0..1.
     """
     if not share.any():
         return
@@ -142,8 +146,8 @@ def enlarged(
     held = LIGHT[edit[window][..., :3]] - (1 - part) * LIGHT[base[window][..., :3]]
     values = np.concatenate([held * alpha, part * alpha, alpha], axis=2)
     wide = across.resample(values, 1, slice(0, across.count))
-    for start in range(0, down.count, STRIP):
-        rows = slice(start, min(start + STRIP, down.count))
+    for start in range(0, down.count, height):
+        rows = slice(start, min(start + height, down.count))
         strip = down.resample(wide, 0, rows)
         covered = np.maximum(strip[..., 3:4], np.float32(1e-6))
         of_seen = strip[..., 3:4] / np.maximum(strip[..., 4:5], np.float32(1e-6))

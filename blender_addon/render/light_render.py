@@ -2,12 +2,17 @@
 what is brighter than white.
 """
 
+from dataclasses import dataclass
+from functools import partial
+
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data import full_results, pictures, render_size, view_colours
 from ..data.scene_error import SceneError
+from ..link.aside import aside
+from ..link.encode import encode_exr
 from .camera_render import Rendering, rendering_light
 from .full_render import (
     Shown,
@@ -25,11 +30,27 @@ from .written_image import light_in, written_light
 Light = NDArray[np.float32]
 """(H, W, 3), or (H, W, 4) with alpha and colours times it; scene linear, row 0 at the top."""
 Origin = Shown | OwnSettings
+Piece = tuple[slice, slice, Light, Light]
+"""Rows and columns, and there the edit's colours as they are seen, (h, w, 3) in 0..1, and its share
+of each pixel, (h, w, 1) in 0..1."""
+STRIP = 32
+"""Rows that are taken back to light at once, for which Blender waits."""
 
 
-def resulting_light(scene: bpy.types.Scene, uid: str) -> Rendering[tuple[Light, str]]:
-    """The edit of a uid at the render's size as light; and why there is no more in it than in the
-    picture as it is seen, as a sentence, "" where all of the render is.
+@dataclass(frozen=True)
+class Saved:
+    """An edit at the render's size as light."""
+
+    exr: bytes
+    """The OpenEXR file, 32 bits a channel; of a transparent film colours times alpha."""
+    size: full_results.Size
+    lost: str
+    """Why there is no more in it than in the picture as it is seen, as a sentence; "" where all of
+    the render is."""
+
+
+def resulting_light(scene: bpy.types.Scene, uid: str) -> Rendering[Saved]:
+    """The edit of a uid at the render's size as light.
 
     Raises:
         SceneError: as for `full_render.resulting`, or the scene's view has no way back to light.
@@ -41,12 +62,19 @@ def resulting_light(scene: bpy.types.Scene, uid: str) -> Rendering[tuple[Light, 
     if found is None:
         image = yield from resulting(scene, uid)
         png: bytes = image.packed_file.data
-        return view_colours.scene_linear(pictures.decode_png(png), back), lost
+        return _saved(view_colours.scene_linear(pictures.decode_png(png), back), lost)
     own = yield from _own_light(scene, entry, found)
     scene = scene_of(scene_uid)
     layer = yield from full_results.layer_of(scene.watch_your_steps, entry_of(scene, uid))
-    _lay_over(own, layer.base, layer.edit, layer.held(), back)
-    return own, ""
+    for rows, columns, seen, share in (yield from aside(lambda: _pieces(layer, own.shape[:2]))):
+        light = view_colours.light_of(seen, back)
+        yield from aside(partial(_lay_over, own[rows, columns], light, share))
+    return (yield from aside(lambda: _saved(own, "")))
+
+
+def _saved(light: Light, lost: str) -> Saved:
+    height, width = light.shape[:2]
+    return Saved(encode_exr(light), (height, width), lost)
 
 
 def _origin(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> tuple[Origin | None, str]:
@@ -71,22 +99,22 @@ def _own_light(
         return written_light(found.image, scene, alpha)
     check_no_render()
     height, width = full_size(scene)
-    return light_in((yield from rendering_light(scene, width, height, alpha, found)), alpha)
+    exr = yield from rendering_light(scene, width, height, alpha, found)
+    return (yield from aside(lambda: light_in(exr, alpha)))
 
 
-def _lay_over(
-    own: Light,
-    base: NDArray[np.uint8],
-    edit: NDArray[np.uint8],
-    held: render_size.Floats,
-    back: view_colours.WayBack,
-) -> None:
-    """Lay an edit over light, in place; the rest is as in `render_size.laid_over`. Where the edit
-    is not, every number stays.
+def _pieces(layer: full_results.Layer, size: full_results.Size) -> list[Piece]:
+    strips = render_size.enlarged(layer.base, layer.edit, size, layer.held(), STRIP)
+    return [
+        (rows, columns, render_size.srgb(colours), share)
+        for rows, columns, colours, share in strips
+    ]
+
+
+def _lay_over(part: Light, light: Light, share: Light) -> None:
+    """Lay an edit's light over a part of the render's, in place. Where the edit is not, every
+    number stays.
     """
-    for rows, columns, colours, share in render_size.enlarged(base, edit, own.shape[:2], held):
-        part = own[rows, columns]
-        light = view_colours.light_of(render_size.srgb(colours), back)
-        covered = light * part[..., 3:] if part.shape[2] == 4 else light
-        mixed = part[..., :3] * (1 - share) + covered * share
-        part[..., :3] = np.where(share > render_size.LEAST, mixed, part[..., :3])
+    covered = light * part[..., 3:] if part.shape[2] == 4 else light
+    mixed = part[..., :3] * (1 - share) + covered * share
+    part[..., :3] = np.where(share > render_size.LEAST, mixed, part[..., :3])

@@ -137,12 +137,11 @@ class WYS_OT_save_result(FullSizeOperator):
             picture_files.save(image, path)
             return said(*image.size)
 
-        def save_light(made: tuple[light_render.Light, str]) -> str:
-            light, lost = made
-            picture_files.save_light(light, path)
-            text = said(light.shape[1], light.shape[0])
-            if lost:
-                text = " ".join((text, f"It has the 8 bits a channel of its picture: {lost}"))
+        def save_light(made: light_render.Saved) -> str:
+            picture_files.save_file(made.exr, path)
+            text = said(*made.size[::-1])
+            if made.lost:
+                text = " ".join((text, f"It has the 8 bits a channel of its picture: {made.lost}"))
             return text
 
         if path.suffix.lower() == picture_files.LIGHT:
