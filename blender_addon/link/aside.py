@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Generic, TypeVar
 
+from . import stillness
+
 Made = TypeVar("Made")
 
 
@@ -18,7 +20,11 @@ class Aside(Generic[Made]):
 
     def begin(self) -> None:
         """Let a thread make it."""
-        threading.Thread(target=self.run, daemon=True).start()
+        threading.Thread(target=self._run_beside, daemon=True).start()
+
+    def _run_beside(self) -> None:
+        with stillness.coming_by():  # it comes by at its end only
+            self.run()
 
     def run(self) -> None:
         """Make it; what it raises is raised by `result`."""

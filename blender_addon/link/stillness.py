@@ -1,4 +1,4 @@
-"""Holding the link's thread still while Blender must not be disturbed by one that runs Python.
+"""Holding the add-on's threads still while Blender must not be disturbed by one that runs Python.
 
 Within `Context.temp_override` Blender looks into the override's dictionary whenever an operator
 asks for a part of the context. For the time of an operator it has given Python's lock away, and
@@ -8,7 +8,8 @@ into the dictionary without it. It dies of that (SIGSEGV in PyDict_New), or coun
 wrongly. From Python 3.12 on each thread is asked for itself.
 
 A thread that waits for a lock runs no Python. So there the link's thread comes by here between two
-pieces of its work, and waits, while the main thread wants it to.
+pieces of its work, and waits, while the main thread wants it to. Other threads of the add-on
+(aside.py) have one piece, and the main thread waits for its end.
 """
 
 import sys
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 NEEDED = sys.version_info < (3, 12)
 PATIENCE = 1.0
 """Seconds that the main thread waits at most: a piece of work takes some hundredths of a second,
-but where a large result comes just then."""
+but where a large result has come just then."""
 LOOK_SECONDS = 0.0005
 
 

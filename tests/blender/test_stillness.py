@@ -69,6 +69,17 @@ def test_a_thread_that_does_not_come_by_is_not_waited_for_for_ever(
     thread.join(SECONDS)
 
 
+def test_calls_that_threads_make_have_ended(
+    installed: str, stillness: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stillness, "NEEDED", True)
+    call = importlib.import_module(f"{installed}.link.aside").Aside(lambda: time.sleep(0.1))
+    call.begin()
+    time.sleep(0.02)
+    with stillness.still():
+        assert call.done
+
+
 def test_the_link_goes_on_after_it_was_held(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
