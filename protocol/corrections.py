@@ -5,8 +5,12 @@ correction, too: a maximum over a neighbourhood reaches a threshold just where t
 that neighbourhood, is. Both sides of the protocol compute it, as they do `region.snapped`.
 """
 
+import math
+from typing import Annotated
+
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from .settings import Grow
@@ -40,9 +44,7 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.painted is not None:
-            check_array(self.painted, "painted", "uint8", ())
-            if self.painted.max() > TAKEN:
-                raise ValueError(f"painted must hold {NOTHING}, {ADDED} and {TAKEN} only")
+            _check_painted(self.painted)
 
     @property
     def is_none(self) -> bool:
@@ -61,6 +63,32 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
         if self.painted is not None:
             made = with_painting(made, self.painted)
         return np.asarray(made >= threshold_of(threshold, self.invert))
+
+
+class PaintedView(msgspec.Struct, frozen=True, kw_only=True):
+    """What was painted on a scene from a camera: it belongs to the places that are seen there."""
+
+    painted: Painted
+    """uint8 (H, W): which of the places seen belong to the region (ADDED) and which do not (TAKEN),
+    whatever the relevance there."""
+    fx: Annotated[float, Meta(gt=0.0)]
+    """Focal lengths in pixels of `painted`, and so on as in PutView."""
+    fy: Annotated[float, Meta(gt=0.0)]
+    cx: float
+    cy: float
+    camera_to_world: Annotated[tuple[float, ...], Meta(min_length=16, max_length=16)]
+    """As in PutView."""
+
+    def __post_init__(self) -> None:
+        _check_painted(self.painted)
+        if not all(map(math.isfinite, (self.fx, self.fy, self.cx, self.cy, *self.camera_to_world))):
+            raise ValueError("a camera must be finite numbers")
+
+
+def _check_painted(painted: Painted) -> None:
+    check_array(painted, "painted", "uint8", ())
+    if painted.max() > TAKEN:
+        raise ValueError(f"painted must hold {NOTHING}, {ADDED} and {TAKEN} only")
 
 
 def threshold_of(threshold: float, invert: bool) -> np.float32:

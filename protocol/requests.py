@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from .corrections import Correction
+from .corrections import Correction, PaintedView
 from .settings import (
     EditSettings,
     FieldSettings,
@@ -31,6 +31,7 @@ from .text import check_instruction
 from .values import (
     MAX_FRAME_BYTES,
     MAX_LEFT_OUT,
+    MAX_PAINTED_VIEWS,
     MAX_PICTURES,
     MAX_VIEWS,
     Box,
@@ -226,6 +227,10 @@ class EditSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scen
     """Training steps with edited views at most; None for the program's own."""
     base: EditName | None = None
     """Name of an earlier edit to go on from; None starts at the capture's own field."""
+    painted: Annotated[tuple[PaintedView, ...], Meta(max_length=MAX_PAINTED_VIEWS)] = ()
+    """What was painted on the scene as it was before this edit, in the capture's coordinates. It is
+    carried to all views; of what two of these show, the later one wins. Not with the preset
+    "paper"."""
 
     def __post_init__(self) -> None:
         check_instruction(self.instruction)

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 9
+PROTOCOL_VERSION = 10
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 """Of one array in a message."""
 MAX_WIRE_BYTES = MAX_FRAME_BYTES + 1024
@@ -18,6 +18,8 @@ MIN_VIEWS, MAX_VIEWS = 3, 2000
 """Of one capture."""
 MAX_PICTURES = 4
 """Of one edited scene."""
+MAX_PAINTED_VIEWS = 12
+"""That an edit of a scene keeps to: each is an array of its message."""
 MAX_LEFT_OUT = 100
 """Views that an edit of a scene names which stayed as they were."""
 MAX_EDITS = 100

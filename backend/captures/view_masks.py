@@ -55,14 +55,7 @@ def read_view_masks(folder: Path, capture: Capture) -> dict[str, ViewMask]:
         BadInput: a view has no mask or two, a mask cannot be used, or none masks anything or leaves
             anything.
     """
-    if not folder.is_dir():
-        raise BadInput(f"There is no folder {folder}: name one that has a mask for every view.")
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in ENDINGS and path.is_file():
-            found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
-    names = tails(capture.names)
-    files = {view.name: _file_of(view, names[view.name], found, folder) for view in capture.views}
+    files = files_of_views(folder, capture)
     missing = [name for name, path in files.items() if path is None]
     if missing:
         raise BadInput(
@@ -86,6 +79,23 @@ def read_view_masks(folder: Path, capture: Capture) -> dict[str, ViewMask]:
                 "region is, and black elsewhere."
             )
     return masks
+
+
+def files_of_views(folder: Path, capture: Capture) -> dict[str, Path | None]:
+    """The image files in a folder that are called as the views are, by the views' names, as
+    `read_view_masks` looks for them; None for a view without.
+
+    Raises:
+        BadInput: there is no such folder, or a view has two.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"There is no folder {folder}: name one that has the views' masks.")
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in ENDINGS and path.is_file():
+            found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
+    names = tails(capture.names)
+    return {view.name: _file_of(view, names[view.name], found, folder) for view in capture.views}
 
 
 def without_training_masks(capture: Capture, folders: Sequence[Path]) -> Capture:

@@ -24,6 +24,7 @@ from protocol.values import EditPreset
 if TYPE_CHECKING:
     from backend.scenes.edit import SceneEdit
     from backend.scenes.given_masks import Mask
+    from backend.scenes.methods.painted_views import PaintedView
     from backend.scenes.scene import Scene
 
 SHEET_VIEWS = 4
@@ -50,7 +51,7 @@ class EditScene(SceneOptions, SceneCommand):
         SceneThreshold | None, otherwise("0.5, which fits its edges best", "T")
     ] = None
     """relevance to edit from, above 0 to 1"""
-    iterations: Annotated[int | None, otherwise("the preset's")] = None
+    iterations: Annotated[int | None, otherwise("the preset's", "N")] = None
     """training steps"""
     views_at_once: Annotated[int | None, otherwise("the preset's")] = None
     """views edited in one batch, for a GPU with memory to spare"""
@@ -62,6 +63,8 @@ class EditScene(SceneOptions, SceneCommand):
     """of clip_guidance: hub id or folder"""
     masks: Annotated[Path | None, otherwise("what the model finds", "DIR")] = None
     """folder with a mask of what to edit for every view"""
+    painted: Annotated[Path | None, otherwise("nothing", "DIR")] = None
+    """images of views: white adds, black takes away"""
     everything: bool = False
     """edit all of every view, not only where the instruction applies"""
     region: SceneRegionSettings = SceneRegionSettings()
@@ -108,6 +111,7 @@ class EditScene(SceneOptions, SceneCommand):
         if self.everything:
             config = dataclasses.replace(config, everything=True)
         masks = None if self.masks is None else _masks(self.masks, scene)
+        painted = () if self.painted is None else _painted(self.painted, scene)
         with report.stage("loading the model"):
             editor = Editor.from_pretrained(self.model, self.device, self.dtype, self.compile)
         with report.stage("editing"):
@@ -120,12 +124,14 @@ class EditScene(SceneOptions, SceneCommand):
                 self.base,
                 lambda words, share, _: on_progress(words, share),
                 masks=masks,
+                painted=painted,
             )
         on_progress("Edited", 1.0)
         card = editor.card
         ran = config.resolved(card.guidance.settings).for_views(len(edit.field.names))
         report.settings |= {
             "masks": None if self.masks is None else str(self.masks),
+            "painted": None if self.painted is None else str(self.painted),
             "config": dataclasses.asdict(ran),
             "rays": rays_of(scene, edit.field, config),
             "model": card.name,
@@ -172,6 +178,25 @@ def _masks(folder: Path, scene: "Scene") -> "dict[str, Mask]":
     return {name: mask.at(sizes[name].height, sizes[name].width) for name, mask in found.items()}
 
 
+def _painted(folder: Path, scene: "Scene") -> "list[PaintedView]":
+    """What was painted on views, with their cameras.
+
+    Raises:
+        BadInput: as `read_painted`.
+    """
+    from backend.captures.painted_files import read_painted
+    from backend.scenes.camera import Camera
+    from backend.scenes.methods.painted_views import PaintedView
+
+    found = []
+    for name, painted in read_painted(folder, scene.capture).items():
+        camera = scene.camera(name)
+        height, width = painted.shape
+        lens = camera.intrinsics.resized(width, height)
+        found.append(PaintedView(painted, Camera(camera.pose, lens)))
+    return found
+
+
 def _pictures(scene: "Scene", edit: "SceneEdit") -> dict[str, Any]:
     """Writes before_and_after.png; the edit's figures."""
     capture, rows = scene.capture, []
@@ -215,6 +240,8 @@ def _pictures(scene: "Scene", edit: "SceneEdit") -> dict[str, Any]:
 
 def _shown(edit: "SceneEdit") -> str:
     """What its relevance shows."""
+    if edit.asked.painted:
+        return "region"
     whole = edit.snap is not None and edit.snap.took == "things"
     return "whole things" if whole else "relevance"
 

@@ -289,9 +289,9 @@ def train(
     if folder is not None:
         check_same(folder, NAME, training.facts())
     # Maps that say nothing of where teach nothing, and the field's own noise must not be stretched
-    # to a region.
+    # to a region; where the calibration is known, they teach that it is nowhere.
     says_where = bool(flat.any())
-    iterations = config.iterations if says_where else 1
+    iterations = config.iterations if says_where or calibration is not None else 1
     schedule = Schedule(iterations, config.evaluate_every, config, seed)
     course = fit(training, schedule, folder, NAME, on_step)
     if calibration is not None:

@@ -71,7 +71,15 @@ def level_of(brightest: float) -> float:
 
 
 def stored_brightness(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Brightness times opacity, 0..255, of a mask that belongs to a view as it is stored: what its
+    """Brightness times opacity, float32 `shape`, 0..255, of a mask; see `stored_levels`."""
+    bright, opacity = stored_levels(path, shape)
+    return bright * opacity
+
+
+def stored_levels(
+    path: Path, shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Brightness 0..255 and opacity 0..1 of a mask that belongs to a view as it is stored: what its
     EXIF data say of turning is left out, as it is of the view.
 
     Args:
@@ -79,15 +87,16 @@ def stored_brightness(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]
         shape: rows and columns of the view's image.
 
     Returns:
-        float32 `shape`.
+        float32 `shape` each.
 
     Raises:
         PictureError: it cannot be read, or is of another shape.
     """
     picture = read_picture(path, upright=False)
     bright = picture.in_srgb().mean(axis=2, dtype=np.float32)
+    opacity = np.ones_like(bright)
     if picture.alpha is not None:
-        bright *= picture.alpha / np.float32(255)
+        opacity = picture.alpha / np.float32(255)
     (rows, columns), (height, width) = bright.shape, shape
     if abs(rows * width - columns * height) > SAME_SHAPE * rows * width + max(rows, columns):
         raise PictureError(
@@ -95,7 +104,8 @@ def stored_brightness(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]
             f"{width}x{height}."
         )
     if (rows, columns) == shape:
-        return bright
+        return bright, opacity
     at_rows = (2 * np.arange(height) + 1) * rows // (2 * height)
     at_columns = (2 * np.arange(width) + 1) * columns // (2 * width)
-    return bright[np.ix_(at_rows, at_columns)]
+    chosen = np.ix_(at_rows, at_columns)
+    return bright[chosen], opacity[chosen]

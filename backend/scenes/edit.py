@@ -139,8 +139,9 @@ class SceneEdit:
 
     @cached_property
     def relevance(self) -> Relevance | None:
-        """The relevance field and its calibration, or where whole things are edited a field of
-        these, which is at the threshold on their outlines; None where the edit did without.
+        """The relevance field and its calibration, or where whole things are edited, or something
+        was painted, a field of the region, which is at the threshold on its outline; None where the
+        edit did without.
 
         Raises:
             CheckpointError: it is not trained to its end yet, or damaged.
@@ -154,12 +155,15 @@ class SceneEdit:
             field.load_state_dict(state)
             return Relevance(field.to(self._scene.device), AS_RENDERED)
         snap = self.snap
-        part = REGION_FOLDER if snap is not None and snap.took == "things" else ""
+        of_region = self.asked.painted or (snap is not None and snap.took == "things")
+        part = REGION_FOLDER if of_region else ""
         found = self._scene.relevance(self.name, part)
         if not part and config.refit_every and self.finished:
             found.field.load_state_dict(self.checkpoint()[1][RELEVANCE]["field"])
         if snap is not None and self.hull is not None:
-            found = found.grown(self.hull.at, snap.middle)
+            # the outline of a field of the region is in its middle
+            middle = found.calibration.at if part else snap.middle
+            found = found.grown(self.hull.at, middle)
         return found
 
     @cached_property

@@ -6,7 +6,8 @@ edits/NAME/prompt_check.json      the prompt check of all views together
 edits/NAME/relevance.json, relevance-STEP.pt, calibration.json
 edits/NAME/snap.json              what the region keeps to
 edits/NAME/hull.npz               the places in the air into which the scene may grow, if it may
-edits/NAME/region/                a field of the region, where that is whole things
+edits/NAME/region.npz             where each view is edited, where something was painted
+edits/NAME/region/                a field of the region, where that is whole things or was painted
 edits/NAME/edited.json, edited-STEP.pt
                                   the edited field, and the views as it is trained on them
 edits/NAME/views/00000.json, ...  every view that was edited: before, after, mask
@@ -36,6 +37,7 @@ CHECK_FILE = "prompt_check.json"
 MAPS_FOLDER = "maps"
 SNAP_FILE = "snap.json"
 HULL_FILE = "hull.npz"
+MASKS_FILE = "region.npz"
 REGION_FOLDER = "region"
 BEFORE = {
     "snap": "nothing",
@@ -66,6 +68,7 @@ class Asked:
         model: name of the editor's model.
         config: all numbers.
         masks: a text that tells the masks apart that were given for the views, "" without any.
+        painted: the same of what was painted on views.
     """
 
     instruction: str
@@ -74,6 +77,7 @@ class Asked:
     model: str
     config: SceneEditConfig
     masks: str = ""
+    painted: str = ""
 
 
 class PromptCheck(msgspec.Struct):
@@ -174,7 +178,7 @@ def forget_region(work: Path, name: str) -> None:
         OSError: something cannot be deleted.
     """
     folder = edit_folder(work, name)
-    for record in (SNAP_FILE, HULL_FILE):
+    for record in (SNAP_FILE, HULL_FILE, MASKS_FILE):
         (folder / record).unlink(missing_ok=True)
     if (folder / REGION_FOLDER).exists():
         files.delete_folder(folder / REGION_FOLDER, f".{REGION_FOLDER}.deleted")

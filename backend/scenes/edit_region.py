@@ -20,11 +20,19 @@ from backend.fields.training import Progress
 from backend.fields.views import Views
 from backend.output.progress import OnPreview
 from backend.scenes.edit import SceneEdit
-from backend.scenes.edit_records import HULL_FILE, MAPS_FOLDER, SNAP_FILE, EditError, SnapRecord
+from backend.scenes.edit_records import (
+    HULL_FILE,
+    MAPS_FOLDER,
+    MASKS_FILE,
+    SNAP_FILE,
+    EditError,
+    SnapRecord,
+)
 from backend.scenes.methods.dataset_update import split
 from backend.scenes.methods.drawn_maps import DrawnMaps
 from backend.scenes.methods.growth import growth_of
 from backend.scenes.methods.hull import Hull
+from backend.scenes.methods.painted_views import PaintedPlaces, PaintedView
 from backend.scenes.methods.regions import (
     Mask,
     Region,
@@ -35,7 +43,9 @@ from backend.scenes.methods.regions import (
 )
 from backend.scenes.scene_fields import SceneFields
 from backend.scenes.things import Labels, choose_snap, fingerprint_of, values_of_things
+from backend.scenes.view_masks import read_masks, write_masks
 from protocol import files
+from protocol.corrections import ADDED, TAKEN
 from protocol.region import Snapped
 from protocol.settings import MapSettings, taken
 from protocol.values import Snap
@@ -66,6 +76,7 @@ def region_of(
     maps: Sequence[RelevanceMap],
     editor: ImageEditor,
     report: OnPreview,
+    painted: Sequence[PaintedView] = (),
 ) -> Region:
     """Where views are edited; fields are trained to their end, or gone on with, unless that is done
     while the scene is edited.
@@ -77,21 +88,25 @@ def region_of(
         maps: the views' own, where they were found before.
         editor: finds them where they were not.
         report: told what is done, as a share 0..1 of this.
+        painted: what was painted on views, in the capture's coordinates: it wins over all else.
 
     Raises:
         EditError: the capture's things are others than when the edit was begun.
         CaptureError: a label image cannot be used.
         CheckpointError, FloatingPointError, OSError: as `training.fit`.
     """
+    views, places = training.views, None
+    if painted:
+        places = PaintedPlaces([scene.in_box(view) for view in painted], training.field)
     if config.region == "everything":
-        return everything()
-    views = training.views
+        return _painted_on(scene, edit, training, config, everything(), places, report)
     images = images_of(views)
     if config.region == "maps":
         things = _labels(scene, views, config)
         single = snapped_maps(maps, config.snap, images, things)
         _keep(edit, _of_all(single))
-        return inside_maps(single, edit.asked.threshold)
+        region = inside_maps(single, edit.asked.threshold)
+        return _painted_on(scene, edit, training, config, region, places, report)
     threshold = edit.threshold
     assert threshold is not None  # as there is a relevance field
     if config.fits_while_edited:
@@ -109,9 +124,9 @@ def region_of(
     )
     if edit.snap is None and config.grow:
         things = _labels(scene, views, config)
-        _choose_growth(edit, training, config, relevance, maps, threshold, things, report)
+        _choose_growth(edit, training, config, relevance, maps, threshold, things, places, report)
     record, labels = _choice(scene, edit, training, config, relevance, threshold, report)
-    if record.took == "things":
+    if record.took == "things" and places is None:
         scene.train_region(
             edit.name,
             {
@@ -126,13 +141,66 @@ def region_of(
             field=training.field,
         )
     refitting = None
-    if config.refit_every and record.took != "things":
+    if config.refit_every and places is None and record.took != "things":
         refitting = scene.refitting(relevance, maps, config.normalisation, training.field)
     in_air = None
     if record.grows:
         hull = Hull.load(edit.folder / HULL_FILE)
         relevance, in_air = relevance.grown(hull.at, record.middle), _through(hull, training)
-    return inside_field(relevance, threshold, record, images, labels, refitting, in_air=in_air)
+    if places is None:
+        return inside_field(relevance, threshold, record, images, labels, refitting, in_air=in_air)
+    found = inside_field(relevance, threshold, record, images, labels)
+    return _painted_on(scene, edit, training, config, found, places, report, in_air)
+
+
+def _painted_on(
+    scene: SceneFields,
+    edit: SceneEdit,
+    training: RadianceTraining,
+    config: SceneEditConfig,
+    found: Region,
+    places: PaintedPlaces | None,
+    report: OnPreview,
+    in_air: Mask | None = None,
+) -> Region:
+    """A region with what was painted on the scene as it was before the edit: the same pixels of the
+    views throughout, lifted to a field of their own; and what views see through places in the air.
+    """
+    if places is None:
+        return found
+    views, field, path = training.views, training.field, edit.folder / MASKS_FILE
+    if not path.exists():
+        made = []
+        for view, name in enumerate(views.names):
+            words = f"Taking over what was painted, view {view + 1} of {len(views.names)}"
+            report(words, CHOICE + (REGION - CHOICE) * view / len(views.names), None)
+            pose, camera = field.corrected(views.poses[view], name), views.intrinsics[view]
+            seen = field.render(pose, camera, found.composite)
+            known = None
+            if views.distances is not None:
+                known = views.distances[views.rays.of_view(view)].cpu().numpy()
+                known = known.reshape(seen.depth.shape)
+            painted = places.on(pose, camera, seen, known)
+            made.append((found.mask(view, seen) | (painted == ADDED)) & (painted != TAKEN))
+        write_masks(path, made)
+    masks = read_masks(path)
+    threshold = edit.threshold
+    if config.region == "field":
+        assert threshold is not None  # as there is a relevance field
+        scene.train_region(
+            edit.name,
+            dict(zip(views.names, masks, strict=True)),
+            threshold,
+            config.relevance_field,
+            on_step=_told("Field of the region", report, REGION, 1.0),
+            seed=config.seed,
+            field=field,
+        )
+
+    def mask(view: int, seen: Rendering) -> NDArray[np.bool_]:
+        return masks[view] if in_air is None else masks[view] | in_air(view, seen)
+
+    return Region(mask, found.composite)
 
 
 def _as_rendered(
@@ -160,10 +228,11 @@ def _choose_growth(
     maps: Sequence[RelevanceMap],
     threshold: float,
     things: Sequence[Labels | None],
+    places: PaintedPlaces | None,
     report: OnPreview,
 ) -> None:
-    """Keeps the places in the air where something is to appear, if the maps are of such; what is
-    not there yet is no whole thing.
+    """Keeps the places in the air where something is to appear, if the maps are of such, but for
+    what a person has taken away; what is not there yet is no whole thing.
     """
 
     def tell(view: int, count: int) -> None:
@@ -175,7 +244,10 @@ def _choose_growth(
     found = growth_of(relevance, threshold, maps, normalisation, field, views, things, tell)
     if found is None:
         return
-    found.hull.save(edit.folder / HULL_FILE)
+    hull = found.hull if places is None else places.without_taken(found.hull)
+    if not hull.inside.any():
+        return
+    hull.save(edit.folder / HULL_FILE)
     took: Snap = "nothing" if config.snap == "nothing" else "edges"
     _keep(edit, SnapRecord(took=took, why=found.why, grows=True, middle=found.middle))
 

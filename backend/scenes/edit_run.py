@@ -43,6 +43,7 @@ from backend.scenes.edit_records import (
 )
 from backend.scenes.edit_region import images_of, region_of
 from backend.scenes.given_masks import Mask
+from backend.scenes.methods.painted_views import PaintedView, fingerprint_of
 from backend.scenes.methods.regions import Region
 from backend.scenes.methods.scene_method import METHODS
 from backend.scenes.scene_fields import SceneFields
@@ -73,6 +74,7 @@ def edit_scene(
     on_progress: OnPreview | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     masks: Mapping[str, Mask] | None = None,
+    painted: Sequence[PaintedView] = (),
 ) -> SceneEdit:
     """Edit a scene where an instruction applies, or go on with an edit. See `Scene.edit`."""
     if config is None:
@@ -83,7 +85,7 @@ def edit_scene(
         config = EDIT_PRESETS[config]
     if masks is not None:
         config = given_masks.config_for(config)
-    _check(instruction, threshold, config)
+    _check(instruction, threshold, config, bool(painted))
     METHODS[config.method].check(editor, config)
     scene.leave_out_damaged()
     name = edit_name(instruction) if name is None else name
@@ -91,7 +93,8 @@ def edit_scene(
     training, first_step = _start(scene, base, config)
     given = None if masks is None else given_masks.of_views(masks, training.views.names)
     told_apart = "" if given is None else checkpoint.fingerprint(*given)
-    asked = Asked(instruction, base, threshold, editor.card.name, config, told_apart)
+    on_views = fingerprint_of(painted)
+    asked = Asked(instruction, base, threshold, editor.card.name, config, told_apart, on_views)
     edit = _begin(scene, name, asked)
     if edit.finished:
         return edit
@@ -102,7 +105,7 @@ def edit_scene(
         maps = _maps(edit, editor, training.views, report)
         _keep_check(edit, maps, editor.card.views_evidence_limit)
     config = config.for_views(len(training.views.names))
-    region = region_of(scene, edit, training, config, maps, editor, _within_field(report))
+    region = region_of(scene, edit, training, config, maps, editor, _within_field(report), painted)
     _update(edit, editor, training, config, first_step, region, report, checkpoint_seconds)
     return SceneEdit(scene, name)
 
@@ -169,7 +172,9 @@ def edit_name(instruction: str) -> str:
     return words[:64].strip("-") or "edit"
 
 
-def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -> None:
+def _check(
+    instruction: str, threshold: float | None, config: SceneEditConfig, painted: bool
+) -> None:
     check_instruction(instruction)
     check_value(SceneThreshold | None, threshold)
     if config.method not in METHODS:
@@ -198,6 +203,12 @@ def _check(instruction: str, threshold: float | None, config: SceneEditConfig) -
             "Where the relevance field is fitted while the scene is edited, as in the preset "
             "paper, the region is what is rendered of it: snap it to nothing, or take another "
             "preset."
+        )
+    if config.fits_while_edited and painted:
+        raise BadInput(
+            "Where the relevance field is fitted while the scene is edited, as in the preset "
+            "paper, the region is what is rendered of it: leave out what was painted, or take "
+            "another preset."
         )
     if config.fits_while_edited and config.refit_every < 1:
         raise BadInput(
@@ -273,7 +284,7 @@ def _begin(scene: SceneFields, name: str, asked: Asked) -> SceneEdit:
         if old != asked:
             raise EditError(
                 f"There is an edit {name} already, of another instruction, model or setting, or "
-                "with other masks: give this one another name, or undo that one."
+                "with other painting or other masks: give this one another name, or undo that one."
             )
         if edit.asked.threshold != asked.threshold:
             forget_region(scene.work, name)

@@ -66,7 +66,8 @@ def compare(
         camera = scene.camera(name, original).at_most(PICTURE_SIDE)
         before = scene.render(camera, edit.relevance, original)
         relevance = before.relevance
-        if relevance is not None and snap is not None and snap.took == "edges":
+        follows = snap is not None and snap.took == "edges" and not edit.asked.painted
+        if relevance is not None and follows:
             relevance = edge_map(relevance, before.image)
         if relevance is not None and edit.hull is not None:  # nothing is there yet to be seen
             pose = camera.pose.copy()
@@ -93,6 +94,8 @@ def outcome_notes(edit: SceneEdit, compared: tuple[Compared, ...]) -> tuple[str,
         return ("Unchanged: no view shows anything.",)
     if not latest and _applies_nowhere(edit):
         return (NOWHERE,)
+    if not latest and edit.asked.painted:
+        return ("Unchanged: of the region, what was painted leaves nothing that a view shows.",)
     if not latest:
         limit = "threshold" if edit.threshold is None else f"threshold of {edit.threshold:.2f}"
         return (f"Unchanged: nothing in any view reaches the {limit}. Lower it.",)

@@ -1,6 +1,6 @@
 """A scene: a capture, the fields that were trained on it, and its edits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from backend.editing import ImageEditor
@@ -11,6 +11,7 @@ from backend.scenes import edit_records
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_run import edit_scene
 from backend.scenes.given_masks import Mask
+from backend.scenes.methods.painted_views import PaintedView
 from backend.scenes.scene_fields import SceneFields
 from backend.work_lock import alone_in
 
@@ -35,6 +36,7 @@ class Scene(SceneFields):
         on_progress: OnPreview | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         masks: Mapping[str, Mask] | None = None,
+        painted: Sequence[PaintedView] = (),
     ) -> SceneEdit:
         """Edits the scene where an instruction applies, or goes on with such an edit. The scene's
         own field and the capture stay as they are.
@@ -54,6 +56,9 @@ class Scene(SceneFields):
             checkpoint_seconds: between two checkpoints; 0 writes one after every step.
             masks: of the views by their names, bool or 0..1 (H, W), whatever finds them: where the
                 instruction applies, in place of what the model says of that.
+            painted: views of the scene, in the capture's coordinates, on which was painted what
+                belongs to the region and what does not, whatever the relevance there: it is carried
+                to every view that sees the same places. Of what two views show, the later one wins.
 
         Raises:
             ValueError: a setting is out of range, or a view has no mask.
@@ -73,6 +78,7 @@ class Scene(SceneFields):
                 on_progress,
                 checkpoint_seconds,
                 masks,
+                painted,
             )
 
     def edits(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ from backend.fields.views import Views
 from backend.records import DamagedRecord, read_record
 from backend.scenes.camera import Camera, View
 from backend.scenes.edit_records import REGION_FOLDER, edit_folder
+from backend.scenes.methods.painted_views import PaintedView
 from backend.scenes.work_folder import keep_trained_in, open_as_trained, work_folder
 from backend.work_lock import alone_in
 from protocol import files
@@ -322,6 +323,11 @@ class SceneFields:
         cameras = [self.camera(view, field) for view in field.names]
         new = RelevanceField(config, seed).to(field.device)
         return RelevanceTraining(new, field, self._rays(cameras), None)
+
+    def in_box(self, view: PaintedView) -> PaintedView:
+        """A painted view of the capture's coordinates in those of the box."""
+        camera = dataclasses.replace(view.camera, pose=self._to_box(view.camera.pose))
+        return PaintedView(view.painted, camera)
 
     def _rays(self, cameras: Sequence[Camera]) -> ViewRays:
         poses = np.array([self._to_box(camera.pose) for camera in cameras])

@@ -24,13 +24,14 @@ from backend.scenes.camera_path import unseen_note
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_run import with_settings
 from backend.scenes.mesh import LEFT_OUT, mesh_of_scene, too_plain
+from backend.scenes.methods.painted_views import PaintedView
 from backend.scenes.outcome import PICTURE_SIDE, compare, outcome_notes
 from backend.scenes.scene import Scene
 from backend.scenes.texture import field_edit, texture_from_field
 from backend.work_lock import alone
 from backend.worker.perform_texture import mesh_and_views, texture_result
 from backend.worker.words import with_time_left
-from protocol import files
+from protocol import corrections, files
 from protocol.requests import (
     EditSceneRequest,
     EditSceneResult,
@@ -145,6 +146,7 @@ def _edit(
         request.name,
         request.base,
         on_progress,
+        painted=[_painted_view(one, number) for number, one in enumerate(request.painted, 1)],
     )
     compared = compare(scene, edit, lambda: on_progress("Rendering before and after", 1.0, None))
     pictures = tuple(
@@ -174,6 +176,15 @@ def _edit_config(request: EditSceneRequest) -> SceneEditConfig:
     return with_settings(
         EDIT_PRESETS[request.preset], request.settings, request.iterations, request.region
     )
+
+
+def _painted_view(sent: corrections.PaintedView, number: int) -> PaintedView:
+    pose = np.array(sent.camera_to_world).reshape(4, 4)
+    if wrong := check_pose(pose):
+        raise BadInput(f"The camera pose of painted view {number} {wrong}.")
+    height, width = sent.painted.shape
+    lens = Intrinsics(sent.fx, sent.fy, sent.cx, sent.cy, width, height)
+    return PaintedView(sent.painted, Camera(pose, lens))
 
 
 def _changes(

@@ -82,8 +82,11 @@ def write(image: bpy.types.Image | None) -> str:
     none.
     """
     painted = None if image is None else read(image)
-    if painted is None:
-        return ""
+    return "" if painted is None else written(painted)
+
+
+def written(painted: Painted) -> str:
+    """The same of what was painted."""
     height, width = painted.shape
     packed = base64.b64encode(zlib.compress(painted.tobytes(), FAST)).decode()
     return f"{height} {width} {packed}"

@@ -6,6 +6,7 @@ import re
 
 import bpy
 import msgspec
+import numpy as np
 
 from ..data import copies, pictures
 from ..data.meshes.brought_mesh import install_mesh
@@ -27,6 +28,7 @@ from ..protocol.settings import (
     SceneUpdateSettings,
 )
 from ..protocol.values import new_capture_id
+from ..render import painted_views
 from ..render.capture_views import Plan, plan_around, plan_cameras, plan_frames
 from .job import Job, Kind, NewJob, Sending, SessionError, check_instruction
 from .upload import Upload
@@ -154,6 +156,7 @@ def edit_scene(scene: bpy.types.Scene) -> NewJob:
         region=SceneRegionSettings() if in_3d.as_in_paper else asked(SceneRegionSettings, in_3d),
         iterations=in_3d.edit_iterations or None,
         base=in_3d.edit if in_3d.stack and in_3d.edit else None,
+        painted=painted_views.all_of(scene) if in_3d.use_painting and not in_3d.as_in_paper else (),
     )
     request = msgspec.structs.replace(unnamed, name=edit_name(unnamed))
     return NewJob("edit_scene", instruction, request.name, Sending(lambda _: request))
@@ -169,8 +172,13 @@ def _update_settings(scene: bpy.types.Scene) -> SceneUpdateSettings:
 def edit_name(request: EditSceneRequest) -> str:
     """A name that people can read, other for every other field of the request."""
     slug = re.sub("[^a-z0-9]+", "-", request.instruction.lower())[:SLUG_LENGTH].strip("-")
-    digest = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(request, name="unnamed")))
+    plain = msgspec.structs.replace(request, name="unnamed")
+    digest = hashlib.sha256(msgspec.json.encode(plain, enc_hook=_told_apart))
     return f"{slug or 'edit'}-{digest.hexdigest()[:6]}"
+
+
+def _told_apart(painted: np.ndarray) -> list[object]:
+    return [*painted.shape, hashlib.sha256(painted.tobytes()).hexdigest()]
 
 
 def _install_edit(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> None:
@@ -178,6 +186,7 @@ def _install_edit(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState)
     assert isinstance(end.result, EditSceneResult)
     in_3d = scene.watch_your_steps.in_3d
     in_3d.edit, in_3d.edit_of = end.result.name, job.instruction
+    in_3d.pictures = None  # where no view has a region there are none
     if "pictures" in end.files:
         name = f"{scene.name} 3D edit"
         in_3d.pictures = pictures.new_packed_image(name, end.files["pictures"])

@@ -6,6 +6,7 @@
 import bpy
 from bpy.props import (
     BoolProperty,
+    CollectionProperty,
     EnumProperty,
     IntProperty,
     PointerProperty,
@@ -24,7 +25,8 @@ from ..protocol.settings import (
     Threshold,
     UpdateSettings,
 )
-from . import texture_region
+from . import painted_in_3d, texture_region
+from .painted_in_3d import PaintedIn3D
 from .texture_region import TextureRegion
 
 CAMERAS = (
@@ -232,6 +234,19 @@ class SceneIn3D(bpy.types.PropertyGroup):
         description="Edit what the last edit has made, instead of the scene as it was captured",
         default=False,
     )
+    use_painting: BoolProperty(
+        name="Use Painting",
+        description=(
+            "Edit what was added to the mask by hand, and leave what was taken away, in all views "
+            "that see the same places of the scene. The scene must be as it was captured"
+        ),
+        default=True,
+    )
+    painted: CollectionProperty(
+        name="Painted Views",
+        description="Views that were painted on, beside the shown picture",
+        type=PaintedIn3D,
+    )
     faces: prop(MeshSettings, "faces")
     plain: prop(MeshSettings, "plain")
     texture_size: EnumProperty(
@@ -287,6 +302,7 @@ class SceneIn3D(bpy.types.PropertyGroup):
 
 
 CLASSES = (
+    *painted_in_3d.CLASSES,
     *texture_region.CLASSES,
     ImageSettings,
     MaterialSettings,

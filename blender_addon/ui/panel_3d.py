@@ -7,7 +7,14 @@ from ..data.meshes import edited_textures, live_textures
 from ..data.meshes.brought_mesh import collection_of
 from ..jobs import scene_jobs, session
 from ..jobs.job import Job
-from . import panel_make, panel_texture_edits, panel_texture_region, thumbnails, words
+from . import (
+    panel_make,
+    panel_painted_3d,
+    panel_texture_edits,
+    panel_texture_region,
+    thumbnails,
+    words,
+)
 from .languages import iface_
 from .languages.sentences import capitalised
 from .operators_several import FEWEST, selected_meshes
@@ -187,6 +194,7 @@ def _draw_edit(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
         box.label(text=iface_(f"Suggested threshold: {SUGGESTED}"), icon="INFO")
     if in_3d.edit:
         box.prop(in_3d, "stack")
+    panel_painted_3d.draw(box, context)
     box.operator("watch_your_steps.edit_scene", icon="BRUSH_DATA")
     _draw_job(box, context, {"edit_scene"})
     known = session.scene_state(context.scene)

@@ -60,7 +60,8 @@ SAVED = {
         faces:INT plain:BOOLEAN texture_size:ENUM=256,512,1024,2048,4096,8192 capture:STRING
         plan:STRING views_planned:INT views_sent:INT sealed:BOOLEAN borrowed:BOOLEAN
         inherited:BOOLEAN field:STRING edit:STRING edit_of:STRING film:STRING pictures:POINTER
-        borrowed_collection:POINTER""",
+        borrowed_collection:POINTER use_painting:BOOLEAN painted:COLLECTION""",
+    "PaintedIn3D": "painted:STRING frame:INT",
     "MaterialSettings": """
         layer:STRING new_map:BOOLEAN image:POINTER original:POINTER was_of_mesh:BOOLEAN
         was_empty:STRING mark:STRING mark_of:STRING""",
@@ -104,6 +105,7 @@ def groups(entry: bpy.types.PropertyGroup) -> dict[str, bpy.types.PropertyGroup]
         "PictureSource": settings.source,
         "TextureProperties": settings.texture,
         "SceneIn3D": settings.in_3d,
+        "PaintedIn3D": settings.in_3d.painted[0],
         "ImageSettings": bpy.data.images["kept"].watch_your_steps,
         "TextureRegion": bpy.data.images["kept"].watch_your_steps.preview,
         "MaterialSettings": bpy.data.materials["kept"].watch_your_steps,
@@ -138,6 +140,7 @@ def test_all_that_was_saved_before_is_still_read(
     kept.pack()
     entry = here().edits.add()
     here().layers.add()
+    here().in_3d.painted.add()
     here().waiting.add()
     written = {}
     for title, group in groups(entry).items():

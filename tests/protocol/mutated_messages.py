@@ -10,7 +10,7 @@ import numpy as np
 from protocol import codec
 from protocol import messages as m
 from protocol import requests as r
-from protocol.corrections import Correction
+from protocol.corrections import Correction, PaintedView
 from tests.protocol.flat import flat
 
 IMAGE = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
@@ -37,6 +37,22 @@ REQUESTS: list[Any] = [
     r.TextureRelevanceRequest(**VIEWS, instruction="make it red"),
     flat(r.TrainSceneRequest, capture=ID),
     flat(r.EditSceneRequest, capture=ID, name="red", instruction="make it red"),
+    flat(
+        r.EditSceneRequest,
+        capture=ID,
+        name="red",
+        instruction="make it red",
+        painted=(
+            PaintedView(
+                painted=IMAGE[..., 0] % 3,
+                fx=5.0,
+                fy=5.0,
+                cx=2.5,
+                cy=2.0,
+                camera_to_world=tuple(np.eye(4).reshape(-1).tolist()),
+            ),
+        ),
+    ),
     flat(r.SceneMeshRequest, capture=ID),
     r.SceneTextureRequest(**VIEWS, capture=ID, edit="red"),
     r.SceneRenderRequest(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from protocol import codec, requests
+from protocol.corrections import PaintedView
 from protocol.messages import (
     Cancelled,
     Done,
@@ -146,6 +147,18 @@ def render_requests(draw):
     )
 
 
+@st.composite
+def painted_views(draw):
+    return PaintedView(
+        painted=draw(hnp.arrays(np.uint8, draw(sides), elements=st.integers(0, 2))),
+        fx=draw(st.floats(0.1, 1e4)),
+        fy=draw(st.floats(0.1, 1e4)),
+        cx=draw(st.floats(-1e4, 1e4)),
+        cy=2.5,
+        camera_to_world=tuple(draw(numbers(np.float64, (16,))).tolist()),
+    )
+
+
 scene_requests = st.one_of(
     scene_texture_requests(),
     render_requests(),
@@ -173,6 +186,7 @@ scene_requests = st.one_of(
         snap=st.none() | st.sampled_from(get_args(Snap)),
         detail=st.none() | st.sampled_from(get_args(Detail)),
         base=st.none() | names,
+        painted=st.lists(painted_views(), max_size=3).map(tuple),
     ),
     st.builds(
         partial(flat, SceneMeshRequest),
@@ -489,6 +503,29 @@ def test_labels_of_things_that_do_not_fit_the_triangles_are_refused(things, sent
 def test_renders_that_cannot_be_are_refused(wrong, sentence):
     with pytest.raises(ValueError, match=sentence):
         msgspec.structs.replace(RENDER, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"painted": np.full((4, 5), 3, np.uint8)}, "must hold 0, 1 and 2 only"),
+        ({"painted": np.zeros((4, 5), np.uint16)}, "painted"),
+        ({"painted": np.zeros((4, 5, 3), np.uint8)}, "painted"),
+        ({"cx": math.nan}, "finite"),
+        ({"camera_to_world": (math.inf, *[0.0] * 15)}, "finite"),
+    ],
+)
+def test_painted_views_that_cannot_be_are_refused(wrong, sentence):
+    right = {"painted": np.ones((4, 5), np.uint8), "fx": 5.0, "fy": 5.0, "cx": 2.5, "cy": 2.0}
+    right["camera_to_world"] = tuple(np.eye(4).ravel().tolist())
+    view = PaintedView(**right)
+    with pytest.raises(ValueError, match=sentence):
+        PaintedView(**(right | wrong))
+    asked = flat(
+        EditSceneRequest, capture=ID, name="red", instruction="make it red", painted=(view,) * 13
+    )
+    with pytest.raises(codec.BadMessage):
+        codec.decode_client_message(copied(codec.encode(Submit(job=ID, request=asked))))
 
 
 def test_poses_that_are_no_numbers_are_refused():

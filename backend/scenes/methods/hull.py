@@ -110,6 +110,21 @@ class Hull:
                 f"{path} is missing or damaged: undo the edit and make it anew."
             ) from error
 
+    def without(self, views: Sequence[MarkedView]) -> "Hull":
+        """The places that are not both within a view's marks and before what it shows there."""
+        axes = [
+            np.linspace(first, last, count)
+            for first, last, count in zip(self.low, self.high, self.inside.shape, strict=True)
+        ]
+        grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+        places = torch.from_numpy(grid).float()
+        kept = torch.ones(len(places), dtype=torch.bool)
+        for view in views:
+            _, free, marked = _looked_up(view, places)
+            kept &= ~(free & marked)
+        left = self.inside * kept.numpy().reshape(self.inside.shape)
+        return Hull(left.astype(np.float32), self.low, self.high)
+
     def seen_from(
         self, pose: NDArray[np.float64], camera: Intrinsics, distances: NDArray[np.float32]
     ) -> NDArray[np.bool_]:
