@@ -2,8 +2,8 @@
 what is brighter than white.
 """
 
+import time
 from dataclasses import dataclass
-from functools import partial
 
 import bpy
 import numpy as np
@@ -33,8 +33,8 @@ Origin = Shown | OwnSettings
 Piece = tuple[slice, slice, Light, Light]
 """Rows and columns, and there the edit's colours as they are seen, (h, w, 3) in 0..1, and its share
 of each pixel, (h, w, 1) in 0..1."""
-STRIP = 32
-"""Rows that are taken back to light at once, for which Blender waits."""
+STRIP, PAUSE = 32, 0.015
+"""Rows that are taken back to light at once, and seconds that Blender waits for that at least."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,12 @@ def resulting_light(scene: bpy.types.Scene, uid: str) -> Rendering[Saved]:
     own = yield from _own_light(scene, entry, found)
     scene = scene_of(scene_uid)
     layer = yield from full_results.layer_of(scene.watch_your_steps, entry_of(scene, uid))
+    began = time.monotonic()
     for rows, columns, seen, share in (yield from aside(lambda: _pieces(layer, own.shape[:2]))):
-        light = view_colours.light_of(seen, back)
-        yield from aside(partial(_lay_over, own[rows, columns], light, share))
+        _lay_over(own[rows, columns], view_colours.light_of(seen, back), share)
+        if time.monotonic() - began > PAUSE:  # let the window go on
+            yield from aside(lambda: None)
+            began = time.monotonic()
     return (yield from aside(lambda: _saved(own, "")))
 
 

@@ -88,6 +88,22 @@ def test_the_file_is_written_when_the_render_has_ended(
     assert np.array_equal(loaded(path)[..., :3], own[..., :3])
 
 
+def test_light_is_laid_together_while_the_window_goes_on(
+    large: SimpleNamespace,  # noqa: F811
+    jobs: Jobs,  # noqa: F811
+    installed: str,
+    tmp_path: Path,
+) -> None:
+    OPS.save_result(filepath=str(tmp_path / "script.exr"))
+    press(installed, "WYS_OT_save_result", filepath=str(tmp_path / "a.exr"))
+    assert jobs.locked
+    jobs.end()
+    assert "a.exr was saved" in large.session.message_of(bpy.context.scene)
+    assert (tmp_path / "a.exr").read_bytes() == (tmp_path / "script.exr").read_bytes()
+    assert jobs.left() == jobs.handlers
+    assert len(bpy.data.scenes) == 1
+
+
 def test_esc_leaves_no_result(
     large: SimpleNamespace,  # noqa: F811
     jobs: Jobs,  # noqa: F811
