@@ -31,6 +31,9 @@ CLASSES = 16
 """Sides of texels that are told apart."""
 FINEST, COARSEST = 1 / 3, 8
 """Of a usual texel's side: others count as these."""
+LARGEST = 2.0
+"""Of an average texel's side: usual ones. Otherwise a large ground within a single texel, as with
+palettes, would make all that grows go on without end."""
 TRIED = (0.5, 1.0, 1.5)
 """How far within a seam its texels are looked for, in texels."""
 TINY = 1e-30
@@ -165,6 +168,8 @@ def surface_texels(
     label = np.where(covered, island[face], -1)
     own = np.sqrt(_sides(corners, places).prod(axis=1))
     step, classes, pace = _paces(own, face, covered)
+    usual = max(float(np.median(own[face[covered]])), TINY) if covered.any() else step
+    side = min(side, LARGEST * usual * (height * width / (shape[0] * shape[1])) ** 0.5)
     return SurfaceTexels(
         covered=covered,
         side=side,

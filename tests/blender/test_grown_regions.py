@@ -119,6 +119,23 @@ def test_every_threshold_grows_and_what_shrinks_is_the_rest_that_grows(
     assert beyond[~on_mesh].any(), "the margin goes on"
 
 
+@pytest.mark.parametrize("size", [0.0, 100.0])
+def test_faces_within_a_texel_and_without_a_size_do_not_make_it_go_on_without_end(
+    surface: ModuleType, size: float
+) -> None:
+    """As grounds have in palettes, and what was scaled to nothing."""
+    corners, uvs = cube(0.02)
+    if size:
+        ground = size * np.array([[(0, 0, 0), (1, 0, 0), (1, 1, 0)]])
+        corners = np.concatenate([corners, ground])
+        uvs = np.concatenate([uvs, ground[..., :2] * 1e-5])
+    else:
+        corners = 0 * corners
+    texels = surface.surface_texels(corners, uvs, SHAPE)
+    assert 10 * texels.side < 60 * texels.step
+    assert np.isfinite(texels.grown(np.zeros(SHAPE, np.float32), 10)).all()
+
+
 @pytest.fixture
 def region(
     connected: SimpleNamespace,
