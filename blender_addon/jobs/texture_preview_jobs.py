@@ -1,5 +1,6 @@
 """The job that previews a texture edit: where its instruction applies in the texture's own UVs."""
 
+import dataclasses
 import json
 from functools import partial
 
@@ -7,7 +8,7 @@ import bpy
 
 from ..data import pictures
 from ..data.meshes import live_textures, texture_bases, texture_regions
-from ..data.meshes.mesh_reading import things_of
+from ..data.meshes.mesh_reading import things_of, with_full_name
 from ..data.properties_settings import asked
 from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState
@@ -33,6 +34,7 @@ def texture_preview_job(context: bpy.types.Context, native_size: int) -> NewJob:
     settings = context.scene.watch_your_steps
     instruction = check_instruction(settings.instruction)
     thing, read = read_active(context)
+    read = dataclasses.replace(read, image=_made_local(read.image))
     texture = settings.texture
     make = partial(
         TextureRelevanceRequest,
@@ -51,6 +53,17 @@ def texture_preview_job(context: bpy.types.Context, native_size: int) -> NewJob:
     }
     words = json.dumps(made)
     return views_job(context.scene, "texture_relevance", instruction, thing, views, words)
+
+
+def _made_local(name: str) -> str:
+    """The full name of a texture, which is of this file from now on: a preview, and what is painted
+    on it, could not be saved with one that is linked.
+    """
+    image = with_full_name(bpy.data.images, name)
+    assert image is not None  # it has just been read
+    local = image if image.library is None else image.make_local()
+    full_name: str = local.name_full
+    return full_name
 
 
 def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from driving import SECONDS, reopen
 from fake_server import FakeServer
+from image_files import png
 from test_flows import refusal, submits
 from test_mesh_views import noise
 from test_texture_copies import duplicate
@@ -364,3 +365,46 @@ def test_two_textures_are_painted_one_after_the_other(
     values = np.array(previewed.paint.pixels[:]).reshape(24, 32, 4)[::-1]
     assert (values[:4] == 1).all()
     assert (values[4:, :, 3] == 0).all()
+
+
+def test_what_is_painted_on_a_linked_texture_is_saved(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    regions: ModuleType,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Blender's Make Local, which the refusal of a linked mesh names, leaves its images linked."""
+    (tmp_path / "of" / "textures").mkdir(parents=True)
+    image = node(thing).image
+    image.unpack(method="REMOVE")
+    image.filepath_raw = str(tmp_path / "of" / "textures" / "paint.png")
+    (tmp_path / "of" / "textures" / "paint.png").write_bytes(png(noise(24, 32)))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "of" / "lib.blend"))
+    bpy.ops.file.make_paths_relative()
+    bpy.ops.wm.save_mainfile()
+    for blocks in (bpy.data.objects, bpy.data.materials, bpy.data.images, bpy.data.meshes):
+        for one in list(blocks):
+            blocks.remove(one)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    with bpy.data.libraries.load(str(tmp_path / "of" / "lib.blend"), link=True) as (_, found):
+        found.objects = ["box"]
+    scene = bpy.context.scene
+    linked = found.objects[0]
+    scene.collection.objects.link(linked)
+    linked.select_set(True)
+    bpy.context.view_layer.objects.active = linked
+    bpy.ops.object.make_local(type="SELECT_OBDATA_MATERIAL")
+    thing = bpy.context.active_object
+    assert node(thing).image.library is not None
+    region = preview(connected, scene)
+    region.threshold = 0.55
+    OPS.paint_texture_region(brush="ADD")
+    stroke(region.paint, slice(0, 4), 1.0)
+    OPS.end_texture_painting()
+    inside = regions.mask(region)
+    reopen(connected, tmp_path / "a.blend")
+    image = node(bpy.data.objects["box"]).image
+    assert np.array_equal(regions.mask(image.watch_your_steps.preview), inside)
+    found = pixels(connected.mesh_reading, image)[..., :3]  # the file has no alpha
+    assert np.array_equal(found, noise(24, 32)[..., :3])
