@@ -233,3 +233,40 @@ def refused(addon: SimpleNamespace, operator: str) -> str:
     with pytest.raises(addon.session.SessionError) as error:
         addon.session.wait_for_job(bpy.context.scene, JOB_SECONDS)
     return str(error.value)
+
+
+@pytest.mark.slow
+@pytest.mark.one_blender
+def test_a_scene_is_edited_where_it_is_painted(
+    ready: SimpleNamespace, demo: Server, installed: str
+) -> None:
+    """The real backend takes strokes over to the views of the capture: to that of the same camera
+    pixel for pixel, however little the field has learnt.
+    """
+    scene, session = bpy.context.scene, ready.session
+    strokes = importlib.import_module(f"{installed}.data.strokes")
+    settings, in_3d = scene.watch_your_steps, scene.watch_your_steps.in_3d
+    settings.instruction = "turn the red ball blue"
+    for x in (-3, 3):
+        camera = bpy.data.objects.new("another", scene.camera.data)
+        camera.location, camera.rotation_euler = (x, -8, 3), (1.25, 0, x / 8)
+        scene.collection.objects.link(camera)
+    in_3d.cameras, in_3d.size, in_3d.steps, in_3d.snap = "CAMERAS", 24, 1, "nothing"
+    in_3d.train_iterations, in_3d.edit_iterations = 12, 3
+    settings.max_side = 64
+    for operator in ("preview_relevance", "capture_scene", "train_scene"):
+        getattr(OPS, operator)()
+        session.wait_for_job(scene, JOB_SECONDS)
+    kept = demo.file.parent / "captures" / in_3d.capture / ".wys" / "edits"
+    seen: set[str] = set()
+    for what, whole in ((1, 1.0), (2, 0.0)):  # all that the camera sees is added, then taken away
+        strokes.paint(scene, what, 200.0, [(32, 24)])
+        OPS.edit_scene()
+        session.wait_for_job(scene, JOB_SECONDS)
+        (name,) = {path.name for path in kept.iterdir()} - seen
+        seen.add(name)
+        with np.load(kept / name / "region.npz") as file:
+            shapes, bits = file["shapes"], file["bits"]
+        flat = np.unpackbits(bits, count=int(shapes.prod(axis=1).sum()))
+        views = np.split(flat, np.cumsum(shapes.prod(axis=1))[:-1])
+        assert any(view.mean() == whole for view in views), [view.mean() for view in views]
