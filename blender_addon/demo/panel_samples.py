@@ -38,7 +38,7 @@ from real_addon import (  # noqa: E402
     server,
     wait,
 )
-from scripting import check_counts  # noqa: E402
+from scripting import check_counts, end_with  # noqa: E402
 
 SIZE = 512
 EDIT_STEPS = 20
@@ -219,4 +219,4 @@ def _still() -> contextlib.AbstractContextManager[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

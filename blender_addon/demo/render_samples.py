@@ -29,7 +29,7 @@ from truth import object_indices
 
 sys.path.append(str(Path(__file__).parents[1] / "tools"))
 from mesh_views import build_view, describe, with_thing
-from scripting import check_counts, silence
+from scripting import check_counts, end_with, silence
 
 FORMAT = 1
 ENGINES = {"cycles": "CYCLES", "workbench": "BLENDER_WORKBENCH"}
@@ -176,4 +176,4 @@ def write_index(out: Path, entries: list[dict[str, Any]], size: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -32,7 +32,7 @@ from real_addon import (
 )
 
 sys.path.append(str(ROOT / "blender_addon" / "tools"))
-from scripting import check_counts
+from scripting import check_counts, end_with
 
 PASSING_IOU = 0.5
 EDIT_STEPS = 50
@@ -328,4 +328,4 @@ def _report(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -23,7 +23,7 @@ import bpy
 import numpy as np
 from mesh_import import import_mesh
 from numpy.typing import NDArray
-from scripting import Refused, check_counts, silence
+from scripting import Refused, check_counts, end_with, silence
 
 FIELD_OF_VIEW = math.radians(40)
 SKY = (0.45, 0.5, 0.58)
@@ -231,4 +231,4 @@ def _find(scene: bpy.types.Scene, name: str | None, model: Path) -> bpy.types.Ob
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

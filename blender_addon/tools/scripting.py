@@ -4,12 +4,32 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 
 class Refused(Exception):
     """What a person gave cannot be used; the text is one sentence that says why."""
+
+
+def end_with(main: Callable[[], int]) -> NoReturn:
+    """Run a script's main function and end the process with its exit status, without taking Blender
+    apart: as a module, Blender 4.5 may wait there for ever for a thread of its own.
+    """
+    try:
+        status = main()
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException as error:  # noqa: BLE001  # told as Python would have told it
+        traceback.print_exc()
+        status = 130 if isinstance(error, KeyboardInterrupt) else 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def check_counts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
