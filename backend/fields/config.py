@@ -331,8 +331,10 @@ class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
     grow: bool = True
     """Whether the scene may grow into places where nothing is yet, where the views' maps agree
     better on these than on surfaces."""
-    learning_rate: float | None = None
-    """Of the radiance field during the update, at its start; None goes on with the field's own."""
+    learning_rate: float | None = 5e-3
+    """Of the radiance field during the update, at its start: what nerfacto's has come to at the end
+    of its training. None goes on with the field's own, which may be too low for what is not there
+    yet to appear: then what is behind it is painted in its place."""
     final_learning_rate: float = 1e-3
     """What it decays to, exponentially, over all iterations, where `learning_rate` is given."""
     move_cameras: bool = True
@@ -391,7 +393,6 @@ _PREVIEW = SceneEditConfig(
     rounds=1,  # the demo model's edits from low noise levels lose what the first one gained
     first_level=0.98,
     refit_every=0,  # it was found to help where views are edited again
-    learning_rate=5e-3,
     settling=0.15,
     stop_patience=1,
 )
