@@ -47,7 +47,7 @@ def test_in_python(text) -> None:
         lambda: editor.edit(text),
         lambda: editor.edit_images(text, [], [], [], [], []),
         lambda: edit_mesh(None, [], text, editor),  # type: ignore[arg-type]
-        lambda: scene_editing._check(text, None, EDIT_PRESETS["preview"]),
+        lambda: scene_editing._check(text, None, EDIT_PRESETS["preview"], False),
     ):
         with pytest.raises(BadInput, match=WRONG[text]):
             refused()
