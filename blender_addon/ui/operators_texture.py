@@ -47,16 +47,20 @@ def native_size(own: int) -> int:
     return size
 
 
-class WYS_OT_edit_texture(JobOperator):
-    """Edit the texture of the active object where the instruction applies: the object is rendered from all sides, and the edited views are carried into a new texture with the same UVs"""  # noqa: E501  # a tooltip
-
-    bl_idname = "watch_your_steps.edit_texture"
-    bl_label = "Edit Texture"
+class TextureJobOperator(JobOperator):
+    """What the operators have in common that send the active mesh."""
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Only where a mesh is active."""
         return super().why_not(context) or no_mesh(context)
+
+
+class WYS_OT_edit_texture(TextureJobOperator):
+    """Edit the texture of the active object where the instruction applies: the object is rendered from all sides, and the edited views are carried into a new texture with the same UVs"""  # noqa: E501  # a tooltip
+
+    bl_idname = "watch_your_steps.edit_texture"
+    bl_label = "Edit Texture"
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Read the mesh, return; views, sending and the result come through the timer."""

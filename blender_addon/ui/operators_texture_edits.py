@@ -10,8 +10,8 @@ from ..jobs import session
 from ..jobs.job import SessionError
 from ..jobs.texture_again_jobs import texture_again_job
 from .languages import rpt_
-from .operators import ExplainedOperator, JobOperator, refuse
-from .operators_texture import no_mesh
+from .operators import ExplainedOperator, refuse
+from .operators_texture import TextureJobOperator, no_mesh
 from .operators_texture_region import END_FIRST, shown_edit
 
 Outcome = set[str]
@@ -19,7 +19,7 @@ NO_EDIT = "The active object has no edited texture"
 GONE = "There is no such edit of this texture any more."
 
 
-class WYS_OT_delete_texture_edit(JobOperator):
+class WYS_OT_delete_texture_edit(TextureJobOperator):
     """Delete this edit of the texture. Edits on top of it stay as they are, and other objects that show it keep it"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.delete_texture_edit"
@@ -33,7 +33,7 @@ class WYS_OT_delete_texture_edit(JobOperator):
         """Only where a mesh is active, and neither job nor brush works on its texture."""
         if painted_regions.being_painted(context) is not None:
             return END_FIRST
-        return super().why_not(context) or no_mesh(context)
+        return super().why_not(context)
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Take it out of the list; the mesh goes on showing what it shows, where that is another

@@ -13,8 +13,8 @@ from ..data.scene_error import SceneError
 from ..jobs import session
 from ..jobs.job import SessionError
 from ..jobs.texture_preview_jobs import texture_preview_job
-from .operators import ExplainedOperator, JobOperator, refuse
-from .operators_texture import native_size, no_mesh
+from .operators import ExplainedOperator, refuse
+from .operators_texture import TextureJobOperator, native_size, no_mesh
 
 Outcome = set[str]
 NO_PREVIEW = "This texture has no preview yet: press Preview on Mesh first"
@@ -47,16 +47,11 @@ def shows_preview(context: bpy.types.Context) -> bool:
     return thing is not None and thing.type == "MESH" and live_textures.is_previewed(thing)
 
 
-class WYS_OT_preview_texture(JobOperator):
+class WYS_OT_preview_texture(TextureJobOperator):
     """Find where the instruction applies on the active mesh, and show it there: the threshold can then be moved without the backend. Nothing is changed yet"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.preview_texture"
     bl_label = "Preview on Mesh"
-
-    @classmethod
-    def why_not(cls, context: bpy.types.Context) -> str:
-        """Only where a mesh is active."""
-        return super().why_not(context) or no_mesh(context)
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         """Read the mesh, return; views, sending and the result come through the timer."""
