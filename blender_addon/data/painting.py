@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..link.encode import encode_png
-from ..protocol.corrections import ADDED, NOTHING, TAKEN, Painted
+from ..protocol import corrections
+from ..protocol.corrections import ADDED, INSIDE, NOTHING, OUTSIDE, TAKEN, Painted
 from . import pictures
 
 Kind = TypeVar("Kind", bound=np.generic)
@@ -75,6 +76,17 @@ def scaled(array: NDArray[Kind], shape: tuple[int, int]) -> NDArray[Kind]:
 def inverted(painted: Painted) -> Painted:
     """What was added is taken away, and the other way round."""
     return np.array([NOTHING, TAKEN, ADDED], np.uint8)[painted]
+
+
+def grown(painted: Painted, pixels: int) -> Painted:
+    """What was added reaches further by some pixels, and what was taken away less far; less than 0
+    the other way round. So that inverting turns growing into shrinking.
+    """
+    values = corrections.with_painting(np.zeros(painted.shape, np.float32), painted)
+    values = corrections.grown(values, pixels)
+    made = np.full(painted.shape, NOTHING, np.uint8)
+    made[values == INSIDE], made[values == OUTSIDE] = ADDED, TAKEN
+    return made
 
 
 def write(image: bpy.types.Image | None) -> str:

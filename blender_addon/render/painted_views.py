@@ -2,6 +2,8 @@
 in 3D keeps to.
 """
 
+from collections.abc import Callable
+
 import bpy
 import numpy as np
 from numpy.typing import NDArray
@@ -80,9 +82,41 @@ def why_full(scene: bpy.types.Scene) -> str:
     return FULL if len(kept) >= MOST else ""
 
 
+def why_none(scene: bpy.types.Scene) -> str:
+    """Why an edit in 3D has nothing painted to keep to, as `why_not`."""
+    return "" if scene.watch_your_steps.in_3d.painted else why_not(scene)
+
+
+def change(scene: bpy.types.Scene, how: Callable[[Painted], Painted]) -> None:
+    """Change what is painted on all views that an edit in 3D keeps to, those that are kept and the
+    shown one, where what was clicked counts as painted from then on. A view on which nothing is
+    left is not kept any more. `why_none` must say nothing.
+
+    Raises:
+        SceneError: what was clicked is not seen there, or the painting has lost its file.
+    """
+    settings = scene.watch_your_steps
+    now = None
+    if not why_not(scene):
+        now = _painted(settings)
+        if now is None:
+            raise SceneError(f"{NOTHING_PAINTED}.")
+    kept = settings.in_3d.painted
+    for index in reversed(range(len(kept))):
+        painted = painting.parse(kept[index].painted)
+        made = None if painted is None else how(painted)
+        if made is None or not made.any():
+            kept.remove(index)
+        else:
+            kept[index].painted = painting.written(made)
+    if now is not None:
+        if settings.picks:  # to set it makes the mask anew
+            settings.picks = ""
+        results.install_painting(scene, how(now), results.place_of(settings.render_image))
+
+
 def all_of(scene: bpy.types.Scene) -> tuple[PaintedView, ...]:
     """What an edit in 3D is to keep to: all that is kept, and what is painted now, which wins."""
-    settings = scene.watch_your_steps
     settings = scene.watch_your_steps
     kept = [
         (tuple(one.viewpoint), painted)

@@ -11,7 +11,9 @@ PAPER = "As in the Paper edits where it finds itself: what is painted is left ou
 
 
 def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """The switch, the views that are kept, and what is painted now or why it does not count."""
+    """The switch, the views that are kept, what changes all of them, and what is painted now or why
+    it does not count.
+    """
     scene = context.scene
     in_3d, wrong = scene.watch_your_steps.in_3d, painted_views.why_not(scene)
     if not in_3d.painted and wrong == painted_views.NOTHING_PAINTED:
@@ -28,6 +30,11 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         text = capitalised(iface_(f'camera "{one.name}", frame {one.frame}'))
         row.label(text=text, icon="BRUSH_DATA", translate=False)
         row.operator("watch_your_steps.remove_painted_view", text="", icon="X").index = index
+    if not painted_views.why_none(scene):
+        row = column.row(align=True)
+        row.operator("watch_your_steps.grow_painted_views", text="Grow")
+        row.operator("watch_your_steps.shrink_painted_views", text="Shrink")
+        column.operator("watch_your_steps.invert_painted_views", text="Invert")
     if wrong == painted_views.NOTHING_PAINTED:
         return
     if wrong:

@@ -256,3 +256,123 @@ def test_a_deleted_camera_is_said(
     bpy.data.objects.remove(scene.camera)
     assert painted_views.why_not(scene) == painted_views.UNKNOWN
     assert painted_views.all_of(scene) == ()
+
+
+# ---------------------------------------------------------------- grown, shrunk, inverted
+
+
+@pytest.fixture
+def both(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    in_3d: bpy.types.PropertyGroup,
+    mask: Modules,
+) -> bpy.types.PropertyGroup:
+    """A view that is kept, and another one that is shown; both are painted on."""
+    mask.paint(ADDED, (20, 24), radius=6)
+    mask.paint(TAKEN, (44, 24), radius=8)
+    OPS.keep_painted_view()
+    OPS.clear_painting()
+    scene.camera.location = (5, -6, 3)
+    scene.camera.rotation_euler = (1.25, 0, 0.7)
+    preview(connected, scene)
+    mask.paint(ADDED, (30, 20), radius=7)
+    bpy.ops.ed.undo_push(message="painted")
+    return in_3d
+
+
+def reach(painted: np.ndarray, what: int) -> tuple[int, int]:
+    """How many rows and columns something covers."""
+    rows, columns = np.nonzero(painted == what)
+    return int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
+
+
+def test_all_painted_views_are_grown_and_shrunk(
+    connected: SimpleNamespace, both: bpy.types.PropertyGroup, server: FakeServer
+) -> None:
+    OPS.grow_painted_views(pixels=3)
+    kept, shown = (view.painted for view in sent(connected, server).painted)
+    assert (reach(kept, ADDED), reach(kept, TAKEN)) == ((18, 18), (10, 10))
+    assert reach(shown, ADDED) == (20, 20)
+    OPS.shrink_painted_views(pixels=5)
+    kept, shown = (view.painted for view in sent(connected, server).painted)
+    assert (reach(kept, ADDED), reach(kept, TAKEN)) == ((8, 8), (20, 20))
+    assert reach(shown, ADDED) == (10, 10)
+
+
+def test_inverted_views_add_what_was_taken_away(
+    connected: SimpleNamespace, both: bpy.types.PropertyGroup, server: FakeServer
+) -> None:
+    before = [view.painted for view in sent(connected, server).painted]
+    OPS.invert_painted_views()
+    for old, new in zip(before, sent(connected, server).painted, strict=True):
+        assert np.array_equal(new.painted == ADDED, old == TAKEN)
+        assert np.array_equal(new.painted == TAKEN, old == ADDED)
+    OPS.invert_painted_views()
+    for old, new in zip(before, sent(connected, server).painted, strict=True):
+        assert np.array_equal(new.painted, old)
+
+
+@pytest.mark.parametrize("change", ["grow", "shrink", "invert"])
+def test_each_change_of_all_painted_views_is_one_step_of_undo(
+    both: bpy.types.PropertyGroup, mask: Modules, painted_views: ModuleType, change: str
+) -> None:
+    def now() -> list[Any]:
+        return [view.painted.copy() for view in painted_views.all_of(bpy.context.scene)]
+
+    before = now()
+    # as an operator of a button's, Blender pushes its step; one that a script calls has none
+    getattr(OPS, f"{change}_painted_views")("EXEC_DEFAULT", True)
+    after = now()
+    assert not np.array_equal(before[0], after[0])
+    assert not np.array_equal(before[1], after[1])
+    bpy.ops.ed.undo()
+    assert all(np.array_equal(*two) for two in zip(now(), before, strict=True))
+    bpy.ops.ed.redo()
+    assert all(np.array_equal(*two) for two in zip(now(), after, strict=True))
+
+
+def test_a_view_on_which_nothing_is_left_is_not_kept(
+    both: bpy.types.PropertyGroup, painted_views: ModuleType
+) -> None:
+    dot = np.zeros((48, 64), np.uint8)
+    dot[20:23, 20:23] = ADDED
+    both.painted[0].painted = painted_views.painting.written(dot)
+    OPS.shrink_painted_views(pixels=20)
+    assert len(both.painted) == 0
+    assert bpy.context.scene.watch_your_steps.painted_image is None
+    assert "Nothing is painted" in refusal("grow_painted_views")
+
+
+def test_what_was_clicked_counts_as_painted_from_then_on(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    in_3d: bpy.types.PropertyGroup,
+    mask: Modules,
+    painted_views: ModuleType,
+) -> None:
+    settings = scene.watch_your_steps
+    things = mask.region.things_of(settings)
+    ball = list(mask.thing_labels.names(settings.render_image)).index("ball")
+    OPS.pick_thing(label=ball, mode="ADD")
+    OPS.shrink_painted_views(pixels=1)
+    (view,) = painted_views.all_of(scene)
+    added = view.painted == ADDED
+    assert 0 < added.sum() < (things == ball).sum()
+    assert (things[added] == ball).all()
+    assert settings.picks == ""
+
+
+def test_a_painting_that_does_not_count_in_3d_stays_as_it_is(
+    connected: SimpleNamespace,
+    both: bpy.types.PropertyGroup,
+    scene: bpy.types.Scene,
+    mask: Modules,
+) -> None:
+    before = mask.region.painted(scene.watch_your_steps).copy()
+    scene.camera.location = (-5, -6, 3)
+    preview(connected, scene)
+    kept = both.painted[0].painted
+    OPS.invert_painted_views()
+    assert both.painted[0].painted != kept
+    assert np.array_equal(mask.region.painted(scene.watch_your_steps), before)
