@@ -29,7 +29,7 @@ from ..render import render_job
 from ..render.camera_render import Stopped
 from ..render.take_picture import taking_picture
 from . import frame_files, waiting
-from .job import Job, Kind, NewJob, SessionError, artist_is_busy
+from .job import WAITS, Job, Kind, NewJob, SessionError, artist_is_busy
 from .one_render import OneRender
 
 KIND = "edit_frame"
@@ -158,7 +158,7 @@ class FilmFrame:
         film = self.film
         if self._render is None:
             if artist_is_busy() or render_job.is_running():
-                job.stage = "waiting for your render or tool to end"
+                job.stage = WAITS
                 return None
             if _Taken.now(scene.watch_your_steps) != film.taken:
                 waiting.drop(scene, job.group)

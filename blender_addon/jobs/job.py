@@ -27,6 +27,10 @@ WAITING_TOOLS = (PICKING, PICKING_VARIANT, PAINTING)
 strokes on the mask; and ESC the one that waits for that key beside anything else."""
 
 
+WAITS = "waiting for your render or tool to end"
+"""How far a job is beside `artist_is_busy`."""
+
+
 class SessionError(RuntimeError):
     """Something does not work; the text is the sentence that the panel shows."""
 

@@ -6,10 +6,11 @@ from ..data import contact_sheet, copies, layers, migration, pictures, region, r
 from ..data.scene_error import SceneError
 from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState, GetScene
-from . import saved_waiting, waiting
+from . import saved_waiting, scene_jobs, waiting
 from .job import Job, SessionError
 from .kinds import KINDS
 from .running import find_scene, job_of, message_of, say, state, write_job
+from .upload import Upload
 
 NEWER = (
     "This file was saved by a newer version of Watch Your Steps. What that version has added stays "
@@ -114,6 +115,8 @@ def after_undo() -> None:
             settings.job_object = settings.job_image = None  # of an older job
         if settings.job or running is not None:
             write_job(scene, running)  # also where only its render is gone
+        if running is not None and isinstance(running.preparation, Upload):
+            scene_jobs.put_back(scene, running.preparation)
         results.refresh_mask(scene)
     for job in state.unrecorded:
         _put_back(job, kept)

@@ -61,10 +61,23 @@ def new_capture(context: bpy.types.Context, native_size: int) -> NewJob:
         plan = plan_cameras(scene, size)
     else:
         plan = plan_frames(scene, size)
-    in_3d.forget_capture()
-    in_3d.capture, in_3d.plan = new_capture_id(), plan.to_json()
-    in_3d.views_planned = len(plan.shots)
+    _begin(scene, new_capture_id(), plan)
     return interrupted_capture(scene)
+
+
+def _begin(scene: bpy.types.Scene, capture: str, plan: Plan) -> None:
+    in_3d = scene.watch_your_steps.in_3d
+    in_3d.forget_capture()
+    in_3d.capture, in_3d.plan = capture, plan.to_json()
+    in_3d.views_planned = len(plan.shots)
+
+
+def put_back(scene: bpy.types.Scene, upload: Upload) -> None:
+    """Undo has brought back what was before a capture that runs: it can still be stopped, and go
+    on.
+    """
+    if scene.watch_your_steps.in_3d.capture != upload.capture:
+        _begin(scene, upload.capture, upload.plan)
 
 
 def interrupted_capture(scene: bpy.types.Scene) -> NewJob:
@@ -247,8 +260,8 @@ def _attach(scene: bpy.types.Scene, job: Job) -> None:
     """Nothing but what every job has is needed."""
 
 
-CAPTURE = Kind("Capture", False, _install_capture, _attach_capture)
-TRAIN = Kind("Training", False, _install_field, _attach, follow=train)
+CAPTURE = Kind("Capture", True, _install_capture, _attach_capture)
+TRAIN = Kind("Training", True, _install_field, _attach, follow=train)
 EDIT_SCENE = Kind("3D edit", True, _install_edit, _attach, follow=edit_scene)
 MESH = Kind("Mesh", True, _install_mesh, _attach, follow=bring_mesh)
 ALL_STEPS = ("train", "edit_scene", "mesh")

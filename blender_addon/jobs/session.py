@@ -183,6 +183,11 @@ def _begin_next(scene: bpy.types.Scene) -> None:
         waiting.write(scene)
 
 
+def _shown(job: Job) -> tuple[object, ...]:
+    """What panels say of a job that is prepared."""
+    return job.stage, job.fraction, id(job.preview), job.request is None, job.outcome is None
+
+
 def _prepare(link: Link, job: Job) -> None:
     """Do one piece of the work that comes before a job's request, if its scene is open."""
     scene = find_scene(job)
@@ -245,8 +250,9 @@ def drain() -> None:
                 _finish(scene, job, job.outcome)
                 _push_undo()
         elif job.request is None and job.preparation is not None and state.link is not None:
+            before = _shown(job)
             _prepare(state.link, job)
-            state.changed = True
+            state.changed |= _shown(job) != before  # a redraw may take long, with a large scene
     for scene in map(waiting.find_scene, list(state.queues.values())):
         if scene is not None:
             _begin_next(scene)

@@ -28,7 +28,7 @@ from ..link import child_process
 from ..link.child_process import Child
 from ..render.fingerprint import looks_of
 from ..render.texture_bake import BLEND, IMAGE, JOB, MADE, TOLD, UVS
-from .job import SessionError, artist_is_busy
+from .job import WAITS, SessionError, artist_is_busy
 from .running import say, state
 
 SIZE, LARGE_SIZE, MANY_FACES = 1024, 2048, 50_000
@@ -114,7 +114,7 @@ def look() -> None:
         if mode := modelling_mode(thing):
             waits = f'waiting until you leave {mode} of "{thing.name}"'
         elif artist_is_busy():  # beside a render no mesh may be changed
-            waits = "waiting for your render or tool to end"
+            waits = WAITS
         if waits:
             now.stage, state.changed = waits, True
             return

@@ -19,7 +19,7 @@ from ..protocol.requests import SceneTextureRequest, TextureRelevanceRequest, Te
 from ..render import render_job
 from ..render.camera_render import Rendering, Stopped
 from ..render.object_views import intrinsics_of, rendering_from
-from .job import Job, SessionError, artist_is_busy
+from .job import WAITS, Job, SessionError, artist_is_busy
 from .one_render import OneRender
 
 AboutTexture = TextureRequest | TextureRelevanceRequest | SceneTextureRequest
@@ -67,7 +67,10 @@ class Views:
 
     def _take_next(self, scene: bpy.types.Scene, job: Job) -> None:
         if self._render is None:
-            if artist_is_busy() or render_job.is_running():
+            if render_job.is_running():  # another scene's view
+                return
+            if artist_is_busy():
+                job.stage = WAITS
                 return
             number, count = len(self._taken), len(self.poses)
             job.stage = f"rendering view {number + 1} of {count}"
@@ -128,7 +131,7 @@ def why_it_waits(thing: bpy.types.Object) -> str:
     """Why a mesh cannot be read nor its views be rendered just now; "" where they can."""
     if mode := modelling_mode(thing):
         return f'waiting until you leave {mode} of "{thing.name}"'
-    return "waiting for your render or tool to end" if artist_is_busy() else ""
+    return WAITS if artist_is_busy() else ""
 
 
 def _has_changed(thing: bpy.types.Object) -> SessionError:

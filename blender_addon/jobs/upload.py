@@ -17,7 +17,7 @@ from ..protocol.messages import (
 from ..render import render_job
 from ..render.camera_render import Stopped
 from ..render.capture_views import Plan, taking_view
-from .job import Job, artist_is_busy
+from .job import WAITS, Job, artist_is_busy
 from .one_render import OneRender
 
 AHEAD = 2
@@ -91,7 +91,10 @@ class Upload:
         if self._render is None:
             if not waiting or len(self._under_way) >= AHEAD:
                 return
-            if artist_is_busy() or render_job.is_running():
+            if render_job.is_running():  # another scene's view
+                return
+            if artist_is_busy():
+                job.stage = WAITS
                 return
             self._say_how_far(job, waiting)
             view = taking_view(scene, self.plan, waiting[0], self.capture)

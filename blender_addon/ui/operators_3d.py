@@ -55,6 +55,7 @@ class WYS_OT_capture_scene(_SceneOperator):
 
     bl_idname = "watch_your_steps.capture_scene"
     bl_label = "Capture"
+    bl_options = {"UNDO"}  # else the file would count as saved, and close without being asked
 
     def job(self, context: bpy.types.Context) -> NewJob:
         """A capture with a new id."""
@@ -183,6 +184,7 @@ class WYS_OT_all_in_3d(_SceneOperator):
 
     bl_idname = "watch_your_steps.all_in_3d"
     bl_label = "Do All Steps"
+    bl_options = {"UNDO"}
 
     def job(self, context: bpy.types.Context) -> NewJob:
         """The first step that is not done."""

@@ -205,6 +205,48 @@ def test_an_undo_between_a_render_and_the_timer_loses_nothing(
     assert here().in_3d.sealed
 
 
+@pytest.mark.parametrize("kind", ["upload", "texture_views"])
+def test_views_say_that_they_wait_for_the_artist(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    in_3d: bpy.types.PropertyGroup,
+    cone: bpy.types.Object,
+    windowed: Jobs,
+    installed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """Such as for a file browser that is open: they stood still without a word."""
+    module = importlib.import_module(f"{installed}.jobs.{kind}")
+    monkeypatch.setattr(module, "artist_is_busy", lambda: True)
+    OPS.capture_scene() if kind == "upload" else OPS.edit_texture()
+    job = connected.session.job_of(scene)
+    connected.session.wait(lambda: job.stage == module.WAITS, SECONDS)
+    monkeypatch.setattr(module, "artist_is_busy", lambda: False)
+    next_render(connected, windowed)
+    assert job.stage.startswith("rendering view 1")
+    end_all(connected, windowed)
+
+
+def test_nothing_is_drawn_anew_while_a_view_is_rendered(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    in_3d: bpy.types.PropertyGroup,
+    windowed: Jobs,
+) -> None:
+    """A large scene's viewport takes longer to draw than the timer waits between two calls."""
+    OPS.capture_scene()
+    next_render(connected, windowed)
+    connected.session.state.changed = False
+    for _ in range(5):
+        connected.session.drain()
+    assert not connected.session.state.changed
+    windowed.end()
+    next_render(connected, windowed)
+    assert connected.session.state.changed, "another view is rendered"
+    end_all(connected, windowed)
+
+
 def test_a_textures_views_do_not_wait_for_their_renders(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
