@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from .changing import changed
 from .scene_error import SceneError
 
 FAR = 1000.0
@@ -56,9 +57,8 @@ def near_origin(
     with ExitStack() as stack:
         stack.callback(_update, scene)
         for root in roots:
-            before = tuple(root.delta_location)
-            stack.callback(setattr, root, "delta_location", before)
-            root.delta_location = [a - b for a, b in zip(before, centre, strict=True)]
+            moved = [a - b for a, b in zip(root.delta_location, centre, strict=True)]
+            stack.enter_context(changed(root, delta_location=moved))
         _update(scene)
         if thing is not None and np.abs(_bounds_in_renders(scene, thing)).max() > 2 * extent:
             raise SceneError(

@@ -5,6 +5,7 @@ import msgspec
 import numpy as np
 
 from ..data import pictures
+from ..data.changing import at_frame
 from ..data.results import VIEWPOINT
 from ..data.scene_error import SceneError
 from ..link.worker_thread import Arrived, Link
@@ -101,7 +102,7 @@ class _Cameras:
         )
 
     def _look(self, scene: bpy.types.Scene, frame: int) -> Pinhole:
-        with frame_files.at(scene, frame):
+        with at_frame(scene, frame):
             if scene.camera is None:
                 raise SceneError("The scene has no active camera any more.")
             return pinhole_of(scene, scene.camera, *self._size)

@@ -1,8 +1,6 @@
 """Where the pictures of frames are written: beside the artist's own renders, over none of them."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import bpy
@@ -28,21 +26,6 @@ def check_camera(scene: bpy.types.Scene) -> None:
     """Raise SceneError where there is no camera to look through."""
     if scene.camera is None:
         raise SceneError("The scene has no active camera: add one (Add > Camera).")
-
-
-@contextmanager
-def at(scene: bpy.types.Scene, frame: int) -> Iterator[None]:
-    """Look at another frame for a while."""
-    if frame == scene.frame_current:
-        # Setting the present frame anew would undo what the artist has moved and not keyed.
-        yield
-        return
-    before = scene.frame_current, scene.frame_subframe
-    scene.frame_set(frame)
-    try:
-        yield
-    finally:
-        scene.frame_set(before[0], subframe=before[1])
 
 
 def prefix_of(scene: bpy.types.Scene, name: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import picture_source, pictures, results
+from ..data.changing import at_frame
 from ..data.migration import new_uid
 from ..data.properties_settings import asked
 from ..data.results import Picture
@@ -165,7 +166,7 @@ class FilmFrame:
                 raise SessionError(TAKEN_OTHERWISE)
             frame_files.check_camera(scene)
             job.stage = "rendering: Esc stops all frames"
-            self._render = OneRender(taking_picture(scene, frame_files.at(scene, self.number)))
+            self._render = OneRender(taking_picture(scene, at_frame(scene, self.number)))
         try:
             picture = self._render.result()
         except Stopped:  # all of them

@@ -14,7 +14,7 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from ..data import pictures
-from ..data.changing import changed
+from ..data.changing import at_frame, changed
 from ..data.meshes.brought_mesh import collection_of
 from ..data.places import bounds_of, near_origin
 from ..data.scene_error import SceneError
@@ -341,10 +341,8 @@ def _camera_of(stack: ExitStack, scene: bpy.types.Scene, shot: Shot) -> bpy.type
     Raises:
         SceneError: it is not there any more.
     """
-    # Setting the present frame anew would undo what the artist has moved and not keyed.
-    if shot.frame is not None and shot.frame != scene.frame_current:
-        stack.callback(scene.frame_set, scene.frame_current, subframe=scene.frame_subframe)
-        scene.frame_set(shot.frame)
+    if shot.frame is not None:
+        stack.enter_context(at_frame(scene, shot.frame))
     if shot.pose is not None:
         return place_camera(stack, scene, shot.pose)
     camera = scene.camera if shot.camera is None else scene.objects.get(shot.camera)
@@ -361,6 +359,7 @@ def place_camera(
     stack.callback(bpy.data.cameras.remove, lens)
     camera = bpy.data.objects.new("watch your steps", lens)
     stack.callback(bpy.data.objects.remove, camera)
+    camera.is_runtime_data = lens.is_runtime_data = True  # in no file that is saved meanwhile
     scene.collection.objects.link(camera)
     lens.sensor_fit, lens.angle = "HORIZONTAL", FIELD_OF_VIEW
     own = scene.camera.data if scene.camera is not None else None

@@ -212,6 +212,8 @@ def rendering_from(
         stack.callback(bpy.data.objects.remove, camera)
         world = bpy.data.worlds.new("watch your steps")
         stack.callback(bpy.data.worlds.remove, world)
+        for made in (lens, camera, world):  # in no file that is saved meanwhile
+            made.is_runtime_data = True
         scene.collection.objects.link(camera)
         lens.sensor_fit, lens.angle = "HORIZONTAL", field_of_view
         world.color = UNLIT_BACKGROUND
@@ -346,8 +348,7 @@ def _show_image(
         )
     name = names.pop()
     if name != maps.active.name:
-        stack.callback(setattr, maps, "active_index", maps.active_index)
-        maps.active = maps[name]
+        stack.enter_context(changed(maps, active_index=maps.find(name)))
 
 
 def _set_clipping(

@@ -5,7 +5,7 @@ import traceback
 import bpy
 from bpy.app.handlers import persistent
 
-from ..data import copies, migration, results
+from ..data import changing, copies, migration, results
 from ..data.meshes import material_marks, painted_regions
 from ..jobs import open_files, own_backend, saved_waiting, session, texture_making
 from ..render import freshness, render_job, render_notes
@@ -73,6 +73,7 @@ def _load_post(*_: object) -> None:
 @persistent
 def _save_pre(*_: object) -> None:
     render_job.settle()
+    changing.saving_begins()
     copies.settle_all()
     material_marks.settle_all()
     for scene in copies.editable():
@@ -84,7 +85,13 @@ def _save_pre(*_: object) -> None:
 
 @persistent
 def _save_post(*_: object) -> None:
+    changing.saving_ends()
     open_files.after_save()
+
+
+@persistent
+def _save_post_fail(*_: object) -> None:
+    changing.saving_ends()
 
 
 @persistent
@@ -110,6 +117,7 @@ HANDLERS = (
     ("load_post", _load_post),
     ("save_pre", _save_pre),
     ("save_post", _save_post),
+    ("save_post_fail", _save_post_fail),
     ("undo_pre", _undo_pre),
     ("redo_pre", _undo_pre),
     ("undo_post", _undo_post),

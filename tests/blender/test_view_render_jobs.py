@@ -183,6 +183,50 @@ def test_what_was_rendered_is_out_of_the_way_when_the_file_is_saved(
     assert in_3d.sealed
 
 
+def of_file(path: Path) -> list[object]:
+    """What a file has of all that renders of views change."""
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    return [
+        *of_scene()[1:5],
+        bpy.context.scene.camera.name,
+        bpy.context.scene.world and bpy.context.scene.world.name,
+        bpy.context.scene.frame_current,
+        [tuple(one.delta_location) for one in bpy.context.scene.objects],
+        [one.name for one in bpy.data.cameras],
+    ]
+
+
+@pytest.mark.parametrize("kind", ["AROUND", "FRAMES", "far", "lit", "bare"])
+def test_a_file_that_a_script_saves_while_a_view_is_rendered_has_the_scene_as_it_was(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    in_3d: bpy.types.PropertyGroup,
+    cone: bpy.types.Object,
+    windowed: Jobs,
+    kind: str,
+    tmp_path: Path,
+) -> None:
+    """The interface is locked, but scripts and other add-ons save, too: such files had the
+    camera of the view, and for textures all else hidden.
+    """
+    before, path = tmp_path / "before.blend", tmp_path / "middle.blend"
+    if kind == "far":
+        for thing in scene.objects:
+            thing.location.x += 1e6
+    scene.frame_start, scene.frame_end = 3, 14
+    in_3d.cameras = "FRAMES" if kind == "FRAMES" else "AROUND"
+    scene.watch_your_steps.texture.lit = kind == "lit"
+    bpy.ops.wm.save_as_mainfile(filepath=str(before), copy=True)
+    OPS.edit_texture() if kind in ("lit", "bare") else OPS.capture_scene()
+    next_render(connected, windowed)
+    rendered = of_scene()
+    bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True)
+    assert of_scene() == rendered
+    end_all(connected, windowed)
+    connected.session.wait(lambda: connected.session.job_of(scene) is None, SECONDS)
+    assert of_file(path) == of_file(before)
+
+
 def test_an_undo_between_a_render_and_the_timer_loses_nothing(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
