@@ -1,4 +1,4 @@
-"""What a person corrects of a region: inverted, grown or shrunk, painted on.
+"""What a person corrects of a region: inverted, clicked on, grown or shrunk, painted on.
 
 A region is where values reach a threshold, so that a slider costs nothing. That holds for every
 correction, too: a maximum over a neighbourhood reaches a threshold just where the region, grown by
@@ -36,6 +36,9 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
 
     invert: bool = False
     """Whether the region is where the map does not reach the threshold."""
+    clicked: Painted | None = None
+    """uint8 (H, W) of the picture: which pixels are of things that were added to it by a click
+    (ADDED), and of things that were removed from it (TAKEN); None where nothing was clicked on."""
     grow: Grow = 0
     """Pixels by which it is grown, as `grown` says; less than 0 shrinks it."""
     painted: Painted | None = None
@@ -43,23 +46,29 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     whatever the map says; None where nothing is painted."""
 
     def __post_init__(self) -> None:
-        if self.painted is not None:
-            _check_painted(self.painted)
+        for name in ("clicked", "painted"):
+            if getattr(self, name) is not None:
+                _check_painted(getattr(self, name), name)
 
     @property
     def is_none(self) -> bool:
         """Whether nothing is corrected."""
-        return self.painted is None and self.grow == 0 and not self.invert
+        unmarked = self.clicked is None and self.painted is None
+        return unmarked and self.grow == 0 and not self.invert
 
     def mask(self, values: Values, threshold: float) -> NDArray[np.bool_]:
         """bool (H, W): the corrected region of values, float32 (H, W) in 0..1.
 
         Raises:
-            ValueError: what was painted is of another size.
+            ValueError: what was painted or clicked on is of another size.
         """
-        if self.painted is not None and self.painted.shape != values.shape:
-            raise ValueError(f"painted is {self.painted.shape} but the map is {values.shape}")
-        made = grown(-values if self.invert else values, self.grow)
+        for name, marked in (("clicked", self.clicked), ("painted", self.painted)):
+            if marked is not None and marked.shape != values.shape:
+                raise ValueError(f"{name} is {marked.shape} but the map is {values.shape}")
+        made = -values if self.invert else values
+        if self.clicked is not None:
+            made = with_painting(made, self.clicked)
+        made = grown(made, self.grow)
         if self.painted is not None:
             made = with_painting(made, self.painted)
         return np.asarray(made >= threshold_of(threshold, self.invert))
@@ -80,15 +89,15 @@ class PaintedView(msgspec.Struct, frozen=True, kw_only=True):
     """As in PutView."""
 
     def __post_init__(self) -> None:
-        _check_painted(self.painted)
+        _check_painted(self.painted, "painted")
         if not all(map(math.isfinite, (self.fx, self.fy, self.cx, self.cy, *self.camera_to_world))):
             raise ValueError("a camera must be finite numbers")
 
 
-def _check_painted(painted: Painted) -> None:
-    check_array(painted, "painted", "uint8", ())
+def _check_painted(painted: Painted, name: str) -> None:
+    check_array(painted, name, "uint8", ())
     if painted.max() > TAKEN:
-        raise ValueError(f"painted must hold {NOTHING}, {ADDED} and {TAKEN} only")
+        raise ValueError(f"{name} must hold {NOTHING}, {ADDED} and {TAKEN} only")
 
 
 def threshold_of(threshold: float, invert: bool) -> np.float32:

@@ -97,6 +97,7 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_request")
         for name, array, dtype in (
             ("mask", self.mask, "bool"),
             ("things", self.things, "uint16"),
+            ("clicked", self.correction.clicked, "uint8"),
             ("painted", self.correction.painted, "uint8"),
         ):
             if array is not None:

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 10
+PROTOCOL_VERSION = 11
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 """Of one array in a message."""
 MAX_WIRE_BYTES = MAX_FRAME_BYTES + 1024

@@ -31,7 +31,9 @@ REQUESTS: list[Any] = [
     r.EditRequest(
         image=IMAGE,
         instruction="make it red",
-        correction=Correction(invert=True, grow=2, painted=IMAGE[..., 0] % 3),
+        correction=Correction(
+            invert=True, clicked=IMAGE[..., 1] % 3, grow=2, painted=IMAGE[..., 0] % 3
+        ),
     ),
     flat(r.TextureRequest, **VIEWS, instruction="make it red", steps=1, rounds=1),
     r.TextureRelevanceRequest(**VIEWS, instruction="make it red"),

@@ -63,7 +63,7 @@ def test_other_files_are_refused(tmp_path, content):
 def test_file_of_another_version_names_both(tmp_path, connection):
     path = tmp_path / "connection.json"
     write_connection(path, msgspec.structs.replace(connection, protocol_version=6))
-    with pytest.raises(BadConnectionFile, match=r"protocol 6.*protocol 10"):
+    with pytest.raises(BadConnectionFile, match=r"protocol 6.*protocol 11"):
         read_connection(path)
 
 

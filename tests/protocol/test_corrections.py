@@ -79,9 +79,28 @@ def test_inverting_all_of_it_is_the_very_other_region() -> None:
     assert np.array_equal(Correction(invert=True, grow=-2, painted=other).mask(values, 0.9), ~one)
 
 
+@pytest.mark.parametrize("invert", [False, True])
+@pytest.mark.parametrize("grow", [-3, 0, 2])
+def test_what_is_clicked_grows_and_is_painted_over(invert: bool, grow: int) -> None:
+    random = np.random.default_rng(6)
+    values = random.random((31, 47), np.float32)
+    clicked, painted = np.zeros((2, 31, 47), np.uint8)
+    clicked[3:12, 5:20], clicked[15:28, 10:30] = ADDED, TAKEN
+    painted[8:20, 12:24] = random.choice([NOTHING, ADDED, TAKEN], (12, 12))
+    for threshold in (0.0, 0.5, 1.0):
+        plain = (values >= np.float32(threshold)) != invert
+        thing = (plain | (clicked == ADDED)) & (clicked != TAKEN)
+        steps = grown(thing.astype(np.float32), grow) > 0.5
+        correction = Correction(invert=invert, clicked=clicked, grow=grow, painted=painted)
+        assert not correction.is_none
+        found = correction.mask(values, threshold)
+        assert np.array_equal(found, (steps | (painted == ADDED)) & (painted != TAKEN))
+    assert not Correction(clicked=clicked).is_none
+
+
 def test_a_correction_travels_with_an_edit() -> None:
-    painted = np.random.default_rng(0).integers(0, 3, (31, 47), np.uint8)
-    correction = Correction(invert=True, grow=-7, painted=painted)
+    clicked, painted = np.random.default_rng(0).integers(0, 3, (2, 31, 47), np.uint8)
+    correction = Correction(invert=True, clicked=clicked, grow=-7, painted=painted)
     request = EditRequest(image=IMAGE, instruction="make it red", correction=correction)
     sent = Submit(job=ID, request=request)
     read = codec.decode_client_message([bytes(one) for one in codec.encode(sent)])
@@ -90,6 +109,7 @@ def test_a_correction_travels_with_an_edit() -> None:
     found = read.request.correction
     assert (found.invert, found.grow) == (True, -7)
     assert np.array_equal(found.painted, painted)
+    assert np.array_equal(found.clicked, clicked)
     assert not found.is_none
     assert EditRequest(image=IMAGE, instruction="make it red").correction.is_none
 
@@ -101,6 +121,8 @@ def test_a_correction_travels_with_an_edit() -> None:
         ({"grow": -257}, "-256"),
         ({"painted": np.zeros((31, 46), np.uint8)}, "painted is"),
         ({"painted": np.full((31, 47), 3, np.uint8)}, "painted must hold"),
+        ({"clicked": np.zeros((30, 47), np.uint8)}, "clicked is"),
+        ({"clicked": np.full((31, 47), 3, np.uint8)}, "clicked must hold"),
         ({"painted": np.zeros((31, 47), bool)}, "uint8"),
         ({"painted": np.zeros((31, 47, 1), np.uint8)}, "painted"),
         ({"painted": np.zeros((0, 0), np.uint8)}, "painted"),
