@@ -32,8 +32,18 @@ CAMERA, FRAME = "watch_your_steps_camera", "watch_your_steps_frame"
 """The same: what it was taken by, in words for people."""
 
 
-Place = tuple[tuple[float, ...], Source] | None
-"""Where something was painted: the viewpoint of the picture, () for none, and its source."""
+@dataclass(frozen=True)
+class Place:
+    """Where something was painted."""
+
+    viewpoint: tuple[float, ...]
+    """Of the picture; () for none."""
+    source: Source
+    """Of the picture."""
+    camera: str
+    """What took the picture, "" where that is not known."""
+    frame: int
+    """At which frame."""
 
 
 @dataclass(frozen=True)
@@ -268,14 +278,15 @@ def refresh_mask(scene: bpy.types.Scene) -> None:
     pictures.write_mask(image, values)
 
 
-def place_of(picture: bpy.types.Image | None) -> Place:
+def place_of(picture: bpy.types.Image | None) -> Place | None:
     """Where a picture, or what was painted on one, belongs; None where it is not known."""
     if picture is None or not _is_taken(picture):
         return None
-    return tuple(picture.get(VIEWPOINT, ())), picture_source.of(picture)
+    view = tuple(picture.get(VIEWPOINT, ()))
+    return Place(view, picture_source.of(picture), *taken_by(picture))
 
 
-def install_painting(scene: bpy.types.Scene, painted: Painted | None, on: Place) -> None:
+def install_painting(scene: bpy.types.Scene, painted: Painted | None, on: Place | None) -> None:
     """Show what is painted on the scene's mask, (H, W) as painting.py has it, and correct the mask
     by it; None, or nothing that is painted, takes the painting away. `on` is where it was painted.
     """
@@ -286,8 +297,8 @@ def install_painting(scene: bpy.types.Scene, painted: Painted | None, on: Place)
     else:
         image = painting.new_image(f"{scene.name} painting", painted)
         if on is not None:
-            image[VIEWPOINT], source = on
-            picture_source.put(image, source)
+            image[VIEWPOINT], image[CAMERA], image[FRAME] = on.viewpoint, on.camera, on.frame
+            picture_source.put(image, on.source)
         _replace(scene, "painted_image", image)
     refresh_mask(scene)
 

@@ -1,5 +1,6 @@
 """Edits of a picture over the scene's frames: each frame is taken as it is then and edited inside a
-mask of its own, all at one threshold and with one seed, and written into the output folder.
+mask of its own, all at one threshold and with one seed, corrected by what was painted and picked
+(frame_corrections.py), and written into the output folder.
 
 One job a frame; those to come wait with the scene's other edits (waiting.py). What a film is asked
 to be made with is in its files' names, so that asking for the same again goes on with the frames
@@ -28,8 +29,10 @@ from ..protocol.requests import EditRequest, EditResult
 from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings
 from ..render import render_job
 from ..render.camera_render import Stopped
+from ..render.painted_scene import NotFollowed
 from ..render.take_picture import taking_picture
-from . import frame_files, waiting
+from . import frame_corrections, frame_files, waiting
+from .frame_corrections import CorrectedFrame, FilmPainting, FrameCorrection
 from .job import WAITS, Job, Kind, NewJob, SessionError, artist_is_busy
 from .one_render import OneRender
 
@@ -41,7 +44,6 @@ NO_FRAMES = (
 NO_MAP = (
     "Preview one of the frames first, and set the threshold: all frames are edited at that one."
 )
-LEFT_OUT = "What is picked and painted is of one picture, and left out here."
 ALL_THERE = (
     "All frames are there, made with these settings: delete those that are to be made anew from "
     "{}, or choose another seed."
@@ -77,6 +79,7 @@ class _Film(msgspec.Struct, frozen=True):
     invert: bool
     grow: int
     taken: _Taken
+    correction: FrameCorrection | None = None
 
     @property
     def name(self) -> str:
@@ -84,17 +87,12 @@ class _Film(msgspec.Struct, frozen=True):
         return f"edit-{hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:8]}"
 
 
-def left_out(settings: bpy.types.PropertyGroup) -> str:
-    """What of the shown mask the frames' masks are without, as a sentence; "" for nothing."""
-    return LEFT_OUT if settings.picks or settings.painted_image is not None else ""
-
-
 def frame_jobs(scene: bpy.types.Scene) -> list[NewJob]:
     """The edits of all frames of the scene's range whose files are not there yet.
 
     Raises:
         SessionError, SceneError: there are none, no camera, no map whose threshold could be used,
-            or nothing can be written there.
+            what is painted or picked cannot be kept to, or nothing can be written there.
     """
     settings = scene.watch_your_steps
     if settings.source.kind in (picture_source.IMAGE, picture_source.RESULT):
@@ -102,6 +100,7 @@ def frame_jobs(scene: bpy.types.Scene) -> list[NewJob]:
     frame_files.check_camera(scene)
     if not results.is_current(scene):
         raise SessionError(NO_MAP)
+    correction, painting = frame_corrections.now(settings)
     film = _Film(
         settings.instruction,
         asked(PictureMapSettings, settings),
@@ -111,6 +110,7 @@ def frame_jobs(scene: bpy.types.Scene) -> list[NewJob]:
         settings.invert,
         settings.grow,
         _Taken.now(settings),
+        correction,
     )
     frames = frame_files.frames_of(scene)
     prefix = frame_files.prefix_of(scene, film.name)
@@ -120,7 +120,7 @@ def frame_jobs(scene: bpy.types.Scene) -> list[NewJob]:
     group = new_uid()
     return [
         _job(
-            FilmFrame(film, frame),
+            FilmFrame(film, frame, painting),
             str(frame_files.file_of(prefix, frame)),
             f"Frame {frame} ({number} of {len(missing)})",
             group,
@@ -138,17 +138,28 @@ def written(frame: "FilmFrame") -> str:
     return msgspec.json.encode((frame.film, frame.number)).decode()
 
 
-def job_as_written(text: str, path: str, title: str, group: str) -> NewJob:
-    """The same job; `text` is `written`'s, and the others are those of NewJob."""
+def job_as_written(
+    text: str, path: str, title: str, group: str, painting: FilmPainting | None
+) -> NewJob:
+    """The same job; `text` is `written`'s, `painting` that of its frame, and the others are those
+    of NewJob.
+    """
     film, number = msgspec.json.decode(text, type=tuple[_Film, int])
-    return _job(FilmFrame(film, number), path, title, group)
+    return _job(FilmFrame(film, number, painting), path, title, group)
+
+
+def painting_of(text: str) -> str:
+    """Tells what was painted for a job, which `written` has made a text of; "" for nothing."""
+    film, _ = msgspec.json.decode(text, type=tuple[_Film, int])
+    return film.correction.painted if film.correction is not None else ""
 
 
 class FilmFrame:
     """The preparation: the picture of one frame, and the request to edit it."""
 
-    def __init__(self, film: _Film, number: int) -> None:
-        self.film, self.number = film, number
+    def __init__(self, film: _Film, number: int, painting: FilmPainting | None) -> None:
+        self.film, self.number, self.painting = film, number, painting
+        self._corrected = CorrectedFrame(film.correction, painting)
         self._render: OneRender[Picture] | None = None
         self._image: NDArray[np.uint8] | None = None
         self.taken = b""
@@ -157,19 +168,9 @@ class FilmFrame:
     def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> EditRequest | None:
         """Take it as soon as the artist lets it, and ask for its edit once it is rendered."""
         film = self.film
-        if self._render is None:
-            if artist_is_busy() or render_job.is_running():
-                job.stage = WAITS
-                return None
-            if _Taken.now(scene.watch_your_steps) != film.taken:
-                waiting.drop(scene, job.group)
-                raise SessionError(TAKEN_OTHERWISE)
-            frame_files.check_camera(scene)
-            job.stage = "rendering: Esc stops all frames"
-            self._render = OneRender(taking_picture(scene, at_frame(scene, self.number)))
         try:
-            picture = self._render.result()
-        except Stopped:  # all of them
+            picture = self._picture(scene, job)
+        except (Stopped, NotFollowed):  # all of them
             waiting.drop(scene, job.group)
             raise
         if picture is None:
@@ -177,7 +178,8 @@ class FilmFrame:
         if self._image is None:  # which takes a tick of its own
             self.taken, self._image = picture.png, pictures.decode_as_seen(picture.png)
             return None
-        image = self._image
+        image, corrected = self._image, self._corrected
+        shape = image.shape[0], image.shape[1]
         packed = picture.things.packed if picture.things is not None else b""
         return EditRequest(
             image=image,
@@ -186,9 +188,36 @@ class FilmFrame:
             maps=film.maps,
             settings=film.settings,
             region=film.region,
-            things=unpacked(packed, image.shape[:2]),
-            correction=Correction(invert=film.invert, grow=film.grow),
+            things=unpacked(packed, shape),
+            correction=Correction(
+                invert=film.invert,
+                clicked=corrected.clicked(picture, shape),
+                grow=film.grow,
+                painted=corrected.painted(picture, shape),
+            ),
         )
+
+    def _picture(self, scene: bpy.types.Scene, job: Job) -> Picture | None:
+        """Of the frame, None while it is not there."""
+        if self._render is not None:
+            return self._render.result()
+        if self._corrected.is_looking:
+            self._corrected.is_ready(scene)
+            return None  # the artist may have begun something meanwhile
+        if artist_is_busy() or render_job.is_running():
+            job.stage = WAITS
+            return None
+        if _Taken.now(scene.watch_your_steps) != self.film.taken:
+            waiting.drop(scene, job.group)
+            raise SessionError(TAKEN_OTHERWISE)
+        frame_files.check_camera(scene)
+        self._corrected.check(self.film.taken.things)
+        job.stage = "rendering: Esc stops all frames"
+        if not self._corrected.is_ready(scene):
+            return None
+        moment = at_frame(scene, self.number)
+        self._render = OneRender(taking_picture(scene, moment, self._corrected.look))
+        return self._render.result()
 
 
 def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:

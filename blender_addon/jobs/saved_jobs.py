@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 import bpy
 import msgspec
 
-from ..data import edit_masks, edits, picture_source, pictures, results
+from ..data import edit_masks, edits, painting, picture_source, pictures, results
 from ..data.blocks import with_uid
 from ..data.frozen_region import FoundMap, FrozenRegion
 from ..data.migration import new_uid
 from ..link.encode import encode_exr
 from ..protocol.settings import PictureMapSettings
 from . import again_jobs, frame_jobs, full_size_jobs, texture_again_jobs, texture_each_jobs
+from .frame_corrections import FilmPainting
 from .job import Job, NewJob, SessionError
 from .picture_jobs import Editing, edit_job
 
@@ -32,6 +33,8 @@ class Written:
         default_factory=dict
     )
     """What each is called, its mask and its map, by the ids of the regions."""
+    paintings: dict[str, bpy.types.Image] = field(default_factory=dict)
+    """Of films, by what tells them from all else."""
 
 
 @dataclass
@@ -39,6 +42,7 @@ class Read:
     """The same when they are read."""
 
     regions: dict[str, FrozenRegion] = field(default_factory=dict)
+    paintings: dict[str, FilmPainting] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -181,14 +185,30 @@ def _read_full_size(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, _: R
 
 
 def _write_frame(
-    scene: bpy.types.Scene, job: Job | NewJob, entry: bpy.types.PropertyGroup, _: Written
+    scene: bpy.types.Scene, job: Job | NewJob, entry: bpy.types.PropertyGroup, shared: Written
 ) -> None:
-    assert isinstance(job.preparation, frame_jobs.FilmFrame)
-    entry.more = frame_jobs.written(job.preparation)
+    frame = job.preparation
+    assert isinstance(frame, frame_jobs.FilmFrame)
+    entry.more = frame_jobs.written(frame)
+    if frame.painting is not None:
+        key = frame_jobs.painting_of(entry.more)
+        if key not in shared.paintings:
+            shared.paintings[key] = painting.new_image(
+                f"{scene.name} painting", frame.painting.painted
+            )
+        entry.mask = shared.paintings[key]
 
 
-def _read_frame(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, _: Read) -> NewJob:
-    return frame_jobs.job_as_written(entry.more, entry.subject, entry.title, entry.group)
+def _read_frame(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, shared: Read) -> NewJob:
+    key, found = frame_jobs.painting_of(entry.more), None
+    if key:
+        if key not in shared.paintings:
+            painted = painting.read(entry.mask) if entry.mask is not None else None
+            if painted is None:
+                raise SessionError(NO_MASK)
+            shared.paintings[key] = FilmPainting(painted)
+        found = shared.paintings[key]
+    return frame_jobs.job_as_written(entry.more, entry.subject, entry.title, entry.group, found)
 
 
 # ---------------------------------------------------------------- edits of textures

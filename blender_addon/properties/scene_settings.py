@@ -14,7 +14,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from ..data import edits, results
+from ..data import edits, frame_painting, results
 from ..data.properties_settings import described, with_settings
 from ..protocol.known_settings import Setting
 from ..protocol.settings import (
@@ -271,6 +271,13 @@ class SceneSettings(bpy.types.PropertyGroup):
     job_object: PointerProperty(name="Painted Object", type=bpy.types.Object)
     job_image: PointerProperty(name="Painted Texture", type=bpy.types.Image)
 
+    frames_painting: EnumProperty(
+        name="Painted",
+        description="What Edit Frames does with what is painted on the mask of one picture. Picked "
+        "things are found in every frame by their names",
+        items=frame_painting.WAYS,
+        default=frame_painting.FOLLOW,
+    )
     edited_frames: StringProperty(description="Where the frames are that were edited last")
     queue: StringProperty(description="Id of what waits for that job's end")
     queue_words: StringProperty(description="What waits for that job's end, in words")

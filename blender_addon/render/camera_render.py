@@ -1,7 +1,7 @@
 """Render a scene's active camera to the picture that an artist sees in a render."""
 
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,11 +153,16 @@ def at_once(parts: Rendering[Made]) -> Made:
 
 
 def capturing(
-    scene: bpy.types.Scene, max_side: int, kind: str, alpha: bool, own: OwnSettings
+    scene: bpy.types.Scene,
+    max_side: int,
+    kind: str,
+    alpha: bool,
+    own: OwnSettings,
+    traced: bool = False,
 ) -> Rendering[Taken]:
     """The first part of `capture_with_things`, with the render left to somebody else: the stand-in
     that is given is to be rendered, and written, before it goes on. Where that was stopped, it
-    raises. Until it ends the scene may not be changed.
+    raises. Until it ends the scene may not be changed. `traced` keeps the surfaces that are seen.
     """
     _check_camera(scene)
     width, height = render_size(scene.render, max_side)
@@ -167,21 +172,30 @@ def capturing(
             yield copy
             png = _read_still(path)
         try:
-            seen = look_at(copy, width, height, kind)
+            seen = look_at(copy, width, height, kind, traced)
         except ThingsUnknown as error:
             return Taken(png, None, None, str(error))
     empty = pictures.decode_png(png)[..., 3] == 0 if alpha else None
     return Taken(png, seen, empty, "")
 
 
-def telling_apart(taken: Taken) -> Rendering[Captured]:
-    """The second part, which takes nothing of the scene any more."""
+def telling_apart(taken: Taken, look: Callable[[Seen], None] | None = None) -> Rendering[Captured]:
+    """The second part, which takes nothing of the scene any more. `look` is called in any thread
+    with what the camera sees, once it is drawn.
+    """
     seen = taken.seen
     if seen is None:
         return Captured(taken.png, None, (), taken.unknown)
     numbers: dict[str, int] = {}
+
+    def tell() -> NDArray[np.uint16]:
+        found = tell_apart(seen, numbers)
+        if look is not None:
+            look(seen)
+        return found
+
     try:
-        things = yield from aside(lambda: tell_apart(seen, numbers))
+        things = yield from aside(tell)
     except ThingsUnknown as error:
         return Captured(taken.png, None, (), str(error))
     if taken.empty is not None:  # what is cut out of the film is no thing

@@ -43,12 +43,10 @@ def why_not(scene: bpy.types.Scene) -> str:
     place = results.place_of(render)
     if place is None:
         return UNKNOWN
-    viewpoint, source = place
-    if source.kind == picture_source.IMAGE:
+    if place.source.kind == picture_source.IMAGE:
         return NO_CAMERA
-    name, _ = results.taken_by(render)
-    camera = bpy.data.objects.get(name)
-    if len(viewpoint) != NUMBERS or camera is None:
+    camera = bpy.data.objects.get(place.camera)
+    if len(place.viewpoint) != NUMBERS or camera is None:
         return UNKNOWN
     if camera.type != "CAMERA" or camera.data.type != "PERSP":
         return FLAT
@@ -67,7 +65,7 @@ def keep(scene: bpy.types.Scene) -> None:
     if painted is None:
         raise SceneError(f"{NOTHING_PAINTED}.")
     kept = settings.in_3d.painted
-    same = next((one for one in kept if _is_same(one.viewpoint, viewpoint)), None)
+    same = next((one for one in kept if is_same(one.viewpoint, viewpoint)), None)
     entry = kept.add() if same is None else same
     entry.name, entry.frame = results.taken_by(settings.render_image)
     entry.viewpoint, entry.painted = viewpoint, painting.written(painted)
@@ -77,7 +75,7 @@ def why_full(scene: bpy.types.Scene) -> str:
     """Why no more views can be kept, as `why_not`."""
     settings = scene.watch_your_steps
     kept, viewpoint = settings.in_3d.painted, _viewpoint(settings)
-    if any(_is_same(one.viewpoint, viewpoint) for one in kept):
+    if any(is_same(one.viewpoint, viewpoint) for one in kept):
         return ""
     return FULL if len(kept) >= MOST else ""
 
@@ -126,7 +124,7 @@ def all_of(scene: bpy.types.Scene) -> tuple[PaintedView, ...]:
     now = None if why_not(scene) else _painted(settings)
     if now is not None:
         viewpoint = _viewpoint(settings)
-        kept = [one for one in kept if not _is_same(one[0], viewpoint)]
+        kept = [one for one in kept if not is_same(one[0], viewpoint)]
         kept.append((viewpoint, now))
     return tuple(view_of(viewpoint, painted) for viewpoint, painted in kept)
 
@@ -176,10 +174,11 @@ def _painted(settings: bpy.types.PropertyGroup) -> Painted | None:
 
 def _viewpoint(settings: bpy.types.PropertyGroup) -> tuple[float, ...]:
     place = results.place_of(settings.render_image)
-    return () if place is None else place[0]
+    return () if place is None else place.viewpoint
 
 
-def _is_same(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+def is_same(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two viewpoints are the same."""
     return len(one) == len(other) and np.allclose(one, other, atol=ALIKE)
 
 

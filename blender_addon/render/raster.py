@@ -42,15 +42,39 @@ class Canvas:
         self._nearness = np.full(height * width, -np.inf)
         """Of a perspective camera 1 / depth, of an orthographic one -depth: both are linear in the
         picture, and larger is nearer."""
-        self._flat = projection[3, 2] == 0
+        self.is_flat = bool(projection[3, 2] == 0)
+        """Whether the camera is an orthographic one."""
         scale, offset = projection[2, 2], projection[2, 3]
-        if self._flat:
+        if self.is_flat:
             self._range = (1 - offset) / scale, -(1 + offset) / scale
         else:
             self._range = (scale + 1) / offset, (scale - 1) / offset
         half = np.array([[width, 0, 0, width], [0, -height, 0, height], [0, 0, 0, 2]]) / 2
         self._to_pixels = half @ projection
         """(3, 4): from the camera's space to x w, y w and w, x and y in pixels."""
+
+    @property
+    def depth(self) -> Floats:
+        """How far what is seen at the centre of each pixel lies ahead of the camera, (H, W);
+        infinite where nothing is seen.
+        """
+        nearness = self._nearness.reshape(self.labels.shape)
+        if self.is_flat:
+            return -nearness
+        return np.divide(1, nearness, out=np.full_like(nearness, np.inf), where=nearness > 0)
+
+    def in_pixels(self, places: Floats) -> Floats:
+        """x w, y w and w of places (..., 3) in the camera's space, x and y in pixels from the
+        picture's upper left corner; what has no w above 0 is not ahead.
+        """
+        return places @ self._to_pixels[:, :3].T + self._to_pixels[:, 3]
+
+    def directions(self, pixels: Floats) -> Floats:
+        """Where a perspective camera looks at places (N, 2) of its picture, x and y in pixels:
+        (N, 3), in its space.
+        """
+        ends = np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1)
+        return ends @ np.linalg.inv(self._to_pixels[:, :3]).T
 
     def in_view(self, bounds: Floats, matrices: Floats) -> NDArray[np.bool_]:
         """Which instances of a box may be seen.
@@ -70,6 +94,7 @@ class Canvas:
         labels: NDArray[np.integer],
         one_sided: NDArray[np.bool_] | None = None,
         seen_at: SeenAt | None = None,
+        step: int = 0,
     ) -> None:
         """Draw instances of a mesh.
 
@@ -80,6 +105,7 @@ class Canvas:
             labels: (T,) what its triangles are, 0 or more.
             one_sided: (T,) whether a triangle is seen from its front only.
             seen_at: which parts of triangles are seen, all of them by default.
+            step: by how much the labels of each instance are higher than those of the one before.
         """
         count = max(1, TRIANGLES // max(len(corners), len(vertices), 1))
         for first in range(0, len(matrices), count):
@@ -88,6 +114,7 @@ class Canvas:
             for start in range(0, len(corners), TRIANGLES):
                 part = slice(start, start + TRIANGLES)
                 number = len(points)
+                steps = step * np.arange(first, first + number)
                 seen_from_behind = None
                 if one_sided is not None:
                     sides = np.where(mirrored, -1, 1)[:, None] * one_sided[None, part]
@@ -95,7 +122,7 @@ class Canvas:
                 self._triangles(
                     points[:, corners[part]].reshape(-1, 3, 3),
                     nearness[:, corners[part]].reshape(-1, 3),
-                    np.tile(labels[part], number),
+                    (steps[:, None] + labels[None, part]).ravel(),
                     seen_from_behind,
                     None
                     if seen_at is None
@@ -107,7 +134,8 @@ class Canvas:
         vertices: NDArray[np.floating],
         pieces: NDArray[np.integer],
         matrices: Floats,
-        label: int,
+        labels: NDArray[np.integer],
+        step: int = 0,
     ) -> None:
         """Draw what is thinner than a pixel: lines between vertices, or points.
 
@@ -115,21 +143,22 @@ class Canvas:
             vertices: (V, 3).
             pieces: (N, 2), the ends of each line; the same vertex twice is a point.
             matrices: (K, 4, 4), of each instance, to the camera's space.
-            label: what it is.
+            labels: (N,), what each is.
+            step: as in `draw`.
         """
-        for matrix in matrices:
+        for instance, matrix in enumerate(matrices):
             points, nearness = self._placed(vertices, matrix[None])
             ends, near = points[0, pieces], nearness[0, pieces]
             ahead = (ends[..., 2] > 0).all(axis=1) & ~self._beside(ends)
-            ends, near = ends[ahead], near[ahead]
+            ends, near, own = ends[ahead], near[ahead], labels[ahead] + step * instance
             places = ends[..., :2] / ends[..., 2:]
-            if not self._flat:
+            if not self.is_flat:
                 near = 1 / ends[..., 2]
             length = np.abs(places[:, 0] - places[:, 1]).max(axis=1)
             counts = np.clip(np.ceil(length), 1, STEPS_OF_STRAND).astype(np.int64)
             for part in _pieces(counts, PIXELS):
-                which, step = _each(counts[part])
-                share = ((step + 0.5) / counts[part][which])[:, None]
+                which, piece = _each(counts[part])
+                share = ((piece + 0.5) / counts[part][which])[:, None]
                 between = places[part][which]
                 x, y = np.floor(between[:, 0] * (1 - share) + between[:, 1] * share).T
                 found = near[part][which]
@@ -137,7 +166,7 @@ class Canvas:
                 height, width = self.labels.shape
                 inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
                 pixels = (y[inside] * width + x[inside]).astype(np.int64)
-                self._put(pixels, depth[inside], np.full(len(pixels), label))
+                self._put(pixels, depth[inside], own[part][which][inside])
 
     def _placed(self, vertices: NDArray[np.floating], matrices: Floats) -> tuple[Floats, Floats]:
         """x w, y w and w in pixels of vertices of instances (K, V, 3), and what their nearness is
@@ -145,8 +174,8 @@ class Canvas:
         """
         there = vertices.astype(np.float64) @ matrices[:, :3, :3].transpose(0, 2, 1)
         there += matrices[:, None, :3, 3]
-        points = there @ self._to_pixels[:, :3].T + self._to_pixels[:, 3]
-        return points, there[..., 2] if self._flat else np.ones(points.shape[:2])
+        points = self.in_pixels(there)
+        return points, there[..., 2] if self.is_flat else np.ones(points.shape[:2])
 
     def _beside(self, points: Floats) -> NDArray[np.bool_]:
         """Which groups of points (..., N, 3) lie all on the wrong side of an edge of the picture,

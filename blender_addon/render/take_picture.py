@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import bpy
@@ -28,7 +29,7 @@ from .image_pixels import image_pixels, image_state, seen
 from .own_settings import own_settings
 from .render_notes import Note
 from .stand_in import stand_in
-from .things import REST, ThingsUnknown, label_image
+from .things import REST, Seen, ThingsUnknown, label_image
 from .written_image import written
 
 BUSY = "Blender renders just now: wait until that is done, or stop it with Esc."
@@ -52,10 +53,13 @@ def take_picture(scene: bpy.types.Scene) -> Picture:
 
 
 def taking_picture(
-    scene: bpy.types.Scene, moment: AbstractContextManager[None] | None = None
+    scene: bpy.types.Scene,
+    moment: AbstractContextManager[None] | None = None,
+    look: Callable[[Seen], None] | None = None,
 ) -> Rendering[Picture]:
     """The same, with the render, where there is one, left to somebody else (`capturing`). `moment`
-    is how the scene is while it is rendered.
+    is how the scene is while it is rendered. `look` is called, in any thread, with what the render
+    shows, drawn and traced, where that is known.
     """
     source = picture_source.chosen(scene.watch_your_steps)
     if source.kind == picture_source.IMAGE:
@@ -64,11 +68,14 @@ def taking_picture(
         raise SceneError(BUSY)
     if source.kind == picture_source.RESULT:
         return _of_result(scene, source)
-    return (yield from _of_render(scene, source, moment or nullcontext()))
+    return (yield from _of_render(scene, source, moment or nullcontext(), look))
 
 
 def _of_render(
-    scene: bpy.types.Scene, source: Source, moment: AbstractContextManager[None]
+    scene: bpy.types.Scene,
+    source: Source,
+    moment: AbstractContextManager[None],
+    look: Callable[[Seen], None] | None,
 ) -> Rendering[Picture]:
     settings = scene.watch_your_steps
     alpha, own, kind = (
@@ -77,10 +84,11 @@ def _of_render(
         settings.things,
     )
     with moment:
-        taken = yield from capturing(scene, settings.max_side, kind, alpha, own)
+        traced = look is not None
+        taken = yield from capturing(scene, settings.max_side, kind, alpha, own, traced)
         by = (viewpoint(scene), scene.camera.name, scene.frame_current)
         state = freshness.state_of(scene, source)
-    told = yield from telling_apart(taken)  # the scene may be another one after this
+    told = yield from telling_apart(taken, look)  # the scene may be another one after this
     things = Things.of(kind, told.things, told.names, told.unknown)
     identity = results.identity_of(told.png, things)
     return Picture(identity, told.png, *by, state, things, source=source)

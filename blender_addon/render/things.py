@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..data.meshes.islands import connected, uv_corners, welded
 from ..data.scene_error import SceneError
+from .drawn import Drawn, Key, Surface
 from .moved_pixels import mover_of
 from .raster import Canvas
 from .see_through import Cut, Opacity, cut_of, is_seen_through
@@ -77,17 +78,26 @@ def label_image(
     return tell_apart(look_at(copy, width, height, kind), numbers)
 
 
-def look_at(copy: bpy.types.Scene, width: int, height: int, kind: str) -> "Seen":
+def look_at(
+    copy: bpy.types.Scene,
+    width: int,
+    height: int,
+    kind: str,
+    traced: bool = False,
+    eye: "Eye | None" = None,
+) -> "Seen":
     """The first part of `label_image`: what the camera sees, from which `tell_apart` makes the
-    labels without Blender.
+    labels without Blender. `traced` keeps the surfaces, and `eye` is looked through in place of the
+    active camera.
     """
     engine, camera = copy.render.engine, copy.camera
-    if camera.type == "CAMERA" and camera.data.type not in ("PERSP", "ORTHO"):
+    flat = camera.type != "CAMERA" or camera.data.type in ("PERSP", "ORTHO")
+    if eye is None and not flat:
         raise ThingsUnknown(
             f'The camera "{camera.name}" is panoramic: what things it sees is not known.'
         )
     _check_shown(copy)
-    view = Seen(kind, engine, width, height, _layers_of(copy))
+    view = Seen(kind, engine, width, height, _layers_of(copy), traced, eye)
     _Engine.view = view
     bpy.utils.register_class(_Engine)
     try:
@@ -145,16 +155,19 @@ def _layers_of(copy: bpy.types.Scene) -> set[str] | None:
 
 def _numbered(view: "Seen", numbers: dict[str, int]) -> NDArray[np.uint16]:
     assert view.canvas is not None
-    seen, place = np.unique(view.canvas.labels, return_inverse=True)
+    drawn, place = np.unique(view.canvas.labels, return_inverse=True)
+    raw = np.zeros(len(drawn), np.int64)
+    raw[drawn > 0] = view.drawn.labels(drawn[drawn > 0])
+    seen, of = np.unique(raw, return_inverse=True)
     found = np.zeros(len(seen), np.int64)
-    for index, raw in enumerate(seen.tolist()):
-        if raw:
-            found[index] = numbers.setdefault(view.named.name(raw), len(numbers) + 1)
+    for index, number in enumerate(seen.tolist()):
+        if number:
+            found[index] = numbers.setdefault(view.named.name(number), len(numbers) + 1)
     if found.max(initial=0) > MOST_LABELS:
         raise ThingsUnknown(
             f"The camera sees more than {MOST_LABELS:,} things: choose objects or materials."
         )
-    return found.astype(np.uint16)[place].reshape(view.canvas.labels.shape)
+    return found.astype(np.uint16)[of][place].reshape(view.canvas.labels.shape)
 
 
 class _Engine(bpy.types.RenderEngine):
@@ -173,6 +186,19 @@ class _Engine(bpy.types.RenderEngine):
             view.look(depsgraph)
         except Exception as error:  # noqa: BLE001  # Blender would only print it
             view.error = error
+
+
+@dataclass(frozen=True, eq=False)
+class Eye:
+    """A camera that need not be in the scene any more.
+
+    Attributes:
+        projection: (4, 4), from its space to clip space, as `Object.calc_matrix_camera` returns it.
+        to_camera: (4, 4), from the world to its space.
+    """
+
+    projection: NDArray[np.float64]
+    to_camera: NDArray[np.floating]
 
 
 @dataclass
@@ -211,6 +237,8 @@ class _Group:
     matrices: list[NDArray[np.float64]]
     one_sided: NDArray[np.bool_] | None = None
     cut: Cut | None = None
+    keys: list[Key] = field(default_factory=list)
+    """Of the instances, where surfaces are traced."""
 
 
 @dataclass(frozen=True)
@@ -223,9 +251,10 @@ class _Placed:
     corners: NDArray[np.int32]
     labels: NDArray[np.int64]
     one_sided: NDArray[np.bool_]
+    surface: Surface | None
 
     @staticmethod
-    def of(group: _Group, matrix: NDArray[np.float64]) -> "_Placed":
+    def of(group: _Group, matrix: NDArray[np.float64], surface: Surface | None) -> "_Placed":
         """The only instance of a group."""
         corners, one_sided = group.geometry.corners, group.one_sided
         if one_sided is None:
@@ -233,7 +262,7 @@ class _Placed:
         elif np.linalg.det(matrix[:3, :3]) < 0:
             corners = corners[:, ::-1]
         vertices = group.geometry.vertices @ matrix[:3, :3].T + matrix[:3, 3]
-        return _Placed(vertices, corners, group.labels, one_sided)
+        return _Placed(vertices, corners, group.labels, one_sided, surface)
 
 
 @dataclass
@@ -253,11 +282,22 @@ class Seen:
     """What is seen by one camera."""
 
     def __init__(
-        self, kind: str, engine: str, width: int, height: int, layers: set[str] | None
+        self,
+        kind: str,
+        engine: str,
+        width: int,
+        height: int,
+        layers: set[str] | None,
+        traced: bool,
+        eye: Eye | None,
     ) -> None:
         self.kind, self.engine, self.layers = kind, engine, layers
         self.size = width, height
         self.canvas: Canvas | None = None
+        """Of the numbers of `drawn`."""
+        self.drawn = Drawn()
+        self.camera_to_world: NDArray[np.floating] = np.eye(4)
+        self._traced, self._eye = traced, eye
         self.named = _Names()
         self.error: Exception | None = None
         self._undrawn: list[tuple[list[_Group], NDArray[np.float64]]] = []
@@ -274,20 +314,27 @@ class Seen:
         """
         if self.layers is None and self.canvas is not None:
             return
-        render = depsgraph.scene.render
-        camera = depsgraph.scene.camera.evaluated_get(depsgraph)
+        width, height = self.size
+        eye = self._eye or self._camera(depsgraph)
         if self.canvas is None:
-            aspect = {"scale_x": render.pixel_aspect_x, "scale_y": render.pixel_aspect_y}
-            width, height = self.size
-            matrix = camera.calc_matrix_camera(depsgraph, x=width, y=height, **aspect)
-            self.canvas = Canvas(np.array(matrix, np.float64), width, height)
+            self.canvas = Canvas(eye.projection, width, height)
+            self.camera_to_world = np.linalg.inv(eye.to_camera)
         if self.layers is not None and depsgraph.view_layer.name not in self.layers:
             return
-        to_camera = np.linalg.inv(np.array(camera.matrix_world.normalized(), np.float64))
+        to_camera = eye.to_camera.astype(np.float64)
         groups = list(self._groups(depsgraph).values())
         self._undrawn.append((groups, to_camera))
         if any(group.cut is not None for group in groups):
             self.draw()  # reads images
+
+    def _camera(self, depsgraph: bpy.types.Depsgraph) -> Eye:
+        """The scene's own."""
+        render, (width, height) = depsgraph.scene.render, self.size
+        camera = depsgraph.scene.camera.evaluated_get(depsgraph)
+        aspect = {"scale_x": render.pixel_aspect_x, "scale_y": render.pixel_aspect_y}
+        matrix = camera.calc_matrix_camera(depsgraph, x=width, y=height, **aspect)
+        place = np.array(camera.matrix_world.normalized(), np.float64)
+        return Eye(np.array(matrix, np.float64), np.linalg.inv(place))
 
     def draw(self) -> None:
         """Draw what was read."""
@@ -304,20 +351,36 @@ class Seen:
         triangles = geometry.corners.shape[1] == 3
         small = triangles and len(geometry.corners) <= SMALL and group.cut is None
         if len(matrices) == 1 and small:
-            self._small.append(_Placed.of(group, matrices[0]))
+            surface = self._surface(group, matrices, group.keys)
+            self._small.append(_Placed.of(group, matrices[0], surface))
             self._waiting += len(geometry.corners)
             if self._waiting > TOGETHER:
                 self._draw_small()
             return
         low, high = geometry.vertices.min(axis=0), geometry.vertices.max(axis=0)
         box = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), -1).reshape(-1, 3)
-        matrices = matrices[self.canvas.in_view(box, matrices)]
-        self._count(len(matrices) * len(geometry.corners))
-        vertices, corners, labels = geometry.vertices, geometry.corners, group.labels
+        in_view = self.canvas.in_view(box, matrices)
+        matrices = matrices[in_view]
+        if not len(matrices):
+            return
+        keys = [key for key, seen in zip(group.keys, in_view, strict=False) if seen]
+        vertices, corners = geometry.vertices, geometry.corners
+        step = len(corners)
+        self._count(len(matrices) * step)
+        surface = self._surface(group, matrices, keys)
+        numbers = self.drawn.add(group.labels, len(matrices), surface)
         if triangles:
-            self.canvas.draw(vertices, corners, matrices, labels, group.one_sided, group.cut)
+            sides = group.one_sided, group.cut
+            self.canvas.draw(vertices, corners, matrices, numbers, *sides, step)
         else:
-            self.canvas.strands(vertices, corners, matrices, int(labels[0]))
+            self.canvas.strands(vertices, corners, matrices, numbers, step)
+
+    def _surface(
+        self, group: _Group, matrices: NDArray[np.float64], keys: list[Key]
+    ) -> Surface | None:
+        if not self._traced:
+            return None
+        return Surface(group.geometry.vertices, group.geometry.corners, keys, matrices)
 
     def _draw_small(self) -> None:
         """Draw the small objects that have gathered, those in view as one."""
@@ -341,7 +404,7 @@ class Seen:
             np.concatenate([one.vertices for one in pieces]),
             corners,
             np.eye(4)[None],
-            np.concatenate([one.labels for one in pieces]),
+            np.concatenate([self.drawn.add(one.labels, 1, one.surface) for one in pieces]),
             np.concatenate([one.one_sided for one in pieces]),
         )
 
@@ -383,6 +446,8 @@ class Seen:
                     group.labels = np.zeros_like(group.labels)
                 groups[key] = group
             groups[key].matrices.append(np.array(instance.matrix_world, np.float64))
+            if self._traced:
+                groups[key].keys.append(_key_of(instance))
         return {key: group for key, group in groups.items() if len(group.geometry.corners)}
 
     def _is_hidden(
@@ -495,6 +560,13 @@ def _owner(instance: bpy.types.DepsgraphObjectInstance) -> bpy.types.Object:
     """What is in the scene of an instance: the object itself, or the one that instances it."""
     owner = instance.parent if instance.is_instance else instance.object
     return owner.original
+
+
+def _key_of(instance: bpy.types.DepsgraphObjectInstance) -> Key:
+    """What tells an instance from all others, at every frame and whatever it is called."""
+    thing = instance.object
+    of = (thing.original.session_uid, _owner(instance).session_uid, type(thing.data).__name__)
+    return (*of, *instance.persistent_id) if instance.is_instance else of
 
 
 def _materials(

@@ -6,12 +6,11 @@ from ..data import copies
 from ..data.scene_error import SceneError
 from ..jobs import frame_jobs, saved_waiting, session, waiting
 from ..jobs.job import SessionError, check_instruction
-from .languages import rpt_
 from .operators import MISSING, ExplainedOperator, refuse
 
 
 class WYS_OT_edit_frames(ExplainedOperator):
-    """Edit every frame of the scene's range at this threshold and with this seed, each inside a mask of its own, and write them into the output folder. Pressed again, it goes on with the frames that are missing"""  # noqa: E501  # a tooltip
+    """Edit every frame of the scene's range at this threshold and with this seed, each inside a mask of its own that keeps to what is painted and picked, and write them into the output folder. Pressed again, it goes on with the frames that are missing"""  # noqa: E501  # a tooltip
 
     bl_idname = "watch_your_steps.edit_frames"
     bl_label = "Edit Frames"
@@ -37,8 +36,6 @@ class WYS_OT_edit_frames(ExplainedOperator):
             saved_waiting.drop(scene, frame_jobs.KIND)  # they are among these
         except (SceneError, SessionError) as error:
             return refuse(self, context, error)
-        if text := frame_jobs.left_out(scene.watch_your_steps):  # from a menu, beside no panel
-            self.report({"INFO"}, rpt_(text))
         return {"FINISHED"}
 
 

@@ -331,3 +331,38 @@ def test_variants_and_frames(
     assert first.read_bytes() == second.read_bytes(), "nothing moves, and the seed is the same"
     outside = ready.pictures.decode_png(first.read_bytes())[~mask]
     assert np.array_equal(outside, render[~mask])
+
+
+def test_frames_keep_to_what_is_painted_on_what_moves(
+    ready: SimpleNamespace, scene: bpy.types.Scene, installed: str, tmp_path: Path
+) -> None:
+    settings, read = scene.watch_your_steps, ready.pictures.read_rgb
+    labels = importlib.import_module(f"{installed}.data.thing_labels")
+    ball = bpy.data.objects["ball"]
+    for frame, x in ((1, -1.5), (3, 1.5)):
+        ball.location.x = x
+        ball.keyframe_insert("location", frame=frame)
+    scene.frame_set(1)
+    preview(ready, scene)
+
+    def where() -> np.ndarray:
+        name = labels.names(settings.render_image).index("ball")
+        return labels.labels(settings.render_image) == name
+
+    painted = np.where(where(), 1, 2).astype(np.uint8)  # the ball, and nothing else
+    place = ready.results.place_of(settings.render_image)
+    ready.results.install_painting(scene, painted, place)
+    scene.frame_end, settings.threshold = 3, 1.0
+    scene.render.filepath = str(tmp_path / "shot")
+    bpy.ops.watch_your_steps.edit_frames()
+    ready.session.wait_for_all_jobs(scene, JOB_SECONDS)
+    found = sorted(tmp_path.glob("shot_edit-*.png"))
+    assert len(found) == 3
+    for frame, path in zip((1, 2, 3), found, strict=True):
+        scene.frame_set(frame)
+        preview(ready, scene)
+        render, edited = read(settings.render_image), ready.pictures.decode_png(path.read_bytes())
+        changed = (edited != render).any(axis=2)
+        front = where() & (render[..., 0] > render[where()][:, 0].max() / 2)
+        assert changed[front].mean() > 0.7, "all of it that was seen when it was painted"
+        assert changed[~where()].sum() <= 3, "the map alone reaches 1.0 in a pixel or so"

@@ -28,6 +28,7 @@ SAVED = {
         job_instruction:STRING job_then:STRING job_asked:STRING job_object:POINTER
         job_image:POINTER texture:POINTER in_3d:POINTER painted_image:POINTER grow:INT
         invert:BOOLEAN brush:INT new_seed:BOOLEAN variants:INT sheet_image:POINTER
+        frames_painting:ENUM=FOLLOW,STAY,LEAVE_OUT
         edited_frames:STRING queue:STRING queue_words:STRING layers:COLLECTION layer_index:INT
         waiting:COLLECTION""",
     "WaitingEdit": """
