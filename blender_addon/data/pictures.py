@@ -15,6 +15,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..link import decode
 from ..link.aside import Aside, aside, breath
 from ..link.encode import PNG_SIGNATURE, encode
 from . import tiles
@@ -127,23 +128,47 @@ def read_rgb(image: bpy.types.Image) -> NDArray[np.uint8]:
     cached = _arrays.get(image.session_uid)
     if cached is not None and cached.ndim == 3:
         return cached  # type: ignore[return-value]  # ndim 3 is always uint8 here
-    values = channels(image)
-    if values.shape[2] == 4 and (values[..., 3] < 1).any():
-        values[..., :3] += (1 - values[..., 3:]) * (GREY - values[..., :3])
-    values *= 255.0
-    values += 0.5
-    rgb = np.ascontiguousarray(values.astype(np.uint8)[..., :3])
+    rgb = _over_grey(channels(image))
     _remember(image, rgb)
     return rgb
 
 
-def load(image: bpy.types.Image) -> bool:
-    """Let Blender decode an image's file, which takes most of the time of reading its pixels;
-    whether that had to be done.
+def _over_grey(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """What is seen of colours (H, W, C) in 0..1, which are overwritten."""
+    if values.shape[2] == 4 and (values[..., 3] < 1).any():
+        values[..., :3] += (1 - values[..., 3:]) * (GREY - values[..., :3])
+    values *= 255.0
+    values += 0.5
+    return np.ascontiguousarray(values.astype(np.uint8)[..., :3])
+
+
+def as_seen(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What `read_rgb` makes of an image with pixels (H, W, 3 or 4). Any thread may call this."""
+    if pixels.shape[2] == 3:
+        return pixels
+    return _over_grey(pixels * np.float32(1 / 255))  # as Blender has it
+
+
+def loading(image: bpy.types.Image) -> Generator[Aside[Any], None, None]:
+    """What takes most of the time of `read_rgb`, by a thread, or where only Blender can decode the
+    image's file in a tick of its own.
     """
     if image.session_uid in _arrays or image.has_data:
-        return False
-    return len(image.pixels) > 0 and image.has_data
+        return
+    file = image.packed_file
+    if file is not None and file.data.startswith(PNG_SIGNATURE) and not tiles.is_tiled(image):
+        uid, png = image.session_uid, file.data
+
+        def find() -> NDArray[np.uint8] | None:
+            pixels = decode.decode_png(png)
+            return None if pixels is None else as_seen(pixels)
+
+        rgb = yield from aside(find)
+        if rgb is not None:
+            _remember_as(uid, rgb)
+            return
+    if len(image.pixels):  # this decodes it
+        yield from breath()
 
 
 def size_of(image: bpy.types.Image) -> tuple[int, int]:
@@ -165,11 +190,17 @@ def png_size(png: bytes) -> tuple[int, int]:
 
 def decode_png(png: bytes) -> NDArray[np.uint8]:
     """uint8 (H, W, 3) of the bytes of a PNG file, or (H, W, 4) with alpha and straight colours."""
-    return _in_bytes(_decoded(png), png_shape(png)[2])
+    pixels = decode.decode_png(png)
+    return _in_bytes(_decoded(png), png_shape(png)[2]) if pixels is None else pixels
 
 
 def decoding(png: bytes) -> Generator[Aside[Any], None, NDArray[np.uint8]]:
-    """The same in a tick of its own, with a thread for what takes nothing of Blender."""
+    """The same by a thread; of a file that only Blender decodes, such as a render that an earlier
+    version has kept, a tick of its own does most of it.
+    """
+    pixels = yield from aside(lambda: decode.decode_png(png))
+    if pixels is not None:
+        return pixels
     yield from breath()
     values = _decoded(png)
     return (yield from aside(lambda: _in_bytes(values, png_shape(png)[2])))
@@ -197,13 +228,12 @@ def png_shape(png: bytes) -> tuple[int, int, int]:
     return (*png_size(png), 4 if png[PNG_COLOUR_TYPE] == PNG_RGBA else 3)
 
 
-def decode_as_seen(png: bytes) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) of the bytes of a PNG file, over grey where it is transparent."""
-    image = new_packed_image("watch your steps", png)
-    try:
-        return read_rgb(image)
-    finally:
-        bpy.data.images.remove(image)
+def decoding_as_seen(png: bytes) -> Generator[Aside[Any], None, NDArray[np.uint8]]:
+    """uint8 (H, W, 3) of the bytes of a PNG file, over grey where it is transparent; how, is as in
+    `decoding`.
+    """
+    pixels = yield from decoding(png)
+    return (yield from aside(lambda: as_seen(pixels)))
 
 
 def with_alpha_of(render: bytes, edited: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
@@ -252,8 +282,12 @@ def forget_all() -> None:
 
 
 def _remember(image: bpy.types.Image, pixels: NDArray[np.generic]) -> None:
+    _remember_as(image.session_uid, pixels)
+
+
+def _remember_as(uid: int, pixels: NDArray[np.generic]) -> None:
     pixels.setflags(write=False)
-    _arrays[image.session_uid] = pixels
+    _arrays[uid] = pixels
     while len(_arrays) > CACHED_ARRAYS:
         _arrays.popitem(last=False)
 

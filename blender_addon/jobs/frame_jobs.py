@@ -32,6 +32,7 @@ from ..render.camera_render import Stopped
 from ..render.painted_scene import NotFollowed
 from ..render.take_picture import taking_picture
 from . import frame_corrections, frame_files, waiting
+from .ahead import Ahead, Parts
 from .frame_corrections import CorrectedFrame, FilmPainting, FrameCorrection
 from .job import WAITS, Job, Kind, NewJob, SessionError, artist_is_busy
 from .one_render import OneRender
@@ -161,6 +162,7 @@ class FilmFrame:
         self.film, self.number, self.painting = film, number, painting
         self._corrected = CorrectedFrame(film.correction, painting)
         self._render: OneRender[Picture] | None = None
+        self._decoding: Ahead | None = None
         self._image: NDArray[np.uint8] | None = None
         self.taken = b""
         """The PNG file of the picture, once it is there."""
@@ -175,10 +177,12 @@ class FilmFrame:
             raise
         if picture is None:
             return None
-        if self._image is None:  # which takes a tick of its own
-            self.taken, self._image = picture.png, pictures.decode_as_seen(picture.png)
+        if self._decoding is None:
+            self.taken, self._decoding = picture.png, Ahead(self._decoded(picture.png))
+        if not self._decoding.is_done():
             return None
         image, corrected = self._image, self._corrected
+        assert image is not None  # it has just been decoded
         shape = image.shape[0], image.shape[1]
         packed = picture.things.packed if picture.things is not None else b""
         return EditRequest(
@@ -218,6 +222,9 @@ class FilmFrame:
         moment = at_frame(scene, self.number)
         self._render = OneRender(taking_picture(scene, moment, self._corrected.look))
         return self._render.result()
+
+    def _decoded(self, png: bytes) -> Parts:
+        self._image = yield from pictures.decoding_as_seen(png)
 
 
 def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) -> None:

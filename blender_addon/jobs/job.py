@@ -154,8 +154,8 @@ class Kind:
 
 
 class Sending:
-    """The preparation of a job whose request costs no more than a step; and another one where it is
-    of an image that Blender has not decoded yet.
+    """The preparation of a job whose request costs no more than a step, once the image that it is
+    of is decoded.
     """
 
     def __init__(
@@ -164,12 +164,13 @@ class Sending:
         of: Callable[[bpy.types.Scene], bpy.types.Image] | None = None,
     ) -> None:
         self._make, self._of = make, of
+        self._loading: Ahead | None = None
 
     def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> Request | None:
         """The request."""
-        if self._of is not None and pictures.load(self._of(scene)):
-            return None
-        return self._make(scene)
+        if self._loading is None:
+            self._loading = Ahead(None if self._of is None else pictures.loading(self._of(scene)))
+        return self._make(scene) if self._loading.is_done() else None
 
 
 def artist_is_busy() -> bool:

@@ -3,6 +3,7 @@
 import bpy
 
 from ..data import contact_sheet, copies, layers, migration, pictures, region, results, undoing
+from ..data.meshes import texture_pixels
 from ..data.scene_error import SceneError
 from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState, GetScene
@@ -30,6 +31,7 @@ def after_load() -> None:
     """A file was opened: attach its scenes' jobs again, and give back what was kept for them."""
     state.loaded = True
     pictures.forget_all()
+    texture_pixels.forget_all()
     region.forget_all()
     contact_sheet.forget_all()
     layers.forget_all()

@@ -31,7 +31,7 @@ from ..protocol.region import Snapped
 from ..protocol.requests import EditRequest, EditResult, RelevanceRequest, RelevanceResult, Request
 from ..protocol.settings import EditSettings, PictureMapSettings
 from . import waiting
-from .ahead import Parts
+from .ahead import Ahead, Parts
 from .job import Job, Kind, NewJob, Sending, SessionError
 
 UNCHANGED = "Unchanged"
@@ -95,7 +95,7 @@ def edit_job(
     )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Editing:
     """The preparation: the request to edit the picture of the scene's job."""
 
@@ -103,11 +103,15 @@ class Editing:
     asked: edits.Asked
     threshold: float | None
     where: FrozenRegion
+    _loading: Ahead | None = None
+    """Of the image."""
 
     def step(self, scene: bpy.types.Scene, job: Job, link: Link) -> EditRequest | None:
         """The request, once the image is decoded."""
         image = _sent_image(scene)
-        if pictures.load(image):
+        if self._loading is None:
+            self._loading = Ahead(pictures.loading(image))
+        if not self._loading.is_done():
             return None
         rgb, asked = pictures.read_rgb(image), self.asked
         things, corrected = None, Correction()

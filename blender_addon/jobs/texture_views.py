@@ -7,12 +7,12 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import pictures
 from ..data.blocks import in_scene
 from ..data.meshes import live_textures
 from ..data.meshes.made_textures import modelling_mode
 from ..data.meshes.material_images import colour_nodes
 from ..data.meshes.mesh_reading import MeshTexture, read_mesh_texture, with_full_name
+from ..data.meshes.texture_pixels import load
 from ..link.worker_thread import Link
 from ..protocol.messages import Cancelled
 from ..protocol.requests import SceneTextureRequest, TextureRelevanceRequest, TextureRequest
@@ -52,7 +52,7 @@ class Views:
         if len(self._taken) < len(self.poses):
             self._take_next(scene, job)
             return None
-        if pictures.load(found(scene, job)[0]):
+        if load(found(scene, job)[0]):
             return None
         self._check_unchanged(scene, job)
         return self.make(

@@ -11,10 +11,10 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import pictures
 from ..data.scene_error import SceneError
 from ..link.aside import Aside, aside
-from ..link.decode import decode_exr
+from ..link.decode import decode_exr, decode_targa
+from ..link.encode import encode_png
 from .own_settings import AS_THE_SCENE, OwnSettings
 from .stand_in import render_result, stand_in
 from .things import REST, Seen, ThingsUnknown, look_at, tell_apart
@@ -24,9 +24,11 @@ Made = TypeVar("Made")
 Rendering = Generator[bpy.types.Scene | Aside[Any], None, Made]
 """Work on the main thread that gives what is to be done in between: stand-ins to be rendered, and
 calls that take nothing of Blender."""
-SEEN_FILE = {"file_format": "PNG", "color_depth": "8", "compression": 15}
+SEEN_FILE = {"file_format": "TARGA_RAW"}
 LIGHT_FILE = {"file_format": "OPEN_EXR", "color_depth": "32", "exr_codec": "NONE"}
-"""How pictures are written as they are seen, and as scene linear light."""
+"""How pictures are written as they are seen, and as scene linear light: so that a thread can read
+them, where Blender decodes a PNG file on its main thread only.
+"""
 SMALLEST_SIDE = 4  # Blender renders nothing smaller
 DEPTH_PASS = "Depth"
 SKY = 0.99
@@ -43,7 +45,7 @@ class Captured:
     """A render of the active camera."""
 
     png: bytes
-    """The file that Blender wrote: 8-bit RGB, or RGBA with straight colours."""
+    """A PNG file: 8-bit RGB, or RGBA with straight colours."""
     things: NDArray[np.uint16] | None
     """(H, W), the label of what is seen at each pixel's centre, row 0 at the top; None where that
     is not known."""
@@ -57,12 +59,10 @@ class Captured:
 class Taken:
     """A render of the active camera whose things have still to be told apart."""
 
-    png: bytes
-    """The file that Blender wrote: 8-bit RGB, or RGBA with straight colours."""
+    file: bytes
+    """The Targa file that Blender wrote: 8-bit RGB, or RGBA with straight colours."""
     seen: Seen | None
     """What the camera sees; None where that is not known."""
-    empty: NDArray[np.bool_] | None
-    """(H, W), row 0 at the top: what is cut out of the film; None where nothing can be."""
     unknown: str
     """Why the things are not known; "" where they may be."""
 
@@ -97,8 +97,7 @@ def viewpoint(scene: bpy.types.Scene) -> tuple[float, ...]:
 
 
 def capture(scene: bpy.types.Scene, max_side: int, alpha: bool = False) -> bytes:
-    """Render a scene's active camera; returns the PNG file that Blender wrote: 8-bit RGB, or RGBA
-    with straight colours.
+    """Render a scene's active camera; returns a PNG file: 8-bit RGB, or RGBA with straight colours.
 
     Engine, samples, film, compositing and view transform are the scene's. Not the scene's are the
     size, how the file is written, and what would show something else than the whole camera: a
@@ -170,37 +169,35 @@ def capturing(
         own.apply(copy)
         with _still(copy, width, height, alpha) as path:
             yield copy
-            png = _read_still(path)
+            file = _read_still(path)
         try:
-            seen = look_at(copy, width, height, kind, traced)
+            return Taken(file, look_at(copy, width, height, kind, traced), "")
         except ThingsUnknown as error:
-            return Taken(png, None, None, str(error))
-    empty = pictures.decode_png(png)[..., 3] == 0 if alpha else None
-    return Taken(png, seen, empty, "")
+            return Taken(file, None, str(error))
 
 
 def telling_apart(taken: Taken, look: Callable[[Seen], None] | None = None) -> Rendering[Captured]:
     """The second part, which takes nothing of the scene any more. `look` is called in any thread
     with what the camera sees, once it is drawn.
     """
-    seen = taken.seen
-    if seen is None:
-        return Captured(taken.png, None, (), taken.unknown)
+    return (yield from aside(lambda: _told_apart(taken, look)))
+
+
+def _told_apart(taken: Taken, look: Callable[[Seen], None] | None) -> Captured:
+    pixels = decode_targa(taken.file)
+    png = encode_png(pixels)
+    if taken.seen is None:
+        return Captured(png, None, (), taken.unknown)
     numbers: dict[str, int] = {}
-
-    def tell() -> NDArray[np.uint16]:
-        found = tell_apart(seen, numbers)
-        if look is not None:
-            look(seen)
-        return found
-
     try:
-        things = yield from aside(tell)
+        things = tell_apart(taken.seen, numbers)
+        if look is not None:
+            look(taken.seen)
     except ThingsUnknown as error:
-        return Captured(taken.png, None, (), str(error))
-    if taken.empty is not None:  # what is cut out of the film is no thing
-        things[taken.empty] = 0
-    return Captured(taken.png, things, (REST, *numbers), "")
+        return Captured(png, None, (), str(error))
+    if pixels.shape[2] == 4:  # what is cut out of the film is no thing
+        things[pixels[..., 3] == 0] = 0
+    return Captured(png, things, (REST, *numbers), "")
 
 
 def _check_camera(scene: bpy.types.Scene) -> None:
@@ -218,8 +215,8 @@ def render_png(
     alpha: bool = False,
     own: OwnSettings = AS_THE_SCENE,
 ) -> bytes:
-    """Render a scene's active camera at a size in pixels; the file that Blender wrote: 8-bit RGB,
-    or RGBA with straight colours. `own` is what is otherwise than in the scene.
+    """Render a scene's active camera at a size in pixels; a PNG file: 8-bit RGB, or RGBA with
+    straight colours. `own` is what is otherwise than in the scene.
 
     The scene need not be the window's. Do not call this within `Context.temp_override`: there
     Blender 4.5 and 5.0 look into the override's dictionary without holding Python's lock, which
@@ -236,11 +233,20 @@ def rendering_png(
     scene: bpy.types.Scene, width: int, height: int, alpha: bool, own: OwnSettings
 ) -> Rendering[bytes]:
     """The same, with the render left to somebody else (`capturing`)."""
+    pixels = yield from rendering_pixels(scene, width, height, alpha, own)
+    return (yield from aside(lambda: encode_png(pixels)))
+
+
+def rendering_pixels(
+    scene: bpy.types.Scene, width: int, height: int, alpha: bool, own: OwnSettings
+) -> Rendering[NDArray[np.uint8]]:
+    """The same as pixels, uint8 (H, W, 3), or (H, W, 4), row 0 at the top."""
     with stand_in(scene) as copy:
         own.apply(copy)
         with _still(copy, width, height, alpha) as path:
             yield copy
-            return _read_still(path)
+            file = _read_still(path)
+    return (yield from aside(lambda: decode_targa(file)))
 
 
 def rendering_light(
@@ -256,19 +262,23 @@ def rendering_light(
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A render whose depth and objects have still to be read, which any thread may do.
+    """A render whose pixels, depth and objects have still to be read, which any thread may do.
 
     The depth is that of each pixel's centre, along the viewing axis, not along the ray. Glass is
     seen as a surface; what is transparent is to Cycles from the view layer's alpha threshold on. It
     costs no samples: all engines know it from the first one.
     """
 
-    png: bytes
-    """What `render_png` makes."""
+    file: bytes
+    """The Targa file that Blender wrote: 8-bit RGB, or RGBA with straight colours."""
     exr: bytes
     """The OpenEXR file of the render with its passes."""
     seen: Seen | None
     """What the camera sees; None where that is not known."""
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Uint8 (H, W, 3), or (H, W, 4), row 0 at the top, as they are seen."""
+        return decode_targa(self.file)
 
     def depth(self, clip_end: float) -> NDArray[np.float32] | None:
         """Float32 (H, W) in scene units, row 0 at the top, 0 where nothing is before the clip end
@@ -308,12 +318,12 @@ def rendering_with_depth(
             layer.use_pass_z = True
         with _still(copy, width, height, alpha) as path:
             yield copy
-            png = _read_still(path)
+            file = _read_still(path)
         exr = _with_passes(copy)
         try:
-            return Measured(png, exr, look_at(copy, width, height, "OBJECTS"))
+            return Measured(file, exr, look_at(copy, width, height, "OBJECTS"))
         except ThingsUnknown:
-            return Measured(png, exr, None)
+            return Measured(file, exr, None)
 
 
 def _set_file(file: bpy.types.ImageFormatSettings, media_type: str, **values: Any) -> None:
@@ -347,7 +357,7 @@ def _still(
     render.use_overwrite, render.use_placeholder = True, False
     render.use_border = render.use_multiview = render.use_sequencer = False
     with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder:
-        path = Path(folder) / "render.png"
+        path = Path(folder) / "render"
         render.filepath = str(path)
         yield path
 

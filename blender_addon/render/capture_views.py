@@ -13,7 +13,6 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
-from ..data import pictures
 from ..data.changing import at_frame, changed
 from ..data.meshes.brought_mesh import collection_of
 from ..data.places import bounds_of, near_origin
@@ -294,9 +293,9 @@ def taking_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) ->
         measured = yield from rendering_with_depth(scene, width, height, alpha)
     camera_to_world = pinhole.camera_to_world.copy()
     camera_to_world[:3, 3] += origin
-    pixels = yield from pictures.decoding(measured.png)
 
     def read() -> PutView:
+        pixels = measured.pixels()
         depth = measured.depth(clip_end)
         if alpha and depth is not None:  # of what is cut out of the film, there is a depth
             depth[pixels[..., 3] == 0] = 0

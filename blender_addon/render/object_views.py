@@ -10,13 +10,12 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
-from ..data import pictures
 from ..data.changing import changed
 from ..data.meshes.material_images import colour_nodes, image_nodes, tree_of
 from ..data.meshes.texture_uvs import laying_of
 from ..data.places import bounds_of, near_origin
 from ..data.scene_error import SceneError
-from .camera_render import Rendering, at_once, rendering_png
+from .camera_render import Rendering, at_once, rendering_pixels
 from .own_settings import AS_THE_SCENE
 
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
@@ -235,8 +234,7 @@ def rendering_from(
         there[:3, 3] -= origin
         camera.matrix_world = Matrix(there.tolist())
         _set_clipping(lens, bounds - origin, there)
-        png = yield from rendering_png(scene, size, size, False, AS_THE_SCENE)
-    return (yield from pictures.decoding(png))
+        return (yield from rendering_pixels(scene, size, size, False, AS_THE_SCENE))
 
 
 def _square_pictures(render: bpy.types.RenderSettings, size: int) -> AbstractContextManager[None]:

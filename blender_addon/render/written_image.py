@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.scene_error import SceneError
-from ..link.decode import decode_exr
+from ..link.decode import decode_exr, decode_targa
 
 KINDS = {"ENUM", "INT", "BOOLEAN", "FLOAT"}
 FIRST = ("media_type", "file_format", "color_mode", "color_depth")
@@ -19,9 +19,6 @@ FIRST = ("media_type", "file_format", "color_mode", "color_depth")
 SEEN = {"file_format": "TARGA_RAW"}
 LIGHT = {"file_format": "OPEN_EXR", "color_depth": "32", "exr_codec": "NONE"}
 """Kinds of files."""
-TARGA_HEADER = 18
-FROM_TOP = 0x20
-"""Bit of a Targa file's last byte before its pixels: its first row is the top one."""
 
 
 def written(image: bpy.types.Image, scene: bpy.types.Scene) -> NDArray[np.uint8]:
@@ -35,7 +32,7 @@ def written(image: bpy.types.Image, scene: bpy.types.Scene) -> NDArray[np.uint8]
         SceneError: the image has no pixels, or cannot be written to the disk for a moment.
     """
     with _written(image, scene, SEEN) as path:
-        return _read_targa(path)
+        return decode_targa(path.read_bytes())
 
 
 def written_light(
@@ -103,11 +100,3 @@ def _set(file: bpy.types.ImageFormatSettings, values: dict[str, Any]) -> None:
     for name in (*FIRST, *(name for name in values if name not in FIRST)):
         if name in values and name in file.bl_rna.properties:  # Blender 5 has media types
             setattr(file, name, values[name])
-
-
-def _read_targa(path: Path) -> NDArray[np.uint8]:
-    file = np.fromfile(path, np.uint8)
-    width, height = (int(number) for number in file[12:16].view("<u2"))
-    start = TARGA_HEADER + int(file[0])
-    pixels = file[start : start + height * width * 4].reshape(height, width, 4)
-    return (pixels if file[17] & FROM_TOP else pixels[::-1])[..., [2, 1, 0, 3]]

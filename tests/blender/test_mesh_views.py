@@ -356,8 +356,8 @@ def test_intrinsics_and_poses_are_those_that_blender_projects_with(
         seen.append(np.array([(p.x * size, (1 - p.y) * size, p.z) for p in there]))
         return original(scene, size, *given)
 
-    original = view_cameras.rendering_png
-    monkeypatch.setattr(view_cameras, "rendering_png", project)
+    original = view_cameras.rendering_pixels
+    monkeypatch.setattr(view_cameras, "rendering_pixels", project)
     poses = view_cameras.poses_around(np.array(points, np.float32), 4, FIELD_OF_VIEW)
     image = bpy.data.images["paint"]
     views = view_cameras.render_around(

@@ -18,15 +18,10 @@ from ..places import bounds_of, near_origin
 from ..scene_error import SceneError
 from .islands import connected, uv_corners
 from .material_images import colour_nodes, holds_data, image_nodes, name_share, tree_of
+from .texture_pixels import read_texture
 from .texture_uvs import check_inside, laying_of, read_uvs
 
 Block = TypeVar("Block", bound=bpy.types.ID)
-MOVING = {
-    "SEQUENCE": "an image sequence",
-    "MOVIE": "a movie",
-    "VIEWER": "a render result",
-}
-"""Sources of images that are not one picture, in words."""
 THINGS = (
     (
         "AUTO",
@@ -225,63 +220,6 @@ def _no_texture(
         f'"{thing.name}" has no faces with an image texture as their base color{unused}: press '
         "Make Texture, which bakes its colors into one."
     )
-
-
-def read_texture(image: bpy.types.Image) -> NDArray[np.uint8]:
-    """An image's pixels: uint8 (T, S, 4), row 0 at the top, the very bytes of an 8-bit image.
-
-    Raises:
-        SceneError: it has more than 8 bits a channel, is not sRGB, or its file is missing.
-    """
-    if image.source in MOVING:
-        raise SceneError(
-            f'The texture "{image.name}" is {MOVING[image.source]}, which cannot be painted: press '
-            "Make Texture, which bakes it into one image."
-        )
-    if not tiles.is_tiled(image):
-        _check_size(image)
-    pixels = tiles.read(image) if tiles.is_tiled(image) else None
-    if image.is_float or (pixels is not None and pixels.dtype != np.uint8):
-        raise SceneError(
-            f'The texture "{image.name}" has more than 8 bits a channel: save a copy as an 8-bit '
-            "PNG and use that, or press Make Texture."
-        )
-    space = image.colorspace_settings
-    known = type(space).bl_rna.properties["name"].enum_items
-    if "sRGB" in known and space.name != "sRGB":  # other configurations have other names for it
-        raise SceneError(
-            f'The texture "{image.name}" is read as "{space.name}", and only sRGB can be painted: '
-            "set its color space to sRGB, or press Make Texture."
-        )
-    return pixels_of(image) if pixels is None else pixels.astype(np.uint8, copy=False)
-
-
-def _check_size(image: bpy.types.Image) -> None:
-    width, height = image.size
-    if width == 0 or height == 0:
-        raise SceneError(f'The texture "{image.name}" has no pixels: its file is missing.')
-    if max(width, height) > tiles.MAX_SIDE:
-        raise SceneError(
-            f'The texture "{image.name}" is {width}x{height}, and at most {tiles.MAX_SIDE} pixels '
-            "a side can be painted: scale a copy down and use that, or press Make Texture."
-        )
-
-
-def pixels_of(image: bpy.types.Image) -> NDArray[np.uint8]:
-    """The very bytes of an 8-bit image with pixels, in whatever colour space: uint8 (T, S, 4), row
-    0 at the top; of UDIM tiles their atlas.
-    """
-    if tiles.is_tiled(image):
-        return tiles.read(image).astype(np.uint8, copy=False)
-    width, height = image.size
-    values = np.empty(width * height * image.channels, np.float32)
-    image.pixels.foreach_get(values)
-    pixels = np.rint(values * 255).astype(np.uint8).reshape(height, width, -1)[::-1]
-    if pixels.shape[2] < 3:  # gray, with or without alpha
-        pixels = np.concatenate([pixels[..., :1].repeat(3, axis=2), pixels[..., 1:]], axis=2)
-    if pixels.shape[2] == 3:
-        pixels = np.concatenate([pixels, np.full_like(pixels[..., :1], 255)], axis=2)
-    return np.ascontiguousarray(pixels)
 
 
 def _check_carries_none(thing: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None:

@@ -7,7 +7,7 @@ from .. import pictures
 from ..scene_error import SceneError
 from . import texture_regions
 from .edited_textures import install_edited, show
-from .mesh_reading import pixels_of
+from .texture_pixels import pixels_of
 
 
 def can_move(edited: bpy.types.Image) -> bool:

@@ -1,0 +1,83 @@
+"""What is read of a texture is known until its pixels change: Blender drops what it has decoded."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import bpy
+import numpy as np
+import pytest
+from driving import SECONDS
+from fake_server import FakeServer
+from test_mesh_views import noise
+from test_texture_edit import node, thing  # noqa: F401  # a fixture
+
+
+@pytest.fixture
+def texture_pixels(addon: SimpleNamespace, installed: str) -> ModuleType:
+    return importlib.import_module(f"{installed}.data.meshes.texture_pixels")
+
+
+@pytest.fixture
+def image(addon: SimpleNamespace, scene: bpy.types.Scene) -> bpy.types.Image:
+    """Packed, with what Blender has decoded of it dropped."""
+    made = addon.pictures.new_packed_image("noise", addon.encode.encode_png(noise(24, 32, 1)))
+    made.buffers_free()
+    return made
+
+
+def test_it_is_decoded_once(texture_pixels: ModuleType, image: bpy.types.Image) -> None:
+    first = texture_pixels.read_texture(image)
+    assert np.array_equal(first[..., :3], noise(24, 32, 1)[..., :3])
+    image.buffers_free()
+    assert not image.has_data
+    assert not texture_pixels.load(image)
+    assert np.array_equal(texture_pixels.read_texture(image), first)
+    assert not image.has_data, "Blender has not decoded it again"
+
+
+def test_what_was_painted_since_is_read(texture_pixels: ModuleType, image: bpy.types.Image) -> None:
+    texture_pixels.read_texture(image)
+    values = np.array(image.pixels[:], np.float32)
+    values[:] = 0.2
+    image.pixels.foreach_set(values)
+    assert (texture_pixels.read_texture(image) == 51).all()
+    image.pack()
+    image.buffers_free()
+    assert (texture_pixels.read_texture(image) == 51).all()
+    image.alpha_mode = "NONE"
+    assert (texture_pixels.read_texture(image)[..., 3] == 255).all()
+
+
+def test_a_file_that_was_written_over_is_read_anew(
+    texture_pixels: ModuleType, addon: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.png"
+    for seed in (1, 2):
+        path.write_bytes(addon.encode.encode_png(noise(24 + seed, 32, seed)[..., :3]))
+        image = bpy.data.images.load(str(path), check_existing=True)
+        image.reload()
+        found = texture_pixels.read_texture(image)
+        assert np.array_equal(found[..., :3], noise(24 + seed, 32, seed)[..., :3])
+    path.unlink()
+    image.buffers_free()
+    with pytest.raises(Exception, match="its file is missing"):
+        texture_pixels.read_texture(image)
+
+
+def test_an_edit_decodes_its_texture_no_more_once_it_was_read(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+) -> None:
+    image = node(thing).image
+    image.pack()
+    bpy.ops.watch_your_steps.edit_texture()
+    job = connected.session.job_of(scene)
+    while job.request is None:
+        image.buffers_free()  # as renders do
+        connected.session.drain()
+        assert not image.has_data or job.request is None
+    connected.session.wait_for_job(scene, SECONDS)
+    assert node(thing).image.name.endswith("(edited)")
