@@ -230,84 +230,94 @@ def edge_map(relevance: Values, image: NDArray[np.uint8]) -> Values:
     step = max(1, min(height, width) // SMALL_SIDE)
     radius = max(1, round(RADIUS * min(height, width) / step))
     colours = np.moveaxis(image, 2, 0).astype(np.float32) / 255
-    guide = [_small(channel, step) for channel in colours]
-    target = _small(relevance, step)
+    guide = np.moveaxis(_small(image, step, np.uint32) / 255, 2, 0)
+    target = _small(relevance, step, np.float64)
     slopes, offset = _local_fit(guide, target, radius)
-    found = _large(offset, height, width)
-    for slope, channel in zip(slopes, colours, strict=True):
-        found += _large(slope, height, width) * channel
-    return found.clip(0, 1).astype(np.float32)
+    wide = [_large(plane.astype(np.float32).T, step, width).T for plane in (offset, *slopes)]
+    found, *by_colour = (_large(plane, step, height) for plane in wide)
+    for slope, channel in zip(by_colour, colours, strict=True):
+        slope *= channel
+        found += slope
+    return found.clip(0, 1, out=found)
 
 
 Plane = NDArray[np.float64]
 
 
-def _local_fit(guide: list[Plane], target: Plane, radius: int) -> tuple[list[Plane], Plane]:
-    """Slopes (3 planes) and offset, averaged over all windows with a pixel in it, of the target as
-    a linear function of the guide's colours.
+def _local_fit(guide: Plane, target: Plane, radius: int) -> tuple[Plane, Plane]:
+    """Slopes (3, h, w) and offset (h, w), averaged over all windows with a pixel in it, of the
+    target (h, w) as a linear function of the guide's colours (3, h, w).
     """
-    means = [_box(channel, radius) for channel in guide]
-    mean = _box(target, radius)
     pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
+    squares = [guide[i] * guide[j] for i, j in pairs]
+    boxed = _box(np.stack([*guide, target, *squares, *(guide * target)]), radius)
+    means, mean, of_squares, with_target = boxed[:3], boxed[3], boxed[4:10], boxed[10:]
     rr, rg, rb, gg, gb, bb = (
-        _box(guide[i] * guide[j], radius) - means[i] * means[j] + (SMOOTH if i == j else 0.0)
-        for i, j in pairs
+        one - means[i] * means[j] + (SMOOTH if i == j else 0.0)
+        for one, (i, j) in zip(of_squares, pairs, strict=True)
     )
-    with_r, with_g, with_b = (
-        _box(channel * target, radius) - own * mean
-        for channel, own in zip(guide, means, strict=True)
-    )
+    with_r, with_g, with_b = with_target - means * mean
     # The inverse of the symmetric 3x3 covariance, by its cofactors.
     c_rr, c_rg, c_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
     c_gg, c_gb, c_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
     determinant = rr * c_rr + rg * c_rg + rb * c_rb
-    slopes = [
-        (c_rr * with_r + c_rg * with_g + c_rb * with_b) / determinant,
-        (c_rg * with_r + c_gg * with_g + c_gb * with_b) / determinant,
-        (c_rb * with_r + c_gb * with_g + c_bb * with_b) / determinant,
-    ]
-    offset = mean - sum(slope * own for slope, own in zip(slopes, means, strict=True))
-    return [_box(slope, radius) for slope in slopes], _box(offset, radius)
+    slopes = np.stack(
+        [
+            (c_rr * with_r + c_rg * with_g + c_rb * with_b) / determinant,
+            (c_rg * with_r + c_gg * with_g + c_gb * with_b) / determinant,
+            (c_rb * with_r + c_gb * with_g + c_bb * with_b) / determinant,
+        ]
+    )
+    offset = mean - (slopes * means).sum(axis=0)
+    *averaged, constant = _box(np.stack([*slopes, offset]), radius)
+    return np.stack(averaged), constant
 
 
-def _box(plane: Plane, radius: int) -> Plane:
-    """The mean over a square of 2 * radius + 1 pixels a side, of those that are in the picture."""
-    for axis in (0, 1):
-        length = plane.shape[axis]
-        first = np.arange(length) - radius
-        last = np.minimum(first + 2 * radius + 1, length)
+def _box(planes: Plane, radius: int) -> Plane:
+    """The means over squares of 2 * radius + 1 pixels a side, of those that are in the picture, of
+    planes (n, h, w).
+    """
+    for _ in range(2):  # along the rows, and then along the columns
+        count, height, width = planes.shape
+        first = np.arange(width) - radius
+        last = np.minimum(first + 2 * radius + 1, width)
         first = np.maximum(first, 0)
-        sums = np.cumsum(plane, axis=axis)
-        sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis)
-        counts = (last - first).reshape(-1, 1) if axis == 0 else last - first
-        plane = (sums.take(last, axis) - sums.take(first, axis)) / counts
-    return plane
+        sums = np.zeros((count, height, width + 1))
+        np.cumsum(planes, axis=2, out=sums[..., 1:])
+        made = (sums.take(last, 2) - sums.take(first, 2)) / (last - first)
+        planes = made.transpose(0, 2, 1)
+    return planes
 
 
-def _small(plane: Values, step: int) -> Plane:
-    """The means of cells of step x step pixels, those at the ends smaller."""
-    found = plane.astype(np.float64)
-    for axis in (0, 1):
-        first = np.arange(0, plane.shape[axis], step)
-        counts = np.diff(np.append(first, plane.shape[axis]))
-        sums = np.add.reduceat(found, first, axis=axis)
-        found = sums / (counts.reshape(-1, 1) if axis == 0 else counts)
-    return found
+def _small(pixels: NDArray[np.generic], step: int, kind: type[np.generic]) -> Plane:
+    """The means of cells of step x step pixels (H, W, ...), those at the ends smaller; `kind` is
+    what holds their sums.
+    """
+    height, width = pixels.shape[:2]
+    whole = height // step * step
+    sums = pixels[0:whole:step].astype(kind)
+    for row in range(1, step):
+        sums += pixels[row:whole:step]
+    if whole < height:
+        sums = np.concatenate([sums, pixels[whole:].sum(axis=0, dtype=kind)[None]])
+    counts = [np.diff(np.append(np.arange(0, n, step), n)) for n in (height, width)]
+    shape = (-1, len(counts[1]), *[1] * (pixels.ndim - 2))
+    pixels_in = np.multiply.outer(*counts).reshape(shape)
+    return np.add.reduceat(sums, np.arange(0, width, step), axis=1) / pixels_in
 
 
-def _large(plane: Plane, height: int, width: int) -> NDArray[np.float32]:
-    """A small plane at (height, width), linear between its cells' centres."""
-    found = plane.astype(np.float32)
-    for axis, length in ((0, height), (1, width)):
-        cells = plane.shape[axis]
-        if cells == length:
-            continue
-        step = -(-length // cells)
-        at = ((np.arange(length) + 0.5) / step - 0.5).clip(0, cells - 1)
-        lower = at.astype(int)
-        upper = np.minimum(lower + 1, cells - 1)
-        share = (at - lower).astype(np.float32)
-        share = share.reshape(-1, 1) if axis == 0 else share
-        one, other = found.take(lower, axis), found.take(upper, axis)
-        found = one + (other - one) * share
-    return found
+def _large(rows: Values, step: int, height: int) -> Values:
+    """Rows of cells, each `step` pixels high but for the last one, at `height` pixels: linear
+    between the cells' centres, and beyond those of the first and the last cell as there.
+    """
+    cells, width = rows.shape
+    rows = np.ascontiguousarray(rows)
+    middle = step // 2
+    last = middle + step * (cells - 1)
+    made = np.empty((max(last, height), width), np.float32)
+    made[:middle], made[last:] = rows[:1], rows[-1:]
+    shares = ((np.arange(step) + (0 if step % 2 else 0.5)) / step).astype(np.float32)
+    between = made[middle:last].reshape(cells - 1, step, width)
+    np.multiply(np.diff(rows, axis=0)[:, None], shares[:, None], out=between)
+    between += rows[:-1, None]
+    return made[:height]
