@@ -120,8 +120,13 @@ def install_picture(scene: bpy.types.Scene, picture: Picture) -> None:
     copies.settle(scene)
     settings = scene.watch_your_steps
     shown = settings.render_image
-    same = settings.picture == picture.identity
-    if same and shown is not None and picture.shows_the_same(shown):
+    if (
+        settings.picture == picture.identity
+        and shown is not None
+        and shown.get(pictures.EDIT, "") == picture.edit  # an edit may have a render's very bytes
+        and thing_labels.of(shown) == picture.things
+        and picture.shows_the_same(shown)
+    ):
         drop_pending(scene)
         return
     image = settings.pending_image

@@ -27,8 +27,8 @@ NO_EDIT = "The edit that was to be made again is not in the list any more."
 class Written:
     """What jobs that are saved together share: variants have one picture and one region."""
 
-    pictures: dict[str, bpy.types.Image] = field(default_factory=dict)
-    """By the pictures' identities."""
+    pictures: dict[tuple[str, str], bpy.types.Image] = field(default_factory=dict)
+    """By the pictures' identities, and the edits that they are of, if any."""
     regions: dict[int, tuple[str, bpy.types.Image | None, bpy.types.Image | None]] = field(
         default_factory=dict
     )
@@ -94,9 +94,10 @@ def _write_edit(
     if source is not None and picture.source.uid:  # another one in the next Blender
         known = dataclasses.replace(picture.source, name=source.name_full)
         picture = dataclasses.replace(picture, source=known)
-    if picture.identity not in shared.pictures:
-        shared.pictures[picture.identity] = results.new_render(scene, picture)
-    entry.picture = shared.pictures[picture.identity]
+    key = (picture.identity, picture.edit)
+    if key not in shared.pictures:
+        shared.pictures[key] = results.new_render(scene, picture)
+    entry.picture = shared.pictures[key]
     where = editing.where
     if id(where) not in shared.regions:
         shared.regions[id(where)] = (new_uid(), _mask(scene, where), _map(scene, where))

@@ -233,20 +233,19 @@ def rendering_png(
     scene: bpy.types.Scene, width: int, height: int, alpha: bool, own: OwnSettings
 ) -> Rendering[bytes]:
     """The same, with the render left to somebody else (`capturing`)."""
-    pixels = yield from rendering_pixels(scene, width, height, alpha, own)
-    return (yield from aside(lambda: encode_png(pixels)))
+    file = yield from rendering_seen(scene, width, height, alpha, own)
+    return (yield from aside(lambda: encode_png(decode_targa(file))))
 
 
-def rendering_pixels(
+def rendering_seen(
     scene: bpy.types.Scene, width: int, height: int, alpha: bool, own: OwnSettings
-) -> Rendering[NDArray[np.uint8]]:
-    """The same as pixels, uint8 (H, W, 3), or (H, W, 4), row 0 at the top."""
+) -> Rendering[bytes]:
+    """The same as the Targa file that Blender writes, which any thread may decode."""
     with stand_in(scene) as copy:
         own.apply(copy)
         with _still(copy, width, height, alpha) as path:
             yield copy
-            file = _read_still(path)
-    return (yield from aside(lambda: decode_targa(file)))
+            return _read_still(path)
 
 
 def rendering_light(

@@ -15,7 +15,9 @@ from ..data.meshes.material_images import colour_nodes, image_nodes, tree_of
 from ..data.meshes.texture_uvs import laying_of
 from ..data.places import bounds_of, near_origin
 from ..data.scene_error import SceneError
-from .camera_render import Rendering, at_once, rendering_pixels
+from ..link.aside import aside
+from ..link.decode import decode_targa
+from .camera_render import Rendering, at_once, rendering_seen
 from .own_settings import AS_THE_SCENE
 
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
@@ -234,7 +236,8 @@ def rendering_from(
         there[:3, 3] -= origin
         camera.matrix_world = Matrix(there.tolist())
         _set_clipping(lens, bounds - origin, there)
-        return (yield from rendering_pixels(scene, size, size, False, AS_THE_SCENE))
+        file = yield from rendering_seen(scene, size, size, False, AS_THE_SCENE)
+    return (yield from aside(lambda: decode_targa(file)))  # the scene is as before
 
 
 def _square_pictures(render: bpy.types.RenderSettings, size: int) -> AbstractContextManager[None]:

@@ -356,8 +356,8 @@ def test_intrinsics_and_poses_are_those_that_blender_projects_with(
         seen.append(np.array([(p.x * size, (1 - p.y) * size, p.z) for p in there]))
         return original(scene, size, *given)
 
-    original = view_cameras.rendering_pixels
-    monkeypatch.setattr(view_cameras, "rendering_pixels", project)
+    original = view_cameras.rendering_seen
+    monkeypatch.setattr(view_cameras, "rendering_seen", project)
     poses = view_cameras.poses_around(np.array(points, np.float32), 4, FIELD_OF_VIEW)
     image = bpy.data.images["paint"]
     views = view_cameras.render_around(
@@ -402,6 +402,14 @@ def test_only_the_object_is_shown_and_the_scene_is_as_before(
     assert state(scene) != before
     stopped.close()  # as Esc does
     assert state(scene) == before
+    parts = view_cameras.rendering_from(
+        scene, thing, image, poses[0], 48, FIELD_OF_VIEW, lit, as_captured=False
+    )
+    copy = next(parts)
+    bpy.ops.render.render(write_still=True, scene=copy.name)
+    decoding = next(parts)
+    assert state(scene) == before, "while a thread reads what was rendered"
+    decoding.run()
 
 
 def test_colours_are_standards_or_as_captured(
