@@ -149,6 +149,30 @@ class Person:
         yield SETTLE
         yield from self.key("Return")
 
+    def name_file(self, file: Path) -> Steps:
+        """Type a name into the file browser that opens in place of the 3D view, and take it."""
+        yield from self.wait(lambda: self._file_browser() is not None, 20)
+        yield SETTLE
+        area = self._file_browser()
+        area.spaces.active.params.directory = str(file.parent).encode()
+        yield SETTLE
+        row = next(region for region in area.regions if region.type == "EXECUTE")
+        x, y = row.x + round(0.25 * row.width), row.y + round(0.6 * row.height)
+        yield from self.move(x, y)
+        yield SETTLE
+        yield from self.press(2)
+        yield from self.key("ctrl+a")
+        self._xdotool("type", "--delay", 30, file.name)
+        yield SETTLE
+        yield from self.key("Return")
+        yield from self.key("Return")
+        yield from self.wait(lambda: self._file_browser() is None, 20)
+        yield SETTLE
+
+    def _file_browser(self) -> bpy.types.Area | None:
+        areas = self.window.screen.areas
+        return next((area for area in areas if area.type == "FILE_BROWSER"), None)
+
     def heading(self, from_below: int, of_all: bool = True) -> Steps:
         """Press the heading of a sub-panel, which opens or closes it.
 

@@ -24,6 +24,7 @@ from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Vector
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tools")]
+import session_parts  # noqa: E402
 import still_life  # noqa: E402
 from person import LEFT, RIGHT, Lost, Person, Steps  # noqa: E402
 from real_addon import MODULE, install  # noqa: E402
@@ -35,8 +36,8 @@ CONNECTION, JOB, BAKE = 120, 600, 300
 """Seconds that are waited for."""
 STROKE = ((-0.3, -0.2), (-0.1, 0.2), (0.1, -0.1), (0.3, 0.2))
 """Parts of the white ball's height, from its middle."""
-BALL, TEXTURED = "red ball", "cube"
-"""The thing that is clicked on, and the mesh that gets a texture."""
+BALL, TEXTURED, OTHER = "red ball", "cube", "ring"
+"""The thing that is clicked on, and the meshes that get textures."""
 LATER = ("Edits", "Result")
 """Sub-panels that are there once there is an edit."""
 
@@ -104,7 +105,7 @@ class Session:
         person = self.person
         yield from person.write("instruction", still_life.INSTRUCTION)
         yield from person.click("watch_your_steps.preview_relevance()")
-        yield from self._job()
+        yield from self.job()
         yield from person.photograph("relevance")
         yield from person.write("watch_your_steps.threshold", "0.15")
         yield from person.photograph("threshold")
@@ -120,14 +121,14 @@ class Session:
         settings.snap = "things"
         yield from person.photograph("things")
         yield from person.click("watch_your_steps.pick_things()")
-        yield from person.move(*self._place(BALL))
+        yield from person.move(*self.place(BALL))
         yield from person.photograph("pick")
         yield from person.press()
         yield from person.key("Escape")
         yield from person.photograph("picked")
         yield from person.click("watch_your_steps.clear_picks()", RIGHT)
         yield from person.click("watch_your_steps.paint_mask()")
-        yield from person.drag([self._place("white ball", *place) for place in STROKE])
+        yield from person.drag(self.stroke())
         yield from person.photograph("paint")
         yield from person.key("Escape")
         if settings.painted_image is None:
@@ -148,7 +149,7 @@ class Session:
         yield from person.click("watch_your_steps.edit()")
         yield 3.0
         yield from person.photograph("editing")
-        yield from self._job()
+        yield from self.job()
         yield from person.photograph("edit")
         yield from self._open("Show in Camera View")
         yield from person.click("show_picture(view='COMPARE')")
@@ -164,10 +165,10 @@ class Session:
         yield from person.click("watch_your_steps.variants()")
         yield 2.0
         yield from person.photograph("variants_waiting")
-        yield from self._job()
+        yield from self.job()
         yield from person.photograph("variants")
         yield from person.click("watch_your_steps.contact_sheet()")
-        yield from person.move(*self._place(BALL))
+        yield from person.move(*self.place(BALL))
         yield from person.photograph("contact_sheet")
         yield from person.press()
         yield from person.photograph("picked_variant")
@@ -178,10 +179,10 @@ class Session:
         settings.base = "EDIT"
         yield from person.write("instruction", "turn the red ball green")
         yield from person.click("watch_your_steps.preview_relevance()")
-        yield from self._job()
+        yield from self.job()
         yield from person.photograph("relevance_on_top")
         yield from person.click("watch_your_steps.edit()")
-        yield from self._job()
+        yield from self.job()
         entry = settings.edits[settings.edit_index]
         entry.title, entry.favourite = "green ball", True
         yield from person.photograph("on_top")
@@ -210,10 +211,11 @@ class Session:
         with person.context():
             file = self.options.out / "result.png"
             bpy.ops.watch_your_steps.save_result(filepath=str(file))
-        yield from self._job()
+        yield from self.job()
         yield from person.photograph("result_saved")
         if not file.exists():
             raise Lost("No result was saved.")
+        yield from session_parts.saved_as_light(self)
         yield from self._close()
 
     def settings_panels(self) -> Steps:
@@ -231,17 +233,18 @@ class Session:
         yield from person.photograph("scene_in_3d")
         in_3d.views, in_3d.size, in_3d.steps = VIEWS, VIEW_SIZE, STEPS
         in_3d.train_iterations, in_3d.edit_iterations = TRAINED, UPDATED
-        yield from person.click("watch_your_steps.capture_scene()")
-        yield from self._job()
+        yield from session_parts.stopped_capture(self)
         yield from person.click("watch_your_steps.train_scene()")
-        yield from self._job()
+        yield from self.job()
+        yield from session_parts.painted_view(self)
         yield from person.click("watch_your_steps.edit_scene()")
         yield 10.0
         yield from person.photograph("editing_in_3d")
-        yield from self._job()
+        yield from self.job()
         yield from person.photograph("edit_in_3d")
         if not in_3d.edit:
             raise Lost("The scene in 3D was not edited.")
+        in_3d.painted.clear()
         yield from self._close()
 
     def texture(self) -> Steps:
@@ -250,6 +253,7 @@ class Session:
         thing = bpy.data.objects[TEXTURED]
         with person.context("WINDOW"):
             bpy.ops.object.select_all(action="DESELECT")
+        bpy.data.objects[OTHER].select_set(True)
         thing.select_set(True)
         person.window.view_layer.objects.active = thing
         texture.steps = STEPS
@@ -261,18 +265,21 @@ class Session:
         making = import_module(f"{MODULE}.jobs.texture_making")
         yield from person.wait(lambda: making.makings.now is None, BAKE)
         yield from person.photograph("texture_made")
+        bpy.data.objects[OTHER].select_set(False)
         person.area.spaces.active.shading.type = "MATERIAL"
         yield 3.0
         yield from person.click("watch_your_steps.preview_texture()")
-        yield from self._job()
+        yield from self.job()
         yield 3.0
         yield from person.photograph("texture_preview")
+        yield from session_parts.corrected_region(self)
         yield from person.click("watch_your_steps.edit_texture()")
         yield 10.0
         yield from person.photograph("texture_editing")
-        yield from self._job()
+        yield from self.job()
         yield 3.0
         yield from person.photograph("texture_edit")
+        yield from session_parts.textures_of_several(self, OTHER)
         yield from self._close()
 
     def saved(self) -> Steps:
@@ -282,7 +289,7 @@ class Session:
         yield from self._open("Edits")
         yield from self._open("Mask")
         yield from person.click("watch_your_steps.paint_mask()")
-        yield from person.drag([self._place("white ball", *place) for place in STROKE])
+        yield from person.drag(self.stroke())
         yield from person.key("Escape")
         yield from person.photograph("to_save")
         file, before = self.options.out / "session.blend", self._kept()
@@ -308,7 +315,15 @@ class Session:
             "texture": _pixels_of(textures),
         }
 
-    def _place(self, name: str, right: float = 0.0, up: float = 0.0) -> tuple[float, float]:
+    def stroke(self, name: str = "white ball") -> list[tuple[float, float]]:
+        """Where the pointer goes over an object."""
+        return [self.place(name, *place) for place in STROKE]
+
+    def texture_of(self) -> bpy.types.Image:
+        """The one whose preview is shown on its mesh."""
+        return next(one for one in bpy.data.images if one.watch_your_steps.preview.group)
+
+    def place(self, name: str, right: float = 0.0, up: float = 0.0) -> tuple[float, float]:
         """Where an object's origin is in the window, moved by parts of its height."""
         person, thing = self.person, bpy.data.objects[name]
         part, view = person.region("WINDOW"), person.area.spaces.active.region_3d
@@ -337,7 +352,7 @@ class Session:
         welcome = self.jobs.state.status.welcome
         return welcome is not None and welcome.model_state == "ready"
 
-    def _job(self, seconds: float = JOB) -> Steps:
+    def job(self, seconds: float = JOB) -> Steps:
         """Until the scene's renders and jobs are done."""
         scene = self.person.window.scene
 
@@ -371,6 +386,7 @@ def main() -> None:
     install(options.zip)
     bpy.context.preferences.view.ui_scale = options.scale
     bpy.context.preferences.system.use_region_overlap = False  # the sidebar covers no picture
+    bpy.context.preferences.view.filebrowser_display_type = "SCREEN"  # one window to look at
     made = still_life.build(SIZE, SAMPLES)
     made.scene.watch_your_steps.steps = STEPS
     session: list[Steps] = []

@@ -39,6 +39,8 @@ class Message:
     sentence goes. None: it stays until something else is said, or it is dismissed."""
     done: bool = False
     """Whether it says that what was asked for is done."""
+    working: bool = False
+    """Whether it says that it is being done."""
 
 
 @dataclass
@@ -135,7 +137,13 @@ def write_job(scene: bpy.types.Scene, job: Job | None) -> None:
         results.install_pending(scene, picture)
 
 
-def say(scene: bpy.types.Scene, sentence: str, refusal: bool = False, done: bool = False) -> None:
+def say(
+    scene: bpy.types.Scene,
+    sentence: str,
+    refusal: bool = False,
+    done: bool = False,
+    working: bool = False,
+) -> None:
     """Put a sentence into the scene's panel; "" takes it away.
 
     Args:
@@ -144,9 +152,10 @@ def say(scene: bpy.types.Scene, sentence: str, refusal: bool = False, done: bool
         refusal: whether it says why what was asked for cannot be done; then it goes by itself as
             soon as something else is asked for.
         done: whether it says that what was asked for is done.
+        working: whether it says that it is being done.
     """
     asked = _asked(scene) if refusal else None
-    state.messages[scene.session_uid] = Message(sentence, asked, done)
+    state.messages[scene.session_uid] = Message(sentence, asked, done, working)
     state.changed = True
 
 
@@ -162,6 +171,12 @@ def says_done(scene: bpy.types.Scene) -> bool:
     """Whether that sentence says that what was asked for is done."""
     message = state.messages.get(scene.session_uid)
     return message is not None and message.done
+
+
+def says_working(scene: bpy.types.Scene) -> bool:
+    """Whether that sentence says that what was asked for is being done."""
+    message = state.messages.get(scene.session_uid)
+    return message is not None and message.working
 
 
 def _asked(scene: bpy.types.Scene) -> tuple[object, ...]:

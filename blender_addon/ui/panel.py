@@ -157,9 +157,15 @@ def _message(context: bpy.types.Context) -> str:
 def _draw_message(layout: bpy.types.UILayout, context: bpy.types.Context, message: str) -> None:
     row = layout.box().row()
     inset = words.BOX + words.BUTTON
-    icon = "CHECKMARK" if session.says_done(context.scene) else "ERROR"
-    words.paragraph(row.column(), context, message, icon=icon, inset=inset)
+    words.paragraph(row.column(), context, message, icon=icon_of(context.scene), inset=inset)
     row.operator("watch_your_steps.dismiss", text="", icon="X", emboss=False)
+
+
+def icon_of(scene: bpy.types.Scene) -> str:
+    """What stands before the sentence in a scene's panel."""
+    if session.says_done(scene):
+        return "CHECKMARK"
+    return "SORTTIME" if session.says_working(scene) else "ERROR"
 
 
 def _draw_hints(

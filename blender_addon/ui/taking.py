@@ -76,7 +76,7 @@ def render_then(
         if there is not None:
             session.say(there, str(error), refusal=True)
 
-    session.say(scene, words)
+    session.say(scene, words, working=True)
     render_job.start(parts, done, failed)
 
 

@@ -58,6 +58,8 @@ def test_a_button_makes_what_a_script_makes(
     assert jobs.locked
     assert here().edits[0].full is None
     assert "is being made" in large.session.message_of(bpy.context.scene)
+    panel = importlib.import_module(f"{installed}.ui.panel")
+    assert panel.icon_of(bpy.context.scene) == "SORTTIME", "no warning"
     jobs.end()
     assert bytes_of(here().edits[0].full) == by_script
     assert "open an Image Editor" in large.session.message_of(bpy.context.scene)
@@ -84,6 +86,8 @@ def test_the_file_is_written_when_the_render_has_ended(
     assert not path.exists()
     jobs.end()
     assert "a.png was saved" in large.session.message_of(bpy.context.scene)
+    panel = importlib.import_module(f"{installed}.ui.panel")
+    assert panel.icon_of(bpy.context.scene) == "CHECKMARK"
     own = large.pictures.decode_png(by_script)
     assert np.array_equal(loaded(path)[..., :3], own[..., :3])
 
