@@ -22,7 +22,8 @@ from ..data.thing_labels import unpacked
 from ..protocol.corrections import ADDED, NOTHING, TAKEN, Painted
 from ..render import painted_scene
 from ..render.carried_paint import PaintedScene, carried
-from ..render.things import NO_MATERIAL, REST, Seen
+from ..render.seen import NO_MATERIAL, Seen
+from ..render.things import REST
 from .job import SessionError
 from .one_render import OneRender
 
@@ -93,7 +94,10 @@ def why_not(settings: bpy.types.PropertyGroup) -> str:
     if image is not None and (lost := pictures.why_lost(image)):
         return f"{lost}. Clear the painting with the cross."
     if image is not None and settings.frames_painting == FOLLOW:
-        return painted_scene.why_not(where_painted(settings)) or _why_no_picks(settings)
+        render = settings.id_data.render
+        pixel = render.pixel_aspect_x / render.pixel_aspect_y
+        of = where_painted(settings), pictures.size_of(image), pixel
+        return painted_scene.why_not(*of) or _why_no_picks(settings)
     return _why_no_picks(settings)
 
 

@@ -16,8 +16,9 @@ from ..link.aside import Aside, aside
 from ..link.decode import decode_exr, decode_targa
 from ..link.encode import encode_png
 from .own_settings import AS_THE_SCENE, OwnSettings
+from .seen import Seen, ThingsUnknown
 from .stand_in import render_result, stand_in
-from .things import REST, Seen, ThingsUnknown, look_at, tell_apart
+from .things import REST, look_at, tell_apart
 
 STOPPED = "The render was stopped before it was complete: start it again."
 Made = TypeVar("Made")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..protocol.corrections import NOTHING, Painted
 from .drawn import Key, Part, Surface, shares
 from .raster import Canvas
-from .things import Seen
+from .seen import Seen
 
 AT_ONCE = 200_000
 """Pixels that are carried at once."""
@@ -104,7 +104,7 @@ def carried(then: PaintedScene, seen: Seen) -> Painted:
             share = shares(canvas, surface, part.instance, triangles, centres)
             same = len(before.vertices) == len(surface.vertices)
             vertices = before.vertices if same else surface.vertices
-            around = vertices.astype(np.float64)[surface.corners[triangles]]
+            around = vertices[surface.corners[triangles]].astype(np.float64)
             places = np.einsum("ni,nik->nk", share, around)
             places = places @ before.matrix[:3, :3].T + before.matrix[:3, 3]
             pixels, ahead = _pixels(then.canvas, places)

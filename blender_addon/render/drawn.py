@@ -119,7 +119,7 @@ def shares(
         pixels: (N, 2), x and y of the centres.
     """
     matrix, corners = surface.matrices[instance], surface.corners[triangles]
-    places = surface.vertices.astype(np.float64)[corners] @ matrix[:3, :3].T + matrix[:3, 3]
+    places = surface.vertices[corners].astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
     points = canvas.in_pixels(places)
     if corners.shape[1] == 2:
         return _along(points, pixels)

@@ -17,9 +17,12 @@ from .camera_render import Rendering, viewpoint
 from .carried_paint import PaintedScene
 from .own_settings import own_settings
 from .painted_views import NUMBERS, is_same
+from .seen import Eye, ThingsUnknown
 from .stand_in import stand_in
-from .things import Eye, ThingsUnknown, look_at
+from .things import look_at
 
+ROUNDED = 2.0
+"""Pixels by which a side may differ from what the frame's shape says."""
 ON_IMAGE = (
     "This was painted on an image, which has no place in the scene: choose Stay in the Picture, or "
     "paint on a render."
@@ -40,6 +43,10 @@ NO_CAMERA = (
     "There is no active camera at frame {}, where this was painted: choose Stay in the Picture, or "
     "paint on a new preview."
 )
+CROPPED = (
+    "This was painted on a part of what the camera sees: choose Stay in the Picture, or paint on a "
+    "new preview."
+)
 FOLLOWS_NOTHING = (
     "So what is painted at that frame follows nothing: choose Stay in the Picture, or paint on a "
     "new preview."
@@ -50,12 +57,23 @@ class NotFollowed(SceneError):
     """What was painted cannot be carried to any frame; the text says why, and what to do."""
 
 
-def why_not(place: Place | None) -> str:
-    """Why what was painted there cannot follow the scene, as a sentence; "" where it can."""
+def why_not(place: Place | None, shape: tuple[int, int], pixel: float) -> str:
+    """Why what was painted there cannot follow the scene, as a sentence; "" where it can.
+
+    Args:
+        place: where it was painted; None where that is not known.
+        shape: height and width of the picture that it was painted on.
+        pixel: width of a pixel by its height.
+    """
     if place is not None and place.source.kind == picture_source.IMAGE:
         return ON_IMAGE
     if place is None or len(place.viewpoint) != NUMBERS or not place.camera:
         return UNKNOWN
+    _, right_top, _, left_bottom, left_top = np.array(place.viewpoint).reshape(5, 3)
+    sides = np.linalg.norm([left_top - left_bottom, right_top - left_top], axis=1) / (1, pixel)
+    rounded = np.array(shape) / sides
+    if rounded.max() - rounded.min() > ROUNDED * rounded.max() / min(shape):
+        return CROPPED
     camera = bpy.data.objects.get(place.camera)
     if camera is None or camera.type != "CAMERA":  # the scene may have it under another name
         return ""

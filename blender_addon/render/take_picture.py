@@ -28,8 +28,9 @@ from .camera_render import (
 from .image_pixels import image_pixels, image_state, seen
 from .own_settings import own_settings
 from .render_notes import Note
+from .seen import Seen, ThingsUnknown
 from .stand_in import stand_in
-from .things import REST, Seen, ThingsUnknown, label_image
+from .things import REST, label_image
 from .written_image import written
 
 BUSY = "Blender renders just now: wait until that is done, or stop it with Esc."

@@ -11,7 +11,8 @@ from ..link.worker_thread import LinkState, LinkStatus
 from ..protocol.messages import Welcome
 from ..protocol.settings import GUIDANCE
 from ..render import freshness
-from ..render.things import NO_MATERIAL, REST
+from ..render.seen import NO_MATERIAL
+from ..render.things import REST
 from . import esc
 from .languages import iface_
 from .languages.sentences import capitalised

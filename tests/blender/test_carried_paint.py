@@ -223,6 +223,34 @@ def instances_move(carrying: Carrying) -> None:
         keyed(empty, "location", first, last)
 
 
+def scattered(carrying: Carrying) -> None:
+    """Instances by geometry nodes, on points that move."""
+    thing = ball("one", (0, 0, 0))
+    thing.hide_render = True
+    points = bpy.data.meshes.new("points")
+    points.from_pydata([(-1.5, 0, 0), (0, 0, 0), (1.5, 0, 0)], [], [])
+    grid = bpy.data.objects.new("points", points)
+    bpy.context.scene.collection.objects.link(grid)
+    tree = bpy.data.node_groups.new("scatter", "GeometryNodeTree")
+    for way in ("INPUT", "OUTPUT"):
+        tree.interface.new_socket("Geometry", in_out=way, socket_type="NodeSocketGeometry")
+    begin, end = tree.nodes.new("NodeGroupInput"), tree.nodes.new("NodeGroupOutput")
+    source, put = (
+        tree.nodes.new(f"GeometryNode{name}") for name in ("ObjectInfo", "InstanceOnPoints")
+    )
+    source.inputs["Object"].default_value = thing
+    put.inputs["Scale"].default_value = (0.7, 0.7, 0.7)
+    for one, other in (
+        (begin.outputs[0], put.inputs["Points"]),
+        (source.outputs["Geometry"], put.inputs["Instance"]),
+        (put.outputs[0], end.inputs[0]),
+    ):
+        tree.links.new(one, other)
+    grid.modifiers.new("scatter", "NODES").node_group = tree
+    keyed(grid, "location", (-0.6, 0, 1), (0.6, 0, 1.3))
+    keyed(grid, "scale", (1, 1, 1), (1.2, 1.2, 1))
+
+
 def camera_is_flat(carrying: Carrying) -> None:
     bpy.context.scene.camera.data.type = "ORTHO"
     bpy.context.scene.camera.data.ortho_scale = 5
@@ -245,6 +273,7 @@ def pixels_are_wide(carrying: Carrying) -> None:
         shape_key_grows,
         subdivided_and_waved,
         instances_move,
+        scattered,
         camera_is_flat,
         pixels_are_wide,
     ],

@@ -384,6 +384,9 @@ def test_what_cannot_follow_is_said(
     place = mask.results.Place((), source.Source("IMAGE", "photo"), "", 0)
     mask.results.install_painting(scene, painted, place)
     assert "painted on an image" in refusal("edit_frames")
+    place = mask.results.place_of(here().render_image)
+    mask.results.install_painting(scene, np.ones((20, 64), np.uint8), place)
+    assert "painted on a part of what the camera sees" in refusal("edit_frames")
     paint_on(mask, thing(mask, "ball"))
     scene.camera.data.type = "PANO"
     assert "panoramic" in refusal("edit_frames")

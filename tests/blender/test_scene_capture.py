@@ -425,7 +425,7 @@ def test_instances_get_labels_that_the_plan_keeps(
 def test_a_view_whose_things_cannot_be_told_apart_is_taken_without(
     scene_capture: ModuleType, scene: bpy.types.Scene, installed: str, monkeypatch
 ) -> None:
-    things = importlib.import_module(f"{installed}.render.things")
+    things = importlib.import_module(f"{installed}.render.seen")
     monkeypatch.setattr(things, "MOST_TRIANGLES", 1)
     view = scene_capture.take_view(scene, around(scene_capture), 0, CAPTURE)
     assert view.things is None
