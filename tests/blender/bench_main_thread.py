@@ -1,13 +1,15 @@
 """How long the add-on keeps Blender's main thread while jobs and renders run: the timer's calls by
 what they bring, operators, sliders, strokes, and in a window what its panels and pictures draw.
 
-    WATCH_YOUR_STEPS_ZIP=ZIP .venv-blender52/bin/python tests/blender/bench_main_thread.py [SIDE]
+    WATCH_YOUR_STEPS_ZIP=ZIP .venv-blender52/bin/python tests/blender/bench_main_thread.py [SIDE
+    [ROUNDS]]
 
-Installs the zip into an empty Blender and works on pictures of SIDE x SIDE pixels (1024), results
-of twice that, and a texture of 1024 x 1024, against the scripted server, whose thread shares the
-interpreter with Blender, which a real server's does not. The add-on does as in a window: renders
-are jobs, which are made here between two calls of the timer. In a Blender with a window (`blender
---factory-startup --python bench_main_thread.py`) each step waits for the window to be drawn.
+Installs the zip into an empty Blender and works on pictures of SIDE x SIDE pixels (1024), in so
+many rounds (6), results of twice that, and a texture of 1024 x 1024, against the scripted server,
+whose thread shares the interpreter with Blender, which a real server's does not. The add-on does as
+in a window: renders are jobs, which are made here between two calls of the timer. In a Blender with
+a window (`blender --factory-startup --python bench_main_thread.py`) each step waits for the window
+to be drawn.
 
 Prints percentiles on the clock and, "w", of the main thread's own work, which other programs do not
 change; the renders themselves are left out. "a millisecond of Python" says what the machine adds.
@@ -33,7 +35,7 @@ import numpy as np  # noqa: E402
 from stopwatch import Stopwatch  # noqa: E402
 
 MODULE = "bl_ext.user_default.watch_your_steps"
-ROUNDS, EDITS, VARIANTS = 6, 200, 4
+EDITS, VARIANTS = 200, 4
 LIMIT = 20.0
 PREVIEW_SIDE = 256
 """Pixels of the pictures that come with a job's progress."""
@@ -152,8 +154,11 @@ def textured(scene: bpy.types.Scene) -> bpy.types.Object:
 class Bench:
     """The steps, which each scene goes through."""
 
-    def __init__(self, addon: SimpleNamespace, watch: Stopwatch, server: object, side: int) -> None:
-        self.addon, self.watch, self.server, self.side = addon, watch, server, side
+    def __init__(
+        self, addon: SimpleNamespace, watch: Stopwatch, server: object, side: int, rounds: int
+    ) -> None:
+        self.addon, self.watch, self.server = addon, watch, server
+        self.side, self.rounds = side, rounds
 
     @property
     def scene(self) -> bpy.types.Scene:
@@ -184,7 +189,7 @@ class Bench:
         settings = self.scene.watch_your_steps
         watch("operator: connect", ops.connect)
         yield from self.wait(lambda: self.addon.running.state.status.welcome is None)
-        for number in range(ROUNDS):
+        for number in range(self.rounds):
             self.scene.camera.location.x = 0.1 * number
             watch("operator: preview", lambda: self.addon.press("operators", "preview_relevance"))
             yield from self.job()
@@ -246,7 +251,7 @@ class Bench:
     def variants_and_layers(self, settings: bpy.types.PropertyGroup) -> Steps:
         """A contact sheet, and edits laid over each other."""
         watch, ops = self.watch, bpy.ops.watch_your_steps
-        for number in range(ROUNDS):
+        for number in range(self.rounds):
             settings.variants, settings.seed = VARIANTS, 100 * number
             watch("operator: variants", ops.variants)
             yield from self.job()
@@ -363,7 +368,7 @@ def in_window(steps: Steps, end: Callable[[], None]) -> None:
     bpy.app.timers.register(step, first_interval=1)
 
 
-def main(side: int) -> None:
+def main(side: int = 1024, rounds: int = 6) -> None:
     """Run and print."""
     addon, watch = install(), Stopwatch(LIMIT)
     from fake_server import FakeServer  # which needs pyzmq, of the zip
@@ -375,12 +380,15 @@ def main(side: int) -> None:
     server = FakeServer(addon.protocol, file)
     server.start()
     bpy.context.preferences.addons[MODULE].preferences.connection_file = str(file)
-    steps = Bench(addon, watch, server, side).steps()
+    steps = Bench(addon, watch, server, side, rounds).steps()
 
     def end() -> None:
         server.stop()
         folder.cleanup()
-        print(f"\nBlender {bpy.app.version_string}, {side} x {side} pixels, load", os.getloadavg())
+        print(
+            f"\nBlender {bpy.app.version_string}, {side} x {side} pixels, {rounds} rounds, load",
+            os.getloadavg(),
+        )
         print(watch.table(), flush=True)
         if not bpy.app.background:
             bpy.ops.wm.quit_blender()
@@ -394,5 +402,4 @@ def main(side: int) -> None:
 
 
 if __name__ == "__main__":
-    given = [one for one in sys.argv[1:] if one.isdigit()]
-    main(int(given[0]) if given else 1024)
+    main(*(int(one) for one in sys.argv[1:] if one.isdigit()))

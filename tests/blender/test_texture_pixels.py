@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from driving import SECONDS
 from fake_server import FakeServer
+from test_flows import refusal, submits
 from test_mesh_views import noise
 from test_texture_edit import node, thing  # noqa: F401  # a fixture
 
@@ -81,3 +82,24 @@ def test_an_edit_decodes_its_texture_no_more_once_it_was_read(
         assert not image.has_data or job.request is None
     connected.session.wait_for_job(scene, SECONDS)
     assert node(thing).image.name.endswith("(edited)")
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("extension", ["REPEAT", "CLIP"])
+def test_broken_uvs_are_said_before_anything_is_rendered(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+    wrong: float,
+    extension: str,
+) -> None:
+    node(thing).extension = extension
+    uvs = np.zeros(2 * len(thing.data.loops), np.float32)
+    thing.data.uv_layers.active.uv.foreach_get("vector", uvs)
+    uvs[4] = wrong
+    thing.data.uv_layers.active.uv.foreach_set("vector", uvs)
+    said = refusal("edit_texture")
+    assert 'UVs of "paint" are broken: some corners' in said
+    assert "Unwrap" in said
+    assert submits(server) == []

@@ -19,7 +19,7 @@ from ..scene_error import SceneError
 from .islands import connected, uv_corners
 from .material_images import colour_nodes, holds_data, image_nodes, name_share, tree_of
 from .texture_pixels import read_texture
-from .texture_uvs import check_inside, laying_of, read_uvs
+from .texture_uvs import check_inside, check_numbers, laying_of, read_uvs
 
 Block = TypeVar("Block", bound=bpy.types.ID)
 THINGS = (
@@ -168,6 +168,7 @@ def read_mesh_texture(
                     "one of them, or press Make Texture."
                 )
             there = read_uvs(mesh, layings[0], image)[loop.reshape(-1, 3)[faces]]
+            check_numbers(there, image)
             if atlas is not None:
                 there = tiles.atlas_uvs(there, image, atlas)
             else:

@@ -13,6 +13,8 @@ from .material_images import ColourNode, Groups, constant, origin
 
 SLACK = 1e-3
 """Of the texture's side, by which UVs may lie outside of it and still be said to lie inside."""
+LARGEST = 1e6
+"""Coordinate up to which 32 bits tell neighbouring parts of a texture from each other."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,20 @@ def read_uvs(mesh: bpy.types.Mesh, laying: Laying, image: bpy.types.Image) -> ND
         return flat.reshape(-1, 2).astype(np.float64)
     moved: NDArray[np.float64] = flat.reshape(-1, 2) @ matrix[:2, :2].T + matrix[:2, 3]
     return moved
+
+
+def check_numbers(uvs: NDArray[np.float64], image: bpy.types.Image) -> None:
+    """Refuse coordinates (..., 2) that are no numbers or beyond all measure, as broken files have
+    them.
+
+    Raises:
+        SceneError: some are.
+    """
+    if not (np.abs(uvs) <= LARGEST).all():  # which NaN is not
+        raise SceneError(
+            f'UVs of "{image.name}" are broken: some corners of faces lie nowhere. Unwrap the mesh '
+            "anew (U in Edit Mode), or press Make Texture."
+        )
 
 
 def check_inside(uvs: NDArray[np.float64], laying: Laying, image: bpy.types.Image) -> None:
