@@ -125,6 +125,7 @@ with absent_packages(), warnings.catch_warnings():
         ds_nerf_depth_loss,
         scale_gradients_by_distance_squared,
     )
+    from nerfstudio.model_components.ray_samplers import PDFSampler
     from nerfstudio.models.nerfacto import NerfactoModel, NerfactoModelConfig
     from nerfstudio.utils.external import TCNN_EXISTS
 
@@ -139,6 +140,7 @@ __all__ = [
     "NerfactoField",
     "NerfactoModel",
     "NerfactoModelConfig",
+    "PDFSampler",
     "RayBundle",
     "RaySamples",
     "SceneBox",

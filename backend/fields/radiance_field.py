@@ -34,6 +34,7 @@ from backend.fields.nerfstudio_compat import (
     scale_gradients_by_distance_squared,
 )
 from backend.fields.rays import ViewRays
+from backend.fields.sampling import PlacesSampler, Within
 
 OPAQUE = 250
 """Alpha, of 255, from which on a pixel is opaque: lossy formats do not keep 255."""
@@ -220,6 +221,14 @@ class RadianceField:
         """
         if self._coverage is not None:
             self._coverage.cover(poses, intrinsics, self.config.covered_by)
+
+    def look_into(self, within: Within, share: float) -> None:
+        """From now on, while training, takes such a share of a ray's samples (0..1, below 1; 0 for
+        none) within places that it passes through, whatever the field says of them.
+        """
+        if share > 0:
+            sampler = self.model.proposal_sampler
+            sampler.pdf_sampler = PlacesSampler(sampler.pdf_sampler, within, share)
 
     def march(self, bundle: RayBundle) -> March:
         """Samples the field along rays: as nerfstudio's get_outputs, without its pictures of

@@ -46,6 +46,7 @@ BEFORE = {
     "keep_region": False,
     "grow": False,
     "inside_rays": 0.0,
+    "air_samples": 0.0,
 }
 """What an edit was made with whose record does not say."""
 MIDDLE = 0.5

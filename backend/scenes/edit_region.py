@@ -79,7 +79,7 @@ def region_of(
     painted: Sequence[PaintedView] = (),
 ) -> Region:
     """Where views are edited; fields are trained to their end, or gone on with, unless that is done
-    while the scene is edited.
+    while the scene is edited. Where the scene may grow, its own field is trained there from now on.
 
     Args:
         scene, edit: which.
@@ -147,6 +147,7 @@ def region_of(
     if record.grows:
         hull = Hull.load(edit.folder / HULL_FILE)
         relevance, in_air = relevance.grown(hull.at, record.middle), _through(hull, training)
+        training.field.look_into(hull.share_of, config.air_samples)
     if places is None:
         return inside_field(relevance, threshold, record, images, labels, refitting, in_air=in_air)
     found = inside_field(relevance, threshold, record, images, labels)

@@ -217,6 +217,8 @@ def _check(
         )
     if not 0.0 <= config.inside_rays < 1.0:
         raise BadInput(f"inside_rays must be from 0 to below 1, not {config.inside_rays}.")
+    if not 0.0 <= config.air_samples < 1.0:
+        raise BadInput(f"air_samples must be from 0 to below 1, not {config.air_samples}.")
     if not 0.0 <= config.settling < 1.0:
         raise BadInput(f"The share of settling must be between 0 and 1, not {config.settling}.")
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from backend.captures.lens import Intrinsics
 from backend.fields.facts import CheckpointError
+from backend.fields.nerfstudio_compat import RaySamples
 from backend.fields.rays import ViewRays
 from protocol import files
 
@@ -36,6 +37,8 @@ BEFORE = 0.97
 """Share of the distance to a surface up to which a place lies before it."""
 STEPS = 128
 """Samples of a ray within the hull's box."""
+PIECES = 4
+"""Of what lies between two samples of a ray, at whose middles the hull is asked."""
 SLAB = 2**18
 """Places that are looked up at once."""
 
@@ -142,13 +145,37 @@ class Hull:
         return found.reshape(distances.shape)
 
     @torch.no_grad()
-    def _met(self, origins: Tensor, directions: Tensor, distances: Tensor) -> Tensor:
-        """Whether rays of unit length pass through it within so much of their way, bool (m)."""
+    def share_of(self, samples: RaySamples) -> Tensor:
+        """How much of the way through each sample (m, s) of rays lies inside, float32 (m, s, 1)."""
+        frustums = samples.frustums
+        origins, directions = frustums.origins[:, 0], frustums.directions[:, 0]
+        share = torch.zeros_like(frustums.starts)
+        enter, leave = self._crossed(origins, directions)
+        crossed = torch.nonzero(leave > enter)[:, 0]
+        pieces = (torch.arange(PIECES, device=share.device) + 0.5) / PIECES
+        slab = max(1, SLAB // (PIECES * share.shape[1]))
+        for part in crossed.split(slab):
+            start, end = frustums.starts[part], frustums.ends[part]
+            along = start + pieces * (end - start)
+            places = origins[part, None, None] + along[..., None] * directions[part, None, None]
+            inside = (self.at(places)[..., 0] >= 0.5).to(share)
+            share[part] = inside.mean(-1, keepdim=True)
+        return share
+
+    def _crossed(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """How far along rays (m, 3) of unit length its box begins and ends, (m) each; a ray that
+        misses it has the end before the beginning.
+        """
         low, high = self._low.to(origins), self._high.to(origins)
         safe = torch.where(directions.abs() < 1e-9, 1e-9, directions)
         ends = torch.stack([(low - origins) / safe, (high - origins) / safe])
-        enter = ends.amin(0).amax(-1).clamp(min=0)
-        leave = torch.minimum(ends.amax(0).amin(-1), distances * BEFORE)
+        return ends.amin(0).amax(-1).clamp(min=0), ends.amax(0).amin(-1)
+
+    @torch.no_grad()
+    def _met(self, origins: Tensor, directions: Tensor, distances: Tensor) -> Tensor:
+        """Whether rays of unit length pass through it within so much of their way, bool (m)."""
+        enter, leave = self._crossed(origins, directions)
+        leave = torch.minimum(leave, distances * BEFORE)
         met = torch.zeros(len(origins), dtype=torch.bool, device=origins.device)
         crossed = torch.nonzero(leave > enter)[:, 0]
         shares = (torch.arange(STEPS, device=origins.device) + 0.5) / STEPS
