@@ -394,11 +394,13 @@ class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
 _PREVIEW = SceneEditConfig(
     iterations=600,
     views=24,
+    # all views in the first steps: as long as few are edited, these are painted on what is there
+    edit_every=3,
     rounds=1,  # the demo model's edits from low noise levels lose what the first one gained
     first_level=0.98,
     refit_every=0,  # it was found to help where views are edited again
     settling=0.15,
-    stop_patience=1,
+    stop_patience=3,  # of a round each, which takes few steps
 )
 EDIT_PRESETS = {
     "preview": _PREVIEW,
