@@ -12,7 +12,7 @@ import bpy
 from . import edits, pictures
 from .blocks import with_uid
 
-OWN = {"image", "mask", "full"}
+OWN = {"image", "full"}
 """Pictures of the edit itself, which nothing takes from it that is made again of the same."""
 GROUP = "watch_your_steps"
 """Custom properties of this name are what the add-on registers, not what it has put there."""
@@ -56,6 +56,21 @@ def remember(entry: bpy.types.PropertyGroup) -> RememberedEdit:
     return RememberedEdit(values, images)
 
 
+def write(edit: RememberedEdit, entry: bpy.types.PropertyGroup) -> None:
+    """Put an edit into a group of its properties."""
+    for name, value in edit.values.items():
+        setattr(entry, name, value)
+    for name, image in edit.images.items():
+        setattr(entry, name, _found(image))
+
+
+def pictures_of(entry: bpy.types.PropertyGroup) -> list[bpy.types.Image]:
+    """All images that such a group points to."""
+    pointers = [one.identifier for one in entry.bl_rna.properties if one.type == "POINTER"]
+    found = (getattr(entry, name) for name in pointers)
+    return [one for one in found if isinstance(one, bpy.types.Image)]
+
+
 @contextmanager
 def listed(scene: bpy.types.Scene, edit: RememberedEdit) -> Iterator[None]:
     """Have an edit in a scene's list within the block: where undo has taken it away, as the last
@@ -66,11 +81,7 @@ def listed(scene: bpy.types.Scene, edit: RememberedEdit) -> Iterator[None]:
     if edits.named(scene.watch_your_steps, uid) is not None:
         yield
         return
-    entry = kept.add()
-    for name, value in edit.values.items():
-        setattr(entry, name, value)
-    for name, image in edit.images.items():
-        setattr(entry, name, _found(image))
+    write(edit, kept.add())
     try:
         yield
     finally:

@@ -1,6 +1,6 @@
 """The job that makes an edit of a render again, with another seed."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 
 import bpy
 import msgspec
@@ -96,18 +96,32 @@ def with_edit(scene: bpy.types.Scene, job: Job) -> AbstractContextManager[None]:
     """Have the edit that was made again in the list, also where undo has taken it away.
 
     Raises:
-        SessionError: it is not there, and not known after a restart of Blender.
+        SessionError: it is not there, and not saved with the job.
     """
     if isinstance(job.preparation, MakingAgain):
         return remembered_edits.listed(scene, job.preparation.edit)
-    _check(scene, job)
-    return nullcontext()
+    return remembered_edits.listed(scene, remembered_edits.remember(edit_of(scene, job)))
+
+
+def edit_of(scene: bpy.types.Scene, job: Job | bpy.types.PropertyGroup) -> bpy.types.PropertyGroup:
+    """The edit that a job makes again, or one that is saved in the scene: in the list, or as it was
+    saved with the job, where undo had taken it out of there.
+
+    Raises:
+        SessionError: it is neither.
+    """
+    edit = edits.named(scene.watch_your_steps, job.subject)
+    if edit is not None:
+        return edit
+    uid = job.id if isinstance(job, Job) else job.job
+    for saved in scene.watch_your_steps.waiting:
+        if saved.job == uid and saved.edit.uid:
+            return saved.edit
+    raise SessionError(GONE)
 
 
 def _check(scene: bpy.types.Scene, job: Job) -> None:
-    """Raises SessionError where the edit is not in the list."""
-    if edits.named(scene.watch_your_steps, job.subject) is None:
-        raise SessionError(GONE)
+    edit_of(scene, job)
 
 
 EDIT_AGAIN = Kind("Edit", True, _install, _check, over_camera=True)

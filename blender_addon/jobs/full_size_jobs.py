@@ -3,7 +3,7 @@
 import bpy
 import msgspec
 
-from ..data import copies, edit_masks, edits, full_results, full_size_edits, pictures
+from ..data import copies, edit_masks, full_results, full_size_edits, pictures
 from ..data.full_results import Size
 from ..data.properties_settings import asked
 from ..data.render_size import enlarged_mask
@@ -12,7 +12,7 @@ from ..link.worker_thread import Arrived
 from ..protocol.messages import CaptureState
 from ..protocol.requests import EditRequest, EditResult
 from ..protocol.settings import PictureMapSettings
-from .again_jobs import FULL_SIZE, GONE, MakingAgain, with_edit
+from .again_jobs import FULL_SIZE, MakingAgain, edit_of, with_edit
 from .job import Job, Kind, NewJob, SessionError
 
 NO_RENDER = "The full-size render of this edit is not in the file any more."
@@ -65,11 +65,8 @@ def _install(scene: bpy.types.Scene, job: Job, arrived: Arrived | CaptureState) 
 
 
 def _check(scene: bpy.types.Scene, job: Job) -> None:
-    """Raises SessionError where the edit is not in the list, or lost its full-size render."""
-    entry = edits.named(scene.watch_your_steps, job.subject)
-    if entry is None:
-        raise SessionError(GONE)
-    if entry.full_render is None:
+    """Raises SessionError where the edit is not there, or lost its full-size render."""
+    if edit_of(scene, job).full_render is None:
         raise SessionError(NO_RENDER)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import bpy
 import msgspec
 
-from ..data import edit_masks, edits, painting, picture_source, pictures, results
+from ..data import edit_masks, edits, painting, picture_source, pictures, remembered_edits, results
 from ..data.blocks import with_uid
 from ..data.frozen_region import FoundMap, FrozenRegion
 from ..data.migration import new_uid
@@ -20,7 +20,6 @@ from .picture_jobs import Editing, edit_job
 
 NO_PICTURE = "The picture that it was to be made of is not in the file any more."
 NO_MASK = "Its mask is not in the file any more."
-NO_EDIT = "The edit that was to be made again is not in the list any more."
 
 
 @dataclass
@@ -53,12 +52,6 @@ class Way:
     """Write what is not in a WaitingEdit by its name."""
     read: Callable[[bpy.types.Scene, bpy.types.PropertyGroup, Read], NewJob]
     """Raises SessionError or SceneError where what it takes is not in the file any more."""
-
-
-def _nothing(
-    scene: bpy.types.Scene, job: Job | NewJob, entry: bpy.types.PropertyGroup, shared: Written
-) -> None:
-    """All of it has a name."""
 
 
 # ---------------------------------------------------------------- an edit of a picture
@@ -159,11 +152,18 @@ def _region(entry: bpy.types.PropertyGroup, more: _Edit) -> FrozenRegion:
 # ---------------------------------------------------------------- edits that are made again
 
 
+def _write_again(
+    scene: bpy.types.Scene, job: Job | NewJob, entry: bpy.types.PropertyGroup, _: Written
+) -> None:
+    again = job.preparation
+    assert isinstance(again, again_jobs.MakingAgain)
+    if edits.named(scene.watch_your_steps, job.subject) is None:  # undo has taken it away
+        remembered_edits.write(again.edit, entry.edit)
+
+
 def _of(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> bpy.types.PropertyGroup:
     """The edit that is to be made again."""
-    edit = edits.named(scene.watch_your_steps, entry.subject)
-    if edit is None:
-        raise SessionError(NO_EDIT)
+    edit = again_jobs.edit_of(scene, entry)
     if lost := again_jobs.why_not(edit):
         raise SessionError(f"{lost}.")
     return edit
@@ -245,8 +245,8 @@ def _read_turn(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, _: Read) 
 
 WAYS: dict[str, Way] = {
     "edit": Way(_write_edit, _read_edit),
-    again_jobs.KIND: Way(_nothing, _read_again),
-    again_jobs.FULL_SIZE: Way(_nothing, _read_full_size),
+    again_jobs.KIND: Way(_write_again, _read_again),
+    again_jobs.FULL_SIZE: Way(_write_again, _read_full_size),
     frame_jobs.KIND: Way(_write_frame, _read_frame),
     texture_again_jobs.KIND: Way(_write_texture, _read_texture),
     texture_each_jobs.KIND: Way(_write_turn, _read_turn),

@@ -8,7 +8,7 @@ runs, the truth is in memory (waiting.py, running.py).
 import bpy
 import msgspec
 
-from ..data import copies
+from ..data import copies, remembered_edits
 from ..data.scene_error import SceneError
 from . import waiting
 from .job import Job, NewJob, SessionError
@@ -124,6 +124,7 @@ def _remove(scene: bpy.types.Scene, jobs: set[str], settled: bool = False) -> No
         if settled:
             _settled.add(entry.job)
         images += [getattr(entry, name) for name in POINTERS]
+        images += remembered_edits.pictures_of(entry.edit)
         entries.remove(index)
     for image in dict.fromkeys(images):
         if image is not None and image.users == 0:

@@ -6,6 +6,8 @@
 import bpy
 from bpy.props import PointerProperty, StringProperty
 
+from .kept_edits import KeptEdit
+
 
 class WaitingEdit(bpy.types.PropertyGroup):
     """What it takes to ask for the same again."""
@@ -23,6 +25,10 @@ class WaitingEdit(bpy.types.PropertyGroup):
     relevance: PointerProperty(name="Relevance", type=bpy.types.Image)
     texture: PointerProperty(name="Painted Texture", type=bpy.types.Image)
     thing: PointerProperty(name="Painted Object", type=bpy.types.Object)
+    edit: PointerProperty(
+        description="What is to be made again, where undo had taken that out of the list",
+        type=KeptEdit,
+    )
 
 
 CLASSES = (WaitingEdit,)

@@ -34,7 +34,7 @@ SAVED = {
     "WaitingEdit": """
         job:STRING kind:STRING instruction:STRING subject:STRING asked:STRING title:STRING
         group:STRING more:STRING picture:POINTER mask:POINTER relevance:POINTER texture:POINTER
-        thing:POINTER""",
+        thing:POINTER edit:POINTER""",
     "KeptEdit": """
         noise_level:FLOAT relevance_seeds:INT normalisation:STRING closer:BOOLEAN
         snap:ENUM=things,edges,nothing text_guidance:FLOAT image_guidance:FLOAT

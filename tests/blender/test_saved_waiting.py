@@ -159,6 +159,44 @@ def test_an_edit_that_is_made_again_goes_on(
     assert seeds() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("restarted", [True, False])
+def test_an_edit_that_was_undone_is_made_again_after_a_restart(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    server: FakeServer,
+    saved: ModuleType,
+    tmp_path: Path,
+    restarted: bool,
+) -> None:
+    """Of the backend, too, or of Blender alone, to which the running job then comes back."""
+    preview(connected, scene)
+    bpy.ops.ed.undo_push(message="before")
+    OPS.edit()
+    finish_all(connected)
+    server.manual = True
+    OPS.edit_again()
+    OPS.edit_again()
+    running(connected, server)
+    first, count = requests(server)[-1], len(requests(server))
+    bpy.ops.ed.undo()
+    assert len(here().edits) == 0
+    if restarted:
+        restart(connected, server, tmp_path / "a.blend")
+        assert offered(saved) == ["seed 1", "seed 2"]
+        go_on(connected, server)
+        same(requests(server)[count], first)
+    else:
+        job = connected.session.job_of(bpy.context.scene).id
+        reopen(connected, tmp_path / "a.blend")
+        connect(connected, server.file)
+        server.manual = False
+        server.finish(job)
+        finish_all(connected)
+        go_on(connected, server)
+    assert sorted(seeds()) == [1, 2]
+    assert all(one.render is not None and one.mask is not None for one in here().edits)
+
+
 def test_textures_of_selected_meshes_go_on(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
@@ -282,7 +320,7 @@ def test_what_is_gone_is_said_once_and_the_others_go_on(
     said = connected.session.message_of(bpy.context.scene)
     finish_all(connected)
     assert said.startswith(
-        '"turn the ball blue" (seed 1) and 2 more cannot go on: The edit that was to be made '
+        '"turn the ball blue" (seed 1) and 2 more cannot go on: The edit that was made '
         "again is not in the list any more."
     )
     assert said.count("cannot go on") == 2
