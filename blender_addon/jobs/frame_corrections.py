@@ -129,11 +129,12 @@ def is_there(kind: str, name: str) -> bool:
     """
     if name == REST:
         return True
-    if kind == "MATERIALS":
-        return name == NO_MATERIAL or any(one.name_full == name for one in bpy.data.materials)
+    blocks = bpy.data.materials if kind == "MATERIALS" else bpy.data.objects
     title = PART.sub("", name)
-    objects = [one.name_full for one in bpy.data.objects]
-    return title in objects or any(title.startswith(one + OF) for one in objects)
+    if title in blocks or name == NO_MATERIAL:
+        return True
+    names = [one.name_full for one in blocks]
+    return title in names or any(title.startswith(one + OF) for one in names)
 
 
 def now(
@@ -156,7 +157,7 @@ def now(
     follows = settings.frames_painting == FOLLOW
     place = where_painted(settings) if follows else None
     correction = FrameCorrection(
-        painted=hashlib.sha256(painting.written(painted).encode()).hexdigest(),
+        painted=hashlib.sha256(f"{painted.shape}".encode() + painted.tobytes()).hexdigest(),
         follows=follows,
         viewpoint=() if place is None else place.viewpoint,
         camera="" if place is None else place.camera,
