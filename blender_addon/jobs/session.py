@@ -279,6 +279,8 @@ def _take(event: LinkEvent) -> None:
         return  # cancelled here while the link was down
     if isinstance(event, Queued):
         job.stage = f"waiting for {event.position} other jobs" if event.position else "starting"
+        if event.position == 1:
+            job.stage = "waiting for 1 other job"
     elif isinstance(event, Progress):
         if job.stage != "cancelling":
             job.stage = event.stage
