@@ -65,6 +65,9 @@ class FilmPainting:
     painted: Painted
     then: PaintedScene | None = None
     """The scene as it was painted on, once somebody has looked."""
+    session: int = 0
+    """Scene.session_uid then: a file that is opened anew gives all objects others, by which `then`
+    knows them."""
 
 
 def has_some(settings: bpy.types.PropertyGroup) -> bool:
@@ -193,13 +196,16 @@ class CorrectedFrame:
             SceneError: what was painted follows nothing (NotFollowed), or the look was stopped.
         """
         given = self._given
-        if given is None or not self._of.follows or given.then is not None:
+        if given is None or not self._of.follows:
+            return True
+        if given.then is not None and given.session == scene.session_uid:
             return True
         if self._looking is None:
             of = self._of
             place = Place(of.viewpoint, picture_source.NEW_RENDER, of.camera, of.frame)
             moment = at_frame(scene, of.frame)
             self._looking = OneRender(painted_scene.looking(scene, moment, given.painted, place))
+            given.session = scene.session_uid
         given.then = self._looking.result()
         if given.then is not None:
             self._looking = None

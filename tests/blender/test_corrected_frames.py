@@ -279,6 +279,35 @@ def test_it_goes_on_after_a_restart_with_what_was_painted(
     assert not [one.name for one in bpy.data.images if "painting" in one.name]
 
 
+def test_it_follows_still_once_its_file_was_closed_and_opened_again(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    server: FakeServer,
+    film: Path,
+    mask: Modules,
+    tmp_path: Path,
+) -> None:
+    """All objects are known by other numbers then."""
+    paint_on(mask, thing(mask, "ball"))
+    whole = [one.correction.painted for one in sent(connected, server)]
+    for path in files(film):
+        path.unlink()
+    server.manual = True
+    OPS.edit_frames()
+    finish_one(connected, server)
+    job = running(connected, server)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    server.manual = False
+    server.finish(job)
+    finish_all(connected)
+    found = [one.correction.painted for one in requests(server)][-1]
+    assert (found == ADDED).any()
+    assert np.array_equal(found, whole[-1])
+    assert len(files(film)) == 3
+
+
 def test_paint_from_before_frames_were_kept_is_of_the_shown_picture(
     connected: SimpleNamespace,
     server: FakeServer,
