@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.scene_error import SceneError
 from ..link.decode import decode_exr, decode_targa
+from .file_look import kept_look
 
 KINDS = {"ENUM", "INT", "BOOLEAN", "FLOAT"}
 FIRST = ("media_type", "file_format", "color_mode", "color_depth")
@@ -87,13 +88,14 @@ def _raw_files(render: bpy.types.RenderSettings, kind: dict[str, str]) -> Iterat
         "color_management": "FOLLOW_SCENE",
         "views_format": "INDIVIDUAL",
     }
-    try:
-        _set(file, wanted)
-        render.use_stamp = False
-        yield
-    finally:
-        _set(file, before)
-        render.use_stamp = stamp
+    with kept_look(file):
+        try:
+            _set(file, wanted)
+            render.use_stamp = False
+            yield
+        finally:
+            _set(file, before)
+            render.use_stamp = stamp
 
 
 def _set(file: bpy.types.ImageFormatSettings, values: dict[str, Any]) -> None:

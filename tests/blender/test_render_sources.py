@@ -103,6 +103,48 @@ def test_how_the_scene_writes_its_files_stays(
     assert result.render.use_stamp
 
 
+def look_of(file: bpy.types.ImageFormatSettings) -> dict[str, object]:
+    """What an artist has set of the look that files have."""
+    view = file.view_settings
+    names = "view_transform look exposure gamma use_curve_mapping use_white_balance"
+    values: dict[str, object] = {name: getattr(view, name) for name in names.split()}
+    values["device"] = file.display_settings.display_device
+    values["temperature"] = view.white_balance_temperature
+    if view.use_curve_mapping:
+        mapping = view.curve_mapping
+        values["levels"] = tuple(mapping.black_level), tuple(mapping.white_level), mapping.tone
+        values["curves"] = [
+            [(tuple(point.location), point.handle_type) for point in curve.points]
+            for curve in mapping.curves
+        ]
+    return values
+
+
+@pytest.mark.parametrize("curves", [False, True])
+def test_a_look_of_its_own_that_the_scene_gives_its_files_stays(
+    connected: SimpleNamespace, result: bpy.types.Scene, curves: bool
+) -> None:
+    """Blender takes the scene's where a file's own look is chosen anew."""
+    file = result.render.image_settings
+    file.color_management = "OVERRIDE"
+    view = file.view_settings
+    view.view_transform, view.exposure, view.gamma = "Filmic", 1.5, 0.75
+    view.look = "High Contrast"
+    view.use_white_balance, view.white_balance_temperature = True, 4200
+    view.use_curve_mapping = curves
+    if curves:
+        mapping = view.curve_mapping
+        mapping.black_level, mapping.tone = (0.1, 0.0, 0.0), "FILMLIKE"
+        mapping.curves[3].points.new(0.25, 0.5)
+        mapping.curves[0].points[0].location = (0.125, 0.0)
+        mapping.update()
+    before = look_of(file)
+    preview(connected, result)
+    assert file.color_management == "OVERRIDE"
+    assert look_of(file) == before
+    assert look_of(file)["exposure"] == 1.5
+
+
 def test_the_slot_that_is_shown_is_sent(
     connected: SimpleNamespace, result: bpy.types.Scene, server: FakeServer
 ) -> None:
