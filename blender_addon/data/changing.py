@@ -38,7 +38,7 @@ def changed(owner: Any, **values: Any) -> Iterator[None]:
         yield
     finally:
         _changes.remove(change)
-        _set(owner, change.before)
+        _put_back(change)
 
 
 @contextmanager
@@ -62,18 +62,38 @@ def at_frame(scene: bpy.types.Scene, frame: int) -> Iterator[None]:
 def saving_begins() -> None:
     """The file is about to be saved: it is to have what was there before all changes."""
     for change in reversed(_changes):
-        _set(change.owner, change.before)
+        _put_back(change)
 
 
 def saving_ends() -> None:
     """It is saved: what was changed is so again."""
     for change in _changes:
-        _set(change.owner, change.now)
+        if not _is_gone(change.owner):
+            _set(change.owner, change.now)
 
 
 def _value(owner: Any, name: str) -> Any:
     value = getattr(owner, name)
     return tuple(value) if isinstance(value, Vector) else value
+
+
+def _put_back(change: _Change) -> None:
+    """Set what was there before. A script may have removed what was changed, or what was there,
+    while Blender rendered: then there is nothing to put back.
+    """
+    if not _is_gone(change.owner):
+        _set(change.owner, {k: None if _is_gone(v) else v for k, v in change.before.items()})
+
+
+def _is_gone(found: Any) -> bool:
+    """Whether it is a data-block that has been removed."""
+    if not isinstance(found, bpy.types.ID):
+        return False
+    try:
+        found.name  # noqa: B018  # asking is what tells
+    except ReferenceError:
+        return True
+    return False
 
 
 def _set(owner: Any, values: dict[str, Any]) -> None:

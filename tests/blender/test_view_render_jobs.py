@@ -227,6 +227,41 @@ def test_a_file_that_a_script_saves_while_a_view_is_rendered_has_the_scene_as_it
     assert of_file(path) == of_file(before)
 
 
+@pytest.mark.parametrize("gone", ["thing", "camera"])
+def test_what_a_script_removes_while_a_view_is_rendered_is_not_missed_when_it_saves(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    cone: bpy.types.Object,
+    windowed: Jobs,
+    gone: str,
+    tmp_path: Path,
+) -> None:
+    """Nothing else was put back then, and nothing packed: the file had the view's camera."""
+    camera, path = scene.camera, tmp_path / "middle.blend"
+    others = [one.name for one in scene.objects if one not in (cone, camera)]
+    assert others
+    OPS.edit_texture()
+    next_render(connected, windowed)
+    views = scene.camera
+    assert views != camera
+    bpy.data.objects.remove(scene.objects[others.pop()] if gone == "thing" else camera)
+    bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True)
+    assert scene.camera == views
+    end_all(connected, windowed)
+    connected.session.wait(lambda: connected.session.job_of(scene) is None, SECONDS)
+    assert (scene.camera is None) == (gone == "camera")
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    saved = bpy.context.scene
+    assert (saved.camera is None) == (gone == "camera")
+    assert views_camera_is_gone(saved)
+    assert not any(saved.objects[name].hide_render for name in others)
+
+
+def views_camera_is_gone(scene: bpy.types.Scene) -> bool:
+    """Whether no camera is left of those that views are rendered by."""
+    return len(bpy.data.cameras) <= 1 and len([o for o in scene.objects if o.type == "CAMERA"]) <= 1
+
+
 def test_an_undo_between_a_render_and_the_timer_loses_nothing(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
