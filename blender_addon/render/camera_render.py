@@ -31,6 +31,8 @@ LIGHT_FILE = {"file_format": "OPEN_EXR", "color_depth": "32", "exr_codec": "NONE
 them, where Blender decodes a PNG file on its main thread only.
 """
 SMALLEST_SIDE = 4  # Blender renders nothing smaller
+FLATTEST = 1e-6
+"""Determinant of a camera's axes, each as long as one; below it they do not span space any more."""
 DEPTH_PASS = "Depth"
 SKY = 0.99
 """Share of the clip end from which on a depth is the sky's: EEVEE gives it the clip end, to the
@@ -206,6 +208,11 @@ def _check_camera(scene: bpy.types.Scene) -> None:
         raise SceneError(
             "The scene has no active camera: add one (Add > Camera), or select one and press "
             "Ctrl Numpad 0."
+        )
+    if abs(scene.camera.matrix_world.normalized().determinant()) < FLATTEST:
+        raise SceneError(
+            f'The camera "{scene.camera.name}" is scaled to nothing along an axis: select it and '
+            "press Alt S, and the same for its parents."
         )
 
 

@@ -114,6 +114,18 @@ def test_without_a_camera_one_sentence(addon: SimpleNamespace, scene: bpy.types.
         captured(addon)
 
 
+def test_a_camera_without_extent_one_sentence(
+    addon: SimpleNamespace, scene: bpy.types.Scene
+) -> None:
+    scene.camera.scale = (1, 1, 0)
+    scene.view_layers[0].update()
+    with pytest.raises(addon.scene_error.SceneError, match="scaled to nothing along an axis"):
+        captured(addon)
+    scene.camera.scale = (0.001, 2, 1000)
+    scene.view_layers[0].update()
+    captured(addon)
+
+
 @pytest.mark.parametrize(
     ("resolution", "percentage", "max_side", "size"),
     [
