@@ -20,10 +20,13 @@ class Aside(Generic[Made]):
 
     def begin(self) -> None:
         """Let a thread make it."""
-        threading.Thread(target=self._run_beside, daemon=True).start()
+        known = threading.Event()
+        threading.Thread(target=self._run_beside, args=[known], daemon=True).start()
+        known.wait()  # from here on stillness waits for it
 
-    def _run_beside(self) -> None:
-        with stillness.coming_by():  # it comes by at its end only
+    def _run_beside(self, known: threading.Event) -> None:
+        with stillness.coming_by(stillness.TO_THE_END):  # it comes by at its end only
+            known.set()
             self.run()
 
     def run(self) -> None:

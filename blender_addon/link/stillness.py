@@ -21,8 +21,11 @@ from dataclasses import dataclass, field
 
 NEEDED = sys.version_info < (3, 12)
 PATIENCE = 1.0
-"""Seconds that the main thread waits at most: a piece of work takes some hundredths of a second,
-but where a large result has come just then."""
+"""Seconds that the main thread waits for a thread at most: a piece of work takes some hundredths of
+a second, but where a large result has come just then, and where the link waits for an answer it
+runs no Python."""
+TO_THE_END = 60.0
+"""The same for a thread that has one piece, which may take some seconds and runs Python in all."""
 LOOK_SECONDS = 0.0005
 
 
@@ -31,8 +34,8 @@ class _Stillness:
     wanted: bool = False
     gate: threading.Lock = field(default_factory=threading.Lock)
     """Closed while it is wanted."""
-    running: set[int] = field(default_factory=set)
-    """Identities of the threads that come by."""
+    running: dict[int, float] = field(default_factory=dict)
+    """Identities of the threads that come by, and the seconds to wait for each."""
     standing: set[int] = field(default_factory=set)
     """Those of them that wait."""
 
@@ -41,14 +44,16 @@ _stillness = _Stillness()
 
 
 @contextmanager
-def coming_by() -> Iterator[None]:
-    """What a thread does within the block has pieces, between which it comes by."""
+def coming_by(patience: float | None = None) -> Iterator[None]:
+    """What a thread does within the block has pieces, between which it comes by; `patience` are the
+    seconds that it is waited for, PATIENCE by default.
+    """
     me = threading.get_ident()
-    _stillness.running.add(me)
+    _stillness.running[me] = PATIENCE if patience is None else patience
     try:
         yield
     finally:
-        _stillness.running.discard(me)
+        del _stillness.running[me]
 
 
 def come_by() -> None:
@@ -73,8 +78,12 @@ def still() -> Iterator[None]:
     _stillness.gate.acquire()
     _stillness.wanted = True
     try:
-        deadline = time.monotonic() + PATIENCE
-        while _stillness.running - _stillness.standing and time.monotonic() < deadline:
+        began = time.monotonic()
+        while any(
+            time.monotonic() < began + patience
+            for one, patience in dict(_stillness.running).items()
+            if one not in _stillness.standing
+        ):
             time.sleep(LOOK_SECONDS)
         time.sleep(LOOK_SECONDS)  # what each does after it has said so is to wait for the gate
         yield
