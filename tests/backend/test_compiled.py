@@ -90,8 +90,10 @@ def test_a_model_without_a_unet_of_diffusers_is_refused():
 
 
 @pytest.mark.slow
-def test_torchs_compiler_gives_the_same_numbers_for_every_size():
+def test_torchs_compiler_gives_the_same_numbers_for_every_size(tmp_path, monkeypatch):
     """A network without attention, which compiles in a minute, or several on a busy machine."""
+    # not what another process that was killed has left half written
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch._dynamo.reset()
     torch.manual_seed(0)
     unet = UNet2DConditionModel(

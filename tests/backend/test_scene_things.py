@@ -319,7 +319,13 @@ def test_an_edit_of_an_earlier_version_keeps_to_nothing_and_worked_on_whole_view
 ) -> None:
     scene = scene_of(trained, tmp_path / "work")
     quick = dataclasses.replace(
-        QUICK, snap="nothing", detail="whole", iterations=2, rounds=1, inside_rays=0.0
+        QUICK,
+        snap="nothing",
+        detail="whole",
+        iterations=2,
+        rounds=1,
+        inside_rays=0.0,
+        air_samples=0.0,
     )
     made = scene.edit(INSTRUCTION, editor, 0.3, quick, "old")
     assert made.snap == SnapRecord(took="nothing")
