@@ -1,6 +1,7 @@
 """What is read of a texture is known until its pixels change: Blender drops what it has decoded."""
 
 import importlib
+import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -66,6 +67,10 @@ def test_a_file_that_was_written_over_is_read_anew(
         texture_pixels.read_texture(image)
 
 
+@pytest.mark.xfail(
+    bpy.app.version[:2] == (5, 0),
+    reason="5.0 finds no pixels in a packed texture whose buffers are freed again and again",
+)
 def test_an_edit_decodes_its_texture_no_more_once_it_was_read(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
@@ -76,7 +81,10 @@ def test_an_edit_decodes_its_texture_no_more_once_it_was_read(
     image.pack()
     bpy.ops.watch_your_steps.edit_texture()
     job = connected.session.job_of(scene)
+    deadline = time.monotonic() + SECONDS
     while job.request is None:
+        assert connected.session.job_of(scene) is job, "it has ended"
+        assert time.monotonic() < deadline
         image.buffers_free()  # as renders do
         connected.session.drain()
         assert not image.has_data or job.request is None
