@@ -329,8 +329,10 @@ def _endings() -> Iterator[str]:
 
 def pack(image: bpy.types.Image) -> None:
     """Put what was painted on an image into the file. Of tiles, Blender only packs those that it
-    has read, and loses the others.
+    has read, and loses the others; Blender 5.0 also loses an image that it has packed already.
     """
+    if image.packed_files and not image.is_dirty:
+        return
     if is_tiled(image):
         for tile in image.tiles:
             tile.size[:]  # reads it
