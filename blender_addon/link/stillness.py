@@ -62,9 +62,9 @@ def come_by() -> None:
         return
     me = threading.get_ident()
     _stillness.standing.add(me)
-    _stillness.gate.acquire()
-    _stillness.gate.release()
-    _stillness.standing.discard(me)
+    with _stillness.gate:
+        # before the gate is given back: who goes on is not to count as standing the next time
+        _stillness.standing.discard(me)
 
 
 @contextmanager

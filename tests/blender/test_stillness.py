@@ -45,8 +45,56 @@ def test_a_thread_stands_still_and_goes_on(
             time.sleep(0.005)
             with stillness.still():  # an operator of ours that is called in one
                 assert counting[0] == before
-        time.sleep(0.005)
+        deadline = time.monotonic() + SECONDS
+        while counting[0] == before and time.monotonic() < deadline:
+            time.sleep(0.005)
         assert counting[0] > before
+
+
+def test_a_thread_that_goes_on_does_not_count_as_standing(
+    stillness: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be held up by the machine when it has given the gate back."""
+    inner = stillness._stillness
+    standing: list[bool] = []
+
+    class Gate:
+        """A lock that notes whether the thread counts as standing when it gives the lock back."""
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+            self.acquire = self._lock.acquire
+
+        def release(self) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                standing.append(threading.get_ident() in inner.standing)
+            self._lock.release()
+
+        def __enter__(self) -> None:
+            self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.release()
+
+    monkeypatch.setattr(stillness, "NEEDED", True)
+    monkeypatch.setattr(inner, "gate", Gate())
+    ended = threading.Event()
+
+    def work() -> None:
+        with stillness.coming_by():
+            while not ended.is_set():
+                stillness.come_by()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    for _ in range(5):
+        with stillness.still():
+            time.sleep(0.002)
+        time.sleep(0.005)
+    ended.set()
+    thread.join(SECONDS)
+    assert standing
+    assert not any(standing)
 
 
 def test_a_thread_that_does_not_come_by_is_not_waited_for_for_ever(
