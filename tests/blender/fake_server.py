@@ -9,7 +9,9 @@ What it makes of captures is in fake_scenes.py.
 
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -67,6 +69,7 @@ class FakeServer:
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
+        self._at_work = threading.Lock()
 
     def __enter__(self) -> "FakeServer":
         self.start()
@@ -144,10 +147,19 @@ class FakeServer:
         """Send frames that are no message to the client of a job."""
         self._calls.put(lambda: self._socket.send_multipart([self._peers[job], b"wys/1", b"\xc1"]))
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Run no Python within the block, as a server of another process runs none of this one."""
+        with self._at_work:
+            time.sleep(0.05)  # until it waits
+            yield
+
     # ---------------------------------------------------------------- the thread
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            with self._at_work:
+                pass
             while not self._calls.empty():
                 self._calls.get()()
             if self._socket.poll(5):

@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 import bpy
 import pytest
 from driving import SECONDS, preview
+from fake_server import FakeServer
 
 
 @pytest.fixture
@@ -146,6 +147,7 @@ def test_operators_in_an_overridden_context_beside_a_busy_link(
     installed: str,
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
+    server: FakeServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Blender 4.5 and 5.0 crashed here, within some hundred calls."""
@@ -155,10 +157,11 @@ def test_operators_in_an_overridden_context_beside_a_busy_link(
     other.camera, other.render.engine = scene.camera, "BLENDER_WORKBENCH"
     other.render.resolution_x = other.render.resolution_y = 8
     time.sleep(0.1)
-    for _ in range(300):
-        with overriding.overridden(scene=other):
-            bpy.ops.render.render()
-            assert bpy.context.scene == other
+    with server.paused():
+        for _ in range(300):
+            with overriding.overridden(scene=other):
+                bpy.ops.render.render()
+                assert bpy.context.scene == other
     preview(connected, scene)
     assert scene.watch_your_steps.relevance_image is not None
 
