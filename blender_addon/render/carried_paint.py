@@ -6,7 +6,8 @@ painted, and what was painted on the pixel that showed it then. Nothing is splat
 are no holes; and where nothing has moved, each pixel finds itself again.
 
 A place of a mesh is found again by the vertices around it, however they have moved; where a mesh
-has got others, by its object. The sky is endlessly far away: paint on it turns with the camera.
+has got others, or they hang together otherwise, by its object. The sky is endlessly far away: paint
+on it turns with the camera.
 """
 
 from collections.abc import Iterator
@@ -41,6 +42,8 @@ class _Then:
     number: int
     """In `PaintedScene.index`."""
     vertices: NDArray[np.float32]
+    joins: int
+    """Of its surface."""
     matrix: Floats
     """To the space of the camera that it was painted through."""
 
@@ -68,7 +71,7 @@ class PaintedScene:
             if painted.ravel()[part.which].any():
                 key, surface, matrix = _placed(part)
                 if key not in self.instances:
-                    self.instances[key] = _Then(number, surface.vertices, matrix)
+                    self.instances[key] = _Then(number, surface.vertices, surface.joins, matrix)
         self.depth = seen.canvas.depth
         self.slack = NEAR * np.abs(self.depth) + _slopes(self.depth, self.index)
         """By how much the depth of a place that a pixel shows may differ from its own."""
@@ -102,7 +105,7 @@ def carried(then: PaintedScene, seen: Seen) -> Painted:
             which, triangles = part.which[some], part.triangles[some]
             centres = _centres(which, canvas)
             share = shares(canvas, surface, part.instance, triangles, centres)
-            same = len(before.vertices) == len(surface.vertices)
+            same = before.joins == surface.joins and before.vertices.shape == surface.vertices.shape
             vertices = before.vertices if same else surface.vertices
             around = vertices[surface.corners[triangles]].astype(np.float64)
             places = np.einsum("ni,nik->nk", share, around)

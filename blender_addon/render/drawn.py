@@ -23,12 +23,15 @@ class Surface:
     Attributes:
         vertices: (V, 3), in its own space.
         corners: (T, 3), vertices of its triangles; (T, 2) of lines.
+        joins: a number of how its vertices hang together: the same at every frame at which a vertex
+            is the same place of it.
         keys: of its instances.
         matrices: (K, 4, 4), of each instance, to the camera's space.
     """
 
     vertices: NDArray[np.float32]
     corners: NDArray[np.int32]
+    joins: int
     keys: list[Key]
     matrices: Floats
 

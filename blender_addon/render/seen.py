@@ -2,8 +2,9 @@
 pixel, and, where somebody wants to trace them, which place of which surface.
 """
 
+import zlib
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import bpy
@@ -120,6 +121,8 @@ class _Geometry:
     """Of each triangle, its material's."""
     parts: NDArray[np.int32] | None = None
     """Of each triangle, its island or connected part, where those are asked for."""
+    joins: int = 0
+    """A number of how the vertices hang together, where surfaces are traced."""
 
 
 class Seen:
@@ -224,7 +227,8 @@ class Seen:
     ) -> Surface | None:
         if not self._traced:
             return None
-        return Surface(group.geometry.vertices, group.geometry.corners, keys, matrices)
+        geometry = group.geometry
+        return Surface(geometry.vertices, geometry.corners, geometry.joins, keys, matrices)
 
     def _draw_small(self) -> None:
         """Draw the small objects that have gathered, those in view as one."""
@@ -327,7 +331,7 @@ class Seen:
             lines[:-1, 1] += 1
             starts = _read(data.curve_offset_data, "value", np.int32, 1).ravel()
             lines[starts[1:] - 1, 1] = starts[1:] - 1  # a curve's last point begins no line
-        return _Geometry(vertices, lines, np.zeros(0, np.int32))
+        return _Geometry(vertices, lines, np.zeros(0, np.int32), joins=zlib.crc32(lines.data))
 
     def _mesh(self, mesh: bpy.types.Mesh) -> _Geometry:
         triangles = mesh.loop_triangles
@@ -345,7 +349,8 @@ class Seen:
                 uvs = _read(layer.uv, "vector", np.float32, 2)
                 loops = _read(triangles, "loops", np.int32, 3)
                 parts = connected(uv_corners(placed, uvs[loops]))
-        return _Geometry(vertices, corners, slots, parts)
+        joins = _joins(mesh) if self._traced else 0
+        return _Geometry(vertices, corners, slots, parts, joins)
 
     def _group(
         self,
@@ -382,7 +387,7 @@ class Seen:
         one_sided = np.array([self._is_one_sided(one, depsgraph) for one in materials])[slots]
         if not solid.all():
             labels, one_sided = labels[solid], one_sided[solid]
-            geometry = _Geometry(geometry.vertices, geometry.corners[solid], slots[solid])
+            geometry = replace(geometry, corners=geometry.corners[solid], slots=slots[solid])
         return _Group(geometry, labels, [], one_sided if one_sided.any() else None, cut)
 
     def _opacity(self, material: bpy.types.Material | None) -> Opacity:
@@ -421,6 +426,14 @@ def _materials(
     if layer.material_override is not None:
         return [layer.material_override] * len(slots)
     return [one.original if one is not None else None for one in slots]
+
+
+def _joins(mesh: bpy.types.Mesh) -> int:
+    """A number of a mesh's faces by their vertices: triangles would not do, as a face that bends is
+    cut into others.
+    """
+    starts = _read(mesh.polygons, "loop_start", np.int32, 1)
+    return zlib.crc32(_read(mesh.loops, "vertex_index", np.int32, 1).data, zlib.crc32(starts.data))
 
 
 def _read(

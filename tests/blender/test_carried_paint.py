@@ -364,6 +364,28 @@ def test_a_mesh_that_gets_other_faces_carries_its_paint_as_a_whole(carrying: Car
     assert carrying.overlap(LAST) >= 0.9
 
 
+def test_another_mesh_with_as_many_vertices_does_not_get_paint_by_their_numbers(
+    carrying: Carrying,
+) -> None:
+    """Such as a simulation's or a switch's: paint was scattered all over it."""
+    thing = ball()
+    then = carrying.look(FIRST, np.where(carrying.truth(FIRST), ADDED, NOTHING).astype(np.uint8))
+    mesh = thing.data
+    order = np.random.default_rng(1).permutation(len(mesh.vertices))
+    other = bpy.data.meshes.new("other")
+    places = [None] * len(order)
+    for vertex in mesh.vertices:
+        places[order[vertex.index]] = vertex.co[:]
+    faces = [[int(order[one]) for one in face.vertices] for face in mesh.polygons]
+    other.from_pydata(places, [], faces)
+    for material in mesh.materials:
+        other.materials.append(material)
+    for face, one in zip(mesh.polygons, other.polygons, strict=True):
+        one.material_index = face.material_index
+    thing.data = other
+    assert iou(carrying.carried(then, LAST) == ADDED, carrying.truth(LAST)) >= 0.9
+
+
 def test_it_is_painted_through_the_camera_as_it_stood(carrying: Carrying) -> None:
     """Where that was not keyed, and has been moved since; and where another one is active."""
     ball()
@@ -389,9 +411,15 @@ def test_it_is_painted_through_the_camera_as_it_stood(carrying: Carrying) -> Non
         carrying.camera_render.at_once(parts)
 
 
-def test_hair_curves_carry_paint(carrying: Carrying) -> None:
+def new_hair(points: list[int]) -> bpy.types.Curves:
     curves = bpy.data.hair_curves.new("hair")
-    curves.add_curves([6] * 400)
+    curves.add_curves(points)
+    return curves
+
+
+def hair() -> bpy.types.Object:
+    """Curtains of hair all over the picture."""
+    curves = new_hair([6] * 400)
     places = np.zeros((2400, 3), np.float32)
     side = np.arange(400)
     for step in range(6):
@@ -401,17 +429,40 @@ def test_hair_curves_carry_paint(carrying: Carrying) -> None:
     thing = bpy.data.objects.new("hair", curves)
     bpy.context.scene.collection.objects.link(thing)
     bpy.context.scene.frame_set(FIRST)
+    return thing
+
+
+def left_half() -> NDArray[np.uint8]:
     painted = np.zeros((HEIGHT, WIDTH), np.uint8)
     painted[:, : WIDTH // 2] = ADDED
+    return painted
+
+
+def test_other_hair_with_as_many_points_does_not_get_paint_by_their_numbers(
+    carrying: Carrying,
+) -> None:
+    thing = hair()
+    then = carrying.look(FIRST, left_half())
+    before = carrying.carried(then, LAST)
+    places = np.empty((2400, 3), np.float32)
+    thing.data.attributes["position"].data.foreach_get("vector", places.ravel())
+    other = new_hair([6] * 200 + [3] * 400)
+    other.attributes["position"].data.foreach_set("vector", np.roll(places, 1200, axis=0).ravel())
+    thing.data = other
+    assert (before != carrying.carried(then, LAST)).mean() < 0.05, "gaps between the shorter ones"
+
+
+def test_hair_curves_carry_paint(carrying: Carrying) -> None:
+    thing, painted = hair(), left_half()
     then = carrying.look(FIRST, painted)
     index = then.index  # type: ignore[attr-defined]
     here = painted == ADDED
-    hair = index == index[HEIGHT // 2, WIDTH // 2]
-    assert hair.sum() > 1000
+    hairs = index == index[HEIGHT // 2, WIDTH // 2]
+    assert hairs.sum() > 1000
     thing.location.x += 1.0
     bpy.context.view_layer.update()
     found = carrying.carried(then, LAST) == ADDED
-    assert (found & ~here).sum() > 0.15 * (hair & here).sum(), "it is where nothing was painted"
+    assert (found & ~here).sum() > 0.15 * (hairs & here).sum(), "it is where nothing was painted"
 
 
 def test_large_pictures_are_carried_in_little_time(carrying: Carrying) -> None:
