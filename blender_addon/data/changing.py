@@ -42,6 +42,34 @@ def changed(owner: Any, **values: Any) -> Iterator[None]:
 
 
 @contextmanager
+def linked(collection: bpy.types.Collection, thing: bpy.types.Object) -> Iterator[None]:
+    """Let an object lie in a collection, too, for a while; it must not be there already."""
+    with changed(_Membership(collection, thing), there=True):
+        yield
+
+
+@dataclass(eq=False)
+class _Membership:
+    """An object in a collection; nowhere once one of them has been removed."""
+
+    collection: bpy.types.Collection
+    thing: bpy.types.Object
+
+    @property
+    def there(self) -> bool:
+        """Whether it lies there."""
+        known = not (_is_gone(self.collection) or _is_gone(self.thing))
+        return known and self.thing in self.collection.objects.values()
+
+    @there.setter
+    def there(self, wanted: bool) -> None:
+        if _is_gone(self.collection) or _is_gone(self.thing) or self.there == wanted:
+            return
+        objects = self.collection.objects
+        (objects.link if wanted else objects.unlink)(self.thing)
+
+
+@contextmanager
 def at_frame(scene: bpy.types.Scene, frame: int) -> Iterator[None]:
     """Look at another frame for a while."""
     if frame == scene.frame_current:

@@ -10,7 +10,7 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
-from ..data.changing import changed
+from ..data.changing import changed, linked
 from ..data.meshes.material_images import colour_nodes, image_nodes, tree_of
 from ..data.meshes.texture_uvs import laying_of
 from ..data.places import bounds_of, near_origin
@@ -265,8 +265,7 @@ def _show_alone(stack: ExitStack, scene: bpy.types.Scene, thing: bpy.types.Objec
     stack.enter_context(changed(thing, **plain))
     layers = [layer for layer in scene.view_layers if layer.use]
     if not any(_renders(layer.layer_collection, thing) for layer in layers):
-        scene.collection.objects.link(thing)
-        stack.callback(scene.collection.objects.unlink, thing)
+        stack.enter_context(linked(scene.collection, thing))
     for layer in layers:
         stack.enter_context(changed(layer, material_override=None))
         for part in _parts(layer.layer_collection):

@@ -227,6 +227,41 @@ def test_a_file_that_a_script_saves_while_a_view_is_rendered_has_the_scene_as_it
     assert of_file(path) == of_file(before)
 
 
+@pytest.mark.parametrize("gone", ["", "thing", "collection"])
+def test_a_mesh_that_no_layer_renders_is_not_moved_in_a_file_that_a_script_saves(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    cone: bpy.types.Object,
+    windowed: Jobs,
+    gone: str,
+    tmp_path: Path,
+) -> None:
+    """It lay in the scene's own collection, too, from then on, where it renders."""
+    path = tmp_path / "middle.blend"
+    hidden = bpy.data.collections.new("hidden")
+    scene.collection.children.link(hidden)
+    hidden.objects.link(cone)
+    scene.collection.objects.unlink(cone)
+    hidden.hide_render, name = True, cone.name
+    bpy.context.view_layer.objects.active = cone
+    OPS.edit_texture()
+    next_render(connected, windowed)
+    assert name in scene.collection.objects
+    if gone == "thing":
+        bpy.data.objects.remove(cone)
+    elif gone == "collection":
+        bpy.data.collections.remove(hidden)
+    bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True)
+    assert (name in scene.collection.objects) == (gone != "thing")
+    end_all(connected, windowed)
+    connected.session.wait(lambda: connected.session.job_of(scene) is None, SECONDS)
+    assert name not in scene.collection.objects
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    saved = bpy.context.scene
+    assert name not in saved.collection.objects
+    assert (name in saved.objects) == (gone == "")
+
+
 @pytest.mark.parametrize("gone", ["thing", "camera"])
 def test_what_a_script_removes_while_a_view_is_rendered_is_not_missed_when_it_saves(
     connected: SimpleNamespace,
