@@ -42,7 +42,8 @@ def replacing(path: Path, private: bool = False) -> Iterator[BinaryIO]:
             file.close()  # Windows renames no open file
             unfinished.replace(path)
         except BaseException:
-            file.close()
+            with contextlib.suppress(OSError):  # of what did not fit on the disk, once more
+                file.close()
             unfinished.unlink(missing_ok=True)
             raise
     _sync_folder(folder)

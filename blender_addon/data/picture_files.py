@@ -1,7 +1,6 @@
 """Pictures as files for other programs."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import bpy
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..protocol.files import write_bytes
 from . import pictures
+from .helper_files import check_room, helper_folder
 from .render_size import srgb_bytes
 from .resizing import LIGHT as LIGHT_OF
 from .scene_error import SceneError
@@ -105,8 +105,9 @@ def _written(picture: NDArray[np.uint8], format_: str) -> bytes:
         image.alpha_mode = "CHANNEL_PACKED"  # what is transparent keeps its colours
         image.pixels.foreach_set(values[::-1].ravel())
         image.file_format = format_
-        with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder:
-            path = Path(folder) / "picture"
+        with helper_folder() as folder:
+            path = folder / "picture"
+            check_room(folder, picture.nbytes)  # of a file that ends in the middle nothing tells
             image.save(filepath=str(path), quality=JPEG_QUALITY)
             return path.read_bytes()
     finally:

@@ -5,7 +5,6 @@ same tiles; only what is computed on, and sent, is an atlas.
 """
 
 import itertools
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..link.encode import encode
 from .changing import changed
+from .helper_files import check_room, helper_folder
 from .scene_error import SceneError
 
 MAX_SIDE = 8192
@@ -227,11 +227,13 @@ def _files(image: bpy.types.Image) -> dict[int, bytes]:
 
 def _saved(image: bpy.types.Image, numbers: Iterable[int]) -> dict[int, bytes]:
     with (
-        tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder,
+        helper_folder() as folder,
         changed(image, file_format="OPEN_EXR" if image.is_float else "PNG"),
     ):
-        image.save(filepath=str(Path(folder) / "tile.<UDIM>"), save_copy=True)
-        return {number: (Path(folder) / f"tile.{number}").read_bytes() for number in numbers}
+        size = sum(tile.size[0] * tile.size[1] for tile in image.tiles)
+        check_room(folder, size * (16 if image.is_float else 4))  # nothing tells of half a file
+        image.save(filepath=str(folder / "tile.<UDIM>"), save_copy=True)
+        return {number: (folder / f"tile.{number}").read_bytes() for number in numbers}
 
 
 def _on_disk(image: bpy.types.Image, number: int) -> bytes:
@@ -288,19 +290,19 @@ def new_image(name: str, like: bpy.types.Image, values: Pixels) -> bpy.types.Ima
         values: of the atlas of `like`: colours, uint8 (H, W, 1, 3 or 4), or data, float32 (H, W).
 
     Raises:
-        SceneError: `like` has other tiles by now.
+        SceneError: `like` has other tiles by now, or the disk is full.
     """
     atlas = atlas_of(like)
     if values.shape[:2] != atlas.shape:
         raise SceneError(f'The tiles of "{like.name}" have changed meanwhile: start it again.')
     is_data = values.dtype == np.float32
     ending, space = ("exr", "Non-Color") if is_data else ("png", "sRGB")
-    image = bpy.data.images.new(name, 1, 1)
-    with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder:
+    with helper_folder() as folder:
         for tile in atlas.tiles:
             file = encode(values[tile.slices])
-            (Path(folder) / f"tile.{tile.number}.{ending}").write_bytes(file)
-        image.filepath_raw = str(Path(folder) / f"tile.<UDIM>.{ending}")
+            (folder / f"tile.{tile.number}.{ending}").write_bytes(file)
+        image = bpy.data.images.new(name, 1, 1)
+        image.filepath_raw = str(folder / f"tile.<UDIM>.{ending}")
         image.source = "TILED"  # from now on it has the tiles that are there
         image.colorspace_settings.name = space
         image.pack()

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..data.blocks import with_uid
 from ..data.changing import changed
+from ..data.helper_files import not_written
 from ..data.meshes.made_textures import (
     UV_MAP,
     Made,
@@ -151,8 +152,9 @@ def _drop() -> None:
 def _start(scene: bpy.types.Scene, thing: bpy.types.Object) -> Making:
     if why := why_not_made(thing):
         raise SessionError(f"{why}.")
-    folder = Path(tempfile.mkdtemp(prefix="make-texture-", dir=bpy.app.tempdir))
+    folder = None
     try:
+        folder = Path(tempfile.mkdtemp(prefix="make-texture-", dir=bpy.app.tempdir))
         asked = {
             "object": thing.name,
             "layer": UV_MAP,
@@ -163,12 +165,18 @@ def _start(scene: bpy.types.Scene, thing: bpy.types.Object) -> Making:
         }
         (folder / JOB).write_text(json.dumps(asked), encoding="utf-8")
         bpy.data.libraries.write(str(folder / BLEND), {thing}, path_remap="ABSOLUTE")
-        package = str(Path(__file__).parents[1])
-        program = START.format(package=package, folder=str(folder))
+    except (OSError, RuntimeError) as error:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise not_written(getattr(error, "strerror", "") or str(error).strip()) from error
+    package = str(Path(__file__).parents[1])
+    program = START.format(package=package, folder=str(folder))
+    try:
         child = child_process.start([*_blender(), program], folder, folder / LOG)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise SessionError(f"The copy cannot be written or baked: {error.strerror}.") from error
+        reason = error.strerror or str(error)
+        raise SessionError(f"No second Blender can be started to bake it: {reason}.") from error
     state.changed = True
     return Making(
         child,

@@ -54,7 +54,12 @@ def decode_png(file: bytes) -> NDArray[np.uint8] | None:
 def decode_targa(file: bytes) -> NDArray[np.uint8]:
     """uint8 (H, W, 3), or (H, W, 4) with straight alpha, row 0 at the top, of the bytes of an
     uncompressed Targa file that Blender has written.
+
+    Raises:
+        ValueError: it ends in the middle.
     """
+    if len(file) < TARGA_HEADER:
+        raise ValueError("this is no whole Targa file")
     width, height = struct.unpack_from("<HH", file, 12)
     channels = file[16] // 8
     pixels = np.frombuffer(file, np.uint8, height * width * channels, TARGA_HEADER + file[0])

@@ -1,6 +1,5 @@
 """Render a scene's active camera to the picture that an artist sees in a render."""
 
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.helper_files import check_room, helper_folder, whole
 from ..data.scene_error import SceneError
 from ..link.aside import Aside, aside
 from ..link.decode import decode_exr, decode_targa
@@ -187,7 +187,7 @@ def telling_apart(taken: Taken, look: Callable[[Seen], None] | None = None) -> R
 
 
 def _told_apart(taken: Taken, look: Callable[[Seen], None] | None) -> Captured:
-    pixels = decode_targa(taken.file)
+    pixels = whole(decode_targa, taken.file)
     png = encode_png(pixels)
     if taken.seen is None:
         return Captured(png, None, (), taken.unknown)
@@ -242,7 +242,7 @@ def rendering_png(
 ) -> Rendering[bytes]:
     """The same, with the render left to somebody else (`capturing`)."""
     file = yield from rendering_seen(scene, width, height, alpha, own)
-    return (yield from aside(lambda: encode_png(decode_targa(file))))
+    return (yield from aside(lambda: encode_png(whole(decode_targa, file))))
 
 
 def rendering_seen(
@@ -285,14 +285,14 @@ class Measured:
 
     def pixels(self) -> NDArray[np.uint8]:
         """Uint8 (H, W, 3), or (H, W, 4), row 0 at the top, as they are seen."""
-        return decode_targa(self.file)
+        return whole(decode_targa, self.file)
 
     def depth(self, clip_end: float) -> NDArray[np.float32] | None:
         """Float32 (H, W) in scene units, row 0 at the top, 0 where nothing is before the clip end
         of the camera; None where the engine gives no depth, or where several view layers were
         rendered: only the compositor knows which of them is seen where.
         """
-        channels = decode_exr(self.exr)
+        channels = whole(decode_exr, self.exr)
         # Channels are called LAYER.PASS.X, and what X is depends on Blender's version.
         found = [name for name in channels if name.split(".")[-2:-1] == [DEPTH_PASS]]
         if len(found) != 1:
@@ -363,8 +363,8 @@ def _still(
     render.use_file_extension = False
     render.use_overwrite, render.use_placeholder = True, False
     render.use_border = render.use_multiview = render.use_sequencer = False
-    with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder:
-        path = Path(folder) / "render"
+    with helper_folder() as folder:
+        path = folder / "render"
         render.filepath = str(path)
         yield path
 
@@ -378,7 +378,20 @@ def render_still(copy: bpy.types.Scene) -> None:
     try:
         bpy.ops.render.render(write_still=True, scene=copy.name)
     except RuntimeError as error:
+        check_room(Path(copy.render.filepath).parent, _size(copy))
         raise SceneError(cannot_render(error)) from error
+
+
+def _size(copy: bpy.types.Scene) -> int:
+    """Bytes of a stand-in's render as light, about."""
+    return copy.render.resolution_x * copy.render.resolution_y * 16
+
+
+def check_written(copy: bpy.types.Scene) -> None:
+    """Raise SceneError where a stand-in's render is complete, but its file did not fit."""
+    path = Path(copy.render.filepath)
+    if not path.exists():
+        check_room(path.parent, _size(copy))
 
 
 def cannot_render(error: RuntimeError) -> str:
@@ -406,11 +419,12 @@ def _with_passes(copy: bpy.types.Scene) -> bytes:
     )
     if "use_exr_interleave" in file.bl_rna.properties:  # Blender 5 else writes a part for each pass
         file.use_exr_interleave = True
-    with tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder:
-        path = Path(folder) / "render.exr"
+    with helper_folder() as folder:
+        path = folder / "render.exr"
         try:
             render_result().save_render(str(path), scene=copy)
         except RuntimeError as error:
+            check_room(folder, _size(copy))
             reason = str(error).strip().removeprefix("Error: ")
             raise SceneError(f"Blender could not write the render's depth: {reason}") from error
         return path.read_bytes()

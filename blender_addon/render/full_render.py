@@ -19,7 +19,7 @@ from . import freshness, render_notes
 from .camera_render import Rendering, render_size, rendering_png, viewpoint
 from .image_pixels import image_pixels, image_state, seen
 from .own_settings import AS_THE_SCENE, OwnSettings, own_settings
-from .written_image import written
+from .written_image import Unreadable, written
 
 GONE = "The edit was deleted while its result was made."
 MENDING = "undo that, or make the edit of a new preview"
@@ -218,7 +218,7 @@ def _render_result(scene: bpy.types.Scene, below: bpy.types.Image) -> Shown | No
         return None
     try:
         whole = written(shown, scene)
-    except SceneError:  # another scene's, or an empty slot
+    except Unreadable:  # another scene's, or an empty slot
         return None
     if zlib.crc32(np.ascontiguousarray(whole).data) != own["pixels"]:
         return None

@@ -11,6 +11,7 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from ..data.changing import changed, linked
+from ..data.helper_files import whole
 from ..data.meshes.material_images import colour_nodes, image_nodes, tree_of
 from ..data.meshes.texture_uvs import laying_of
 from ..data.places import bounds_of, near_origin
@@ -237,7 +238,7 @@ def rendering_from(
         camera.matrix_world = Matrix(there.tolist())
         _set_clipping(lens, bounds - origin, there)
         file = yield from rendering_seen(scene, size, size, False, AS_THE_SCENE)
-    return (yield from aside(lambda: decode_targa(file)))  # the scene is as before
+    return (yield from aside(lambda: whole(decode_targa, file)))  # the scene is as before
 
 
 def _square_pictures(render: bpy.types.RenderSettings, size: int) -> AbstractContextManager[None]:

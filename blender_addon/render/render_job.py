@@ -15,7 +15,7 @@ import bpy
 from ..data.overriding import overridden
 from ..data.scene_error import SceneError
 from ..link.aside import Aside
-from .camera_render import STOPPED, Made, Rendering, Stopped, cannot_render
+from .camera_render import STOPPED, Made, Rendering, Stopped, cannot_render, check_written
 
 LOST = "The file was changed while it was rendered: start it again."
 LEAVING_SECONDS = 0.25
@@ -35,6 +35,8 @@ class RenderJob:
         self._ended = ""
         self._handlers: list[tuple[str, Callable[..., None]]] = []
         self._aside: Aside[Any] | None = None
+        self._copy: bpy.types.Scene | None = None
+        """What is rendered, or was last."""
 
     def go_on(self) -> None:
         """Do what comes before the next render or call, and begin that; or end."""
@@ -72,13 +74,28 @@ class RenderJob:
             return False
         self._forget_handlers()
         if self._ended == "render_complete":
-            self.go_on()
+            self._go_on_with_render()
         else:
             self._end()
             self._failed(Stopped(STOPPED))
         return True
 
+    def _go_on_with_render(self) -> None:
+        """Blender says in its own status bar alone that a job's file could not be written."""
+        assert self._copy is not None
+        try:
+            check_written(self._copy)
+        except SceneError as error:
+            self._end()
+            self._failed(error)
+        except ReferenceError:  # the stand-in is gone
+            self._end()
+            self._failed(SceneError(LOST))
+        else:
+            self.go_on()
+
     def _begin(self, copy: bpy.types.Scene) -> None:
+        self._copy = copy
         copy.render.use_lock_interface = True
         self._ended = ""
         for name in ENDS:

@@ -31,7 +31,7 @@ from .render_notes import Note
 from .seen import Seen, ThingsUnknown
 from .stand_in import stand_in
 from .things import REST, label_image
-from .written_image import written
+from .written_image import Unreadable, written
 
 BUSY = "Blender renders just now: wait until that is done, or stop it with Esc."
 NO_RESULT = (
@@ -111,7 +111,7 @@ def _of_result(scene: bpy.types.Scene, source: Source) -> Picture:
     note = render_notes.note_of(scene, render_notes.shown_slot())
     try:
         whole = written(result, scene)
-    except SceneError as error:
+    except Unreadable as error:
         raise SceneError(NO_RESULT) from error
     alpha = scene.render.film_transparent or scene.render.use_border
     pixels = seen(fitted(whole, settings.max_side), opaque=not alpha)

@@ -1,6 +1,5 @@
 """An image's pixels as Blender writes them to a file: as they look, or as light."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.helper_files import check_room, helper_folder, whole
 from ..data.scene_error import SceneError
 from ..link.decode import decode_exr, decode_targa
 from .file_look import kept_look
@@ -22,6 +22,10 @@ LIGHT = {"file_format": "OPEN_EXR", "color_depth": "32", "exr_codec": "NONE"}
 """Kinds of files."""
 
 
+class Unreadable(SceneError):
+    """An image has no pixels that can be read."""
+
+
 def written(image: bpy.types.Image, scene: bpy.types.Scene) -> NDArray[np.uint8]:
     """What a scene's view transform makes of an image, uint8 (H, W, 4), row 0 at the top, sRGB with
     straight alpha. Bytes that are as they look already stay as they are.
@@ -30,10 +34,11 @@ def written(image: bpy.types.Image, scene: bpy.types.Scene) -> NDArray[np.uint8]
     scene writes its files is another way for that moment only.
 
     Raises:
-        SceneError: the image has no pixels, or cannot be written to the disk for a moment.
+        Unreadable: the image has no pixels.
+        SceneError: it cannot be written to the disk for a moment.
     """
     with _written(image, scene, SEEN) as path:
-        return decode_targa(path.read_bytes())
+        return whole(decode_targa, path.read_bytes())
 
 
 def written_light(
@@ -48,7 +53,7 @@ def written_light(
 
 def light_in(exr: bytes, alpha: bool) -> NDArray[np.float32]:
     """The same of an uncompressed OpenEXR file that Blender has written."""
-    channels = decode_exr(exr)
+    channels = whole(decode_exr, exr)
     found = [channels[name] for name in ("RGBA" if alpha else "RGB")]
     return np.stack(found, axis=2).astype(np.float32)
 
@@ -57,18 +62,18 @@ def light_in(exr: bytes, alpha: bool) -> NDArray[np.float32]:
 def _written(
     image: bpy.types.Image, scene: bpy.types.Scene, kind: dict[str, str]
 ) -> Iterator[Path]:
-    with (
-        tempfile.TemporaryDirectory(prefix="watch-your-steps-") as folder,
-        _raw_files(scene.render, kind),
-    ):
+    with helper_folder() as folder, _raw_files(scene.render, kind):
         try:
-            image.save_render(str(Path(folder) / "picture"), scene=scene)
+            image.save_render(str(folder / "picture"), scene=scene)
         except RuntimeError as error:
-            reason = str(error).strip().removeprefix("Error: ")
-            raise SceneError(f'The image "{image.name}" cannot be read: {reason}.') from error
-        files = sorted(Path(folder).iterdir())  # of a stereo render the left eye's is first
+            check_room(folder, image.size[0] * image.size[1] * 16)
+            if not any(folder.iterdir()):  # Blender also says so of a stereo render that it wrote
+                reason = str(error).strip().removeprefix("Error: ")
+                text = f'The image "{image.name}" cannot be read: {reason}.'
+                raise Unreadable(text) from error
+        files = sorted(folder.iterdir())  # of a stereo render the left eye's is first
         if not files:
-            raise SceneError(f'The image "{image.name}" cannot be read: Blender wrote nothing.')
+            raise Unreadable(f'The image "{image.name}" cannot be read: Blender wrote nothing.')
         yield files[0]
 
 

@@ -129,3 +129,17 @@ def test_there_is_one_place_that_renames_what_was_written():
 def test_names_that_are_not_utf_8_come_back_from_json(tmp_path):
     content = {"name": "caf\udce9", "other": "caf\u00e9 \\ud800"}
     assert json.loads(files.write_json(tmp_path / "x.json", content).read_text("utf-8")) == content
+
+
+def test_of_what_does_not_fit_on_the_disk_nothing_is_left(tmp_path):
+    resource = pytest.importorskip("resource")
+    (tmp_path / "a").write_text("older")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="large"):
+            files.write_bytes(tmp_path / "a", b"x" * 3000)  # which is flushed as it is closed
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [one.name for one in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "older"

@@ -43,11 +43,20 @@ def install_edited(
         files: both encoded, as "texture" and "relevance", where they are already.
 
     Raises:
-        SceneError: the original has other UDIM tiles by now.
+        SceneError: the original has other UDIM tiles by now, or they cannot be written to the disk
+            for a moment.
     """
-    files = files or {}
+    files, shown = files or {}, None
+    if relevance is not None:  # first, as an edit without it would be one by halves
+        name = f"{original.name} relevance"
+        shown = pictures.new_like(original, name, relevance, files.get("relevance", b""))
     name = f"{original.name} (edited)"
-    edited = pictures.new_like(original, name, texture, files.get("texture", b""))
+    try:
+        edited = pictures.new_like(original, name, texture, files.get("texture", b""))
+    except SceneError:
+        if shown is not None:
+            bpy.data.images.remove(shown)
+        raise
     edited.colorspace_settings.name = original.colorspace_settings.name
     edited.alpha_mode = original.alpha_mode
     edited.use_fake_user = True  # no material shows it while it shows the original
@@ -57,9 +66,7 @@ def install_edited(
     slots = thing.material_slots if thing is not None else ()
     material_marks.note(edited, [one.material for one in slots if one.material is not None])
     mine.date = datetime.now().isoformat(sep=" ")  # with microseconds: edits are sorted by it
-    if relevance is not None:
-        name = f"{original.name} relevance"
-        mine.relevance = pictures.new_like(original, name, relevance, files.get("relevance", b""))
+    mine.relevance = shown
     original.watch_your_steps.edited = edited
     return edited
 
