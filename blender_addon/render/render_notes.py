@@ -16,6 +16,11 @@ from . import freshness
 from .camera_render import viewpoint
 
 
+SEQUENCED = "The Video Sequencer has made this, not the camera."
+CROPPED = "This is not all that the camera sees."
+STEREO = "This is a stereo render, of which the left eye's picture is taken."
+
+
 @dataclass(frozen=True)
 class Note:
     """What a render was made of."""
@@ -25,6 +30,9 @@ class Note:
     viewpoint: tuple[float, ...]
     state: str
     """As `freshness.state_of` says it."""
+    other: str
+    """Why it does not show what the camera sees, nothing else and all of it, as a sentence; "" where
+    it does."""
 
 
 @dataclass
@@ -100,7 +108,22 @@ def _note(scene: bpy.types.Scene) -> Note | None:
     if scene.camera is None or not hasattr(scene, "watch_your_steps"):
         return None
     state = freshness.state_of(scene, Source(RESULT))
-    return Note(scene.camera.name, scene.frame_current, viewpoint(scene), state)
+    other = _why_other(scene)
+    return Note(scene.camera.name, scene.frame_current, viewpoint(scene), state, other)
+
+
+def _why_other(scene: bpy.types.Scene) -> str:
+    render, sequences = scene.render, scene.sequence_editor
+    if render.use_sequencer and sequences is not None and _shows(sequences.strips):
+        return SEQUENCED
+    if render.use_border and render.use_crop_to_border:
+        return CROPPED
+    return STEREO if render.use_multiview else ""
+
+
+def _shows(strips: bpy.types.bpy_prop_collection) -> bool:
+    """Whether Blender renders strips in place of the camera: any does that is seen at some frame."""
+    return any(one.type != "SOUND" and not one.mute for one in strips)
 
 
 EVENTS = ("render_init", "render_pre", "render_complete", "render_cancel")

@@ -27,7 +27,7 @@ from .camera_render import (
 )
 from .image_pixels import image_pixels, image_state, seen
 from .own_settings import own_settings
-from .render_notes import Note
+from .render_notes import CROPPED, Note
 from .seen import Seen, ThingsUnknown
 from .stand_in import stand_in
 from .things import REST, label_image
@@ -41,7 +41,6 @@ NO_RESULT = (
 IMAGE_WITHOUT_THINGS = "An image has no things."
 NOT_SEEN = "How this was rendered is not known."
 CHANGED = "The scene has changed since this was rendered."
-CROPPED = "This is not all that the camera sees."
 
 
 def take_picture(scene: bpy.types.Scene) -> Picture:
@@ -119,7 +118,7 @@ def _of_result(scene: bpy.types.Scene, source: Source) -> Picture:
     png = encode_png(pixels)
     identity = results.identity_of(png, things)
     shown = {"pixels": zlib.crc32(np.ascontiguousarray(whole).data)}
-    if note is None:
+    if note is None or note.other:  # no camera of the scene sees it so
         return Picture(identity, png, (), state=json.dumps(shown), things=things, source=source)
     state = json.dumps(json.loads(note.state) | shown)
     by = (note.viewpoint, note.camera, note.frame)
@@ -137,6 +136,8 @@ def _things_of_result(
     kind = scene.watch_your_steps.things
     if note is None:
         return Things.of(kind, None, (), NOT_SEEN)
+    if note.other:
+        return Things.of(kind, None, (), note.other)
     if freshness.changes(scene, note.state, source):
         return Things.of(kind, None, (), CHANGED)
     height, width = whole.shape[:2]

@@ -4,7 +4,8 @@ Editor.
 
 import bpy
 
-from ..data import edits, layers, picture_source
+from ..data import edits, layers, picture_source, thing_labels
+from ..render.render_notes import CROPPED
 from .frame import Frame
 
 SAME_SHAPE = 0.02
@@ -32,14 +33,16 @@ def fits_camera(scene: bpy.types.Scene) -> bool:
     picture = pictured(settings)
     if settings.view == "IN_3D" or picture is None:
         return True
-    if picture_source.of(picture).kind in (picture_source.RENDER, picture_source.VIEWPORT):
+    kind, render = picture_source.of(picture).kind, scene.render
+    if kind in (picture_source.RENDER, picture_source.VIEWPORT):
         return True
-    render = scene.render
-    across, up = (
-        render.resolution_x * render.pixel_aspect_x,
-        render.resolution_y * render.pixel_aspect_y,
-    )
-    return same_shape((across, up), picture.size)
+    across, up = render.resolution_x, render.resolution_y
+    if kind == picture_source.RESULT:  # whose pixels are the render's, square or not
+        known = thing_labels.of(picture)
+        whole = known is None or known.unknown != CROPPED
+        return whole and same_shape((across, up), picture.size)
+    shape = (across * render.pixel_aspect_x, up * render.pixel_aspect_y)
+    return same_shape(shape, picture.size)
 
 
 def frame_in_image_editor(

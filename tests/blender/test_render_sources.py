@@ -1,11 +1,13 @@
 """The artist's own Render Result as the picture to edit, and what a new render has of its own."""
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import bpy
+import image_files
 import numpy as np
 import pytest
 from driving import SECONDS, connect, preview, reopen
@@ -226,6 +228,106 @@ def test_a_border_is_sent_as_it_was_rendered(
 
 
 # ---------------------------------------------------------------- what it was made of
+
+
+def of_strip(folder: Path) -> None:
+    scene = bpy.context.scene
+    (folder / "strip.png").write_bytes(image_files.png(np.full((48, 64, 3), 90, np.uint8)))
+    strips = scene.sequence_editor_create().strips
+    strips.new_image("strip", str(folder / "strip.png"), 1, 1)
+
+
+def of_part(_: Path) -> None:
+    """Of the frame's own shape, so that nothing tells it from the whole."""
+    render = bpy.context.scene.render
+    render.use_border = render.use_crop_to_border = True
+    render.border_min_x = render.border_min_y = 0.25
+    render.border_max_x = render.border_max_y = 0.75
+
+
+def of_two_eyes(_: Path) -> None:
+    bpy.context.scene.render.use_multiview = True
+
+
+@pytest.mark.parametrize(
+    ("how", "said", "size"),
+    [
+        (of_strip, "Video Sequencer", (48, 64)),
+        (of_part, "not all that the camera sees", (24, 32)),
+        (of_two_eyes, "left eye", (48, 64)),
+    ],
+)
+def test_what_no_camera_sees_so_is_of_no_camera(
+    connected: SimpleNamespace,
+    result: bpy.types.Scene,
+    server: FakeServer,
+    take_picture: ModuleType,
+    installed: str,
+    how: Callable[[Path], None],
+    said: str,
+    size: tuple[int, int],
+    tmp_path: Path,
+) -> None:
+    """Things were told apart in a strip's picture, a part of a render lay over the whole view with
+    what was painted on it, and once the result had gone, all of the camera's view was rendered in
+    its place.
+    """
+    how(tmp_path)
+    here().threshold, here().max_side = 0.0, min(size)
+    bpy.ops.render.render()
+    taken = take_picture.take_picture(result)
+    assert said in taken.things.unknown
+    assert (taken.viewpoint, taken.camera) == ((), "")
+    preview(connected, result)
+    places = importlib.import_module(f"{installed}.ui.picture_places")
+    assert places.fits_camera(result) == (how is not of_part)
+    edit(connected)
+    OPS.save_result(filepath=str(tmp_path / "saved.png"))
+    image = bpy.data.images.load(str(tmp_path / "saved.png"))
+    assert tuple(image.size)[::-1] == size, "it is laid over the result itself"
+    views = importlib.import_module(f"{installed}.render.painted_views")
+    here().picks, here().threshold = "", 0.3
+    importlib.import_module(f"{installed}.data.strokes").paint(result, 1, 3, [(8.0, 8.0)])
+    assert "not known from where" in views.why_not(result)
+    here().edits[0].full.user_clear()
+    here().edits[0].full = here().edits[0].full_render = None
+    slots().active_index = 3
+    with pytest.raises(RuntimeError, match="how it was rendered is not known"):
+        OPS.save_result(filepath=str(tmp_path / "again.png"))
+
+
+def test_a_result_with_oblong_pixels_lies_over_the_camera(
+    connected: SimpleNamespace, result: bpy.types.Scene, installed: str
+) -> None:
+    """It was said not to fit, and shown nowhere in the 3D view."""
+    places = importlib.import_module(f"{installed}.ui.picture_places")
+    result.render.pixel_aspect_x = 2.0
+    bpy.ops.render.render()
+    preview(connected, result)
+    assert places.fits_camera(result)
+
+
+@pytest.mark.parametrize("how", ["muted", "sound", "off"])
+def test_a_sequencer_that_renders_nothing_changes_nothing(
+    connected: SimpleNamespace,
+    result: bpy.types.Scene,
+    take_picture: ModuleType,
+    how: str,
+    tmp_path: Path,
+) -> None:
+    of_strip(tmp_path)
+    if how == "muted":
+        result.sequence_editor.strips[0].mute = True
+    elif how == "off":
+        result.render.use_sequencer = False
+    else:
+        strips = result.sequence_editor.strips
+        strips.remove(strips[0])
+        strips.new_sound("sound", str(tmp_path / "none.wav"), 1, 1)
+    bpy.ops.render.render()
+    taken = take_picture.take_picture(result)
+    assert taken.things.unknown == ""
+    assert taken.camera == "camera"
 
 
 def test_things_are_known_while_the_scene_is_as_it_was_rendered(
