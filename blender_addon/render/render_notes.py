@@ -15,7 +15,6 @@ from ..data.picture_source import RESULT, Source
 from . import freshness
 from .camera_render import viewpoint
 
-
 SEQUENCED = "The Video Sequencer has made this, not the camera."
 CROPPED = "This is not all that the camera sees."
 STEREO = "This is a stereo render, of which the left eye's picture is taken."
@@ -31,8 +30,7 @@ class Note:
     state: str
     """As `freshness.state_of` says it."""
     other: str
-    """Why it does not show what the camera sees, nothing else and all of it, as a sentence; "" where
-    it does."""
+    """Why it does not show all that the camera sees, as a sentence; "" where it does."""
 
 
 @dataclass
@@ -122,7 +120,7 @@ def _why_other(scene: bpy.types.Scene) -> str:
 
 
 def _shows(strips: bpy.types.bpy_prop_collection) -> bool:
-    """Whether Blender renders strips in place of the camera: any does that is seen at some frame."""
+    """Whether Blender renders strips in place of the camera: one that is ever seen is enough."""
     return any(one.type != "SOUND" and not one.mute for one in strips)
 
 
