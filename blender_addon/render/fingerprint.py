@@ -51,9 +51,12 @@ OUTPUT = (
     *("filepath", "file_", "stamp_", "use_stamp", "threads", "image_settings", "ffmpeg", "views"),
     *("use_overwrite", "use_placeholder", "use_file_extension", "use_render_cache", "bake"),
     *("use_bake", "use_lock_interface", "use_persistent_data", "preview_", "stereo_views"),
-    *("metadata_", "is_movie_format", "has_"),
+    *("metadata_", "is_movie_format", "has_", "use_compositing", "use_sequencer", "use_multiview"),
+    *("use_border", "border_", "use_crop_to_border"),
 )
-"""How the names of render settings begin that are about files and memory."""
+"""How the names of render settings begin that are about files and memory, or left out of renders of
+our own; what the compositor does is read by itself.
+"""
 SIZES = {"FLOAT": 1, "INT": 1, "INT8": 1, "BOOLEAN": 1, "FLOAT_VECTOR": 3, "FLOAT2": 2,
          "INT16_2D": 2, "INT32_2D": 2, "FLOAT_COLOR": 4, "BYTE_COLOR": 4, "QUATERNION": 4,
          "FLOAT4X4": 16}  # fmt: skip

@@ -43,13 +43,13 @@ def image_pixels(
     header = header_of(image)
     _check_size(image, header.size)
     size = image.size[:]  # this decodes it
+    if image.type == "MULTILAYER":  # of whose layers Blender counts no pixels
+        raise SceneError(
+            f'The image "{image.name}" has several layers: save the one that you mean as an image.'
+        )
     if not all(size):
         raise SceneError(
             f'The image "{image.name}" cannot be read: its file is missing or damaged.'
-        )
-    if image.type == "MULTILAYER":
-        raise SceneError(
-            f'The image "{image.name}" has several layers: save the one that you mean as an image.'
         )
     _check_size(image, size)
     if by_the_scenes_view(image):

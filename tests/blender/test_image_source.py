@@ -339,6 +339,22 @@ def test_what_is_more_than_one_image_is_refused(
     assert words in refusal("preview_relevance")
 
 
+def test_a_file_of_several_layers_is_said_to_be_one(
+    connected: SimpleNamespace, image: bpy.types.Image, tmp_path: Path
+) -> None:
+    scene, path = bpy.context.scene, tmp_path / "layers.exr"
+    scene.camera = bpy.data.objects["camera"]
+    bpy.ops.render.render()
+    file = scene.render.image_settings
+    if "media_type" in file.bl_rna.properties:
+        file.media_type = "MULTI_LAYER_IMAGE"
+    file.file_format = "OPEN_EXR_MULTILAYER"
+    result = next(one for one in bpy.data.images if one.type == "RENDER_RESULT")
+    result.save_render(str(path), scene=scene)
+    choose(bpy.data.images.load(str(path)))
+    assert "has several layers" in refusal("preview_relevance")
+
+
 def test_renders_cannot_be_chosen_as_images(
     connected: SimpleNamespace, image: bpy.types.Image
 ) -> None:

@@ -143,6 +143,10 @@ def test_what_changes_no_pixel_is_no_change(
     scene.watch_your_steps.steps = 7
     scene.render.filepath = str(tmp_path / "elsewhere")
     scene.render.image_settings.file_format = "JPEG"
+    scene.render.use_border = scene.render.use_crop_to_border = True
+    scene.render.border_min_x = 0.3
+    scene.render.use_multiview, scene.render.use_sequencer = True, False
+    scene.render.use_compositing = False  # there is no compositor
     assert changes(shown) == []
     ball = bpy.data.objects["ball"]
     ball.location.x += 1

@@ -543,6 +543,32 @@ def test_what_is_linked_from_another_file_is_refused_until_it_is_local(
     assert texture_edit.shown(thing, shown, "CYCLES") == "EDITED"
 
 
+def test_an_overridden_material_is_refused_until_it_is_local(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    tmp_path: Path,
+) -> None:
+    """The nodes of a preview, or of a moved threshold, would be gone with the next start."""
+    thing = linked(thing, tmp_path, "override")
+    thing.data.override_create(remap_local_usages=True)
+    thing.active_material.override_create(remap_local_usages=True)
+    for operator in ("preview_texture", "edit_texture"):
+        said = refusal(operator)
+        assert f'"{thing.active_material.name}" is a library override' in said
+        assert "Make Local" in said
+    thing.active_material.make_local()
+    assert thing.active_material.override_library is None
+    OPS.preview_texture()
+    connected.session.wait_for_job(scene, SECONDS)
+    kinds = {one.type for one in thing.active_material.node_tree.nodes}
+    assert "GROUP" in kinds
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    thing = next(one for one in bpy.data.objects if one.active_material)
+    assert {one.type for one in thing.active_material.node_tree.nodes} == kinds
+
+
 def test_the_edit_of_a_linked_image_stays(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,

@@ -215,6 +215,13 @@ def check_lasts(thing: bpy.types.Object, image: bpy.types.Image, engine: str) ->
                         f'{image.name}" cannot be saved: make it local (Object > Relations > Make '
                         "Local > Selected Objects, Data and Materials), and edit it then."
                     )
+            for block in (slot.material, *(group.node_tree for group in one.groups)):
+                if block.override_library is not None:
+                    raise SceneError(
+                        f'"{block.name}" is a library override, whose nodes Blender does not save: '
+                        "make it local (in the Outliner's Blender File view, right-click > ID Data "
+                        "> Make Local), and edit it then."
+                    )
             for group in one.groups:
                 if group.node_tree.library is not None:
                     raise SceneError(
