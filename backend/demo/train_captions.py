@@ -3,8 +3,9 @@
 The demo model's UNet begins it (companion.py), which has learnt to denoise without a picture,
 too: what is new to it is captions. The objective is Stable Diffusion's, with the caption left out
 of one sample in ten, for guidance. As in train_unet.py the loss counts more at high noise, more on
-things than around them, and the mean of every thing's and of the rest's error counts once more:
-what colour is where is most of what captions say.
+things than around them, the mean of every thing's and of the rest's error counts once more, since
+what colour is where is most of what captions say, and heads that are dropped after training must
+name every thing where it is: a network that only denoises learns colours soon and shapes hardly.
 """
 
 from __future__ import annotations
@@ -23,16 +24,18 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from backend.demo import companion, training
 from backend.demo.cpu_speed import make_fast_on_cpu
+from backend.demo.heads import Heads
 from backend.demo.model import SCALING_FACTOR, ddim_scheduler, tokenize
-from backend.demo.train_unet import SHADE_WEIGHT, mean_square_of_means
+from backend.demo.train_unet import NAME_WEIGHT, SHADE_WEIGHT, Tally, mean_square_of_means
 from backend.demo.training import Group
 from backend.demo.world_clip import build_clip_tokenizer
 
 NO_CAPTION_SHARE = 0.1
-PICTURES_BEFORE = 0.3
-"""Share of samples that show a scene before any edit."""
+PICTURES_BEFORE = 0.5
+"""Share of samples that show a scene before any edit, whose things have names."""
 THINGS_WEIGHT = 4.0
 STEPS_APART = 8
+STORED = ("images", "edited", "source", "masks", "things", "names")
 
 
 @dataclass
@@ -44,6 +47,7 @@ class Pictures:
     source: Tensor  # (m,)
     masks: Tensor  # uint8 (m, h, w)
     things: Tensor  # uint8 (n, 4, h, w)
+    names: Tensor  # int64 (n, 4, 3), before edits: as `train_unet.Block.names`
     before: Tensor  # int16 (m, L): captions' tokens
     after: Tensor  # int16 (m, L)
 
@@ -53,9 +57,10 @@ def load_pictures(folder: Path, tokenizer: CLIPTokenizer) -> list[Pictures]:
     by_size: dict[tuple[int, ...], list[Pictures]] = {}
     for path in sorted(folder.glob("latents-*.npz")):
         with np.load(path) as file:
-            shard = {key: file[key] for key in ("images", "edited", "source", "masks", "things")}
+            shard = {key: file[key] for key in STORED}
             captions = json.loads(bytes(file["captions"]))
         found = by_size.setdefault(shard["images"].shape[2:], [])
+        shard["names"] = shard["names"].astype(np.int64)
         shard["source"] = shard["source"].astype(np.int64) + sum(len(one.images) for one in found)
         before, after = (
             tokenize(tokenizer, [pair[turn] for pair in captions]).short() for turn in (0, 1)
@@ -77,6 +82,8 @@ class Batch:
     picture: Tensor  # float32 (B, 4, h, w), unscaled
     things: Tensor  # float32 (B, 4, h, w), every thing's own mask
     changed: Tensor  # float32 (B, 1, h, w), where the picture differs from that of the masks
+    names: Tensor  # int64 (B, 4, 3)
+    named: Tensor  # float32 (B,), 1 where the names are those of what the picture shows
     tokens: Tensor  # int64 (B, L)
 
     def to(self, device: torch.device) -> Batch:
@@ -109,20 +116,25 @@ def draw_batch(
     mirrored = torch.from_numpy(rng.random(size) < 0.5)[:, None, None, None]
     picture, things, changed = (torch.where(mirrored, one.flip(-1), one) for one in layers)
     tokens = torch.where(is_before[:, None], block.before[edits], block.after[edits])
-    return Batch(picture, things, changed, tokens.long())
+    names = block.names[sources]
+    return Batch(picture, things, changed, names, is_before.float(), tokens.long())
 
 
 class Diffusion:
     """The denoising objective on batches of latents."""
 
     def __init__(
-        self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, empty: Tensor
+        self,
+        unet: UNet2DConditionModel,
+        text_encoder: CLIPTextModel,
+        heads: Heads,
+        empty: Tensor,
     ) -> None:
-        self.unet, self.text_encoder, self.empty = unet, text_encoder, empty
+        self.unet, self.text_encoder, self.heads, self.empty = unet, text_encoder, heads, empty
         self.alphas = ddim_scheduler().alphas_cumprod.to(empty.device)
 
-    def loss(self, batch: Batch) -> Tensor:
-        """The weighted mean loss."""
+    def loss(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """The weighted mean loss, and which names are right (see `Heads.name_things`)."""
         count, device = len(batch.picture), batch.picture.device
         clean = batch.picture * SCALING_FACTOR
         tokens = batch.tokens.clone()
@@ -145,7 +157,10 @@ class Diffusion:
         parts = torch.cat([batch.things, (1 - batch.things.sum(1, keepdim=True)).clamp(min=0)], 1)
         shades, there = mean_square_of_means(off, parts)
         shade = shades.sum(1) / there.sum(1).clamp(min=1) * clean_off[:, 0, 0, 0]
-        return (off.square() * by_noise * by_place).mean() + SHADE_WEIGHT * shade.mean()
+        loss = (off.square() * by_noise * by_place).mean() + SHADE_WEIGHT * shade.mean()
+        named, right = self.heads.name_things(batch.things, batch.names)
+        loss = loss + NAME_WEIGHT * (named * batch.named).mean()
+        return loss, [torch.where(batch.named[:, None] > 0, part, -1) for part in right]
 
 
 def _is_small(step: int, share: float) -> bool:
@@ -173,8 +188,11 @@ def train_captions(
     tokenizer = build_clip_tokenizer()
     unet, text_encoder = companion.begin(weights, tokenizer)
     unet = unet.to(group.device, memory_format=torch.channels_last)
-    modules = nn.ModuleDict({"unet": unet, "text_encoder": text_encoder.to(group.device)})
-    parameters = [one for one in modules.parameters() if one.requires_grad]
+    heads = Heads(unet).to(group.device)
+    modules = nn.ModuleDict(
+        {"unet": unet, "text_encoder": text_encoder.to(group.device), "heads": heads}
+    )
+    parameters = list(modules.parameters())
     average = training.Average(parameters, 0.98)
     optimiser = torch.optim.AdamW(parameters, rate, (0.9, 0.99), weight_decay=1e-3, fused=True)
     step, seen, spent = 0, 0, 0.0
@@ -186,14 +204,13 @@ def train_captions(
         make_fast_on_cpu(unet)
     modules.train()
     pictures = load_pictures(cache / "latents", tokenizer)
-    diffusion = Diffusion(
-        unet, modules["text_encoder"], tokenize(tokenizer, [""])[0].to(group.device)
-    )
+    empty = tokenize(tokenizer, [""])[0].to(group.device)
+    diffusion = Diffusion(unet, text_encoder, heads, empty)
     rng = np.random.default_rng([step, group.rank, 4])
     torch.manual_seed(1000 * step + group.rank)
     clock, checked = training.Clock(group, minutes, STEPS_APART, falling), 0.0
     losses: list[float] = []
-    start, seen_here = step, 0
+    tally, start, seen_here = Tally(), step, 0
 
     def keep() -> None:
         where = {"step": step, "seen": seen + seen_here, "minutes": spent + clock.minutes}
@@ -205,17 +222,18 @@ def train_captions(
         if check is not None:
             modules.eval()
             with average.in_use():
-                figures |= check(unet, modules["text_encoder"], tokenizer)
+                figures |= check(unet, text_encoder, tokenizer)
             modules.train()
-        training.note(cache / "captions.jsonl", figures)
+        training.note(cache / "captions.jsonl", figures | tally.take())
 
     while clock.tick():
         drawn = draw_batch(pictures, rng, batch, _is_small(step, clock.share)).to(group.device)
-        loss = diffusion.loss(drawn)
+        loss, right = diffusion.loss(drawn)
         training.descend(loss, parameters, optimiser, rate * clock.rate(step - start, 100))
         step += 1
         seen_here += len(drawn.picture) * group.size
         losses.append(loss.item())
+        tally.add(right)
         if (step - start) % STEPS_APART:
             continue
         group.average(parameters)
@@ -240,9 +258,10 @@ def averaged_companion(
         raise FileNotFoundError(f"No trained companion in {cache}: run the stage captions first.")
     tokenizer = build_clip_tokenizer()
     unet, text_encoder = companion.begin(weights, tokenizer)
-    modules = nn.ModuleDict({"unet": unet, "text_encoder": text_encoder})
+    modules = nn.ModuleDict({"unet": unet, "text_encoder": text_encoder, "heads": Heads(unet)})
     modules.load_state_dict(checkpoint["model"])
-    learnt = [one for one in modules.parameters() if one.requires_grad]
-    for parameter, value in zip(learnt, checkpoint["average"], strict=True):
+    for parameter, value in zip(modules.parameters(), checkpoint["average"], strict=True):
         parameter.data.copy_(value)
-    return unet.eval(), text_encoder.eval(), tokenizer
+    without_heads, _ = companion.begin(weights, tokenizer)  # without their hooks
+    without_heads.load_state_dict(unet.state_dict())
+    return without_heads.eval(), text_encoder.eval(), tokenizer

@@ -338,13 +338,14 @@ def _names_only(step: int) -> bool:
     return bool(np.random.default_rng([step, 12]).random() < NAMING_SHARE)
 
 
-class _Tally:
+class Tally:
     """Shares of names that were right in the steps since the last look."""
 
     def __init__(self) -> None:
         self._counts = np.zeros((len(NAME_PARTS), 2))
 
     def add(self, right: list[Tensor]) -> None:
+        """Counts what `Heads.name_things` found right."""
         for part, values in enumerate(right):
             self._counts[part] += int((values == 1).sum()), int((values >= 0).sum())
 
@@ -397,7 +398,7 @@ def train_unet(
     torch.manual_seed(1000 * step + group.rank)
     clock, checked = training.Clock(group, minutes, STEPS_APART, falling), 0.0
     losses: list[float] = []
-    tally, start, seen_here = _Tally(), step, 0
+    tally, start, seen_here = Tally(), step, 0
 
     def keep() -> None:
         where = {"step": step, "seen": seen + seen_here, "minutes": spent + clock.minutes}

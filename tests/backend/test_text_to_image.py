@@ -45,6 +45,7 @@ def cache(tmp_path: Path) -> Path:
         source=np.array([0, 0, 1], np.int16),
         masks=np.full((3, side, side), 255, np.uint8),
         things=np.zeros((2, 4, side, side), np.uint8),
+        names=np.array([[[2, 1, 0]] * 4, [[3, 0, 0]] * 4], np.int8),
         captions=np.frombuffer(json.dumps(CAPTIONS).encode(), np.uint8),
     )
     return tmp_path
@@ -59,9 +60,11 @@ def test_a_batch_has_the_captions_of_its_pictures(cache: Path, small: bool) -> N
     shows = {-1: "a red cube", -2: "a torus", 1: "a blue cube", 2: "a green cube", 3: "a cone"}
     means = batch.picture.mean((1, 2, 3)).round().int().tolist()
     assert set(means) == set(shows)
-    for mean, tokens, changed in zip(means, batch.tokens, batch.changed, strict=True):
-        assert torch.equal(tokens, tokenize(tokenizer, [shows[mean]])[0])
-        assert changed.mean() == (mean > 0)
+    for i, mean in enumerate(means):
+        assert torch.equal(batch.tokens[i], tokenize(tokenizer, [shows[mean]])[0])
+        assert batch.changed[i].mean() == (mean > 0)
+        assert batch.named[i] == (mean < 0)
+        assert mean > 0 or batch.names[i, 0, 0] == {-1: 2, -2: 3}[mean]
 
 
 def test_the_companion_begins_as_the_demo_model_without_a_picture() -> None:
@@ -97,16 +100,12 @@ def test_training_goes_on_and_what_it_writes_is_the_companion(
     assert checkpoint is not None
     begun, _ = companion.begin(WEIGHTS, build_clip_tokenizer())
     averaged, _, _ = train_captions.averaged_companion(cache, WEIGHTS)
-    moved = []
-    for (name, was), learnt, stored in zip(
-        begun.named_parameters(), averaged.parameters(), model.unet.parameters(), strict=True
+    for was, learnt, stored in zip(
+        begun.parameters(), averaged.parameters(), model.unet.parameters(), strict=True
     ):
-        torch.testing.assert_close(stored, learnt, atol=1e-3, rtol=1e-3)  # float16
-        if companion.trained(name):
-            moved.append(not torch.equal(learnt, was))
-        else:
-            assert torch.equal(stored, was)
-    assert np.mean(moved) > 0.9
+        change = float((learnt - was).abs().max())
+        assert change > 0
+        torch.testing.assert_close(stored, learnt, atol=change / 250 + 1e-6, rtol=0)  # 8 bits
 
     monkeypatch.setattr(demo_text_to_image, "fingerprint", lambda weights: "another")
     with pytest.raises(BadInput, match="beside another demo model"):

@@ -1,8 +1,8 @@
 """The text-to-image companion of the embedded demo model.
 
-Its folder holds what it does not share with the demo model: a text encoder, a tokenizer, and those
-parameters of the UNet that learnt captions. The rest is read from the demo model's folder; the
-first layer loses the channels that take a picture.
+Its folder holds what it does not share with the demo model: a text encoder, a tokenizer, and by how
+much its UNet's parameters differ, in 8 bits each. The rest is read from the demo model's folder;
+the first layer loses the channels that take a picture.
 """
 
 import hashlib
@@ -12,14 +12,52 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors import safe_open
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from backend.errors import BadInput
 
 from .networks import COPY, read_network
 
-CHANGED_FILE = "unet.safetensors"
-"""Parameters float16 by their names in the UNet; its metadata has the base's `fingerprint`."""
+CHANGES_FILE = "unet.safetensors"
+"""`changes` of the UNet; its metadata has the base's `fingerprint`."""
+STEP = ".step"
+
+
+def changes(values: dict[str, Tensor], base: dict[str, Tensor]) -> dict[str, Tensor]:
+    """By how much parameters differ from those of a base, for a small file.
+
+    Returns:
+        By their names, for weights int8 numbers of the same shape, and by their names with `STEP`
+        appended float32 (rows, 1, ...), what a number stands for in each row; for what has one axis
+        (biases, norms), which are few, the differences in float16.
+    """
+    stored: dict[str, Tensor] = {}
+    for name, value in values.items():
+        change = (value - base[name]).detach().float().cpu()
+        if change.ndim < 2:
+            stored[name] = change.half().contiguous()
+            continue
+        most = change.abs().flatten(1).amax(1).view(-1, *[1] * (change.ndim - 1))
+        step = (most / 127).clamp(min=1e-12)
+        stored[name] = (change / step).round().to(torch.int8).contiguous()
+        stored[name + STEP] = step
+    return stored
+
+
+def changed(base: dict[str, Tensor], stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The base's parameters (float32) with `changes`.
+
+    Raises:
+        KeyError: a change is missing.
+    """
+    values = {}
+    for name, value in base.items():
+        change = stored[name].float()
+        if change.ndim > 1:
+            change = change * stored[name + STEP]
+        values[name] = value + change
+    return values
 
 
 def without_picture(unet: UNet2DConditionModel) -> UNet2DConditionModel:
@@ -57,16 +95,19 @@ def read_demo_text_to_image(
         BadInput: the two do not belong together.
     """
     unet = without_picture(read_network(weights, "unet", UNet2DConditionModel, torch.float32))
-    with safe_open(str(folder / CHANGED_FILE), "pt") as file:
+    path = folder / CHANGES_FILE
+    with safe_open(str(path), "pt") as file:
         if file.metadata().get("base") != fingerprint(weights):
             raise BadInput(
                 f"The text-to-image model in {folder} was trained beside another demo model than "
                 f"the one in {weights}: train it again with `python -m backend.demo.train --stages "
                 "captions export-captions`."
             )
-        values = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    if unexpected := unet.load_state_dict(values, strict=False).unexpected_keys:
-        raise BadInput(f"{folder / CHANGED_FILE} holds {unexpected[0]}, which is unknown: {COPY}.")
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        unet.load_state_dict(changed(unet.state_dict(), stored))
+    except KeyError as error:
+        raise BadInput(f"{path} lacks {error.args[0]}: {COPY}.") from error
     parts = {
         "unet": unet.to(dtype),
         "text_encoder": read_network(folder, "text_encoder", CLIPTextModel, dtype),
