@@ -19,6 +19,8 @@ from .camera_render import STOPPED, Made, Rendering, Stopped, cannot_render, che
 
 LOST = "The file was changed while it was rendered: start it again."
 LEAVING_SECONDS = 0.25
+TO_DRAW = 2
+"""Looks by Blender's timer, between which it draws: the timer comes before the drawing."""
 ENDS = ("render_complete", "render_cancel")
 
 
@@ -30,8 +32,10 @@ class RenderJob:
         parts: Rendering[Made],
         done: Callable[[Made], None],
         failed: Callable[[SceneError], None],
+        looks: int = 0,
     ) -> None:
         self._parts, self._done, self._failed = parts, done, failed
+        self._looks = looks
         self._ended = ""
         self._handlers: list[tuple[str, Callable[..., None]]] = []
         self._aside: Aside[Any] | None = None
@@ -64,6 +68,11 @@ class RenderJob:
         """Go on where the render or call has ended; whether it had. Only the main thread may call
         this.
         """
+        if self._looks:
+            self._looks -= 1
+            if not self._looks:
+                self.go_on()
+            return not self._looks
         if self._aside is not None:
             if not self._aside.done:
                 return False
@@ -93,6 +102,11 @@ class RenderJob:
             self._failed(SceneError(LOST))
         else:
             self.go_on()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it does not wait for the window to be drawn any more."""
+        return not self._looks
 
     def _begin(self, copy: bpy.types.Scene) -> None:
         self._copy = copy
@@ -147,6 +161,7 @@ def start(
     parts: Rendering[Made],
     done: Callable[[Made], None],
     failed: Callable[[SceneError], None],
+    drawn_first: bool = False,
 ) -> None:
     """Begin a `Rendering`, whose renders are Blender's jobs.
 
@@ -155,10 +170,13 @@ def start(
         done: is called with what it makes, on the main thread, from the timer; at once where it
             renders nothing.
         failed: the same, with why it was not made.
+        drawn_first: whether the window is drawn before. A locked interface draws no 3D view, which
+            would stay black where something else, such as the file browser, was in its place.
     """
     global _running
-    _running = RenderJob(parts, done, failed)
-    _running.go_on()
+    _running = RenderJob(parts, done, failed, TO_DRAW if drawn_first else 0)
+    if _running.is_begun:
+        _running.go_on()
 
 
 def is_running() -> bool:
@@ -195,4 +213,5 @@ def settle() -> None:
     """The same before the file is saved or something is undone: until then what was rendered would
     be there, and the scene as it was for that.
     """
-    look()
+    if _running is not None and _running.is_begun:
+        look()

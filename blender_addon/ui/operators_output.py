@@ -81,8 +81,11 @@ class FullSizeOperator(ResultOperator):
         context: bpy.types.Context,
         parts: Rendering[Made],
         then: Callable[[Made], str],
+        from_browser: bool = False,
     ) -> set[str]:
-        """Make the full-size result, do something with it, and say what that returns."""
+        """Make the full-size result, do something with it, and say what that returns; after a file
+        browser that has hidden the 3D view the window is drawn before.
+        """
         name, ended = self.bl_label.rstrip("."), False
 
         def done(scene: bpy.types.Scene, made: Made) -> None:
@@ -94,7 +97,7 @@ class FullSizeOperator(ResultOperator):
 
         later = False
         copies.settle(context.scene)
-        render_then(context.scene, parts, done, self.in_window, MAKING)
+        render_then(context.scene, parts, done, self.in_window, MAKING, from_browser)
         later = True
         return {"FINISHED"} if ended else {"CANCELLED"}  # which is no undo step
 
@@ -147,8 +150,9 @@ class WYS_OT_save_result(FullSizeOperator):
         if path.suffix.lower() == picture_files.LIGHT:
             view_colours.way_back(scene)  # said before a long render
             parts = light_render.resulting_light(scene, entry.uid)
-            return self.result_then(context, parts, save_light)
-        return self.result_then(context, full_render.resulting(scene, entry.uid), save)
+            return self.result_then(context, parts, save_light, from_browser=True)
+        parts = full_render.resulting(scene, entry.uid)
+        return self.result_then(context, parts, save, from_browser=True)
 
 
 class WYS_OT_show_result(FullSizeOperator):

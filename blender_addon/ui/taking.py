@@ -45,6 +45,7 @@ def render_then(
     then: Callable[[bpy.types.Scene, Made], None],
     as_job: bool,
     words: str = "",
+    drawn_first: bool = False,
 ) -> None:
     """Make something of renders and do something with it; the rest is as in `take_then`.
 
@@ -54,6 +55,7 @@ def render_then(
         then: what to do, with the scene as it is by then: it may have been changed, or undone.
         as_job: whether the renders are jobs.
         words: what the panel says meanwhile, where they are.
+        drawn_first: whether the window is drawn before a job begins.
     """
     if not as_job:
         then(scene, at_once(parts))
@@ -77,7 +79,7 @@ def render_then(
             session.say(there, str(error), refusal=True)
 
     session.say(scene, words, working=True)
-    render_job.start(parts, done, failed)
+    render_job.start(parts, done, failed, drawn_first)
 
 
 def _scene_of(uid: int) -> bpy.types.Scene | None:

@@ -30,6 +30,19 @@ def press(installed: str, name: str, **given: object) -> set[str]:
     return outcome
 
 
+def name_file(installed: str, jobs: Jobs, path: Path) -> None:  # noqa: F811
+    """What *Save As* does with what was typed into the file browser."""
+    press(installed, "WYS_OT_save_result", filepath=str(path))
+    assert jobs.copy is None, "the 3D view, which the browser has hidden, is not drawn yet"
+    jobs.module.settle()  # as for a file that is saved
+    jobs.module.look()  # before it is drawn
+    jobs.module.settle()
+    assert jobs.copy is None
+    assert jobs.module.is_running()
+    jobs.module.look()
+    assert jobs.copy is not None
+
+
 def bytes_of(image: bpy.types.Image) -> bytes:
     return bytes(image.packed_file.data)
 
@@ -82,7 +95,7 @@ def test_the_file_is_written_when_the_render_has_ended(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "a.png"
-    press(installed, "WYS_OT_save_result", filepath=str(path))
+    name_file(installed, jobs, path)
     assert not path.exists()
     jobs.end()
     assert "a.png was saved" in large.session.message_of(bpy.context.scene)
@@ -99,7 +112,7 @@ def test_light_is_laid_together_while_the_window_goes_on(
     tmp_path: Path,
 ) -> None:
     OPS.save_result(filepath=str(tmp_path / "script.exr"))
-    press(installed, "WYS_OT_save_result", filepath=str(tmp_path / "a.exr"))
+    name_file(installed, jobs, tmp_path / "a.exr")
     assert jobs.locked
     jobs.end()
     assert "a.exr was saved" in large.session.message_of(bpy.context.scene)
@@ -115,7 +128,7 @@ def test_esc_leaves_no_result(
     tmp_path: Path,
 ) -> None:
     images = set(bpy.data.images.keys())
-    press(installed, "WYS_OT_save_result", filepath=str(tmp_path / "a.png"))
+    name_file(installed, jobs, tmp_path / "a.png")
     jobs.end("render_cancel")
     assert "was stopped" in large.session.message_of(bpy.context.scene)
     assert set(bpy.data.images.keys()) == images
