@@ -25,6 +25,10 @@ sub-panel is there than the panel (of 255).
 """
 LEFT, MIDDLE, RIGHT = 0.15, 0.35, 0.83
 """Where in the sidebar's width most buttons are, and those at the ends of rows."""
+LOOKS = 5
+"""At panels that move, at most: while a job runs, they may go on moving."""
+LEAVING = 60.0
+"""Seconds that Blender gets to close."""
 PATIENCE = (0.05, 0.6, 1.5)
 """Seconds that Blender gets to see where the pointer is, look by look."""
 
@@ -145,7 +149,7 @@ class Person:
         yield from self.find(field)
         yield from self.press(2)
         yield from self.key("ctrl+a")
-        self._xdotool("type", "--delay", 30, text)
+        self._xdotool("type", "--delay", 30, "--", text)
         yield SETTLE
         yield from self.key("Return")
 
@@ -162,7 +166,7 @@ class Person:
         yield SETTLE
         yield from self.press(2)
         yield from self.key("ctrl+a")
-        self._xdotool("type", "--delay", 30, file.name)
+        self._xdotool("type", "--delay", 30, "--", file.name)
         yield SETTLE
         yield from self.key("Return")
         yield from self.key("Return")
@@ -172,6 +176,18 @@ class Person:
     def _file_browser(self) -> bpy.types.Area | None:
         areas = self.window.screen.areas
         return next((area for area in areas if area.type == "FILE_BROWSER"), None)
+
+    def leave_blender(self) -> Steps:
+        """Close it, and have it save what is not saved; it does not come back."""
+        middle = self.region("WINDOW")
+        yield from self.move(middle.x + middle.width // 2, middle.y + middle.height // 2)
+        asks = bpy.data.is_dirty
+        yield from self.key("ctrl+q")
+        if asks:
+            yield from self.photograph("leaving")
+            yield from self.key("Return")
+        yield LEAVING
+        raise Lost("Blender does not close.")
 
     def heading(self, from_below: int, of_all: bool = True) -> Steps:
         """Press the heading of a sub-panel, which opens or closes it.
@@ -237,10 +253,16 @@ class Person:
         return np.frombuffer(shown, np.uint8).reshape(height, width, 3)
 
     def photograph(self, name: str) -> Steps:
-        """The window as a PNG in the folder of the photographs."""
-        yield SETTLE
-        self._redraw()
-        yield TICK
+        """The window as a PNG in the folder of the photographs, once panels that have grown or
+        shrunk have moved to their places.
+        """
+        before = None
+        for _ in range(LOOKS):
+            yield SETTLE
+            now = self._margin()
+            if before is not None and np.array_equal(now, before):
+                break
+            before = now
         size = f"{self.window.width}x{self.window.height}+0+0"
         file = self.out / f"{name}.png"
         subprocess.run(["import", "-window", "root", "-crop", size, str(file)], check=True)
