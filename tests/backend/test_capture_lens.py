@@ -1,5 +1,7 @@
 """Lens distortion against COLMAP's camera models, and its removal against known images."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pycolmap
 import pytest
@@ -8,7 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from backend.captures.lens import Intrinsics, Lens, undistorted, undistortion_map
+from backend.captures.painted_files import read_painted
 from backend.captures.views import Pixels, StoredView
+from protocol.corrections import ADDED, TAKEN
 from tests.backend.capture_worlds import pixel_directions
 
 CAMERA = Intrinsics(90.0, 100.0, 63.0, 41.0, 120, 80)
@@ -143,3 +147,21 @@ def test_fisheyes_of_any_width_are_where_colmap_has_them(across, lens):
     assert (found < (80, 60)).all()
     widest = np.degrees(np.arctan(np.linalg.norm(points, axis=1).max()))
     assert min(0.85 * across / 2, 70) < widest < 75
+
+
+@pytest.mark.parametrize("lens", [Lens(0.2, -0.05, p1=0.01), Lens(-0.03, 0.004, -0.001, fisheye=True)])
+def test_what_was_painted_on_a_photo_is_undistorted_with_it(tmp_path, lens):
+    """White squares and black ones, on both the photo and the painting."""
+    rows, columns = np.mgrid[:60, :80] // 10 % 2
+    levels = np.where(rows == columns, 255, 0).astype(np.uint8)
+    (tmp_path / "painted").mkdir()
+    for place in (tmp_path / "a.png", tmp_path / "painted" / "a.png"):
+        Image.fromarray(np.repeat(levels[..., None], 3, axis=2)).save(place)
+    view = StoredView("a.png", tmp_path / "a.png", None, Intrinsics(60, 60, 41, 29, 80, 60), lens)
+    painted = read_painted(tmp_path / "painted", SimpleNamespace(views=(view,), names=("a.png",)))[
+        "a.png"
+    ]
+    seen = view.read(80, 60).image[..., 0]
+    assert (painted[seen > 250] == ADDED).all()
+    assert (painted[seen < 5] == TAKEN).all()
+    assert ((levels > 128) != (painted == ADDED)).any()
