@@ -28,8 +28,8 @@ from ..protocol.messages import CaptureState
 from ..protocol.requests import EditRequest, EditResult
 from ..protocol.settings import EditSettings, PictureMapSettings, RegionSettings
 from ..render import render_job
-from ..render.camera_render import Stopped
 from ..render.painted_scene import NotFollowed
+from ..render.rendered_files import Stopped
 from ..render.take_picture import taking_picture
 from . import frame_corrections, frame_files, waiting
 from .ahead import Ahead, Parts

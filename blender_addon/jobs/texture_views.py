@@ -17,8 +17,9 @@ from ..link.worker_thread import Link
 from ..protocol.messages import Cancelled
 from ..protocol.requests import SceneTextureRequest, TextureRelevanceRequest, TextureRequest
 from ..render import render_job
-from ..render.camera_render import Rendering, Stopped
+from ..render.camera_render import Rendering
 from ..render.object_views import intrinsics_of, rendering_from
+from ..render.rendered_files import Stopped
 from .job import WAITS, Job, SessionError, artist_is_busy
 from .one_render import OneRender
 

@@ -15,8 +15,8 @@ from ..protocol.messages import (
     SealCapture,
 )
 from ..render import render_job
-from ..render.camera_render import Stopped
 from ..render.capture_views import Plan, taking_view
+from ..render.rendered_files import Stopped
 from .job import WAITS, Job, artist_is_busy
 from .one_render import OneRender
 

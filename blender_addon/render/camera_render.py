@@ -1,35 +1,28 @@
 """Render a scene's active camera to the picture that an artist sees in a render."""
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.helper_files import check_room, helper_folder, whole
+from ..data.helper_files import whole
 from ..data.scene_error import SceneError
 from ..link.aside import Aside, aside
 from ..link.decode import decode_exr, decode_targa
 from ..link.encode import encode_png
 from .own_settings import AS_THE_SCENE, OwnSettings
+from .rendered_files import LIGHT_FILE, file_for, read_passes, read_still, render_still
 from .seen import Seen, ThingsUnknown
-from .stand_in import render_result, stand_in
+from .stand_in import stand_in
 from .things import REST, look_at, tell_apart
 
-STOPPED = "The render was stopped before it was complete: start it again."
 Made = TypeVar("Made")
 Rendering = Generator[bpy.types.Scene | Aside[Any], None, Made]
 """Work on the main thread that gives what is to be done in between: stand-ins to be rendered, and
 calls that take nothing of Blender."""
-SEEN_FILE = {"file_format": "TARGA_RAW"}
-LIGHT_FILE = {"file_format": "OPEN_EXR", "color_depth": "32", "exr_codec": "NONE"}
-"""How pictures are written as they are seen, and as scene linear light: so that a thread can read
-them, where Blender decodes a PNG file on its main thread only.
-"""
 SMALLEST_SIDE = 4  # Blender renders nothing smaller
 FLATTEST = 1e-6
 """Determinant of a camera's axes, each as long as one; below it they do not span space any more."""
@@ -37,10 +30,6 @@ DEPTH_PASS = "Depth"
 SKY = 0.99
 """Share of the clip end from which on a depth is the sky's: EEVEE gives it the clip end, to the
 precision of its depth buffer, where Cycles and Workbench give it 1e10."""
-
-
-class Stopped(SceneError):
-    """A render was stopped before it was complete."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,9 +159,9 @@ def capturing(
     width, height = render_size(scene.render, max_side)
     with stand_in(scene) as copy:
         own.apply(copy)
-        with _still(copy, width, height, alpha) as path:
+        with file_for(copy, width, height, alpha) as path:
             yield copy
-            file = _read_still(path)
+            file = read_still(path)
         try:
             return Taken(file, look_at(copy, width, height, kind, traced), "")
         except ThingsUnknown as error:
@@ -251,9 +240,9 @@ def rendering_seen(
     """The same as the Targa file that Blender writes, which any thread may decode."""
     with stand_in(scene) as copy:
         own.apply(copy)
-        with _still(copy, width, height, alpha) as path:
+        with file_for(copy, width, height, alpha) as path:
             yield copy
-            return _read_still(path)
+            return read_still(path)
 
 
 def rendering_light(
@@ -262,9 +251,9 @@ def rendering_light(
     """The same as light: an OpenEXR file, 32 bits a channel, of what the scene's view shows."""
     with stand_in(scene) as copy:
         own.apply(copy)
-        with _still(copy, width, height, alpha, LIGHT_FILE) as path:
+        with file_for(copy, width, height, alpha, LIGHT_FILE) as path:
             yield copy
-            return _read_still(path)
+            return read_still(path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,108 +312,11 @@ def rendering_with_depth(
     with stand_in(scene) as copy:
         for layer in copy.view_layers:
             layer.use_pass_z = True
-        with _still(copy, width, height, alpha) as path:
+        with file_for(copy, width, height, alpha) as path:
             yield copy
-            file = _read_still(path)
-        exr = _with_passes(copy)
+            file = read_still(path)
+        exr = read_passes(copy)
         try:
             return Measured(file, exr, look_at(copy, width, height, "OBJECTS"))
         except ThingsUnknown:
             return Measured(file, exr, None)
-
-
-def _set_file(file: bpy.types.ImageFormatSettings, media_type: str, **values: Any) -> None:
-    if "media_type" in file.bl_rna.properties:  # Blender 5
-        file.media_type = media_type
-    for name, value in values.items():  # in this order: a format may change depth and alpha
-        setattr(file, name, value)
-
-
-@contextmanager
-def _still(
-    copy: bpy.types.Scene,
-    width: int,
-    height: int,
-    alpha: bool,
-    kind: dict[str, Any] = SEEN_FILE,
-) -> Iterator[Path]:
-    """Where a stand-in writes its render within the block, as a file of that kind and size."""
-    render = copy.render
-    color_mode = "RGBA" if alpha else "RGB"
-    _set_file(
-        render.image_settings,
-        "IMAGE",
-        **kind,
-        color_mode=color_mode,
-        color_management="FOLLOW_SCENE",
-    )
-    render.resolution_x, render.resolution_y = width, height
-    render.resolution_percentage = 100
-    render.use_file_extension = False
-    render.use_overwrite, render.use_placeholder = True, False
-    render.use_border = render.use_multiview = render.use_sequencer = False
-    with helper_folder() as folder:
-        path = folder / "render"
-        render.filepath = str(path)
-        yield path
-
-
-def render_still(copy: bpy.types.Scene) -> None:
-    """Render a stand-in and write it.
-
-    Raises:
-        SceneError: Blender cannot.
-    """
-    try:
-        bpy.ops.render.render(write_still=True, scene=copy.name)
-    except RuntimeError as error:
-        check_room(Path(copy.render.filepath).parent, _size(copy))
-        raise SceneError(cannot_render(error)) from error
-
-
-def _size(copy: bpy.types.Scene) -> int:
-    """Bytes of a stand-in's render as light, about."""
-    return copy.render.resolution_x * copy.render.resolution_y * 16
-
-
-def check_written(copy: bpy.types.Scene) -> None:
-    """Raise SceneError where a stand-in's render is complete, but its file did not fit."""
-    path = Path(copy.render.filepath)
-    if not path.exists():
-        check_room(path.parent, _size(copy))
-
-
-def cannot_render(error: RuntimeError) -> str:
-    """The sentence for what Blender has raised."""
-    reason = str(error).strip().removeprefix("Error: ")
-    return f"Blender could not render the camera: {reason}"
-
-
-def _read_still(path: Path) -> bytes:
-    if not path.exists():
-        raise Stopped(STOPPED)
-    return path.read_bytes()
-
-
-def _with_passes(copy: bpy.types.Scene) -> bytes:
-    """The OpenEXR file of a stand-in's last render."""
-    file = copy.render.image_settings
-    _set_file(
-        file,
-        "MULTI_LAYER_IMAGE",
-        file_format="OPEN_EXR_MULTILAYER",
-        color_mode="RGBA",
-        color_depth="32",
-        exr_codec="NONE",
-    )
-    if "use_exr_interleave" in file.bl_rna.properties:  # Blender 5 else writes a part for each pass
-        file.use_exr_interleave = True
-    with helper_folder() as folder:
-        path = folder / "render.exr"
-        try:
-            render_result().save_render(str(path), scene=copy)
-        except RuntimeError as error:
-            check_room(folder, _size(copy))
-            reason = str(error).strip().removeprefix("Error: ")
-            raise SceneError(f"Blender could not write the render's depth: {reason}") from error
-        return path.read_bytes()

@@ -15,7 +15,8 @@ import bpy
 from ..data.overriding import overridden
 from ..data.scene_error import SceneError
 from ..link.aside import Aside
-from .camera_render import STOPPED, Made, Rendering, Stopped, cannot_render, check_written
+from .camera_render import Made, Rendering
+from .rendered_files import STOPPED, Stopped, cannot_render, check_written
 
 LOST = "The file was changed while it was rendered: start it again."
 LEAVING_SECONDS = 0.25

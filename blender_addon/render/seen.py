@@ -2,22 +2,18 @@
 pixel, and, where somebody wants to trace them, which place of which surface.
 """
 
-import zlib
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.meshes.islands import connected, uv_corners, welded
 from ..data.scene_error import SceneError
 from .drawn import Drawn, Key, Surface
+from .geometry import Geometry, geometry_of
 from .raster import Canvas
 from .see_through import Cut, Opacity, cut_of, is_seen_through
-
-Number = TypeVar("Number", np.float32, np.int32)
 
 MOST_TRIANGLES = 20_000_000
 SMALL, TOGETHER = 2_000, 200_000
@@ -77,7 +73,7 @@ class _Names:
 class _Group:
     """Instances of the same geometry that are the same things."""
 
-    geometry: "_Geometry"
+    geometry: Geometry
     labels: NDArray[np.int64]
     matrices: list[NDArray[np.float64]]
     one_sided: NDArray[np.bool_] | None = None
@@ -108,21 +104,6 @@ class _Placed:
             corners = corners[:, ::-1]
         vertices = group.geometry.vertices @ matrix[:3, :3].T + matrix[:3, 3]
         return _Placed(vertices, corners, group.labels, one_sided, surface)
-
-
-@dataclass
-class _Geometry:
-    """Of an evaluated mesh, of curves or a point cloud."""
-
-    vertices: NDArray[np.float32]
-    corners: NDArray[np.int32]
-    """(T, 3) of triangles, (N, 2) of lines."""
-    slots: NDArray[np.int32]
-    """Of each triangle, its material's."""
-    parts: NDArray[np.int32] | None = None
-    """Of each triangle, its island or connected part, where those are asked for."""
-    joins: int = 0
-    """A number of how the vertices hang together, where surfaces are traced."""
 
 
 class Seen:
@@ -267,7 +248,7 @@ class Seen:
     def _groups(self, depsgraph: bpy.types.Depsgraph) -> dict[tuple[object, ...], _Group]:
         """All that is rendered. An instance is only valid until the next one is asked for."""
         groups: dict[tuple[object, ...], _Group] = {}
-        known: dict[int, _Geometry | None] = {}
+        known: dict[int, Geometry | None] = {}
         held_out: dict[str, bool] = {}
         layer = depsgraph.view_layer
         for instance in depsgraph.object_instances:
@@ -282,7 +263,7 @@ class Seen:
             key = (pointer, name, owner)
             if key not in groups:
                 if pointer not in known:
-                    known[pointer] = self._geometry(thing.data)
+                    known[pointer] = geometry_of(thing.data, self.kind, self._traced)
                 geometry = known[pointer]
                 if geometry is None:
                     continue
@@ -317,44 +298,9 @@ class Seen:
         held_out = _owner(instance).holdout_get(view_layer=layer)
         return bool(held_out or instance.object.original.is_holdout)
 
-    def _geometry(self, data: bpy.types.ID) -> _Geometry | None:
-        """What there is to draw of a mesh, curves or a point cloud; None of nothing."""
-        if isinstance(data, bpy.types.Mesh):
-            return self._mesh(data) if len(data.loop_triangles) else None
-        places = data.attributes["position"].data
-        if not len(places):
-            return None
-        vertices = _read(places, "vector", np.float32, 3)
-        ends = np.arange(len(vertices), dtype=np.int32)
-        lines = np.stack([ends, ends], axis=1)
-        if isinstance(data, bpy.types.Curves):
-            lines[:-1, 1] += 1
-            starts = _read(data.curve_offset_data, "value", np.int32, 1).ravel()
-            lines[starts[1:] - 1, 1] = starts[1:] - 1  # a curve's last point begins no line
-        return _Geometry(vertices, lines, np.zeros(0, np.int32), joins=zlib.crc32(lines.data))
-
-    def _mesh(self, mesh: bpy.types.Mesh) -> _Geometry:
-        triangles = mesh.loop_triangles
-        vertices = _read(mesh.vertices, "co", np.float32, 3)
-        corners = _read(triangles, "vertices", np.int32, 3)
-        slots = _read(triangles, "material_index", np.int32, 1).ravel()
-        parts = None
-        if self.kind in ("FACES", "ISLANDS"):
-            placed = welded(vertices)[corners]
-        if self.kind == "FACES":
-            parts = connected(placed)
-        elif self.kind == "ISLANDS":
-            layer = next((one for one in mesh.uv_layers if one.active_render), None)
-            if layer is not None:
-                uvs = _read(layer.uv, "vector", np.float32, 2)
-                loops = _read(triangles, "loops", np.int32, 3)
-                parts = connected(uv_corners(placed, uvs[loops]))
-        joins = _joins(mesh) if self._traced else 0
-        return _Geometry(vertices, corners, slots, parts, joins)
-
     def _group(
         self,
-        geometry: _Geometry,
+        geometry: Geometry,
         thing: bpy.types.Object,
         title: str,
         depsgraph: bpy.types.Depsgraph,
@@ -426,20 +372,3 @@ def _materials(
     if layer.material_override is not None:
         return [layer.material_override] * len(slots)
     return [one.original if one is not None else None for one in slots]
-
-
-def _joins(mesh: bpy.types.Mesh) -> int:
-    """A number of a mesh's faces by their vertices: triangles would not do, as a face that bends is
-    cut into others.
-    """
-    starts = _read(mesh.polygons, "loop_start", np.int32, 1)
-    return zlib.crc32(_read(mesh.loops, "vertex_index", np.int32, 1).data, zlib.crc32(starts.data))
-
-
-def _read(
-    collection: bpy.types.bpy_prop_collection, name: str, kind: type[Number], size: int
-) -> NDArray[Number]:
-    """A property of all items of a collection, (N, size)."""
-    values = np.empty(len(collection) * size, kind)
-    collection.foreach_get(name, values)
-    return values.reshape(-1, size)
