@@ -6,7 +6,7 @@ import bpy
 import msgspec
 
 from ..link.encode import encode_png
-from . import copies, edit_masks, edits, layer_list, layers, results, thing_labels
+from . import copies, edit_masks, edits, layer_list, layers, taken_pictures, thing_labels
 
 
 def add(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> None:
@@ -70,8 +70,8 @@ def keep(scene: bpy.types.Scene) -> None:
     entry.render = root
     packed = root.packed_file
     if packed is not None:
-        entry.picture = results.identity_of(packed.data, thing_labels.of(root))
-    entry.camera, entry.frame = results.taken_by(root)
+        entry.picture = taken_pictures.identity_of(packed.data, thing_labels.of(root))
+    entry.camera, entry.frame = taken_pictures.taken_by(root)
     entry.layers = msgspec.json.encode(made_of).decode()
     entry.notes = words
     entry.date = time.strftime("%Y-%m-%d %H:%M")

@@ -22,6 +22,7 @@ from . import (
     picture_source,
     pictures,
     results,
+    taken_pictures,
     thing_labels,
 )
 from .migration import new_uid
@@ -101,7 +102,7 @@ def keep(
     entry.render, entry.relevance = settings.render_image, settings.relevance_image
     entry.root, entry.parent = settings.root_image, settings.render_image.get(pictures.EDIT, "")
     entry.picture = settings.picture
-    entry.camera, entry.frame = results.taken_by(settings.render_image)
+    entry.camera, entry.frame = taken_pictures.taken_by(settings.render_image)
     entry.source_image = picture_source.image_of(settings, settings.render_image)
     entry.suggested_threshold = settings.suggested_threshold
     entry.prompt_check = settings.prompt_check
@@ -238,7 +239,7 @@ def below_next(settings: bpy.types.PropertyGroup) -> bpy.types.PropertyGroup | N
     return found if found is not None else named(settings, image.get(pictures.EDIT, ""))
 
 
-def base(scene: bpy.types.Scene) -> results.Picture | None:
+def base(scene: bpy.types.Scene) -> taken_pictures.Picture | None:
     """The picture that the next edit is to be made of, where there is one: the shown render, or the
     shown edit; None where a new picture has to be taken first, also because another source of it
     was chosen.
@@ -252,16 +253,16 @@ def base(scene: bpy.types.Scene) -> results.Picture | None:
     image, identity = settings.render_image, settings.picture
     if settings.root_image is not None:
         image = settings.root_image
-        identity = results.identity_of(_packed(image), thing_labels.of(image))
+        identity = taken_pictures.identity_of(_packed(image), thing_labels.of(image))
     if image is None or not picture_source.is_chosen(settings, image):
         return None
-    picture = results.picture_of(image, identity)
+    picture = taken_pictures.picture_of(image, identity)
     if picture is None:
         raise SceneError(f'The image "{image.name}" is no longer the packed render: preview again.')
     return picture
 
 
-def _on_top(settings: bpy.types.PropertyGroup) -> results.Picture:
+def _on_top(settings: bpy.types.PropertyGroup) -> taken_pictures.Picture:
     image = settings.base_image
     if image is None:
         raise SceneError(
@@ -275,19 +276,19 @@ def _on_top(settings: bpy.types.PropertyGroup) -> results.Picture:
         )
     png = image.packed_file.data
     if pictures.EDIT in image:  # put back with an edit that was made of it
-        identity = results.identity_of(png, thing_labels.of(image))
-        picture = results.picture_of(image, identity)
+        identity = taken_pictures.identity_of(png, thing_labels.of(image))
+        picture = taken_pictures.picture_of(image, identity)
         assert picture is not None  # it is packed, and every base says where it was taken from
         return picture
     entry = next((one for one in settings.edits if one.image == image), None)
     render = entry.render if entry is not None else None
-    seen = results.picture_of(render, "") if render is not None else None
+    seen = taken_pictures.picture_of(render, "") if render is not None else None
     if entry is None or seen is None:
         raise SceneError(
             "The render that the shown edit was made of was deleted from the file: choose another "
             "edit in the list, or Picture instead of Shown Edit."
         )
-    identity = results.identity_of(png, seen.things)
+    identity = taken_pictures.identity_of(png, seen.things)
     return dataclasses.replace(seen, identity=identity, png=png, edit=entry.uid)
 
 

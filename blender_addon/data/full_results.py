@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..link.aside import Aside, aside
 from ..link.encode import PNG_SIGNATURE, encode_png
-from . import edits, pictures, render_size, results
+from . import edits, pictures, render_size, taken_pictures
 from .pictures import PNG_COLOUR_TYPE, PNG_RGBA
 from .scene_error import SceneError
 
@@ -117,7 +117,7 @@ def base_of(entry: bpy.types.PropertyGroup) -> bpy.types.Image:
     own = _with_channels(pictures.decode_png(_packed(full)), base.shape[2])
     png = encode_png(render_size.laid_over(own, base, edit, _shares(base, edit, entry.rim)))
     image = pictures.new_packed_image(f"{entry.title} full base", png)
-    results.tag_alike(image, entry.render)
+    taken_pictures.tag_alike(image, entry.render)
     return image
 
 

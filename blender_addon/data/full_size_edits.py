@@ -8,7 +8,7 @@ import msgspec
 from ..protocol.messages import Welcome
 from ..protocol.requests import EditResult
 from ..protocol.values import Detail
-from . import copies, edit_masks, edits, edits_again, full_results, results
+from . import copies, edit_masks, edits, edits_again, full_results, taken_pictures
 from .edits import Asked
 
 DETAIL: Detail = "sharp"
@@ -50,7 +50,7 @@ def keep(
             setattr(entry, one.identifier, getattr(source, one.identifier))
     entry.render = full_results.base_of(source)
     entry.root = source.full_render if source.root is not None else None
-    entry.picture = results.identity_of(entry.render.packed_file.data, None)
+    entry.picture = taken_pictures.identity_of(entry.render.packed_file.data, None)
     entry.image = edits.new_picture(scene, entry.render, result.image, png)
     entry.image.colorspace_settings.name = entry.render.colorspace_settings.name
     entry.mask = edit_masks.new_image(f"{scene.name} edit mask", result.mask)

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..protocol.corrections import ADDED, TAKEN
-from . import painting, region, results
+from . import painting, region, results, taken_pictures
 
 HOW = (
     ("REPLACE", "Replace", "The mask becomes the imported one, whatever the slider says"),
@@ -27,7 +27,7 @@ def invert(scene: bpy.types.Scene) -> None:
     if settings.grow:
         settings.grow = -settings.grow
     other = None if painted is None else painting.inverted(painted)
-    results.install_painting(scene, other, results.place_of(settings.painted_image))
+    results.install_painting(scene, other, taken_pictures.place_of(settings.painted_image))
 
 
 def bring_in(scene: bpy.types.Scene, inside: NDArray[np.bool_], how: str) -> None:
@@ -41,4 +41,4 @@ def bring_in(scene: bpy.types.Scene, inside: NDArray[np.bool_], how: str) -> Non
     else:
         painted = np.zeros(inside.shape, np.uint8) if before is None else before.copy()
         painted[inside] = ADDED if how == "ADD" else TAKEN
-    results.install_painting(scene, painted, results.place_of(settings.render_image))
+    results.install_painting(scene, painted, taken_pictures.place_of(settings.render_image))

@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from ..protocol.corrections import ADDED, INSIDE, NOTHING, OUTSIDE, TAKEN
-from . import region, results
+from . import region, results, taken_pictures
 
 PIECE = 64
 """Pixels of a long way that are painted at once: the box around all of it would be a large one."""
@@ -34,7 +34,7 @@ class Stroke:
         shape = self._values.shape
         self._painted = np.zeros(shape, np.uint8) if before is None else before.copy()
         self._last: tuple[float, float] | None = None
-        self._on = results.place_of(settings.render_image)
+        self._on = taken_pictures.place_of(settings.render_image)
         """Another picture may come before the stroke ends."""
 
     @property
@@ -100,4 +100,4 @@ def forget(scene: bpy.types.Scene, where: np.ndarray) -> None:
     painted = region.painted(settings)
     if painted is not None and painted[where].any():
         left = np.where(where, np.uint8(NOTHING), painted)
-        results.install_painting(scene, left, results.place_of(settings.painted_image))
+        results.install_painting(scene, left, taken_pictures.place_of(settings.painted_image))

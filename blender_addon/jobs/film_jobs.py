@@ -6,8 +6,8 @@ import numpy as np
 
 from ..data import pictures
 from ..data.changing import at_frame
-from ..data.results import VIEWPOINT
 from ..data.scene_error import SceneError
+from ..data.taken_pictures import VIEWPOINT
 from ..link.worker_thread import Arrived, Link
 from ..protocol.messages import CaptureState
 from ..protocol.requests import SceneRenderRequest, SceneRenderResult, wrong_film

@@ -12,12 +12,12 @@ import bpy
 import msgspec
 import numpy as np
 
-from ..data import painting, picture_source, pictures, results, thing_labels
+from ..data import painting, picture_source, pictures, results, taken_pictures, thing_labels
 from ..data.changing import at_frame
 from ..data.frame_painting import FOLLOW, LEAVE_OUT
 from ..data.region import Picks
-from ..data.results import Picture, Place
 from ..data.scene_error import SceneError
+from ..data.taken_pictures import Picture, Place
 from ..data.thing_labels import unpacked
 from ..protocol.corrections import ADDED, NOTHING, TAKEN, Painted
 from ..render import painted_scene
@@ -79,12 +79,12 @@ def where_painted(settings: bpy.types.PropertyGroup) -> Place | None:
     """Where what is painted was painted; None where that is not known. What is from before that was
     kept belongs to the shown picture, where it was painted from there.
     """
-    place = results.place_of(settings.painted_image)
+    place = taken_pictures.place_of(settings.painted_image)
     if place is not None and place.camera:
         return place
     if place is not None and results.is_painted_elsewhere(settings):
         return place
-    return results.place_of(settings.render_image) or place
+    return taken_pictures.place_of(settings.render_image) or place
 
 
 def why_not(settings: bpy.types.PropertyGroup) -> str:

@@ -19,7 +19,7 @@ from ..data import picture_source, pictures, results
 from ..data.changing import at_frame
 from ..data.migration import new_uid
 from ..data.properties_settings import asked
-from ..data.results import Picture
+from ..data.taken_pictures import Picture
 from ..data.thing_labels import unpacked
 from ..link.encode import encode_png
 from ..link.worker_thread import Arrived, Link

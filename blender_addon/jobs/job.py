@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..data import pictures
 from ..data.frozen_region import FrozenRegion
 from ..data.migration import new_uid
-from ..data.results import Picture
+from ..data.taken_pictures import Picture
 from ..link.worker_thread import Arrived, Link
 from ..protocol.messages import Cancelled, CaptureState, Failed, Welcome
 from ..protocol.requests import Request

@@ -17,12 +17,13 @@ from ..data import (
     region,
     results,
     snapping,
+    taken_pictures,
     thing_labels,
 )
 from ..data.frozen_region import FoundMap, FrozenRegion
 from ..data.properties_settings import asked
-from ..data.results import Picture
 from ..data.snapping import Snapping
+from ..data.taken_pictures import Picture
 from ..link.aside import aside
 from ..link.worker_thread import Arrived, Link
 from ..protocol.corrections import Correction
@@ -256,7 +257,7 @@ def what_it_cost(job: Job) -> str:
 def _attach(scene: bpy.types.Scene, job: Job) -> None:
     settings = scene.watch_your_steps
     image = settings.pending_image or settings.render_image
-    job.picture = results.picture_of(image, job.subject) if image is not None else None
+    job.picture = taken_pictures.picture_of(image, job.subject) if image is not None else None
     if job.picture is None:
         raise SessionError(
             "The file has lost the render that its running job belongs to: start it again."

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 import bpy
 import msgspec
 
-from ..data import edit_masks, edits, painting, picture_source, pictures, remembered_edits, results
+from ..data import (
+    edit_masks,
+    edits,
+    painting,
+    picture_source,
+    pictures,
+    remembered_edits,
+    taken_pictures,
+)
 from ..data.blocks import with_uid
 from ..data.frozen_region import FoundMap, FrozenRegion
 from ..data.migration import new_uid
@@ -89,7 +97,7 @@ def _write_edit(
         picture = dataclasses.replace(picture, source=known)
     key = (picture.identity, picture.edit)
     if key not in shared.pictures:
-        shared.pictures[key] = results.new_render(scene, picture)
+        shared.pictures[key] = taken_pictures.new_render(scene, picture)
     entry.picture = shared.pictures[key]
     where = editing.where
     if id(where) not in shared.regions:
@@ -121,7 +129,7 @@ def _map(scene: bpy.types.Scene, where: FrozenRegion) -> bpy.types.Image | None:
 
 def _read_edit(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup, shared: Read) -> NewJob:
     more = msgspec.json.decode(entry.more, type=_Edit)
-    picture = results.picture_of(entry.picture, entry.subject) if entry.picture else None
+    picture = taken_pictures.picture_of(entry.picture, entry.subject) if entry.picture else None
     if picture is None:
         raise SessionError(NO_PICTURE)
     if more.region not in shared.regions:

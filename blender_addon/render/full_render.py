@@ -10,9 +10,9 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import edits, full_results, picture_source, pictures, results
-from ..data.results import STATE, VIEWPOINT, taken_by
+from ..data import edits, full_results, picture_source, pictures, taken_pictures
 from ..data.scene_error import SceneError
+from ..data.taken_pictures import STATE, VIEWPOINT, taken_by
 from ..link.encode import encode_png
 from ..protocol.values import MAX_IMAGE_SIDE
 from . import freshness, render_notes
@@ -98,7 +98,7 @@ def taking_original(scene: bpy.types.Scene, uid: str) -> Rendering[bpy.types.Ima
         png = yield from _full_picture(scene, entry, below)
         entry = entry_of(scene, uid)  # beside the render a job may have added an edit
         full = pictures.new_packed_image(f"{entry.title} full render", png)
-        results.tag_alike(full, full_results.render_below(entry))
+        taken_pictures.tag_alike(full, full_results.render_below(entry))
     entry.full_render = full
     return full
 

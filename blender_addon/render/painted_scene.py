@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import picture_source
-from ..data.results import Place
 from ..data.scene_error import SceneError
+from ..data.taken_pictures import Place
 from ..link.aside import aside
 from ..protocol.corrections import Painted
 from .camera_render import Rendering, viewpoint

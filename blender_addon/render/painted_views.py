@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import painting, picture_source, region, results
+from ..data import painting, picture_source, region, results, taken_pictures
 from ..data.region import Picks
 from ..data.scene_error import SceneError
 from ..protocol.corrections import ADDED, NOTHING, TAKEN, Painted, PaintedView
@@ -40,7 +40,7 @@ def why_not(scene: bpy.types.Scene) -> str:
     if results.is_painted_elsewhere(settings):
         return ELSEWHERE
     render = settings.render_image
-    place = results.place_of(render)
+    place = taken_pictures.place_of(render)
     if place is None:
         return UNKNOWN
     if place.source.kind == picture_source.IMAGE:
@@ -67,7 +67,7 @@ def keep(scene: bpy.types.Scene) -> None:
     kept = settings.in_3d.painted
     same = next((one for one in kept if is_same(one.viewpoint, viewpoint)), None)
     entry = kept.add() if same is None else same
-    entry.name, entry.frame = results.taken_by(settings.render_image)
+    entry.name, entry.frame = taken_pictures.taken_by(settings.render_image)
     entry.viewpoint, entry.painted = viewpoint, painting.written(painted)
 
 
@@ -110,7 +110,7 @@ def change(scene: bpy.types.Scene, how: Callable[[Painted], Painted]) -> None:
     if now is not None:
         if settings.picks:  # to set it makes the mask anew
             settings.picks = ""
-        results.install_painting(scene, how(now), results.place_of(settings.render_image))
+        results.install_painting(scene, how(now), taken_pictures.place_of(settings.render_image))
 
 
 def all_of(scene: bpy.types.Scene) -> tuple[PaintedView, ...]:
@@ -173,7 +173,7 @@ def _painted(settings: bpy.types.PropertyGroup) -> Painted | None:
 
 
 def _viewpoint(settings: bpy.types.PropertyGroup) -> tuple[float, ...]:
-    place = results.place_of(settings.render_image)
+    place = taken_pictures.place_of(settings.render_image)
     return () if place is None else place.viewpoint
 
 

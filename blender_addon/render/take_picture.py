@@ -9,11 +9,11 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import picture_source, results
+from ..data import picture_source, taken_pictures
 from ..data.picture_source import Source
 from ..data.resizing import fitted
-from ..data.results import Picture
 from ..data.scene_error import SceneError
+from ..data.taken_pictures import Picture
 from ..data.thing_labels import Things
 from ..link.encode import encode_png
 from . import freshness, render_notes
@@ -90,7 +90,7 @@ def _of_render(
         state = freshness.state_of(scene, source)
     told = yield from telling_apart(taken, look)  # the scene may be another one after this
     things = Things.of(kind, told.things, told.names, told.unknown)
-    identity = results.identity_of(told.png, things)
+    identity = taken_pictures.identity_of(told.png, things)
     return Picture(identity, told.png, *by, state, things, source=source)
 
 
@@ -99,7 +99,7 @@ def _of_image(scene: bpy.types.Scene, source: Source) -> Picture:
     png = encode_png(image_pixels(scene, image, settings.max_side))
     things = Things.of(settings.things, None, (), IMAGE_WITHOUT_THINGS)
     state = image_state(image, scene)
-    identity = results.identity_of(png, things)
+    identity = taken_pictures.identity_of(png, things)
     return Picture(identity, png, (), state=state, things=things, source=source)
 
 
@@ -116,7 +116,7 @@ def _of_result(scene: bpy.types.Scene, source: Source) -> Picture:
     pixels = seen(fitted(whole, settings.max_side), opaque=not alpha)
     things = _things_of_result(scene, source, note, whole, pixels)
     png = encode_png(pixels)
-    identity = results.identity_of(png, things)
+    identity = taken_pictures.identity_of(png, things)
     shown = {"pixels": zlib.crc32(np.ascontiguousarray(whole).data)}
     if note is None or note.other:  # no camera of the scene sees it so
         return Picture(identity, png, (), state=json.dumps(shown), things=things, source=source)

@@ -9,8 +9,8 @@ from bpy.props import EnumProperty
 from ..data import copies, edits, layers, picture_source, pictures, region, results
 from ..data.migration import new_uid
 from ..data.properties_settings import LARGEST_INT
-from ..data.results import Picture
 from ..data.scene_error import SceneError
+from ..data.taken_pictures import Picture
 from ..data.translations import CONTEXT
 from ..jobs import session
 from ..jobs.job import SessionError, check_instruction

@@ -4,7 +4,7 @@ import bpy
 import numpy as np
 
 from ..data import edits, picture_source, region, results, thing_labels
-from ..data.results import STATE, VIEWPOINT
+from ..data.taken_pictures import STATE, VIEWPOINT
 from ..data.translations import CONTEXT
 from ..jobs import session
 from ..jobs.job import Job

@@ -6,8 +6,8 @@ from typing import TypeVar
 import bpy
 
 from ..data import picture_source
-from ..data.results import Picture
 from ..data.scene_error import SceneError
+from ..data.taken_pictures import Picture
 from ..jobs import session
 from ..jobs.job import SessionError
 from ..render import render_job

@@ -149,7 +149,9 @@ def test_fisheyes_of_any_width_are_where_colmap_has_them(across, lens):
     assert min(0.85 * across / 2, 70) < widest < 75
 
 
-@pytest.mark.parametrize("lens", [Lens(0.2, -0.05, p1=0.01), Lens(-0.03, 0.004, -0.001, fisheye=True)])
+@pytest.mark.parametrize(
+    "lens", [Lens(0.2, -0.05, p1=0.01), Lens(-0.03, 0.004, -0.001, fisheye=True)]
+)
 def test_what_was_painted_on_a_photo_is_undistorted_with_it(tmp_path, lens):
     """White squares and black ones, on both the photo and the painting."""
     rows, columns = np.mgrid[:60, :80] // 10 % 2

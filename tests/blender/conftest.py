@@ -56,6 +56,7 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
         "ui.panel",
         "ui.overlay",
         "data.results",
+        "data.taken_pictures",
         "data.copies",
         "data.edits",
         "data.edit_words",

@@ -47,7 +47,7 @@ class Carrying(SimpleNamespace):
         """Of what is painted now."""
         viewpoint = self.camera_render.viewpoint(scene)
         source = self.picture_source.NEW_RENDER
-        return self.results.Place(viewpoint, source, scene.camera.name, scene.frame_current)
+        return self.taken_pictures.Place(viewpoint, source, scene.camera.name, scene.frame_current)
 
     def carried(self, then: object, frame: int) -> NDArray[np.uint8]:
         """What was painted, at another frame."""
@@ -89,7 +89,7 @@ def carrying(addon: SimpleNamespace, installed: str) -> Carrying:
     bpy.context.object.name = "ground"
     bpy.context.object.data.materials.append(colour("dark", 0.0))
     names = ("render.painted_scene", "render.carried_paint", "render.take_picture")
-    more = ("data.picture_source", "data.results")
+    more = ("data.picture_source", "data.taken_pictures")
     modules = {
         name.rpartition(".")[2]: importlib.import_module(f"{installed}.{name}")
         for name in (*names, *more)

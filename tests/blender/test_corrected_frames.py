@@ -50,7 +50,7 @@ def thing(mask: Modules, name: str) -> NDArray[np.bool_]:
 def paint_on(mask: Modules, where: NDArray[np.bool_], what: int = ADDED) -> None:
     """Paint some pixels of the shown render."""
     painted = np.where(where, what, NOTHING).astype(np.uint8)
-    place = mask.results.place_of(here().render_image)
+    place = mask.taken_pictures.place_of(here().render_image)
     mask.results.install_painting(bpy.context.scene, painted, place)
 
 
@@ -89,7 +89,7 @@ def test_what_is_painted_follows_what_it_was_painted_on(
     painted = np.where(ball, ADDED, NOTHING).astype(np.uint8)
     painted[ground & (np.arange(64) > 40)] = TAKEN
     mask.results.install_painting(
-        bpy.context.scene, painted, mask.results.place_of(here().render_image)
+        bpy.context.scene, painted, mask.taken_pictures.place_of(here().render_image)
     )
     here().grow = 1
     found = sent(connected, server)
@@ -317,8 +317,8 @@ def test_paint_from_before_frames_were_kept_is_of_the_shown_picture(
 ) -> None:
     paint_on(mask, thing(mask, "ball"))
     image = here().painted_image
-    assert mask.results.taken_by(image) == ("camera", 1)
-    del image[mask.results.CAMERA], image[mask.results.FRAME]
+    assert mask.taken_pictures.taken_by(image) == ("camera", 1)
+    del image[mask.taken_pictures.CAMERA], image[mask.taken_pictures.FRAME]
     assert corrections.where_painted(here()).frame == 1
     assert corrections.why_not(here()) == ""
     bpy.context.scene.camera.location.x += 1
@@ -410,10 +410,10 @@ def test_what_cannot_follow_is_said(
 ) -> None:
     source = importlib.import_module(f"{installed}.data.picture_source")
     painted = np.ones((48, 64), np.uint8)
-    place = mask.results.Place((), source.Source("IMAGE", "photo"), "", 0)
+    place = mask.taken_pictures.Place((), source.Source("IMAGE", "photo"), "", 0)
     mask.results.install_painting(scene, painted, place)
     assert "painted on an image" in refusal("edit_frames")
-    place = mask.results.place_of(here().render_image)
+    place = mask.taken_pictures.place_of(here().render_image)
     mask.results.install_painting(scene, np.ones((20, 64), np.uint8), place)
     assert "painted on a part of what the camera sees" in refusal("edit_frames")
     paint_on(mask, thing(mask, "ball"))

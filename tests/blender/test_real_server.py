@@ -350,7 +350,7 @@ def test_frames_keep_to_what_is_painted_on_what_moves(
         return labels.labels(settings.render_image) == name
 
     painted = np.where(where(), 1, 2).astype(np.uint8)  # the ball, and nothing else
-    place = ready.results.place_of(settings.render_image)
+    place = ready.taken_pictures.place_of(settings.render_image)
     ready.results.install_painting(scene, painted, place)
     scene.frame_end, settings.threshold = 3, 1.0
     scene.render.filepath = str(tmp_path / "shot")

@@ -223,7 +223,7 @@ def test_a_border_is_sent_as_it_was_rendered(
     width, height = here().render_image.size
     assert (width, height) == ((32, 12) if crop else (64, 48))
     assert places.fits_camera(result) != crop
-    known = connected.results.picture_of(here().render_image, "").things
+    known = connected.taken_pictures.picture_of(here().render_image, "").things
     assert known.unknown == ("This is not all that the camera sees." if crop else "")
 
 
@@ -335,7 +335,7 @@ def test_things_are_known_while_the_scene_is_as_it_was_rendered(
 ) -> None:
     here().snap = "things"
     preview(connected, result)
-    known = connected.results.picture_of(here().render_image, "")
+    known = connected.taken_pictures.picture_of(here().render_image, "")
     assert known.things.names == ("Background", "ball", "ground")
     assert known.camera == "camera"
     things = importlib.import_module(f"{installed}.data.thing_labels").labels(here().render_image)
@@ -390,7 +390,7 @@ def test_a_frame_of_a_film_is_not_taken_for_the_present_one(
     result.render.filepath = str(tmp_path / "film")
     bpy.ops.render.render(animation=True)
     preview(connected, result)
-    known = connected.results.picture_of(here().render_image, "")
+    known = connected.taken_pictures.picture_of(here().render_image, "")
     assert (known.camera, known.viewpoint) == ("", ())
     assert known.things.unknown == "How this was rendered is not known."
 
@@ -562,7 +562,7 @@ def test_the_viewports_picture_is_rendered_by_its_engine(
     assert rendered[0]["eevee"] == 5
     assert (scene.render.engine, scene.eevee.taa_render_samples) == ("CYCLES", 64)
     assert chosen in panel.how(scene).upper()
-    names = connected.results.picture_of(here().render_image, "").things.names
+    names = connected.taken_pictures.picture_of(here().render_image, "").things.names
     assert names == ("Background", "ball", "ground")
     connected.freshness.forget_all()
     assert connected.panel.changed_since(scene) == []
