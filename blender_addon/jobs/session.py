@@ -11,28 +11,24 @@ from pathlib import Path
 
 import bpy
 
-from ..data import contact_sheet, copies
+from ..data import copies
 from ..data.scene_error import SceneError
-from ..link.worker_thread import Arrived, Link, LinkEvent, LinkState, LinkStatus
+from ..link.worker_thread import Link, LinkState, LinkStatus
 from ..protocol.connection import default_connection_file
 from ..protocol.folders import typed_path
 from ..protocol.messages import (
     Cancelled,
     CaptureMessage,
-    CaptureState,
-    Error,
     Failed,
-    Progress,
-    Queued,
     SceneMessage,
     SceneState,
 )
 from ..protocol.values import new_job_id
-from . import open_files, saved_waiting, scene_jobs, waiting
-from .ahead import Ahead
-from .job import Job, NewJob, SessionError, running_tools
+from . import open_files, waiting
+from .endings import finish, is_ready, push_undo
+from .job import Job, NewJob, SessionError
 from .kinds import KINDS
-from .picture_jobs import what_it_cost
+from .link_events import stop_clocks, take_events
 from .running import (
     OFF,
     find_scene,
@@ -46,7 +42,6 @@ from .running import (
     waiting_elsewhere,
     write_job,
 )
-from .upload import Upload
 
 __all__ = [
     "job_of",
@@ -88,10 +83,10 @@ def disconnect() -> None:
     """Leave the backend. Jobs go on there, and are attached to again by the next `connect`."""
     if state.link is not None:
         state.link.stop()
-        _take_events()  # what came before the end is not lost
+        take_events()  # what came before the end is not lost
         state.link = None
     state.status = OFF
-    _stop_clocks()
+    stop_clocks()
     state.changed = True
 
 
@@ -241,16 +236,17 @@ def drain() -> None:
     if not state.loaded:  # the add-on was switched on while a file is open
         open_files.after_load()
     copies.settle_all()
-    _take_events()
+    take_events()
     began = time.perf_counter()
     for job in list(state.jobs.values()):
         if time.perf_counter() - began > DRAIN_SECONDS:
             break
         if job.outcome is not None:
             scene = find_scene(job)
-            if scene is not None and _is_ready(scene, job, job.outcome):
-                _finish(scene, job, job.outcome)
-                _push_undo()
+            if scene is not None and is_ready(scene, job, job.outcome):
+                if finish(scene, job, job.outcome):
+                    _go_on(scene, job.then)
+                push_undo()
         elif job.request is None and job.preparation is not None and state.link is not None:
             before = _shown(job)
             _prepare(state.link, job)
@@ -258,139 +254,12 @@ def drain() -> None:
     for scene in map(waiting.find_scene, list(state.queues.values())):
         if scene is not None:
             _begin_next(scene)
-    _push_undo()
-
-
-def _take_events() -> None:
-    while state.link is not None and (event := state.link.next_event()) is not None:
-        state.changed = True
-        _take(event)
-
-
-def _take(event: LinkEvent) -> None:
-    if isinstance(event, LinkStatus):
-        _take_status(event)
-        return
-    if isinstance(event, SceneState | CaptureState | Error):
-        _take_answer(event)
-        return
-    job = state.jobs.get(event.job)
-    if job is None:
-        return  # cancelled here while the link was down
-    if isinstance(event, Queued):
-        job.stage = f"waiting for {event.position} other jobs" if event.position else "starting"
-        if event.position == 1:
-            job.stage = "waiting for 1 other job"
-    elif isinstance(event, Progress):
-        if job.stage != "cancelling":
-            job.stage = event.stage
-        job.fraction = event.fraction
-        if event.preview is not None:
-            job.preview = event.preview
-    elif isinstance(event, Arrived | Failed | Cancelled):
-        job.outcome, job.server = event, state.status.welcome
-
-
-def _take_status(status: LinkStatus) -> None:
-    was_connected = state.status.state is LinkState.CONNECTED
-    state.status = status
-    is_connected = status.state is LinkState.CONNECTED
-    if is_connected and was_connected:
-        return  # the model's state has changed
-    for job in state.jobs.values():
-        if isinstance(job.preparation, Upload):
-            job.preparation.lost()
-    if is_connected:
-        open_files.ask_scenes()
-    else:
-        _stop_clocks()
-
-
-def _stop_clocks() -> None:
-    """Without a backend that says so, nobody knows how far its jobs are."""
-    for job in state.jobs.values():
-        if job.outcome is None and (job.request is not None or job.preparation is None):
-            job.stage, job.fraction = "waiting for the backend", 0.0
-
-
-def _take_answer(answer: SceneState | CaptureState | Error) -> None:
-    """What the backend says about a capture: to the upload that runs, or to the scenes."""
-    capture = answer.job if isinstance(answer, Error) else answer.capture
-    if isinstance(answer, SceneState):
-        state.scenes[answer.capture] = answer
-    job = state.jobs.get(capture or "")
-    if job is None:
-        for scene in copies.editable():
-            if capture and scene.watch_your_steps.in_3d.capture == capture:
-                scene_jobs.take_answer(scene, answer)
-                if isinstance(answer, Error):
-                    say(scene, answer.message)
-    elif isinstance(answer, Error):
-        job.outcome = Failed(job=job.id, code=answer.code, message=answer.message)
-    elif isinstance(answer, CaptureState) and isinstance(job.preparation, Upload):
-        job.preparation.answered(answer)
+    push_undo()
 
 
 def scene_state(scene: bpy.types.Scene) -> SceneState | None:
     """What the backend has made of the scene's capture, as it said last, or None."""
     return state.scenes.get(scene.watch_your_steps.in_3d.capture)
-
-
-def _is_ready(
-    scene: bpy.types.Scene, job: Job, outcome: Arrived | CaptureState | Failed | Cancelled
-) -> bool:
-    """Whether threads have done what they can of bringing the end of a job into its scene."""
-    if job.ahead is None:
-        ahead, parts = KINDS[job.kind].ahead, None
-        if ahead is not None and isinstance(outcome, Arrived):
-            parts = ahead(scene, job, outcome)
-        job.ahead = Ahead(parts)
-    return job.ahead.is_done()
-
-
-def _finish(
-    scene: bpy.types.Scene, job: Job, outcome: Arrived | CaptureState | Failed | Cancelled
-) -> None:
-    """Bring the end of a job into its scene, and start the one that follows."""
-    del state.jobs[job.id]
-    state.changed = True
-    kind = KINDS[job.kind]
-    if isinstance(outcome, Arrived | CaptureState):
-        try:
-            kind.install(scene, job, outcome)
-        except (SceneError, SessionError) as error:
-            outcome = job.outcome = Failed(job=job.id, code="bad_input", message=str(error))
-    if isinstance(outcome, Failed | Cancelled):
-        if kind.forget is not None:
-            kind.forget(scene, job)
-        if job.put_back is not None:
-            job.put_back()
-    if waiting.is_last_of(scene, job):
-        contact_sheet.make(scene, job.group)
-    write_job(scene, None)
-    if not (isinstance(outcome, Failed) and outcome.code == "unknown_job"):  # else it may go on
-        saved_waiting.ended(scene, job.id)
-    title = job.title if job.group else kind.title
-    if isinstance(outcome, Failed):
-        _say_end(scene, job, f"{title} failed: {outcome.message}")
-        if outcome.code == "unknown_capture":
-            scene.watch_your_steps.in_3d.forget_capture()
-    elif isinstance(outcome, Cancelled):
-        _say_end(scene, job, " ".join((f"{title} was cancelled.", outcome.message)).rstrip())
-    else:
-        said = outcome.result if isinstance(outcome, Arrived) else outcome
-        _say_end(scene, job, " ".join(said.notes))
-        state.last_edit = what_it_cost(job) or state.last_edit
-        if kind.undo:
-            state.undo_steps.append(f"Watch Your Steps: {kind.title}")
-            state.unrecorded.append(job)
-        open_files.ask_scenes()
-        _go_on(scene, job.then)
-
-
-def _say_end(scene: bpy.types.Scene, job: Job, sentence: str) -> None:
-    """Say how a job has ended, with what has failed of those that were asked for before it."""
-    say(scene, waiting.said_at_end(scene, sentence, isinstance(job.outcome, Failed)))
 
 
 def _go_on(scene: bpy.types.Scene, kinds: tuple[str, ...]) -> None:
@@ -405,23 +274,6 @@ def _go_on(scene: bpy.types.Scene, kinds: tuple[str, ...]) -> None:
     except (SessionError, SceneError) as error:
         words = f"{words} {error}".lstrip()
     say(scene, words)
-
-
-def _push_undo() -> None:
-    """An undo step for the result that has come, when that is safe.
-
-    Without a step of its own a result would vanish when the artist undoes whatever they did last.
-    In edit and paint modes undo does not touch scenes, and while a tool runs (grab, say) a step
-    would hold a half-done change: so it waits for object mode and for the tool's end. Results that
-    have waited are one step by then, as each of its own would be the same.
-    """
-    if not state.undo_steps or bpy.context.mode != "OBJECT":
-        return
-    if running_tools():
-        return
-    bpy.ops.ed.undo_push(message=state.undo_steps[-1])
-    state.undo_steps.clear()
-    state.unrecorded.clear()
 
 
 # ---------------------------------------------------------------- for scripts without event loop

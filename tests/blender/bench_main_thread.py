@@ -43,6 +43,7 @@ TICK = 0.05
 """Seconds between two calls of the timer while a job runs."""
 MODULES = (
     *("jobs.session", "jobs.running", "jobs.texture_making", "ui.handlers", "ui.overlay"),
+    *("jobs.link_events", "data.contact_sheet"),
     *("render.camera_render", "render.render_job", "render.window", "data.strokes", "data.layers"),
     "data.edits",
     *("ui.panel_edits", "ui.thumbnails"),
@@ -96,14 +97,13 @@ def measure(addon: SimpleNamespace, watch: Stopwatch) -> None:
 
         setattr(module, function, call)
 
-    named(session, "_take", lambda _: "timer: progress")
+    named(addon.link_events, "_take", lambda _: "timer: progress")
     named(session, "_prepare", lambda _, job: f"timer: {job.kind} is prepared")
-    named(session, "_finish", lambda _, job, *__: f"timer: {job.kind} arrives")
+    named(session, "finish", lambda _, job, *__: f"timer: {job.kind} arrives")
     named(addon.texture_making, "_start", lambda *_: "timer: a texture is begun")
     named(addon.texture_making, "_finish", lambda *_: "timer: a texture was made")
     named(addon.render_job.RenderJob, "go_on", lambda *_: "timer: a render goes on")
-    sheet = session.contact_sheet
-    named(sheet, "make", lambda *_: "timer: the last variant arrives")
+    named(addon.contact_sheet, "make", lambda *_: "timer: the last variant arrives")
     tick = addon.handlers._tick
     addon.tick = watch.wrapped("timer: nothing new", tick)
     bpy.app.timers.unregister(tick)  # the steps call it

@@ -39,7 +39,7 @@ class Modules(SimpleNamespace):
 
 @pytest.fixture
 def mask(addon: SimpleNamespace, installed: str) -> Modules:
-    names = ("painting", "strokes", "region", "mask_tools", "thing_labels")
+    names = ("painting", "strokes", "region", "mask_tools", "thing_labels", "taken_pictures")
     found = {name: importlib.import_module(f"{installed}.data.{name}") for name in names}
     return Modules(pictures=addon.pictures, results=addon.results, **found)
 

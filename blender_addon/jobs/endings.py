@@ -1,0 +1,89 @@
+"""The end of a job: its result, or why there is none, comes into its scene, with a step of undo."""
+
+import bpy
+
+from ..data import contact_sheet
+from ..data.scene_error import SceneError
+from ..link.worker_thread import Arrived
+from ..protocol.messages import Cancelled, CaptureState, Failed
+from . import open_files, saved_waiting, waiting
+from .ahead import Ahead
+from .job import Job, SessionError, running_tools
+from .kinds import KINDS
+from .picture_jobs import what_it_cost
+from .running import say, state, write_job
+
+
+def is_ready(
+    scene: bpy.types.Scene, job: Job, outcome: Arrived | CaptureState | Failed | Cancelled
+) -> bool:
+    """Whether threads have done what they can of bringing the end of a job into its scene."""
+    if job.ahead is None:
+        ahead, parts = KINDS[job.kind].ahead, None
+        if ahead is not None and isinstance(outcome, Arrived):
+            parts = ahead(scene, job, outcome)
+        job.ahead = Ahead(parts)
+    return job.ahead.is_done()
+
+
+def finish(
+    scene: bpy.types.Scene, job: Job, outcome: Arrived | CaptureState | Failed | Cancelled
+) -> bool:
+    """Bring the end of a job into its scene; whether it has ended well."""
+    del state.jobs[job.id]
+    state.changed = True
+    kind = KINDS[job.kind]
+    if isinstance(outcome, Arrived | CaptureState):
+        try:
+            kind.install(scene, job, outcome)
+        except (SceneError, SessionError) as error:
+            outcome = job.outcome = Failed(job=job.id, code="bad_input", message=str(error))
+    if isinstance(outcome, Failed | Cancelled):
+        if kind.forget is not None:
+            kind.forget(scene, job)
+        if job.put_back is not None:
+            job.put_back()
+    if waiting.is_last_of(scene, job):
+        contact_sheet.make(scene, job.group)
+    write_job(scene, None)
+    if not (isinstance(outcome, Failed) and outcome.code == "unknown_job"):  # else it may go on
+        saved_waiting.ended(scene, job.id)
+    title = job.title if job.group else kind.title
+    if isinstance(outcome, Failed):
+        _say_end(scene, job, f"{title} failed: {outcome.message}")
+        if outcome.code == "unknown_capture":
+            scene.watch_your_steps.in_3d.forget_capture()
+    elif isinstance(outcome, Cancelled):
+        _say_end(scene, job, " ".join((f"{title} was cancelled.", outcome.message)).rstrip())
+    else:
+        said = outcome.result if isinstance(outcome, Arrived) else outcome
+        _say_end(scene, job, " ".join(said.notes))
+        state.last_edit = what_it_cost(job) or state.last_edit
+        if kind.undo:
+            state.undo_steps.append(f"Watch Your Steps: {kind.title}")
+            state.unrecorded.append(job)
+        open_files.ask_scenes()
+        return True
+    return False
+
+
+def _say_end(scene: bpy.types.Scene, job: Job, sentence: str) -> None:
+    """Say how a job has ended, with what has failed of those that were asked for before it."""
+    say(scene, waiting.said_at_end(scene, sentence, isinstance(job.outcome, Failed)))
+
+
+def push_undo() -> None:
+    """An undo step for the result that has come, when that is safe.
+
+    Without a step of its own a result would vanish when the artist undoes whatever they did last.
+    In edit and paint modes undo does not touch scenes, and while a tool runs (grab, say) a step
+    would hold a half-done change: so it waits for object mode and for the tool's end. Results that
+    have waited are one step by then, as each of its own would be the same.
+    """
+    if not state.undo_steps or bpy.context.mode != "OBJECT":
+        return
+    if running_tools():
+        return
+    bpy.ops.ed.undo_push(message=state.undo_steps[-1])
+    state.undo_steps.clear()
+    state.unrecorded.clear()
