@@ -21,7 +21,9 @@ from ..link.aside import aside
 from ..protocol.messages import PutView
 from ..protocol.values import MAX_VIEWS, MIN_VIEWS
 from .camera_render import SMALLEST_SIDE, Rendering, at_once, rendering_with_depth
+from .moved_pixels import mover_of
 from .pinhole import pinhole_of
+from .stand_in import compositor_of
 
 FIELD_OF_VIEW = math.radians(45)
 """Of the cameras around a scene."""
@@ -190,6 +192,7 @@ def plan_frames(scene: bpy.types.Scene, size: int) -> Plan:
 
 
 def _checked(scene: bpy.types.Scene, size: int, shots: tuple[Shot, ...], remedy: str) -> Plan:
+    _check_unmoved(scene)
     count = len(shots)
     if not MIN_VIEWS <= count <= MAX_VIEWS:
         raise SceneError(
@@ -199,6 +202,18 @@ def _checked(scene: bpy.types.Scene, size: int, shots: tuple[Shot, ...], remedy:
     names = sorted(thing.name_full for thing in scene.objects if thing.type in SHOWN)
     things = {name: number for number, name in enumerate(names, start=1)}
     return Plan(size=size, shots=shots, things=things)
+
+
+def _check_unmoved(scene: bpy.types.Scene) -> None:
+    """Refuse views whose pixels do not show what their cameras see there."""
+    tree = compositor_of(scene)
+    mover = mover_of(tree) if tree is not None else None
+    if mover is not None:
+        raise SceneError(
+            f'The compositor\'s node "{mover.name}" moves the picture, so that a view is not what '
+            "its camera sees: mute that node, or switch Compositing off (Output Properties > Post "
+            "Processing), and capture then."
+        )
 
 
 def image_size(scene: bpy.types.Scene, size: int) -> tuple[int, int]:
@@ -259,6 +274,7 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
 
 def taking_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> Rendering[PutView]:
     """The same, with the render left to somebody else (`camera_render.capturing`)."""
+    _check_unmoved(scene)
     shot = plan.shots[index]
     alpha = scene.render.film_transparent
     with ExitStack() as stack:

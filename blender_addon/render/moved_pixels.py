@@ -11,6 +11,12 @@ MOVING = {
     *("MAP_UV", "CORNERPIN", "PLANETRACKDEFORM", "STABILIZE2D", "MOVIEDISTORTION"),
 }
 """Types of nodes. A blur moves nothing: it spreads."""
+MOVED = 'The compositor\'s node "{}" moves the picture: what things lie where is not known.'
+
+
+def is_moved(unknown: str) -> bool:
+    """Whether that is why the things of a picture are not known (MOVED)."""
+    return unknown.startswith(MOVED.partition("{")[0])
 
 
 def mover_of(tree: bpy.types.NodeTree) -> bpy.types.Node | None:

@@ -8,11 +8,12 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import painting, picture_source, region, results, taken_pictures
+from ..data import painting, picture_source, region, results, taken_pictures, thing_labels
 from ..data.region import Picks
 from ..data.scene_error import SceneError
 from ..protocol.corrections import ADDED, NOTHING, TAKEN, Painted, PaintedView
 from ..protocol.values import MAX_PAINTED_VIEWS
+from .moved_pixels import is_moved
 
 NOTHING_PAINTED = "Nothing is painted on the mask"
 ELSEWHERE = "This was painted on another view or picture: show that one again"
@@ -21,6 +22,10 @@ NO_CAMERA = (
 )
 UNKNOWN = "It is not known from where this picture was taken: preview it anew, and paint on that"
 FLAT = "This picture was not taken by a perspective camera: edits in 3D need one"
+ELSEWHERE_IN_SCENE = (
+    "The compositor moves the picture, so that what is painted on it lies elsewhere in the scene: "
+    "mute the node that does, and preview anew"
+)
 MOST = MAX_PAINTED_VIEWS - 1
 """Views that are kept: the shown one comes to them."""
 FULL = f"{MOST} views are kept already: remove one"
@@ -45,6 +50,9 @@ def why_not(scene: bpy.types.Scene) -> str:
         return UNKNOWN
     if place.source.kind == picture_source.IMAGE:
         return NO_CAMERA
+    known = thing_labels.of(render)
+    if known is not None and is_moved(known.unknown):
+        return ELSEWHERE_IN_SCENE
     camera = bpy.data.objects.get(place.camera)
     if len(place.viewpoint) != NUMBERS or camera is None:
         return UNKNOWN

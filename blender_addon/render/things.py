@@ -14,7 +14,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .moved_pixels import mover_of
+from .moved_pixels import MOVED, mover_of
 from .seen import Eye, Seen, ThingsUnknown
 from .stand_in import compositor_of
 
@@ -114,10 +114,7 @@ def _check_shown(copy: bpy.types.Scene) -> None:
         )
     mover = mover_of(tree) if tree is not None else None
     if mover is not None:
-        raise ThingsUnknown(
-            f'The compositor\'s node "{mover.name}" moves the picture: what things lie where is '
-            "not known."
-        )
+        raise ThingsUnknown(MOVED.format(mover.name))
 
 
 def _layers_of(copy: bpy.types.Scene) -> set[str] | None:

@@ -67,6 +67,15 @@ def compositor(scene: bpy.types.Scene) -> bpy.types.NodeTree:
     return tree
 
 
+def flipped(scene: bpy.types.Scene) -> bpy.types.Node:
+    """The node of a compositor that turns the render upside down."""
+    tree = compositor(scene)
+    node = tree.nodes.new("CompositorNodeFlip")
+    tree.links.new(tree.nodes["layers"].outputs["Image"], node.inputs[0])
+    tree.links.new(node.outputs[0], tree.nodes["out"].inputs[0])
+    return node
+
+
 def write_files(tree: bpy.types.NodeTree, folder: Path) -> bpy.types.Node:
     """A File Output node that writes what the layers give into a folder."""
     node = tree.nodes.new("CompositorNodeOutputFile")

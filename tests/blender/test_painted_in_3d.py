@@ -13,6 +13,7 @@ import pytest
 from driving import make_scene, preview, reopen, run
 from fake_server import FakeServer
 from test_flows import refusal, submits
+from test_own_renders import flipped
 from test_painted_mask import ADDED, TAKEN, Modules, disk, mask
 
 __all__ = ["mask"]  # a fixture
@@ -218,7 +219,9 @@ def test_no_more_views_are_kept_than_a_message_holds(
     assert "11 views are kept already: remove one" in refusal("keep_painted_view")
 
 
-@pytest.mark.parametrize(("kind", "why"), [("IMAGE", "NO_CAMERA"), ("ORTHO", "FLAT")])
+@pytest.mark.parametrize(
+    ("kind", "why"), [("IMAGE", "NO_CAMERA"), ("ORTHO", "FLAT"), ("MOVED", "ELSEWHERE_IN_SCENE")]
+)
 def test_what_has_no_place_in_the_scene_is_said_and_left_out(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
@@ -234,6 +237,8 @@ def test_what_has_no_place_in_the_scene_is_said_and_left_out(
         image = bpy.data.images.new("photo", 64, 48)
         image.pack()
         settings.source.kind, settings.source.image = "IMAGE", image
+    elif kind == "MOVED":
+        flipped(scene)
     else:
         scene.camera.data.type = "ORTHO"
     preview(connected, scene)

@@ -9,8 +9,11 @@ import bpy
 import numpy as np
 import pytest
 from bpy_extras.object_utils import world_to_camera_view
+from driving import SECONDS
 from mathutils import Vector
+from test_flows import refusal
 from test_mesh_views import state
+from test_own_renders import flipped
 
 CAPTURE = "0" * 32
 
@@ -298,6 +301,25 @@ def test_depth_costs_the_picture_nothing(
     assert np.array_equal(with_it, without)
 
 
+def test_what_the_compositor_moves_is_not_what_a_camera_sees(
+    connected: SimpleNamespace, scene: bpy.types.Scene, in_3d: bpy.types.PropertyGroup
+) -> None:
+    """Fields were trained on views that were turned, moved or bent, with the depth of others."""
+    node = flipped(scene)
+    said = refusal("capture_scene")
+    assert '"Flip" moves the picture' in said
+    assert "mute that node" in said
+    node.mute = True
+    bpy.ops.watch_your_steps.capture_scene()
+    node.mute = False  # while views are rendered
+    connected.session.wait(lambda: connected.session.job_of(scene) is None, SECONDS)
+    assert "moves the picture" in connected.session.message_of(scene)
+    scene.render.use_compositing = False
+    bpy.ops.watch_your_steps.resume_capture()
+    connected.session.wait_for_all_jobs(scene, SECONDS)
+    assert in_3d.sealed
+
+
 def test_the_depth_of_several_view_layers_is_nobodys(
     scene_capture: ModuleType, scene: bpy.types.Scene
 ) -> None:
@@ -312,14 +334,16 @@ def test_the_depth_of_several_view_layers_is_nobodys(
 def test_a_full_disk_is_said_when_the_depth_is_written(
     addon: SimpleNamespace,
     scene: bpy.types.Scene,
+    installed: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     capture = addon.camera_render
     (tmp_path / "no folder").touch()
-    folders = iter((nullcontext(str(tmp_path)), nullcontext(str(tmp_path / "no folder"))))
-    monkeypatch.setattr(capture.tempfile, "TemporaryDirectory", lambda prefix: next(folders))
-    with pytest.raises(capture.SceneError, match="could not write the render's depth: "):
+    folders = iter((nullcontext(tmp_path), nullcontext(tmp_path / "no folder")))
+    files = importlib.import_module(f"{installed}.render.rendered_files")
+    monkeypatch.setattr(files, "helper_folder", lambda: next(folders))
+    with pytest.raises(capture.SceneError, match="A temporary file could not be written to"):
         capture.at_once(capture.rendering_with_depth(scene, 64, 48, alpha=False))
     assert scene.render.image_settings.file_format == "PNG"
 
