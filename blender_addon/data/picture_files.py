@@ -39,7 +39,11 @@ def path_of(text: str) -> Path:
     if text.startswith("//") and not bpy.data.filepath:
         raise SceneError("The path begins at the .blend file: save the file first.")
     path = Path(bpy.path.abspath(text)).expanduser()
-    if not text or text.endswith(("/", "\\")) or path.is_dir():
+    try:
+        is_named = bool(text) and not text.endswith(("/", "\\")) and not path.is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise _not_written(path, error.strerror or str(error)) from error
+    if not is_named:
         raise SceneError(f"The file has no name: give it one that ends with {KINDS}.")
     if not path.suffix:
         path = path.with_suffix(".png")

@@ -43,11 +43,13 @@ def prefix_of(scene: bpy.types.Scene, name: str) -> str:
     folder, stem = (path, "") if whole else (path.parent, f"{path.name}_")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        prefix = str(folder / f"{stem}{name}_")
+        file_of(prefix, scene.frame_end).exists()  # raises where the name is too long
     except OSError as error:
         raise SessionError(_not_written(folder, error)) from error
     if not os.access(folder, os.W_OK):
         raise SessionError(_not_written(folder, PermissionError(0, "permission denied")))
-    return str(folder / f"{stem}{name}_")
+    return prefix
 
 
 def file_of(prefix: str, frame: int) -> Path:

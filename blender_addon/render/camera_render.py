@@ -16,7 +16,7 @@ from ..link.encode import encode_png
 from .own_settings import AS_THE_SCENE, OwnSettings
 from .rendered_files import LIGHT_FILE, file_for, read_passes, read_still, render_still
 from .seen import Seen, ThingsUnknown
-from .stand_in import stand_in
+from .stand_in import compositor_of, stand_in
 from .things import REST, look_at, tell_apart
 
 Made = TypeVar("Made")
@@ -24,6 +24,10 @@ Rendering = Generator[bpy.types.Scene | Aside[Any], None, Made]
 """Work on the main thread that gives what is to be done in between: stand-ins to be rendered, and
 calls that take nothing of Blender."""
 SMALLEST_SIDE = 4  # Blender renders nothing smaller
+NO_LAYER = (
+    "No view layer of the scene is rendered: tick Use for Rendering for one (View Layer Properties "
+    "> View Layer)."
+)
 FLATTEST = 1e-6
 """Determinant of a camera's axes, each as long as one; below it they do not span space any more."""
 DEPTH_PASS = "Depth"
@@ -64,7 +68,9 @@ def render_size(render: bpy.types.RenderSettings, max_side: int) -> tuple[int, i
     side has at most `max_side` pixels.
     """
     scale = render.resolution_percentage / 100
-    width, height = int(render.resolution_x * scale), int(render.resolution_y * scale)
+    width, height = (
+        max(1, int(side * scale)) for side in (render.resolution_x, render.resolution_y)
+    )
     shrink = min(1.0, max_side / max(width, height))
     return (
         max(SMALLEST_SIDE, round(width * shrink)),
@@ -203,6 +209,13 @@ def _check_camera(scene: bpy.types.Scene) -> None:
             f'The camera "{scene.camera.name}" is scaled to nothing along an axis: select it and '
             "press Alt S, and the same for its parents."
         )
+    if not renders_layers(scene) and compositor_of(scene) is None:
+        raise SceneError(NO_LAYER)
+
+
+def renders_layers(scene: bpy.types.Scene) -> bool:
+    """Whether any of the scene's objects may be rendered; a compositor shows something without."""
+    return any(layer.use for layer in scene.view_layers)
 
 
 def render_png(

@@ -20,7 +20,14 @@ from ..data.scene_error import SceneError
 from ..link.aside import aside
 from ..protocol.messages import PutView
 from ..protocol.values import MAX_VIEWS, MIN_VIEWS
-from .camera_render import SMALLEST_SIDE, Rendering, at_once, rendering_with_depth
+from .camera_render import (
+    NO_LAYER,
+    SMALLEST_SIDE,
+    Rendering,
+    at_once,
+    rendering_with_depth,
+    renders_layers,
+)
 from .moved_pixels import mover_of
 from .pinhole import pinhole_of
 from .stand_in import compositor_of
@@ -206,6 +213,8 @@ def _checked(scene: bpy.types.Scene, size: int, shots: tuple[Shot, ...], remedy:
 
 def _check_unmoved(scene: bpy.types.Scene) -> None:
     """Refuse views whose pixels do not show what their cameras see there."""
+    if not renders_layers(scene):
+        raise SceneError(NO_LAYER)
     tree = compositor_of(scene)
     mover = mover_of(tree) if tree is not None else None
     if mover is not None:

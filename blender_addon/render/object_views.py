@@ -18,7 +18,7 @@ from ..data.places import bounds_of, near_origin
 from ..data.scene_error import SceneError
 from ..link.aside import aside
 from ..link.decode import decode_targa
-from .camera_render import Rendering, at_once, rendering_seen
+from .camera_render import NO_LAYER, Rendering, at_once, rendering_seen, renders_layers
 from .own_settings import AS_THE_SCENE
 
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
@@ -207,6 +207,8 @@ def rendering_from(
     """
     if thing.name not in scene.objects:
         raise SceneError(f'"{thing.name}" is not in the scene "{scene.name}".')
+    if not renders_layers(scene):
+        raise SceneError(NO_LAYER)
     with ExitStack() as stack:
         lens = bpy.data.cameras.new("watch your steps")
         stack.callback(bpy.data.cameras.remove, lens)

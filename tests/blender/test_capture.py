@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 import pytest
 from driving import preview
+from test_own_renders import compositor
 
 CHANGED = (
     "resolution_x resolution_y resolution_percentage filepath use_file_extension use_overwrite "
@@ -108,6 +109,15 @@ def test_settings_come_back_after_a_failure(addon: SimpleNamespace, scene: bpy.t
     assert settings_of(scene) == before
 
 
+def test_without_a_layer_one_sentence(addon: SimpleNamespace, scene: bpy.types.Scene) -> None:
+    """All was black, and captures failed for want of a depth."""
+    scene.view_layers[0].use = False
+    with pytest.raises(addon.scene_error.SceneError, match=r"No view layer .* tick Use for"):
+        captured(addon)
+    compositor(scene)  # which may show what is not rendered
+    captured(addon)
+
+
 def test_without_a_camera_one_sentence(addon: SimpleNamespace, scene: bpy.types.Scene) -> None:
     scene.camera = None
     with pytest.raises(addon.scene_error.SceneError, match="no active camera"):
@@ -135,6 +145,7 @@ def test_a_camera_without_extent_one_sentence(
         ((64, 48), 100, 512, (64, 48)),
         ((1000, 10), 100, 100, (100, 4)),
         ((37, 61), 100, 512, (37, 61)),
+        ((64, 48), 1, 512, (4, 4)),
     ],
 )
 def test_size(

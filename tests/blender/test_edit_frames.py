@@ -229,6 +229,8 @@ def test_what_cannot_be_done_is_refused(
     (tmp_path / "blocked").write_bytes(b"")
     scene.render.filepath = str(tmp_path / "blocked" / "shot")
     assert "choose another output path" in refusal("edit_frames")
+    scene.render.filepath = str(tmp_path / ("long" * 99))
+    assert "choose another output path" in refusal("edit_frames")
     scene.render.filepath = "//shot"
     assert "save the file first" in refusal("edit_frames")
     scene.render.filepath = str(film / "shot")

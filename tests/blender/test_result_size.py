@@ -381,6 +381,7 @@ def test_what_cannot_be_written_is_refused_before_a_render(
         (tmp_path / "none" / "a.png", "no such folder"),
         (tmp_path, "has no name"),
         (tmp_path / "a.webp", "no kind of file"),
+        (tmp_path / ("long" * 99 + ".png"), "choose another place"),
         ("", "has no name"),
     ):
         assert words in refusal_of("save_result", filepath=str(path))

@@ -306,6 +306,9 @@ def test_what_the_compositor_moves_is_not_what_a_camera_sees(
 ) -> None:
     """Fields were trained on views that were turned, moved or bent, with the depth of others."""
     node = flipped(scene)
+    scene.view_layers[0].use = False
+    assert "No view layer" in refusal("capture_scene")
+    scene.view_layers[0].use = True
     said = refusal("capture_scene")
     assert '"Flip" moves the picture' in said
     assert "mute that node" in said
