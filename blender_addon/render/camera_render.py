@@ -14,6 +14,7 @@ from ..link.aside import Aside, aside
 from ..link.decode import decode_exr, decode_targa
 from ..link.encode import encode_png
 from .own_settings import AS_THE_SCENE, OwnSettings
+from .pinhole import check_extent
 from .rendered_files import LIGHT_FILE, file_for, read_passes, read_still, render_still
 from .seen import Seen, ThingsUnknown
 from .stand_in import compositor_of, stand_in
@@ -28,8 +29,6 @@ NO_LAYER = (
     "No view layer of the scene is rendered: tick Use for Rendering for one (View Layer Properties "
     "> View Layer)."
 )
-FLATTEST = 1e-6
-"""Determinant of a camera's axes, each as long as one; below it they do not span space any more."""
 DEPTH_PASS = "Depth"
 SKY = 0.99
 """Share of the clip end from which on a depth is the sky's: EEVEE gives it the clip end, to the
@@ -204,11 +203,7 @@ def _check_camera(scene: bpy.types.Scene) -> None:
             "The scene has no active camera: add one (Add > Camera), or select one and press "
             "Ctrl Numpad 0."
         )
-    if abs(scene.camera.matrix_world.normalized().determinant()) < FLATTEST:
-        raise SceneError(
-            f'The camera "{scene.camera.name}" is scaled to nothing along an axis: select it and '
-            "press Alt S, and the same for its parents."
-        )
+    check_extent(scene.camera.name, np.array(scene.camera.matrix_world, np.float64))
     if not renders_layers(scene) and compositor_of(scene) is None:
         raise SceneError(NO_LAYER)
 

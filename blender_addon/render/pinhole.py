@@ -10,6 +10,8 @@ from ..data.scene_error import SceneError
 
 RIGID = 1e-4
 """How far the axes of a camera may be from right angles and unit length."""
+FLATTEST = 1e-6
+"""Determinant of a camera's axes, each as long as one; below it they do not span space any more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +84,31 @@ def pinhole_of(
     )
 
 
+def check_extent(name: str, matrix: NDArray[np.float64]) -> None:
+    """Raise SceneError where a camera's matrix, (4, 4), says neither where it is nor how it is
+    turned.
+    """
+    if not np.isfinite(matrix).all():
+        raise SceneError(
+            f'The camera "{name}" is nowhere, as a constraint, driver or keyframe of it gives no '
+            "number: mend that, or clear its location and rotation (Alt G, Alt R)."
+        )
+    lengths = np.linalg.norm(matrix[:3, :3], axis=0)
+    axes = matrix[:3, :3] / np.maximum(lengths, np.finfo(np.float32).tiny)
+    if abs(np.linalg.det(axes)) < FLATTEST:
+        raise SceneError(
+            f'The camera "{name}" is scaled to nothing along an axis: select it and press Alt S, '
+            "and the same for its parents."
+        )
+
+
 def _rigid(name: str, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """A camera's matrix without its scale.
 
     Raises:
         SceneError: what is left is not a turn.
     """
+    check_extent(name, matrix)
     axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
     if np.linalg.det(axes) < 0:
         raise SceneError(

@@ -131,6 +131,11 @@ def test_a_camera_without_extent_one_sentence(
     scene.view_layers[0].update()
     with pytest.raises(addon.scene_error.SceneError, match="scaled to nothing along an axis"):
         captured(addon)
+    scene.camera.scale, scene.camera.location.x = (1, 1, 1), float("nan")
+    scene.view_layers[0].update()
+    with pytest.raises(addon.scene_error.SceneError, match="is nowhere, as a constraint"):
+        captured(addon)
+    scene.camera.location.x = 0
     scene.camera.scale = (0.001, 2, 1000)
     scene.view_layers[0].update()
     captured(addon)

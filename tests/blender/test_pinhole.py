@@ -142,6 +142,8 @@ def test_a_bright_ball_is_rendered_where_the_intrinsics_say(
         (lambda camera: setattr(camera.data, "type", "ORTHO"), "not a perspective camera"),
         (lambda camera: setattr(camera.data, "type", "PANO"), "not a perspective camera"),
         (lambda camera: setattr(camera, "scale", (-1, 1, 1)), "negative scale"),
+        (lambda camera: setattr(camera, "scale", (1, 0, 1)), "scaled to nothing"),
+        (lambda camera: setattr(camera, "location", (float("nan"), 0, 0)), "is nowhere"),
         (
             lambda camera: setattr(
                 camera,
