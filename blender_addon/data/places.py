@@ -15,6 +15,17 @@ FAR = 1000.0
 render it."""
 
 
+def check_is_somewhere(thing: bpy.types.Object, points: NDArray[np.floating]) -> None:
+    """Raise SceneError where points of an object are no numbers, or beyond all measure, as broken
+    files, modifiers and drivers make them.
+    """
+    if not np.isfinite(points).all():
+        raise SceneError(
+            f'"{thing.name}" lies nowhere, as some of its coordinates are no numbers: mend what '
+            "moves it there, or delete it."
+        )
+
+
 def bounds_of(thing: bpy.types.Object) -> NDArray[np.float64]:
     """The corners of an object's box in world space, (8, 3)."""
     matrix = np.array(thing.matrix_world, np.float64)

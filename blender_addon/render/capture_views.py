@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..data.changing import at_frame, changed
 from ..data.meshes.brought_mesh import collection_of
-from ..data.places import bounds_of, near_origin
+from ..data.places import bounds_of, check_is_somewhere, near_origin
 from ..data.scene_error import SceneError
 from ..link.aside import aside
 from ..protocol.messages import PutView
@@ -160,6 +160,8 @@ def plan_around(
     things = subjects(scene, view_layer)
     if not things:
         raise SceneError("There is nothing to capture: the scene has no objects that render.")
+    for thing in things:
+        check_is_somewhere(thing, bounds_of(thing))
     poses = poses_on_rings(_corners(things), count)
     shots = tuple(
         Shot(name=f"view {number + 1}", pose=tuple(pose.ravel().tolist()))

@@ -323,6 +323,14 @@ def test_what_the_compositor_moves_is_not_what_a_camera_sees(
     assert in_3d.sealed
 
 
+def test_what_lies_nowhere_is_said(scene_capture: ModuleType, scene: bpy.types.Scene) -> None:
+    bpy.data.objects.remove(bpy.data.objects["ground"])
+    bpy.data.objects["ball"].location.x = float("nan")
+    bpy.context.view_layer.update()
+    with pytest.raises(scene_capture.SceneError, match='"ball" lies nowhere'):
+        around(scene_capture)
+
+
 def test_the_depth_of_several_view_layers_is_nobodys(
     scene_capture: ModuleType, scene: bpy.types.Scene
 ) -> None:

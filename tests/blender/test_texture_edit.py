@@ -543,6 +543,16 @@ def test_what_is_linked_from_another_file_is_refused_until_it_is_local(
     assert texture_edit.shown(thing, shown, "CYCLES") == "EDITED"
 
 
+def test_a_mesh_that_lies_nowhere_is_said(
+    connected: SimpleNamespace, scene: bpy.types.Scene, thing: bpy.types.Object
+) -> None:
+    """It was said to have changed while its views were rendered."""
+    thing.data.vertices[0].co.x = float("nan")
+    thing.data.update()
+    for operator in ("edit_texture", "preview_texture"):
+        assert '"box" lies nowhere' in refusal(operator)
+
+
 def test_an_overridden_material_is_refused_until_it_is_local(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .. import tiles
 from ..changing import changed
-from ..places import bounds_of, near_origin
+from ..places import bounds_of, check_is_somewhere, near_origin
 from ..scene_error import SceneError
 from .islands import connected, uv_corners
 from .material_images import colour_nodes, holds_data, image_nodes, name_share, tree_of
@@ -144,6 +144,7 @@ def read_mesh_texture(
         mesh.vertices.foreach_get("co", own)
         places = own.reshape(-1, 3) @ to_world[:3, :3].T + to_world[:3, 3]
         corners = places[vertex].reshape(-1, 3, 3)
+        check_is_somewhere(thing, corners)
         materials = materials_of(thing, mesh)
         slot = slot.clip(0, max(0, len(materials) - 1))  # as Blender draws them
         candidates = colour_images(thing, engine, mesh)
