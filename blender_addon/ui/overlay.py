@@ -304,6 +304,17 @@ def _can_show(settings: bpy.types.PropertyGroup, view: str) -> bool:
     return there and not lost_picture(settings, view)
 
 
+def covers(scene: bpy.types.Scene, space: bpy.types.Space | None) -> bool:
+    """Whether a picture lies over what a 3D view shows of the objects."""
+    view = getattr(space, "region_3d", None)
+    if space is None or view is None or view.view_perspective != "CAMERA":
+        return False
+    if not space.overlay.show_overlays:
+        return False
+    settings = scene.watch_your_steps
+    return settings.show and _can_show(settings, settings.view) and fits_camera(scene)
+
+
 def lost_picture(settings: bpy.types.PropertyGroup, view: str) -> str:
     """Why one of the pictures that a view shows cannot be read, without a full stop, or ""."""
     if view == "LAYERS":

@@ -4,11 +4,15 @@ import bpy
 
 from ..data.meshes import moved_threshold, painted_regions, texture_regions
 from ..jobs import session
-from . import words
+from . import overlay, words
 from .languages import iface_
 from .operators_painted_region import BRUSHES
 from .operators_texture_region import preview_of, shown_edit, shows_preview
 from .switches import cell
+
+COVERED = (
+    "The picture over the camera view hides it: switch Show in Camera View off, or turn the view."
+)
 
 
 def draw_settings(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -61,6 +65,8 @@ def _draw_preview(
     if shows_preview(context):
         text = "Look at it in Material Preview. Renders show it, too, until you switch it off."
         words.paragraph(layout, context, text, icon="INFO")
+        if overlay.covers(context.scene, context.space_data):
+            words.paragraph(layout, context, COVERED, icon="INFO")
     _draw_painting(layout, context, region)
     if why := texture_regions.why_so(region):
         words.paragraph(layout, context, why, icon="INFO")

@@ -597,6 +597,7 @@ def test_the_panel_has_what_there_is_to_do(
     assert "The views show 75% of the texture." in layout.texts
     assert any("Whole things do not explain" in text for text in layout.texts)
     assert any("Renders show it, too" in text for text in layout.texts)
+    assert panel.COVERED not in layout.texts
     assert layout.names.count("watch_your_steps.paint_texture_region") == 3
     OPS.paint_texture_region(brush="ADD")
     assert "watch_your_steps.end_texture_painting" in shows().names
@@ -610,3 +611,44 @@ def test_the_panel_has_what_there_is_to_do(
     assert "watch_your_steps.apply_texture_threshold" in shows().names
     bpy.context.view_layer.objects.active = None
     assert "watch_your_steps.preview_texture" in shows().names
+
+
+def test_the_panel_says_what_hides_the_preview(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    installed: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    panel = importlib.import_module(f"{installed}.ui.panel_texture_region")
+    words = importlib.import_module(f"{installed}.ui.words")
+    monkeypatch.setattr(words, "paragraph", lambda part, _, text, **_how: part.label(text=text))
+    overlays = SimpleNamespace(show_overlays=True)
+    view = SimpleNamespace(view_perspective="CAMERA")
+    space = SimpleNamespace(overlay=overlays, region_3d=view)
+    seen = SimpleNamespace(
+        scene=scene, active_object=thing, space_data=space, tool_settings=scene.tool_settings
+    )
+
+    def is_hidden() -> bool:
+        layout = _Layout()
+        panel.draw_settings(layout, seen)
+        return panel.COVERED in layout.texts
+
+    preview(connected, scene)
+    assert not is_hidden(), "no picture was made yet"
+    OPS.preview_relevance()
+    connected.session.wait_for_job(scene, SECONDS)
+    assert is_hidden()
+    for owner, name, value in (
+        (scene.watch_your_steps, "show", False),
+        (overlays, "show_overlays", False),
+        (view, "view_perspective", "PERSP"),
+    ):
+        before = getattr(owner, name)
+        setattr(owner, name, value)
+        assert not is_hidden(), name
+        setattr(owner, name, before)
+    assert is_hidden()
+    OPS.show_texture_preview()
+    assert not is_hidden(), "it is not shown"
