@@ -14,6 +14,8 @@ from real_addon import MODULE
 
 WIDTH = 280
 """Of the sidebar in unscaled pixels: Blender's own, in which no text may be cut off."""
+ZOOM, OFFSET = -10.0, (0.0, -0.4)
+"""Of the camera's view, which puts it beside the panel's top."""
 STEPS = 20
 """Of every edit."""
 CONNECTION, JOB = 180, 900
@@ -58,6 +60,8 @@ class Session:
         space = person.area.spaces.active
         space.show_region_ui, space.region_3d.view_perspective = True, "CAMERA"
         space.show_region_toolbar = space.overlay.show_floor = False
+        view = space.region_3d
+        view.view_camera_zoom, view.view_camera_offset = ZOOM, OFFSET
         if len(person.window.screen.areas) > 1:
             with person.context("WINDOW"):
                 bpy.ops.screen.screen_full_area()

@@ -5,34 +5,34 @@ corrects it, and the edits.
 from importlib import import_module
 
 import bpy
-from person import LEFT, Lost, Steps
+import still_life
+from person import LEFT, RIGHT, Lost, Steps
 from real_addon import MODULE
 from session import OTHER, STEPS, TEXTURED, Session
 
 BAKE = 300
 """Seconds that are waited for."""
-GROWN = 6
-"""Texels by which the region is grown."""
+GROWN, PART = 24, "0.55"
+"""Texels by which the region is grown; the threshold at which it is a part of the cube."""
 
 
 def steps(session: Session) -> Steps:
     """All of it."""
-    person, texture = session.person, session.settings.texture
-    if not session.settings.instruction:
-        yield from person.write("instruction", "turn the yellow cube purple")
-    texture.steps = STEPS
+    person, settings = session.person, session.settings
+    settings.show, settings.instruction = False, still_life.INSTRUCTION
+    settings.texture.steps = STEPS
     yield from _made(session)
     yield from person.click("watch_your_steps.preview_texture()")
     yield from session.job()
     yield 3.0
-    yield from person.photograph("texture_preview")
+    yield from _look(session, "texture_preview")
     yield from _corrected_region(session)
     yield from person.click("watch_your_steps.edit_texture()")
     yield from session.begun()
-    yield from person.photograph("texture_editing")
+    yield from _look(session, "texture_editing")
     yield from session.job()
     yield 3.0
-    yield from person.photograph("texture_edit")
+    yield from _look(session, "texture_edit")
     yield from _of_several(session)
     yield from session.close()
 
@@ -54,31 +54,45 @@ def _made(session: Session) -> Steps:
     yield from person.wait(lambda: making.makings.now is None, BAKE)
     yield from person.photograph("texture_made")
     other.select_set(False)
-    person.area.spaces.active.shading.type = "MATERIAL"
-    yield 3.0
 
 
 def _corrected_region(session: Session) -> Steps:
-    """The region on the mesh grown, painted on by Texture Paint, and grown where it is painted."""
+    """The region on the mesh, for a while only a part of faces: grown, painted on by Texture Paint,
+    and grown where it is painted.
+    """
     person = session.person
+    _previewed().watch_your_steps.preview.snap = "nothing"
+    yield from person.write(".preview.threshold", PART)
+    yield from _look(session, "texture_part")
     yield from person.write(".preview.grow", str(GROWN))
-    yield from person.photograph("texture_grown")
+    yield from _look(session, "texture_grown")
     yield from person.write(".preview.grow", "0")
     yield from person.click("paint_texture_region(brush='REMOVE')")
     yield 2.0
     yield from person.drag(session.stroke(TEXTURED))
-    yield from person.photograph("texture_painting")
+    yield from _look(session, "texture_painting")
     yield from person.click("watch_your_steps.end_texture_painting()")
     yield 1.0
     if _previewed().watch_your_steps.preview.paint is None:
         raise Lost("Texture Paint has corrected nothing.")
-    yield from person.photograph("texture_painted")
+    yield from _look(session, "texture_painted")
     yield from person.write(".preview.grow", str(-GROWN))
-    yield from person.photograph("texture_painted_shrunk")
+    yield from _look(session, "texture_painted_shrunk")
     yield from person.write(".preview.grow", str(GROWN))
-    yield from person.photograph("texture_painted_grown")
+    yield from _look(session, "texture_painted_grown")
     yield from person.write(".preview.grow", "0")
     yield from person.click("watch_your_steps.clear_texture_painting()", LEFT)
+    yield from person.click("watch_your_steps.use_texture_suggestion()", RIGHT)
+    _previewed().watch_your_steps.preview.snap = "things"
+
+
+def _look(session: Session, name: str) -> Steps:
+    """A photograph in Material Preview, which takes long to draw: so only for this."""
+    shading = session.person.area.spaces.active.shading
+    shading.type = "MATERIAL"
+    yield 2.0
+    yield from session.person.photograph(name)
+    shading.type = "SOLID"
 
 
 def _previewed() -> bpy.types.Image:
@@ -92,12 +106,12 @@ def _of_several(session: Session) -> Steps:
     bpy.data.objects[OTHER].select_set(True)
     session.settings.texture.rounds = 1
     before = set(bpy.data.images.keys())
-    yield from person.photograph("two_selected")
+    yield from _look(session, "two_selected")
     yield from person.click("watch_your_steps.edit_textures()")
     yield from session.begun()
-    yield from person.photograph("textures_of_selected")
+    yield from _look(session, "textures_of_selected")
     yield from session.job()
-    yield from person.photograph("textures_edited")
+    yield from _look(session, "textures_edited")
     made = [name for name in set(bpy.data.images.keys()) - before if "(edited)" in name]
     if len(made) < 2:
         raise Lost(f"Of two textures only these were edited: {made}")
