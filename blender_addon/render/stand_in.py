@@ -78,7 +78,7 @@ def _copied(stack: ExitStack, scene: bpy.types.Scene) -> bpy.types.Scene:
     copy = scene.copy()
     stack.callback(bpy.data.scenes.remove, copy)
     stack.callback(_free_render, copy)
-    copy.name = NAME
+    copy.name, copy.is_runtime_data = NAME, True  # in no file that is saved meanwhile
     if "watch_your_steps" in copy.bl_rna.properties:  # not in scripts, which register nothing
         copy.property_unset("watch_your_steps")
     render = copy.render
@@ -127,6 +127,7 @@ def _keep_compositor_outputs(
 
 def _own_group(stack: ExitStack, group: bpy.types.NodeTree) -> bpy.types.NodeTree:
     own = group.copy()
+    own.is_runtime_data = True
     stack.callback(bpy.data.node_groups.remove, own)
     return own
 

@@ -14,6 +14,7 @@ from driving import SECONDS, SIZE, VIEWS
 from fake_server import FakeServer
 from test_edit_frames import in_window  # noqa: F401  # a fixture
 from test_mesh_views import thing  # noqa: F401  # a fixture
+from test_own_renders import compositor
 from test_render_jobs import Jobs, jobs  # noqa: F401  # a fixture
 
 OPS = bpy.ops.watch_your_steps
@@ -193,10 +194,11 @@ def of_file(path: Path) -> list[object]:
         bpy.context.scene.frame_current,
         [tuple(one.delta_location) for one in bpy.context.scene.objects],
         [one.name for one in bpy.data.cameras],
+        ([one.name for one in bpy.data.scenes], [one.name for one in bpy.data.node_groups]),
     ]
 
 
-@pytest.mark.parametrize("kind", ["AROUND", "FRAMES", "far", "lit", "bare"])
+@pytest.mark.parametrize("kind", ["AROUND", "FRAMES", "far", "composited", "lit", "bare"])
 def test_a_file_that_a_script_saves_while_a_view_is_rendered_has_the_scene_as_it_was(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
@@ -213,6 +215,9 @@ def test_a_file_that_a_script_saves_while_a_view_is_rendered_has_the_scene_as_it
     if kind == "far":
         for thing in scene.objects:
             thing.location.x += 1e6
+    if kind == "composited":  # whose nodes point to the scene that is rendered
+        group = bpy.data.node_groups.new("group", "CompositorNodeTree")
+        compositor(scene).nodes.new("CompositorNodeGroup").node_tree = group
     scene.frame_start, scene.frame_end = 3, 14
     in_3d.cameras = "FRAMES" if kind == "FRAMES" else "AROUND"
     scene.watch_your_steps.texture.lit = kind == "lit"
