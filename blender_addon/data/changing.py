@@ -12,6 +12,8 @@ from typing import Any
 import bpy
 from mathutils import Vector
 
+from .marked_cameras import follow_markers
+
 
 @dataclass(eq=False)
 class _Change:
@@ -74,6 +76,7 @@ def at_frame(scene: bpy.types.Scene, frame: int) -> Iterator[None]:
     """Look at another frame for a while."""
     if frame == scene.frame_current:
         # Setting the present frame anew would undo what the artist has moved and not keyed.
+        follow_markers(scene)
         yield
         return
     before = {"frame_current": scene.frame_current, "frame_subframe": scene.frame_subframe}

@@ -300,9 +300,6 @@ def taking_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) ->
         brought = collection_of(scene)
         if brought is not None:
             stack.enter_context(changed(brought, hide_render=True))
-        for marker in scene.timeline_markers:
-            if marker.camera is not None:  # Blender would render that camera instead
-                stack.enter_context(changed(marker, camera=None))
         stack.enter_context(changed(scene, camera=camera))
         stack.enter_context(changed(camera.data.dof, use_dof=False))
         origin = np.zeros(3)

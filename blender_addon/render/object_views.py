@@ -274,9 +274,6 @@ def _show_alone(stack: ExitStack, scene: bpy.types.Scene, thing: bpy.types.Objec
         for part in _parts(layer.layer_collection):
             if part.holdout or part.indirect_only:
                 stack.enter_context(changed(part, holdout=False, indirect_only=False))
-    for marker in scene.timeline_markers:
-        if marker.camera is not None:  # Blender would render that camera instead
-            stack.enter_context(changed(marker, camera=None))
 
 
 def _renders(part: bpy.types.LayerCollection, thing: bpy.types.Object) -> bool:

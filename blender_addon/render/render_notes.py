@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 import bpy
 
+from ..data.marked_cameras import camera_of_markers
 from ..data.picture_source import RESULT, Source
 from . import freshness
 from .camera_render import viewpoint
 
 SEQUENCED = "The Video Sequencer has made this, not the camera."
 CROPPED = "This is not all that the camera sees."
+MARKED = "A camera that a marker is bound to has made this, not the active one."
 STEREO = "This is a stereo render, of which the left eye's picture is taken."
 
 
@@ -116,7 +118,9 @@ def _why_other(scene: bpy.types.Scene) -> str:
         return SEQUENCED
     if render.use_border and render.use_crop_to_border:
         return CROPPED
-    return STEREO if render.use_multiview else ""
+    if render.use_multiview:
+        return STEREO
+    return "" if camera_of_markers(scene) in (None, scene.camera) else MARKED
 
 
 def _shows(strips: bpy.types.bpy_prop_collection) -> bool:

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 
 import bpy
 
+from ..data.changing import changed
 from ..data.edit_group import is_edit_group, leave_out
 
 NAME = " watch your steps"
@@ -29,8 +30,8 @@ WRITING_NODES = {"OUTPUT_FILE", "VIEWER", "SPLITVIEWER"}
 
 @contextmanager
 def stand_in(scene: bpy.types.Scene) -> Iterator[bpy.types.Scene]:
-    """A copy of a scene for the time of the block, which renders the same picture; whatever is set
-    on it is gone with it. `render_result` is where its renders are.
+    """A copy of a scene for the time of the block, which renders what its active camera sees;
+    whatever is set on it is gone with it. `render_result` is where its renders are.
 
     The artist's Render Result with all its slots, the Viewer image, the render handlers of other
     add-ons and the compositor's File Output nodes have no part in its renders. Handlers of frame
@@ -42,7 +43,11 @@ def stand_in(scene: bpy.types.Scene) -> Iterator[bpy.types.Scene]:
             handlers = getattr(bpy.app.handlers, name)
             stack.callback(handlers.extend, list(handlers))
             handlers.clear()
+        _keep_cameras(stack, scene)
         copy = _copied(stack, scene)
+        for marker in copy.timeline_markers:  # else Blender may render another than the active one
+            marker.camera = None
+        copy.camera = scene.camera  # which is another one where some markers are left
         _keep_compositor_outputs(stack, scene, copy)
         _simulate(copy)
         yield copy
@@ -72,6 +77,13 @@ def _remove_images(kind: str, kept: list[bpy.types.Image]) -> None:
     for image in _images_of(kind):
         if image not in kept:
             bpy.data.images.remove(image)
+
+
+def _keep_cameras(stack: ExitStack, scene: bpy.types.Scene) -> None:
+    """Let the active cameras stay: after a render Blender takes those that markers say."""
+    for one in {scene, bpy.context.scene}:
+        if one is not None and one.is_editable:
+            stack.enter_context(changed(one, camera=one.camera))
 
 
 def _copied(stack: ExitStack, scene: bpy.types.Scene) -> bpy.types.Scene:

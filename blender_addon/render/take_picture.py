@@ -3,13 +3,14 @@
 import json
 import zlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data import picture_source, taken_pictures
+from ..data.changing import at_frame
 from ..data.picture_source import Source
 from ..data.resizing import fitted
 from ..data.scene_error import SceneError
@@ -68,7 +69,9 @@ def taking_picture(
         raise SceneError(BUSY)
     if source.kind == picture_source.RESULT:
         return _of_result(scene, source)
-    return (yield from _of_render(scene, source, moment or nullcontext(), look))
+    return (
+        yield from _of_render(scene, source, moment or at_frame(scene, scene.frame_current), look)
+    )
 
 
 def _of_render(

@@ -265,6 +265,23 @@ def test_preview_capture_and_texture_all_leave_it_alone(
         assert np.array_equal(slot(number, rendered, tmp_path), before[number])
 
 
+def test_the_active_camera_is_rendered_and_stays_whatever_markers_say(
+    addon: SimpleNamespace, scene: bpy.types.Scene
+) -> None:
+    """Blender takes a marker's in a render, and makes it the active one after that."""
+    active, other = scene.camera, scene.camera.copy()
+    scene.collection.objects.link(other)
+    other.location.z = 30
+    seen = addon.pictures.decode_png(addon.camera_render.capture(scene, 64))
+    scene.timeline_markers.new("cut", frame=1).camera = other
+    scene.timeline_markers.new("another", frame=9).camera = other
+    scene.camera = active
+    found = addon.camera_render.capture_with_things(scene, 64, "OBJECTS")
+    assert np.array_equal(addon.pictures.decode_png(found.png), seen)
+    assert scene.camera == active
+    assert scene.timeline_markers[0].camera == other
+
+
 def test_rigid_bodies_are_where_the_artist_sees_them(
     scene: bpy.types.Scene, take: Callable[[], np.ndarray], tmp_path: Path
 ) -> None:

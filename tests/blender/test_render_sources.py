@@ -249,9 +249,18 @@ def of_two_eyes(_: Path) -> None:
     bpy.context.scene.render.use_multiview = True
 
 
+def of_a_marker(_: Path) -> None:
+    scene = bpy.context.scene
+    active, other = scene.camera, scene.camera.copy()
+    scene.collection.objects.link(other)
+    scene.timeline_markers.new("cut", frame=1).camera = other
+    scene.camera = active
+
+
 @pytest.mark.parametrize(
     ("how", "said", "size"),
     [
+        (of_a_marker, "that a marker is bound to", (48, 64)),
         (of_strip, "Video Sequencer", (48, 64)),
         (of_part, "not all that the camera sees", (24, 32)),
         (of_two_eyes, "left eye", (48, 64)),
@@ -294,6 +303,25 @@ def test_what_no_camera_sees_so_is_of_no_camera(
     slots().active_index = 3
     with pytest.raises(RuntimeError, match="how it was rendered is not known"):
         OPS.save_result(filepath=str(tmp_path / "again.png"))
+
+
+def test_a_new_render_is_by_the_camera_that_a_marker_is_bound_to(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer, tmp_path: Path
+) -> None:
+    """As F12 is, and at every frame that is gone to, where the active one may be another."""
+    preview(connected, scene)
+    active = sent(server).image
+    of_a_marker(tmp_path)
+    other = scene.timeline_markers[0].camera
+    other.location.x = 2
+    preview(connected, scene)
+    assert connected.taken_pictures.taken_by(here().render_image) == (other.name, 1)
+    assert scene.camera == other
+    marked = sent(server).image
+    assert not np.array_equal(marked, active)
+    scene.timeline_markers.clear()
+    preview(connected, scene)
+    assert np.array_equal(sent(server).image, marked)
 
 
 def test_a_result_with_oblong_pixels_lies_over_the_camera(

@@ -323,6 +323,21 @@ def test_what_the_compositor_moves_is_not_what_a_camera_sees(
     assert in_3d.sealed
 
 
+def test_cameras_of_markers_stay_and_the_active_one(
+    scene_capture: ModuleType, scene: bpy.types.Scene
+) -> None:
+    active = scene.camera
+    others = [active.copy() for _ in range(2)]
+    for frame, other in zip((1, 9), others, strict=True):
+        scene.collection.objects.link(other)
+        scene.timeline_markers.new("cut", frame=frame).camera = other
+    scene.camera = active
+    plan = around(scene_capture, 3)
+    scene_capture.take_view(scene, plan, 0, CAPTURE)
+    assert scene.camera == active
+    assert [one.camera for one in scene.timeline_markers] == others
+
+
 def test_what_lies_nowhere_is_said(scene_capture: ModuleType, scene: bpy.types.Scene) -> None:
     bpy.data.objects.remove(bpy.data.objects["ground"])
     bpy.data.objects["ball"].location.x = float("nan")
