@@ -39,8 +39,11 @@ INTERFACE = {
     *("is_open", "show_group_selector", "show_manage_panel", "open_output_attributes_panel"),
     *("open_manage_panel", "open_bake_panel", "open_named_attributes_panel"),
     *("open_warnings_panel", "open_bake_data_blocks_panel"),
+    *("texture_paint_images", "texture_paint_slots", "paint_active_slot", "paint_clone_slot"),
 }
-"""Names of properties that say nothing of the picture."""
+"""Names of properties that say nothing of the picture. A material's slots for Texture Paint also
+point on to images that were deleted: Blender crashes when they are read.
+"""
 NODE_INTERFACE = {
     *("location", "location_absolute", "width", "height", "dimensions", "label", "color", "hide"),
     *("use_custom_color", "parent", "internal_links", "show_options", "show_texture", "outputs"),
@@ -119,9 +122,8 @@ def looks_of(thing: bpy.types.Object) -> str:
     """What an object's materials are, whatever they are called, as a text that differs where one
     of them does.
     """
-    without = ("name", "paint_", "texture_paint_")  # the latter change when one begins to paint
     slots = (slot.material for slot in thing.material_slots)
-    return _digest([None if one is None else _values(one, without) for one in slots])
+    return _digest([None if one is None else _values(one, ("name",)) for one in slots])
 
 
 def _digest(values: list[Any]) -> str:

@@ -157,6 +157,29 @@ def test_what_changes_no_pixel_is_no_change(
     assert changes(shown) == [], "all is as it was"
 
 
+def test_texture_paint_is_no_change_and_leaves_nothing_that_crashes(
+    shown: SimpleNamespace,
+) -> None:
+    """Its slots are not read: Blender leaves them with images that are deleted later."""
+    nodes, canvases = material().node_tree.nodes, []
+    for number in range(4):  # of the first one Blender forgets the slot
+        node = nodes.new("ShaderNodeTexImage")
+        node.image = bpy.data.images.new(f"canvas {number}", 64, 64)
+        canvases.append(node)
+    preview(shown, bpy.context.scene)
+    thing = bpy.data.objects["ball"]
+    bpy.context.view_layer.objects.active = thing
+    bpy.ops.object.mode_set(mode="TEXTURE_PAINT")
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert len(material().texture_paint_images) == 4
+    assert changes(shown) == []
+    for node in canvases:
+        image = node.image
+        nodes.remove(node)
+        bpy.data.images.remove(image)
+    assert changes(shown) == ["materials and lights"]
+
+
 def test_it_is_known_when_the_file_is_opened_again(
     shown: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path
 ) -> None:
