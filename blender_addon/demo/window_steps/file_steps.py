@@ -8,7 +8,7 @@ import bpy
 from person import Lost, Steps
 from session import TEXTURED, Session
 
-MANY = 150
+MANY = 600
 """Steps of an edit that does not end before Blender is closed."""
 
 

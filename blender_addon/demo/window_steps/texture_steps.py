@@ -22,6 +22,7 @@ def steps(session: Session) -> Steps:
     settings.show, settings.instruction = False, still_life.INSTRUCTION
     settings.texture.steps = STEPS
     yield from _made(session)
+    person.area.spaces.active.shading.type = "MATERIAL"  # whose shaders Blender compiles meanwhile
     yield from person.click("watch_your_steps.preview_texture()")
     yield from session.job()
     yield 3.0
