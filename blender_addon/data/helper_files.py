@@ -4,6 +4,9 @@ Its disk may be full, and a write that fails leaves a part of a file, with or wi
 of it is said in one sentence.
 """
 
+import errno
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +19,8 @@ from .scene_error import SceneError
 
 Found = TypeVar("Found")
 ONLY_A_PART = "only a part of it was"
+LEAST = 1 << 16
+"""Bytes that are left on a disk at least, if all that was written has found room."""
 
 
 @contextmanager
@@ -42,6 +47,19 @@ def not_written(why: str) -> SceneError:
         f"A temporary file could not be written to {bpy.app.tempdir} ({why}): free some space "
         "there, or choose another folder (Preferences > File Paths > Temporary Files)."
     )
+
+
+def read_whole(path: Path) -> bytes:
+    """A file that Blender has just written. Where the disk was full meanwhile, it is as long as it
+    should be, but has holes, which nothing tells but that the disk is full.
+
+    Raises:
+        SceneError: there was no room for all of it.
+    """
+    file = path.read_bytes()
+    if shutil.disk_usage(path.parent).free < LEAST:
+        raise not_written(os.strerror(errno.ENOSPC))
+    return file
 
 
 def check_room(folder: Path, size: int) -> None:

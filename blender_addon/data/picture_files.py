@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..protocol.files import write_bytes
 from . import pictures
-from .helper_files import check_room, helper_folder
+from .helper_files import check_room, helper_folder, read_whole
 from .render_size import srgb_bytes
 from .resizing import LIGHT as LIGHT_OF
 from .scene_error import SceneError
@@ -113,6 +113,6 @@ def _written(picture: NDArray[np.uint8], format_: str) -> bytes:
             path = folder / "picture"
             check_room(folder, picture.nbytes)  # of a file that ends in the middle nothing tells
             image.save(filepath=str(path), quality=JPEG_QUALITY)
-            return path.read_bytes()
+            return read_whole(path)
     finally:
         bpy.data.images.remove(image)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..link.encode import encode
 from .changing import changed
-from .helper_files import check_room, helper_folder
+from .helper_files import check_room, helper_folder, read_whole
 from .scene_error import SceneError
 
 MAX_SIDE = 8192
@@ -233,7 +233,7 @@ def _saved(image: bpy.types.Image, numbers: Iterable[int]) -> dict[int, bytes]:
         size = sum(tile.size[0] * tile.size[1] for tile in image.tiles)
         check_room(folder, size * (16 if image.is_float else 4))  # nothing tells of half a file
         image.save(filepath=str(folder / "tile.<UDIM>"), save_copy=True)
-        return {number: (folder / f"tile.{number}").read_bytes() for number in numbers}
+        return {number: read_whole(folder / f"tile.{number}") for number in numbers}
 
 
 def _on_disk(image: bpy.types.Image, number: int) -> bytes:

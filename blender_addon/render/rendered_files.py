@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..data.helper_files import check_room, helper_folder
+from ..data.helper_files import check_room, helper_folder, read_whole
 from ..data.scene_error import SceneError
 from .stand_in import render_result
 
@@ -94,7 +94,7 @@ def read_still(path: Path) -> bytes:
     """What a stand-in has written there. Raises Stopped where it has not."""
     if not path.exists():
         raise Stopped(STOPPED)
-    return path.read_bytes()
+    return read_whole(path)
 
 
 def read_passes(copy: bpy.types.Scene) -> bytes:
@@ -118,4 +118,4 @@ def read_passes(copy: bpy.types.Scene) -> bytes:
             check_room(folder, _size(copy))
             reason = str(error).strip().removeprefix("Error: ")
             raise SceneError(f"Blender could not write the render's depth: {reason}") from error
-        return path.read_bytes()
+        return read_whole(path)

@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.helper_files import check_room, helper_folder, whole
+from ..data.helper_files import check_room, helper_folder, read_whole, whole
 from ..data.scene_error import SceneError
 from ..link.decode import decode_exr, decode_targa
 from .file_look import kept_look
@@ -38,7 +38,7 @@ def written(image: bpy.types.Image, scene: bpy.types.Scene) -> NDArray[np.uint8]
         SceneError: it cannot be written to the disk for a moment.
     """
     with _written(image, scene, SEEN) as path:
-        return whole(decode_targa, path.read_bytes())
+        return whole(decode_targa, read_whole(path))
 
 
 def written_light(
@@ -48,7 +48,7 @@ def written_light(
     times alpha; the rest is as for `written`.
     """
     with _written(image, scene, LIGHT) as path:
-        return light_in(path.read_bytes(), alpha)
+        return light_in(read_whole(path), alpha)
 
 
 def light_in(exr: bytes, alpha: bool) -> NDArray[np.float32]:

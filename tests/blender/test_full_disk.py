@@ -185,6 +185,27 @@ def test_where_the_result_does_not_fit_nothing_is_left(
     assert [one.name for one in tmp_path.iterdir() if one.suffix != ".json"] == []
 
 
+@pytest.mark.parametrize("source", [a_render, the_render_result, an_image])
+def test_a_file_with_holes_is_not_taken(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    source: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """On a full disk Blender leaves them, with files as long as they should be, and a render job
+    goes on: rows of a picture were black.
+    """
+    source(tmp_path)
+    left = shutil.disk_usage(tmp_path)._replace(free=4095)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: left)
+        said = said_by(connected, OPS.preview_relevance)
+    assert SAID.search(said), said
+    preview(connected, scene)
+    assert here().relevance_image is not None
+
+
 @FULL
 def test_a_render_job_that_writes_nothing_was_not_stopped(
     connected: SimpleNamespace,
