@@ -46,10 +46,15 @@ def finish(
     if waiting.is_last_of(scene, job):
         contact_sheet.make(scene, job.group)
     write_job(scene, None)
-    if not (isinstance(outcome, Failed) and outcome.code == "unknown_job"):  # else it may go on
+    goes_on = False
+    if isinstance(outcome, Failed) and outcome.code == "unknown_job":
+        goes_on = saved_waiting.offers(scene, job.id)
+    else:
         saved_waiting.ended(scene, job.id)
     title = job.title if job.group else kind.title
-    if isinstance(outcome, Failed):
+    if goes_on:  # the panel offers that, so it has not failed
+        say(scene, waiting.said_at_end(scene, "", failed=False))
+    elif isinstance(outcome, Failed):
         _say_end(scene, job, f"{title} failed: {outcome.message}")
         if outcome.code == "unknown_capture":
             scene.watch_your_steps.in_3d.forget_capture()

@@ -34,6 +34,11 @@ def offered(scene: bpy.types.Scene) -> list[bpy.types.PropertyGroup]:
     ]
 
 
+def offers(scene: bpy.types.Scene, job: str) -> bool:
+    """Whether a job is among what is offered."""
+    return any(one.job == job for one in offered(scene))
+
+
 def go_on(scene: bpy.types.Scene) -> tuple[list[NewJob], str]:
     """New jobs for all that is offered, which is not offered any more; and what the panel is to say
     of what cannot go on.

@@ -429,6 +429,7 @@ def test_the_panel_offers_it(
     assert "watch_your_steps.go_on" not in show().names
     restart(connected, server, tmp_path / "a.blend")
     layout = show()
+    assert connected.session.message_of(bpy.context.scene) == "", "it has not failed"
     assert "7 edits had not ended when this file was saved." in layout.texts
     assert 'Seed 4: "burn it"' in layout.texts
     assert 'Seed 5: "burn it"' not in layout.texts
