@@ -5,6 +5,7 @@ on.
 from typing import Any
 
 import bpy
+import still_life
 from person import Lost, Steps
 from session import TEXTURED, Session
 
@@ -53,6 +54,7 @@ def quits_in_mid_edit(session: Session) -> Steps:
     """Blender is closed, and saves the file, while an edit runs."""
     person = session.person
     session.settings.steps = MANY
+    yield from person.write("instruction", still_life.INSTRUCTION)  # which Blender asks to save
     yield from person.click("watch_your_steps.edit()")
     yield from session.begun()
     yield from person.photograph("in_mid_edit")
@@ -67,5 +69,5 @@ def goes_on(session: Session) -> Steps:
     yield from person.photograph("going_on")
     yield from session.job()
     yield from person.photograph("gone_on")
-    if len(settings.edits) != had + 1 or settings.edits[-1].instruction != instruction:
+    if len(settings.edits) != had + 1 or settings.edits[0].instruction != instruction:
         raise Lost("The edit did not go on.")
