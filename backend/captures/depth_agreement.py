@@ -93,10 +93,12 @@ def found_in(seen: Sequence[SeenDepth], camera_to_world: NDArray[np.float64]) ->
         seen: of n views.
         camera_to_world: float64 (n, 4, 4).
     """
-    chosen = np.unique(np.linspace(0, len(seen) - 1, VIEWS).astype(int)) if seen else []
+    if not seen:
+        return None
+    evenly: list[int] = np.unique(np.linspace(0, len(seen) - 1, VIEWS).astype(int)).tolist()
     positions = camera_to_world[:, :3, 3]
     pairs = []
-    chosen = [index for index in chosen if seen[index].has_relief()]
+    chosen = [index for index in evenly if seen[index].has_relief()]
     for index in chosen:
         others = [other for other in chosen if other != index]
         others.sort(key=lambda other: float(np.linalg.norm(positions[other] - positions[index])))

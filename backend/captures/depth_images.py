@@ -25,6 +25,8 @@ BEYOND = 1e9
 """Renderers write such numbers where there is nothing."""
 PACKED = {".depth": "lzfse", ".exr": "OpenEXR"}
 """Suffixes of depths, which Record3D writes, by the package that reads them."""
+BESIDE = {"Z": "X", "V": "U"}
+"""What Blender calls the channel of a depth, and what is beside it where it is part of vectors."""
 FITS, FITS_SPREAD = 30.0, 300.0
 
 
@@ -117,7 +119,9 @@ def _lzfse(package: Any, path: Path, width: int, height: int) -> NDArray[np.floa
 
 
 def _exr(package: Any, path: Path) -> NDArray[np.generic]:
-    """The channel Z, Y or R of an OpenEXR file, which may have others of the same numbers."""
+    """The channel Z, Y or R of an OpenEXR file, which may have others of the same numbers; or the
+    only one of its layers that is called so as Blender calls depths: `ViewLayer.Depth.Z`, `V`.
+    """
     try:
         with package.File(str(path), separate_channels=True) as file:
             channels: dict[str, Any] = {
@@ -126,6 +130,15 @@ def _exr(package: Any, path: Path) -> NDArray[np.generic]:
     except (RuntimeError, ValueError) as error:
         raise BadInput("it is damaged, or no OpenEXR file") from error
     name = next((name for name in "ZYR" if name in channels), None)
+    alone = [
+        name
+        for name in channels
+        if (end := name[-1:]) in BESIDE
+        and name[-2:-1] in ("", ".")
+        and name[:-1] + BESIDE[end] not in channels
+    ]
+    if name is None and len(alone) == 1:
+        name = alone[0]
     if name is None:
         raise BadInput(f"it has the channels {', '.join(channels)}, and none is Z, Y or R")
     depth = np.asarray(channels[name])

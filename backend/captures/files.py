@@ -2,7 +2,8 @@
 
 Descriptions travel further than the folders that they were made in: from Windows, whose names know
 no case and whose paths have backslashes; from macOS, which writes an accented letter as two signs;
-from another person's disk, whose absolute paths do not exist here. A name is taken literally first.
+from the web, where a blank is %20; from another person's disk, whose absolute paths do not exist
+here. A name is taken literally first.
 """
 
 import os
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from urllib.parse import unquote
 
 from backend.captures.error import CaptureError
 
@@ -186,13 +188,15 @@ class NamedFiles:
         if "\0" in written or not written.strip():
             raise CaptureError(f"{self._folder} cannot have a file of the name {written!r}.")
         try:
-            for place in (self._folder / written, self._folder / _portable(written)):
-                if found := self._at(Path(os.path.normpath(place)), suffixes):
-                    return found
-            for place in self._ends(_portable(written), usual):
-                if found := self._at(Path(os.path.normpath(place)), suffixes):
-                    self.elsewhere = self.elsewhere or written
-                    return found
+            for name in _spellings(written):
+                for place in (self._folder / name, self._folder / _portable(name)):
+                    if found := self._at(Path(os.path.normpath(place)), suffixes):
+                        return found
+            for name in _spellings(written):
+                for place in self._ends(_portable(name), usual):
+                    if found := self._at(Path(os.path.normpath(place)), suffixes):
+                        self.elsewhere = self.elsewhere or written
+                        return found
         except (OSError, ValueError) as error:
             raise CaptureError(f"{written} cannot be read: {error}.") from error
         return None
@@ -246,6 +250,13 @@ class NamedFiles:
         same = self._listed(parent).get(key(place.name), [])
         same = [name for name in same if (parent / name).is_dir()]
         return parent / same[0] if len(same) == 1 else None
+
+
+def _spellings(written: str) -> Iterator[str]:
+    """A name as it stands there, without blanks around it, and as a web address means it."""
+    plain = written.strip()
+    meant = unquote(plain)
+    yield from dict.fromkeys([written, plain, *([meant] if "\0" not in meant else [])])
 
 
 def _names(name: str, suffixes: Sequence[str]) -> Iterator[str]:

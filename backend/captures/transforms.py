@@ -24,6 +24,7 @@ from backend.captures.checks import (
     few_together_note,
     left_out_note,
     placeless_note,
+    some_of,
     standing_notes,
     turned_round_note,
 )
@@ -216,9 +217,8 @@ def _stored_views(described: Described) -> tuple[list[Frame], list[StoredView], 
             f"{path} names {count} images, of which {trained} can be used, and a scene needs "
             f"{MIN_VIEWS}: {missing[0]}"
         )
-    _check_names(path, views)
+    frames, views, notes = _each_once(path, frames, views)
     views, unused_masks = _with_masks(described.folder, files, frames, views)
-    notes = []
     if missing:
         notes.append(left_out_note("images", count, missing))
     if files.elsewhere is not None:
@@ -310,12 +310,34 @@ def _held_out(
     return out, [f"{len(out)} of {len(views)} views are held out of training, as the capture says."]
 
 
-def _check_names(path: Path, views: Sequence[StoredView]) -> None:
-    seen: set[Path] = set()
-    for view in views:
-        if view.image in seen:
-            raise CaptureError(f"{path} names the image {view.name} twice.")
-        seen.add(view.image)
+def _each_once(
+    path: Path, frames: Sequence[Frame], views: Sequence[StoredView]
+) -> tuple[list[Frame], list[StoredView], list[str]]:
+    """The frames and views without those that say of an image what was said before, and a note.
+
+    Raises:
+        CaptureError: something else is said of one.
+    """
+    seen: dict[Path, tuple[Frame, StoredView]] = {}
+    again = []
+    for frame, view in zip(frames, views, strict=True):
+        first_frame, first = seen.setdefault(view.image, (frame, view))
+        if first is view:
+            continue
+        if first != view or not np.array_equal(frame.pose, first_frame.pose, equal_nan=True):
+            raise CaptureError(
+                f"{path} names the image {view.name} twice, with different cameras: take the wrong "
+                "one out of the file."
+            )
+        again.append(view.name)
+    many = "are" if len(again) > 1 else "is"
+    note = f"{len(again)} of {len(views)} images {many} named again ({{}}): each counts once."
+    once = list(seen.values())
+    return (
+        [frame for frame, _ in once],
+        [view for _, view in once],
+        [note.format(some_of(again))] if again else [],
+    )
 
 
 def _with_depths_that_fit(

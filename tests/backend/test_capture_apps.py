@@ -228,6 +228,9 @@ def test_exr_depths_with_colours_are_refused(tmp_path):
         ("grey", {"RGB": np.stack([DEPTH] * 3, -1)}, None),
         ("colours", {"RGB": np.stack([DEPTH, DEPTH, 2 * DEPTH], -1)}, "it has colours"),
         ("z", {"RGB": np.stack([DEPTH, DEPTH, 2 * DEPTH], -1), "Z": DEPTH}, None),
+        ("value", {"V": DEPTH}, None),
+        ("layers", {"A.Depth.Z": DEPTH, "A.N.X": DEPTH, "A.N.Z": 2 * DEPTH}, None),
+        ("two", {"A.Depth.Z": DEPTH, "B.Depth.Z": DEPTH}, "has the channels A.Depth.Z, B.Depth.Z"),
         ("uv", {"U": DEPTH, "V": DEPTH}, "has the channels U, V, and none is Z, Y or R"),
     ):
         with package.File(header, channels) as written:

@@ -98,7 +98,10 @@ def test_what_is_no_json_at_all(folder, content):
         (lambda c: c.update(k1=-9.0), "images/0000.png cannot be used: its lens distortion"),
         (lambda c: c.update(aabb_scale=0), "describes no box"),
         (lambda c: c.update(integer_depth_scale=0.0), "integer_depth_scale is 0"),
-        (lambda c: c["frames"].append(c["frames"][1]), "names the image images/0001.png twice"),
+        (
+            lambda c: c["frames"].append(c["frames"][2] | {"file_path": "images/0001.png"}),
+            "names the image images/0001.png twice, with different cameras: take the wrong one",
+        ),
         (
             lambda c: c["frames"].__delitem__(slice(2, None)),
             "has 2 views: a scene needs at least 3",

@@ -413,6 +413,29 @@ def test_capture_names_that_are_absolute_elsewhere_are_found_by_their_end(tmp_pa
     assert written.format("0000.png") in capture.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("there", "written"),
+    [
+        ("my shot {}.png", "images/my%20shot%20{}.png"),
+        ("Tür #{}.png", "./images/T%C3%BCr%20%23{}"),
+        ("my shot {}.png", r"C:\Users\me\images\my%20shot%20{}.png"),
+        ("my shot {}.png", "file:///home/me/my%20scene/images/my%20shot%20{}.png"),
+        ("100%25 {}.png", "images/100%25 {}.png"),
+        ("{}.png", " images/{}.png \n"),
+    ],
+)
+def test_capture_names_of_web_addresses_and_with_blanks_around_them(tmp_path, there, written):
+    content = capture_folder(tmp_path)
+    for index, frame in enumerate(content["frames"]):
+        name = there.format(f"{index:04}")
+        (tmp_path / frame["file_path"]).rename(tmp_path / "images" / name)
+        frame["file_path"] = written.format(f"{index:04}")
+    rewrite(tmp_path, content)
+    capture = open_capture(tmp_path)
+    expected = [f"images/{there.format(f'{index:04}')}" for index in range(COUNT)]
+    assert capture.names == tuple(expected)
+
+
 def test_a_name_that_two_files_could_have_is_taken_for_neither(tmp_path):
     content = capture_folder(tmp_path)
     shutil.copy(tmp_path / "images/0001.png", tmp_path / "images/aB.png")
@@ -472,6 +495,12 @@ def test_capture_nerf_synthetic_opens_by_its_training_views(tmp_path, blender_ne
         ({"fl_x": 1.1}, "the fl_x 1.1, which is no focal length in pixels of an image of 24"),
         ({"fl_x": 2.1}, "the fl_x 2.1, which is no focal length in pixels of an image of 24"),
         ({"fl_x": 20.0, "cx": 0.5, "cy": 0.5}, "cx 0.5 and the cy 0.5, which is no centre in pix"),
+        ({"fl_x": 40.0, "cx": 24.0, "cy": 16.0}, "but it is 24x16: they look like .* of 48x32; wr"),
+        ({"fl_x": 40.0, "cx": 99.0, "cy": 66.0}, "but it is 24x16: they look like .* of 198x132"),
+        ({"fl_x": 20.0, "cx": 6.0, "cy": 4.0}, "but it is 24x16: they look like .* of 12x8; write"),
+        ({"fl_x": 20.0, "cx": 99.0, "cy": 8.0}, "cx 99 and the cy 8, .* not inside it: correct"),
+        ({"fl_x": 20.0, "cx": 0.0, "cy": 0.0}, "cx 0 and the cy 0, .* not inside it: correct them"),
+        ({"fl_x": 20.0, "cx": -3.0}, "the cx -3 and the cy 8, but it is 24x16, and they are not"),
         ({"x_fov": 190.0}, "the x_fov 190, which is no angle of view"),
         ({"fl_x": 0.0}, "the fl_x 0, which is no focal length"),
         ({"fl_y": float("nan")}, "the fl_y nan, which is no focal length"),
@@ -484,6 +513,23 @@ def test_capture_fov_degrees_names_the_field_that_the_file_has(tmp_path, fields,
     with pytest.raises(CaptureError, match=words) as caught:
         open_capture(tmp_path)
     assert ("like degrees" in str(caught.value)) == ("like degrees" in words)
+
+
+@pytest.mark.parametrize(("cx", "cy"), [(12.0, 8.0), (9.5, 9.0), (15.0, 10.0), (16.0, 6.0)])
+def test_centres_of_shifted_lenses_and_crops_are_taken(tmp_path, cx, cy):
+    content = capture_folder(tmp_path)
+    rewrite(tmp_path, {"fl_x": 30.0, "cx": cx, "cy": cy, "frames": content["frames"]})
+    camera = open_capture(tmp_path).intrinsics[0]
+    assert (camera.cx, camera.cy) == (cx, cy)
+
+
+def test_frames_that_stand_in_the_file_twice_count_once(tmp_path):
+    content = capture_folder(tmp_path)
+    rewrite(tmp_path, content | {"frames": [*content["frames"], *content["frames"][3:5]]})
+    capture = open_capture(tmp_path)
+    assert len(capture) == COUNT
+    (note,) = capture.notes
+    assert note.startswith("2 of 14 images are named again (images/0003.png, images/0004.png)")
 
 
 @pytest.mark.parametrize("side", [16, 24])

@@ -20,6 +20,11 @@ SHORTEST = 0.1
 SMALL = 8
 """Up to so many pixels a side, a centre of 0 to 1 is in pixels."""
 
+SAME, RESIZED = 0.02, 1.3
+"""A centre that is so many times as far right as the middle, and as far down up to this share, is
+that of a picture of another size. The largest shifts of lenses and crops are not the same along
+both sides."""
+
 
 class CameraFields(msgspec.Struct):
     """What may stand in a frame or at the top. Sizes, focal lengths and centres in pixels;
@@ -78,6 +83,7 @@ def camera_of(
             f"an image of {width}x{height}: it looks like shares of the image's sides; leave both "
             "out if it is the middle."
         )
+    _check_centre(file, name, (cx, cy), size, (value("w", width), value("h", height)))
     fisheye = _is_fisheye(file, name, frame, top)
     fx, fy = _focal_lengths(file, name, frame, top, size, fisheye)
     intrinsics = Intrinsics(fx, fy, cx, cy, width, height)
@@ -90,6 +96,45 @@ def camera_of(
         lying = " (lying on its side: save it upright)" if said == f"{height}x{width}" else ""
         raise WrongSize(f"{file} says that {name} is {said}, but it is {width}x{height}{lying}.")
     return intrinsics, lens
+
+
+def _check_centre(
+    file: Path,
+    name: str,
+    centre: tuple[float, float],
+    size: tuple[int, int],
+    said: tuple[float, float],
+) -> None:
+    """That a centre is that of a picture of this size. One that is the middle of another size, or
+    on the border, is no camera's: its focal length is for another size, too, or nobody gave it.
+
+    Args:
+        centre: cx and cy.
+        size: width and height of the image.
+        said: those that the file says, which is refused where it differs.
+
+    Raises:
+        CaptureError: it is not.
+    """
+    if any(given != pixels for given, pixels in zip(said, size, strict=True)):
+        return
+    times = [2 * at / pixels for at, pixels in zip(centre, size, strict=True)]
+    wrong = (
+        f"{file} gives {name} the cx {centre[0]:g} and the cy {centre[1]:g}, but it is "
+        f"{size[0]}x{size[1]}"
+    )
+    same = abs(times[0] - times[1]) <= SAME * max(times)
+    if min(times) > 0 and same and not 1 / RESIZED < times[0] < RESIZED:
+        raise CaptureError(
+            f"{wrong}: they look like those of an image of {2 * centre[0]:.0f}x"
+            f"{2 * centre[1]:.0f}; write fl_x, fl_y, cx and cy of {size[0]}x{size[1]}, or give the "
+            "images of that size."
+        )
+    if not all(0 < at < 2 for at in times):
+        raise CaptureError(
+            f"{wrong}, and they are not inside it: correct them, or leave both out if it is the "
+            "middle."
+        )
 
 
 def _focal_lengths(
