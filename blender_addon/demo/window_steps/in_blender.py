@@ -80,6 +80,8 @@ def _all(session: Session, names: list[str]) -> Steps:
     yield from session.person.photograph(f"ready_{names[0]}")
     for name in names:
         yield from PARTS[name](session)
+    if not bpy.data.filepath:  # else Blender asks where to save it
+        bpy.ops.wm.save_as_mainfile(filepath=str(session.file))
     yield from session.person.leave_blender()
 
 
