@@ -374,14 +374,17 @@ def readable(capture: Capture, on_view: Callable[[int], None] = lambda done: Non
         CaptureError: too few images can be used, or a label image cannot; the sentence names one.
     """
     kept, unusable, depths = [], [], ViewDepths(capture.views)
+    unseen: list[str] = []
     use = "trained on"
     for index, view in enumerate(capture.views):
         try:
-            view.read_image()
+            colours = view.read_image()
         except CaptureError as error:
             unusable.append(str(error))
             use = "read"
         else:
+            if colours.shape[2] == 4 and not colours[..., 3].any():
+                unseen.append(view.name)
             view.read_things(view.intrinsics.width, view.intrinsics.height)
             seen = view.read_mask(view.intrinsics.width, view.intrinsics.height)
             if seen is None or seen.any():
@@ -390,6 +393,11 @@ def readable(capture: Capture, on_view: Callable[[int], None] = lambda done: Non
                 unusable.append(f"The mask {view.mask} hides all of {view.name}.")
             depths.read(index)
         on_view(index + 1)
+    if unseen and len(capture) - len(unusable) - len(unseen) < MIN_VIEWS:
+        raise CaptureError(
+            f"{capture.folder} has {len(unseen)} images that are transparent everywhere, such as "
+            f"{unseen[0]}: save them without an alpha channel if their colours are to be seen."
+        )
     views, notes = depths.fitting(FILE_NAME, capture.camera_to_world)
     if notes:
         capture = replace(capture, views=tuple(views), notes=(*capture.notes, *notes))

@@ -10,6 +10,10 @@ from protocol.values import MAX_IMAGE_SIDE
 
 BRIGHT = 128
 """Brightness times alpha, of 255, from which a pixel is masked."""
+DARK = 16
+"""Below this, shades of several kinds are a black picture's noise, as JPEG makes it."""
+GREY, MOSTLY_GREY = (38, 217), 0.5
+"""A photo has most of its pixels between these."""
 SAME_SHAPE = 0.02
 """By how much the sides of a scaled mask may differ, besides the rounding of a pixel."""
 
@@ -44,6 +48,12 @@ def read_mask(path: Path, shape: tuple[int, int]) -> tuple[NDArray[np.bool_], tu
         notes = (*notes, f"The mask {path} marks nothing: {words}.")
     elif mask.all():
         notes = (*notes, f"The mask {path} marks everything: it is bright and opaque all over.")
+    elif ((bright > GREY[0]) & (bright < GREY[1])).mean() > MOSTLY_GREY:
+        notes = (
+            *notes,
+            f"The mask {path} has all shades of grey, as a photo: what is at least {BRIGHT} of 255 "
+            "bright is marked; give a picture that is white where to edit and black elsewhere.",
+        )
     return mask, notes
 
 
@@ -60,7 +70,9 @@ def read_training_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
         PictureError: as `stored_brightness`.
     """
     bright = stored_brightness(path, shape)
-    return np.asarray(bright >= level_of(float(bright.max())))
+    brightest = float(bright.max())
+    noise = brightest < DARK and len(np.unique(bright)) > 2
+    return np.asarray(bright >= (BRIGHT if noise else level_of(brightest)))
 
 
 def level_of(brightest: float) -> float:

@@ -103,6 +103,22 @@ def test_a_view_whose_mask_hides_all_of_it_is_left_out_with_a_note(tmp_path: Pat
         readable(open_capture(tmp_path))
 
 
+def test_the_noise_of_a_black_mask_hides_all_of_its_view(tmp_path: Path) -> None:
+    orbit_capture(tmp_path, 6, SIDE)
+    (tmp_path / "masks").mkdir()
+    noise = np.random.default_rng(0).integers(0, 5, (SIDE, SIDE)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "masks/002.jpg", quality=95)
+    ones = np.zeros((SIDE, SIDE), np.uint8)
+    ones[4:9] = 1  # as programs write that know no white
+    Image.fromarray(ones).save(tmp_path / "masks/003.png")
+    capture = readable(open_capture(tmp_path))
+    assert capture.names == tuple(f"images/{number:03d}.png" for number in (0, 1, 3, 4, 5))
+    assert "002.jpg hides all of images/002.png" in capture.notes[-1]
+    seen = capture.views[2].read_mask(SIDE, SIDE)
+    assert seen is not None
+    assert (seen == (ones == 1)).all()
+
+
 def test_what_masks_hide_does_not_count_for_what_a_blur_would_show(tmp_path: Path) -> None:
     capture, truth = orbit_capture(tmp_path, 4, SIDE)
     (tmp_path / "masks").mkdir()

@@ -515,6 +515,22 @@ def test_capture_fov_degrees_names_the_field_that_the_file_has(tmp_path, fields,
     assert ("like degrees" in str(caught.value)) == ("like degrees" in words)
 
 
+@pytest.mark.parametrize("seen", [0, 2, 3])
+def test_images_that_are_transparent_everywhere_are_refused_where_too_few_others_are(
+    tmp_path, seen
+):
+    capture_folder(tmp_path, alpha=np.zeros((16, 24), np.uint8))
+    for index in range(seen):
+        Image.new("RGB", (24, 16)).save(tmp_path / f"images/{index:04}.png")
+    capture = open_capture(tmp_path)
+    if seen == 3:
+        assert len(readable(capture)) == COUNT
+        return
+    words = f"{COUNT - seen} images that are transparent everywhere, such as images/000{seen}.png"
+    with pytest.raises(CaptureError, match=words):
+        readable(capture)
+
+
 @pytest.mark.parametrize(("cx", "cy"), [(12.0, 8.0), (9.5, 9.0), (15.0, 10.0), (16.0, 6.0)])
 def test_centres_of_shifted_lenses_and_crops_are_taken(tmp_path, cx, cy):
     content = capture_folder(tmp_path)

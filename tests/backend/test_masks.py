@@ -56,6 +56,16 @@ def test_masks_of_everything_turned_and_of_another_size(tmp_path):
         read_mask(png(tmp_path, 12000, 10000, 8, 0, b""), (12, 16))
 
 
+def test_a_photo_that_is_given_as_a_mask_is_told(tmp_path):
+    photo = np.linspace(0, 255, 12 * 16).reshape(12, 16).astype(np.uint8)
+    mask, (note,) = read_mask(saved(tmp_path, photo), (12, 16))
+    assert mask.any()
+    assert "has all shades of grey, as a photo" in note
+    soft = np.clip((np.linspace(-8, 8, 16) + 1) * 120, 0, 255) * np.ones((12, 1))
+    _, notes = read_mask(saved(tmp_path, soft.astype(np.uint8)), (12, 16))
+    assert notes == ()
+
+
 # ---------------------------------------------------------------- edits that did nothing
 
 
