@@ -20,6 +20,9 @@ SIDE = 64
 EVERY = 2
 """Of the rows and columns of a view, which are looked for in others."""
 VIEWS, NEIGHBOURS = 12, 3
+SAME_SIDE = np.cos(np.radians(50))
+"""Of the angle between two views' axes. From further round a thing they see other sides of it,
+which meet nowhere as they are, and by chance otherwise."""
 SCALES = 1.04 ** np.arange(-146, 147)
 """From 1/300 to 300."""
 NEAR = np.array([0.02, 0.06])
@@ -100,7 +103,8 @@ def found_in(seen: Sequence[SeenDepth], camera_to_world: NDArray[np.float64]) ->
     pairs = []
     chosen = [index for index in evenly if seen[index].has_relief()]
     for index in chosen:
-        others = [other for other in chosen if other != index]
+        alike = camera_to_world[:, :3, 2] @ camera_to_world[index, :3, 2]
+        others = [other for other in chosen if other != index and alike[other] > SAME_SIDE]
         others.sort(key=lambda other: float(np.linalg.norm(positions[other] - positions[index])))
         pairs += [(index, other) for other in others[:NEIGHBOURS]]
     if not pairs:

@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from backend.captures.depth_agreement import SeenDepth, found_in
+from backend.captures.lens import Intrinsics
 from backend.captures.transforms import open_capture, readable
-from tests.backend.tiny_capture import orbit_capture
+from tests.backend.tiny_capture import orbit_capture, orbit_pose, planar, trace
 
 COUNT, SIZE = 12, 40
 
@@ -73,3 +75,18 @@ def test_depths_that_are_something_else_are_named_and_not_used(tmp_path, change,
     assert words in note
     assert "and are not used: store" in note
     assert all(view.depth is None for view in capture.views)
+
+
+def test_exact_depths_of_few_views_from_all_sides_are_never_taken_for_something_else():
+    camera = Intrinsics(52, 52, 20, 20, 40, 40)
+    rng = np.random.default_rng(0)
+    for count in [2, 3, 3, 4, 4, 5, 6, 7, 9, 12]:
+        arc = rng.uniform(1.0, 2 * np.pi)
+        poses = np.array(
+            [
+                orbit_pose(arc * index / count, rng.uniform(0.1, 1.2), rng.uniform(2.5, 5))
+                for index in range(count)
+            ]
+        )
+        depths = [planar(trace(pose, camera)[2], camera) for pose in poses]
+        assert found_in([SeenDepth.of(camera, depth) for depth in depths], poses) is None
