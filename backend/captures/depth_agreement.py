@@ -34,7 +34,7 @@ FLAT = 1.05
 """A view whose far depths are not even so many times its near ones has too little to say."""
 ABOUT = 0.98
 """Scales with so much of the best one's share are as good: the middle one is told."""
-LOOKED_UP = 0.1
+LOOKED_UP = 0.5
 """Share of the pixels that must lie in another view, lest few of them say all."""
 SPEAKS, CLEARLY = 0.5, 1.3
 """Depths are something else where this share of the pixels agrees then, and so many times as many

@@ -77,16 +77,13 @@ def test_depths_that_are_something_else_are_named_and_not_used(tmp_path, change,
     assert all(view.depth is None for view in capture.views)
 
 
-def test_exact_depths_of_few_views_from_all_sides_are_never_taken_for_something_else():
+@pytest.mark.parametrize(
+    ("count", "height", "radius"),
+    [(2, 0.9, 4.0), (3, 0.2, 4.0), (5, 0.4, 3.0), (7, 0.3, 4.0), (8, 0.1, 7.0), (9, 0.1, 4.0)],
+)
+def test_exact_depths_of_few_views_from_all_sides_are_not_taken_for_others(count, height, radius):
     camera = Intrinsics(52, 52, 20, 20, 40, 40)
-    rng = np.random.default_rng(0)
-    for count in [2, 3, 3, 4, 4, 5, 6, 7, 9, 12]:
-        arc = rng.uniform(1.0, 2 * np.pi)
-        poses = np.array(
-            [
-                orbit_pose(arc * index / count, rng.uniform(0.1, 1.2), rng.uniform(2.5, 5))
-                for index in range(count)
-            ]
-        )
-        depths = [planar(trace(pose, camera)[2], camera) for pose in poses]
-        assert found_in([SeenDepth.of(camera, depth) for depth in depths], poses) is None
+    turns = 2 * np.pi * np.arange(count) / count
+    poses = np.array([orbit_pose(turn, height, radius) for turn in turns])
+    depths = [planar(trace(pose, camera)[2], camera) for pose in poses]
+    assert found_in([SeenDepth.of(camera, depth) for depth in depths], poses) is None
