@@ -195,6 +195,8 @@ class SceneOptions(EvaluationOptions):
     """edit without the relevance field, too"""
     editor: SceneEditor = "model"
     """truth: an editor that knows every edited view, which tells what the 3D half loses"""
+    scene: Annotated[tuple[int, ...], arg(metavar="SEED [SEED ...]")] = ()
+    """edited by the truth, by their seeds, in place of the first of --seeds"""
     kinds: tuple[TrueKind, ...] = get_args(TrueKind)
     """of edits by the truth"""
     ways: tuple[TrueWay, ...] = ("field", "masks")
@@ -218,7 +220,7 @@ class SceneOptions(EvaluationOptions):
                 "text_guidance",
                 "image_guidance",
             ),
-            "model": ("kinds", "ways"),
+            "model": ("scene", "kinds", "ways"),
         }
         given, usual = vars(self) | vars(self.guidance), SceneOptions(out=self.out)
         for name in others[self.editor]:

@@ -136,6 +136,25 @@ def test_scenes_are_drawn_until_there_are_as_many_of_each_kind(
     assert first == world.VALIDATION_SEEDS[0] < second
 
 
+def test_scenes_are_named_by_their_seeds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    monkeypatch.setitem(EDIT_PRESETS, "preview", QUICK)
+    drawn = iter(seed for seed in world.VALIDATION_SEEDS if draw(seed, 4, 32) is not None)
+    _, second, third = (next(drawn) for _ in range(3))
+    command = ["evaluate", "scene", "--editor", "truth", "--device", "cpu", "--views", "4"]
+    command += ["--side", "32", "--ways", "field", "--kinds", "recolour"]
+    command += ["--out", str(tmp_path / "out"), "--scene"]
+    assert main([*command, str(third), str(second)]) == 0
+    figures = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
+    assert [int(row.split(":")[0]) for row in figures["Each"]] == [third, second]
+    unfit = next(seed for seed in world.VALIDATION_SEEDS if draw(seed, 4, 32) is None)
+    capsys.readouterr()
+    assert main([*command, str(unfit)]) == 1
+    assert "none of these scenes offers such an edit" in capsys.readouterr().err
+
+
 def test_an_edit_is_of_another_thing_where_the_scenes_own_offers_none(drawn: WorldScene) -> None:
     """Nothing can be put on top of a ball that is only half there, but on another thing."""
     kinds = ["replace", "put on top", "remove"]
@@ -153,6 +172,7 @@ def test_an_edit_is_of_another_thing_where_the_scenes_own_offers_none(drawn: Wor
         (("--editor", "truth", "--text-guidance", "9"), "--text-guidance says nothing to"),
         (("--editor", "truth", "--model", "x"), "--model says nothing to --editor truth"),
         (("--ways", "field"), "--ways says nothing to --editor model: leave it out"),
+        (("--scene", "11000000"), "--scene says nothing to --editor model: leave it out"),
         (("--kinds", "remove"), "--kinds says nothing to --editor model: leave it out"),
     ],
 )

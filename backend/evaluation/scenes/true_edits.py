@@ -67,7 +67,7 @@ def _run(options: SceneOptions, command: list[str]) -> int:
     report = Report(
         command,
         settings={
-            "scenes": options.scenes,
+            "scenes": list(options.scene) or options.scenes,
             "seeds": options.seeds,
             "views": options.views,
             "side": options.side,
@@ -80,8 +80,9 @@ def _run(options: SceneOptions, command: list[str]) -> int:
         },
     )
     done: list[Done] = []
-    for seed in SEEDS[options.seeds]:
-        left = [kind for kind in options.kinds if _scenes_of(kind, done) < options.scenes]
+    most = len(options.scene) or options.scenes
+    for seed in options.scene or SEEDS[options.seeds]:
+        left = [kind for kind in options.kinds if _scenes_of(kind, done) < most]
         if not left:
             break
         with report.stage("drawing scenes"):
@@ -89,13 +90,15 @@ def _run(options: SceneOptions, command: list[str]) -> int:
             asked = {} if world is None else _asked(world, left)
         if world is not None and asked:
             done += _edits_of(world, asked, config, options, report)
+    if not done:
+        print("error: none of these scenes offers such an edit: give others.", file=sys.stderr)
+        return 1
     tables = _tables(done)
     report.figures |= dict(tables)
     text = "\n".join(markdown(title, table) for title, table in tables.items() if table)
     report.write(options.out)
     (options.out / "figures.md").write_text(text, "utf-8")
-    if done:
-        _sheet(done).save(options.out / "contact_sheet.png")
+    _sheet(done).save(options.out / "contact_sheet.png")
     print(text)
     print(f"wrote figures.md, contact_sheet.png and report.json to {options.out}")
     return 0
