@@ -195,14 +195,15 @@ class SceneOptions(EvaluationOptions):
     """edit without the relevance field, too"""
     editor: SceneEditor = "model"
     """truth: an editor that knows every edited view, which tells what the 3D half loses"""
-    scene: Annotated[tuple[int, ...], arg(metavar="SEED [SEED ...]")] = ()
-    """edited by the truth, by their seeds, in place of the first of --seeds"""
+    scene: Annotated[
+        tuple[int, ...], arg(metavar="SEED ...", help_behavior_hint="(default: as --scenes)")
+    ] = ()
+    """these, by their seeds, for edits by the truth"""
     kinds: tuple[TrueKind, ...] = get_args(TrueKind)
     """of edits by the truth"""
     ways: tuple[TrueWay, ...] = ("field", "masks")
-    """of editing by the truth: inside the relevance field, the same though the scene may not grow,
-    each view's own mask, or everywhere; or recurrently, inside the field from random noise levels
-    in many rounds"""
+    """of editing by the truth: inside the relevance field, the same though nothing may grow, each
+    view's own mask, or everywhere; or recurrently, inside the field from random levels"""
     guidance: GuidanceSettings = GuidanceSettings()
     region: SceneRegionSettings = SceneRegionSettings()
     work: SceneWorkSettings = SceneWorkSettings()

@@ -48,7 +48,8 @@ def as_other_programs_write(poses, axes):
 def views_of_noise(poses, width=24, height=16, fx=30.0, seed=0, **extra):
     """NewViews of random pixels with names 0000, 0001, ..."""
     rng = np.random.default_rng(seed)
-    camera = Intrinsics(fx, fx * 1.1, width / 2 + 0.5, height / 2 - 0.25, width, height)
+    centre = width / 2 + min(0.5, width / 4), height / 2 - min(0.25, height / 4)
+    camera = Intrinsics(fx, fx * 1.1, *centre, width, height)
     for index, pose in enumerate(poses):
         image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         yield NewView(f"{index:04}", Pixels(image, **extra), camera, pose)

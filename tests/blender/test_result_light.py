@@ -49,12 +49,14 @@ def hdr(connected: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path) -> n
 
 def edit_left(addon: SimpleNamespace, **settings: object) -> None:
     """Edit the left third of the picture, whatever the map says."""
-    module = importlib.import_module(f"{addon.pictures.__package__}.results")
+    data = addon.pictures.__package__
+    results = importlib.import_module(f"{data}.results")
+    place_of = importlib.import_module(f"{data}.taken_pictures").place_of
     width, height = here().render_image.size
     painted = np.full((height, width), 2, np.uint8)
     painted[:, : width // 3] = 1
     scene = bpy.context.scene
-    module.install_painting(scene, painted, module.place_of(here().render_image))
+    results.install_painting(scene, painted, place_of(here().render_image))
     edit(addon, **settings)
 
 
