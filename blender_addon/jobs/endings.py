@@ -51,7 +51,7 @@ def finish(
         goes_on = saved_waiting.offers(scene, job.id)
     else:
         saved_waiting.ended(scene, job.id)
-    title = job.title if job.group else kind.title
+    title = _called(job) or kind.title
     if goes_on:  # the panel offers that, so it has not failed
         say(scene, waiting.said_at_end(scene, "", failed=False))
     elif isinstance(outcome, Failed):
@@ -62,7 +62,7 @@ def finish(
         _say_end(scene, job, " ".join((f"{title} was cancelled.", outcome.message)).rstrip())
     else:
         said = outcome.result if isinstance(outcome, Arrived) else outcome
-        _say_end(scene, job, " ".join(said.notes))
+        say(scene, waiting.said_at_good_end(scene, _called(job), " ".join(said.notes)))
         state.last_edit = what_it_cost(job) or state.last_edit
         if kind.undo:
             state.undo_steps.append(f"Watch Your Steps: {kind.title}")
@@ -70,6 +70,14 @@ def finish(
         open_files.ask_scenes()
         return True
     return False
+
+
+def _called(job: Job) -> str:
+    """What sentences call one of several that were asked for together; "" for one of its own."""
+    if job.group:
+        return job.title
+    title_of = KINDS[job.kind].title_of
+    return title_of(job) if title_of is not None else ""
 
 
 def _say_end(scene: bpy.types.Scene, job: Job, sentence: str) -> None:

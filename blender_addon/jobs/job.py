@@ -128,6 +128,8 @@ class Queue:
     jobs: list[NewJob] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     """Sentences, said until all that waits has ended."""
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    """What was said of jobs that ended well, each with what they are called: said as long."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,8 @@ class Kind:
     """Whether its previews show the camera's view."""
     ahead: Callable[[bpy.types.Scene, Job, Arrived], Parts] | None = None
     """What threads can do before `install`, which it leaves less to do."""
+    title_of: Callable[[Job], str] | None = None
+    """Instead of the title in sentences about jobs that are asked for several at once."""
     forget: Callable[[bpy.types.Scene, Job], None] | None = None
     """Drop what was kept for the result of a job that ends without one."""
 

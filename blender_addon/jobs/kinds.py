@@ -22,7 +22,7 @@ KINDS: dict[str, Kind] = {
     again_jobs.FULL_SIZE: full_size_jobs.EDIT_FULL_SIZE,
     "texture": texture_jobs.TEXTURE,
     texture_again_jobs.KIND: texture_jobs.TEXTURE,
-    texture_each_jobs.KIND: texture_jobs.TEXTURE,
+    texture_each_jobs.KIND: texture_each_jobs.TEXTURE_IN_TURN,
     "texture_relevance": texture_preview_jobs.TEXTURE_RELEVANCE,
     "capture": scene_jobs.CAPTURE,
     "train": scene_jobs.TRAIN,

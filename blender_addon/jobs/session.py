@@ -174,9 +174,9 @@ def _begin_next(scene: bpy.types.Scene) -> None:
         return
     new = waiting.take(scene)
     if new is not None:
-        failures = waiting.failures(scene)
+        said = waiting.said_before(scene)
         submit(scene, new)
-        say(scene, failures)
+        say(scene, said)
         waiting.write(scene)
 
 

@@ -3,7 +3,7 @@ the settings of the moment in which they were asked for. Each mesh is read when 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import bpy
 import msgspec
@@ -11,12 +11,11 @@ import msgspec
 from ..data.blocks import in_scene, with_uid
 from ..data.meshes import texture_bases
 from ..data.meshes.edited_textures import original_of, to_paint
-from ..data.scene_error import SceneError
 from ..link.worker_thread import Link
 from ..protocol.requests import Request
 from .job import Job, NewJob, SessionError
 from .running import write_job
-from .texture_jobs import Wanted, read_thing, wanted_job, wanted_now
+from .texture_jobs import TEXTURE, Wanted, read_thing, wanted_job, wanted_now
 from .texture_views import why_it_waits
 
 KIND = "texture_in_turn"
@@ -120,8 +119,7 @@ class InTurn:
         """Read the mesh as soon as the artist lets it; then one step of the edit."""
         thing = with_uid(bpy.data.objects, self.thing)
         if thing is None or thing.name not in scene.objects:
-            name = job.subject.partition("\n")[0]
-            raise SessionError(f'"{name}" is not in the scene any more, and was left out.')
+            raise SessionError("the mesh is not in the scene any more.")
         if self._edit is None:
             if why := why_it_waits(thing):
                 job.stage = why
@@ -131,18 +129,22 @@ class InTurn:
 
     def _begun(self, scene: bpy.types.Scene, thing: bpy.types.Object, job: Job) -> NewJob:
         chosen, engine = with_uid(bpy.data.images, self.texture), scene.render.engine
-        try:
-            if chosen is None:
-                raise SessionError(NO_TEXTURE)
-            with (
-                texture_bases.base_shown_of(thing, chosen, self.base, engine) as before,
-                in_scene(scene, thing),
-            ):
-                read = read_thing(bpy.context, thing, chosen)
-                edit = wanted_job(scene, thing, read, self.wanted)
-        except (SceneError, SessionError) as error:
-            raise SessionError(f'"{thing.name}" was left out: {error}') from error
+        if chosen is None:
+            raise SessionError(NO_TEXTURE)
+        with (
+            texture_bases.base_shown_of(thing, chosen, self.base, engine) as before,
+            in_scene(scene, thing),
+        ):
+            read = read_thing(bpy.context, thing, chosen)
+            edit = wanted_job(scene, thing, read, self.wanted)
         job.put_back = before.put_back
         job.subject, job.asked = edit.subject, edit.asked
         write_job(scene, job)
         return edit
+
+
+def _title_of(job: Job) -> str:
+    return f'Texture edit of "{job.subject.partition(chr(10))[0]}"'
+
+
+TEXTURE_IN_TURN = replace(TEXTURE, title_of=_title_of)

@@ -370,6 +370,7 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
         thing,
         end.files,
     )
+    edited.watch_your_steps.notes = " ".join(result.notes)
     if not isinstance(result, SceneTextureResult):
         edited.watch_your_steps.asked = original.watch_your_steps.asked_now
     texture_regions.keep_of_edit(edited, threshold, sent.paint, sent.invert, sent.grow)

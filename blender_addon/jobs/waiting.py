@@ -83,8 +83,8 @@ def drop(scene: bpy.types.Scene, group: str | None = None) -> None:
 
 
 def said_at_end(scene: bpy.types.Scene, sentence: str, failed: bool) -> str:
-    """What the panel says when a job has ended: `sentence`, which is about itself, and what has
-    failed before it while others waited.
+    """What the panel says when a job has ended: `sentence`, which is about itself, and what was
+    said of those that ended before it while others waited.
     """
     queue = queue_of(scene)
     if queue is None:
@@ -92,26 +92,56 @@ def said_at_end(scene: bpy.types.Scene, sentence: str, failed: bool) -> str:
     if failed and (queue.jobs or queue.failures):
         queue.failures.append(sentence)
         sentence = ""
-    text = f"{_failures(queue)} {sentence}".strip()
+    text = " ".join([*_said(queue), *([sentence] if sentence else [])])
     write(scene)
     return text
 
 
-def failures(scene: bpy.types.Scene) -> str:
-    """What has failed, while others of those that were asked for with it wait or run."""
+def said_at_good_end(scene: bpy.types.Scene, called: str, notes: str) -> str:
+    """What the panel says when a job has ended well.
+
+    Args:
+        scene: the job's.
+        called: the job, as one of several that were asked for together; "" for one of its own.
+        notes: what there is to say of it; may be empty.
+    """
     queue = queue_of(scene)
-    return _failures(queue) if queue is not None else ""
+    if not (called and notes):
+        return said_at_end(scene, notes, failed=False)
+    if queue is None:
+        return _note(notes, [called])
+    queue.notes.setdefault(notes, []).append(called)
+    return said_at_end(scene, "", failed=False)
 
 
-def _failures(queue: Queue) -> str:
-    more = len(queue.failures) - NAMED
-    return " ".join([*queue.failures[:NAMED], *([f"{more} more failed."] if more > 0 else [])])
+def said_before(scene: bpy.types.Scene) -> str:
+    """What was said of jobs that have ended, while others that were asked for with them wait or
+    run.
+    """
+    queue = queue_of(scene)
+    return " ".join(_said(queue)) if queue is not None else ""
+
+
+def _said(queue: Queue) -> list[str]:
+    failed, noted = len(queue.failures) - NAMED, len(queue.notes) - NAMED
+    return [
+        *queue.failures[:NAMED],
+        *([f"{failed} more failed."] if failed > 0 else []),
+        *(_note(notes, of) for notes, of in list(queue.notes.items())[:NAMED]),
+        *([f"Notes that are not shown: {noted}."] if noted > 0 else []),
+    ]
+
+
+def _note(notes: str, of: list[str]) -> str:
+    if len(of) > 1:
+        return f"{of[0]} and {len(of) - 1} more have a note: {notes}"
+    return f"{of[0]} has a note: {notes}"
 
 
 def write(scene: bpy.types.Scene) -> None:
     """The copy in the scene, which is saved with the file. What is over is forgotten."""
     settings, queue = scene.watch_your_steps, queue_of(scene)
-    if queue is not None and not queue.jobs and not (queue.failures and job_of(scene)):
+    if queue is not None and not queue.jobs and not (_said(queue) and job_of(scene)):
         del state.queues[queue.id]
         queue = None
     settings.queue = queue.id if queue is not None else ""

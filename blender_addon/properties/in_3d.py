@@ -69,6 +69,7 @@ class ImageSettings(bpy.types.PropertyGroup):
     relevance: PointerProperty(name="Relevance", type=bpy.types.Image)
     instruction: StringProperty(description="What was asked for")
     made_with: StringProperty(description="Settings of the edit, in words")
+    notes: StringProperty(description="What the backend said of the edit")
     asked: StringProperty(description="Settings of the edit, as JSON")
     asked_now: StringProperty(description="Settings of the edit that is made of it now, as JSON")
     made_for: StringProperty(description="Full names of the materials it was made for, by line")

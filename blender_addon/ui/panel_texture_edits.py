@@ -46,6 +46,8 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         words.paragraph(layout, context, text)
     if mine.made_with:
         words.paragraph(layout, context, words.listed(mine.made_with))
+    if mine.notes:
+        words.paragraph(layout, context, mine.notes, icon="INFO")
     layout.operator("watch_your_steps.texture_again", icon="FILE_REFRESH")
     kept = edited_textures.edits_of(edited)
     if len(kept) > 1:

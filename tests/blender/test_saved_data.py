@@ -68,7 +68,7 @@ SAVED = {
         was_empty:STRING mark:STRING mark_of:STRING""",
     "ImageSettings": """
         original:POINTER edited:POINTER relevance:POINTER instruction:STRING made_with:STRING
-        made_for:STRING date:STRING root:POINTER deleted:BOOLEAN
+        notes:STRING made_for:STRING date:STRING root:POINTER deleted:BOOLEAN
         asked:STRING asked_now:STRING made_for_marks:STRING""",
     "TextureRegion": """
         relevance:POINTER edges:POINTER things:POINTER paint:POINTER before:STRING group:POINTER

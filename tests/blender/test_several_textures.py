@@ -134,11 +134,43 @@ def test_one_that_does_not_work_leaves_the_others(
     server.finish(running.id)
     wait_for_all(connected, scene)
     said = connected.session.message_of(scene)
-    assert '"bad" was left out: "bad" has no faces with an image texture' in said
-    assert '"gone" is not in the scene any more' in said
+    assert 'Texture edit of "bad" failed: "bad" has no faces with an image texture' in said
+    assert 'Texture edit of "gone" failed: the mesh is not in the scene any more.' in said
     assert np.array_equal(pixels(connected.mesh_reading, node(thing).image), wanted(0))
     textures = [one for one in submits(server) if hasattr(one.request, "texture")]
     assert len(textures) == 1, "the copy shows the same texture"
+
+
+def test_what_is_said_names_the_mesh_that_it_is_about(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    server: FakeServer,
+) -> None:
+    select(thing, another("second", 1), another("third", 2))
+    server.manual = True
+    OPS.edit_textures()
+    said = []
+    for notes in (("One of its own.",), ("The same.", "And more."), ("The same.", "And more.")):
+        running = connected.session.job_of(scene)
+        connected.session.wait(lambda one=running: one.id in server.jobs, SECONDS)
+        server.notes = notes
+        server.finish(running.id)
+        connected.session.wait(lambda one=running: one.id not in connected.session.state.jobs, 9)
+        said.append(connected.session.message_of(scene))
+    own = 'Texture edit of "box" has a note: One of its own.'
+    assert said == [
+        own,
+        f'{own} Texture edit of "second" has a note: The same. And more.',
+        f'{own} Texture edit of "second" and 1 more have a note: The same. And more.',
+    ]
+    assert not scene.watch_your_steps.queue
+    kept = {name: node(bpy.data.objects[name]).image for name in ("box", "second", "third")}
+    assert {name: one.watch_your_steps.notes for name, one in kept.items()} == {
+        "box": "One of its own.",
+        "second": "The same. And more.",
+        "third": "The same. And more.",
+    }
 
 
 def test_an_edit_below_is_edited_further_where_that_is_asked_for(

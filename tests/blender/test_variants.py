@@ -174,7 +174,8 @@ def test_one_that_fails_does_not_lose_the_others(
     server.notes = ("A note.",)
     finish_one(connected, server)
     assert seeds() == [0, 2, 3]
-    assert connected.session.message_of(scene) == f"{said} A note."
+    noted = "Variant 4 of 4, seed 3 has a note: A note."
+    assert connected.session.message_of(scene) == f"{said} {noted}"
     server.manual, server.notes = False, ()
     OPS.edit()
     finish_all(connected)
