@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..link.encode import encode
+from . import alpha_modes
 from .changing import changed
 from .helper_files import check_room, helper_folder, read_whole
 from .scene_error import SceneError
@@ -199,7 +200,9 @@ def read_tiles(
     Raises:
         SceneError: a tile cannot be read.
     """
-    return {number: _decoded(file, image) for number, file in _files(image).items()}
+    is_written = image.is_dirty or any(tile.is_generated_tile for tile in image.tiles)
+    alpha_mode = alpha_modes.of_pixels(image) if is_written else image.alpha_mode
+    return {number: _decoded(file, image, alpha_mode) for number, file in _files(image).items()}
 
 
 def _files(image: bpy.types.Image) -> dict[int, bytes]:
@@ -254,13 +257,13 @@ def _no_file(image: bpy.types.Image, number: int) -> SceneError:
     )
 
 
-def _decoded(file: bytes, like: bpy.types.Image) -> Pixels:
+def _decoded(file: bytes, like: bpy.types.Image, alpha_mode: str) -> Pixels:
     image = bpy.data.images.new("watch your steps", 1, 1)
     try:
         image.pack(data=file, data_len=len(file))
         image.source = "FILE"  # from now on its pixels are those of the file
         image.colorspace_settings.name = like.colorspace_settings.name
-        image.alpha_mode = like.alpha_mode
+        image.alpha_mode = alpha_mode
         width, height = image.size
         values = np.empty(len(image.pixels), np.float32)
         if not len(values):

@@ -12,6 +12,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from ..data import alpha_modes
 from ..data.blocks import with_uid
 from ..data.changing import changed
 from ..data.helper_files import not_written
@@ -203,17 +204,19 @@ def _size(chosen: str, mesh: bpy.types.Mesh) -> int:
     return LARGE_SIZE if len(mesh.polygons) > MANY_FACES else SIZE
 
 
-def _save_painted(thing: bpy.types.Object, folder: Path) -> dict[str, str]:
-    """Save copies of the images that were painted on and not saved: files by the images' names."""
+def _save_painted(thing: bpy.types.Object, folder: Path) -> dict[str, tuple[str, str]]:
+    """Save copies of the images that were painted on and not saved: by the images' names the files
+    and how their alpha is to be read.
+    """
     nodes = [node for slot in thing.material_slots for node in image_nodes(tree_of(slot.material))]
-    saved: dict[str, str] = {}
+    saved: dict[str, tuple[str, str]] = {}
     for image in {node.image for node in nodes if node.image.is_dirty}:
         if image.source == "TILED":
             raise SessionError(f'Save the painted tiles of "{image.name}" first (Image > Save).')
         path = folder / f"painted-{len(saved)}"
         with changed(image, file_format="OPEN_EXR" if image.is_float else "PNG"):
             image.save(filepath=str(path), save_copy=True)
-        saved[image.name] = str(path)
+        saved[image.name] = str(path), alpha_modes.of_pixels(image)
     return saved
 
 

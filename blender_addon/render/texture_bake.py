@@ -109,11 +109,11 @@ def _open(folder: Path, asked: dict[str, Any]) -> tuple[bpy.types.Object, bpy.ty
     with bpy.data.libraries.load(str(folder / BLEND)) as (_, wanted):
         wanted.objects = [asked["object"]]
     thing, scene = wanted.objects[0], bpy.context.scene
-    for name, path in asked["painted"].items():
+    for name, (path, alpha_mode) in asked["painted"].items():
         painted = bpy.data.images.load(path)
         old = bpy.data.images[name]
         painted.colorspace_settings.name = old.colorspace_settings.name
-        painted.alpha_mode = old.alpha_mode
+        painted.alpha_mode = alpha_mode
         old.user_remap(painted)
     scene.collection.objects.link(thing)
     thing.hide_render = thing.hide_viewport = False

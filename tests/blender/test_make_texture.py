@@ -474,6 +474,23 @@ def test_what_shows_a_preview_is_not_baked(
     make(connected, making)
 
 
+def test_what_was_painted_is_baked_as_it_is_seen_in_every_way_to_read_alpha(
+    addon: SimpleNamespace, making: ModuleType, cube: bpy.types.Object
+) -> None:
+    thing = new_monkey()
+    t = material(thing)
+    t.colour(t.image("paint"))
+    image = bpy.data.images.new("half seen", 8, 8, alpha=True)
+    image.pixels.foreach_set(np.full(8 * 8 * 4, 0.5, np.float32))
+    t.nodes["Image Texture"].image = image
+    found = []
+    for image.alpha_mode in ("STRAIGHT", "PREMUL"):
+        assert image.is_dirty
+        found.append(addon.pictures.channels(make(addon, making)).max(axis=(0, 1)))
+        OPS.revert_making()
+    assert np.array_equal(found[0], found[1])
+
+
 def test_uv_maps_that_can_hold_a_texture_are_used(
     addon: SimpleNamespace, making: ModuleType, cube: bpy.types.Object
 ) -> None:

@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 import bpy
 import numpy as np
 import pytest
+import udim
 from driving import SECONDS
 from fake_server import FakeServer
 from test_flows import refusal, submits
@@ -121,3 +122,33 @@ def test_broken_uvs_are_said_before_anything_is_rendered(
     assert 'UVs of "paint" are broken: some corners' in said
     assert "Unwrap" in said
     assert submits(server) == []
+
+
+@pytest.mark.parametrize("alpha_mode", ["STRAIGHT", "PREMUL", "CHANNEL_PACKED", "NONE"])
+@pytest.mark.parametrize("tiled", [False, True])
+def test_what_was_not_edited_is_kept_in_every_way_to_read_alpha(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,  # noqa: F811
+    tmp_path: Path,
+    alpha_mode: str,
+    tiled: bool,
+) -> None:
+    if tiled:
+        node(thing).image = udim.image(tmp_path, udim.pixels_of())
+        udim.lay_out(thing)
+    texture = importlib.import_module(connected.pictures.__name__.replace("pictures", "tiles"))
+    read = texture.read if tiled else connected.pictures.channels
+    original = node(thing).image
+    original.alpha_mode = alpha_mode
+    bpy.ops.watch_your_steps.edit_texture()
+    connected.session.wait_for_job(scene, SECONDS)
+    made = node(thing).image
+    assert made != original
+    for image in (original, made):
+        image.buffers_free()
+    before = np.rint(read(original) * (1 if tiled else 255)).astype(np.uint8)
+    after = np.rint(read(made) * (1 if tiled else 255)).astype(np.uint8)
+    kept = before[..., 1] < 90  # with the scripted server: 102 and more is edited
+    assert kept.any()
+    assert np.array_equal(after[kept], before[kept])

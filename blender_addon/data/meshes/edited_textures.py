@@ -13,7 +13,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import pictures
+from .. import alpha_modes, pictures
 from ..scene_error import SceneError
 from . import live_textures, material_marks, texture_regions
 from .material_images import colour_nodes, holds_data, image_nodes, tree_of
@@ -58,7 +58,7 @@ def install_edited(
             bpy.data.images.remove(shown)
         raise
     edited.colorspace_settings.name = original.colorspace_settings.name
-    edited.alpha_mode = original.alpha_mode
+    edited.alpha_mode = alpha_modes.of_pixels(original)
     edited.use_fake_user = True  # no material shows it while it shows the original
     mine = edited.watch_your_steps
     mine.root = original_of(original)  # found where what is between was deleted
