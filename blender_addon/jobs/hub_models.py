@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from ..data.reachable import is_folder
 from ..protocol.folders import typed_path
 from ..protocol.model_choices import MODEL_CHOICES
 
@@ -12,8 +13,8 @@ def hub_id(model: str) -> str:
     for one in MODEL_CHOICES:
         if one.model == model:
             return one.hub_id
-    is_folder = model.startswith((".", "~", "/")) or Path(model).is_dir()
-    return "" if is_folder or model.count("/") != 1 else model
+    is_local = model.startswith((".", "~", "/")) or is_folder(Path(model))
+    return "" if is_local or model.count("/") != 1 else model
 
 
 def is_here(model: str) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.image_headers import FIRST, Header, read_header, upright
+from ..data.reachable import is_file
 from ..data.resizing import fitted
 from ..data.scene_error import SceneError
 from .written_image import written
@@ -79,7 +80,7 @@ def header_of(image: bpy.types.Image) -> Header:
     if image.packed_file is not None:
         return read_header(image.packed_file.data[:FIRST])
     path = _path(image)
-    if not path.is_file():
+    if not is_file(path):
         return Header()
     with path.open("rb") as file:
         return read_header(file.read(FIRST))
@@ -96,7 +97,7 @@ def image_state(image: bpy.types.Image, scene: bpy.types.Scene) -> str:
         values = np.empty(len(image.pixels), np.float32)
         image.pixels.foreach_get(values)
         facts.append(zlib.crc32(values.data))
-    elif image.packed_file is None and path.is_file():
+    elif image.packed_file is None and is_file(path):
         facts += [path.stat().st_size, path.stat().st_mtime]
     return json.dumps({"image": facts})
 

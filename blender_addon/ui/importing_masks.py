@@ -8,6 +8,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..data import mask_tools
+from ..data.reachable import is_file
 from ..data.scene_error import SceneError
 from ..jobs.job import SessionError
 from .operators import refuse
@@ -36,7 +37,7 @@ class MaskFromFile:
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Read it."""
         path = Path(bpy.path.abspath(self.filepath))
-        if not path.is_file():
+        if not is_file(path):
             text = f"There is no file {path}: choose an image." if self.filepath else NO_FILE
             return refuse(self, context, SessionError(text))
         image = bpy.data.images.load(str(path), check_existing=False)

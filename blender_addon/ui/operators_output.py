@@ -17,13 +17,13 @@ from ..data import (
     view_colours,
 )
 from ..data.edit_group import NAME
-from ..data.overriding import overridden
 from ..data.scene_error import SceneError
 from ..jobs import again_jobs, full_size_jobs, session
 from ..jobs.job import SessionError
 from ..render import compositor_edit, full_render, light_render, window
 from ..render.camera_render import Rendering
 from .operators import ExplainedOperator, TakingOperator, refuse
+from .picture_places import show_in_image_editor
 from .taking import render_then
 
 Made = TypeVar("Made")
@@ -164,7 +164,7 @@ class WYS_OT_show_result(FullSizeOperator):
     def begin(self, context: bpy.types.Context, entry: bpy.types.PropertyGroup) -> set[str]:
         """Show it where there is room."""
         parts = full_render.resulting(context.scene, entry.uid)
-        return self.result_then(context, parts, _show)
+        return self.result_then(context, parts, show_in_image_editor)
 
 
 class WYS_OT_composite_result(FullSizeOperator):
@@ -243,34 +243,6 @@ def _composite(scene: bpy.types.Scene, uid: str, png: bytes) -> str:
     except SceneError as error:  # it may be meant so
         said.append(f"But: {error}")
     return " ".join(said)
-
-
-def _show(image: bpy.types.Image) -> str:
-    space = _image_editor()
-    if space is None:
-        return f'The image "{image.name}" is in the file: open an Image Editor to see it.'
-    space.image = image
-    return ""
-
-
-def _image_editor() -> bpy.types.SpaceImageEditor | None:
-    """The largest open Image Editor, or a new window with one; None where no window can be made."""
-    windows = bpy.context.window_manager.windows
-    areas = [area for window in windows for area in window.screen.areas]
-    editors = [area for area in areas if area.ui_type == "IMAGE_EDITOR"]
-    if editors:
-        return max(editors, key=lambda area: area.width * area.height).spaces.active
-    if bpy.app.background:
-        return None
-    before = set(windows)
-    with overridden(window=windows[0]):  # the timer has none
-        bpy.ops.wm.window_new()
-    made = [window for window in windows if window not in before]
-    if not made:
-        return None
-    area = made[0].screen.areas[0]
-    area.ui_type = "IMAGE_EDITOR"
-    return area.spaces.active
 
 
 CLASSES = (

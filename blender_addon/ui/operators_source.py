@@ -3,7 +3,8 @@
 import bpy
 
 from ..data import picture_source
-from .operators import MISSING, ExplainedOperator
+from ..jobs.job import SessionError
+from .operators import MISSING, ExplainedOperator, refuse
 from .picture_places import pictured, show_in_image_editor, shown_image
 
 
@@ -24,7 +25,8 @@ class WYS_OT_show_in_image_editor(ExplainedOperator):
         """Show it."""
         picture = pictured(context.scene.watch_your_steps)
         assert picture is not None  # the poll has found it
-        show_in_image_editor(context, picture)
+        if said := show_in_image_editor(picture):
+            return refuse(self, context, SessionError(said))
         return {"FINISHED"}
 
 

@@ -5,6 +5,7 @@ Editor.
 import bpy
 
 from ..data import edits, layers, picture_source, thing_labels
+from ..data.overriding import overridden
 from ..render.render_notes import CROPPED
 from .frame import Frame
 
@@ -95,12 +96,31 @@ def _image_editors(context: bpy.types.Context) -> list[bpy.types.Area]:
     return [one for one in areas if one.ui_type == "IMAGE_EDITOR"]
 
 
-def show_in_image_editor(context: bpy.types.Context, image: bpy.types.Image) -> None:
-    """Show an image in the first Image Editor there is, or in one in a new window."""
-    area = next(iter(_image_editors(context)), None)
-    if area is None:
+def show_in_image_editor(image: bpy.types.Image) -> str:
+    """Show an image in an Image Editor; what to say of it: "", or where there is none what to do.
+    The timer calls this, too.
+    """
+    space = _editor_to_use()
+    if space is None:
+        return f'The image "{image.name}" is in the file: open an Image Editor to see it.'
+    space.image = image
+    space.mode = "VIEW"
+    return ""
+
+
+def _editor_to_use() -> bpy.types.SpaceImageEditor | None:
+    """The largest open Image Editor, or a new window with one; None where no window can be made."""
+    if editors := _image_editors(bpy.context):
+        return max(editors, key=lambda area: area.width * area.height).spaces.active
+    if bpy.app.background:
+        return None
+    windows = bpy.context.window_manager.windows
+    before = set(windows)
+    with overridden(window=windows[0]):  # the timer has none
         bpy.ops.wm.window_new()
-        area = context.window_manager.windows[-1].screen.areas[0]
-        area.ui_type = "IMAGE_EDITOR"
-    area.spaces.active.image = image
-    area.spaces.active.mode = "VIEW"
+    made = [window for window in windows if window not in before]
+    if not made:
+        return None
+    area = made[0].screen.areas[0]
+    area.ui_type = "IMAGE_EDITOR"
+    return area.spaces.active

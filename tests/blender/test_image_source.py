@@ -699,6 +699,20 @@ def test_the_picture_is_shown_in_an_image_editor(
     assert editor.spaces.active.image == here().render_image, "also the next one"
 
 
+def test_without_an_image_editor_and_a_window_the_picture_is_said_to_be_in_the_file(
+    connected: SimpleNamespace, image: bpy.types.Image
+) -> None:
+    preview(connected, bpy.context.scene)
+    assert "is in the file: open an Image Editor" in refusal("show_in_image_editor")
+
+
+def test_a_path_that_the_system_tells_nothing_of_has_no_file(
+    connected: SimpleNamespace, image: bpy.types.Image
+) -> None:
+    image.filepath_raw = f"/{'x' * 400}.png"
+    assert "its file is missing" in refusal("preview_relevance")
+
+
 def test_an_image_has_no_things_to_pick(connected: SimpleNamespace, image: bpy.types.Image) -> None:
     preview(connected, bpy.context.scene)
     assert "An image has no things" in refusal("pick_things")

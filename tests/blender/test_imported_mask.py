@@ -116,6 +116,8 @@ def test_what_can_be_no_mask_is_refused_and_nothing_is_lost(
         assert words in said(OPS.import_mask, filepath=str(tmp_path / name)), name
     assert "There is no file" in said(OPS.import_mask, filepath=str(tmp_path / "none.png"))
     assert "There is no file" in said(OPS.import_mask, filepath=str(tmp_path))
+    long = str(tmp_path / f"{'x' * 400}.png")
+    assert "There is no file" in said(OPS.import_mask, filepath=long)
     assert "No file is chosen" in said(OPS.import_mask)
     assert "No image is chosen" in said(OPS.import_mask_image)
     assert 'no image "none"' in said(OPS.import_mask_image, image="none")

@@ -66,6 +66,9 @@ def test_a_file_that_was_written_over_is_read_anew(
     image.buffers_free()
     with pytest.raises(Exception, match="its file is missing"):
         texture_pixels.read_texture(image)
+    image.filepath_raw = f"/{'x' * 400}.png"  # of which the system tells nothing
+    with pytest.raises(Exception, match="its file is missing"):
+        texture_pixels.read_texture(image)
 
 
 def test_what_is_packed_already_stays_packed(

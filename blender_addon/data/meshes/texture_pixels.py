@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import tiles
+from ..reachable import is_file
 from ..scene_error import SceneError
 
 MOVING = {
@@ -91,7 +92,7 @@ def _file_of(image: bpy.types.Image) -> tuple[object, ...] | None:
     if image.packed_file is not None:
         return (*how, image.packed_file.data)
     path = Path(bpy.path.abspath(image.filepath_raw, library=image.library))
-    if not path.is_file():
+    if not is_file(path):
         return None
     stat = path.stat()
     return (*how, path, stat.st_mtime_ns, stat.st_size)
