@@ -19,6 +19,7 @@ from . import waiting
 from .job import Job, NewJob, SessionError
 from .running import job_of, write_job
 from .texture_jobs import asked_job
+from .texture_subjects import subject_of
 from .texture_views import why_it_waits
 
 KIND = "texture_again"
@@ -53,7 +54,7 @@ def texture_again_job(
         to_come = {one.seed for one in _to_come(scene) if one.is_alike(edited)}
         seed = next_seed(edited, chosen, to_come)
     again = Again(thing.session_uid, edited.session_uid, seed)
-    subject = f"{thing.name_full}\n{original.name_full}"
+    subject = subject_of(thing.name_full, original.name_full)
     instruction = edited.watch_your_steps.instruction
     return NewJob(KIND, instruction, subject, again, title=f"seed {seed}")
 

@@ -16,6 +16,7 @@ from ..protocol.requests import Request
 from .job import Job, NewJob, SessionError
 from .running import write_job
 from .texture_jobs import TEXTURE, Wanted, read_thing, wanted_job, wanted_now
+from .texture_subjects import names_of, subject_of
 from .texture_views import why_it_waits
 
 KIND = "texture_in_turn"
@@ -61,7 +62,7 @@ def _job(thing: bpy.types.Object, image: bpy.types.Image, wanted: Wanted, base: 
     return NewJob(
         KIND,
         wanted.instruction,
-        f"{thing.name_full}\n{image.name_full}",
+        subject_of(thing.name_full, image.name_full),
         InTurn(thing.session_uid, original_of(image).session_uid, wanted, base),
         title=thing.name,
     )
@@ -144,7 +145,7 @@ class InTurn:
 
 
 def _title_of(job: Job) -> str:
-    return f'Texture edit of "{job.subject.partition(chr(10))[0]}"'
+    return f'Texture edit of "{names_of(job.subject)[0]}"'
 
 
 TEXTURE_IN_TURN = replace(TEXTURE, title_of=_title_of)

@@ -37,6 +37,7 @@ from ..render.capture_views import Plan, places_of
 from ..render.covering_views import covering_poses
 from ..render.object_views import poses_towards
 from .job import Job, Kind, NewJob, SessionError, check_instruction
+from .texture_subjects import is_subject, names_of, subject_of
 from .texture_views import Views, found
 
 FIELD_OF_VIEW = math.radians(40)
@@ -327,7 +328,7 @@ def views_job(
         )
     settings.job_object = thing
     settings.job_image = with_full_name(bpy.data.images, image)
-    return NewJob(kind, instruction, f"{thing.name_full}\n{image}", views, asked=words)
+    return NewJob(kind, instruction, subject_of(thing.name_full, image), views, asked=words)
 
 
 def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> None:
@@ -380,7 +381,7 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
         scene.watch_your_steps.texture.threshold = result.threshold  # the other is on its own scale
     if thing is None or not show(thing, edited, "EDITED", scene.render.engine):
         raise SessionError(
-            f'No material of "{job.subject.partition(chr(10))[0]}" shows "{original.name}" any '
+            f'No material of "{names_of(job.subject)[0]}" shows "{original.name}" any '
             f'more: the edited texture is the image "{edited.name}".'
         )
 
@@ -391,7 +392,7 @@ def attach(scene: bpy.types.Scene, job: Job) -> None:
     Raises:
         SessionError: it does not.
     """
-    if job.subject.count("\n") != 1:
+    if not is_subject(job.subject):
         raise SessionError("The file has lost what its texture job belongs to: start it again.")
 
 

@@ -17,6 +17,7 @@ from ..protocol.settings import MapSettings
 from ..render import grown_map
 from .job import Job, Kind, NewJob, SessionError, check_instruction
 from .texture_jobs import FIELD_OF_VIEW, attach, poses_of, read_active, views_job
+from .texture_subjects import names_of
 from .texture_views import Views, found
 
 
@@ -98,7 +99,7 @@ def _install(scene: bpy.types.Scene, job: Job, end: Arrived | CaptureState) -> N
             bpy.data.images.remove(one)
     if thing is None or not texture_bases.put_preview(thing, image, scene.render.engine):
         raise SessionError(
-            f'No material of "{job.subject.partition(chr(10))[0]}" shows "{image.name}" any more: '
+            f'No material of "{names_of(job.subject)[0]}" shows "{image.name}" any more: '
             "its relevance is kept with that image."
         )
 

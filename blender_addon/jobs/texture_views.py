@@ -22,6 +22,7 @@ from ..render.object_views import intrinsics_of, rendering_from
 from ..render.rendered_files import Stopped
 from .job import WAITS, Job, SessionError, artist_is_busy
 from .one_render import OneRender
+from .texture_subjects import names_of
 
 AboutTexture = TextureRequest | TextureRelevanceRequest | SceneTextureRequest
 
@@ -92,7 +93,7 @@ class Views:
     ) -> Rendering[NDArray[np.uint8]]:
         image, thing = found(scene, job)
         if thing is None:
-            raise SessionError(f'"{job.subject.partition(chr(10))[0]}" is not there any more.')
+            raise SessionError(f'"{names_of(job.subject)[0]}" is not there any more.')
         engine = scene.render.engine
         if live_textures.mixed(thing) or all(
             one.image != image
@@ -120,7 +121,7 @@ class Views:
         """
         image, thing = found(scene, job)
         if thing is None:
-            raise SessionError(f'"{job.subject.partition(chr(10))[0]}" is not there any more.')
+            raise SessionError(f'"{names_of(job.subject)[0]}" is not there any more.')
         with in_scene(scene, thing):  # another one may be open by now
             now = read_mesh_texture(bpy.context, thing, image)
         for name in ("corners", "uvs", "occluders", "texture"):
@@ -145,7 +146,7 @@ def _has_changed(thing: bpy.types.Object) -> SessionError:
 def found(scene: bpy.types.Scene, job: Job) -> tuple[bpy.types.Image, bpy.types.Object | None]:
     """The texture that was sent and its object, also where they were renamed meanwhile."""
     settings = scene.watch_your_steps
-    object_name, image_name = job.subject.split("\n")
+    object_name, image_name = names_of(job.subject)
     mine = settings.job == job.id
     thing = settings.job_object if mine else None
     image = settings.job_image if mine else None

@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 import bpy
 import numpy as np
 import pytest
-from driving import SECONDS
+from driving import SECONDS, connect, reopen
 from fake_server import FakeServer, edited, relevance_of
 from test_flows import refusal, submits
 from test_mesh_views import noise, painted, state
@@ -181,6 +181,31 @@ def test_blender_closed_in_the_middle_of_it(
     thing = bpy.data.objects["renamed"]
     assert node(thing).image.name == "renamed too (edited)"
     assert bpy.context.scene.watch_your_steps.job_object is None
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_names_of_several_lines(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    thing: bpy.types.Object,
+    server: FakeServer,
+    tmp_path: Path,
+    closed: bool,
+) -> None:
+    """As files of other programs bring them with them."""
+    thing.name, node(thing).image.name = "first\nsecond", "one\ntwo\nthree"
+    server.manual = closed
+    OPS.edit_texture()
+    if closed:
+        job = connected.session.job_of(scene).id
+        connected.session.wait(lambda: job in server.jobs, SECONDS)
+        reopen(connected, tmp_path / "a.blend")
+        connect(connected, server.file)
+        server.finish(job)
+    connected.session.wait_for_job(bpy.context.scene, SECONDS)
+    assert connected.session.message_of(bpy.context.scene) == ""
+    shown = node(bpy.data.objects["first\nsecond"]).image
+    assert shown.name == "one\ntwo\nthree (edited)"
 
 
 def test_views_that_cannot_be_sent_are_refused_before_they_are_rendered(
