@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..data.meshes.made_textures import NO_ROOM
 from ..data.meshes.material_images import tree_of
+from ..data.meshes.mesh_reading import materials_of
 from ..data.meshes.painted_shaders import make_groups_own, make_shine, surface
 from ..data.meshes.texture_uvs import SLACK
 from ..data.scene_error import SceneError
@@ -74,7 +75,7 @@ def _run(folder: Path) -> None:
     thing, scene = _open(folder, asked)
     evaluated = thing.evaluated_get(bpy.context.evaluated_depsgraph_get())
     slots = {slot.material for slot in thing.material_slots}
-    if {one and one.original for one in evaluated.data.materials} - slots - {None}:
+    if set(materials_of(thing, evaluated.data)) - slots - {None}:
         raise SceneError(
             f'Geometry nodes set a material of "{thing.name}": put that into a material slot, too.'
         )
@@ -117,6 +118,7 @@ def _open(folder: Path, asked: dict[str, Any]) -> tuple[bpy.types.Object, bpy.ty
         old.user_remap(painted)
     scene.collection.objects.link(thing)
     thing.hide_render = thing.hide_viewport = False
+    thing.is_holdout = thing.is_shadow_catcher = False  # which are baked black
     thing.hide_set(False)
     for modifier in thing.modifiers:  # only the bake itself sees what is for renders
         modifier.show_viewport = modifier.show_render

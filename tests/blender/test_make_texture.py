@@ -531,6 +531,36 @@ def test_other_objects_that_use_the_mesh_stay_as_they_are(
     assert cube.material_slots[0].link == "DATA"
 
 
+def test_a_material_of_the_object_over_one_of_its_mesh(
+    addon: SimpleNamespace, making: ModuleType, cube: bpy.types.Object, tmp_path: Path
+) -> None:
+    plain(cube)
+    (slot,) = cube.material_slots
+    of_mesh = slot.material
+    slot.link = "OBJECT"
+    slot.material = own = of_mesh.copy()
+    own.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (0, 0.6, 0.2, 1)
+    before = looks(cube, tmp_path)
+    make(addon, making)
+    assert apart(before, looks(cube, tmp_path)) < LOOK
+    assert cube.data.materials[0] == of_mesh
+    OPS.revert_making()
+    assert (slot.link, slot.material) == ("OBJECT", own)
+
+
+@pytest.mark.parametrize("what", ["is_holdout", "is_shadow_catcher"])
+def test_what_cuts_a_hole_or_only_catches_shadows_has_its_colours_baked(
+    addon: SimpleNamespace, making: ModuleType, cube: bpy.types.Object, tmp_path: Path, what: str
+) -> None:
+    plain(cube)
+    before = looks(cube, tmp_path)
+    setattr(cube, what, True)
+    make(addon, making)
+    assert getattr(cube, what)
+    setattr(cube, what, False)
+    assert apart(before, looks(cube, tmp_path)) < LOOK
+
+
 def test_selected_meshes_follow_one_another(
     addon: SimpleNamespace, making: ModuleType, cube: bpy.types.Object
 ) -> None:
