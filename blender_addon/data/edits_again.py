@@ -75,7 +75,8 @@ def keep(
         if not one.is_readonly and one.identifier not in NEW_WITH_EACH:
             setattr(entry, one.identifier, getattr(source, one.identifier))
     entry.image = edits.new_picture(scene, source.render, result.image, png)
-    entry.image.colorspace_settings.name = source.render.colorspace_settings.name
+    if source.render is not None:  # it was not deleted meanwhile
+        entry.image.colorspace_settings.name = source.render.colorspace_settings.name
     entry.mask = edit_masks.new_image(f"{scene.name} edit mask", result.mask)
     edits.note(entry, result, noted, server)
     settings.edit_index = 0  # shows it

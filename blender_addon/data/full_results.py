@@ -121,6 +121,14 @@ def base_of(entry: bpy.types.PropertyGroup) -> bpy.types.Image:
     return image
 
 
+def base_and_identity(entry: bpy.types.PropertyGroup) -> tuple[bpy.types.Image, str]:
+    """The same, and the identity of it as a picture; raises SceneError, too, where its file is not
+    in the .blend any more.
+    """
+    base = base_of(entry)
+    return base, taken_pictures.identity_of(_packed(base), None)
+
+
 def layering(
     settings: bpy.types.PropertyGroup, entry: bpy.types.PropertyGroup, size: Size
 ) -> Making[bytes]:

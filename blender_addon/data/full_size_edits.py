@@ -8,7 +8,7 @@ import msgspec
 from ..protocol.messages import Welcome
 from ..protocol.requests import EditResult
 from ..protocol.values import Detail
-from . import copies, edit_masks, edits, edits_again, full_results, taken_pictures
+from . import copies, edit_masks, edits, edits_again, full_results
 from .edits import Asked
 
 DETAIL: Detail = "sharp"
@@ -42,15 +42,17 @@ def keep(
     settings = scene.watch_your_steps
     copies.settle(scene)
     edits.adopt(scene)
-    entry = edits.new_entry(settings, instruction)
-    source = edits.named(settings, uid)  # only now: the list's entries have moved
+    source = edits.named(settings, uid)
     assert source is not None  # the job's kind has looked
+    base, picture = full_results.base_and_identity(source)
+    entry = edits.new_entry(settings, instruction)
+    source = edits.named(settings, uid)  # again: the list's entries have moved
+    assert source is not None
     for one in entry.bl_rna.properties:
         if not one.is_readonly and one.identifier not in NOT_TAKEN:
             setattr(entry, one.identifier, getattr(source, one.identifier))
-    entry.render = full_results.base_of(source)
+    entry.render, entry.picture = base, picture
     entry.root = source.full_render if source.root is not None else None
-    entry.picture = taken_pictures.identity_of(entry.render.packed_file.data, None)
     entry.image = edits.new_picture(scene, entry.render, result.image, png)
     entry.image.colorspace_settings.name = entry.render.colorspace_settings.name
     entry.mask = edit_masks.new_image(f"{scene.name} edit mask", result.mask)

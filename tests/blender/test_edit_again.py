@@ -176,6 +176,25 @@ def test_the_edit_is_kept_while_it_is_made_again(
     assert OPS.delete_edit.poll()
 
 
+def test_its_result_stays_where_the_pictures_were_deleted_meanwhile(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> None:
+    preview(connected, scene)
+    edit(connected)
+    server.manual = True
+    OPS.edit_again()
+    job = connected.session.job_of(scene).id
+    connected.session.wait(lambda: job in server.jobs, SECONDS)
+    for image in list(bpy.data.images):
+        bpy.data.images.remove(image)
+    server.finish(job)
+    connected.session.wait_for_job(scene, SECONDS)
+    assert connected.session.message_of(scene) == ""
+    made = connected.pictures.read_rgb(here().edits[0].image)
+    request = sent(server)[-1]
+    assert np.array_equal(made, edited(request.image, request.mask))
+
+
 def test_it_waits_for_the_job_that_runs(
     connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
 ) -> None:

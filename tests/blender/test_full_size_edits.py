@@ -185,7 +185,7 @@ def test_what_has_changed_or_is_gone_is_refused(
     assert len(here().edits) == 1
 
 
-@pytest.mark.parametrize("what", ["undone", "lost its render"])
+@pytest.mark.parametrize("what", ["undone", "lost its render", "unpacked"])
 def test_what_becomes_of_a_job_whose_edit_was(
     large: SimpleNamespace,  # noqa: F811
     scene: bpy.types.Scene,
@@ -200,6 +200,8 @@ def test_what_becomes_of_a_job_whose_edit_was(
     if what == "undone":
         here().edits.clear()
         here().edit_image = None
+    elif what == "unpacked":
+        here().edits[0].full_render.unpack(method="REMOVE")
     else:
         bpy.data.images.remove(here().edits[0].full_render)
     server.finish(job)
@@ -209,6 +211,8 @@ def test_what_becomes_of_a_job_whose_edit_was(
     if what == "undone":
         assert said == ""
         assert tuple(only.image.size) == (64 * TIMES, 48 * TIMES)
+    elif what == "unpacked":
+        assert "is no longer packed: pack it" in said
     else:
         assert "not in the file" in said
 
