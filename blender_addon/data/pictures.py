@@ -44,8 +44,9 @@ BLACK_AND_WHITE = np.array([[0, 0, 0, 1], [1, 1, 1, 1]], np.float32).view(np.com
 """RGBA of the two values of a mask; 16 bytes make one pixel, whatever numpy calls them."""
 
 _arrays: OrderedDict[int, NDArray[np.generic]] = OrderedDict()
-"""The pixels of recently used images by ID.session_uid. An image's pixels are never rewritten
-(a new picture is a new data-block), so an entry cannot be out of date, also not after an undo."""
+"""The pixels of recently used images by ID.session_uid. The add-on never rewrites an image's pixels
+(a new picture is a new data-block), so that an entry is not out of date after an undo either, but
+where an artist has painted on the image or scaled it."""
 
 _mask_pixels = np.empty((0, 0), np.complex128)
 
@@ -125,7 +126,7 @@ def read_rgb(image: bpy.types.Image) -> NDArray[np.uint8]:
     Raises:
         SceneError: the image has no pixels, for example because its file is missing.
     """
-    cached = _arrays.get(image.session_uid)
+    cached = _kept(image)
     if cached is not None and cached.ndim == 3:
         return cached  # type: ignore[return-value]  # ndim 3 is always uint8 here
     rgb = _over_grey(channels(image))
@@ -153,7 +154,7 @@ def loading(image: bpy.types.Image) -> Generator[Aside[Any], None, None]:
     """What takes most of the time of `read_rgb`, by a thread, or where only Blender can decode the
     image's file in a tick of its own.
     """
-    if image.session_uid in _arrays or image.has_data:
+    if _kept(image) is not None or image.has_data:
         return
     file = image.packed_file
     if file is not None and file.data.startswith(PNG_SIGNATURE) and not tiles.is_tiled(image):
@@ -265,7 +266,7 @@ def read_gray(image: bpy.types.Image) -> NDArray[np.float32]:
     Raises:
         SceneError: the image has no pixels, for example because its file is missing.
     """
-    cached = _arrays.get(image.session_uid)
+    cached = _kept(image)
     if cached is not None and cached.ndim == 2:
         return cached  # type: ignore[return-value]  # ndim 2 is always float32 here
     gray = np.ascontiguousarray(channels(image)[..., 0])
@@ -279,6 +280,13 @@ def forget_all() -> None:
     global _mask_pixels
     _arrays.clear()
     _mask_pixels = np.empty((0, 0), np.complex128)
+
+
+def _kept(image: bpy.types.Image) -> NDArray[np.generic] | None:
+    """The pixels of an image where they are known, and nobody has painted on it or scaled it."""
+    if image.is_dirty:
+        _arrays.pop(image.session_uid, None)
+    return _arrays.get(image.session_uid)
 
 
 def _remember(image: bpy.types.Image, pixels: NDArray[np.generic]) -> None:
@@ -296,7 +304,7 @@ def why_lost(image: bpy.types.Image) -> str:
     """Why an image cannot be read, without a full stop; "" where it can. It may have been unpacked,
     and its file deleted.
     """
-    if image.session_uid in _arrays or image.has_data or len(image.pixels):
+    if _kept(image) is not None or image.has_data or len(image.pixels):
         return ""
     return f'The image "{image.name}" has no pixels: its file is missing'
 

@@ -29,6 +29,15 @@ def install_pending(scene: bpy.types.Scene, picture: Picture) -> None:
     settings.pending_image = new_render(scene, picture)
 
 
+def is_shown(scene: bpy.types.Scene, picture: Picture) -> bool:
+    """Whether the render that the scene shows is that picture, also where that was unpacked."""
+    settings = scene.watch_your_steps
+    image = settings.render_image
+    if image is None or settings.picture != picture.identity:
+        return False
+    return not pictures.why_lost(image) and pictures.size_of(image) == picture.size
+
+
 def is_pending(scene: bpy.types.Scene, picture: Picture) -> bool:
     """Whether the render that is kept while a job runs is that picture."""
     image = scene.watch_your_steps.pending_image

@@ -131,7 +131,7 @@ def write_job(scene: bpy.types.Scene, job: Job | None) -> None:
     if job is None:
         settings.job_object = settings.job_image = None
     picture = job.picture if job else None
-    if picture is None or settings.picture == picture.identity:
+    if picture is None or results.is_shown(scene, picture):
         results.drop_pending(scene)
     elif not results.is_pending(scene, picture):  # undo may bring another job's back
         results.install_pending(scene, picture)

@@ -442,3 +442,32 @@ def test_stopping_is_quick(connected: SimpleNamespace, scene: bpy.types.Scene) -
     start = time.perf_counter()
     bpy.ops.watch_your_steps.disconnect()
     assert time.perf_counter() - start < connected.worker_thread.ANSWER_SECONDS / 3
+
+
+def test_the_same_picture_again_after_its_render_was_deleted(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> None:
+    preview(connected, scene)
+    bpy.data.images.remove(scene.watch_your_steps.render_image)
+    preview(connected, scene)
+    assert scene.watch_your_steps.render_image is not None
+    bpy.ops.watch_your_steps.edit()
+    connected.session.wait_for_job(scene, SECONDS)
+    assert len(scene.watch_your_steps.edits) == 1
+
+
+def test_pictures_that_were_scaled_in_the_image_editor_are_not_taken_for_what_they_were(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> None:
+    preview(connected, scene)
+    bpy.ops.watch_your_steps.edit()
+    connected.session.wait_for_job(scene, SECONDS)
+    settings = scene.watch_your_steps
+    for image in (settings.relevance_image, settings.edits[0].render):
+        image.scale(8, 8)
+    assert connected.pictures.read_gray(settings.relevance_image).shape == (8, 8)
+    assert "The mask of this edit has another size" in refusal("edit_again")
+    preview(connected, scene)
+    bpy.ops.watch_your_steps.edit()
+    connected.session.wait_for_job(scene, SECONDS)
+    assert connected.pictures.read_rgb(settings.edit_image).shape == (48, 64, 3)
