@@ -169,7 +169,8 @@ def parse_connection(content: bytes, name: str) -> Connection:
         BadConnectionFile: it is not a connection file of this version.
     """
     try:
-        version = json.loads(content)["protocol"]
+        found = json.loads(content)  # in what Windows' own programs copy text as, too
+        version = found["protocol"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise BadConnectionFile(
             f"{name} is not a connection file: copy it again from the machine of the backend."
@@ -180,7 +181,7 @@ def parse_connection(content: bytes, name: str) -> Connection:
             "install the add-on and the backend of the same release."
         )
     try:
-        return msgspec.json.decode(content, type=Connection)
+        return msgspec.convert(found, Connection)
     except msgspec.ValidationError as error:
         raise BadConnectionFile(f"{name} is not a usable connection file: {error}.") from error
 

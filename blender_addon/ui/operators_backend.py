@@ -11,6 +11,7 @@ from ..jobs.job import SessionError
 from ..jobs.own_backend import Stage
 from ..link.child_process import last_lines
 from ..protocol.connection import BadConnectionFile, parse_connection, write_connection
+from ..protocol.folders import typed_path
 from . import preferences, words
 from .languages import iface_
 from .operators import ExplainedOperator, refuse
@@ -203,10 +204,10 @@ class WYS_OT_choose_connection(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Check the file, and connect with it."""
+        path = typed_path(bpy.path.abspath(self.filepath))
         try:
-            path = Path(self.filepath)
-            parse_connection(path.read_bytes(), self.filepath)
-            _use(self.filepath)
+            parse_connection(path.read_bytes(), str(path))
+            _use(str(path))
         except OSError as error:
             return refuse(self, context, SessionError(f"{path} cannot be read: {error.strerror}."))
         except (BadConnectionFile, SessionError) as error:

@@ -260,6 +260,15 @@ def test_keys_and_addresses_that_cannot_be_are_no_defect_of_the_add_on(
     assert addon.preferences.connection_file == ""
 
 
+def test_a_connection_file_beside_the_blend_stays_chosen_from_everywhere(
+    addon: SimpleNamespace, server: FakeServer, scene: bpy.types.Scene, tmp_path: Path
+) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(server.file.with_name("a.blend")))
+    OPS.choose_connection(filepath=f"//{server.file.name}")
+    assert addon.preferences.connection_file == str(server.file)
+    addon.session.wait_for_connection(10)
+
+
 def test_keys_of_another_backend_are_refused_in_words(
     addon: SimpleNamespace, server: FakeServer, scene: bpy.types.Scene, protocol: ModuleType
 ) -> None:

@@ -60,6 +60,14 @@ def test_other_files_are_refused(tmp_path, content):
         read_connection(path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_copies_that_windows_programs_have_written_are_read(tmp_path, connection, encoding):
+    path = tmp_path / "connection.json"
+    write_connection(path, connection)
+    path.write_text(path.read_text(), encoding=encoding)
+    assert read_connection(path) == connection
+
+
 def test_file_of_another_version_names_both(tmp_path, connection):
     path = tmp_path / "connection.json"
     write_connection(path, msgspec.structs.replace(connection, protocol_version=6))
