@@ -5,9 +5,13 @@ from pathlib import Path
 
 import bpy
 
+from ..data.changing import changed
 from ..data.scene_error import SceneError
 from ..protocol.files import write_bytes
 from .job import SessionError
+
+MARK = "watch-your-steps"
+"""Stands for a file's name where Blender is asked for a whole path."""
 
 
 def frames_of(scene: bpy.types.Scene) -> tuple[int, ...]:
@@ -33,11 +37,12 @@ def prefix_of(scene: bpy.types.Scene, name: str) -> str:
     that is there and can be written to.
 
     Raises:
-        SessionError: there is no such folder.
+        SessionError: there is no such folder, or the output path cannot be understood.
     """
     output = scene.render.filepath
     if output.startswith("//") and not bpy.data.filepath:
         raise SessionError("The output path begins at the .blend file: save the file first.")
+    output = _with_values(scene, output.replace("#", ""))  # the number stands at the end
     path = Path(bpy.path.abspath(output)).resolve()
     whole = not output or output.endswith(("/", "\\"))
     folder, stem = (path, "") if whole else (path.parent, f"{path.name}_")
@@ -50,6 +55,21 @@ def prefix_of(scene: bpy.types.Scene, name: str) -> str:
     if not os.access(folder, os.W_OK):
         raise SessionError(_not_written(folder, PermissionError(0, "permission denied")))
     return prefix
+
+
+def _with_values(scene: bpy.types.Scene, output: str) -> str:
+    """An output path with the values of Blender's variables, such as {blend_name}."""
+    if "{" not in output and "}" not in output:
+        return output
+    try:
+        with changed(scene.render, filepath=output + MARK):
+            path: str = scene.render.frame_path(frame=scene.frame_start)
+    except RuntimeError as error:
+        raise SessionError(
+            "The output path has a variable in braces that Blender does not know: correct it "
+            "(Output Properties)."
+        ) from error
+    return path[: path.rindex(MARK)]
 
 
 def file_of(prefix: str, frame: int) -> Path:

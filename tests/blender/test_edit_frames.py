@@ -223,6 +223,24 @@ def test_another_picture_in_the_middle_ends_it(
     assert len(files(film)) == 3
 
 
+@pytest.mark.parametrize("format_", ["PNG", "FFMPEG"])
+def test_they_are_where_blender_writes_the_renders(
+    connected: SimpleNamespace, scene: bpy.types.Scene, film: Path, tmp_path: Path, format_: str
+) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "own.blend"))
+    file = scene.render.image_settings
+    if format_ == "FFMPEG" and bpy.app.version >= (5, 0):
+        file.media_type = "VIDEO"
+    file.file_format = format_
+    scene.render.filepath = "//{blend_name}/{{shot}}_####"
+    OPS.edit_frames()
+    finish_all(connected)
+    assert scene.render.filepath == "//{blend_name}/{{shot}}_####"
+    own = Path(scene.render.frame_path(frame=3))
+    assert len(files(own.parent)) == 3
+    assert all(one.name.startswith("{shot}__edit-") for one in files(own.parent))
+
+
 def test_what_cannot_be_done_is_refused(
     connected: SimpleNamespace, scene: bpy.types.Scene, film: Path, tmp_path: Path
 ) -> None:
@@ -233,6 +251,9 @@ def test_what_cannot_be_done_is_refused(
     assert "choose another output path" in refusal("edit_frames")
     scene.render.filepath = "//shot"
     assert "save the file first" in refusal("edit_frames")
+    scene.render.filepath = str(tmp_path / "{nonsense}" / "shot")
+    assert "variable in braces that Blender does not know" in refusal("edit_frames")
+    assert not list(tmp_path.glob("*nonsense*"))
     scene.render.filepath = str(film / "shot")
     here().source.kind = "RESULT"
     assert "the same at every frame" in refusal("edit_frames")
