@@ -315,6 +315,53 @@ def test_a_mesh_looks_as_before(
     assert read.uvs.max() <= 1
 
 
+def by_alpha_input(t: Tree, image: bpy.types.ShaderNode) -> None:
+    t.link(image.outputs["Alpha"], t.bsdf.inputs["Alpha"])
+
+
+def by_mixed_shaders(t: Tree, image: bpy.types.ShaderNode) -> None:
+    mixed = t.new("ShaderNodeMixShader")
+    t.link(image.outputs["Alpha"], mixed.inputs[0])
+    t.link(t.new("ShaderNodeBsdfTransparent"), mixed.inputs[1])
+    t.link(t.bsdf, mixed.inputs[2])
+    t.link(mixed, t.output.inputs["Surface"])
+
+
+def by_roughness(t: Tree, image: bpy.types.ShaderNode) -> None:
+    turned = t.new("ShaderNodeMath", operation="SUBTRACT")
+    t.link(image.outputs["Alpha"], turned.inputs[1])
+    t.link(turned, t.bsdf.inputs["Roughness"])
+
+
+def by_nothing(t: Tree, image: bpy.types.ShaderNode) -> None:
+    pass
+
+
+@pytest.mark.parametrize("use", [by_alpha_input, by_mixed_shaders, by_roughness, by_nothing])
+def test_colours_that_are_half_seen_are_no_darker(
+    addon: SimpleNamespace,
+    making: ModuleType,
+    scene: bpy.types.Scene,
+    tmp_path: Path,
+    use: Callable[[Tree, bpy.types.ShaderNode], None],
+) -> None:
+    """Renderers multiply an image's colours by its alpha unless that is used, too."""
+    thing = new_monkey()
+    pixels = np.full((16, 16, 4), (200, 100, 25, 128), np.uint8)
+    pixels[:8] = 25, 75, 230, 200
+    (tmp_path / "half.png").write_bytes(addon.encode.encode_png(pixels))
+    t = material(thing)
+    image = t.image("half")
+    image.image = bpy.data.images.load(str(tmp_path / "half.png"))
+    t.colour(image)
+    use(t, image)
+    before = looks(thing, tmp_path)
+    make(addon, making)
+    after = looks(thing, tmp_path)
+    seen = before[..., 3] > 0.3
+    assert np.abs(before - after)[seen].mean() < 1e-3
+
+
 def test_a_monkey_of_noise(
     addon: SimpleNamespace, making: ModuleType, scene: bpy.types.Scene, tmp_path: Path
 ) -> None:

@@ -32,6 +32,8 @@ MAIN = (
 diffuse shader is no base colour, but that of a metal without one is."""
 COLOUR_INPUTS = ("Base Color", "Color")
 MIXES = ("MIX_SHADER", "ADD_SHADER")
+LEAST = -1e30
+"""Nothing that nodes give is less."""
 
 
 def make_groups_own(tree: bpy.types.NodeTree) -> None:
@@ -164,11 +166,14 @@ class _Shining:
         if node.type == "MIX_SHADER":
             factor = node.inputs[0]
             share = constant(factor, groups)
-            if there[0] != there[1]:
-                share = float(there[1])
-            if share is not None:
+            sources = _sources(factor) if share is None else []
+            only_one = there[0] != there[1]
+            if only_one or share is not None:
                 for link in list(factor.links):
                     tree.links.remove(link)
+            if only_one:
+                _be(float(there[1]), factor, sources)
+            elif share is not None:
                 factor.default_value = share
             return any(there)
         mix = tree.nodes.new("ShaderNodeMixShader")
@@ -186,6 +191,9 @@ class _Shining:
         shining.inputs["Color"].default_value = entry.default_value
         for link in entry.links:
             tree.links.new(link.from_socket, shining.inputs["Color"])
+        numbers = (one for one in node.inputs if one.type == "VALUE" and one != entry)
+        sources = [source for one in numbers for source in _sources(one)]
+        _be(1.0, shining.inputs["Strength"], sources)
         self._relink(node, shining)
         self._known[shining] = True  # where another way leads here
 
@@ -196,3 +204,27 @@ class _Shining:
             if output.type == "SHADER":
                 for link in list(output.links):
                     tree.links.new(other.outputs[0], link.to_socket)
+
+
+def _sources(entry: bpy.types.NodeSocket) -> list[bpy.types.NodeSocket]:
+    return [link.from_socket for link in entry.links if link.is_valid and not link.is_muted]
+
+
+def _be(value: float, entry: bpy.types.NodeSocket, sources: list[bpy.types.NodeSocket]) -> None:
+    """Give an input a value that depends on what was used before, for all that renderers know: they
+    divide the colours of an image by its alpha only where that is used.
+    """
+    tree = entry.id_data
+    entry.default_value = value
+    for source in sources:
+        never = tree.nodes.new("ShaderNodeMath")
+        never.operation = "LESS_THAN"
+        never.inputs[1].default_value = LEAST
+        tree.links.new(source, never.inputs[0])
+        total = tree.nodes.new("ShaderNodeMath")
+        total.operation = "ADD"
+        total.inputs[1].default_value = value
+        for link in entry.links:  # of those before
+            tree.links.new(link.from_socket, total.inputs[1])
+        tree.links.new(never.outputs[0], total.inputs[0])
+        tree.links.new(total.outputs[0], entry)
