@@ -61,6 +61,14 @@ def way_back(scene: bpy.types.Scene) -> WayBack:
     return WayBack(view.gamma, space, view.exposure)
 
 
+def working_space() -> str:
+    """The interop id of the file's scene linear colour space, which Blender 5 lets artists choose;
+    "" where it is always the same.
+    """
+    settings = getattr(bpy.data, "colorspace", None)
+    return "" if settings is None else str(settings.working_space_interop_id)
+
+
 def scene_linear(picture: NDArray[np.uint8], back: WayBack) -> NDArray[np.float32]:
     """The light of a picture as it is seen, (H, W, 3) or with straight colours (H, W, 4): float32
     of the same shape in the scene's linear colour space, times alpha where there is one.

@@ -40,10 +40,11 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     )
 
 
-def encode_exr(values: NDArray[np.float32] | NDArray[np.float16]) -> bytes:
+def encode_exr(values: NDArray[np.float32] | NDArray[np.float16], space: str = "") -> bytes:
     """The bytes of an OpenEXR file (uncompressed, 32 or 16 bits a channel as the values have) of a
     (H, W) image, whose channel is called Y, or of colours, (H, W, 3), or (H, W, 4) with alpha:
-    every value comes back exactly. Layout: "OpenEXR File Layout", openexr.com.
+    every value comes back exactly. Layout: "OpenEXR File Layout", openexr.com. `space` is the
+    colour space that the file says of itself, by its interop id such as "lin_ap1_scene".
     """
     height, width = values.shape[:2]
     planes = values.reshape(height, width, -1)[..., ::-1]
@@ -60,6 +61,7 @@ def encode_exr(values: NDArray[np.float32] | NDArray[np.float16]) -> bytes:
         (
             struct.pack("<II", EXR_MAGIC, 2),
             attribute(b"channels", b"chlist", channels),
+            attribute(b"colorInteropID", b"string", space.encode()) if space else b"",
             attribute(b"compression", b"compression", b"\0"),
             attribute(b"dataWindow", b"box2i", window),
             attribute(b"displayWindow", b"box2i", window),

@@ -56,13 +56,14 @@ def resulting_light(scene: bpy.types.Scene, uid: str) -> Rendering[Saved]:
         SceneError: as for `full_render.resulting`, or the scene's view has no way back to light.
     """
     back, scene_uid = view_colours.way_back(scene), scene.session_uid
+    space = view_colours.working_space()
     entry = entry_of(scene, uid)
     full_results.check_sent(entry)  # what is missing is said before a long render
     found, lost = _origin(scene, entry)
     if found is None:
         image = yield from resulting(scene, uid)
         png: bytes = image.packed_file.data
-        return _saved(view_colours.scene_linear(pictures.decode_png(png), back), lost)
+        return _saved(view_colours.scene_linear(pictures.decode_png(png), back), lost, space)
     own = yield from _own_light(scene, entry, found)
     scene = scene_of(scene_uid)
     layer = yield from full_results.layer_of(scene.watch_your_steps, entry_of(scene, uid))
@@ -72,12 +73,12 @@ def resulting_light(scene: bpy.types.Scene, uid: str) -> Rendering[Saved]:
         if time.monotonic() - began > PAUSE:  # let the window go on
             yield from aside(lambda: None)
             began = time.monotonic()
-    return (yield from aside(lambda: _saved(own, "")))
+    return (yield from aside(lambda: _saved(own, "", space)))
 
 
-def _saved(light: Light, lost: str) -> Saved:
+def _saved(light: Light, lost: str, space: str) -> Saved:
     height, width = light.shape[:2]
-    return Saved(encode_exr(light), (height, width), lost)
+    return Saved(encode_exr(light, space), (height, width), lost)
 
 
 def _origin(scene: bpy.types.Scene, entry: bpy.types.PropertyGroup) -> tuple[Origin | None, str]:

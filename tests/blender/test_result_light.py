@@ -8,6 +8,7 @@ import bpy
 import numpy as np
 import pytest
 from driving import preview
+from test_edit_pixels import bytes_of, loaded
 from test_image_source import choose
 from test_result_size import TIMES, at_size, edit, far_from, here
 
@@ -176,3 +177,20 @@ def test_what_cannot_be_rendered_any_more_is_of_eight_bits_and_said(
     with pytest.raises(RuntimeError, match="camera has changed"):
         save(tmp_path / "b.exr")
     assert not (tmp_path / "b.exr").exists()
+
+
+@pytest.mark.skipif(bpy.app.version < (5, 0), reason="it knows one space only")
+@pytest.mark.parametrize("space", ["Linear Rec.2020", "ACEScg"])
+def test_the_file_says_in_which_colour_space_blender_works(
+    connected: SimpleNamespace, scene: bpy.types.Scene, tmp_path: Path, space: str
+) -> None:
+    bpy.ops.wm.set_working_color_space(working_space=space, convert_colors=True)
+    preview(connected, scene)
+    edit_left(connected)
+    seen = bytes_of(here().edit_image)[..., :3].astype(int)
+    save(tmp_path / "made.exr")
+    image = bpy.data.images.load(str(tmp_path / "made.exr"))
+    assert image.colorspace_settings.name == space
+    scene.render.image_settings.file_format = "PNG"
+    image.save_render(str(tmp_path / "viewed.png"), scene=scene)
+    assert np.abs(loaded(tmp_path / "viewed.png")[..., :3] - seen).max() <= 1
