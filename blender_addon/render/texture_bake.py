@@ -18,7 +18,7 @@ from ..data.meshes.made_textures import NO_ROOM
 from ..data.meshes.material_images import tree_of
 from ..data.meshes.mesh_reading import materials_of
 from ..data.meshes.painted_shaders import make_groups_own, make_shine, surface
-from ..data.meshes.texture_uvs import SLACK
+from ..data.meshes.texture_uvs import NO_MAP_LEFT, SLACK
 from ..data.scene_error import SceneError
 
 TOLD = "watch_your_steps: "
@@ -202,10 +202,7 @@ def _shares_texels(thing: bpy.types.Object, layer: str) -> bool:
     own = _areas(_uvs(thing.data, layer)[_triangles(thing.data)[1]]).sum()
     mesh = thing.evaluated_get(bpy.context.evaluated_depsgraph_get()).to_mesh()
     if layer not in mesh.uv_layers:
-        raise SceneError(
-            f'The modifiers of "{thing.name}" make a mesh that has no UV map: apply them (Object > '
-            "Apply > Visual Geometry to Mesh)."
-        )
+        raise SceneError(NO_MAP_LEFT.format(thing.name))
     rendered = _areas(_uvs(mesh, layer)[_triangles(mesh)[1]]).sum()
     if rendered < LEAST_AREA:
         raise SceneError(f'"{thing.name}" has no faces with an area that could be painted.')

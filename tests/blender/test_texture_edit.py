@@ -714,22 +714,40 @@ def test_instances_on_a_mesh_are_refused_as_they_would_be_painted_onto_it(
     assert len(addon.mesh_reading.read_mesh_texture(bpy.context, thing).corners) == 12
 
 
+def through_geometry_node(thing: bpy.types.Object, kind: str) -> bpy.types.Node:
+    """A node that the object's mesh goes through."""
+    group = bpy.data.node_groups.new(kind, "GeometryNodeTree")
+    group.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
+    group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    come, go = group.nodes.new("NodeGroupInput"), group.nodes.new("NodeGroupOutput")
+    node = group.nodes.new(kind)
+    group.links.new(come.outputs[0], node.inputs["Geometry"])
+    group.links.new(node.outputs[0], go.inputs[0])
+    thing.modifiers.new(kind, "NODES").node_group = group
+    return node
+
+
+def test_a_uv_map_that_geometry_nodes_take_away_is_not_asked_for_by_unwrapping(
+    connected: SimpleNamespace, scene: bpy.types.Scene, thing: bpy.types.Object
+) -> None:
+    node = through_geometry_node(thing, "GeometryNodeRemoveAttribute")
+    node.inputs["Name"].default_value = thing.data.uv_layers.active.name
+    bpy.context.view_layer.update()
+    assert 'The modifiers of "box" make a mesh that has no UV map: apply' in refusal("edit_texture")
+    thing.modifiers.clear()
+    thing.data.uv_layers.remove(thing.data.uv_layers.active)
+    assert "The mesh has no UV map: unwrap it" in refusal("edit_texture")
+
+
 def test_a_material_that_geometry_nodes_set_has_no_slot_to_show_an_edit(
     connected: SimpleNamespace,
     scene: bpy.types.Scene,
     thing: bpy.types.Object,
     server: FakeServer,
 ) -> None:
-    group = bpy.data.node_groups.new("set it", "GeometryNodeTree")
-    group.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
-    group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
-    come, go = group.nodes.new("NodeGroupInput"), group.nodes.new("NodeGroupOutput")
-    setting = group.nodes.new("GeometryNodeSetMaterial")
-    setting.inputs["Material"].default_value = thing.active_material
-    group.links.new(come.outputs[0], setting.inputs["Geometry"])
-    group.links.new(setting.outputs[0], go.inputs[0])
+    node = through_geometry_node(thing, "GeometryNodeSetMaterial")
+    node.inputs["Material"].default_value = thing.active_material
     thing.data.materials.clear()
-    thing.modifiers.new("set it", "NODES").node_group = group
     bpy.context.view_layer.update()
     read = connected.mesh_reading.read_mesh_texture(bpy.context, thing)
     assert (read.image, len(read.corners)) == ("paint", 12)

@@ -168,7 +168,7 @@ def read_mesh_texture(
                     f'The material "{material.name}" lays "{image.name}" on in several ways: use '
                     "one of them, or press Make Texture."
                 )
-            there = read_uvs(mesh, layings[0], image)[loop.reshape(-1, 3)[faces]]
+            there = read_uvs(thing, mesh, layings[0], image)[loop.reshape(-1, 3)[faces]]
             check_numbers(there, image)
             if atlas is not None:
                 there = tiles.atlas_uvs(there, image, atlas)

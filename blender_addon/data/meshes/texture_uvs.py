@@ -15,6 +15,10 @@ SLACK = 1e-3
 """Of the texture's side, by which UVs may lie outside of it and still be said to lie inside."""
 LARGEST = 1e6
 """Coordinate up to which 32 bits tell neighbouring parts of a texture from each other."""
+NO_MAP_LEFT = (
+    'The modifiers of "{}" make a mesh that has no UV map: apply them (Object > Apply > Visual '
+    "Geometry to Mesh)."
+)
 
 
 @dataclass(frozen=True)
@@ -81,13 +85,18 @@ def laying_of(colour: ColourNode) -> Laying:
         return Laying(layer, moved, node.extension == "REPEAT")
 
 
-def read_uvs(mesh: bpy.types.Mesh, laying: Laying, image: bpy.types.Image) -> NDArray[np.float64]:
-    """Coordinates in the image, (loops, 2), of each of a mesh's loops.
+def read_uvs(
+    thing: bpy.types.Object, mesh: bpy.types.Mesh, laying: Laying, image: bpy.types.Image
+) -> NDArray[np.float64]:
+    """Coordinates in the image, (loops, 2), of each loop of the mesh that an object's modifiers
+    make.
 
     Raises:
         SceneError: the mesh has no such UV map.
     """
     name = laying.layer or next((one.name for one in mesh.uv_layers if one.active_render), "")
+    if not name and thing.data.uv_layers:
+        raise SceneError(NO_MAP_LEFT.format(thing.name))
     if not name:
         raise SceneError("The mesh has no UV map: unwrap it (U in Edit Mode).")
     if name not in mesh.uv_layers:
