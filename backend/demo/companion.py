@@ -25,7 +25,7 @@ from backend.editing.models.demo_text_to_image import (
 )
 from backend.editing.models.guidance import Guidance, write_guidance
 
-GUIDANCE = Guidance(text=3.0, image=1.0)
+GUIDANCE = Guidance(text=2.0, image=1.0)
 
 
 def begin(weights: Path, tokenizer: CLIPTokenizer) -> tuple[UNet2DConditionModel, CLIPTextModel]:

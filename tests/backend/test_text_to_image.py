@@ -154,6 +154,18 @@ def test_questions_have_each_pictures_own_caption() -> None:
         assert question.right == sample.captions[0] != question.wrong
 
 
+def test_the_companion_in_the_repository_knows_what_captions_say() -> None:
+    model = load_text_to_image("demo", "cpu")
+    assert model.card.guidance == companion.GUIDANCE
+    samples = [pool.draw_samples(seed, 128, 128)[0] for seed in world.TEST_SEEDS[:16]]
+    # by chance half of these 48; fewer than one guess in a thousand has so many right
+    right = sum(
+        right_answers(model, questions) * len(questions)
+        for questions in (edit_questions(samples), scene_questions(samples))
+    )
+    assert right >= 36
+
+
 def test_the_command_writes_figures_and_a_sheet(tmp_path: Path) -> None:
     folder = save_tiny_text_to_image_model(
         tmp_path / "model", DDIMScheduler(timestep_spacing="trailing", steps_offset=1)
