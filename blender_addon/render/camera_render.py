@@ -2,20 +2,21 @@
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.helper_files import whole
+from ..data.helper_files import read_whole, whole
 from ..data.scene_error import SceneError
 from ..link.aside import Aside, aside
 from ..link.decode import decode_exr, decode_targa
 from ..link.encode import encode_png
 from .own_settings import AS_THE_SCENE, OwnSettings
 from .pinhole import check_extent
-from .rendered_files import LIGHT_FILE, file_for, read_passes, read_still, render_still
+from .rendered_files import LIGHT_FILE, file_for, read_still, render_still, write_passes
 from .seen import Seen, ThingsUnknown
 from .stand_in import compositor_of, stand_in
 from .things import REST, look_at, tell_apart
@@ -275,8 +276,8 @@ class Measured:
 
     file: bytes
     """The Targa file that Blender wrote: 8-bit RGB, or RGBA with straight colours."""
-    exr: bytes
-    """The OpenEXR file of the render with its passes."""
+    passes: Path
+    """The OpenEXR file of the render with its passes, for as long as its folder is there."""
     seen: Seen | None
     """What the camera sees; None where that is not known."""
 
@@ -289,7 +290,7 @@ class Measured:
         of the camera; None where the engine gives no depth, or where several view layers were
         rendered: only the compositor knows which of them is seen where.
         """
-        channels = whole(decode_exr, self.exr)
+        channels = whole(decode_exr, read_whole(self.passes))
         # Channels are called LAYER.PASS.X, and what X is depends on Blender's version.
         found = [name for name in channels if name.split(".")[-2:-1] == [DEPTH_PASS]]
         if len(found) != 1:
@@ -309,9 +310,10 @@ class Measured:
 
 
 def rendering_with_depth(
-    scene: bpy.types.Scene, width: int, height: int, alpha: bool
+    scene: bpy.types.Scene, width: int, height: int, alpha: bool, folder: Path
 ) -> Rendering[Measured]:
-    """What `rendering_png` makes, and depth and objects of what is seen in it.
+    """What `rendering_png` makes, and depth and objects of what is seen in it, which are read from
+    a `helper_folder`.
 
     Raises:
         SceneError: the render fails, or the depth cannot be written to the disk for the moment
@@ -323,8 +325,8 @@ def rendering_with_depth(
         with file_for(copy, width, height, alpha) as path:
             yield copy
             file = read_still(path)
-        exr = read_passes(copy)
+        passes = write_passes(copy, folder)
         try:
-            return Measured(file, exr, look_at(copy, width, height, "OBJECTS"))
+            return Measured(file, passes, look_at(copy, width, height, "OBJECTS"))
         except ThingsUnknown:
-            return Measured(file, exr, None)
+            return Measured(file, passes, None)

@@ -6,6 +6,7 @@ work between two of them.
 
 import math
 from contextlib import ExitStack
+from pathlib import Path
 
 import bpy
 import msgspec
@@ -14,6 +15,7 @@ from mathutils import Matrix
 from numpy.typing import NDArray
 
 from ..data.changing import at_frame, changed
+from ..data.helper_files import helper_folder
 from ..data.meshes.brought_mesh import collection_of
 from ..data.places import bounds_of, check_is_somewhere, near_origin
 from ..data.scene_error import SceneError
@@ -285,6 +287,13 @@ def take_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> P
 
 def taking_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) -> Rendering[PutView]:
     """The same, with the render left to somebody else (`camera_render.capturing`)."""
+    with helper_folder() as folder:
+        return (yield from _taking_view(scene, plan, index, capture, folder))
+
+
+def _taking_view(
+    scene: bpy.types.Scene, plan: Plan, index: int, capture: str, folder: Path
+) -> Rendering[PutView]:
     _check_unmoved(scene)
     shot = plan.shots[index]
     alpha = scene.render.film_transparent
@@ -314,7 +323,7 @@ def taking_view(scene: bpy.types.Scene, plan: Plan, index: int, capture: str) ->
                 camera.matrix_world = Matrix(pose.tolist())
         pinhole = pinhole_of(scene, camera, width, height)
         clip_end = camera.data.clip_end
-        measured = yield from rendering_with_depth(scene, width, height, alpha)
+        measured = yield from rendering_with_depth(scene, width, height, alpha, folder)
     camera_to_world = pinhole.camera_to_world.copy()
     camera_to_world[:3, 3] += origin
 

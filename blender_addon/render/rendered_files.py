@@ -97,8 +97,16 @@ def read_still(path: Path) -> bytes:
     return read_whole(path)
 
 
-def read_passes(copy: bpy.types.Scene) -> bytes:
-    """The OpenEXR file of a stand-in's last render."""
+def write_passes(copy: bpy.types.Scene, folder: Path) -> Path:
+    """Write the OpenEXR file of a stand-in's last render, which any thread may read.
+
+    Args:
+        copy: the stand-in.
+        folder: of `helper_folder`.
+
+    Raises:
+        SceneError: it cannot be written.
+    """
     file = copy.render.image_settings
     _set_file(
         file,
@@ -110,12 +118,11 @@ def read_passes(copy: bpy.types.Scene) -> bytes:
     )
     if "use_exr_interleave" in file.bl_rna.properties:  # Blender 5 else writes a part for each pass
         file.use_exr_interleave = True
-    with helper_folder() as folder:
-        path = folder / "render.exr"
-        try:
-            render_result().save_render(str(path), scene=copy)
-        except RuntimeError as error:
-            check_room(folder, _size(copy))
-            reason = str(error).strip().removeprefix("Error: ")
-            raise SceneError(f"Blender could not write the render's depth: {reason}") from error
-        return read_whole(path)
+    path = folder / "render.exr"
+    try:
+        render_result().save_render(str(path), scene=copy)
+    except RuntimeError as error:
+        check_room(folder, _size(copy))
+        reason = str(error).strip().removeprefix("Error: ")
+        raise SceneError(f"Blender could not write the render's depth: {reason}") from error
+    return path

@@ -1,7 +1,6 @@
 """Which views a capture consists of, and that taking them leaves the scene as it was."""
 
 import importlib
-from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -360,18 +359,30 @@ def test_the_depth_of_several_view_layers_is_nobodys(
 def test_a_full_disk_is_said_when_the_depth_is_written(
     addon: SimpleNamespace,
     scene: bpy.types.Scene,
-    installed: str,
-    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     capture = addon.camera_render
     (tmp_path / "no folder").touch()
-    folders = iter((nullcontext(tmp_path), nullcontext(tmp_path / "no folder")))
-    files = importlib.import_module(f"{installed}.render.rendered_files")
-    monkeypatch.setattr(files, "helper_folder", lambda: next(folders))
+    taking = capture.rendering_with_depth(scene, 64, 48, False, tmp_path / "no folder")
     with pytest.raises(capture.SceneError, match="A temporary file could not be written to"):
-        capture.at_once(capture.rendering_with_depth(scene, 64, 48, alpha=False))
+        capture.at_once(taking)
     assert scene.render.image_settings.file_format == "PNG"
+
+
+def test_a_view_leaves_no_file_however_it_ends(
+    addon: SimpleNamespace, scene_capture: ModuleType, scene: bpy.types.Scene
+) -> None:
+    plan = around(scene_capture)
+    scene_capture.take_view(scene, plan, 0, CAPTURE)
+    assert not list(Path(bpy.app.tempdir).glob("watch-your-steps-*"))
+
+    taking = scene_capture.taking_view(scene, plan, 1, CAPTURE)
+    addon.camera_render.render_still(next(taking))
+    call = next(taking)  # which reads the files
+    assert list(Path(bpy.app.tempdir).glob("watch-your-steps-*"))
+    taking.close()  # a job was cancelled
+    assert not list(Path(bpy.app.tempdir).glob("watch-your-steps-*"))
+    call.run()  # a thread that had begun raises where nobody waits
 
 
 def test_a_plan_is_the_same_after_saving(scene_capture: ModuleType, scene: bpy.types.Scene) -> None:
