@@ -46,7 +46,7 @@ MODULES = (
     *("jobs.link_events", "data.contact_sheet"),
     *("render.camera_render", "render.render_job", "render.window", "data.strokes", "data.layers"),
     "data.edits",
-    *("ui.panel_edits", "ui.thumbnails"),
+    *("ui.operators_output", "ui.panel_edits", "ui.thumbnails"),
     *(f"protocol.{name}" for name in ("messages", "codec", "connection", "region", "requests")),
     *("protocol.values", "protocol.settings"),
 )
@@ -103,6 +103,8 @@ def measure(addon: SimpleNamespace, watch: Stopwatch) -> None:
     named(addon.texture_making, "_start", lambda *_: "timer: a texture is begun")
     named(addon.texture_making, "_finish", lambda *_: "timer: a texture was made")
     named(addon.render_job.RenderJob, "go_on", lambda *_: "timer: a render goes on")
+    named(addon.operators_output, "_composite", lambda *_: "timer: the compositor gets an edit")
+    named(addon.camera_render, "write_passes", lambda *_: "timer: a view was rendered")
     named(addon.contact_sheet, "make", lambda *_: "timer: the last variant arrives")
     tick = addon.handlers._tick
     addon.tick = watch.wrapped("timer: nothing new", tick)
