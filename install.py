@@ -83,6 +83,12 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[
         " extension installed and enabled; without it the bpy environment builds them",
     )
     addon.add_argument("--out", metavar="DIR", type=Path, help="where the zips go (default: dist)")
+    addon.add_argument(
+        "--website",
+        metavar="URL",
+        help="the page of whoever publishes the zips, to which Blender links beside the"
+        " extension's name (default: none)",
+    )
     blender = command(
         "blender",
         "open a Blender with the add-on, the backend and the demo scene ready",
@@ -171,7 +177,7 @@ def main() -> int:
         if options.command == "backend":
             return commands.backend(options.torch)
         if options.command == "addon":
-            return commands.addon(options.blender, options.out)
+            return commands.addon(options.blender, options.out, options.website)
         if options.command == "blender":
             return commands.blender(options.blender, options.model)
         if options.command == "gpu-kit":

@@ -23,17 +23,19 @@ def backend(torch: str | None) -> int:
     return 0
 
 
-def addon(blender: str | None, out: Path | None) -> int:
+def addon(blender: str | None, out: Path | None, website: str | None) -> int:
     """Builds the zips with the bpy environment, or with a Blender that also gets one installed."""
+    if website is not None:
+        extension.check_website(website)  # before the environment, which takes minutes
     out = (out or DIST).resolve()
     if blender is None:
         ensure(BLENDER)
-        path = build_addon(out)
+        path = build_addon(out, website)
         print(f"Drag {path} into Blender's window to install it, or pass --blender PATH here.")
         return 0
     program = extension.find_blender(blender)
     ensure(DOWNLOADER)
-    path = extension.build([program, "--command", "extension"], DOWNLOADER.python, out)
+    path = extension.build([program, "--command", "extension"], DOWNLOADER.python, out, website)
     extension.install_into(program, path)
     note_program()
     print(f"{path.name} is installed and enabled in {program}.")
@@ -59,10 +61,11 @@ def blender(given: str | None, model: str) -> int:
     return run([program, "--python", script, "--", "--model", model])
 
 
-def build_addon(out: Path) -> Path:
+def build_addon(out: Path, website: str | None = None) -> Path:
     """Builds all zips with the bpy environment, which must be there. Returns this machine's zip."""
     print("Blender extension: building", flush=True)
-    return extension.build(extension.extension_tool(BLENDER.python), BLENDER.python, out)
+    tool = extension.extension_tool(BLENDER.python)
+    return extension.build(tool, BLENDER.python, out, website)
 
 
 def demo(out: Path | None, torch: str | None, extra: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import re
@@ -11,6 +12,7 @@ import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from .environments import file_hash
 from .processes import CACHE, ROOT, InstallError, capture, run_pip
@@ -85,21 +87,48 @@ def fetch_wheels(wheels: list[Wheel], python: Path) -> None:
             downloaded.replace(target)
 
 
-def with_wheels(manifest: str, filenames: list[str]) -> str:
-    """A blender_manifest.toml's text with the list of wheels added before its first table."""
-    if "wheels" in tomllib.loads(manifest):
-        raise InstallError(
-            "blender_manifest.toml must not list wheels: they are written from wheels.txt."
-        )
-    listed = "wheels = [\n" + "".join(f'  "./wheels/{name}",\n' for name in filenames) + "]\n"
+def as_shipped(manifest: str, wheels: list[str], website: str | None = None) -> str:
+    """A blender_manifest.toml's text with what is known when it is packed, before its first table.
+
+    Args:
+        manifest: as it lies in the repository.
+        wheels: file names.
+        website: of whoever publishes it, to which Blender links beside the extension's name.
+
+    Raises:
+        InstallError: the manifest has one of these already, or the website is no address.
+    """
+    added = {"wheels": "[\n" + "".join(f'  "./wheels/{name}",\n' for name in wheels) + "]"}
+    if website is not None:
+        check_website(website)
+        added["website"] = json.dumps(website)
+    for name in added:
+        if name in tomllib.loads(manifest):
+            raise InstallError(f"blender_manifest.toml must not have {name}: install.py writes it.")
+    listed = "".join(f"{name} = {value}\n" for name, value in added.items())
     table = re.search(r"^\[", manifest, re.MULTILINE)
     position = table.start() if table else len(manifest)
     return f"{manifest[:position].rstrip()}\n\n{listed}\n{manifest[position:]}"
 
 
-def stage(wheels: list[Wheel]) -> Path:
+def check_website(website: str) -> None:
+    """Raises InstallError where a text is no page's whole address."""
+    try:
+        parts = urlsplit(website)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:  # such as a bracket that is not closed
+        whole = False
+    if not whole or not website.isprintable() or " " in website:
+        raise InstallError(
+            "--website takes a page's whole address, such as https://example.org/,"
+            f" not {website!r}."
+        )
+
+
+def stage(wheels: list[Wheel], website: str | None = None) -> Path:
     """Lays the extension out as it ships: blender_addon/, and in it protocol/ and wheels/.
 
+    The website is as for `as_shipped`.
     Returns the folder, which has the extension's id as its name, so that it is a Python package.
     """
     source = ROOT / "blender_addon"
@@ -113,7 +142,9 @@ def stage(wheels: list[Wheel]) -> Path:
     for wheel in wheels:
         shutil.copyfile(WHEEL_CACHE / wheel.filename, folder / "wheels" / wheel.filename)
     names = [wheel.filename for wheel in wheels]
-    (folder / "blender_manifest.toml").write_text(with_wheels(manifest, names), encoding="utf-8")
+    (folder / "blender_manifest.toml").write_text(
+        as_shipped(manifest, names, website), encoding="utf-8"
+    )
     return folder
 
 
@@ -135,15 +166,15 @@ def extension_tool(python: Path) -> list[str | Path]:
     raise InstallError(f"{folder} has no bpy: delete that folder, and run this again.")
 
 
-def build(tool: list[str | Path], pip_python: Path, out: Path) -> Path:
+def build(tool: list[str | Path], pip_python: Path, out: Path, website: str | None = None) -> Path:
     """Builds and validates the zips of all platforms. Returns the one for this machine.
 
     `tool` is the command that understands Blender's `build` and `validate`; `pip_python` is an
-    environment's Python whose pip downloads the wheels.
+    environment's Python whose pip downloads the wheels; the website is as for `as_shipped`.
     """
     wheels = read_wheel_list(WHEEL_LIST.read_text(encoding="utf-8"))
     fetch_wheels(wheels, pip_python)
-    folder = stage(wheels)
+    folder = stage(wheels, website)
     manifest = tomllib.loads((folder / "blender_manifest.toml").read_text(encoding="utf-8"))
     name = f"{manifest['id']}-{manifest['version']}"
     out.mkdir(parents=True, exist_ok=True)

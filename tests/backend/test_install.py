@@ -486,13 +486,34 @@ def test_cached_wheels_need_no_pip_and_damaged_ones_are_fetched_again(
 
 def test_wheels_are_listed_before_the_manifests_first_table() -> None:
     manifest = 'id = "x"\nplatforms = ["linux-x64"]\n\n[permissions]\nnetwork = "why"\n'
-    data = tomllib.loads(extension.with_wheels(manifest, ["a.whl", "b.whl"]))
+    data = tomllib.loads(extension.as_shipped(manifest, ["a.whl", "b.whl"]))
     assert data["wheels"] == ["./wheels/a.whl", "./wheels/b.whl"]
     assert data["permissions"] == {"network": "why"}
-    data = tomllib.loads(extension.with_wheels('id = "x"', ["a.whl"]))
+    data = tomllib.loads(extension.as_shipped('id = "x"', ["a.whl"]))
     assert data == {"id": "x", "wheels": ["./wheels/a.whl"]}
-    with pytest.raises(InstallError, match="must not list wheels"):
-        extension.with_wheels("wheels = []\n", [])
+    with pytest.raises(InstallError, match="must not have wheels"):
+        extension.as_shipped("wheels = []\n", [])
+
+
+def test_a_website_is_written_where_one_is_told() -> None:
+    manifest = (ROOT / "blender_addon" / "blender_manifest.toml").read_text("utf-8")
+    assert "website" not in tomllib.loads(extension.as_shipped(manifest, []))
+    page = "https://example.org/a?b='c'"
+    data = tomllib.loads(extension.as_shipped(manifest, ["a.whl"], page))
+    assert (data["website"], data["wheels"]) == (page, ["./wheels/a.whl"])
+    assert data["permissions"] == tomllib.loads(manifest)["permissions"]
+    with pytest.raises(InstallError, match="must not have website"):
+        extension.as_shipped('website = "https://a.org"\n', [], page)
+
+
+@pytest.mark.parametrize(
+    "website", ["", "example.org", "file:///a", "https://", "https://[a", "https://a.org/b c"]
+)
+def test_a_website_that_is_no_address_is_refused_at_once(website: str) -> None:
+    done = command_line("addon", "--website", website)
+    assert done.returncode == 1
+    assert "--website takes a page's whole address" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
