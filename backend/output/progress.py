@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ OnProgress = Callable[[str, float], None]
 raises ends the work."""
 OnPreview = Callable[[str, float, NDArray[np.uint8] | None], None]
 """The same, called with a picture of how far the work is, too: uint8 (H, W, 3), or None."""
+SILENCE = 120.0
+"""Seconds after which there is a line in any case: a tenth of some evaluations takes half an
+hour."""
 
 
 def time_left(seconds: float, at_most: bool = False) -> str:
@@ -32,7 +36,7 @@ def shown_progress() -> Iterator[OnProgress]:
 
     In a terminal that is a bar with the time remaining, which stays once it has reached a share of
     1, and goes at the end of the block where it has not; elsewhere a line for every tenth of the
-    way.
+    way, and where that takes minutes some between.
     """
     # A "dumb" terminal, such as an editor's, cannot redraw a line.
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
@@ -58,12 +62,13 @@ class _LogLines(logging.Handler):
 
 
 def _lines() -> OnProgress:
-    last = -1
+    last, told = -1, 0.0
 
     def show(words: str, share: float) -> None:
-        nonlocal last
-        if int(share * 10) > last:
-            last = int(share * 10)
+        nonlocal last, told
+        now = time.monotonic()
+        if int(share * 10) > last or now - told >= SILENCE:
+            last, told = int(share * 10), now
             print(f"{share:4.0%}  {words}", file=sys.stderr, flush=True)
 
     return show

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.output import progress
 from backend.output.progress import show_log, shown_progress
 
 
@@ -23,6 +24,19 @@ def test_a_pipe_gets_a_line_for_every_tenth(capsys: pytest.CaptureFixture[str]) 
     assert err.splitlines()[:3] == tenths
     assert err.splitlines()[-1] == "100%  step 40 [of 40]"
     assert len(err.splitlines()) == 11
+
+
+def test_a_pipe_gets_lines_between_where_a_tenth_takes_minutes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with shown_progress() as show:
+        for minute in range(8):
+            show(f"minute {minute}", minute / 80)
+            now += 60
+    lines = capsys.readouterr()[1].splitlines()
+    assert [line.split()[-1] for line in lines] == ["0", "2", "4", "6"]
 
 
 class Terminal:
