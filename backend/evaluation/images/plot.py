@@ -122,5 +122,8 @@ def _write(axes: Axes, names: Sequence[Name]) -> None:
         axes.annotate(
             one.text, one.end, xytext=(1.03, height), textcoords="axes fraction",
             color=one.colour, fontsize=9, verticalalignment="center",
-            arrowprops={"arrowstyle": "-", "color": one.colour, "linewidth": 0.6, "alpha": 0.5},
+            arrowprops={
+                "arrowstyle": "-", "color": one.colour, "linewidth": 0.6, "alpha": 0.5,
+                "relpos": (0, 0.5),  # of the name, where the line ends
+            },
         )  # fmt: skip
