@@ -101,7 +101,7 @@ def as_shipped(manifest: str, wheels: list[str], website: str | None = None) -> 
     added = {"wheels": "[\n" + "".join(f'  "./wheels/{name}",\n' for name in wheels) + "]"}
     if website is not None:
         check_website(website)
-        added["website"] = json.dumps(website)
+        added["website"] = json.dumps(website, ensure_ascii=False)
     for name in added:
         if name in tomllib.loads(manifest):
             raise InstallError(f"blender_manifest.toml must not have {name}: install.py writes it.")

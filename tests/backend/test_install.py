@@ -498,7 +498,7 @@ def test_wheels_are_listed_before_the_manifests_first_table() -> None:
 def test_a_website_is_written_where_one_is_told() -> None:
     manifest = (ROOT / "blender_addon" / "blender_manifest.toml").read_text("utf-8")
     assert "website" not in tomllib.loads(extension.as_shipped(manifest, []))
-    page = "https://example.org/a?b='c'"
+    page = "https://exämple.org/👣?b='c'"
     data = tomllib.loads(extension.as_shipped(manifest, ["a.whl"], page))
     assert (data["website"], data["wheels"]) == (page, ["./wheels/a.whl"])
     assert data["permissions"] == tomllib.loads(manifest)["permissions"]
