@@ -93,14 +93,14 @@ def as_shipped(manifest: str, wheels: list[str], website: str | None = None) -> 
     Args:
         manifest: as it lies in the repository.
         wheels: file names.
-        website: of whoever publishes it, to which Blender links beside the extension's name.
+        website: of whoever publishes it, to which Blender links beside the extension's name; one
+            that `check_website` lets through.
 
     Raises:
-        InstallError: the manifest has one of these already, or the website is no address.
+        InstallError: the manifest has one of these already.
     """
     added = {"wheels": "[\n" + "".join(f'  "./wheels/{name}",\n' for name in wheels) + "]"}
     if website is not None:
-        check_website(website)
         added["website"] = json.dumps(website, ensure_ascii=False)
     for name in added:
         if name in tomllib.loads(manifest):
