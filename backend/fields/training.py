@@ -29,7 +29,8 @@ class Progress:
     """Where a training is.
 
     Attributes:
-        step: steps done, of `iterations` at most.
+        step: steps done, of `iterations` at most: these are more than were asked for where the
+            training that goes on had more already.
         loss: of the latest step.
         score: of the latest measurement: PSNR in decibels on held-out views for a radiance field,
             None where nothing is held out.
@@ -314,7 +315,7 @@ class _Run:
         self._pace.end_step(self._aside())
         return Progress(
             course.step,
-            schedule.iterations,
+            max(course.step, schedule.iterations),
             loss,
             course.scores[-1][1] if course.scores else None,
             course.seconds,

@@ -95,6 +95,23 @@ def test_the_best_state_survives_an_interruption(tmp_path: Path) -> None:
     assert counter.steps == 2
 
 
+def test_one_that_goes_on_for_fewer_steps_than_it_has_had_ends_with_the_next(
+    tmp_path: Path,
+) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(Counter([1] * 9), Schedule(9, 1, Stop(stop_patience=0)), tmp_path, "x", interrupt)
+    told: list[Progress] = []
+    course = fit(
+        Counter([1] * 9), Schedule(2, 1, Stop(stop_patience=0)), tmp_path, "x", told.append
+    )
+    assert course.finished
+    assert [(one.step, one.iterations) for one in told] == [(5, 5)], "no more than all is done"
+
+
 def test_slow_previews_take_little_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now, previews = 0.0, 0
 
