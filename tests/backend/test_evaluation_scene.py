@@ -13,8 +13,10 @@ import pytest
 
 from backend.__main__ import main
 from backend.editing.encoders import normalised
+from backend.errors import BadInput
 from backend.evaluation.edits import SAME
 from backend.evaluation.scenes import clip_figures, mesh_distance, scene_figures, scene_world
+from backend.evaluation.scenes.scene import open_scene
 from backend.evaluation.scenes.scene_world import HELD_OUT, WorldScene, ball_around, draw
 from backend.fields.config import EDIT_PRESETS, PRESETS
 from backend.scenes.camera import Camera, View
@@ -291,6 +293,39 @@ def test_a_flight_is_smooth_and_looks_at_the_scene(drawn: WorldScene) -> None:
 
 
 # the command
+
+
+@pytest.mark.parametrize(
+    ("views", "side", "said"),
+    [
+        (6, 32, "has 4 views of 32x32 pixels, not 6 views of 32x32 as asked for: name another"),
+        (3, 32, "has 4 views of 32x32 pixels, not 3 views of 32x32 as asked for: name another"),
+        (4, 48, "has 4 views of 32x32 pixels, not 4 views of 48x48 as asked for: name another"),
+    ],
+)
+def test_a_capture_of_other_views_is_not_gone_on_with(
+    views: int, side: int, said: str, tmp_path: Path
+) -> None:
+    """Its pictures would be taken for those of other cameras."""
+    seed = world.VALIDATION_SEEDS[5]
+    for asked in (draw(seed, 4, 32), draw(seed, 4, 32)):  # there is none yet, and there is one
+        assert asked is not None
+        assert len(open_scene(asked, tmp_path / "scene", False, "cpu").capture) == 4
+    other = draw(seed, views, side)
+    assert other is not None
+    with pytest.raises(BadInput, match=said):
+        open_scene(other, tmp_path / "scene", False, "cpu")
+
+
+def test_a_capture_that_has_lost_a_view_is_not_gone_on_with(tmp_path: Path) -> None:
+    """All views behind it would be taken for the ones before them."""
+    asked = draw(world.VALIDATION_SEEDS[5], 5, 32)
+    assert asked is not None
+    open_scene(asked, tmp_path / "scene", False, "cpu")
+    damaged = sorted((tmp_path / "scene" / "images").iterdir())[1]
+    damaged.write_bytes(damaged.read_bytes()[:-200])
+    with pytest.raises(BadInput, match="has 4 views of 32x32 pixels, not 5 views of 32x32"):
+        open_scene(asked, tmp_path / "scene", False, "cpu")
 
 
 def test_command_measures_and_goes_on(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.captures.files import FILE_NAME
+from backend.captures.lens import Intrinsics
 from backend.editing import Editor
 from backend.editing.encoders import Encoder, load_encoder
 from backend.errors import BadInput
@@ -150,17 +151,31 @@ def open_scene(world: WorldScene, folder: Path, depth: bool, device: str) -> Sce
     """The capture of a world in `folder`, written where it is not there yet.
 
     Raises:
-        BadInput: there is one with depth where it is asked for without, or the other way round.
+        BadInput: there is one of other views, so that its pictures were taken for those of the
+            world's cameras, or one with depth where it is asked for without, or the other way
+            round.
     """
     if not (folder / FILE_NAME).exists():
         world.write(folder, depth)
     scene = Scene.open(folder, device=device)
+    scene.leave_out_damaged()
+    kept = _views(scene.capture.intrinsics)
+    asked = _views([view.camera.intrinsics for view in world.captured])
+    if kept != asked:
+        raise BadInput(
+            f"The capture {folder} has {kept} pixels, not {asked} as asked for: name another --out."
+        )
     if (scene.capture.views[0].depth is not None) != depth:
         raise BadInput(
             f"The captures in {folder.parent} were made {'without' if depth else 'with'} --depth: "
             "name another --out."
         )
     return scene
+
+
+def _views(cameras: Sequence[Intrinsics]) -> str:
+    """How many views there are, and of which size, which is the same for all."""
+    return f"{len(cameras)} views of {cameras[0].width}x{cameras[0].height}"
 
 
 def grown(scene: Scene, config: SceneEditConfig) -> dict[str, Any]:
