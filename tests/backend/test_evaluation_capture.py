@@ -397,6 +397,11 @@ def test_command_measures_what_a_models_edit_does_to_a_capture(
     assert main(told) == 0  # goes on with what is there
     again = json.loads((tmp_path / "out" / "report.json").read_text())
     assert again["figures"] == report["figures"]
+    assert main([*told, "--dtype", "bfloat16"]) == 0  # another edit
+    other = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["settings"]["dtype"], other["settings"]["dtype"]) == ("float32", "bfloat16")
+    assert other["figures"]["Field"] == report["figures"]["Field"]
+    assert other["figures"] != report["figures"]
     clip = ["--clip", "demo", "--captions", "a red ball", "a blue ball"]
     save_weights(tmp_path / "lpips", "vgg")
     assert main([*told, *clip, "--lpips", str(tmp_path / "lpips")]) == 0

@@ -127,6 +127,7 @@ def _evaluate(
             "cells": options.cells,
             "instruction": options.instruction,
             "model": editor and editor.card.name,
+            "dtype": editor and str(editor.card.dtype).removeprefix("torch."),
             "clip": encoder and encoder.name,
             "lpips": lpips and lpips.name,
         },

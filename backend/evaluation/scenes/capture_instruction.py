@@ -44,12 +44,14 @@ def edit_by_model(
         BadInput: there can be none, as of an instruction that makes no difference to the model.
     """
     assert options.instruction is not None
-    asked = f"{options.instruction}\n{options.model}".encode()
+    asked = f"{options.instruction}\n{options.model}"
+    if options.dtype != "auto":
+        asked += f"\n{options.dtype}"
     return scene.edit(
         options.instruction,
         editor,
         config=config.resolved(editor.card.guidance.settings),
-        name=f"model-{hashlib.sha256(asked).hexdigest()[:10]}",
+        name=f"model-{hashlib.sha256(asked.encode()).hexdigest()[:10]}",
         on_progress=told_of_edit(),
     )
 
