@@ -211,6 +211,16 @@ def test_diffedit_keeps_the_latents_outside_its_mask(models, request_, monkeypat
     assert (edited.mask == np.kron(cells[0, 0].numpy(), np.ones((8, 8), bool))).all()
 
 
+def test_diffedits_mask_is_of_the_cells_that_pixels_lie_in(models, request_, monkeypatch):
+    """Of a picture whose last cells are not full, too."""
+    cells = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    cells[..., 2:5, 5:7] = True
+    monkeypatch.setattr(diffedit, "text_mask", lambda *_: cells)
+    edited = METHODS["diffedit-caption"].edit(models, replace(request_, image=random_image(60, 57)))
+    of_pixels = np.kron(cells[0, 0].numpy(), np.ones((8, 8), bool))
+    assert (edited.mask == of_pixels[:60, :57]).all()
+
+
 def test_a_soft_mask_of_two_values_is_the_guided_edit(models, request_):
     picture = Picture(models.editor.model, request_.image)
     levels, told = picture.levels(STEPS, 1.0), picture.told(INSTRUCTION)

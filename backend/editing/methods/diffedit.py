@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,11 +72,7 @@ class DiffEdit:
             return torch.where(cells, latents, inverted[index + 1])
 
         edited = denoised(model, inverted[0], levels, told, model.card.guidance, put_back)
-        height, width = request.image.shape[:2]
-        rows, columns = (np.ceil(extent).astype(int) for extent in picture.extent)
-        shown = cells[0, 0, :rows, :columns].cpu().numpy()
-        mask = shown[np.arange(height) * rows // height][:, np.arange(width) * columns // width]
-        return Edited(picture.decoded(edited), mask)
+        return Edited(picture.decoded(edited), picture.pixels(cells))
 
 
 @torch.inference_mode()

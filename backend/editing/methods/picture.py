@@ -61,6 +61,15 @@ class Picture:
         found = torch.from_numpy(self._encoded.cells(mask))
         return found.to(self.clean.device)[None, None]
 
+    def pixels(self, cells: Tensor) -> NDArray[np.bool_]:
+        """bool (H, W): the pixels whose middle lies in one of some cells, bool (1, 1, h, w)."""
+        rows, columns = (
+            ((np.arange(pixels) + 0.5) / pixels * extent).astype(int)
+            for pixels, extent in zip(self.image.shape[:2], self.extent, strict=True)
+        )
+        found: NDArray[np.bool_] = cells[0, 0].cpu().numpy()[np.ix_(rows, columns)]
+        return found
+
     def pasted(self, latents: Tensor, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """Latents decoded, and outside a mask, bool (H, W), the picture's own bytes."""
         return np.where(mask[..., None], self.decoded(latents), self.image)
