@@ -173,7 +173,11 @@ class Captions(options.CaptionOptions):
             return 1
         from backend.evaluation import captions
 
-        return captions.run(self, command)
+        try:
+            return captions.run(self, command)
+        except BadInput as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ On held-out scenes it is asked three questions, two of which have true answers:
 - What does it draw from nothing but noise? A sheet to look at.
 """
 
-import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from backend.editing.guided_edit import guided_edit
 from backend.editing.models.denoiser import Denoiser, draw_noise
 from backend.editing.models.guidance import UNGUIDED, Guidance
 from backend.editing.models.registry import load_text_to_image
-from backend.errors import BadInput
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE, SAME
 from backend.evaluation.maps import Table
@@ -173,12 +171,12 @@ def sheet(model: Denoiser, captions: Sequence[str], guidance: Guidance) -> Image
 
 
 def run(options: CaptionOptions, command: list[str]) -> int:
-    """Measure and write; the exit status."""
-    try:
-        model = load_text_to_image(options.model, options.device, options.dtype)
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    """Measure and write; the exit status.
+
+    Raises:
+        BadInput: there is no such model, or the pictures are too few.
+    """
+    model = load_text_to_image(options.model, options.device, options.dtype)
     text = model.card.guidance.text if options.text_guidance is None else options.text_guidance
     guidance = Guidance(text=text, image=1.0)
     report = Report(

@@ -166,7 +166,9 @@ def test_the_companion_in_the_repository_knows_what_captions_say() -> None:
     assert right >= 36
 
 
-def test_the_command_writes_figures_and_a_sheet(tmp_path: Path) -> None:
+def test_the_command_writes_figures_and_a_sheet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = save_tiny_text_to_image_model(
         tmp_path / "model", DDIMScheduler(timestep_spacing="trailing", steps_offset=1)
     )
@@ -182,3 +184,6 @@ def test_the_command_writes_figures_and_a_sheet(tmp_path: Path) -> None:
     assert 3 < sdedit["PSNR to the true edit"] < 30
     assert (out / "contact_sheet.png").is_file()
     assert "caption" in (out / "figures.md").read_text()
+    few = [*asked[:2], "--pictures", "1", "--out", str(tmp_path / "few")]
+    assert command_line(["evaluate", "captions", *few]) == 1
+    assert "1 pictures are too few to tell their edits apart" in capsys.readouterr().err
