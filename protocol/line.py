@@ -1,6 +1,7 @@
 """One encrypted line to one server: messages go out and come in, and a loss is noticed."""
 
 import errno
+import socket
 import time
 from typing import Self
 
@@ -12,7 +13,10 @@ from .connection import Connection
 from .messages import ClientMessage, Error, Hello, ServerMessage, Welcome
 from .values import MAX_WIRE_BYTES
 
-HANDSHAKE_TIMEOUT = 3.0
+HANDSHAKE_TIMEOUT = 10.0
+"""Shaking hands is six journeys there and back, which may take half a second each and more."""
+GREETING_SECONDS = 3.0
+"""Until what listens at an address has greeted, as a backend does at once."""
 HEARTBEAT_INTERVAL_MS = 2000
 HEARTBEAT_TIMEOUT_MS = 6000
 """A server that is gone without a word is noticed within the two together."""
@@ -238,9 +242,24 @@ class Line:
         elif event in (
             zmq.EVENT_HANDSHAKE_FAILED_AUTH,
             zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL,
-        ) or (event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL and told["value"] == errno.EPIPE):
+        ) or (
+            event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+            and told["value"] == errno.EPIPE
+            and greets(self.connection)
+        ):
             # A server with another key hangs up; one that was stopped or killed does not answer.
+            # The near end of an SSH tunnel hangs up, too, where no backend runs at the far end.
             self._refused = KeyRefused(
                 f"The backend at {self.connection.endpoint} refuses this key: copy its "
                 "connection file again, it was made anew or belongs to another backend."
             )
+
+
+def greets(connection: Connection) -> bool:
+    """Whether something speaks first at an address, as ZeroMQ does before it knows any key."""
+    host, _, port = connection.endpoint.removeprefix("tcp://").rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), GREETING_SECONDS) as line:
+            return bool(line.recv(1))
+    except OSError:
+        return False

@@ -81,7 +81,7 @@ def _take_answer(answer: SceneState | CaptureState | Error) -> None:
                 scene_jobs.take_answer(scene, answer)
                 if isinstance(answer, Error):
                     say(scene, answer.message)
-    elif isinstance(answer, Error):
+    elif isinstance(answer, Error) and job.outcome is None:  # not of a cancel that came too late
         job.outcome = Failed(job=job.id, code=answer.code, message=answer.message)
     elif isinstance(answer, CaptureState) and isinstance(job.preparation, Upload):
         job.preparation.answered(answer)

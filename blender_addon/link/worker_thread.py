@@ -47,12 +47,18 @@ from .encode import encode_exr, encode_png
 
 POLL_SECONDS = 0.03
 ANSWER_SECONDS = 3.0
+"""Without an answer, after which the panel says so. It may still come, from far away or from a
+machine that has much to do."""
+LAST_ANSWER_SECONDS = 60.0
+"""After which a new attempt may find what this one does not."""
 RETRY_SECONDS = 1.0
 MAX_TRIES = 3
 BROKEN = (
     f"The connection broke {MAX_TRIES} times when this job was sent or its result came: start it "
     "again with smaller pictures, and see what the backend's log says."
 )
+GONE = ("unknown_job", "result_gone")
+"""Codes of a backend that has nothing of a job any more."""
 NO_BACKEND = "No backend runs on this machine: start one here, or connect to another one."
 """Where there is no connection file in the usual place."""
 
@@ -130,7 +136,13 @@ class Link:
     _open: dict[str, Request | None] = field(default_factory=dict)
     _tries: dict[str, int] = field(default_factory=dict)
     """How often each open job was sent since the backend last said something about it."""
+    _known: set[str] = field(default_factory=set)
+    """Open jobs that the backend has said something about: after a loss they are followed, as their
+    pictures need not be sent again."""
+    _cancelled: set[str] = field(default_factory=set)
+    """Open jobs that are to be stopped, which a backend may not have heard before a loss."""
     _abandoned: set[str] = field(default_factory=set)
+    """Jobs that count as cancelled here, and that the backend may still work on."""
     _status: LinkStatus | None = None
 
     def start(self) -> None:
@@ -211,13 +223,15 @@ class Link:
             self._events.put(status)
 
     def _serve(self) -> None:
-        """One connection, from the handshake to its loss (an exception) or the end."""
+        """One connection, from the handshake to its loss (an exception) or the end, or until the
+        connection file names another while this one does not answer.
+        """
         connection = read_connection(self.connection_file)
         self._check_reachable(connection)
         with Client(connection, self.name) as client:
             client.open()
             welcomed = False
-            asked = time.monotonic()
+            asked = looked = time.monotonic()
             while not self._stop.is_set():
                 stillness.come_by()
                 self._take_commands(client if welcomed else None)
@@ -229,10 +243,20 @@ class Link:
                         welcomed = True
                     elif isinstance(message, CaptureState | SceneState):
                         self._events.put(message)
+                    elif (job := self._to_be_sent_again(message)) is not None:
+                        self._send_again(client, job)
                     else:
                         self._pass_on(message)
-                if not welcomed and time.monotonic() - asked > ANSWER_SECONDS:
-                    raise client.nothing_answers(ANSWER_SECONDS)
+                now = time.monotonic()
+                if not welcomed and now - asked > ANSWER_SECONDS:
+                    failed = client.nothing_answers(ANSWER_SECONDS)
+                    self._report(LinkStatus(LinkState.FAILED, str(failed)))
+                    if now - asked > LAST_ANSWER_SECONDS:
+                        raise failed
+                    if now - looked > RETRY_SECONDS:
+                        looked = now
+                        if read_connection(self.connection_file) != connection:
+                            return  # to where it is now
                 if client.losses:
                     raise ConnectionFailed(
                         "The connection to the backend was lost: start it again if it has "
@@ -259,10 +283,28 @@ class Link:
     def _resume(self, client: Client) -> None:
         """Hand the open jobs to a new connection."""
         for job, request in list(self._open.items()):
-            self._send(client, job, request)
+            if job not in self._cancelled:
+                self._send(client, job, None if job in self._known else request)
+                continue
+            self._send(client, job, None)
+            if job in self._open:
+                client.cancel(job)
         for job in self._abandoned:
             client.cancel(job)
         self._abandoned.clear()
+
+    def _to_be_sent_again(self, message: JobEvent | Error) -> str | None:
+        """The job that the backend has lost what it knew of, if it can begin anew."""
+        if not isinstance(message, Error) or message.code not in GONE or message.job is None:
+            return None
+        job = message.job
+        anew = job in self._known and job not in self._cancelled
+        return job if anew and self._open.get(job) is not None else None
+
+    def _send_again(self, client: Client, job: str) -> None:
+        self._known.discard(job)
+        self._tries[job] = 0
+        self._send(client, job, self._open[job])
 
     def _send(self, client: Client, job: str, request: Request | None) -> None:
         tries = self._tries.get(job, 0)
@@ -300,10 +342,13 @@ class Link:
                 if client:
                     self._tell(client, command)
             elif client:
+                if command.job in self._open:
+                    self._cancelled.add(command.job)
                 client.cancel(command.job)
-            elif self._open.pop(command.job, "absent") != "absent":
+            elif command.job in self._open:
                 if command.job in self._tries:
                     self._abandoned.add(command.job)  # the backend may still work on it
+                self._forget(command.job)
                 self._events.put(Cancelled(job=command.job))
 
     def _pass_on(self, message: JobEvent | Error) -> None:
@@ -315,16 +360,28 @@ class Link:
                 # about a capture, or the answer to a cancel that came too late
                 self._events.put(message)
                 return
-            message = Failed(job=message.job, code=message.code, message=_in_words(message))
+            job, code = message.job, message.code
+            if code in GONE and job in self._cancelled:
+                message = Cancelled(job=job)
+            else:
+                message = Failed(job=job, code=code, message=_in_words(message))
         if message.job not in self._open:
             return
         self._tries[message.job] = 0
+        self._known.add(message.job)
         if isinstance(message, FinalEvent):
-            del self._open[message.job], self._tries[message.job]
+            self._forget(message.job)
         if isinstance(message, Done):
             self._events.put(_prepared(message))
         else:
             self._events.put(message)
+
+    def _forget(self, job: str) -> None:
+        """A job has ended."""
+        self._open.pop(job, None)
+        self._tries.pop(job, None)
+        self._known.discard(job)
+        self._cancelled.discard(job)
 
 
 def _in_words(error: Error) -> str:

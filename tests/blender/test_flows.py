@@ -378,7 +378,9 @@ def test_another_machine_needs_online_access(
 def test_server_dies_and_comes_back_elsewhere(
     connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer, forgotten: bool
 ) -> None:
-    """On another port; the job goes on, also where the new server has never heard of it."""
+    """On another port; the job goes on, also where the new server has never heard of it: its
+    picture is sent again only to that one.
+    """
     session = connected.session
     job = start_manual(connected, scene, server)
     server.stop()
@@ -388,9 +390,12 @@ def test_server_dies_and_comes_back_elsewhere(
         server.forget()
     server.start()
     session.wait_for_connection(SECONDS)
-    session.wait(lambda: len(submits(server)) == 2, SECONDS)
+    follow = server.messages.Follow
+    session.wait(lambda: any(isinstance(one, follow) for one in server.received), SECONDS)
+    session.wait(lambda: len(submits(server)) == 1 + forgotten, SECONDS)
     server.finish(job)
     session.wait_for_job(scene, SECONDS)
+    assert len(submits(server)) == 1 + forgotten
     assert scene.watch_your_steps.relevance_image is not None
 
 

@@ -1,6 +1,8 @@
 """What cannot be sent or read fails in words, once, and nothing is tried for ever."""
 
 import importlib
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import bpy
@@ -85,6 +87,71 @@ def test_a_capture_whose_views_break_the_line_fails_once(
         sending.lost()
         sending.step(None, job, SimpleNamespace(tell=lambda _: None))
     assert job.outcome is None
+
+
+def received(server: FakeServer, kind: str) -> int:
+    """How many messages of a kind have come."""
+    return [type(one).__name__ for one in server.received].count(kind)
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_cancel_that_was_lost_with_the_line_is_no_less_one(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer, forgets: bool
+) -> None:
+    session = connected.session
+    job = start_manual(connected, scene, server)
+    take = server._take
+    server._take = lambda *_: None  # what comes is lost
+    session.cancel(scene)
+    session.wait(lambda: received(server, "Cancel") == 1, SECONDS)
+    server._take = take
+    server.stop()
+    session.wait(lambda: "was lost" in session.state.status.text, SECONDS)
+    if forgets:
+        server.forget()
+    server.start()
+    session.wait_for_connection(SECONDS)
+    session.wait(lambda: session.job_of(scene) is None, SECONDS)
+    assert "was cancelled" in session.message_of(scene)
+    assert received(server, "Submit") == 1
+    assert forgets or type(server._final[job]).__name__ == "Cancelled"
+
+
+def test_a_server_that_answers_late_is_connected_to(
+    addon: SimpleNamespace,
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As one far away, or on a machine that has much to do."""
+    monkeypatch.setattr(addon.worker_thread, "ANSWER_SECONDS", 0.2)
+    take, told = server._take, []
+
+    def late(*what: object) -> None:
+        time.sleep(1.0)
+        take(*what)
+
+    server._take = late
+    session = addon.session
+    session.connect(Path(server.file))
+    session.wait(lambda: told.append(session.state.status.text) or "Nothing answers" in told[-1], 5)
+    session.wait_for_connection(SECONDS)
+    assert received(server, "Hello") == 1
+
+
+def test_a_server_that_does_not_answer_is_left_for_the_one_that_the_file_names(
+    addon: SimpleNamespace,
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(addon.worker_thread, "ANSWER_SECONDS", 0.2)
+    right = server.file.read_bytes()
+    keys = server.connection.new_server_keys()
+    server.connection.write_connection(server.file, keys.connection("tcp://127.0.0.1:9"))
+    session = addon.session
+    session.connect(Path(server.file))
+    session.wait(lambda: "Nothing answers" in session.state.status.text, SECONDS)
+    server.file.write_bytes(right)
+    session.wait_for_connection(SECONDS)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\u3000", "\u200b", "x" * 1001])

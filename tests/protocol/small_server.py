@@ -100,12 +100,14 @@ def unknown(message: object) -> Error:
 
 class Line:
     """A TCP line to an endpoint: `cut` lets nothing through until `mend`, and tells nobody; `rate`
-    lets through so many bytes a second each way.
+    lets through so many bytes a second each way, `delay` are seconds on the way.
     """
 
-    def __init__(self, connection: Connection, rate: float | None = None) -> None:
+    def __init__(
+        self, connection: Connection, rate: float | None = None, delay: float = 0.0
+    ) -> None:
         self._target = int(connection.endpoint.rpartition(":")[2])
-        self._rate = rate
+        self._rate, self._delay = rate, delay
         self._listening = socket.create_server(("127.0.0.1", 0))
         port = self._listening.getsockname()[1]
         self.connection = msgspec.structs.replace(connection, endpoint=f"tcp://127.0.0.1:{port}")
@@ -151,6 +153,7 @@ class Line:
                     while not self._closed:  # neither read on nor hang up
                         time.sleep(0.1)
                     return
+                time.sleep(self._delay)
                 sink.sendall(data)
                 if self._rate is not None:
                     time.sleep(len(data) / self._rate)

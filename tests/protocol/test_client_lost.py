@@ -1,6 +1,8 @@
 """A client whose server is gone: it notices, says so, attaches again, and gives up in the end."""
 
+import contextlib
 import socket
+import threading
 import time
 
 import msgspec
@@ -175,6 +177,37 @@ def test_a_server_that_was_stopped_or_killed_while_it_was_greeted_does_not_refus
             assert not client.connected
             for one in greeted:
                 one.close()
+
+
+def test_a_tunnel_to_a_machine_where_no_backend_runs_does_not_refuse_the_key():
+    """As that of SSH: its near end takes a connection, and hangs up once the far end cannot."""
+
+    def hang_up(tunnel):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = tunnel.accept()
+                near.settimeout(0.3)
+                with near, contextlib.suppress(TimeoutError):
+                    near.recv(64)
+
+    with socket.create_server(("127.0.0.1", 0)) as tunnel:
+        threading.Thread(target=hang_up, args=[tunnel], daemon=True).start()
+        connection = new_server_keys().connection(f"tcp://127.0.0.1:{tunnel.getsockname()[1]}")
+        with Client(connection) as client, pytest.raises(ConnectionFailed) as failed:
+            client.connect(2.0)
+        tunnel.shutdown(socket.SHUT_RDWR)
+    assert "Nothing answers" in str(failed.value)
+    assert not isinstance(failed.value, KeyRefused)
+
+
+def test_a_server_far_away_is_connected_to():
+    """Every journey there and back takes 0.8 seconds, as over a satellite."""
+    with (
+        SmallServer(ends) as server,
+        Line(server.connection, delay=0.4) as line,
+        Client(line.connection) as client,
+    ):
+        client.connect()
 
 
 def test_a_line_that_breaks_whenever_the_job_is_sent_is_given_up(monkeypatch):
