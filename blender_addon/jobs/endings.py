@@ -6,7 +6,7 @@ from ..data import contact_sheet
 from ..data.scene_error import SceneError
 from ..link.worker_thread import Arrived
 from ..protocol.messages import Cancelled, CaptureState, Failed
-from . import open_files, saved_waiting, waiting
+from . import open_files, saved_waiting, scene_jobs, waiting
 from .ahead import Ahead
 from .job import Job, SessionError, running_tools
 from .kinds import KINDS
@@ -55,9 +55,11 @@ def finish(
     if goes_on:  # the panel offers that, so it has not failed
         say(scene, waiting.said_at_end(scene, "", failed=False))
     elif isinstance(outcome, Failed):
-        _say_end(scene, job, f"{title} failed: {outcome.message}")
-        if outcome.code == "unknown_capture":
-            scene.watch_your_steps.in_3d.forget_capture()
+        why, in_3d = outcome.message, scene.watch_your_steps.in_3d
+        if outcome.code == "unknown_capture" and in_3d.sealed:
+            state.lacking.add(in_3d.capture)
+            why = f"{scene_jobs.NOT_HERE}."
+        _say_end(scene, job, f"{title} failed: {why}")
     elif isinstance(outcome, Cancelled):
         _say_end(scene, job, " ".join((f"{title} was cancelled.", outcome.message)).rstrip())
     else:

@@ -57,6 +57,7 @@ def _take_status(status: LinkStatus) -> None:
         if isinstance(job.preparation, Upload):
             job.preparation.lost()
     if is_connected:
+        state.lacking.clear()  # it may be another backend
         open_files.ask_scenes()
     else:
         stop_clocks()
@@ -74,13 +75,17 @@ def _take_answer(answer: SceneState | CaptureState | Error) -> None:
     capture = answer.job if isinstance(answer, Error) else answer.capture
     if isinstance(answer, SceneState):
         state.scenes[answer.capture] = answer
+    lacks = isinstance(answer, Error) and answer.code == "unknown_capture"
+    if capture:
+        (state.lacking.add if lacks else state.lacking.discard)(capture)
     job = state.jobs.get(capture or "")
     if job is None:
         for scene in copies.editable():
             if capture and scene.watch_your_steps.in_3d.capture == capture:
                 scene_jobs.take_answer(scene, answer)
                 if isinstance(answer, Error):
-                    say(scene, answer.message)
+                    here = scene.watch_your_steps.in_3d.sealed and lacks
+                    say(scene, f"{scene_jobs.NOT_HERE}." if here else answer.message)
     elif isinstance(answer, Error) and job.outcome is None:  # not of a cancel that came too late
         job.outcome = Failed(job=job.id, code=answer.code, message=answer.message)
     elif isinstance(answer, CaptureState) and isinstance(job.preparation, Upload):

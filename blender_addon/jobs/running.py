@@ -54,6 +54,8 @@ class State:
     """What waits in scenes until their jobs have ended, by the queues' ids."""
     scenes: dict[str, SceneState] = field(default_factory=dict)
     """What the backend has made of captures, by their ids, as it said last."""
+    lacking: set[str] = field(default_factory=set)
+    """Ids of captures that this backend does not have, as it said last."""
     messages: dict[int, Message] = field(default_factory=dict)
     """What is said in the panel, by Scene.session_uid."""
     last_edit: str = ""

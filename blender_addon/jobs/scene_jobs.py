@@ -36,6 +36,9 @@ from .upload import Upload
 SLUG_LENGTH = 40
 NOT_CAPTURED = "The scene is not captured yet: press Capture first"
 BORROWED = "The capture belongs to the scene that this one was copied from"
+LACKING = "This backend does not have the scene's capture"
+NOT_HERE = f"{LACKING}: connect to the one that has it, or press Capture Anew"
+"""Its id stays in the scene: another backend may have it, with hours of work."""
 
 
 # ---------------------------------------------------------------- capture
@@ -216,17 +219,14 @@ def choose_edit(scene: bpy.types.Scene, known: SceneState | None, name: str) -> 
 
 def take_answer(scene: bpy.types.Scene, answer: SceneState | CaptureState | Error) -> None:
     """Take over what the backend says of the scene's capture. An edit that it does not have any
-    more gives way to the latest one that it has.
+    more gives way to the latest one that it has; a capture stays, as another may have it.
     """
     in_3d = scene.watch_your_steps.in_3d
     if isinstance(answer, SceneState):
         finished = [edit.name for edit in answer.edits if edit.finished]
         if in_3d.edit and in_3d.edit not in finished:
             choose_edit(scene, answer, finished[-1] if finished else "")
-    elif isinstance(answer, Error):
-        if answer.code == "unknown_capture":
-            in_3d.forget_capture()
-    elif answer.views == 0:  # deleted
+    elif isinstance(answer, CaptureState) and answer.views == 0:  # deleted
         in_3d.forget_capture()
 
 

@@ -23,12 +23,18 @@ class _SceneOperator(JobOperator):
 
     needs_capture = False
     """Whether it works on a complete capture."""
+    makes_capture = False
+    """Whether it needs none that was made before."""
 
     @classmethod
     def why_not(cls, context: bpy.types.Context) -> str:
         """Only where there is what it needs."""
-        if cls.needs_capture and not context.scene.watch_your_steps.in_3d.sealed:
+        in_3d = context.scene.watch_your_steps.in_3d
+        if cls.needs_capture and not in_3d.sealed:
             return scene_jobs.NOT_CAPTURED
+        lacking = in_3d.sealed and in_3d.capture in session.state.lacking
+        if lacking and not cls.makes_capture:
+            return scene_jobs.NOT_HERE
         return super().why_not(context)
 
     def job(self, context: bpy.types.Context) -> NewJob:
@@ -55,6 +61,7 @@ class WYS_OT_capture_scene(_SceneOperator):
 
     bl_idname = "watch_your_steps.capture_scene"
     bl_label = "Capture"
+    makes_capture = True
     bl_options = {"UNDO"}  # else the file would count as saved, and close without being asked
 
     def job(self, context: bpy.types.Context) -> NewJob:
@@ -274,6 +281,10 @@ class WYS_OT_drop_capture(ExplainedOperator):
         if copies.is_borrowed(context.scene) or not in_3d.capture:
             in_3d.forget_capture()
             session.say(context.scene, f"{scene_jobs.BORROWED}: only this scene has forgotten it.")
+            return {"FINISHED"}
+        if in_3d.capture in session.state.lacking:
+            in_3d.forget_capture()
+            session.say(context.scene, f"{scene_jobs.LACKING}: only this scene has forgotten it.")
             return {"FINISHED"}
         try:
             session.tell(DropCapture(capture=in_3d.capture))

@@ -145,7 +145,10 @@ def _draw_capture(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if in_3d.capture:
         row.operator("watch_your_steps.drop_capture", text="", icon="TRASH")
     _draw_job(box, context, {"capture"})
-    if in_3d.sealed:
+    if in_3d.sealed and in_3d.capture in session.state.lacking:
+        text = f"{scene_jobs.NOT_HERE}."
+        words.paragraph(box, context, text, icon="ERROR", inset=words.BOX)
+    elif in_3d.sealed:
         text = f"{in_3d.views_planned} views are at the backend."
         words.paragraph(box, context, text, inset=words.BOX)
         if copies.is_borrowed(context.scene):

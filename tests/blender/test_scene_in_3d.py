@@ -15,6 +15,10 @@ from fake_server import FakeServer
 from test_flows import refusal, submits
 
 OPS = bpy.ops.watch_your_steps
+NOT_HERE = (
+    "This backend does not have the scene's capture: connect to the one that has it, or press "
+    "Capture Anew"
+)
 
 
 # ---------------------------------------------------------------- capture
@@ -324,14 +328,56 @@ def test_the_backend_has_lost_the_capture(
 ) -> None:
     run(connected, "capture_scene")
     server.scenes.captures.clear()
-    in_3d = reopen(connected, tmp_path / "a.blend")
+    reopen(connected, tmp_path / "a.blend")
     connect(connected, server.file)
     session = connected.session
     session.wait(lambda: session.message_of(bpy.context.scene) != "", SECONDS)
-    assert session.message_of(bpy.context.scene) == "send it anew"
-    assert in_3d.capture == ""
+    assert session.message_of(bpy.context.scene) == f"{NOT_HERE}."
+    with pytest.raises(RuntimeError, match=NOT_HERE):
+        OPS.all_in_3d()
+    run(connected, "capture_scene")
     run(connected, "all_in_3d")
     check_mesh(server, "turn the ball blue")
+
+
+def test_another_backend_does_not_make_the_scene_forget_its_capture(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    in_3d: bpy.types.PropertyGroup,
+    server: FakeServer,
+    protocol: ModuleType,
+    tmp_path: Path,
+) -> None:
+    """Hours of work lie at the one that has it."""
+    run(connected, "capture_scene")
+    run(connected, "train_scene")
+    run(connected, "edit_scene")
+    kept = in_3d.capture, in_3d.field, in_3d.edit
+    with FakeServer(protocol, tmp_path / "another.json") as another:
+        connect(connected, another.file)
+        session = connected.session
+        session.wait(lambda: session.message_of(scene) == f"{NOT_HERE}.", SECONDS)
+        with pytest.raises(RuntimeError, match=NOT_HERE):
+            OPS.train_scene()
+        assert (in_3d.capture, in_3d.field, in_3d.edit) == kept
+        connect(connected, server.file)
+    session.wait(lambda: not session.state.lacking, SECONDS)
+    run(connected, "bring_mesh")
+    check_mesh(server, "turn the ball blue")
+
+
+def test_a_capture_that_is_not_here_is_only_forgotten(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    in_3d: bpy.types.PropertyGroup,
+    server: FakeServer,
+) -> None:
+    run(connected, "capture_scene")
+    connected.session.state.lacking.add(in_3d.capture)
+    OPS.drop_capture()
+    assert in_3d.capture == ""
+    assert "only this scene has forgotten it" in connected.session.message_of(scene)
+    assert len(server.scenes.captures) == 1
 
 
 def test_a_job_finds_that_the_backend_has_lost_the_capture(
@@ -346,10 +392,11 @@ def test_a_job_finds_that_the_backend_has_lost_the_capture(
     job = connected.session.job_of(scene).id
     connected.session.wait(lambda: job in server.jobs, SECONDS)
     server.fail(job, "unknown_capture", "This capture is not kept.")
-    with pytest.raises(connected.session.SessionError, match="This capture is not kept"):
+    with pytest.raises(connected.session.SessionError, match=NOT_HERE):
         connected.session.wait_for_job(scene, SECONDS)
-    assert in_3d.capture == ""
-    assert not in_3d.sealed
+    assert in_3d.sealed
+    with pytest.raises(RuntimeError, match=NOT_HERE):
+        OPS.train_scene()
 
 
 @pytest.mark.parametrize("defect", [ZeroDivisionError, ValueError])
