@@ -30,6 +30,7 @@ from backend.jobs.outbox import Outbox
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
 from backend.jobs.refusals import defect, unknown
 from backend.jobs.supervision import NOT_STARTED, WORKER, AllowedKey, Supervisor, Worker
+from backend.jobs.under_way import UnderWay
 from backend.jobs.worker_messages import Loaded, MemoryPeak, NotLoaded
 from backend.logs import log_to
 from backend.work_lock import lock
@@ -166,6 +167,7 @@ class Server:
                 f"Cannot listen on {bind} or write {connection_file}: {error}. Is another server "
                 "running there? Choose another place with --bind and --connection-file."
             ) from error
+        self._under_way = UnderWay()
         self._outbox = Outbox(self._send_now, self._latest)
         self._desk = CaptureDesk(self.captures, self.queue, self._send, self._about_job)
         self._intake = Intake(
@@ -306,13 +308,15 @@ class Server:
 
     def _send_now(self, identity: bytes, message: ServerMessage) -> bool:
         """Whether a message has been sent, or nobody is there for it any more."""
+        if not self._under_way.has_room(identity):
+            return False
         try:
             frames = codec.encode(message)
         except Exception as error:  # as in _serve_outcome
             logger.exception("an answer could not be sent")
             frames = codec.encode(defect(error, codec.about(message)))
         try:
-            self._router.send_multipart([identity, *frames], zmq.NOBLOCK, copy=False)
+            self._under_way.send(self._router, identity, frames)
         except zmq.ZMQError as error:
             if error.errno == zmq.EAGAIN:
                 return False

@@ -10,15 +10,17 @@ import time
 import msgspec
 import numpy as np
 import pytest
+import zmq
 from PIL import Image
 
 from backend.captures.store import CaptureStore
 from backend.captures.transforms import open_capture
-from backend.jobs import errands
+from backend.jobs import errands, under_way
 from backend.jobs.capture_desk import CaptureDesk
 from backend.jobs.errands import Errands
 from backend.jobs.outbox import MAX_ANSWERS, Outbox
 from backend.jobs.queue import JobQueue
+from backend.jobs.under_way import UnderWay
 from backend.pictures.fast_png import write_fast_png
 from backend.server import CannotStart, Server
 from backend.work_lock import lock
@@ -317,6 +319,34 @@ def test_what_waits_for_one_client_is_bounded_and_goes_with_it():
     line.deaf.clear()
     outbox.send_owed()
     assert len(line.told) == MAX_ANSWERS
+
+
+def test_few_bytes_wait_for_one_that_does_not_read(monkeypatch):
+    """However few the messages are: a laptop that sleeps has many large results to come."""
+    monkeypatch.setattr(under_way, "MOST_BYTES", 10_000_000)
+    large = np.zeros(4_000_000, np.uint8).data
+    with zmq.Context() as context:
+        router, deaf = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
+        deaf.rcvhwm, deaf.rcvbuf = 1, 4096
+        router.sndbuf = 4096
+        port = router.bind_to_random_port("tcp://127.0.0.1")
+        deaf.connect(f"tcp://127.0.0.1:{port}")
+        deaf.send(b"here")
+        client, _ = router.recv_multipart()
+        sent, count = UnderWay(), 0
+        while sent.has_room(client) and count < 50:
+            sent.send(router, client, [b"head", large])
+            count += 1
+            time.sleep(0.02)
+        assert count < 10
+        assert sent.has_room(b"another")
+        for _ in range(count):
+            assert list(map(len, deaf.recv_multipart())) == [4, len(large)]
+        deadline = time.monotonic() + 10
+        while not sent.has_room(client) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert sent.has_room(client)
+        context.destroy(linger=0)
 
 
 # ------------------------------------------------------------------ one server, one file
