@@ -1,14 +1,23 @@
 """The settings that an evaluation's records were made with, beside them: other ones are refused."""
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from backend.editing.models.denoiser import ModelCard
 from backend.errors import BadInput
+from backend.fields.checkpoint import fingerprint
 from backend.records import read_record
 from protocol import files
 
 SETTINGS_FILE = "settings.json"
+LOOKED_AT = 16
+"""Numbers of each tensor of a network, spread over it, by which two networks are told apart."""
 
 
 def check_settings(folder: Path, settings: dict[str, Any], later: Sequence[str] = ()) -> None:
@@ -39,3 +48,28 @@ def check_settings(folder: Path, settings: dict[str, Any], later: Sequence[str] 
                 f"The edits in {folder} were made with {name.replace('_', ' ')} "
                 f"{before.get(name)!r}, not {value!r}: name another --out."
             )
+
+
+def contents_of(**models: object) -> dict[str, str]:
+    """For each model a setting that tells it from others of its name, as it is before and after it
+    was trained on: by its networks' weights, and the guidance that it is best used with. For each
+    that is None "".
+    """
+    return {
+        f"{name}_contents": "" if model is None else fingerprint(*_numbers(model))
+        for name, model in models.items()
+    }
+
+
+def _numbers(model: object) -> list[NDArray[np.floating]]:
+    card = getattr(model, "card", None)
+    found: list[NDArray[np.floating]] = []
+    if isinstance(card, ModelCard):
+        found.append(np.array(astuple(card.guidance)))
+    networks = {n: part for n, part in vars(model).items() if isinstance(part, nn.Module)}
+    for name in sorted(networks):
+        for value in networks[name].state_dict().values():
+            flat = value.reshape(-1)
+            every = max(1, flat.numel() // LOOKED_AT)
+            found.append(flat[::every].float().cpu().numpy())
+    return found

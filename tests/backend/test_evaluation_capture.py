@@ -30,6 +30,7 @@ from .quick_edit import LEAST
 from .random_lpips import save_weights
 from .tiny_capture import orbit_capture
 from .tiny_field import TINY
+from .tiny_model import save_tiny_model
 
 
 def write_masks(folder: Path, masks: np.ndarray, ending: str = ".png") -> Path:
@@ -375,7 +376,6 @@ def test_command_says_whether_a_capture_is_good_enough(
 
 def test_command_measures_what_a_models_edit_does_to_a_capture(
     tmp_path: Path,
-    tiny_model: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -386,7 +386,8 @@ def test_command_measures_what_a_models_edit_does_to_a_capture(
     command = ["evaluate", "capture", str(tmp_path / "scene"), "--device", "cpu", "--cells", "12"]
     command += ["--out", str(tmp_path / "out"), "--masks", str(masks), "--fields-only"]
     told = [*command, "--instruction", "make the ball blue", "--colour", "blue"]
-    told += ["--model", str(tiny_model)]
+    model = save_tiny_model(tmp_path / "model")
+    told += ["--model", str(model)]
     assert main(told) == 0, capsys.readouterr().err
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     found = report["figures"]['"make the ball blue", towards blue']["ball"]
@@ -418,6 +419,9 @@ def test_command_measures_what_a_models_edit_does_to_a_capture(
     assert "instruction" in capsys.readouterr().err
     without = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
     assert without == {name: again["figures"][name] for name in ("Field", "Regions")}
+    save_tiny_model(model, seed=1)  # it was trained on
+    assert main(told) == 1
+    assert "were made with model contents" in capsys.readouterr().err
 
 
 def test_a_model_that_is_not_there_is_told_before_the_training(

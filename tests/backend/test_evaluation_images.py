@@ -17,6 +17,7 @@ from backend.__main__ import main
 from backend.editing.encoders import load_encoder
 from backend.editing.methods.method import Edited, Knob
 from backend.editing.methods.registry import METHODS
+from backend.editing.models.guidance import GUIDANCE_FILE, Guidance, write_guidance
 from backend.errors import BadInput
 from backend.evaluation import metrics
 from backend.evaluation.images.against import against
@@ -27,6 +28,7 @@ from backend.evaluation.lpips import load_lpips
 from backend.evaluation.samples import SEEDS, draw_present
 from backend.evaluation.spread.edit_record import EditRecord, figures_of
 from tests.backend.random_lpips import save_weights
+from tests.backend.tiny_model import save_tiny_model
 
 
 class Painter:
@@ -160,6 +162,31 @@ def test_the_same_command_makes_only_what_is_missing(tiny_model, tmp_path, capsy
     (tmp_path / "edits" / "ours-default" / "00001.json").write_text("{")
     assert main([*ask, "--samples", "3"]) == 1
     assert "00001.json is damaged" in capsys.readouterr().err
+
+
+def test_edits_of_a_model_are_not_those_of_the_same_after_more_training(tmp_path, capsys, painter):
+    """A folder keeps its name whatever lies in it."""
+    model, out = save_tiny_model(tmp_path / "model"), tmp_path / "out"
+    ask = words(model, out, "--methods", "ours", "--processes", "1", "--defaults", "--samples", "1")
+    assert main(ask) == 0
+    settings = out / "edits" / "settings.json"
+    kept = json.loads(settings.read_text())
+    write_guidance(model, Guidance(5.0, 1.2))
+    assert main(ask) == 1
+    assert f"were made with model contents '{kept['model_contents']}', not" in (
+        capsys.readouterr().err
+    )
+    (model / GUIDANCE_FILE).unlink()
+    assert main(ask) == 0
+    save_tiny_model(model, seed=1)
+    assert main(ask) == 1
+    assert "were made with model contents" in capsys.readouterr().err
+    # an earlier version did not look at that
+    del kept["model_contents"], kept["clip_contents"]
+    settings.write_text(json.dumps(kept))
+    assert main(ask) == 0
+    assert json.loads(settings.read_text())["clip_contents"]
+    assert painter.made == 1
 
 
 def test_more_processes_make_the_same_figures(tiny_model, tmp_path):

@@ -24,7 +24,7 @@ from backend.evaluation.images.panels import UP, Line, Row, panels
 from backend.evaluation.images.plot import plotted
 from backend.evaluation.images.points import Point, points_of
 from backend.evaluation.images.work import ImagesWork
-from backend.evaluation.kept_settings import check_settings
+from backend.evaluation.kept_settings import check_settings, contents_of
 from backend.evaluation.maps import Table
 from backend.evaluation.options import ImagesOptions
 from backend.evaluation.relevance import known_kinds, markdown
@@ -84,7 +84,8 @@ def _run(options: ImagesOptions, command: list[str]) -> int:
     }
     if tools.lpips is not None:
         settings["lpips"] = tools.lpips.name
-    check_settings(records.folder, settings, (COMPANION,))
+    contents = contents_of(model=models.editor.model, text_to_image=other, clip=tools.encoder)
+    check_settings(records.folder, settings | contents, (COMPANION, *contents))
     chosen, left_out = usable(options, models)
     for sentence in left_out:
         print(f"note: left out: {sentence}")

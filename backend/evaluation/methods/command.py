@@ -21,7 +21,7 @@ from backend.editing.methods.caption_editor import CaptionEditor
 from backend.editing.models.registry import load_text_to_image, resolve_device
 from backend.errors import BadInput
 from backend.evaluation.edits import SAME
-from backend.evaluation.kept_settings import check_settings
+from backend.evaluation.kept_settings import check_settings, contents_of
 from backend.evaluation.lpips import Lpips, load_lpips
 from backend.evaluation.samples import SEEDS
 from backend.evaluation.scenes.scene import open_scene
@@ -105,7 +105,8 @@ def _run(options: MethodsOptions, command: list[str]) -> int:
     if lpips is not None:
         settings["lpips"] = lpips.name
     plan = Plan(options.out / "edits", subject, editor, by_caption, config)
-    check_settings(plan.folder, settings, (COMPANION,))
+    contents = contents_of(model=model and model.model, text_to_image=other, clip=encoder)
+    check_settings(plan.folder, settings | contents, (COMPANION, *contents))
     report.settings = settings | {
         "repeats": options.repeats,
         "edits": {

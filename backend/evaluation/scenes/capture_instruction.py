@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from backend.editing import Editor
 from backend.evaluation import metrics
 from backend.evaluation.edits import SAME
+from backend.evaluation.kept_settings import check_settings, contents_of
 from backend.evaluation.options import CaptureOptions
 from backend.evaluation.scenes.capture_figures import COLOURS, Photo
 from backend.evaluation.scenes.scene_figures import Figures, psnr
@@ -41,17 +42,21 @@ def edit_by_model(
     """The edit of the capture by its instruction, or what there is of it gone on with.
 
     Raises:
-        BadInput: there can be none, as of an instruction that makes no difference to the model.
+        BadInput: there can be none, as of an instruction that makes no difference to the model, or
+            what there is was made by another model of this name.
     """
     assert options.instruction is not None
     asked = f"{options.instruction}\n{options.model}"
     if options.dtype != "auto":
         asked += f"\n{options.dtype}"
+    name = f"model-{hashlib.sha256(asked.encode()).hexdigest()[:10]}"
+    contents = contents_of(model=editor.model)
+    check_settings(scene.edit_folder(name), contents, tuple(contents))
     return scene.edit(
         options.instruction,
         editor,
         config=config.resolved(editor.card.guidance.settings),
-        name=f"model-{hashlib.sha256(asked.encode()).hexdigest()[:10]}",
+        name=name,
         on_progress=told_of_edit(),
     )
 

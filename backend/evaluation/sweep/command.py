@@ -19,7 +19,7 @@ from backend.evaluation import metrics
 from backend.evaluation.images.command import round_trip_of
 from backend.evaluation.images.panels import TOP, UP, Line, Row, panels
 from backend.evaluation.images.plot import plotted
-from backend.evaluation.kept_settings import check_settings
+from backend.evaluation.kept_settings import check_settings, contents_of
 from backend.evaluation.maps import Table
 from backend.evaluation.options import SweepOptions
 from backend.evaluation.relevance import known_kinds, markdown
@@ -72,7 +72,8 @@ def _run(options: SweepOptions, command: list[str]) -> int:
     if tools.lpips is not None:
         settings["lpips"] = tools.lpips.name
     records = Records(options.out / "records")
-    check_settings(records.folder, settings)
+    contents = contents_of(model=tools.models.editor.model, clip=tools.encoder)
+    check_settings(records.folder, settings | contents, tuple(contents))
     asked = {
         "samples": options.samples,
         "thresholds": options.thresholds,
