@@ -179,6 +179,7 @@ def test_the_true_edit_succeeds_and_none_does_not(drawn: WorldScene) -> None:
     assert right["colour"] == right["colour, to half a stop"] == 1
     assert right["direction similarity"] == pytest.approx(1, abs=1e-3)
     assert right["PSNR outside"] == right["PSNR inside"] == SAME
+    assert right["PSNR outside, pooled"] == SAME
     assert right["IoU"] == 1
     none = scene_figures.edited(scene, drawn, Oracle(drawn))  # type: ignore[arg-type]
     assert none["colour"] == none["colour, to half a stop"] == none["direction similarity"] == 0

@@ -184,7 +184,7 @@ def edited(scene: Shown, world: WorldScene, edit: Shown) -> Figures:
             "PSNR inside": float(np.mean(inside)),
             "edit PSNR": float(np.mean(whole)),
             "PSNR outside": float(np.mean(outside)),
-            "PSNR outside, pooled": metrics.decibels(255**2 * float(np.mean(errors))),
+            "PSNR outside, pooled": min(SAME, metrics.decibels(255**2 * float(np.mean(errors)))),
         }
         | ({"IoU": float(np.mean(overlaps))} if overlaps else {})
         | consistency(scene, world, edit)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.evaluation import metrics
-from backend.evaluation.edits import OUTSIDE
+from backend.evaluation.edits import OUTSIDE, SAME
 from backend.evaluation.scenes.scene_figures import Figures, psnr
 from backend.evaluation.scenes.scene_world import WorldScene
 from backend.evaluation.scenes.shown import Remembered, Shown
@@ -48,11 +48,11 @@ def true_edit(scene: Scene, world: WorldScene, edit: SceneEdit) -> Figures:
             near = _distance(after, true) < _distance(after, image)
             nearer.append(float(near[asked].mean()))
             reached.append(psnr(after, true, asked) > psnr(after, image, asked))
-            inside.append(psnr(after, true, asked))
+            inside.append(min(SAME, psnr(after, true, asked)))
         kept = (share < OUTSIDE) & (_distance(true, image) <= SHADED)
-        outside.append(psnr(after, before, kept))
-        kept_after.append(psnr(after, image, kept))
-        kept_before.append(psnr(before, image, kept))
+        outside.append(min(SAME, psnr(after, before, kept)))
+        kept_after.append(min(SAME, psnr(after, image, kept)))
+        kept_before.append(min(SAME, psnr(before, image, kept)))
     figures = {"IoU": changed_iou(unedited, world, edited)}
     if reached:
         figures |= {
