@@ -4,6 +4,7 @@ A Client belongs to the one thread that made it. The add-on's worker thread call
 command line and the tests call `run`.
 """
 
+import contextlib
 import logging
 import math
 import time
@@ -49,6 +50,9 @@ LOOK_SECONDS = 1.0
 """Between two looks at where the server is now."""
 ANSWER_TIMEOUT = 120.0
 """Seconds that a message about a capture may take: one view to the server and onto its disk."""
+
+GIVE_UP_SECONDS = 3.0
+"""That a job is waited for which was cancelled because nobody waits for its result."""
 
 Answer = TypeVar("Answer", CaptureState, SceneState)
 
@@ -210,7 +214,8 @@ class Client(Line):
             self.go_to(found)
 
     def run(self, request: Request, on_event: Callable[[JobEvent], None] | None = None) -> Result:
-        """Submit a job and wait for its result. `on_event` sees every event of the job.
+        """Submit a job and wait for its result. `on_event` sees every event of the job. Ctrl-C
+        cancels it.
 
         Raises:
             ServerError: the job failed.
@@ -218,15 +223,29 @@ class Client(Line):
             KeyRefused, ConnectionFailed: as `events`.
         """
         job = self.submit(request)
-        for event in self.events(job, request):
-            if on_event is not None:
-                on_event(event)
+        try:
+            for event in self.events(job, request):
+                if on_event is not None:
+                    on_event(event)
+        except KeyboardInterrupt:
+            self._give_up(job)
+            raise
         if isinstance(event, Failed):
             raise ServerError(event.code, event.message)
         if isinstance(event, Cancelled):
             raise JobCancelled(job)
         assert not isinstance(event, Queued | Progress)
         return event.result
+
+    def _give_up(self, job: str) -> None:
+        """Cancel a job that nobody waits for any more, as far as the server can be reached."""
+        until = time.monotonic() + GIVE_UP_SECONDS
+        with contextlib.suppress(ConnectionFailed, codec.BadMessage):
+            self.cancel(job)
+            while time.monotonic() < until:
+                for message in self.poll(until - time.monotonic()):
+                    if isinstance(message, FinalEvent | Error) and message.job == job:
+                        return
 
     def send_capture(
         self,

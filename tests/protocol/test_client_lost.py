@@ -16,6 +16,8 @@ from protocol.client import Client
 from protocol.connection import BadConnectionFile, new_server_keys
 from protocol.line import ConnectionFailed, KeyRefused, ServerError
 from protocol.messages import (
+    Cancel,
+    Cancelled,
     Done,
     Follow,
     GetScene,
@@ -249,6 +251,29 @@ def test_progress_of_an_attached_job_goes_on(monkeypatch):
     with SmallServer(answer) as server, Client(server.connection) as client:
         client.connect()
         assert [type(event) for event in client.events(client.submit(REQUEST))] == [Progress, Done]
+
+
+def test_a_job_that_nobody_waits_for_any_more_is_cancelled():
+    """Others wait for their turn behind it."""
+
+    def interrupt(event):
+        raise KeyboardInterrupt
+
+    def answer(message):
+        if isinstance(message, Cancel):
+            return [Cancelled(job=message.job)]
+        return waits(message)
+
+    with SmallServer(answer) as server:
+        with Client(server.connection) as client:
+            client.connect()
+            began = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                client.run(REQUEST, interrupt)
+            assert time.monotonic() - began < client_module.GIVE_UP_SECONDS
+        submitted, cancelled = server.received
+    assert isinstance(cancelled, Cancel)
+    assert cancelled.job == submitted.job
 
 
 @pytest.mark.parametrize("way", ["down", "up"])
