@@ -37,7 +37,7 @@ from backend.jobs.worker_messages import (
 )
 from backend.logs import log_to
 from backend.work_lock import InUse
-from backend.worker.memory import memory_of
+from backend.worker.memory import give_back, is_out_of_memory, memory_of
 from backend.worker.perform import perform
 from backend.worker.watchdog import Mark, Watchdog
 from protocol import codec
@@ -61,6 +61,13 @@ LARGEST_PREVIEW = 256
 KEEPS = TrainSceneRequest | EditSceneRequest
 KEPT = "What was done is kept: start it again, and it goes on from there."
 """Of the jobs above, when they are cancelled."""
+
+
+NO_MEMORY_CODE = "out_of_memory"
+NO_ROOM = (
+    "The model does not fit into the memory that is free: end other programs that use it, or start "
+    "the backend with another --model, --dtype float16 or --device cpu."
+)
 
 
 class _Stopped(Exception):
@@ -138,8 +145,10 @@ def main(
     try:
         with watchdog.over_loading():
             editor = Editor.from_pretrained(model, device, dtype)
-    except (BadInput, torch.OutOfMemoryError) as error:
-        line.send(NotLoaded(message=str(error)))
+    except Exception as error:
+        if not isinstance(error, BadInput) and not is_out_of_memory(error):
+            raise
+        line.send(NotLoaded(message=str(error) if isinstance(error, BadInput) else NO_ROOM))
         line.close()
         sys.exit(1)
     captures = CaptureStore(Path(data_root))
@@ -162,6 +171,8 @@ def main(
             if isinstance(end, Failed) and is_lost(card.device):
                 line.close()
                 sys.exit(LOST_GPU)  # only a new process can use it again
+            if isinstance(end, Failed) and end.code == NO_MEMORY_CODE:
+                give_back()
         line.send_end(end)
         now = memory_of(card.device)
         if now is not None and memory is not None and now.peak_bytes > memory.peak_bytes:
@@ -191,10 +202,6 @@ def _do(
         return Done(job=job, result=perform(editor, captures, request, on_progress))
     except _Stopped:
         return Cancelled(job=job, message=KEPT if isinstance(request, KEEPS) else "")
-    except torch.OutOfMemoryError:
-        torch.cuda.empty_cache()
-        words = f"The device ran out of memory {_too_large(request)}."
-        return Failed(job=job, code="out_of_memory", message=words)
     except BadInput as error:
         return Failed(job=job, code="bad_input", message=str(error))
     except FloatingPointError as error:
@@ -202,11 +209,14 @@ def _do(
         return Failed(job=job, code="bad_result", message=str(error))
     except InUse as error:
         return Failed(job=job, code="in_use", message=str(error))
-    except OSError as error:
-        logger.exception("job %s", job)
-        return Failed(job=job, code="storage", message=out_of_room(error))
-    except Exception as error:  # a defect: told to the client, and to the log with its traceback
+    except Exception as error:
         logger.exception("job %s failed", job)
+        if is_out_of_memory(error):
+            words = f"The device ran out of memory {_too_large(request)}."
+            return Failed(job=job, code=NO_MEMORY_CODE, message=words)
+        if isinstance(error, OSError):
+            return Failed(job=job, code="storage", message=out_of_room(error))
+        # a defect: told to the client, and to the log with its traceback
         words = f"The backend failed on this job ({type(error).__name__}: {error}); see its log."
         return Failed(job=job, code="internal", message=words)
 

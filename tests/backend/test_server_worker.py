@@ -80,6 +80,51 @@ def test_other_ends_are_sent_as_they_are():
     assert decode_worker_message(frames_of_end(cancelled)) == cancelled
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        MemoryError("Unable to allocate 732. MiB for an array"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_a_job_that_needs_too_much_memory_says_what_to_do(error, monkeypatch):
+    """Whosever memory it is, and however it is told."""
+
+    def perform(*_):
+        raise error
+
+    monkeypatch.setattr(process, "perform", perform)
+    end = process._do(None, None, None, JOB, EDIT)
+    assert (end.code, end.message) == (
+        "out_of_memory",
+        "The device ran out of memory on a 72x64 image: send a smaller one.",
+    )
+
+
+def test_a_model_that_needs_too_much_memory_says_what_to_do(monkeypatch):
+    sent = []
+
+    class Line:
+        def __init__(self, *_):
+            self.send, self.close = sent.append, lambda: None
+
+    def load(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 ...")
+
+    monkeypatch.setattr(process, "_Line", Line)
+    monkeypatch.setattr(process, "_end_with_parent", lambda: None)
+    monkeypatch.setattr(process.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(process.Editor, "from_pretrained", load)
+    monkeypatch.setenv(process.KEYS_VARIABLE, "a b c")
+    with pytest.raises(SystemExit):
+        process.main("tcp://127.0.0.1:9", "demo", "cpu", "auto", "/nowhere", "120")
+    (said,) = sent
+    assert said.message.startswith("The model does not fit into the memory that is free: end ")
+
+
 def test_whatever_an_error_says_can_be_sent():
     for words in ("\ud800", "x" * 10**6, "a\x00b\n"):
         said = decode_worker_message(frames_of_end(Failed(job=JOB, code="x", message=words)))
