@@ -85,6 +85,8 @@ class Job:
     started: float = field(default_factory=time.monotonic)
     request: Request | None = None
     """What was sent, once it was."""
+    cancelled: bool = False
+    """Whether the artist has cancelled it, and the backend is to be told so."""
     stage: str = "sending"
     fraction: float = 0.0
     preview: NDArray[np.uint8] | None = None

@@ -38,7 +38,7 @@ def _take(event: LinkEvent) -> None:
         if event.position == 1:
             job.stage = "waiting for 1 other job"
     elif isinstance(event, Progress):
-        if job.stage != "cancelling":
+        if not job.cancelled:
             job.stage = event.stage
         job.fraction = event.fraction
         if event.preview is not None:

@@ -103,6 +103,8 @@ def _open(link: Link, job: Job) -> None:
         link.submit(job.id, job.request)
     elif job.preparation is None:
         link.follow(job.id)
+    if job.cancelled:
+        link.cancel(job.id)
 
 
 def tell(message: CaptureMessage | SceneMessage) -> None:
@@ -220,7 +222,7 @@ def cancel(scene: bpy.types.Scene) -> None:
         job.outcome = Cancelled(job=job.id)
     else:
         state.link.cancel(job.id)
-        job.stage = "cancelling"
+        job.cancelled, job.stage = True, "cancelling"
     state.changed = True
 
 

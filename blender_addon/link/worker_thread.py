@@ -142,7 +142,8 @@ class Link:
     _cancelled: set[str] = field(default_factory=set)
     """Open jobs that are to be stopped, which a backend may not have heard before a loss."""
     _abandoned: set[str] = field(default_factory=set)
-    """Jobs that count as cancelled here, and that the backend may still work on."""
+    """Jobs that count as cancelled here, and that the backend may still work on, also where only
+    an earlier link has told it of them."""
     _status: LinkStatus | None = None
 
     def start(self) -> None:
@@ -346,8 +347,7 @@ class Link:
                     self._cancelled.add(command.job)
                 client.cancel(command.job)
             elif command.job in self._open:
-                if command.job in self._tries:
-                    self._abandoned.add(command.job)  # the backend may still work on it
+                self._abandoned.add(command.job)
                 self._forget(command.job)
                 self._events.put(Cancelled(job=command.job))
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import bpy
 import pytest
-from driving import SECONDS, run, start_manual
+from driving import SECONDS, connect, run, start_manual
 from fake_server import FakeServer
 
 
@@ -115,6 +115,23 @@ def test_a_cancel_that_was_lost_with_the_line_is_no_less_one(
     assert "was cancelled" in session.message_of(scene)
     assert received(server, "Submit") == 1
     assert forgets or type(server._final[job]).__name__ == "Cancelled"
+
+
+def test_a_cancel_holds_over_a_new_connection(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> None:
+    """Which artists make where nothing seems to happen."""
+    session = connected.session
+    job = start_manual(connected, scene, server)
+    take = server._take
+    server._take = lambda *_: None  # what comes is lost
+    session.cancel(scene)
+    session.wait(lambda: received(server, "Cancel") == 1, SECONDS)
+    server._take = take
+    connect(connected, server.file)
+    session.wait(lambda: session.job_of(scene) is None, SECONDS)
+    assert "was cancelled" in session.message_of(scene)
+    session.wait(lambda: type(server._final.get(job)).__name__ == "Cancelled", SECONDS)
 
 
 def test_a_server_that_answers_late_is_connected_to(
