@@ -28,7 +28,7 @@ from backend.jobs.doorkeeper import Doorkeeper
 from backend.jobs.intake import PACE_MS, Intake, Outcome
 from backend.jobs.outbox import Outbox
 from backend.jobs.queue import MAX_QUEUED_JOBS, Job, JobQueue, QueueFull, UnknownJob
-from backend.jobs.refusals import defect, unknown
+from backend.jobs.refusals import defect, unknown, what_may_help
 from backend.jobs.supervision import NOT_STARTED, WORKER, AllowedKey, Supervisor, Worker
 from backend.jobs.under_way import UnderWay
 from backend.jobs.worker_messages import Loaded, MemoryPeak, NotLoaded
@@ -60,7 +60,7 @@ from protocol.messages import (
     Submit,
     Welcome,
 )
-from protocol.requests import Request, SceneRequest
+from protocol.requests import Request
 from protocol.settings import GuidanceSettings
 from protocol.text import readable
 from protocol.values import MAX_FRAME_BYTES, MAX_WIRE_BYTES, PROTOCOL_VERSION
@@ -397,22 +397,20 @@ class Server:
         logger.error("%s", self._notice)
         job = self.queue.running
         if job is not None:
-            advice = (
-                "send it again, and it goes on from its last checkpoint."
-                if isinstance(job.request, SceneRequest)
-                else "try a smaller image."
-            )
             maybe = ", perhaps for want of memory" if trouble.startswith("ended") else ""
             words = (
                 f"The worker process {trouble} in the middle of this job{maybe}. It is being "
-                f"started anew: {advice}"
+                f"started anew: {what_may_help(job.request)}."
             )
             self._fail(job, "worker_died", words)
         self.loaded = None
         self._greet_again()
 
     def _close(self) -> None:
-        words = "The backend was stopped before this job had ended."
+        words = (
+            "The backend was stopped before this job had ended: start the backend again, and then "
+            "this job."
+        )
         for job in self.queue.unfinished():
             for follower in list(job.followers):
                 self._send(follower, Failed(job=job.id, code="server_stopped", message=words))

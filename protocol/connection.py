@@ -101,6 +101,11 @@ class ServerKeys(msgspec.Struct, frozen=True, kw_only=True):
     client_public_key: str
     client_secret_key: str
 
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if not is_key(getattr(self, name)):
+                raise ValueError(f"{name} is not a CURVE key of {KEY_LENGTH} characters")
+
     def connection(self, endpoint: str) -> Connection:
         """What a client needs to reach a server that holds these keys at `endpoint`."""
         return Connection(

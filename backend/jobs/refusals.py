@@ -2,6 +2,14 @@
 
 from backend.jobs.queue import ResultGone, UnknownJob
 from protocol.messages import Error
+from protocol.requests import (
+    EditSceneRequest,
+    MeshViews,
+    Request,
+    SceneMeshRequest,
+    SceneRenderRequest,
+    TrainSceneRequest,
+)
 from protocol.text import readable
 
 
@@ -10,6 +18,19 @@ def defect(error: Exception, about: str | None) -> Error:
     kind = type(error).__name__
     words = readable(f"The backend failed on this message ({kind}: {error}); see its log.")
     return Error(code="internal", message=words, job=about)
+
+
+def what_may_help(request: Request | None) -> str:
+    """What to do with a request that has ended the worker, perhaps for want of memory."""
+    if isinstance(request, TrainSceneRequest | EditSceneRequest):
+        return "send it again, and it goes on from its last checkpoint"
+    if isinstance(request, SceneMeshRequest):
+        return "try fewer faces, or a smaller texture"
+    if isinstance(request, SceneRenderRequest):
+        return "try fewer or smaller frames"
+    if isinstance(request, MeshViews):
+        return "try smaller views, or a smaller texture"
+    return "try a smaller image"
 
 
 def unknown(job: str, why: UnknownJob) -> Error:

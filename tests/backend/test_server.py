@@ -411,6 +411,7 @@ def test_stop_signal_ends_it_cleanly_and_tells_its_clients(lives, name):
     assert life.status == 0
     assert isinstance(life.last, Failed)
     assert life.last.code == "server_stopped"
+    assert life.last.message.endswith("start the backend again, and then this job.")
     assert not life.file_is_left
     assert "Traceback" not in life.log
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 import zmq
 
-from backend.jobs import supervision
+from backend.jobs import refusals, supervision
 from backend.jobs.supervision import Supervisor, Worker
 from backend.jobs.worker_messages import LOST_GPU, Loaded, decode_worker_message
 from backend.server import CannotStart, Server
@@ -26,7 +26,7 @@ from protocol.client import Client
 from protocol.connection import new_server_keys
 from protocol.line import ServerError
 from protocol.messages import Cancel, Cancelled, Done, Failed, Progress, Submit, Welcome
-from protocol.requests import EditRequest, RelevanceResult, TrainSceneRequest
+from protocol.requests import EditRequest, RelevanceResult, SceneMeshRequest, TrainSceneRequest
 from protocol.settings import GuidanceSettings
 from protocol.values import new_capture_id
 from tests.backend.test_capture_server import COUNT, put
@@ -130,6 +130,15 @@ def test_whatever_an_error_says_can_be_sent():
         said = decode_worker_message(frames_of_end(Failed(job=JOB, code="x", message=words)))
         assert said.message.isprintable()
         assert len(said.message) <= 1000
+
+
+def test_whoever_lost_a_job_is_told_what_would_help():
+    capture = "f" * 32
+    train, mesh = TrainSceneRequest(capture=capture), SceneMeshRequest(capture=capture)
+    help_with = refusals.what_may_help
+    assert help_with(train) == "send it again, and it goes on from its last checkpoint"
+    assert help_with(mesh) == "try fewer faces, or a smaller texture"
+    assert help_with(EDIT) == "try a smaller image"
 
 
 # ------------------------------------------------------------------ the supervisor

@@ -103,6 +103,10 @@ def test_keys_are_kept_until_renewed(tmp_path):
     first = load_or_make_keys(path)
     assert load_or_make_keys(path) == first
     assert load_or_make_keys(path, renew=True) != first
+    for content in (b"{", path.read_bytes().replace(b'key":"', b'key":"~', 1)):
+        path.write_bytes(content)
+        with pytest.raises(BadConnectionFile, match="start with --new-keys"):
+            load_or_make_keys(path)
     path.write_text("broken")
     with pytest.raises(BadConnectionFile, match="--new-keys"):
         load_or_make_keys(path)
