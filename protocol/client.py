@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from . import codec
 from .connection import BadConnectionFile, Connection
-from .line import ConnectionFailed, KeyRefused, Line, ServerError
+from .line import FRAME_TIMEOUT_MS, ConnectionFailed, KeyRefused, Line, ServerError
 from .messages import (
     Cancel,
     Cancelled,
@@ -39,7 +39,7 @@ from .messages import (
     Welcome,
 )
 from .requests import Request, Result
-from .values import new_job_id
+from .values import MAX_FRAME_BYTES, new_job_id
 
 logger = logging.getLogger("protocol.client")
 
@@ -49,7 +49,9 @@ RETURN_SECONDS = 60.0
 LOOK_SECONDS = 1.0
 """Between two looks at where the server is now."""
 ANSWER_TIMEOUT = 120.0
-"""Seconds that a message about a capture may take: one view to the server and onto its disk."""
+"""Seconds that a message about a capture may take onto the server's disk, beside its way there."""
+SLOWEST = MAX_FRAME_BYTES / FRAME_TIMEOUT_MS * 1000
+"""Bytes a second of the slowest line that is waited for."""
 
 GIVE_UP_SECONDS = 3.0
 """That a job is waited for which was cancelled because nobody waits for its result."""
@@ -157,7 +159,7 @@ class Client(Line):
             now = time.monotonic()
             if now - heard > patience:
                 raise ConnectionFailed(
-                    f"{self.connection.endpoint} has not answered for {patience:g} seconds: try "
+                    f"{self.connection.endpoint} has not answered for {patience:.0f} seconds: try "
                     "again, and a capture goes on where it stopped."
                 )
             if lost is None and (sent_after != self.losses or not (self.connected or messages)):
@@ -301,7 +303,8 @@ class Client(Line):
             self.send(message)
 
         send()
-        for answer in self._answers(message.capture, send, self.losses, ANSWER_TIMEOUT):
+        patience = ANSWER_TIMEOUT + codec.array_bytes(message) / SLOWEST
+        for answer in self._answers(message.capture, send, self.losses, patience):
             if isinstance(answer, kind):
                 return answer
         raise AssertionError("answers do not end")

@@ -342,14 +342,22 @@ class Link:
             elif not isinstance(command, _Cancel):
                 if client:
                     self._tell(client, command)
-            elif client:
-                if command.job in self._open:
-                    self._cancelled.add(command.job)
-                client.cancel(command.job)
-            elif command.job in self._open:
-                self._abandoned.add(command.job)
-                self._forget(command.job)
-                self._events.put(Cancelled(job=command.job))
+            else:
+                self._cancel(client, command.job)
+
+    def _cancel(self, client: Client | None, job: str) -> None:
+        """Stop a job. What the backend has not heard of yet counts as stopped at once: on a slow
+        line pictures take minutes, and what stops it goes behind them.
+        """
+        if job in self._open:
+            if client is not None and job in self._known:
+                self._cancelled.add(job)
+            else:
+                self._abandoned.add(job)
+                self._forget(job)
+                self._events.put(Cancelled(job=job))
+        if client is not None:
+            client.cancel(job)
 
     def _pass_on(self, message: JobEvent | Error) -> None:
         """Turn what the backend said into an event for the main thread."""

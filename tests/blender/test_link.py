@@ -134,6 +134,27 @@ def test_a_cancel_holds_over_a_new_connection(
     session.wait(lambda: type(server._final.get(job)).__name__ == "Cancelled", SECONDS)
 
 
+def test_a_job_that_is_still_being_sent_is_cancelled_at_once(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer
+) -> None:
+    """Over a slow line that takes minutes, and Cancel goes behind it."""
+    session = connected.session
+    take, waiting = server._take, []
+    server._take = lambda *what: waiting.append(what)
+    bpy.ops.watch_your_steps.preview_relevance()
+    job = session.job_of(scene).id
+    session.wait(lambda: received(server, "Submit") == 1, SECONDS)
+    session.cancel(scene)
+    with pytest.raises(session.SessionError, match="was cancelled"):
+        session.wait_for_job(scene, SECONDS)
+    server.manual, server._take = True, take
+    for peer, message in waiting:
+        server._calls.put(lambda peer=peer, message=message: take(peer, message))
+    session.wait(lambda: type(server._final.get(job)).__name__ == "Cancelled", SECONDS)
+    session.drain()
+    assert "was cancelled" in session.message_of(scene)
+
+
 def test_a_server_that_answers_late_is_connected_to(
     addon: SimpleNamespace,
     server: FakeServer,

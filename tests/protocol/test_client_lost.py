@@ -18,10 +18,12 @@ from protocol.line import ConnectionFailed, KeyRefused, ServerError
 from protocol.messages import (
     Cancel,
     Cancelled,
+    CaptureState,
     Done,
     Follow,
     GetScene,
     Progress,
+    PutView,
     Queued,
     SceneState,
     Submit,
@@ -239,6 +241,30 @@ def test_questions_about_captures_are_asked_again(monkeypatch):
         line.cut()
         assert client.scene(capture) == state
         assert [type(message) for message in server.received] == [GetScene]
+
+
+def test_a_large_view_on_a_slow_line_is_waited_for(monkeypatch):
+    capture = "f" * 32
+    state = CaptureState(capture=capture, views=3, missing=(), sealed=False)
+    view = PutView(
+        capture=capture,
+        index=0,
+        name="large",
+        image=np.zeros((512, 512, 3), np.uint8),
+        fx=1.0,
+        fy=1.0,
+        cx=1.0,
+        cy=1.0,
+        camera_to_world=tuple(np.eye(4).reshape(-1).tolist()),
+    )
+    monkeypatch.setattr(client_module, "ANSWER_TIMEOUT", 0.5)
+    with (
+        SmallServer(lambda _: [state]) as server,
+        Line(server.connection, rate=1e6) as line,
+        Client(line.connection) as client,
+    ):
+        client.connect()
+        assert client._ask(view, CaptureState) == state
 
 
 def test_progress_of_an_attached_job_goes_on(monkeypatch):
