@@ -48,7 +48,12 @@ def save(folder: Path, name: str, facts: dict[str, Any], tensors: dict[str, Any]
     old = {path for path in folder.glob(f"{name}-*.pt*") if path != target}
     old |= set(folder.glob(f"{name}.json.*{files.UNFINISHED}"))  # of processes that were killed
     with files.replacing(target) as file:
-        torch.save(tensors, file)
+        try:
+            torch.save(tensors, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # a full disk, of which torch says nothing
+                raise error.__context__ from None
+            raise
     files.write_json(folder / f"{name}.json", {"format": FORMAT, "tensors": target.name} | facts)
     for path in old:
         path.unlink(missing_ok=True)

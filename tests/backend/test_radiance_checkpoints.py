@@ -169,6 +169,24 @@ def live(folder: Path, work: Path, log: Path, iterations: int) -> None:
         )
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
+def test_a_disk_that_fills_up_in_the_middle_of_a_save_is_told(tmp_path: Path) -> None:
+    """In the system's words: torch has others for it, which say nothing of a disk."""
+    script = (
+        "import resource, signal, sys; from pathlib import Path; import torch\n"
+        "from backend.fields import checkpoint\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+        "tensors = {name: torch.zeros(40_000) for name in 'ab'}\n"
+        "try: checkpoint.save(Path(sys.argv[1]), 'field', {'step': 1}, tensors)\n"
+        "except OSError as error: print(error.strerror)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "File too large\n", done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_save_deletes_what_a_killed_one_has_left(tmp_path: Path) -> None:
     for name in ("radiance-000001.pt", "radiance-000002.pt", "radiance.json"):
         (tmp_path / f"{name}.1872a2cb{files.UNFINISHED}").write_bytes(b"half")
