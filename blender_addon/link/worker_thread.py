@@ -63,6 +63,13 @@ NO_BACKEND = "No backend runs on this machine: start one here, or connect to ano
 """Where there is no connection file in the usual place."""
 
 
+ANOTHER_MACHINE = (
+    "If it runs on another machine, start it there with --bind tcp://0.0.0.0:5577 and copy its "
+    "connection file again, or open an SSH tunnel to it."
+)
+"""Where a file from elsewhere names this machine, as it does unless the server was told to bind."""
+
+
 class LinkState(Enum):
     """How the connection stands."""
 
@@ -224,8 +231,8 @@ class Link:
             self._events.put(status)
 
     def _serve(self) -> None:
-        """One connection, from the handshake to its loss (an exception) or the end, or until the
-        connection file names another while this one does not answer.
+        """One connection, from the handshake to its loss (an exception) or the end, or until it has
+        not answered for long, or not while the connection file has come to name another one.
         """
         connection = read_connection(self.connection_file)
         self._check_reachable(connection)
@@ -250,10 +257,9 @@ class Link:
                         self._pass_on(message)
                 now = time.monotonic()
                 if not welcomed and now - asked > ANSWER_SECONDS:
-                    failed = client.nothing_answers(ANSWER_SECONDS)
-                    self._report(LinkStatus(LinkState.FAILED, str(failed)))
+                    self._report(LinkStatus(LinkState.FAILED, self._nothing_answers(client)))
                     if now - asked > LAST_ANSWER_SECONDS:
-                        raise failed
+                        return  # to another attempt
                     if now - looked > RETRY_SECONDS:
                         looked = now
                         if read_connection(self.connection_file) != connection:
@@ -263,6 +269,12 @@ class Link:
                         "The connection to the backend was lost: start it again if it has "
                         "stopped; the work goes on from there by itself."
                     )
+
+    def _nothing_answers(self, client: Client) -> str:
+        text = str(client.nothing_answers(ANSWER_SECONDS))
+        if client.connection.is_local and self.connection_file != default_connection_file():
+            text = f"{text} {ANOTHER_MACHINE}"
+        return text
 
     def _poll(self, client: Client) -> list[ServerMessage]:
         """What has come. A job whose end cannot be read has failed, and the line goes on."""

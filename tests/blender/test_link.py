@@ -147,6 +147,8 @@ def test_a_job_that_is_still_being_sent_is_cancelled_at_once(
     session.cancel(scene)
     with pytest.raises(session.SessionError, match="was cancelled"):
         session.wait_for_job(scene, SECONDS)
+    session.wait(lambda: received(server, "Cancel") == 1, SECONDS)
+    time.sleep(0.1)  # it is handed to `_take` right after
     server.manual, server._take = True, take
     for peer, message in waiting:
         server._calls.put(lambda peer=peer, message=message: take(peer, message))
@@ -188,6 +190,7 @@ def test_a_server_that_does_not_answer_is_left_for_the_one_that_the_file_names(
     session = addon.session
     session.connect(Path(server.file))
     session.wait(lambda: "Nothing answers" in session.state.status.text, SECONDS)
+    assert "If it runs on another machine, start it there with --bind" in session.state.status.text
     server.file.write_bytes(right)
     session.wait_for_connection(SECONDS)
 
