@@ -4,7 +4,7 @@ import bpy
 
 from ..data import contact_sheet
 from ..data.scene_error import SceneError
-from ..link.worker_thread import Arrived
+from ..link.worker_thread import GONE, Arrived
 from ..protocol.messages import Cancelled, CaptureState, Failed
 from . import open_files, saved_waiting, scene_jobs, waiting
 from .ahead import Ahead
@@ -12,6 +12,9 @@ from .job import Job, SessionError, running_tools
 from .kinds import KINDS
 from .picture_jobs import what_it_cost
 from .running import say, state, write_job
+
+LOST = (*GONE, "server_stopped")
+"""Codes of a job that was not refused and did not fail: it can be made again as it was."""
 
 
 def is_ready(
@@ -47,7 +50,7 @@ def finish(
         contact_sheet.make(scene, job.group)
     write_job(scene, None)
     goes_on = False
-    if isinstance(outcome, Failed) and outcome.code == "unknown_job":
+    if isinstance(outcome, Failed) and outcome.code in LOST:
         goes_on = saved_waiting.offers(scene, job.id)
     else:
         saved_waiting.ended(scene, job.id)

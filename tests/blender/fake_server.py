@@ -50,6 +50,8 @@ class FakeServer:
         """Capabilities beside those that every backend has."""
         self.refusal: tuple[str, str] | None = None
         """Code and sentence of the error that answers every Hello."""
+        self.unknown = "unknown_job"
+        """Code of the answer about a job that is not kept."""
         self.suggestion = 0.4
         self.whole_things = True
         """Whether whole things explain the relevance of textures."""
@@ -190,7 +192,7 @@ class FakeServer:
                 self._end(message.job, self._done(message.job))
         elif message.job not in self.jobs:
             text = f"no job {message.job} is kept"
-            self._send(message.job, m.Error(code="unknown_job", message=text, job=message.job))
+            self._send(message.job, m.Error(code=self.unknown, message=text, job=message.job))
         elif message.job in self._final:
             self._send(message.job, self._final[message.job])
         elif isinstance(message, m.Cancel):

@@ -389,6 +389,29 @@ def test_a_running_job_that_the_backend_still_knows_is_not_made_twice(
     assert seeds() == [0, 1]
 
 
+@pytest.mark.parametrize("gone", ["result_gone", "server_stopped"])
+def test_a_job_whose_result_the_backend_has_not_any_more_is_offered(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    server: FakeServer,
+    saved: ModuleType,
+    tmp_path: Path,
+    gone: str,
+) -> None:
+    """As others have ended since, on a backend that many use, or as it was stopped."""
+    preview(connected, scene)
+    server.manual = True
+    OPS.edit()
+    running(connected, server)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    server.unknown = gone
+    restart(connected, server, tmp_path / "a.blend")
+    assert len(offered(saved)) == 1
+    go_on(connected, server)
+    assert len(here().edits) == 1
+    assert offered(saved) == []
+
+
 @pytest.mark.parametrize("kind", ["FULL_COPY", "LINK_COPY"])
 def test_a_copy_of_the_scene_is_offered_nothing(
     connected: SimpleNamespace,
