@@ -1,12 +1,11 @@
 """`python -m backend bench edit` and `bench relevance`: an edit against diffusers' own pipeline,
 and a map against the order in which the paper's authors compute it; on the same networks, in turns.
 
-Every run is told of an instruction that nothing has read before, and of a picture that nothing has
-encoded before: what is remembered from one run to the next helps nobody.
+Every run embeds its texts and encodes its picture: what is remembered from one run to the next
+helps nobody.
 """
 
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,16 +79,16 @@ class Bench:
         return cls(model, pipeline_of(model), _drawn(options, size))
 
     def editor(self) -> Editor:
-        """An editor that has seen nothing yet."""
+        """An editor that has seen and read nothing yet."""
+        self.model.forget_texts()
         editor = Editor(self.model)
         editor.set_image(self.sample.image, work_size=min(self.sample.image.shape[:2]))
         return editor
 
-    def instructions(self) -> Iterator[str]:
-        """The instruction, then it again and again in words that were not there before."""
-        yield self.sample.edit.instruction
-        for number in itertools.count(2):
-            yield f"{self.sample.edit.instruction} {number}"
+    @property
+    def instruction(self) -> str:
+        """What to change."""
+        return self.sample.edit.instruction
 
 
 def _drawn(options: PairedOptions, size: int) -> Sample:
@@ -107,15 +106,14 @@ def relevance_ways(bench: Bench) -> dict[str, Action]:
     """The authors' order and this program, each for one map from one noise."""
     image = bench.sample.image
     noise = draw_noise(0, _latents(bench))
-    theirs, ours = bench.instructions(), bench.instructions()
 
     def authors() -> NDArray[np.float32]:
-        return three_branch_map(bench.pipeline, image, next(theirs), NOISE_LEVEL, noise)
+        return three_branch_map(bench.pipeline, image, bench.instruction, NOISE_LEVEL, noise)
 
     def this() -> NDArray[np.float32]:
         return (
             bench.editor()
-            .relevance(next(ours), noise=noise[0].cpu().numpy(), normalisation="paper")
+            .relevance(bench.instruction, noise=noise[0].cpu().numpy(), normalisation="paper")
             .values
         )
 
@@ -136,17 +134,16 @@ def edit_ways(bench: Bench, steps: int) -> tuple[dict[str, Action], dict[str, st
     text = bench.model.card.guidance.text
 
     def theirs(image_guidance: float) -> Action:
-        words, guidance = bench.instructions(), (text, image_guidance)
+        guidance = text, image_guidance
         return lambda: pipeline_edit(
-            bench.pipeline, bench.sample.image, next(words), start, steps, guidance
+            bench.pipeline, bench.sample.image, bench.instruction, start, steps, guidance
         )
 
     def ours(detail: Detail, image_guidance: float, where: NDArray[np.bool_]) -> Action:
-        words = bench.instructions()
         settings = EditSettings(
             steps=steps, text_guidance=text, image_guidance=image_guidance, detail=detail
         )
-        return lambda: bench.editor().edit(next(words), mask=where, settings=settings).image
+        return lambda: bench.editor().edit(bench.instruction, mask=where, settings=settings).image
 
     for guidance in (1.5, 1.0):
         name = f"diffusers' pipeline, image guidance {guidance:g}"
@@ -173,7 +170,7 @@ def run_relevance(options: PairedOptions, command: list[str]) -> int:
     report = _report(bench, options, command)
     ways = relevance_ways(bench)
     with report.stage("agreement"):
-        theirs, ours = (np.asarray(way()) for way in ways.values())  # of the same words
+        theirs, ours = (np.asarray(way()) for way in ways.values())
         report.figures["largest difference of the maps"] = round(
             float(np.abs(theirs - ours).max()), 6
         )
@@ -189,7 +186,7 @@ def run_edit(options: EditBenchOptions, command: list[str]) -> int:
     ways, against = edit_ways(bench, options.steps)
     sample, mask = bench.sample, bench.sample.mask > 0.5
     with report.stage("agreement"):
-        pictures = {name: np.asarray(way()) for name, way in ways.items()}  # of the same words
+        pictures = {name: np.asarray(way()) for name, way in ways.items()}
         for name, picture in pictures.items():
             figures = {"PSNR inside, true edit": metrics.psnr(picture, sample.edited, mask)}
             figures["PSNR outside"] = metrics.psnr(picture, sample.image, sample.mask < OUTSIDE)

@@ -62,7 +62,7 @@ def three_branch_map(
         float32 (h, w), 0..1: Eq. 2, clamped and stretched by Eq. 3.
     """
     unet, device = pipeline.unet, noise.device
-    texts = _embedded(pipeline, [instruction, "", ""])
+    told, nothing = _embedded(pipeline, [instruction, ""])
     pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].to(device, pipeline.vae.dtype)
     mode = pipeline.vae.encode(pixels / 127.5 - 1).latent_dist.mode().float()
     steps = len(pipeline.scheduler.alphas_cumprod)
@@ -73,6 +73,7 @@ def three_branch_map(
     given = torch.cat(
         [noisy.repeat(3, 1, 1, 1), torch.cat([mode, mode, torch.zeros_like(mode)])], dim=1
     )
+    texts = torch.stack([told, nothing, nothing])
     predicted = unet(given.to(unet.dtype), time, encoder_hidden_states=texts).sample.float()
     with_text, without, _ = predicted.chunk(3)
     raw = (with_text - without).abs().sum(dim=1)[0].cpu().numpy().astype(np.float64)

@@ -11,7 +11,8 @@ import torch
 from backend.__main__ import main
 from backend.editing import Editor
 from backend.editing.models.registry import load_model
-from backend.evaluation import paired, plain_order
+from backend.evaluation import bench_edit, paired, plain_order
+from backend.evaluation.options import EditBenchOptions
 from backend.evaluation.random_model import random_model
 
 from .tiny_editor import INSTRUCTION, random_image, reference_pipeline
@@ -115,6 +116,27 @@ def test_both_commands_write_what_they_measured(tiny_model, tmp_path, capsys):
     assert figures[f"pictures: {alone}"]["PSNR outside"] == 99
     assert "share of diffusers' pipeline, image guidance 1" in figures[alone]
     assert "share of the authors' order" in capsys.readouterr().out
+
+
+def test_every_run_reads_both_texts_and_encodes_the_picture(tiny_model, tmp_path):
+    options = EditBenchOptions(model=str(tiny_model), device="cpu", size=128, out=tmp_path)
+    bench = bench_edit.Bench.of(options)
+    ways = bench_edit.relevance_ways(bench) | bench_edit.edit_ways(bench, steps=1)[0]
+    texts, pictures = [], []
+
+    def count(_, given, told, __):
+        texts.append(len(given[0] if given else told["input_ids"]))
+
+    encoder = bench.model.text_encoder.register_forward_hook(count, with_kwargs=True)
+    vae = bench.model.vae.encoder.register_forward_hook(lambda *_: pictures.append(1))
+    for _ in range(2):
+        for name, way in ways.items():
+            texts.clear()
+            pictures.clear()
+            way()
+            assert (sum(texts), sum(pictures)) == (2, 1), name
+    encoder.remove()
+    vae.remove()
 
 
 def test_what_cannot_be_compared_is_refused_in_words(tiny_model, tmp_path, capsys):

@@ -2,8 +2,10 @@
 
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +75,31 @@ def test_the_command_compares_ways_on_a_folder(
     assert "| things |" in (out / "figures.md").read_text()
     with Image.open(out / "contact_sheet.png") as sheet:
         assert sheet.height > 3 * 256
+
+
+def test_maps_that_are_made_once_count_in_the_seconds_of_every_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path
+) -> None:
+    write_folder(tmp_path / "balls", two_balls())
+
+    class Slow(Patchy):
+        def relevance_of_images(self, *asked: Any, **settings: Any) -> Any:
+            time.sleep(5)
+            return super().relevance_of_images(*asked, **settings)
+
+    painter = Slow()
+    painter.card = Editor.from_pretrained(str(tiny_model), device="cpu").card  # type: ignore[attr-defined]
+    monkeypatch.setattr(Editor, "from_pretrained", lambda *arguments: painter)
+    arguments = [str(tmp_path / "balls"), "make it blue", "--part", "0", "--rounds", "1"]
+    out = tmp_path / "out"
+    ways = ["--ways", "cells", "things", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["backend", "evaluate", "texture", *arguments, *ways])
+    begun = time.perf_counter()
+    assert main(["evaluate", "texture", *arguments, *ways]) == 0
+    taken = time.perf_counter() - begun
+    figures = json.loads((out / "report.json").read_text())["figures"]
+    assert all(figure["seconds"] >= 5 for figure in figures.values())
+    assert sum(figure["seconds"] for figure in figures.values()) < taken + 5.1
 
 
 def write_folder(folder: Path, mesh: TexturedMesh) -> None:

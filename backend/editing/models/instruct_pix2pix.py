@@ -250,6 +250,10 @@ class InstructPix2Pix:
             self._texts[instruction] = self.embed_text(instruction)
         return self._texts[instruction]
 
+    def forget_texts(self) -> None:
+        """Nothing that was embedded before is there any more."""
+        self._texts.clear()
+
     def embed_text(self, instruction: str) -> Text:
         """One instruction, as diffusers' own pipeline embeds it; what is longer than the model
         reads is cut off (see `unread_text`).
