@@ -4,7 +4,7 @@ import bpy
 
 from ..data import contact_sheet
 from ..data.scene_error import SceneError
-from ..link.worker_thread import GONE, Arrived
+from ..link.worker_thread import GONE, STOPPED, Arrived
 from ..protocol.messages import Cancelled, CaptureState, Failed
 from . import open_files, saved_waiting, scene_jobs, waiting
 from .ahead import Ahead
@@ -13,7 +13,7 @@ from .kinds import KINDS
 from .picture_jobs import what_it_cost
 from .running import say, state, write_job
 
-LOST = (*GONE, "server_stopped")
+LOST = (*GONE, STOPPED)
 """Codes of a job that was not refused and did not fail: it can be made again as it was."""
 
 

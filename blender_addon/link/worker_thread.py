@@ -13,6 +13,7 @@ import traceback
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,8 @@ BROKEN = (
 )
 GONE = ("unknown_job", "result_gone")
 """Codes of a backend that has nothing of a job any more."""
+STOPPED = "server_stopped"
+"""Code of a backend that stops, and takes a job with it."""
 NO_BACKEND = "No backend runs on this machine: start one here, or connect to another one."
 """Where there is no connection file in the usual place."""
 
@@ -251,6 +254,8 @@ class Link:
                         welcomed = True
                     elif isinstance(message, CaptureState | SceneState):
                         self._events.put(message)
+                    elif self._is_for_the_next(message):
+                        self._known.discard(message.job)
                     elif (job := self._to_be_sent_again(message)) is not None:
                         self._send_again(client, job)
                     else:
@@ -305,6 +310,15 @@ class Link:
         for job in self._abandoned:
             client.cancel(job)
         self._abandoned.clear()
+
+    def _is_for_the_next(self, message: JobEvent | Error) -> TypeGuard[Failed]:
+        """Whether a backend that stops has not done a job, which the next one can begin anew."""
+        return (
+            isinstance(message, Failed)
+            and message.code == STOPPED
+            and message.job not in self._cancelled
+            and self._open.get(message.job) is not None
+        )
 
     def _to_be_sent_again(self, message: JobEvent | Error) -> str | None:
         """The job that the backend has lost what it knew of, if it can begin anew."""
@@ -387,6 +401,9 @@ class Link:
                 message = Failed(job=job, code=code, message=_in_words(message))
         if message.job not in self._open:
             return
+        stopped = isinstance(message, Failed) and message.code == STOPPED
+        if stopped and message.job in self._cancelled:
+            message = Cancelled(job=message.job)
         self._tries[message.job] = 0
         self._known.add(message.job)
         if isinstance(message, FinalEvent):

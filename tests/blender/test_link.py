@@ -157,6 +157,35 @@ def test_a_job_that_is_still_being_sent_is_cancelled_at_once(
     assert "was cancelled" in session.message_of(scene)
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_job_outlives_a_server_that_is_stopped_in_order(
+    connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer, cancelled: bool
+) -> None:
+    """As it outlives one that is killed: others may stop it, to start a newer one."""
+    session = connected.session
+    job = start_manual(connected, scene, server)
+    if cancelled:
+        server._take = lambda *_: None
+        session.cancel(scene)
+        session.wait(lambda: received(server, "Cancel") == 1, SECONDS)
+    server.fail(job, "server_stopped", "It was stopped.")
+    time.sleep(0.3)
+    server.stop()
+    session.wait(lambda: "was lost" in session.state.status.text, SECONDS)
+    if cancelled:
+        assert session.job_of(scene) is None
+        assert "was cancelled" in session.message_of(scene)
+        return
+    assert session.job_of(scene).stage == "waiting for the backend"
+    server.forget()
+    server.start()
+    session.wait_for_connection(SECONDS)
+    session.wait(lambda: received(server, "Submit") == 2, SECONDS)
+    server.finish(job)
+    session.wait_for_job(scene, SECONDS)
+    assert scene.watch_your_steps.relevance_image is not None
+
+
 def test_a_server_that_answers_late_is_connected_to(
     addon: SimpleNamespace,
     server: FakeServer,
