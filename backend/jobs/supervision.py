@@ -8,6 +8,7 @@ words about it, and sooner by the process itself, which ends where its work stan
 """
 
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -56,6 +57,8 @@ LONGEST_PAUSE = 60.0
 """Before a worker is started anew, however many have failed."""
 LONGEST_TURN = 10.0
 """Of the server's loop, in seconds. What takes longer is a stop, of its process or its machine."""
+SAID_AGAIN_SECONDS = 60.0
+"""Between two words in the log about wrong keys."""
 NOT_STARTED = (OSError, zmq.ZMQError)
 """What a start can raise where the machine has no more processes, files or ports to give."""
 
@@ -65,12 +68,21 @@ class AllowedKey:
 
     def __init__(self, public_key: str) -> None:
         self._public_key = public_key.encode()
+        self._refused = 0  # since that was said
+        self._said = -math.inf
 
     def callback(self, domain: str, key: bytes) -> bool:
-        """What the ZAP authenticator asks for every client."""
-        if key != self._public_key:
-            logger.warning("refused a client with a wrong key")
-        return key == self._public_key
+        """What the ZAP authenticator asks for every client, again and again of one that is refused:
+        that goes on trying.
+        """
+        if key == self._public_key:
+            return True
+        self._refused += 1
+        if time.monotonic() - self._said >= SAID_AGAIN_SECONDS:
+            since = f", {self._refused} times since" if self._refused > 1 else ""
+            logger.warning("refused a client with a wrong key%s", since)
+            self._refused, self._said = 0, time.monotonic()
+        return False
 
 
 class Awake:

@@ -141,6 +141,22 @@ def test_whoever_lost_a_job_is_told_what_would_help():
     assert help_with(EDIT) == "try a smaller image"
 
 
+def test_a_client_with_a_wrong_key_does_not_fill_the_log(monkeypatch, caplog):
+    """It tries again every second, for as long as its laptop is on."""
+    now = 0.0
+    monkeypatch.setattr(supervision.time, "monotonic", lambda: now)
+    allowed = supervision.AllowedKey("right")
+    for _ in range(1200):
+        assert not allowed.callback("clients", b"wrong")
+        now += 0.1
+    assert allowed.callback("clients", b"right")
+    said = [record.message for record in caplog.records]
+    assert said == [
+        "refused a client with a wrong key",
+        "refused a client with a wrong key, 600 times since",
+    ]
+
+
 # ------------------------------------------------------------------ the supervisor
 
 
