@@ -23,6 +23,7 @@ from zmq.auth.thread import ThreadAuthenticator
 from backend import __version__
 from backend.captures.store import CaptureStore
 from backend.command_line import otherwise, parse
+from backend.endings import SIGNALS
 from backend.jobs.capture_desk import CaptureDesk, JobMessage
 from backend.jobs.doorkeeper import Doorkeeper
 from backend.jobs.intake import PACE_MS, Intake, Outcome
@@ -485,16 +486,18 @@ def _stop_with_input(stop: threading.Event) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the server until SIGINT or SIGTERM; the exit status: 1 where it cannot start or go on,
-    ALREADY_RUNS where another one is there.
+    """Run the server until SIGINT, SIGTERM or the end of its terminal; the exit status: 1 where it
+    cannot start or go on, ALREADY_RUNS where another one is there.
     """
     typed = sys.argv[1:] if arguments is None else arguments
     options: Serve = parse(Serve, typed, "python -m backend.server")
     log_to(sys.stdout)
     os.umask(0o077)  # what is written here is nobody else's, and ours to read, whoever started it
     stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):  # before there is anything to leave behind
-        signal.signal(name, lambda *_: stop.set())
+    for number in (signal.SIGINT, *SIGNALS):  # before there is anything to leave behind
+        hangs_up = number == getattr(signal, "SIGHUP", None)
+        if not (hangs_up and signal.getsignal(number) == signal.SIG_IGN):  # as `nohup` asks for
+            signal.signal(number, lambda *_: stop.set())
     if options.stop_with_input:
         threading.Thread(target=_stop_with_input, args=(stop,), daemon=True).start()
     try:

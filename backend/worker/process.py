@@ -138,7 +138,10 @@ def main(
     endpoint: str, model: str, device: str, dtype: str, data_root: str, still_seconds: str
 ) -> None:
     """Load the models, then do jobs until the server goes away."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the server ends this one
+    # Ctrl-C and the end of a terminal reach both; the server ends this one
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     _end_with_parent()
     line = _Line(endpoint, os.environ.pop(KEYS_VARIABLE))
     watchdog = Watchdog(float(still_seconds))
