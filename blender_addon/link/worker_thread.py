@@ -37,6 +37,7 @@ from ..protocol.messages import (
     Failed,
     FinalEvent,
     JobEvent,
+    Progress,
     SceneMessage,
     SceneState,
     ServerMessage,
@@ -60,6 +61,9 @@ BROKEN = (
 )
 GONE = ("unknown_job", "result_gone")
 """Codes of a backend that has nothing of a job any more."""
+BUSY, BUSY_SECONDS = "busy", 30.0
+"""Code of a backend whose queue is full, and seconds until a job is sent to it again."""
+FULL = "waiting for room in the backend's queue"
 STOPPED = "server_stopped"
 """Code of a backend that stops, and takes a job with it."""
 NO_BACKEND = "No backend runs on this machine: start one here, or connect to another one."
@@ -151,6 +155,8 @@ class Link:
     pictures need not be sent again."""
     _cancelled: set[str] = field(default_factory=set)
     """Open jobs that are to be stopped, which a backend may not have heard before a loss."""
+    _put_off: dict[str, float] = field(default_factory=dict)
+    """Open jobs for which the backend had no room, and when they are sent again."""
     _abandoned: set[str] = field(default_factory=set)
     """Jobs that count as cancelled here, and that the backend may still work on, also where only
     an earlier link has told it of them."""
@@ -256,11 +262,16 @@ class Link:
                         self._events.put(message)
                     elif self._is_for_the_next(message):
                         self._known.discard(message.job)
+                    elif self._found_no_room(message):
+                        self._put_off[message.job or ""] = time.monotonic() + BUSY_SECONDS
                     elif (job := self._to_be_sent_again(message)) is not None:
                         self._send_again(client, job)
                     else:
                         self._pass_on(message)
                 now = time.monotonic()
+                for job in [one for one, when in self._put_off.items() if when < now and welcomed]:
+                    del self._put_off[job]
+                    self._send(client, job, self._open[job])
                 if not welcomed and now - asked > ANSWER_SECONDS:
                     self._report(LinkStatus(LinkState.FAILED, self._nothing_answers(client)))
                     if now - asked > LAST_ANSWER_SECONDS:
@@ -300,6 +311,7 @@ class Link:
 
     def _resume(self, client: Client) -> None:
         """Hand the open jobs to a new connection."""
+        self._put_off.clear()
         for job, request in list(self._open.items()):
             if job not in self._cancelled:
                 self._send(client, job, None if job in self._known else request)
@@ -319,6 +331,16 @@ class Link:
             and message.job not in self._cancelled
             and self._open.get(message.job) is not None
         )
+
+    def _found_no_room(self, message: JobEvent | Error) -> TypeGuard[Error]:
+        """Whether the backend's queue is too full for a job, which is said then."""
+        if not isinstance(message, Error) or message.code != BUSY or message.job is None:
+            return False
+        if self._open.get(message.job) is None:
+            return False
+        self._tries[message.job] = 0
+        self._events.put(Progress(job=message.job, stage=FULL, fraction=0.0))
+        return True
 
     def _to_be_sent_again(self, message: JobEvent | Error) -> str | None:
         """The job that the backend has lost what it knew of, if it can begin anew."""
@@ -417,6 +439,7 @@ class Link:
         """A job has ended."""
         self._open.pop(job, None)
         self._tries.pop(job, None)
+        self._put_off.pop(job, None)
         self._known.discard(job)
         self._cancelled.discard(job)
 

@@ -186,6 +186,41 @@ def test_a_job_outlives_a_server_that_is_stopped_in_order(
     assert scene.watch_your_steps.relevance_image is not None
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_job_waits_for_room_in_a_full_queue(
+    connected: SimpleNamespace,
+    scene: bpy.types.Scene,
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    cancelled: bool,
+) -> None:
+    """Else all that were asked for together would fail, one right after the other."""
+    monkeypatch.setattr(connected.worker_thread, "BUSY_SECONDS", 0.3)
+    session, take, m = connected.session, server._take, server.messages
+
+    def full(peer: bytes, message: object) -> None:
+        if not isinstance(message, m.Submit):
+            take(peer, message)
+            return
+        error = m.Error(code="busy", message="It is full.", job=message.job)
+        server._socket.send_multipart([peer, *server.codec.encode(error)])
+
+    server._take = full
+    bpy.ops.watch_your_steps.preview_relevance()
+    session.wait(lambda: received(server, "Submit") == 2, SECONDS)
+    assert session.job_of(scene).stage == "waiting for room in the backend's queue"
+    if cancelled:
+        session.cancel(scene)
+        with pytest.raises(session.SessionError, match="was cancelled"):
+            session.wait_for_job(scene, SECONDS)
+        time.sleep(0.6)
+        assert received(server, "Submit") <= 3
+        return
+    server._take = take
+    session.wait_for_job(scene, SECONDS)
+    assert scene.watch_your_steps.relevance_image is not None
+
+
 def test_a_server_that_answers_late_is_connected_to(
     addon: SimpleNamespace,
     server: FakeServer,
