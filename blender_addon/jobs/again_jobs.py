@@ -7,7 +7,7 @@ import msgspec
 
 from ..data import copies, edit_masks, edits, edits_again, pictures, remembered_edits
 from ..data.properties_settings import asked
-from ..link.worker_thread import Arrived
+from ..link.arrived import Arrived
 from ..protocol.messages import CaptureState
 from ..protocol.requests import EditRequest, EditResult
 from ..protocol.settings import PictureMapSettings

@@ -4,7 +4,9 @@ import bpy
 
 from ..data import contact_sheet
 from ..data.scene_error import SceneError
-from ..link.worker_thread import GONE, STOPPED, Arrived
+from ..link.arrived import Arrived
+from ..link.open_jobs import GONE
+from ..link.worker_thread import STOPPED
 from ..protocol.messages import Cancelled, CaptureState, Failed
 from . import open_files, saved_waiting, scene_jobs, waiting
 from .ahead import Ahead

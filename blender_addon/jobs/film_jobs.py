@@ -8,7 +8,8 @@ from ..data import pictures
 from ..data.changing import at_frame
 from ..data.scene_error import SceneError
 from ..data.taken_pictures import VIEWPOINT
-from ..link.worker_thread import Arrived, Link
+from ..link.arrived import Arrived
+from ..link.worker_thread import Link
 from ..protocol.messages import CaptureState
 from ..protocol.requests import SceneRenderRequest, SceneRenderResult, wrong_film
 from ..render.camera_render import render_size, viewpoint

@@ -21,8 +21,9 @@ from ..data.migration import new_uid
 from ..data.properties_settings import asked
 from ..data.taken_pictures import Picture
 from ..data.thing_labels import unpacked
+from ..link.arrived import Arrived
 from ..link.encode import encode_png
-from ..link.worker_thread import Arrived, Link
+from ..link.worker_thread import Link
 from ..protocol.corrections import Correction
 from ..protocol.messages import CaptureState
 from ..protocol.requests import EditRequest, EditResult

@@ -8,7 +8,7 @@ from ..data.full_results import Size
 from ..data.properties_settings import asked
 from ..data.render_size import enlarged_mask
 from ..data.scene_error import SceneError
-from ..link.worker_thread import Arrived
+from ..link.arrived import Arrived
 from ..protocol.messages import CaptureState
 from ..protocol.requests import EditRequest, EditResult
 from ..protocol.settings import PictureMapSettings

@@ -13,7 +13,8 @@ from ..data import pictures
 from ..data.frozen_region import FrozenRegion
 from ..data.migration import new_uid
 from ..data.taken_pictures import Picture
-from ..link.worker_thread import Arrived, Link
+from ..link.arrived import Arrived
+from ..link.worker_thread import Link
 from ..protocol.messages import Cancelled, CaptureState, Failed, Welcome
 from ..protocol.requests import Request
 from ..protocol.text import wrong_instruction

@@ -1,7 +1,8 @@
 """What the link to the backend says, brought to the jobs and scenes that it is about."""
 
 from ..data import copies
-from ..link.worker_thread import Arrived, LinkEvent, LinkState, LinkStatus
+from ..link.arrived import Arrived
+from ..link.worker_thread import LinkEvent, LinkState, LinkStatus
 from ..protocol.messages import (
     Cancelled,
     CaptureState,

@@ -5,7 +5,7 @@ import bpy
 from ..data import contact_sheet, copies, layers, migration, pictures, region, results, undoing
 from ..data.meshes import texture_pixels
 from ..data.scene_error import SceneError
-from ..link.worker_thread import Arrived
+from ..link.arrived import Arrived
 from ..protocol.messages import CaptureState, GetScene
 from . import saved_waiting, scene_jobs, waiting
 from .job import Job, SessionError

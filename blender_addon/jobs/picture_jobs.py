@@ -24,8 +24,9 @@ from ..data.frozen_region import FoundMap, FrozenRegion
 from ..data.properties_settings import asked
 from ..data.snapping import Snapping
 from ..data.taken_pictures import Picture
+from ..link.arrived import Arrived
 from ..link.aside import aside
-from ..link.worker_thread import Arrived, Link
+from ..link.worker_thread import Link
 from ..protocol.corrections import Correction
 from ..protocol.messages import CaptureState
 from ..protocol.region import Snapped

@@ -11,7 +11,7 @@ import numpy as np
 from ..data import copies, pictures
 from ..data.meshes.brought_mesh import install_mesh
 from ..data.properties_settings import asked
-from ..link.worker_thread import Arrived
+from ..link.arrived import Arrived
 from ..protocol.messages import CaptureState, Error, SceneState
 from ..protocol.requests import (
     EditSceneRequest,

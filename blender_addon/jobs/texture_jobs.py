@@ -23,7 +23,7 @@ from ..data.meshes.edited_textures import (
 from ..data.meshes.mesh_reading import MeshTexture, read_mesh_texture, things_of, with_full_name
 from ..data.meshes.texture_asked import Asked, write
 from ..data.properties_settings import asked
-from ..link.worker_thread import Arrived
+from ..link.arrived import Arrived
 from ..protocol.messages import CaptureState
 from ..protocol.requests import (
     SceneTextureRequest,

@@ -10,7 +10,7 @@ from ..data import pictures
 from ..data.meshes import live_textures, texture_bases, texture_regions
 from ..data.meshes.mesh_reading import things_of, with_full_name
 from ..data.properties_settings import asked
-from ..link.worker_thread import Arrived
+from ..link.arrived import Arrived
 from ..protocol.messages import CaptureState
 from ..protocol.requests import TextureRelevanceRequest, TextureRelevanceResult
 from ..protocol.settings import MapSettings

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from ..link.worker_thread import BROKEN, MAX_TRIES, Link
+from ..link.open_jobs import MAX_TRIES
+from ..link.worker_thread import BROKEN, Link
 from ..protocol.messages import (
     Cancelled,
     CaptureState,

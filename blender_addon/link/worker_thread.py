@@ -13,10 +13,6 @@ import traceback
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TypeGuard
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..protocol.client import Client
 from ..protocol.codec import BadMessage
@@ -43,9 +39,10 @@ from ..protocol.messages import (
     ServerMessage,
     Welcome,
 )
-from ..protocol.requests import EditSceneResult, Request, Result, ScenePicture, SceneRenderResult
+from ..protocol.requests import Request
 from . import stillness
-from .encode import encode_exr, encode_png
+from .arrived import Arrived, arrived
+from .open_jobs import GONE, MAX_TRIES, OpenJobs
 
 POLL_SECONDS = 0.03
 ANSWER_SECONDS = 3.0
@@ -54,13 +51,10 @@ machine that has much to do."""
 LAST_ANSWER_SECONDS = 60.0
 """After which a new attempt may find what this one does not."""
 RETRY_SECONDS = 1.0
-MAX_TRIES = 3
 BROKEN = (
     f"The connection broke {MAX_TRIES} times when this job was sent or its result came: start it "
     "again with smaller pictures, and see what the backend's log says."
 )
-GONE = ("unknown_job", "result_gone")
-"""Codes of a backend that has nothing of a job any more."""
 BUSY, BUSY_SECONDS = "busy", 30.0
 """Code of a backend whose queue is full, and seconds until a job is sent to it again."""
 FULL = "waiting for room in the backend's queue"
@@ -68,8 +62,6 @@ STOPPED = "server_stopped"
 """Code of a backend that stops, and takes a job with it."""
 NO_BACKEND = "No backend runs on this machine: start one here, or connect to another one."
 """Where there is no connection file in the usual place."""
-
-
 ANOTHER_MACHINE = (
     "If it runs on another machine, start it there with --bind tcp://0.0.0.0:5577 and copy its "
     "connection file again, or open an SSH tunnel to it."
@@ -94,20 +86,6 @@ class LinkStatus:
     state: LinkState
     text: str = ""
     welcome: Welcome | None = None
-
-
-@dataclass(frozen=True)
-class Arrived:
-    """A job has ended well. Pictures come with their file bytes, made in the worker thread.
-
-    Arrays have row 0 at the top.
-    """
-
-    job: str
-    result: Result
-    files: dict[str, bytes]
-    """By the name of the result's field: a PNG of every uint8 picture, an OpenEXR of every float32
-    one."""
 
 
 LinkEvent = LinkStatus | JobEvent | Arrived | CaptureState | SceneState | Error
@@ -147,19 +125,7 @@ class Link:
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     # What follows belongs to the thread.
-    _open: dict[str, Request | None] = field(default_factory=dict)
-    _tries: dict[str, int] = field(default_factory=dict)
-    """How often each open job was sent since the backend last said something about it."""
-    _known: set[str] = field(default_factory=set)
-    """Open jobs that the backend has said something about: after a loss they are followed, as their
-    pictures need not be sent again."""
-    _cancelled: set[str] = field(default_factory=set)
-    """Open jobs that are to be stopped, which a backend may not have heard before a loss."""
-    _put_off: dict[str, float] = field(default_factory=dict)
-    """Open jobs for which the backend had no room, and when they are sent again."""
-    _abandoned: set[str] = field(default_factory=set)
-    """Jobs that count as cancelled here, and that the backend may still work on, also where only
-    an earlier link has told it of them."""
+    _jobs: OpenJobs = field(default_factory=OpenJobs)
     _status: LinkStatus | None = None
 
     def start(self) -> None:
@@ -260,18 +226,11 @@ class Link:
                         welcomed = True
                     elif isinstance(message, CaptureState | SceneState):
                         self._events.put(message)
-                    elif self._is_for_the_next(message):
-                        self._known.discard(message.job)
-                    elif self._found_no_room(message):
-                        self._put_off[message.job or ""] = time.monotonic() + BUSY_SECONDS
-                    elif (job := self._to_be_sent_again(message)) is not None:
-                        self._send_again(client, job)
-                    else:
+                    elif not self._begins_anew(client, message):
                         self._pass_on(message)
+                for job in self._jobs.due() if welcomed else ():
+                    self._send(client, job)
                 now = time.monotonic()
-                for job in [one for one, when in self._put_off.items() if when < now and welcomed]:
-                    del self._put_off[job]
-                    self._send(client, job, self._open[job])
                 if not welcomed and now - asked > ANSWER_SECONDS:
                     self._report(LinkStatus(LinkState.FAILED, self._nothing_answers(client)))
                     if now - asked > LAST_ANSWER_SECONDS:
@@ -297,7 +256,7 @@ class Link:
         try:
             return client.poll(POLL_SECONDS)
         except BadMessage as error:
-            if error.about is None or error.about not in self._open:
+            if error.about is None or error.about not in self._jobs:
                 raise
             text = f"What the backend made cannot be read: {error}."
             return [Failed(job=error.about, code="bad_message", message=text)]
@@ -311,55 +270,39 @@ class Link:
 
     def _resume(self, client: Client) -> None:
         """Hand the open jobs to a new connection."""
-        self._put_off.clear()
-        for job, request in list(self._open.items()):
-            if job not in self._cancelled:
-                self._send(client, job, None if job in self._known else request)
-                continue
-            self._send(client, job, None)
-            if job in self._open:
+        for job in self._jobs.handed_over():
+            self._send(client, job)
+            if self._jobs.is_cancelled(job):
                 client.cancel(job)
-        for job in self._abandoned:
+        for job in self._jobs.abandoned():
             client.cancel(job)
-        self._abandoned.clear()
 
-    def _is_for_the_next(self, message: JobEvent | Error) -> TypeGuard[Failed]:
-        """Whether a backend that stops has not done a job, which the next one can begin anew."""
-        return (
-            isinstance(message, Failed)
-            and message.code == STOPPED
-            and message.job not in self._cancelled
-            and self._open.get(message.job) is not None
-        )
-
-    def _found_no_room(self, message: JobEvent | Error) -> TypeGuard[Error]:
-        """Whether the backend's queue is too full for a job, which is said then."""
-        if not isinstance(message, Error) or message.code != BUSY or message.job is None:
+    def _begins_anew(self, client: Client, message: JobEvent | Error) -> bool:
+        """Whether the backend has nothing of a job that it can be sent anew, now, later, or when it
+        is there again; that is seen to then.
+        """
+        job = message.job
+        if job is None or not self._jobs.can_begin_anew(job):
             return False
-        if self._open.get(message.job) is None:
+        if isinstance(message, Failed) and message.code == STOPPED:
+            self._jobs.unheard(job)
+        elif not isinstance(message, Error):
             return False
-        self._tries[message.job] = 0
-        self._events.put(Progress(job=message.job, stage=FULL, fraction=0.0))
+        elif message.code == BUSY:
+            self._jobs.put_off(job, BUSY_SECONDS)
+            self._events.put(Progress(job=job, stage=FULL, fraction=0.0))
+        elif message.code in GONE and self._jobs.is_heard(job):
+            self._jobs.unheard(job)
+            self._send(client, job)
+        else:
+            return False
         return True
 
-    def _to_be_sent_again(self, message: JobEvent | Error) -> str | None:
-        """The job that the backend has lost what it knew of, if it can begin anew."""
-        if not isinstance(message, Error) or message.code not in GONE or message.job is None:
-            return None
-        job = message.job
-        anew = job in self._known and job not in self._cancelled
-        return job if anew and self._open.get(job) is not None else None
-
-    def _send_again(self, client: Client, job: str) -> None:
-        self._known.discard(job)
-        self._tries[job] = 0
-        self._send(client, job, self._open[job])
-
-    def _send(self, client: Client, job: str, request: Request | None) -> None:
-        tries = self._tries.get(job, 0)
-        if tries >= MAX_TRIES:
+    def _send(self, client: Client, job: str) -> None:
+        if not self._jobs.may_be_sent(job):
             self._pass_on(Failed(job=job, code="not_delivered", message=BROKEN))
             return
+        request = self._jobs.to_send(job)
         try:
             if request is None:
                 client.follow(job)
@@ -368,7 +311,7 @@ class Link:
         except BadMessage as error:
             self._pass_on(Failed(job=job, code="bad_input", message=f"Not sent: {error}."))
         else:
-            self._tries[job] = tries + 1
+            self._jobs.sent(job)
 
     def _tell(self, client: Client, message: CaptureMessage | SceneMessage) -> None:
         try:
@@ -384,9 +327,9 @@ class Link:
             except queue.Empty:
                 return
             if isinstance(command, _Open):
-                self._open[command.job] = command.request
+                self._jobs.open(command.job, command.request)
                 if client:
-                    self._send(client, command.job, command.request)
+                    self._send(client, command.job)
             elif not isinstance(command, _Cancel):
                 if client:
                     self._tell(client, command)
@@ -397,12 +340,11 @@ class Link:
         """Stop a job. What the backend has not heard of yet counts as stopped at once: on a slow
         line pictures take minutes, and what stops it goes behind them.
         """
-        if job in self._open:
-            if client is not None and job in self._known:
-                self._cancelled.add(job)
+        if job in self._jobs:
+            if client is not None and self._jobs.is_heard(job):
+                self._jobs.cancel(job)
             else:
-                self._abandoned.add(job)
-                self._forget(job)
+                self._jobs.abandon(job)
                 self._events.put(Cancelled(job=job))
         if client is not None:
             client.cancel(job)
@@ -412,81 +354,30 @@ class Link:
         if isinstance(message, Error):
             if message.job is None:
                 raise ServerError(message.code, message.message)
-            if message.job not in self._open:
+            if message.job not in self._jobs:
                 # about a capture, or the answer to a cancel that came too late
                 self._events.put(message)
                 return
             job, code = message.job, message.code
-            if code in GONE and job in self._cancelled:
+            if code in GONE and self._jobs.is_cancelled(job):
                 message = Cancelled(job=job)
             else:
                 message = Failed(job=job, code=code, message=_in_words(message))
-        if message.job not in self._open:
+        if message.job not in self._jobs:
             return
         stopped = isinstance(message, Failed) and message.code == STOPPED
-        if stopped and message.job in self._cancelled:
+        if stopped and self._jobs.is_cancelled(message.job):
             message = Cancelled(job=message.job)
-        self._tries[message.job] = 0
-        self._known.add(message.job)
+        self._jobs.heard(message.job)
         if isinstance(message, FinalEvent):
-            self._forget(message.job)
+            self._jobs.forget(message.job)
         if isinstance(message, Done):
-            self._events.put(_prepared(message))
+            self._events.put(arrived(message))
         else:
             self._events.put(message)
-
-    def _forget(self, job: str) -> None:
-        """A job has ended."""
-        self._open.pop(job, None)
-        self._tries.pop(job, None)
-        self._put_off.pop(job, None)
-        self._known.discard(job)
-        self._cancelled.discard(job)
 
 
 def _in_words(error: Error) -> str:
     if error.code == "unknown_job":
         return "The backend does not know this job any more, it was started anew: try again."
     return error.message
-
-
-def _prepared(done: Done) -> Arrived | Failed:
-    """The result with its files, or in words why it cannot be had."""
-    try:
-        return prepare(done.job, done.result)
-    except Exception as error:  # noqa: BLE001  # a defect ends the job, and not for ever again
-        traceback.print_exc()
-        text = f"the add-on has a defect ({error!r}); the system console has the details."
-        return Failed(job=done.job, code="internal", message=text)
-
-
-def prepare(job: str, result: Result) -> Arrived:
-    """A result with the file bytes that its Image data-blocks will hold."""
-    files = {}
-    for name in result.__struct_fields__:
-        value = getattr(result, name)
-        if not isinstance(value, np.ndarray):
-            continue
-        if value.dtype == np.uint8 and value.ndim == 3:
-            files[name] = encode_png(value)
-        elif value.dtype == np.float32 and value.ndim == 2:
-            files[name] = encode_exr(value)
-    if isinstance(result, EditSceneResult) and result.pictures:
-        files["pictures"] = encode_png(side_by_side(result.pictures))
-    if isinstance(result, SceneRenderResult):
-        files |= {f"frame {number}": encode_png(one) for number, one in enumerate(result.frames)}
-    return Arrived(job, result, files)
-
-
-def side_by_side(pictures: tuple[ScenePicture, ...]) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3): one row a view, in it before, after, and the relevance in gray."""
-    height = max(one.before.shape[0] for one in pictures)
-    width = max(one.before.shape[1] for one in pictures)
-    sheet = np.zeros((len(pictures), height, 3, width, 3), np.uint8)
-    for row, one in zip(sheet, pictures, strict=True):
-        rows, columns = one.before.shape[:2]
-        row[:rows, 0, :columns] = one.before
-        row[:rows, 1, :columns] = one.after
-        if one.relevance is not None:
-            row[:rows, 2, :columns] = np.rint(one.relevance * 255)[..., None]
-    return sheet.reshape(-1, 3 * width, 3)

@@ -68,6 +68,7 @@ def addon(installed: str) -> Iterator[SimpleNamespace]:
         "link.encode",
         "link.decode",
         "ui.words",
+        "link.arrived",
         "link.worker_thread",
         "data.meshes.mesh_reading",
         "ui.thumbnails",

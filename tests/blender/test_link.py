@@ -31,7 +31,7 @@ def test_a_result_that_cannot_be_prepared_fails_in_words(
     def broken(*_: object) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(connected.worker_thread, "encode_exr", broken)
+    monkeypatch.setattr(connected.arrived, "encode_exr", broken)
     bpy.ops.watch_your_steps.preview_relevance()
     with pytest.raises(connected.session.SessionError, match="MemoryError"):
         connected.session.wait_for_job(scene, SECONDS)

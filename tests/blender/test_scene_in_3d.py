@@ -123,7 +123,7 @@ def test_a_mesh_looks_as_its_views_did(
         threshold=None,
     )
     scene_mesh = importlib.import_module(f"{installed}.data.meshes.brought_mesh")
-    scene_mesh.install_mesh(scene, result, addon.worker_thread.prepare("", result).files, "")
+    scene_mesh.install_mesh(scene, result, addon.arrived.prepare("", result).files, "")
     for name in ("ball", "ground"):
         bpy.data.objects.remove(bpy.data.objects[name])
     bpy.ops.mesh.primitive_plane_add(size=50, location=(0, 0, -1))
@@ -155,9 +155,7 @@ def test_a_mesh_far_from_the_origin_keeps_its_shape(
         threshold=None,
     )
     scene_mesh = importlib.import_module(f"{installed}.data.meshes.brought_mesh")
-    thing = scene_mesh.install_mesh(
-        scene, result, addon.worker_thread.prepare("", result).files, ""
-    )
+    thing = scene_mesh.install_mesh(scene, result, addon.arrived.prepare("", result).files, "")
     places = np.array([tuple(vertex.co) for vertex in thing.data.vertices])
     np.testing.assert_allclose(places + np.array(thing.location), corners + far, atol=1e-6)
 
