@@ -53,8 +53,10 @@ PATIENCE = 60.0
 
 
 @contextlib.contextmanager
-def running_server(model, folder, *arguments, umask=-1):
-    """A server process and its connection, once it is listening; -1 keeps the tests' umask."""
+def running_server(model, folder, *arguments, umask=-1, on_hang_up=signal.SIG_DFL):
+    """A server process and its connection, once it is listening; -1 keeps the tests' umask.
+    `on_hang_up` is what it is started with, in place of the tests' own, who may run under nohup.
+    """
     path = folder / "connection.json"
     command = [sys.executable, "-m", "backend.server", "--model", str(model), "--device", "cpu"]
     process = subprocess.Popen(
@@ -64,6 +66,9 @@ def running_server(model, folder, *arguments, umask=-1):
         stderr=subprocess.STDOUT,
         text=True,
         umask=umask,
+        preexec_fn=None
+        if sys.platform == "win32"
+        else lambda: signal.signal(signal.SIGHUP, on_hang_up),
     )
     process.lines = []  # type: ignore[attr-defined]
     reader = threading.Thread(target=lambda: process.lines.extend(process.stdout), daemon=True)
@@ -419,6 +424,18 @@ def test_stop_signal_ends_it_cleanly_and_tells_its_clients(lives, name):
     assert life.last.message.endswith("start the backend again, and then this job.")
     assert not life.file_is_left
     assert "Traceback" not in life.log
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other signals there")
+def test_a_server_under_nohup_goes_on_where_its_terminal_ends(tiny_model, tmp_path):
+    with (
+        running_server(tiny_model, tmp_path, on_hang_up=signal.SIG_IGN) as (process, connection),
+        Client(connection) as client,
+    ):
+        client.connect(PATIENCE)
+        process.send_signal(signal.SIGHUP)
+        client.run(RelevanceRequest(image=IMAGE, instruction=EDIT.instruction))
+        assert process.poll() is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the worker in /proc")
