@@ -94,17 +94,23 @@ def received(server: FakeServer, kind: str) -> int:
     return [type(one).__name__ for one in server.received].count(kind)
 
 
+def cancel_in_vain(session: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer) -> None:
+    """Cancel a scene's job, of which the server's machine hears and the server does not."""
+    take = server._take
+    server._take = lambda *_: None
+    session.cancel(scene)
+    session.wait(lambda: received(server, "Cancel") == 1, SECONDS)
+    time.sleep(0.1)  # it is handed to `_take` right after
+    server._take = take
+
+
 @pytest.mark.parametrize("forgets", [False, True])
 def test_a_cancel_that_was_lost_with_the_line_is_no_less_one(
     connected: SimpleNamespace, scene: bpy.types.Scene, server: FakeServer, forgets: bool
 ) -> None:
     session = connected.session
     job = start_manual(connected, scene, server)
-    take = server._take
-    server._take = lambda *_: None  # what comes is lost
-    session.cancel(scene)
-    session.wait(lambda: received(server, "Cancel") == 1, SECONDS)
-    server._take = take
+    cancel_in_vain(session, scene, server)
     server.stop()
     session.wait(lambda: "was lost" in session.state.status.text, SECONDS)
     if forgets:
@@ -123,11 +129,7 @@ def test_a_cancel_holds_over_a_new_connection(
     """Which artists make where nothing seems to happen."""
     session = connected.session
     job = start_manual(connected, scene, server)
-    take = server._take
-    server._take = lambda *_: None  # what comes is lost
-    session.cancel(scene)
-    session.wait(lambda: received(server, "Cancel") == 1, SECONDS)
-    server._take = take
+    cancel_in_vain(session, scene, server)
     connect(connected, server.file)
     session.wait(lambda: session.job_of(scene) is None, SECONDS)
     assert "was cancelled" in session.message_of(scene)
@@ -165,9 +167,7 @@ def test_a_job_outlives_a_server_that_is_stopped_in_order(
     session = connected.session
     job = start_manual(connected, scene, server)
     if cancelled:
-        server._take = lambda *_: None
-        session.cancel(scene)
-        session.wait(lambda: received(server, "Cancel") == 1, SECONDS)
+        cancel_in_vain(session, scene, server)
     server.fail(job, "server_stopped", "It was stopped.")
     time.sleep(0.3)
     server.stop()
