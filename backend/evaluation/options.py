@@ -245,7 +245,9 @@ class CaptureOptions:
     """folder with a mask of a region for every view, white where it is; again for another region"""
     preset: CapturePreset = "preview"
     """of field and edits"""
-    downscale: float = 1.0
+    downscale: Annotated[
+        float | None, arg(metavar="N", help_behavior_hint="(default: as DIR has it, else 1)")
+    ] = None
     """read images so many times smaller"""
     cells: int = 64
     """of the exact maps, along the longer side"""

@@ -424,6 +424,40 @@ def test_command_measures_what_a_models_edit_does_to_a_capture(
     assert "were made with model contents" in capsys.readouterr().err
 
 
+def test_a_command_without_a_downscale_goes_on_with_that_of_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence asked for leaving out an option that was not given."""
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    orbit_capture(tmp_path / "scene", 6, 24)
+    command = ["evaluate", "capture", str(tmp_path / "scene"), "--device", "cpu"]
+    command += ["--out", str(tmp_path / "out")]
+    assert main([*command, "--downscale", "2"]) == 0
+    first = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert "times smaller" not in capsys.readouterr().out
+    assert main(command) == 0
+    assert "note: Images are read 2 times smaller, as for what is in" in capsys.readouterr().out
+    again = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert again["settings"]["downscale"] == first["settings"]["downscale"] == 2
+    assert again["figures"] == first["figures"]
+    assert main([*command, "--downscale", "3"]) == 1
+    assert "was trained with --downscale 2: leave the option out" in capsys.readouterr().err
+
+
+def test_other_cells_of_the_maps_make_fields_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    monkeypatch.setitem(EDIT_PRESETS, "preview", LEAST)
+    _, truth = orbit_capture(tmp_path / "scene", 6, 24)
+    masks = write_masks(tmp_path / "ball", truth.masks)
+    command = ["evaluate", "capture", str(tmp_path / "scene"), "--device", "cpu"]
+    command += ["--masks", str(masks), "--out", str(tmp_path / "out")]
+    for cells in (["--cells", "12"], [], ["--cells", "8"]):
+        assert main([*command, *cells]) == 0
+    assert len([*(tmp_path / "out" / "fields" / "edits").glob("*/edit.json")]) == 3
+
+
 def test_a_model_that_is_not_there_is_told_before_the_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,7 +27,7 @@ from backend.evaluation.samples import SEEDS
 from backend.evaluation.scenes.scene import open_scene
 from backend.evaluation.scenes.scene_figures import Figures
 from backend.evaluation.scenes.scene_world import WorldScene, draw
-from backend.evaluation.scenes.telling import show, told
+from backend.evaluation.scenes.telling import as_before, show, told
 from backend.evaluation.scenes.true_editor import NAME
 from backend.fields import checkpoint
 from backend.fields.config import EDIT_PRESETS, SceneEditConfig
@@ -174,6 +174,7 @@ def _subject(
         scene = Scene.open(options.folder, options.downscale, fields, options.device, options.axes)
         assert options.masks is not None
         scene.capture = without_training_masks(scene.capture, [options.masks])
+        print_notes(as_before(options.downscale, scene.downscale))
     print_notes(scene.capture.notes)
     masks = None if options.masks is None else read_view_masks(options.masks, scene.capture)
     with report.stage("radiance field"):

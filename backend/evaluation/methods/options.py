@@ -71,7 +71,9 @@ class MethodsOptions(EvaluationOptions):
         arg(metavar="BEFORE AFTER", help_behavior_hint="(default: none)"),
     ] = None
     """what a capture shows and what it is to show"""
-    downscale: float = 1.0
+    downscale: Annotated[
+        float | None, arg(metavar="N", help_behavior_hint="(default: as DIR has it, else 1)")
+    ] = None
     """read a capture's images so many times smaller"""
     axes: Annotated[Axes | None, arg(metavar="AXES", help_behavior_hint="(default: opengl)")] = None
     """the convention of the poses in its transforms.json, as in scene train"""

@@ -32,6 +32,7 @@ from backend.evaluation.options import CaptureOptions
 from backend.evaluation.relevance import markdown
 from backend.evaluation.scenes import capture_figures
 from backend.evaluation.scenes.capture_figures import (
+    CELLS,
     NOTHING_HELD_OUT,
     Photo,
     check_marked,
@@ -46,7 +47,7 @@ from backend.evaluation.scenes.capture_instruction import (
 )
 from backend.evaluation.scenes.clip_figures import edited_capture
 from backend.evaluation.scenes.scene_figures import Figures
-from backend.evaluation.scenes.telling import told, told_of_edit
+from backend.evaluation.scenes.telling import as_before, told, told_of_edit
 from backend.evaluation.scenes.true_editor import spoiled
 from backend.evaluation.scenes.verdict import verdict
 from backend.fields.config import EDIT_PRESETS, SceneEditConfig
@@ -131,9 +132,9 @@ def _evaluate(
             "clip": encoder and encoder.name,
             "lpips": lpips and lpips.name,
         },
-        notes=list(scene.capture.notes),
+        notes=[*scene.capture.notes, *as_before(options.downscale, scene.downscale)],
     )
-    print_notes(scene.capture.notes)
+    print_notes(report.notes)
     with report.stage("radiance field"):
         course = scene.train(config=options.preset, on_step=told("radiance field"))
     held_out = [name for name in scene.capture.names if name not in scene.field.names]
@@ -218,7 +219,7 @@ def _measured(
     trained = photos_of(scene, scene.field.names, masks, options.cells)
     others = photos_of(scene, held_out, masks, options.cells)
     check_marked(name, trained, others)
-    key = _key(name, masks)
+    key = _key(name, masks, options.cells)
     exact = [photo.cells for photo in trained]
     rng = np.random.default_rng(0)
     maps = {
@@ -260,11 +261,13 @@ def _measured(
     return region
 
 
-def _key(name: str, masks: Mapping[str, ViewMask]) -> str:
-    """A name for the edits of a region, other for other masks."""
+def _key(name: str, masks: Mapping[str, ViewMask], cells: int) -> str:
+    """A name for the edits of a region, other for other masks and other cells of their maps."""
     pixels = hashlib.sha256()
     for view in sorted(masks):
         pixels.update(np.packbits(masks[view].stored > 127).tobytes())
+    if cells != CELLS:  # as earlier versions named them
+        pixels.update(str(cells).encode())
     words = "".join(c for c in name.lower() if c.isascii() and (c.isalnum() or c in "-_"))
     return f"{words[-32:].strip('-_') or 'region'}-{pixels.hexdigest()[:10]}"
 
