@@ -10,6 +10,7 @@ from backend.counts import check_options
 from backend.errors import BadInput
 from backend.evaluation import options
 from backend.evaluation.methods.options import MethodsOptions
+from backend.output.writable import check_writable
 
 KEPT = "stopped: the same command goes on with what it has made so far"
 
@@ -387,8 +388,7 @@ def _wrong(
             command.check_instruction()
         if isinstance(command, MethodsOptions):
             command.check_scene()
-        if command.out.exists() and not command.out.is_dir():
-            raise BadInput(f"{command.out} is a file, not a folder: name another with --out.")
+        check_writable(command.out, "name another with --out")
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return True

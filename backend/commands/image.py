@@ -4,7 +4,6 @@ picture edited there; here, or on a server.
 
 import abc
 import dataclasses
-import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from backend.counts import check_options
 from backend.errors import BadInput, check_instruction
 from backend.output.progress import OnProgress, shown_progress
 from backend.output.report import Report
+from backend.output.writable import check_writable
 from backend.pictures import (
     Picture,
     blend,
@@ -243,11 +243,7 @@ def _check_out(options: ImageCommand) -> None:
         BadInput: there is no place for them, or the image itself would be lost.
     """
     folder: Path = options.out
-    place = next(place for place in (folder, *folder.parents) if place.exists())
-    if not place.is_dir():
-        raise BadInput(f"{place} is a file, not a folder: name another with --out.")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise BadInput(f"Nothing may be written into {place}: name another folder with --out.")
+    check_writable(folder, "name another with --out")
     for name in options.writes:
         if (folder / name).exists() and (folder / name).samefile(options.image):
             raise BadInput(

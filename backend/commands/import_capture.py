@@ -22,6 +22,7 @@ from backend.commands.options import AxesOption, SceneCommand
 from backend.errors import BadInput
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
+from backend.output.writable import check_writable
 from backend.scenes.work_folder import WORK_FOLDER
 from backend.work_lock import LOCK_FILE, InUse, alone_in
 from protocol.values import MAX_VIEWS, MIN_VIEWS
@@ -142,7 +143,9 @@ class Import(SceneCommand):
         # Only now: COLMAP's library takes a second to load.
         from backend.captures.photos import import_photos
 
-        beside = (folder if self.out is None else self.out.parent) / WORK_FOLDER
+        target = folder if self.out is None else self.out.parent
+        check_writable(target, "name another file, such as transforms.json elsewhere, with --out")
+        beside = target / WORK_FOLDER
         with report.stage("finding the cameras"), alone_in(beside):
             imported = import_photos(folder, self.out, self.matching, self.threads, on_progress)
         report.figures |= {

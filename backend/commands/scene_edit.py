@@ -17,6 +17,7 @@ from backend.fields.config import EDIT_PRESETS, ClipGuidanceConfig, SceneEditCon
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
+from backend.output.writable import check_writable
 from protocol import files
 from protocol.settings import SceneRegionSettings, SceneThreshold, SceneUpdateSettings
 from protocol.values import EditPreset
@@ -98,6 +99,9 @@ class EditScene(SceneOptions, SceneCommand):
         from backend.scenes.outcome import changed, compare, outcome_notes
 
         scene = self.open_scene()
+        check_writable(
+            scene.work, "name a copy of it with --work, or make it one that can be written"
+        )
         config = with_settings(
             EDIT_PRESETS[self.preset or edit_preset(scene.field.config)],
             self.settings,

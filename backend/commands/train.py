@@ -11,6 +11,7 @@ from PIL import Image
 from backend.commands.options import SceneCommand, SceneOptions
 from backend.output.progress import OnProgress, time_left
 from backend.output.report import Report, print_notes
+from backend.output.writable import check_writable
 from protocol import files
 from protocol.settings import FieldSettings
 
@@ -44,6 +45,7 @@ class Train(SceneOptions, SceneCommand):
         from backend.fields.views import Views, psnr_of_views
 
         scene = self.open_scene()
+        check_writable(scene.work, "name another folder with --work")
 
         def show(progress: Progress) -> None:
             score = "" if progress.score is None else f", {progress.score:.1f} dB"
