@@ -1,7 +1,7 @@
 """Photos alone to a capture: the cameras by structure from motion (COLMAP through pycolmap).
 
 The photos are only read. What is written is transforms.json, in a frame that COLMAP chose up to the
-vertical: z points up, as far as the photos were taken upright.
+vertical: z points up, as far as the photos were taken upright, or say how they lie.
 """
 
 import shutil
@@ -20,6 +20,7 @@ from backend.captures.error import CaptureError
 from backend.captures.files import FILE_NAME, FILM_SUFFIXES, SUFFIXES, photo_folder, photos_in
 from backend.captures.lens import Intrinsics, Lens
 from backend.captures.transforms import write_transforms
+from backend.captures.up import orientations, upright
 from backend.captures.views import (
     StoredView,
     image_size,
@@ -145,7 +146,8 @@ def import_photos(
                 "side, so that neighbours share most of what they show."
             ) from error
     on_progress("Writing the capture", 1.0)
-    write_transforms(path, list(found), upright(np.array(list(found.values()))))
+    poses = np.array(list(found.values()))
+    write_transforms(path, list(found), upright(poses, orientations(list(found))))
     placed = {view.image.name for view in found}
     return ImportedPhotos(
         path=path,
@@ -411,24 +413,3 @@ def _views_and_poses(
         # COLMAP's cameras look along +z with y down; OpenGL's along -z with y up.
         pose = pose @ np.diag([1.0, -1.0, -1.0, 1.0])
         yield StoredView(file.name, file, None, intrinsics, lens), pose
-
-
-def upright(camera_to_world: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn the world so that the mean of the cameras' up directions points along +z.
-
-    Args:
-        camera_to_world: float64 (n, 4, 4).
-
-    Returns:
-        float64 (n, 4, 4); unchanged where the up directions cancel each other.
-    """
-    up = camera_to_world[:, :3, 1].mean(axis=0)
-    if (length := np.linalg.norm(up)) < 1e-3:
-        return camera_to_world
-    up = up / length
-    aside = np.eye(3)[np.abs(up).argmin()]
-    x = np.cross(aside, up)
-    x /= np.linalg.norm(x)
-    turn = np.eye(4)
-    turn[:3, :3] = [x, np.cross(up, x), up]
-    return turn @ camera_to_world

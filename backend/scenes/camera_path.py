@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation, RotationSpline
 from backend.captures.box import focus_point
 from backend.captures.capture import Capture, CaptureError
 from backend.captures.lens import Intrinsics
+from backend.captures.up import up_of
 from backend.counts import check_counts
 from backend.fields.nerfstudio_compat import auto_orient_and_center_poses
 from backend.scenes.camera import Camera
@@ -41,7 +42,7 @@ def orbit(capture: Capture, frames: int) -> list[Camera]:
         frames: how many cameras, 1 at least; the last one stands just before the first.
 
     Raises:
-        CaptureError: the cameras do not look at one place.
+        CaptureError: the cameras do not look at one place, or nothing says which way is up.
     """
     check_counts(frames=frames)
     circle = _circle(capture)
@@ -98,8 +99,7 @@ def _circle(capture: Capture) -> _Circle:
             f"The cameras of {capture.folder} do not look at one place, which an orbit could go "
             "around: name another --path."
         )
-    up = poses[:, :3, 1].mean(axis=0)
-    up /= np.linalg.norm(up)
+    up = up_of(capture)
     offsets = poses[:, :3, 3] - middle
     heights = offsets @ up
     level = offsets - heights[:, None] * up

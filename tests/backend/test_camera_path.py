@@ -8,13 +8,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from scipy.spatial.transform import Rotation
 
 from backend.captures.box import focus_point
 from backend.captures.capture import Capture, CaptureError
+from backend.captures.up import up_of, upward
 from backend.commands import render as render_command
 from backend.commands.render import Render
+from backend.pictures.reading import turned_pixels
 from backend.scenes.camera_path import (
     arc_note,
     orbit,
@@ -96,6 +98,65 @@ def test_an_orbit_stays_where_cameras_were_and_says_so(capture, first, extent, c
     said = float(note.partition(" degrees")[0].rpartition(" ")[2])
     assert said == pytest.approx(extent, abs=12)
     assert arc_note(capture) == []
+
+
+@pytest.mark.parametrize("orientation", [6, 8, None])
+def test_an_orbit_of_photos_that_lie_on_their_side_goes_round_what_stands(
+    tmp_path: Path, orientation: int | None
+) -> None:
+    """Portraits as phones store them; of all cameras' own ups, which go round, nothing is left."""
+    capture, _ = orbit_capture(tmp_path, 9, 24)
+    expected = orbit(capture, 1)[0].pose
+    roll = np.eye(4)
+    roll[:3, :3] = Rotation.from_euler(
+        "z", -90 if orientation == 6 else 90, degrees=True
+    ).as_matrix()
+    lying = replace(capture, camera_to_world=capture.camera_to_world @ roll)
+    for view in capture.views if orientation else ():
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        Image.open(view.image).save(view.image, exif=exif)
+    assert arc_note(lying) == []
+    for seen in orbit(lying, 6):
+        np.testing.assert_allclose(seen.pose[2], expected[2], atol=1e-6)  # height, and what is up
+        radius = np.linalg.norm(seen.pose[:2, 3] - (0.3, 0.15))
+        assert radius == pytest.approx(4 * math.cos(0.55), abs=0.05)
+    np.testing.assert_allclose(up_of(lying), (0, 0, 1), atol=1e-6)
+
+
+def test_photos_of_every_way_up_have_no_orbit(capture: Capture) -> None:
+    poses = capture.camera_to_world[:8].copy()
+    for index in range(8):  # looking down, from one place to another, and turned
+        poses[index] = look_at((math.cos(index), math.sin(index), 9), (0, 0, 0), (0, 1, 0))
+    poses[4:] = poses[:4] @ np.diag([-1.0, -1, 1, 1])
+    part = replace(capture.subset(range(8)), camera_to_world=poses)
+    with pytest.raises(CaptureError, match="taken every way up"):
+        orbit(part, 4)
+
+
+SHOWN_ABOVE = {
+    1: (0, 1),
+    2: (0, 1),
+    3: (0, -1),
+    4: (0, -1),
+    5: (-1, 0),
+    6: (-1, 0),
+    7: (1, 0),
+    8: (1, 0),
+}
+
+
+@pytest.mark.parametrize(("orientation", "up"), SHOWN_ABOVE.items())
+def test_what_is_up_in_a_picture_is_what_is_shown_above(
+    orientation: int, up: tuple[int, int]
+) -> None:
+    stored = np.zeros((3, 3), np.uint8)
+    stored[1 - up[1], 1 + up[0]] = 1
+    shown = stored if orientation == 1 else turned_pixels(stored, orientation)
+    assert shown[0, 1] == 1
+    found = upward(np.eye(4)[None], [orientation])
+    assert found is not None
+    assert found.tolist() == [*up, 0]
 
 
 def test_a_path_where_no_photo_was_taken_says_so(capture: Capture) -> None:
