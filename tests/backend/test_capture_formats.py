@@ -371,8 +371,42 @@ def test_photos_are_not_searched_anew_unasked_where_their_cameras_are_known(tmp_
     assert "Bundler's" in told
     assert f"--out {tmp_path / 'transforms.json'}" in told
     (tmp_path / "bundle.out").unlink()
+    (tmp_path / "points.csv").write_text("x,y,z\n")  # nor does this, or Lightroom's settings
+    (tmp_path / "0.xmp").write_text('<x:xmpmeta xmlns:x="adobe:ns:meta/"/>')
     (tmp_path / "scene.ply").write_bytes(SPLAT)  # says nothing about photos
     assert refusal(tmp_path) is None
+
+
+RC_LIST = "#name,x,y,alt,heading,pitch,roll,f,px,py,k1,k2,k3,k4,t1,t2\n0.png,1,2,3,0,0,0,18,0,0\n"
+RC_CAMERA = '<rdf:Description xmlns:xcr="http://www.capturingreality.com/ns/xcr/1.1#"/>'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("Cameras.csv", RC_LIST, "RealityCapture's list of cameras.*COLMAP"),
+        ("counted.csv", f"#cameras 4\n{RC_LIST}", "RealityCapture's list of cameras.*COLMAP"),
+        ("0.xmp", RC_CAMERA, "a camera of RealityCapture's.*COLMAP"),
+        ("images/0.xmp", RC_CAMERA, "a camera of RealityCapture's.*COLMAP"),
+        ("opensfm/reconstruction.json", "[]", "OpenSfM's.*export_colmap"),
+        ("MeshroomCache/StructureFromMotion/1a2b/cameras.sfm", "{}", "AliceVision's.*COLMAP"),
+        ("cameras_sphere.npz", "", "NeuS and IDR.*transforms.json"),
+        ("meta_data.json", "{}", "SDFStudio's.*transforms.json"),
+        ("cams/00000000_cam.txt", "extrinsic", "MVSNet's.*transforms.json"),
+    ],
+)
+def test_lists_of_cameras_beside_photos_are_not_passed_over(tmp_path, capsys, name, content, words):
+    """Photos were searched for their cameras anew, and nothing was said of those that are known."""
+    for index in range(4):
+        noise(tmp_path / "images" / f"{index}.png")
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(CaptureError, match=words):
+        open_capture(tmp_path)
+    assert main(["scene", "import", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert str(tmp_path / name) in told
+    assert f"--out {tmp_path / 'transforms.json'}" in told
 
 
 def test_a_splat_is_no_mesh(tmp_path):

@@ -7,9 +7,10 @@ from pathlib import Path
 from backend.captures.files import FILE_NAME, FILM_SUFFIXES, photo_folder
 
 HEAD = 8192
-"""Bytes in which a PLY file says what its points have."""
+"""Bytes in which a file says what it is."""
 SPLAT_FIELDS = (b"f_dc_0", b"packed_position")
 AS_COLMAP = "export its cameras in COLMAP's text format, and put them into a folder sparse/0"
+AS_TRANSFORMS = f"write its cameras into a {FILE_NAME}"
 PHOTOS_OF_IT = "give the folder of the photos and cameras that it was made from"
 
 
@@ -21,22 +22,48 @@ class Unread:
         patterns: of its name.
         what: it is.
         instead: what to do.
+        head: what it must have among its first bytes, where others have names like its own.
     """
 
     patterns: tuple[str, ...]
     what: str
     instead: str
+    head: bytes = b""
 
 
 CAMERAS = (
     Unread(("bundle.out", "bundle.rd.out"), "Bundler's list of cameras", AS_COLMAP),
     Unread(("*.nvm",), "VisualSFM's list of cameras", AS_COLMAP),
     Unread(
-        ("cameras.sfm", "sfm.abc", "sfm_data.json", "*.mg"),
+        (
+            "cameras.sfm",
+            "sfm.abc",
+            "sfm_data.json",
+            "*.mg",
+            "MeshroomCache/StructureFromMotion/*/cameras.sfm",
+        ),
         "AliceVision's list of cameras",
         AS_COLMAP,
     ),
-    Unread(("reconstruction.json",), "OpenSfM's list of cameras", "run opensfm export_colmap"),
+    Unread(
+        ("reconstruction.json", "opensfm/reconstruction.json"),
+        "OpenSfM's list of cameras",
+        "run opensfm export_colmap",
+    ),
+    Unread(("*.csv",), "RealityCapture's list of cameras", AS_COLMAP, head=b"#name,x,y"),
+    Unread(
+        ("*.xmp", "images/*.xmp"),
+        "a camera of RealityCapture's",
+        AS_COLMAP,
+        head=b"capturingreality",
+    ),
+    Unread(
+        ("cameras.npz", "cameras_sphere.npz", "cameras_large.npz"),
+        "the list of cameras of NeuS and IDR",
+        AS_TRANSFORMS,
+    ),
+    Unread(("meta_data.json",), "SDFStudio's list of cameras", AS_TRANSFORMS),
+    Unread(("cams/*_cam.txt",), "a camera of MVSNet's", AS_TRANSFORMS),
     Unread(("*.psx", "*.psz"), "a project of Metashape's", "export its cameras as Agisoft XML"),
     Unread(("*.rcproj", "*.rsproj"), "a project of RealityCapture's", AS_COLMAP),
     Unread(("*.p4d",), "a project of Pix4D's", AS_COLMAP),
@@ -102,11 +129,7 @@ def refusal(place: Path) -> str | None:
 
 def is_splat(file: Path) -> bool:
     """Whether a .ply file holds Gaussian splats."""
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(HEAD)
-    except OSError:
-        return False
+    head = _head(file)
     return any(field in head for field in SPLAT_FIELDS)
 
 
@@ -118,10 +141,20 @@ def _first(place: Path, kinds: tuple[Unread, ...]) -> tuple[Unread, Path] | None
     folder = place.parent if place.is_file() else place
     for kind in kinds:
         for pattern in kind.patterns:
-            if "/" in pattern and place.is_dir():
-                for file in sorted(place.glob(pattern)):
+            if "/" in pattern:
+                found = sorted(place.glob(pattern)) if place.is_dir() else []
+            else:
+                found = [folder / name for name in names if fnmatch(name.lower(), pattern)]
+            for file in found:
+                if not kind.head or kind.head in _head(file):
                     return kind, file
-            for name in names:
-                if fnmatch(name.lower(), pattern):
-                    return kind, folder / name
     return None
+
+
+def _head(file: Path) -> bytes:
+    """The first bytes of a file; none of one that cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(HEAD)
+    except OSError:
+        return b""
