@@ -82,9 +82,12 @@ class Train(SceneOptions, SceneCommand):
         if course.scores:
             held_out = f"{len(outside)} held-out view{'s' * (len(outside) != 1)}"
             score = f"{course.scores[-1][1]:.1f} dB on {held_out}, "
+        early = ""
+        if course.ended_early:
+            early = f" of {course.most}, as held-out views show no progress any more"
         print(
-            f"{course.step} steps: {score}{fit:.1f} dB on the {len(trained)} that it was trained "
-            f"on; the field is in {scene.work}"
+            f"{course.step} steps{early}: {score}{fit:.1f} dB on the {len(trained)} that it was "
+            f"trained on; the field is in {scene.work}"
         )
 
 

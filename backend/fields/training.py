@@ -202,12 +202,19 @@ class Course:
         scores: (step, score) of every measurement; the last one is of the state that it ended with,
             once more where that is an earlier one.
         finished: it has had all its steps or stopped early.
+        most: steps that it was to have at most.
     """
 
     step: int = 0
     seconds: float = 0.0
     scores: list[tuple[int, float]] = field(default_factory=list)
     finished: bool = False
+    most: int = 0
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether it ended before its last step, as its scores showed no progress any more."""
+        return self.finished and self.step < self.most
 
     def stalled(self, schedule: Schedule) -> bool:
         """Whether the last measurements show no progress any more."""
@@ -244,6 +251,7 @@ def fit(
     with torch.random.fork_rng():  # nobody else's random numbers change, and nobody changes ours
         torch.manual_seed(schedule.seed)
         course, best = _resume(trainee, folder, name)
+        course.most = schedule.iterations
         if (course.finished and course.step >= schedule.iterations) or course.stalled(schedule):
             return course
         course.finished = False

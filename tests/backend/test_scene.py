@@ -201,6 +201,23 @@ def test_scene_train_holds_out_one_of_few_views_and_says_their_psnr_first(
     assert f"dB on {words} it was trained on" in said
 
 
+def test_a_training_that_ends_early_says_so_and_so_does_one_that_is_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More steps were asked for, none were taken, and nothing was said."""
+    orbit_capture(tmp_path / "capture", 4, 24)
+    preset = dataclasses.replace(TINY, evaluate_every=1, stop_patience=1, stop_gain=99)
+    preset = dataclasses.replace(preset, solid_from=0, solid_after=1)
+    monkeypatch.setitem(PRESETS, "preview", preset)
+    arguments = ["train", str(tmp_path / "capture"), "--work", str(tmp_path), "--device", "cpu"]
+    for more, words in (([], "2 steps of 6, as held-out"), (["--iterations", "9"], "2 steps of 9")):
+        train = command_in(COMMANDS, ["scene", *arguments, *more], "x")
+        assert train.run(["x"], lambda words, share: None) == 0
+        said = capsys.readouterr().out
+        assert words in said
+        assert "held-out views show no progress any more: " in said
+
+
 def test_a_scene_with_a_camera_far_out_trains_as_it_does_without_it(tmp_path: Path) -> None:
     """And so does one whose image is damaged; both say so."""
     orbit_capture(tmp_path / "sound", 13, 24)
