@@ -119,6 +119,17 @@ def test_reconstruction_is_of_opaque_pixels() -> None:
     assert figures["PSNR"] == pytest.approx(20, abs=1e-3)
 
 
+def test_views_that_show_nothing_are_not_measured() -> None:
+    """Frames of a turntable that the thing has left: their PSNR was no number, nor was the mean."""
+    one, grey = photo(), np.full((32, 32), 0.5, np.float32)
+    empty = dataclasses.replace(one, opaque=np.zeros((32, 32), bool))
+    seen = View(np.full((32, 32, 3), 0.5, np.float32), grey, None, grey)
+    figures = capture_figures.reconstruction([seen, seen], [one, empty])
+    assert figures == capture_figures.reconstruction([seen], [one])
+    with pytest.raises(BadInput, match="held out of training shows anything"):
+        capture_figures.reconstruction([seen], [empty])
+
+
 class Stub:
     """A scene and an edit of it, that show what they are told."""
 

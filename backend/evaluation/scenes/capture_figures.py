@@ -171,12 +171,18 @@ def painter(photos: Sequence[Photo], colour: str) -> TrueEditor:
 def reconstruction(views: Sequence[View], photos: Sequence[Photo]) -> Figures:
     """How solid the field is where the held-out photos show something (accumulation, 0..1), and
     how well it shows them: PSNR in dB.
+
+    Raises:
+        BadInput: none of them shows anything.
     """
-    solid = np.concatenate([v.accumulation[p.opaque] for v, p in zip(views, photos, strict=True)])
-    scores = [
-        psnr(view.rgb, photo.image / np.float32(255), photo.opaque)
-        for view, photo in zip(views, photos, strict=True)
-    ]
+    shown = [(v, p) for v, p in zip(views, photos, strict=True) if p.opaque.any()]
+    if not shown:
+        raise BadInput(
+            "No view that is held out of training shows anything, as all are transparent or "
+            "masked: name others for it in the capture's lists."
+        )
+    solid = np.concatenate([view.accumulation[photo.opaque] for view, photo in shown])
+    scores = [psnr(view.rgb, photo.image / np.float32(255), photo.opaque) for view, photo in shown]
     return {
         "accumulation": float(solid.mean()),
         "accumulation, see-through pixels": float((solid < 0.9).mean()),
