@@ -19,6 +19,8 @@ from backend.pictures.masks import level_of, stored_brightness
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 GREY, MOSTLY_GREY = (0.15, 0.85), 0.5
 """Of the brightest: a photo has most of its pixels between these."""
+LABELLED = 0.05
+"""Share of what is not dark that lies in flat grey areas: more is no mask, but several in one."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,19 @@ def read_view_masks(folder: Path, capture: Capture) -> dict[str, ViewMask]:
             f"The images in {folder}, such as {there[0][1].name}, are no masks, but have all "
             "shades of grey: they must be white where the region is, and black elsewhere."
         )
-    level = level_of(float(brightest.max()))
-    masks = {view.name: _read(file, view, level) for view, file in there}
+    most = float(brightest.max())
+    masks, flat, marked = {}, 0, 0
+    for view, file in there:
+        bright = _brightness(file, view)
+        masks[view.name] = _read(bright, view, level_of(most))
+        flat += _flat_grey(bright, most)
+        marked += int((bright > GREY[0] * most).sum())
+    if flat > LABELLED * marked:
+        raise BadInput(
+            f"The images in {folder}, such as {there[0][1].name}, have flat areas of several "
+            "shades, as labels of several things have: give masks of one region, white where it is "
+            "and black elsewhere."
+        )
     for empty, what in ((0, "nothing"), (255, "everything")):
         if all((mask.stored == empty).all() for mask in masks.values()):
             raise BadInput(
@@ -138,8 +151,19 @@ def _levels(bright: NDArray[np.float32]) -> tuple[float, float]:
     return brightest, float(grey.mean())
 
 
-def _read(path: Path, view: StoredView, level: float) -> ViewMask:
-    masked = (_brightness(path, view) >= level).astype(np.uint8) * np.uint8(255)
+def _flat_grey(bright: NDArray[np.float32], most: float) -> int:
+    """How many pixels are neither dark nor bright, as those around them are: the edges of masks are
+    no areas.
+    """
+    middle = bright[1:-1, 1:-1]
+    flat = (middle > GREY[0] * most) & (middle < GREY[1] * most)
+    for beside in (bright[:-2, 1:-1], bright[2:, 1:-1], bright[1:-1, :-2], bright[1:-1, 2:]):
+        flat &= middle == beside
+    return int(flat.sum())
+
+
+def _read(bright: NDArray[np.float32], view: StoredView, level: float) -> ViewMask:
+    masked = (bright >= level).astype(np.uint8) * np.uint8(255)
     if not view.lens.is_pinhole:
         rows_columns = np.moveaxis(undistortion_map(view.intrinsics, view.lens), -1, 0)
         masked = ndimage.map_coordinates(masked, rows_columns, order=1, mode="nearest")

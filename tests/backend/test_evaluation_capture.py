@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from backend.__main__ import main
 from backend.captures.transforms import open_capture
@@ -302,6 +303,21 @@ def test_photos_in_place_of_masks_are_refused(tmp_path: Path) -> None:
         read_view_masks(_written(tmp_path / "photos", shades), capture)
     soft = np.where(truth.masks, 255, shades // 8).astype(np.uint8)
     assert read_view_masks(_written(tmp_path / "soft", soft), capture)
+
+
+def test_labels_of_several_things_in_place_of_masks_are_refused(tmp_path: Path) -> None:
+    """Of those the brightest alone was taken for the region, and the others left out."""
+    capture, truth = orbit_capture(tmp_path / "scene", 4, 24)
+    numbers = truth.masks.astype(np.uint8)
+    numbers[:, 16:, 16:] = 2
+    colours = np.array([(0, 0, 0), (128, 0, 0), (128, 128, 0)], np.uint8)[numbers]  # DAVIS's
+    for name, pixels in (("numbers", numbers), ("colours", colours), ("grey", numbers * 120)):
+        with pytest.raises(BadInput, match=r"such as 000\.png, have flat areas of several shades"):
+            read_view_masks(_written(tmp_path / name, pixels), capture)
+    rims = truth.masks.repeat(4, 1).repeat(4, 2).astype(np.float32)
+    rims = ndimage.uniform_filter(rims, (0, 3, 3)) * 255  # soft, and grey all along
+    found = read_view_masks(_written(tmp_path / "rims", rims.astype(np.uint8)), capture)
+    assert all(found[name].stored.any() for name in capture.names)
 
 
 def _written(folder: Path, pictures: np.ndarray) -> Path:
