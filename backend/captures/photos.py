@@ -4,6 +4,7 @@ The photos are only read. What is written is transforms.json, in a frame that CO
 vertical: z points up, as far as the photos were taken upright, or say how they lie.
 """
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -173,7 +174,7 @@ def find_photos(folder: Path) -> tuple[Path, list[str]]:
             else f"There is no folder {folder}."
         )
     photos = folder / "images" if (folder / "images").is_dir() else folder
-    names = photos_in(photos)
+    names = sorted(photos_in(photos), key=counted)
     if len(names) < 3:
         films = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in FILM_SUFFIXES]
         further = f"; to take those of {films[0].name}, name that file" if films else ""
@@ -188,6 +189,12 @@ def find_photos(folder: Path) -> tuple[Path, list[str]]:
             f"3 are needed, and 20 or more are better{further}."
         )
     return photos, names
+
+
+def counted(name: str) -> tuple[list[tuple[str, int]], str]:
+    """What sorts names as people count: photo2 before photo10."""
+    parts = re.findall(r"([^0-9]*)([0-9]*)", name)
+    return [(words.casefold(), int(number or -1)) for words, number in parts], name
 
 
 def _readable(

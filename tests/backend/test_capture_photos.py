@@ -180,6 +180,18 @@ def test_pairs_of_few_photos_are_all_and_of_many_near_ones():
     assert pairs_to_match(3, "sequential") == [(0, 1), (0, 2), (1, 2)]
 
 
+def test_photos_are_neighbours_as_their_numbers_are(tmp_path):
+    """Of 300 in the order of letters, 2 came between 199 and 20, and was compared with neither 1
+    nor 3.
+    """
+    for index in (1, 2, 3, 10, 11, 20, 100, 200):
+        Image.new("RGB", (8, 6)).save(tmp_path / f"frame{index}.jpg")
+    Image.new("RGB", (8, 6)).save(tmp_path / "Frame02 (1).JPG")
+    _, names = photos_module.find_photos(tmp_path)
+    assert names.pop(1) == "Frame02 (1).JPG"
+    assert names == [f"frame{index}.jpg" for index in (1, 2, 3, 10, 11, 20, 100, 200)]
+
+
 def test_upright_turns_the_world_and_nothing_else():
     poses = orbit(6)
     tilt = np.eye(4)
