@@ -134,6 +134,28 @@ def test_a_program_that_trains_keeps_commands_and_other_threads_out(capture):
         scene.train(config=TINY)
 
 
+@pytest.mark.parametrize("place", ["edits", "scenes", "fields"])
+def test_the_evaluation_of_methods_keeps_out_of_what_others_work_in(
+    capture, tmp_path, place, capsys
+):
+    """It held its own edits alone, and took the scene and the field of another command for its."""
+    command = ["evaluate", "methods", "--out", str(tmp_path / "out")]
+    if place == "fields":
+        (tmp_path / "masks").mkdir()
+        command += [
+            str(capture),
+            "--masks",
+            str(tmp_path / "masks"),
+            "--instruction",
+            "make it red",
+        ]
+    (tmp_path / "out").mkdir()
+    with held(f"alone_in(Path({str(tmp_path / 'out' / place)!r}))"):
+        assert main(command) == 1
+    assert "works in" in capsys.readouterr().err
+    assert not (tmp_path / "out" / place).exists()
+
+
 @pytest.mark.parametrize("kind", ["capture", "scene", "truth"])
 def test_evaluations_refuse_each_other_in_one_folder(capture, tmp_path, kind, capsys):
     out = tmp_path / "out"

@@ -55,7 +55,9 @@ TILE = 128
 def run(options: MethodsOptions, command: list[str]) -> int:
     """Measure and write; the exit status."""
     try:
-        with alone_in(options.out / "edits"):
+        # its own edits, and the scene with its field, which other evaluations would take, too
+        scene = options.out / ("scenes" if options.folder is None else "fields")
+        with alone_in(options.out / "edits"), alone_in(scene):
             return _run(options, command)
     except (BadInput, InUse, FloatingPointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
