@@ -35,6 +35,7 @@ class Capture:
         notes: sentences that the person should read.
         held_out: names of the views that its description keeps for measuring; None where it leaves
             the choice.
+        turned_by: how nerfstudio turns the scene, where its description says so.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class Capture:
     to_box: NDArray[np.float64]
     notes: tuple[str, ...] = ()
     held_out: frozenset[str] | None = None
+    turned_by: str | None = None
 
     def __len__(self) -> int:
         return len(self.views)

@@ -154,6 +154,7 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
         box_around(poses),
         tuple(notes),
         held_out,
+        described.turned_by,
     )
 
 

@@ -29,6 +29,8 @@ UNSEEN, SPARSE = math.radians(90), 3.0
 many times the others."""
 ABOVE = 0.3
 """Cameras nearer to an orbit's axis than this share of the usual radius are on no side of it."""
+ORIENTATIONS = ("up", "pca", "vertical", "none")
+"""nerfstudio's, which a capture's description may choose."""
 KEY_CAMERAS = 12
 """Cameras of the capture at most that a path goes through, spread evenly in its order."""
 
@@ -220,8 +222,8 @@ def read_path(path: Path, capture: Capture) -> tuple[list[Camera], float]:
     """The cameras of a path that nerfstudio's viewer has written, and frames a second.
 
     Such a path is in the coordinates that nerfstudio's parser gives the capture by default: turned
-    so that the cameras' mean upward axis is z, moved so that their mean position is the origin,
-    scaled so that all of them just fit into [-1, 1]^3.
+    so that the cameras' mean upward axis is z, or as the capture's description says, moved so that
+    their mean position is the origin, scaled so that all of them just fit into [-1, 1]^3.
 
     Args:
         path: the .json file.
@@ -263,7 +265,13 @@ def from_nerfstudio(capture: Capture) -> NDArray[np.float64]:
     `read_path`.
     """
     poses = torch.from_numpy(capture.camera_to_world).float()  # as nerfstudio has them
-    oriented, transform = auto_orient_and_center_poses(poses, method="up", center_method="poses")
+    method = capture.turned_by or "up"
+    if method not in ORIENTATIONS:
+        raise CaptureError(
+            f"{capture.folder} says that nerfstudio turns it by {method} (orientation_override), "
+            f"which is none of its ways: {', '.join(ORIENTATIONS)}."
+        )
+    oriented, transform = auto_orient_and_center_poses(poses, method=method, center_method="poses")
     scale = 1 / float(oriented[:, :3, 3].abs().max())
     there = np.eye(4)
     there[:3] = transform.double().numpy()

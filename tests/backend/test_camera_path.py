@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from backend.captures.box import focus_point
 from backend.captures.capture import Capture, CaptureError
+from backend.captures.transforms import open_capture
 from backend.captures.up import up_of, upward
 from backend.commands import render as render_command
 from backend.commands.render import Render
@@ -267,6 +269,25 @@ def test_a_path_of_nerfstudios_viewer_is_in_the_captures_coordinates(
         assert (lens.width, lens.height, lens.cx, lens.cy) == (20, 12, 10.0, 6.0)
         assert 2 * math.degrees(math.atan(6 / lens.fy)) == pytest.approx(50)
         assert lens.fx == lens.fy
+
+
+def test_a_path_is_turned_as_the_captures_description_says(folder: Path, tmp_path: Path) -> None:
+    """As nerfstudio does of captures that it has taken over from Polycam and RealityCapture."""
+    content = json.loads((folder / "transforms.json").read_text("utf-8"))
+    shutil.copytree(folder, tmp_path / "capture")
+    said = tmp_path / "capture" / "transforms.json"
+    said.write_text(json.dumps(content | {"orientation_override": "none"}), "utf-8")
+    capture = open_capture(tmp_path / "capture")
+    places = capture.camera_to_world[:, :3, 3] - capture.camera_to_world[:, :3, 3].mean(axis=0)
+    pose = capture.camera_to_world[4].copy()
+    pose[:3, 3] = places[4] / np.abs(places).max()
+    file = write_path(tmp_path / "path.json", [pose])
+    np.testing.assert_allclose(
+        read_path(file, capture)[0][0].pose, capture.camera_to_world[4], atol=1e-4
+    )
+    said.write_text(json.dumps(content | {"orientation_override": "sideways"}), "utf-8")
+    with pytest.raises(CaptureError, match=r"turns it by sideways .* up, pca, vertical, none"):
+        read_path(file, open_capture(tmp_path / "capture"))
 
 
 @pytest.mark.parametrize(

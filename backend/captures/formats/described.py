@@ -57,6 +57,7 @@ class Described:
         box: middle, float64 (3,), and half side of the cube that the file says the scene lies in,
             in capture coordinates; or None.
         notes: sentences that the person should read.
+        turned_by: how nerfstudio turns the scene, where the file says so (orientation_override).
     """
 
     file: Path
@@ -66,6 +67,7 @@ class Described:
     depth_unit: float = INTEGER_UNIT
     box: tuple[NDArray[np.float64], float] | None = None
     notes: list[str] = field(default_factory=list)
+    turned_by: str | None = None
 
     @property
     def label(self) -> str:

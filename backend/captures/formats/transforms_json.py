@@ -55,6 +55,7 @@ class _Transforms(CameraFields, kw_only=True):
     train_filenames: list[str] | None = None
     val_filenames: list[str] | None = None
     test_filenames: list[str] | None = None
+    orientation_override: str | None = None
 
 
 def find(place: Path) -> Path | None:
@@ -121,7 +122,15 @@ def _described(
         if not 0 < unit < math.inf:
             raise CaptureError(f"{file} says that integer_depth_scale is {unit:g}.")
     box = None if transforms.aabb_scale is None else _ngp_box(file, transforms)
-    return Described(file, file.parent, frames, depth_unit=unit, box=box, notes=notes)
+    return Described(
+        file,
+        file.parent,
+        frames,
+        depth_unit=unit,
+        box=box,
+        notes=notes,
+        turned_by=transforms.orientation_override,
+    )
 
 
 def _parse(path: Path) -> _Transforms:
