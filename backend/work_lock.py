@@ -100,7 +100,15 @@ def lock(path: Path) -> int | None:
     Raises:
         OSError: the file cannot be written, or its file system has no locks.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    # as open to others as the folder, who may work in it, too, one at a time
+    mode = path.parent.stat().st_mode & 0o666
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode)
+    except PermissionError:
+        if not path.exists():
+            raise
+        # another person's, which can be locked all the same
+        descriptor = os.open(path, os.O_RDONLY)
     try:
         locked = lock_descriptor(descriptor, blocking=False)
     except OSError:

@@ -65,3 +65,35 @@ def test_what_file_systems_answer_is_told_apart(
         with pytest.raises(OSError, match=os.strerror(answer)):
             lock(tmp_path / "lock")
     assert psutil.Process().num_fds() == opened
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other permissions there")
+def test_people_who_share_a_folder_share_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever came second was refused a permission, long after the first was done."""
+    path = tmp_path / "lock"
+    for folder_mode, mode in ((0o755, 0o644), (0o700, 0o600)):
+        tmp_path.chmod(folder_mode)
+        before = os.umask(0o022)
+        descriptor = lock(path)
+        os.umask(before)
+        assert descriptor is not None
+        os.close(descriptor)
+        assert path.stat().st_mode & 0o777 == mode
+        path.unlink()
+    path.touch()
+    real = os.open
+
+    def others(place: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return real(place, flags, mode)
+
+    monkeypatch.setattr(os, "open", others)
+    descriptor = lock(path)
+    assert descriptor is not None
+    assert lock(path) is None
+    os.close(descriptor)
+    with pytest.raises(PermissionError):
+        lock(tmp_path / "none")
