@@ -47,11 +47,14 @@ class _TrainedIn(msgspec.Struct):
 
 
 def _trained_in(work: Path) -> _TrainedIn | None:
-    """What the scene's field was trained in; None where it never was.
+    """What the scene's field was trained in; None where it never was, and where a training was
+    stopped before it had come to anything.
 
     Raises:
         DamagedRecord: it cannot be read.
     """
+    if not (work / f"{RADIANCE}.json").exists():
+        return None
     try:
         return read_record(work / AXES_FILE, _TrainedIn)
     except (FileNotFoundError, NotADirectoryError):
@@ -118,7 +121,7 @@ def open_as_trained(
         axes = _axes(work, trained.axes, axes)
     factor = _downscale(work, None if trained is None else trained.downscale, downscale)
     capture = open_capture(folder, factor, axes)
-    if trained is not None and trained.box is not None and (work / f"{RADIANCE}.json").exists():
+    if trained is not None and trained.box is not None:
         # A field lies in the box of its training: the one around the cameras is another one
         # where some of them are gone, or new.
         to_box = np.diag([*[trained.box.scale] * 3, 1.0])

@@ -300,6 +300,27 @@ def test_work_folders_of_earlier_versions_open_without_a_box(
     assert old.field.names == scene.field.names
 
 
+def test_a_training_that_came_to_nothing_fixes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever noticed a wrong option at once could not give another: nothing was there, and it was
+    said to be trained so.
+    """
+    orbit_capture(tmp_path / "capture", 4, 24)
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    train = ["scene", "train", str(tmp_path / "capture"), "--device", "cpu"]
+
+    def stopped(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr("backend.fields.radiance_training.train", stopped)
+        assert main([*train, "--downscale", "3"]) == 130
+    assert main([*train, "--downscale", "2", "--iterations", "3"]) == 0
+    scene = Scene.open(tmp_path / "capture", device="cpu")
+    assert scene.downscale == 2
+
+
 @pytest.mark.parametrize("device", ["nix", "meta", "cuda:99", "mps" * 2, ""])
 def test_a_device_that_is_not_there_is_one_sentence(tmp_path: Path, device: str) -> None:
     orbit_capture(tmp_path / "capture", 4, 24)
