@@ -14,6 +14,18 @@ FORMAT = 1
 RADIANCE = "radiance"
 """Name of the radiance field's checkpoint."""
 
+_OTHER_VIEWS = "on other photos, cameras, masks or depths"
+OTHERS = {
+    "config": "with another preset or other settings",
+    "implementation": "with another implementation of its hash grid",
+    "names": _OTHER_VIEWS,
+    "held_out": _OTHER_VIEWS,
+    "alpha": _OTHER_VIEWS,
+    "capture": _OTHER_VIEWS,
+    "maps": "on other maps",
+}
+"""By the facts of a checkpoint, what is said where they are not the same."""
+
 Config = TypeVar("Config")
 
 
@@ -98,11 +110,12 @@ def check_same(folder: Path, name: str, facts: dict[str, Any], free: Sequence[st
     for config in (found.get("config", {}), mine["config"]):
         for key in free:
             config.pop(key, None)
-    different = [key for key, value in mine.items() if found.get(key) != value]
+    different = [OTHERS[key] for key, value in mine.items() if found.get(key) != value]
     if different:
         raise CheckpointError(
-            f"{folder} holds a {name} field that was trained with another "
-            f"{' and '.join(different)}: name another folder, or delete it to train anew."
+            f"{folder} holds a {name} field that was trained "
+            f"{' and '.join(dict.fromkeys(different))}: go back to those, name another folder, or "
+            "delete it to train anew."
         )
 
 

@@ -91,11 +91,15 @@ def test_a_checkpoint_of_another_capture_or_config_is_refused(
     tmp_path: Path, scene: tuple[Capture, Truth], deep: tuple[Capture, Truth]
 ) -> None:
     train(scene[0], TINY, tmp_path)
-    with pytest.raises(CheckpointError, match="another config"):
+    with pytest.raises(
+        CheckpointError, match="trained with another preset or other settings: go back"
+    ):
         train(scene[0], dataclasses.replace(TINY, levels=4), tmp_path)
-    with pytest.raises(CheckpointError, match="another names and capture"):
+    with pytest.raises(
+        CheckpointError, match="trained on other photos, cameras, masks or depths: go back"
+    ):
         train(scene[0].subset(range(15)), TINY, tmp_path)
-    with pytest.raises(CheckpointError, match="another capture:"):
+    with pytest.raises(CheckpointError, match="trained on other photos, cameras"):
         train(deep[0], TINY, tmp_path)
 
 

@@ -291,7 +291,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(
         pairs = zip(straight.state_dict().values(), one.state_dict().values(), strict=True)
         assert all(torch.equal(a, b) for a, b in pairs)
     assert calibration == other
-    with pytest.raises(CheckpointError, match="another maps"):
+    with pytest.raises(CheckpointError, match="trained on other maps"):
         train(radiance, rays, [m * 0.5 for m in maps], SMALL, tmp_path)
 
 
