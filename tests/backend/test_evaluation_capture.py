@@ -149,10 +149,11 @@ class Stub:
 def test_located_counts_pixels_of_all_views_and_of_what_is_behind() -> None:
     one = photo()
     half = np.where(np.arange(32)[:, None] < 14, one.share, 0).astype(np.float32)
-    figures = capture_figures.located(Stub(one.image, half), None, [one])  # type: ignore[arg-type]
+    figures, worst = capture_figures.located(Stub(one.image, half), None, [one])  # type: ignore[arg-type]
+    assert worst == one.name
     assert figures["IoU"] == pytest.approx(0.5)
     stub = Stub(one.image, 1 - one.share)
-    behind = capture_figures.located(stub, None, [one], behind=True)  # type: ignore[arg-type]
+    behind, _ = capture_figures.located(stub, None, [one], behind=True)  # type: ignore[arg-type]
     assert behind["IoU"] == 1
 
 
@@ -354,6 +355,18 @@ def test_what_a_mask_keeps_from_training_is_not_measured(tmp_path: Path) -> None
     masks = read_view_masks(regions, capture)
     for one in photos_of(scene, capture.names, masks, 12):  # type: ignore[arg-type]
         np.testing.assert_array_equal(one.opaque, seen[0])
+
+
+def test_the_sheet_has_the_view_in_which_a_region_is_found_worst() -> None:
+    """The verdict says to look at it there, where it was one of four by chance."""
+    names = [f"{index}.png" for index in range(9)]
+    for index, name in enumerate(names):
+        chosen = capture_command._chosen(names, name)
+        assert index in chosen
+        assert len(chosen) == len(set(chosen)) == capture_command.SHEET_VIEWS
+        assert chosen == sorted(chosen)
+    assert capture_command._chosen(names, None) == [0, 3, 5, 8]
+    assert capture_command._chosen(names[:2], names[1]) == [0, 1]
 
 
 # the command

@@ -76,6 +76,7 @@ class Region:
         trained, held_out: its views.
         perfect: the field of the exact maps.
         figures: of it.
+        worst: name of the held-out view in which it is found worst.
         edit: that paints it, where one was made.
     """
 
@@ -84,6 +85,7 @@ class Region:
     held_out: list[Photo]
     perfect: Relevance
     figures: Figures
+    worst: str
     edit: SceneEdit | None = None
 
 
@@ -228,6 +230,7 @@ def _measured(
         "-behind": [1 - one for one in exact],
     }
     figures: Figures = {}
+    worst = ""
     fields: dict[str, Relevance] = {}
     chosen = config.for_views(len(trained)).relevance_field
     for part, words in (
@@ -243,14 +246,15 @@ def _measured(
                 on_step=told(f"relevance field of {name}{words}"),
             )
         with report.stage("measuring"):
-            found = capture_figures.located(scene, fields[part], others, part == "-behind")
+            found, view = capture_figures.located(scene, fields[part], others, part == "-behind")
         figures |= {
             f"IoU{words}": found["IoU"],
             f"IoU{words}, at the best threshold": found["at the best threshold"],
         }
         if not part:
             figures["IoU, worst view"] = found["worst view"]
-    region = Region(name, trained, others, fields[""], figures)
+            worst = view
+    region = Region(name, trained, others, fields[""], figures, worst)
     if not options.fields_only:
         with report.stage("edits"):
             region.edit, colour = _painted(scene, key, trained, config)
@@ -306,11 +310,13 @@ def _sheet(
     which: Sequence[Region | None] = regions or [None]
     for region in which:
         shown_of = photos if region is None else region.held_out
-        every = max(1, len(shown_of) // SHEET_VIEWS)
-        for photo, seen in list(zip(shown_of, before, strict=True))[::every][:SHEET_VIEWS]:
+        worst = None if region is None else region.worst
+        for index in _chosen([photo.name for photo in shown_of], worst):
+            photo, seen = shown_of[index], before[index]
             solid = (seen.accumulation.clip(0, 1) * 255).astype(np.uint8)
             field = [(seen.image, "field"), (solid, "solid: white")]
-            row: list[tuple[NDArray[Any], str]] = [(photo.image, Path(photo.name).name), *field]
+            words = Path(photo.name).name + (", found worst" if photo.name == worst else "")
+            row: list[tuple[NDArray[Any], str]] = [(photo.image, words), *field]
             if region is not None:
                 row[1:1] = [(photo.inside, region.name)]
                 row += _found(scene, photo, region)
@@ -318,6 +324,16 @@ def _sheet(
                 row += [(by_model.render(scene.camera(photo.name)).image, by_model.instruction)]
             rows.append([(Image.fromarray(picture), words) for picture, words in row])
     return contact_sheet(rows, tile=160)
+
+
+def _chosen(names: Sequence[str], worst: str | None) -> list[int]:
+    """Indices of the views for the sheet, spread evenly, with the worst among them."""
+    count = len(names)
+    chosen = np.linspace(0, count - 1, min(count, SHEET_VIEWS)).round().astype(int).tolist()
+    if worst is not None and (place := names.index(worst)) not in chosen:
+        nearest = min(range(len(chosen)), key=lambda k: abs(chosen[k] - place))
+        chosen[nearest] = place
+    return chosen
 
 
 def _found(scene: Scene, photo: Photo, region: Region) -> list[tuple[NDArray[Any], str]]:

@@ -193,12 +193,13 @@ def reconstruction(views: Sequence[View], photos: Sequence[Photo]) -> Figures:
 
 def located(
     scene: Scene, relevance: Relevance, photos: Sequence[Photo], behind: bool = False
-) -> Figures:
+) -> tuple[Figures, str]:
     """IoU of a relevance field with the masks of held-out views, all their pixels together: at the
     calibrated threshold, at the best one, and in the worst view that shows the region; with all but
-    the masks where it is about what is `behind` them.
+    the masks where it is about what is `behind` them. And the name of the worst view.
     """
-    values, truths, each = [], [], []
+    values, truths = [], []
+    each: dict[str, float] = {}
     for photo in photos:
         shown = scene.render(scene.camera(photo.name), relevance).relevance
         assert shown is not None
@@ -206,13 +207,14 @@ def located(
         values.append(shown[photo.opaque])
         truths.append(truth[photo.opaque])
         if truths[-1].any():
-            each.append(metrics.intersection_over_union(values[-1] >= MIDDLE, truths[-1]))
+            each[photo.name] = metrics.intersection_over_union(values[-1] >= MIDDLE, truths[-1])
     found, wanted = np.concatenate(values), np.concatenate(truths)
+    worst = min(each, key=lambda name: each[name])
     return {
         "IoU": metrics.intersection_over_union(found >= MIDDLE, wanted),
         "at the best threshold": metrics.best_iou(found, wanted),
-        "worst view": min(each),
-    }
+        "worst view": each[worst],
+    }, worst
 
 
 def edited(
