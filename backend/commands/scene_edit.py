@@ -14,7 +14,7 @@ from backend.command_line import otherwise
 from backend.commands.options import ModelOptions, SceneCommand, SceneOptions
 from backend.errors import BadInput, check_instruction
 from backend.fields.config import EDIT_PRESETS, ClipGuidanceConfig, SceneEditConfig
-from backend.output.contact_sheet import Tile, contact_sheet
+from backend.output.contact_sheet import TILE, Tile, contact_sheet
 from backend.output.progress import OnProgress
 from backend.output.report import Report, print_notes
 from backend.output.writable import check_writable
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from backend.scenes.methods.painted_views import PaintedView
     from backend.scenes.scene import Scene
 
-SHEET_VIEWS = 4
+SHEET_VIEWS, SHEET_SIDE = 4, 2 * TILE
+"""Views in before_and_after.png, and pixels of a side of each at most, of which it shows half:
+whole photos of a phone would be rendered for an hour.
+"""
 CAPTIONED = "clip_guidance"
 """The method that needs captions."""
 
@@ -206,9 +209,10 @@ def _pictures(scene: "Scene", edit: "SceneEdit") -> dict[str, Any]:
     capture, rows = scene.capture, []
     out = [name for name in capture.names if name not in edit.field.names] or capture.names
     for name in [out[k * len(out) // SHEET_VIEWS] for k in range(min(SHEET_VIEWS, len(out)))]:
-        after = edit.render(edit.camera(name))
+        after = edit.render(edit.camera(name).at_most(SHEET_SIDE))
         original = edit.original_field
-        before = scene.render(scene.camera(name, original), edit.relevance, original)
+        seen_from = scene.camera(name, original).at_most(SHEET_SIDE)
+        before = scene.render(seen_from, edit.relevance, original)
         tiles: list[Tile] = [
             (Image.fromarray(capture.read(capture.names.index(name)).image), f"view {name}"),
             (_picture(before.rgb), "the field before"),

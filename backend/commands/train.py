@@ -1,6 +1,7 @@
 """`python -m backend scene train`: the radiance field of a capture."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -9,16 +10,22 @@ import numpy as np
 from PIL import Image
 
 from backend.commands.options import SceneCommand, SceneOptions
+from backend.fields.config import LONGEST, MOST_RAYS, PRESETS
+from backend.fields.facts import RADIANCE
 from backend.output.progress import OnProgress, time_left
 from backend.output.report import Report, print_notes
 from backend.output.writable import check_writable
 from protocol import files
 from protocol.settings import FieldSettings
+from protocol.values import Preset
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Scene
 
-SHEET_VIEWS = 6
+SHEET_VIEWS, SHEET_SIDE = 6, 512
+"""Views in held_out.png, and pixels of a side of each at most: whole photos of a phone would be
+rendered for an hour.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +53,8 @@ class Train(SceneOptions, SceneCommand):
 
         scene = self.open_scene()
         check_writable(scene.work, "name another folder with --work")
+        large = _note_on_size(scene, self.settings.preset)
+        print_notes(large)
 
         def show(progress: Progress) -> None:
             score = "" if progress.score is None else f", {progress.score:.1f} dB"
@@ -69,7 +78,8 @@ class Train(SceneOptions, SceneCommand):
             "training_seconds_of_all_runs": round(course.seconds, 1),
             "notes": list(scene.capture.notes),
         }
-        report.notes = [*scene.capture.notes, *scene.note_on_new_places(course)]
+        told = [*scene.capture.notes, *scene.note_on_new_places(course)]
+        report.notes = [*large, *told]
         trained = [scene.capture.names.index(name) for name in scene.field.names]
         with report.stage("measuring"):
             fit = psnr_of_views(scene.field, Views(scene.capture.subset(trained), scene.device))
@@ -77,7 +87,7 @@ class Train(SceneOptions, SceneCommand):
         with report.stage("pictures"):
             _write_sheet(scene.work / "held_out.png", scene)
         report.write(scene.work)
-        print_notes(report.notes)
+        print_notes(told)
         score = ""
         if course.scores:
             held_out = f"{len(outside)} held-out view{'s' * (len(outside) != 1)}"
@@ -91,16 +101,40 @@ class Train(SceneOptions, SceneCommand):
         )
 
 
+def _note_on_size(scene: "Scene", preset: Preset) -> list[str]:
+    """That images had better be read smaller, where a training that begins would take in a part of
+    their pixels alone, and every picture of the scene be rendered at their size.
+    """
+    config = PRESETS[preset]
+    if config.pixels == 0 or (scene.work / f"{RADIANCE}.json").exists():
+        return []
+    most = config.pixels * LONGEST * MOST_RAYS**2
+    pixels = sum(lens.width * lens.height for lens in scene.capture.intrinsics)
+    times = round(math.sqrt(pixels / most))
+    if times < 2:
+        return []
+    return [
+        f"The images have {pixels / 1e6:.0f} million pixels, and {preset} learns about "
+        f"{most / 1e6:.0f} million: begin anew with --downscale {scene.downscale * times:g} and "
+        "another --work to see about as much in less time and memory, above all in edits."
+    ]
+
+
 def _write_sheet(path: Path, scene: "Scene") -> None:
     """Held-out views and the field from there, side by side; all views where none is held out."""
     capture = scene.capture
     out = [k for k, name in enumerate(capture.names) if name not in scene.field.names]
     rows = []
     for index in (out or list(range(len(capture))))[:SHEET_VIEWS]:
-        shown = scene.render(scene.camera(capture.names[index])).rgb
-        rows.append(
-            np.concatenate([capture.read(index).image, (shown * 255 + 0.5).astype(np.uint8)], 1)
+        camera = scene.camera(capture.names[index]).at_most(SHEET_SIDE)
+        shown, size = (
+            scene.render(camera).image,
+            (camera.intrinsics.width, camera.intrinsics.height),
         )
+        photo = Image.fromarray(capture.read(index).image)
+        if photo.size != size:
+            photo = photo.resize(size, Image.Resampling.BOX)
+        rows.append(np.concatenate([np.asarray(photo), shown], 1))
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
     with files.replacing(path) as file:

@@ -321,6 +321,28 @@ def test_a_training_that_came_to_nothing_fixes_nothing(
     assert scene.downscale == 2
 
 
+def test_large_photos_are_told_and_not_rendered_whole_for_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Six photos of a phone were rendered for an hour after the training, without a word."""
+    orbit_capture(tmp_path / "capture", 4, 24)
+    preset = dataclasses.replace(TINY, pixels=24 * 24 // 12)  # 4 views, of which it learns one
+    monkeypatch.setitem(PRESETS, "preview", preset)
+    monkeypatch.setattr("backend.commands.train.SHEET_SIDE", 12)
+    train = ["scene", "train", str(tmp_path / "capture"), "--device", "cpu", "--iterations"]
+    assert main([*train, "2"]) == 0
+    said = capsys.readouterr().out
+    assert "and preview learns about 0 million: begin anew with --downscale 2 and" in said
+    with Image.open(tmp_path / "capture" / ".wys" / "held_out.png") as sheet:
+        assert sheet.size == (24, 12)
+    notes = json.loads((tmp_path / "capture" / ".wys" / "report.json").read_text())["notes"]
+    assert said.splitlines()[0] == f"note: {notes[0]}"
+    assert main([*train, "3"]) == 0  # it is too late
+    smaller = ["2", "--downscale", "2", "--work", str(tmp_path / "smaller")]
+    assert main([*train, *smaller]) == 0
+    assert "begin anew" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("device", ["nix", "meta", "cuda:99", "mps" * 2, ""])
 def test_a_device_that_is_not_there_is_one_sentence(tmp_path: Path, device: str) -> None:
     orbit_capture(tmp_path / "capture", 4, 24)
