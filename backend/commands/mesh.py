@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.Image import Resampling
 
 from backend.command_line import otherwise
 from backend.commands.options import Out, SceneCommand, SceneOptions
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from backend.scenes.scene import Scene
 
 SHEET_VIEWS = 4
+SEEN_SIDE = 1024
+"""Pixels of a side, at most, at which the mesh is compared with the views: SAMPLES of each pixel of
+a phone's photos would take gigabytes.
+"""
 SAMPLES = 2
 """Points a pixel, along each side, at which the mesh is compared with the views."""
 
@@ -149,8 +154,10 @@ def _compare(scene: "Scene", made: "TexturedScene", out: Path) -> dict[str, Any]
     mesh = _textured(made, made.texture)
     names = capture.names
     for name in [names[k * len(names) // SHEET_VIEWS] for k in range(min(SHEET_VIEWS, len(names)))]:
-        camera = scene.camera(name)
-        image = capture.read(names.index(name)).image
+        camera = scene.camera(name).at_most(SEEN_SIDE)
+        size = camera.intrinsics.width, camera.intrinsics.height
+        photo = Image.fromarray(capture.read(names.index(name)).image)
+        image = np.asarray(photo if photo.size == size else photo.resize(size, Resampling.BOX))
         seen = see_texture(mesh, MeshView(image, camera.intrinsics, camera.pose), SAMPLES, 1.0)
         shown = [_show(seen, texture) for texture in textures]
         whole = seen.coverage == 1

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from backend.commands import mesh as mesh_command
+from backend.meshes.textured_mesh import MeshView
 from backend.work_lock import LOCK_FILE
 
 from .solid_scene import make_solid
@@ -75,6 +76,25 @@ def test_an_obj_of_the_scene_alone(folder: Path, tmp_path: Path) -> None:
     }
     figures = json.loads((out / "report.json").read_text())["figures"]
     assert "outside_is_original" not in figures
+
+
+def test_a_mesh_is_compared_with_large_photos_at_a_smaller_size(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four photos of a phone took gigabytes, and with them the mesh, which was made by then."""
+    sizes = []
+    see = mesh_command.see_texture
+
+    def seen(mesh: object, view: MeshView, samples: int, border: float) -> object:
+        sizes.append((view.intrinsics.width, view.image.shape))
+        return see(mesh, view, samples, border)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(mesh_command, "see_texture", seen)
+    monkeypatch.setattr(mesh_command, "SEEN_SIDE", 12)
+    assert scene("mesh", folder, "--out", tmp_path / "mesh", *QUICK)[0] == 0
+    assert set(sizes) == {(12, (12, 12, 3))}
+    figures = json.loads((tmp_path / "mesh" / "report.json").read_text())["figures"]
+    assert 0 < figures["difference_from_views"] < 0.5
 
 
 def test_a_mesh_with_more_faces_than_asked_for_says_so(
