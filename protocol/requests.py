@@ -18,6 +18,7 @@ from .settings import (
     Iterations,
     MapSettings,
     MeshSettings,
+    MethodOfScene,
     PictureMapSettings,
     RegionSettings,
     SceneRegionSettings,
@@ -29,6 +30,7 @@ from .settings import (
 )
 from .text import check_instruction
 from .values import (
+    DATASET_UPDATE,
     MAX_FRAME_BYTES,
     MAX_LEFT_OUT,
     MAX_PAINTED_VIEWS,
@@ -226,6 +228,9 @@ class EditSceneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="edit_scen
     """What the region keeps to; things are those of the capture's views."""
     iterations: Iterations | None = None
     """Training steps with edited views at most; None for the program's own."""
+    method: MethodOfScene = DATASET_UPDATE
+    """How the field comes to show the edit. "score_distillation" edits inside a region that is
+    known before: not with the preset "paper"."""
     base: EditName | None = None
     """Name of an earlier edit to go on from; None starts at the capture's own field."""
     painted: Annotated[tuple[PaintedView, ...], Meta(max_length=MAX_PAINTED_VIEWS)] = ()

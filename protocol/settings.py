@@ -8,7 +8,7 @@ The metadata of a field is msgspec's `Meta`: its range, its name for people (`ti
 - `none`: what None stands for, in words
 - `suggested`: what a slider shows where None stands for a number that is decided later
 - `soft_max`, `step`: how a slider moves
-- `words`: of each choice, what it means
+- `words`: of each choice, what it means; `names`: what it is called, where its own name will not do
 """
 
 import dataclasses
@@ -17,7 +17,16 @@ from typing import Annotated, Any, Self, TypeVar
 
 from msgspec import Meta
 
-from .values import MAX_IMAGE_SIDE, Detail, Normalisation, Preset, Seed, Snap, Solver
+from .values import (
+    MAX_IMAGE_SIDE,
+    Detail,
+    Normalisation,
+    Preset,
+    SceneMethod,
+    Seed,
+    Snap,
+    Solver,
+)
 
 TEXT_GUIDANCE, IMAGE_GUIDANCE = 7.5, 1.5
 
@@ -72,6 +81,30 @@ AsInPaper = Annotated[
         "first drawn, each normalised by itself, and edited where it is rendered above the "
         "threshold, whole views at a time. Otherwise by the preset: maps of all views first, "
         "normalised together, a calibrated threshold, and a region that keeps to what is there",
+    ),
+]
+MethodOfScene = Annotated[
+    SceneMethod,
+    Meta(
+        title="Method",
+        description="How the scene comes to show the edit, inside the same region",
+        extra={
+            "names": {
+                "dataset_update": "Edited Views",
+                "consistent_views": "Consistent Views",
+                "score_distillation": "Score Distillation",
+            },
+            "words": {
+                "dataset_update": "Views are edited one by one while the scene learns them: the "
+                "paper's own way, which shows what the model can do at its best",
+                "consistent_views": "Every view is edited once, and all are brought together over "
+                "the scene's surfaces before it learns them: for edits that differ from view to "
+                "view",
+                "score_distillation": "No view is edited: in every step the scene follows what the "
+                "model would change in a picture of it. The most even colours, and the longest "
+                "time",
+            },
+        },
     ),
 ]
 Iterations = Annotated[

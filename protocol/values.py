@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 11
+PROTOCOL_VERSION = 12
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 """Of one array in a message."""
 MAX_WIRE_BYTES = MAX_FRAME_BYTES + 1024
@@ -39,6 +39,12 @@ Preset = Literal["preview", "medium", "full"]
 "medium" for many views on one, "full" is the size and the schedule of the paper's."""
 EditPreset = Literal["preview", "medium", "full", "paper"]
 """How a radiance field is edited: as its own preset says, or wholly as in the paper."""
+SceneMethod = Literal["dataset_update", "consistent_views", "score_distillation"]
+"""How a radiance field is made to show an edit: it learns views that are edited one by one while it
+is trained, or views that were edited and made to agree before; or it follows the gradient of what a
+model makes of its pictures."""
+DATASET_UPDATE: SceneMethod = "dataset_update"
+"""The paper's, which is taken where nothing is said."""
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Detail = Literal["sharp", "fast", "tiles", "whole"]
 """What of a picture a model is shown for an edit, and at which size: "whole" is all of it at the

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from protocol.settings import MapSettings, RegionSettings, Stop, UpdateSettings
+from protocol.values import DATASET_UPDATE
 
 RegionKind = Literal["field", "maps", "everything"]
 """Where the views of a scene are edited: inside its relevance field, each inside its own map, or
@@ -296,7 +297,7 @@ class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
     agreement among the edited views, in each round.
     """
 
-    method: str = "dataset_update"
+    method: str = DATASET_UPDATE
     """Which of the methods that edit scenes (scenes/methods/scene_method.py)."""
     everything: bool = False
     """Whether all of every view is edited, in place of where the instruction applies."""

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from backend.captures.lens import Intrinsics
 from backend.errors import BadInput
@@ -373,25 +372,26 @@ class RadianceField:
         model.train(was_training)
         return torch.cat(parts)
 
-    def show(self, bundle: RayBundle) -> Tensor:
-        """The colours that `shade` gives, float32 (m, 3), with a gradient to the field (not to its
-        proposals, nor to the cameras). However many rays there are, no more than CHUNK of them take
-        memory at once: what is between rays and colours is computed again on the way back.
-        """
-        parts = [bundle[at : at + CHUNK] for at in range(0, len(bundle), CHUNK)]
-        if len(parts) == 1:
-            return self._colours(parts[0])
-        return torch.cat([checkpoint(self._colours, part, use_reentrant=False) for part in parts])
+    def pull(self, bundle: RayBundle, gradient: Tensor) -> None:
+        """Carries a gradient by colours on to the parameters' own (not to those of the proposals,
+        nor of the cameras).
 
-    def _colours(self, bundle: RayBundle) -> Tensor:
+        Who differentiates a whole picture renders it by `shade` first, without keeping what is
+        between rays and colours, and then comes here: only CHUNK rays take memory at once, and
+        those without a gradient no time (deferred back-propagation: Zhang et al., "ARF", 2022).
+
+        Args:
+            bundle: m rays.
+            gradient: float32 (m, 3), of a loss by the colours that `shade` gives of them.
+        """
         model, sampler = self.model, self.model.proposal_sampler
         was_training, since = model.training, sampler._steps_since_update
         model.eval()
-        try:  # the second time torch breaks off by an error, once it has what it needs
-            return self.march(bundle).rgb
-        finally:
-            sampler._steps_since_update = since  # no loss of the proposals is on this march
-            model.train(was_training)
+        (moved,) = torch.where((gradient != 0).any(dim=-1))
+        for rays in moved.split(CHUNK):
+            self.march(bundle[rays]).rgb.backward(gradient[rays])
+        sampler._steps_since_update = since  # no loss of the proposals is on these marches
+        model.train(was_training)
 
     @torch.no_grad()
     def density(self, positions: Tensor) -> Tensor:

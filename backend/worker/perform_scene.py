@@ -173,9 +173,10 @@ def _edit(
 
 
 def _edit_config(request: EditSceneRequest) -> SceneEditConfig:
-    return with_settings(
+    config = with_settings(
         EDIT_PRESETS[request.preset], request.settings, request.iterations, request.region
     )
+    return dataclasses.replace(config, method=request.method)
 
 
 def _painted_view(sent: corrections.PaintedView, number: int) -> PaintedView:

@@ -86,8 +86,8 @@ def _property(one: Setting, other: dict[str, Any]) -> Any:
     if one.kind is bool:
         return BoolProperty(**known | {"default": one.default} | other)
     if one.kind is str:
-        words = one.extra["words"]
-        items = [(choice, choice.capitalize(), text) for choice, text in words.items()]
+        words, names = one.extra["words"], one.extra.get("names", {})
+        items = [(one, names.get(one, one.capitalize()), text) for one, text in words.items()]
         return EnumProperty(**known | {"items": items, "default": one.default} | other)
     known |= {name: one.extra[name] for name in ("soft_max", "step") if name in one.extra}
     if one.kind is float:

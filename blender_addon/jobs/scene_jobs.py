@@ -27,7 +27,7 @@ from ..protocol.settings import (
     SceneRegionSettings,
     SceneUpdateSettings,
 )
-from ..protocol.values import new_capture_id
+from ..protocol.values import DATASET_UPDATE, new_capture_id
 from ..render import painted_views
 from ..render.capture_views import Plan, plan_around, plan_cameras, plan_frames
 from .job import Job, Kind, NewJob, Sending, SessionError, check_instruction
@@ -171,6 +171,7 @@ def edit_scene(scene: bpy.types.Scene) -> NewJob:
         settings=_update_settings(scene),
         region=SceneRegionSettings() if in_3d.as_in_paper else asked(SceneRegionSettings, in_3d),
         iterations=in_3d.edit_iterations or None,
+        method=DATASET_UPDATE if in_3d.as_in_paper else in_3d.method,
         base=in_3d.edit if in_3d.stack and in_3d.edit else None,
         painted=painted_views.all_of(scene) if in_3d.use_painting and not in_3d.as_in_paper else (),
     )

@@ -19,12 +19,14 @@ from ..protocol.settings import (
     AsInPaper,
     FieldSettings,
     MeshSettings,
+    MethodOfScene,
     RegionSettings,
     SceneThreshold,
     TextureSettings,
     Threshold,
     UpdateSettings,
 )
+from ..protocol.values import DATASET_UPDATE
 from . import painted_in_3d, texture_region
 from .painted_in_3d import PaintedIn3D
 from .texture_region import TextureRegion
@@ -217,6 +219,7 @@ class SceneIn3D(bpy.types.PropertyGroup):
     preset: prop(FieldSettings, "preset")
     train_iterations: prop(FieldSettings, "iterations")
     as_in_paper: described(AsInPaper, "as_in_paper", default=False)
+    method: described(MethodOfScene, "method", default=DATASET_UPDATE)
     threshold: described(SceneThreshold, "threshold")
     snap: prop(RegionSettings, "snap")
     detail: prop(UpdateSettings, "detail")

@@ -187,6 +187,7 @@ def _draw_edit(box: bpy.types.UILayout, context: bpy.types.Context) -> None:
     column.prop(in_3d, "as_in_paper")
     column.prop(in_3d, "threshold", slider=True)
     if not in_3d.as_in_paper:  # the paper's are its own
+        column.prop(in_3d, "method")
         column.prop(in_3d, "snap")
         column.prop(in_3d, "detail")
     column.prop(in_3d, "rim")

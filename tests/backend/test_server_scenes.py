@@ -458,6 +458,31 @@ def test_a_stopped_server_keeps_what_was_trained(tiny_model, tmp_path):
     assert kept["step"] >= seen
 
 
+@pytest.mark.parametrize("method", ["consistent_views", "score_distillation"])
+def test_an_edit_is_made_by_the_method_that_is_asked_for(client, trained, method):
+    asked = flat(
+        EditSceneRequest,
+        capture=trained,
+        name=method.replace("_", "-"),
+        instruction=INSTRUCTION,
+        threshold=0.1,
+        iterations=4,
+        steps=1,
+        method=method,
+    )
+    events = []
+    result = client.run(asked, events.append)
+    assert result.edited_views > 0
+    assert result.pictures
+    words = [event.stage for event in events if isinstance(event, Progress)]
+    edited = any(one.startswith("Editing") for one in words)
+    assert edited == (method == "consistent_views")
+    with pytest.raises(ServerError, match="another instruction, model or setting"):
+        client.run(changed(asked, method="dataset_update"))
+    with pytest.raises(ServerError, match="another preset than paper"):
+        client.run(changed(asked, name="paper-way", preset="paper", method="score_distillation"))
+
+
 def test_an_edit_as_in_the_paper_by_the_server_says_what_it_does_not_do(client, trained):
     """Its preset's own region where none is asked for, and a sentence where another is."""
     asked = flat(

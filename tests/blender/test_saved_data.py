@@ -57,6 +57,7 @@ SAVED = {
     "SceneIn3D": """
         cameras:ENUM=AROUND,CAMERAS,FRAMES views:INT size:INT preset:ENUM=preview,medium,full
         train_iterations:INT as_in_paper:BOOLEAN threshold:FLOAT snap:ENUM=things,edges,nothing
+        method:ENUM=dataset_update,consistent_views,score_distillation
         detail:ENUM=sharp,fast,tiles,whole rim:FLOAT steps:INT edit_iterations:INT stack:BOOLEAN
         faces:INT plain:BOOLEAN texture_size:ENUM=256,512,1024,2048,4096,8192 capture:STRING
         plan:STRING views_planned:INT views_sent:INT sealed:BOOLEAN borrowed:BOOLEAN

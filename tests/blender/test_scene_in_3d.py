@@ -231,18 +231,21 @@ def test_an_edit_as_in_the_paper_is_asked_for_by_its_preset(
     """Whatever is chosen of what the panel does not show then; guidance and steps are kept."""
     run(connected, "capture_scene")
     in_3d.as_in_paper, in_3d.snap, in_3d.detail, in_3d.steps = True, "edges", "tiles", 7
+    in_3d.method = "score_distillation"
     scene.watch_your_steps.own_guidance = False
     scene.watch_your_steps.text_guidance = 9.0
     run(connected, "edit_scene")
     request = submits(server)[-1].request
     assert request.preset == "paper"
     assert (request.region.snap, request.settings.detail) == (None, None)  # the preset's own
+    assert request.method == "dataset_update"
     assert (request.settings.steps, request.settings.text_guidance) == (7, 9.0)
     in_3d.as_in_paper = False
     run(connected, "edit_scene")
     request = submits(server)[-1].request
     assert request.preset == in_3d.preset == "preview"
     assert (request.region.snap, request.settings.detail) == ("edges", "tiles")
+    assert request.method == "score_distillation"
 
 
 def test_what_is_cancelled_stops_the_rest(

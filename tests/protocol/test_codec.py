@@ -400,7 +400,7 @@ def test_documented_frames(tmp_path):
     version, header, *arrays = codec.encode(
         Submit(job=JOB, request=RelevanceRequest(image=IMAGE, instruction="x"))
     )
-    assert version == b"wys/11"
+    assert version == b"wys/12"
     plain = msgspec.msgpack.decode(header)
     assert plain["type"] == "submit"
     assert plain["request"]["image"] == {"dtype": "uint8", "shape": [4, 5, 3], "frame": 0}

@@ -71,7 +71,7 @@ def test_copies_that_windows_programs_have_written_are_read(tmp_path, connection
 def test_file_of_another_version_names_both(tmp_path, connection):
     path = tmp_path / "connection.json"
     write_connection(path, msgspec.structs.replace(connection, protocol_version=6))
-    with pytest.raises(BadConnectionFile, match=r"protocol 6.*protocol 11"):
+    with pytest.raises(BadConnectionFile, match=r"protocol 6.*protocol 12"):
         read_connection(path)
 
 

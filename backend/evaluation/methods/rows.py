@@ -55,6 +55,11 @@ ROWS: dict[str, Row] = {
         needs=("model",),
         changes={**EVERYTHING, "method": "score_distillation"},
     ),
+    "score-distillation-in-region": Row(
+        "score distillation in our region",
+        needs=("model",),
+        changes={"method": "score_distillation"},
+    ),
     "clip-guidance": Row(
         "CLIP guidance",
         needs=("captions", "clip"),

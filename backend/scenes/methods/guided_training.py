@@ -167,8 +167,9 @@ class GuidedTraining:
         height, width = (max(1, round(side * scale)) for side in (camera.height, camera.width))
         pose = field.corrected(views.poses[index], views.names[index])
         rays = ViewRays(pose[None], [camera.resized(width, height)], field.device)
-        shown = field.show(rays.bundle(rays.of_view(0)))
-        picture = shown.detach().view(1, height, width, 3).permute(0, 3, 1, 2).contiguous()
+        bundle = rays.bundle(rays.of_view(0))
+        shown = field.shade(bundle)[:, :3]
+        picture = shown.view(1, height, width, 3).permute(0, 3, 1, 2).contiguous()
         mask = self._mask(index)
         assert self._before is not None
         shot = Shot(
@@ -182,7 +183,7 @@ class GuidedTraining:
         loss = self._guide(shot)
         (gradient,) = torch.autograd.grad(loss, picture)
         inside = functional.interpolate(mask[None, None].float(), (height, width), mode="area")
-        shown.backward((gradient * inside)[0].permute(1, 2, 0).reshape(-1, 3))
+        field.pull(bundle, (gradient * inside)[0].permute(1, 2, 0).reshape(-1, 3))
         return float(loss.detach())
 
     def _turn(self, step: int) -> int:
