@@ -1,7 +1,6 @@
 """`python -m backend scene train`: the radiance field of a capture."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -10,14 +9,11 @@ import numpy as np
 from PIL import Image
 
 from backend.commands.options import SceneCommand, SceneOptions
-from backend.fields.config import LONGEST, MOST_RAYS, PRESETS
-from backend.fields.facts import RADIANCE
 from backend.output.progress import OnProgress, time_left
 from backend.output.report import Report, print_notes
 from backend.output.writable import check_writable
 from protocol import files
 from protocol.settings import FieldSettings
-from protocol.values import Preset
 
 if TYPE_CHECKING:
     from backend.scenes.scene import Scene
@@ -53,7 +49,7 @@ class Train(SceneOptions, SceneCommand):
 
         scene = self.open_scene()
         check_writable(scene.work, "name another folder with --work")
-        large = _note_on_size(scene, self.settings.preset)
+        large = scene.note_on_size(self.settings.preset)
         print_notes(large)
 
         def show(progress: Progress) -> None:
@@ -99,25 +95,6 @@ class Train(SceneOptions, SceneCommand):
             f"{course.step} steps{early}: {score}{fit:.1f} dB on the {len(trained)} that it was "
             f"trained on; the field is in {scene.work}"
         )
-
-
-def _note_on_size(scene: "Scene", preset: Preset) -> list[str]:
-    """That images had better be read smaller, where a training that begins would take in a part of
-    their pixels alone, and every picture of the scene be rendered at their size.
-    """
-    config = PRESETS[preset]
-    if config.pixels == 0 or (scene.work / f"{RADIANCE}.json").exists():
-        return []
-    most = config.pixels * LONGEST * MOST_RAYS**2
-    pixels = sum(lens.width * lens.height for lens in scene.capture.intrinsics)
-    times = round(math.sqrt(pixels / most))
-    if times < 2:
-        return []
-    return [
-        f"The images have {pixels / 1e6:.0f} million pixels, and {preset} learns about "
-        f"{most / 1e6:.0f} million: begin anew with --downscale {scene.downscale * times:g} and "
-        "another --work to see about as much in less time and memory, above all in edits."
-    ]
 
 
 def _write_sheet(path: Path, scene: "Scene") -> None:

@@ -135,6 +135,13 @@ class FieldConfig(Stop):
     stop_gain: float = 0.05
     stop_patience: int = 5
 
+    @property
+    def most_pixels(self) -> float:
+        """Pixels of all training views up to which steps and rays grow; endless where they do not
+        grow.
+        """
+        return self.pixels * LONGEST * MOST_RAYS**2 if self.pixels > 0 else math.inf
+
     def for_pixels(self, pixels: int, iterations: int | None = None) -> "FieldConfig":
         """The same with the steps and rays that so many pixels take: steps grow as the pixels do,
         up to LONGEST times, and beyond that rays, as the root of what is left. `iterations` sets

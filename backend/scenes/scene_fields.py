@@ -1,6 +1,7 @@
 """A capture and the fields that were trained on it, opened, trained and rendered."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -136,6 +137,25 @@ class SceneFields:
             if trained:
                 keep_trained_in(self.work, self.capture, self._axes, self.downscale)
         return course
+
+    def note_on_size(self, preset: str, elsewhere: str = "--work") -> list[str]:
+        """That images had better be read smaller, where a training that begins takes in a part of
+        their pixels alone, and every picture of the scene is rendered at their size.
+
+        Args:
+            preset: of the training.
+            elsewhere: the option that names another folder for it.
+        """
+        most = PRESETS[preset].most_pixels
+        pixels = sum(lens.width * lens.height for lens in self.capture.intrinsics)
+        times = round(math.sqrt(pixels / most))
+        if times < 2 or (self.work / f"{RADIANCE}.json").exists():
+            return []
+        return [
+            f"The images have {pixels / 1e6:.0f} million pixels, and {preset} learns about "
+            f"{most / 1e6:.0f} million: begin anew with --downscale {self.downscale * times:g} and "
+            f"another {elsewhere} to see about as much in less time and memory, above all in edits."
+        ]
 
     def note_on_new_places(self, course: Course) -> tuple[str, ...]:
         """What a person should know of the field's look from new places after its training."""

@@ -341,6 +341,9 @@ def test_large_photos_are_told_and_not_rendered_whole_for_a_picture(
     smaller = ["2", "--downscale", "2", "--work", str(tmp_path / "smaller")]
     assert main([*train, *smaller]) == 0
     assert "begin anew" not in capsys.readouterr().out
+    evaluate = ["evaluate", "capture", str(tmp_path / "capture"), "--device", "cpu"]
+    assert main([*evaluate, "--out", str(tmp_path / "out")]) == 0
+    assert "--downscale 2 and another --out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("device", ["nix", "meta", "cuda:99", "mps" * 2, ""])

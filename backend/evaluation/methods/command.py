@@ -177,7 +177,7 @@ def _subject(
         assert options.masks is not None
         scene.capture = without_training_masks(scene.capture, [options.masks])
         print_notes(as_before(options.downscale, scene.downscale))
-    print_notes(scene.capture.notes)
+    print_notes([*scene.capture.notes, *scene.note_on_size(options.preset, "--out")])
     masks = None if options.masks is None else read_view_masks(options.masks, scene.capture)
     with report.stage("radiance field"):
         scene.train(config=options.preset, on_step=told("radiance field"))

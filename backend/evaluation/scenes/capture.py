@@ -134,7 +134,11 @@ def _evaluate(
             "clip": encoder and encoder.name,
             "lpips": lpips and lpips.name,
         },
-        notes=[*scene.capture.notes, *as_before(options.downscale, scene.downscale)],
+        notes=[
+            *scene.capture.notes,
+            *as_before(options.downscale, scene.downscale),
+            *scene.note_on_size(options.preset, "--out"),
+        ],
     )
     print_notes(report.notes)
     with report.stage("radiance field"):
