@@ -1,5 +1,6 @@
 """What tells a person's mistake from a defect of the program."""
 
+import errno
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +18,20 @@ class BadInput(ValueError):
 
     Everything else that is raised is a defect, and keeps its traceback.
     """
+
+
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""What systems say where there is no room left on a disk, or for a person."""
+
+
+def words_of(error: Exception) -> str:
+    """What a command says of what ended it: with what to do where a disk is full, which systems
+    tell by a number, and often not of which disk.
+    """
+    if not isinstance(error, OSError) or error.errno not in FULL:
+        return str(error)
+    where = "" if error.filename is None else f", which {error.filename} is on,"
+    return f"The disk{where} is full: make room on it, and give the same command again."
 
 
 def check_instruction(text: str) -> None:

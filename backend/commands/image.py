@@ -17,7 +17,7 @@ from tyro.conf import Positional
 from backend.command_line import otherwise
 from backend.commands.options import ModelOptions, Out, settings_of
 from backend.counts import check_options
-from backend.errors import BadInput, check_instruction
+from backend.errors import BadInput, check_instruction, words_of
 from backend.output.progress import OnProgress, shown_progress
 from backend.output.report import Report
 from backend.output.writable import check_writable
@@ -120,7 +120,7 @@ class ImageCommand(ModelOptions, abc.ABC):
             report.notes = [*_notes(edited, request, result), *own]
             written = _write(picture, edited, request, result, found, self.out, report)
         except (BadInput, BadConnectionFile, ConnectionFailed, ServerError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {words_of(error)}", file=sys.stderr)
             return 1
         except BadMessage as error:
             words = f"The backend and this command cannot exchange it: {error}."

@@ -16,7 +16,7 @@ from backend.captures.conventions.axes import AXES, Axes
 from backend.captures.files import folder_of
 from backend.command_line import otherwise
 from backend.counts import check_options
-from backend.errors import BadInput
+from backend.errors import BadInput, words_of
 from backend.output.progress import OnProgress, show_log, shown_progress
 from backend.output.report import Report
 from backend.work_lock import InUse, alone_in
@@ -128,7 +128,7 @@ class SceneCommand(abc.ABC):
                 show = on_progress or stack.enter_context(shown_progress())
                 self.do(report, show)
         except (BadInput, InUse, FloatingPointError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {words_of(error)}", file=sys.stderr)
             return 1
         except KeyboardInterrupt as interruption:
             print(str(interruption) or self.cancelled, file=sys.stderr)

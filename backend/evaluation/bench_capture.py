@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from backend.captures.transforms import open_capture
-from backend.errors import BadInput
+from backend.errors import BadInput, words_of
 from backend.evaluation.options import BenchCaptureOptions
 from backend.fields.config import PRESETS, FieldConfig
 from backend.fields.nerfstudio_compat import NerfactoModel, distortion_loss
@@ -158,7 +158,7 @@ def run(options: BenchCaptureOptions, command: list[str]) -> int:
     try:
         return _run(options, command)
     except (BadInput, FloatingPointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {words_of(error)}", file=sys.stderr)
         return 1
 
 

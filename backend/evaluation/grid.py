@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.editing import Editor, RelevanceMap
-from backend.errors import BadInput, check_instruction, check_value
+from backend.errors import BadInput, check_instruction, check_value, words_of
 from backend.evaluation.options import GridOptions
 from backend.output.contact_sheet import Tile, contact_sheet
 from backend.output.progress import OnProgress, shown_progress
@@ -120,7 +120,7 @@ def run(options: GridOptions, command: list[str]) -> int:
     try:
         return _run(options, command)
     except (BadInput, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {words_of(error)}", file=sys.stderr)
         return 1
     except FloatingPointError as error:
         print(f"error: {error}", file=sys.stderr)

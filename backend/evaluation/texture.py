@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
 from backend.editing import Editor, RelevanceMap
-from backend.errors import BadInput
+from backend.errors import BadInput, words_of
 from backend.evaluation.maps import Table
 from backend.evaluation.options import TextureOptions, TextureWay
 from backend.evaluation.relevance import markdown
@@ -43,7 +43,7 @@ def run(options: TextureOptions, command: list[str]) -> int:
     try:
         return _run(options, command)
     except (BadInput, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {words_of(error)}", file=sys.stderr)
         return 1
 
 

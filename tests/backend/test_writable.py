@@ -1,5 +1,7 @@
 """Folders that cannot be written are refused before the work whose results they are for."""
 
+import errno
+import os
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +12,7 @@ from backend.__main__ import main
 from backend.captures import photos
 from backend.captures.transforms import write_capture
 from backend.editing import Editor
-from backend.errors import BadInput
+from backend.errors import BadInput, words_of
 from backend.evaluation.scenes import capture as capture_command
 from backend.output.writable import check_writable
 from backend.scenes import Scene
@@ -81,3 +83,22 @@ def test_nothing_is_left_of_the_trial() -> None:
     with tempfile.TemporaryDirectory() as folder:
         check_writable(Path(folder), "x")
         assert not any(Path(folder).iterdir())
+
+
+def test_a_full_disk_is_told_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was "[Errno 28] No space left on device"."""
+    write_capture(tmp_path, views_of_noise(orbit(4)))
+
+    def full(*arguments: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Scene, "train", full)
+    told = "error: The disk is full: make room on it, and give the same command again.\n"
+    for command in (["scene", "train"], ["evaluate", "capture", "--out", str(tmp_path / "out")]):
+        assert main([*command, str(tmp_path), "--device", "cpu"]) == 1
+        assert capsys.readouterr().err.endswith(told)
+    named = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a/b")
+    assert words_of(named).startswith("The disk, which a/b is on, is full: make room")
+    assert words_of(OSError(errno.EACCES, "no", "a/b")) == "[Errno 13] no: 'a/b'"

@@ -16,7 +16,7 @@ from PIL import Image
 
 from backend.editing.methods.method import Models, Request, missing
 from backend.editing.methods.registry import METHODS, method
-from backend.errors import BadInput
+from backend.errors import BadInput, words_of
 from backend.evaluation import metrics
 from backend.evaluation.edits import OUTSIDE, ROUND_TRIP, SAME
 from backend.evaluation.images.against import against
@@ -52,7 +52,7 @@ def run(options: ImagesOptions, command: list[str]) -> int:
         with alone_in(options.out / "edits"):
             return _run(options, command)
     except (BadInput, InUse, FloatingPointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {words_of(error)}", file=sys.stderr)
         return 1
 
 

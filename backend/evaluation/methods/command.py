@@ -19,7 +19,7 @@ from backend.editing.devices import in_words
 from backend.editing.encoders import DEMO, ClipEncoder, load_encoder
 from backend.editing.methods.caption_editor import CaptionEditor
 from backend.editing.models.registry import load_text_to_image, resolve_device
-from backend.errors import BadInput
+from backend.errors import BadInput, words_of
 from backend.evaluation.edits import SAME
 from backend.evaluation.kept_settings import check_settings, contents_of
 from backend.evaluation.lpips import Lpips, load_lpips
@@ -60,7 +60,7 @@ def run(options: MethodsOptions, command: list[str]) -> int:
         with alone_in(options.out / "edits"), alone_in(scene):
             return _run(options, command)
     except (BadInput, InUse, FloatingPointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {words_of(error)}", file=sys.stderr)
         return 1
 
 

@@ -25,7 +25,7 @@ from backend.captures.view_masks import (
 from backend.editing import Editor
 from backend.editing.encoders import ClipEncoder, load_encoder
 from backend.editing.relevance import perfect_map
-from backend.errors import BadInput
+from backend.errors import BadInput, words_of
 from backend.evaluation.lpips import Lpips, load_lpips
 from backend.evaluation.maps import Table
 from backend.evaluation.options import CaptureOptions
@@ -94,7 +94,7 @@ def run(options: CaptureOptions, command: list[str]) -> int:
     try:
         return _run(options, command)
     except (BadInput, InUse, FloatingPointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {words_of(error)}", file=sys.stderr)
         return 1
 
 

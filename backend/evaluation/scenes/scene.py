@@ -21,7 +21,7 @@ from backend.captures.files import FILE_NAME
 from backend.captures.lens import Intrinsics
 from backend.editing import Editor
 from backend.editing.encoders import Encoder, load_encoder
-from backend.errors import BadInput
+from backend.errors import BadInput, words_of
 from backend.evaluation.lpips import Lpips, load_lpips
 from backend.evaluation.maps import Table
 from backend.evaluation.options import SceneOptions
@@ -78,7 +78,7 @@ def run(options: SceneOptions, command: list[str]) -> int:
         with alone_in(options.out / "scenes"):  # the captures, with their work folders
             return _run(options, command)
     except (BadInput, InUse, FloatingPointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {words_of(error)}", file=sys.stderr)
         return 1
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from backend.errors import BadInput
+from backend.errors import BadInput, words_of
 from backend.evaluation.maps import Table
 from backend.evaluation.options import SceneOptions, TrueKind, TrueWay
 from backend.evaluation.relevance import markdown
@@ -55,7 +55,7 @@ def run(options: SceneOptions, command: list[str]) -> int:
         with alone_in(options.out / "scenes"):  # the captures, with their work folders
             return _run(options, command)
     except (BadInput, InUse, FloatingPointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {words_of(error)}", file=sys.stderr)
         return 1
 
 

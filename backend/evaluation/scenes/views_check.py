@@ -22,7 +22,7 @@ from backend.editing.prompt_check import (
     pooled_evidence,
     write_evidence_limit,
 )
-from backend.errors import BadInput
+from backend.errors import BadInput, words_of
 from backend.evaluation.maps import Table, prompt_check
 from backend.evaluation.metrics import SMALLEST_THING
 from backend.evaluation.options import CheckOptions
@@ -74,7 +74,7 @@ def run(options: CheckOptions, command: list[str]) -> int:
     try:
         return _run(options, command)
     except (BadInput, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {words_of(error)}", file=sys.stderr)
         return 1
 
 

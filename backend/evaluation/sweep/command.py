@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from backend.errors import BadInput, check_value
+from backend.errors import BadInput, check_value, words_of
 from backend.evaluation import metrics
 from backend.evaluation.images.command import round_trip_of
 from backend.evaluation.images.panels import TOP, UP, Line, Row, panels
@@ -49,7 +49,7 @@ def run(options: SweepOptions, command: list[str]) -> int:
         with alone_in(options.out / "records"):
             return _run(options, command)
     except (BadInput, InUse, FloatingPointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {words_of(error)}", file=sys.stderr)
         return 1
 
 
