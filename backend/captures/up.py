@@ -27,9 +27,10 @@ UPWARD = {
 }
 """By EXIF orientation: what is up where the picture is shown as it asks for, to the right and up in
 the pixels as they are stored."""
-LYING = 0.5
+LYING = 0.7
 """Share of what its pictures agree on as aside that they must agree on as up, at least: those of a
-capture with less lie on their side."""
+capture with less lie on their side. Upright ones on a circle agree on up as much as on aside, at
+least, wherever on it they are."""
 LEAST = 1e-3
 """What they must agree on at least."""
 

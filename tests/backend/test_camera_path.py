@@ -126,6 +126,24 @@ def test_an_orbit_of_photos_that_lie_on_their_side_goes_round_what_stands(
     np.testing.assert_allclose(up_of(lying), (0, 0, 1), atol=1e-6)
 
 
+@pytest.mark.parametrize("extent", [40, 180, 360])
+@pytest.mark.parametrize("height", [-2.0, 0.0, 2.0, 12.0])
+def test_upright_photos_from_anywhere_are_not_taken_for_lying_ones(
+    extent: int, height: float
+) -> None:
+    angles = np.radians(np.linspace(0, extent, 12, endpoint=False))
+    places = [(4 * np.cos(a), 4 * np.sin(a), height + np.sin(5 * a)) for a in angles]
+    upright = np.array([look_at(place, (0, 0, 0)) for place in places])
+    found = upward(upright, [1] * 12)
+    mean = upright[:, :3, 1].mean(axis=0)
+    np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-9)
+    roll = np.eye(4)
+    roll[:2, :2] = [[0, 1], [-1, 0]]
+    if extent >= 180 and height == 2:  # where that shows
+        lying = upward(upright @ roll, [1] * 12)
+        np.testing.assert_allclose(lying, found, atol=1e-9)
+
+
 def test_photos_of_every_way_up_have_no_orbit(capture: Capture) -> None:
     poses = capture.camera_to_world[:8].copy()
     for index in range(8):  # looking down, from one place to another, and turned
