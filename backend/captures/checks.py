@@ -23,6 +23,9 @@ NEAREST = 32
 FEW = 0.2
 """From so large a share of the views on, poses by which they see nothing that others see speak
 against all poses."""
+SAME_CAMERA = 1e-5
+"""Apart by less than this share of the distance over which cameras spread, and turned by less than
+about so many radians, cameras are the same."""
 NAMED = 5
 """So many of what is wrong are named in a note."""
 
@@ -295,6 +298,32 @@ def turned_round_note(names: Sequence[str], turned: NDArray[np.bool_]) -> list[s
         f"{some_of(some)}; if they were not taken that way, correct their poses, or take "
         "them out of the file."
     ]
+
+
+def same_cameras_note(names: Sequence[str], camera_to_world: NDArray[np.float64]) -> list[str]:
+    """Which cameras stand where others do and look the same way, if any, as in bursts and in films
+    of a camera that was held still.
+
+    Args:
+        names: of the n images.
+        camera_to_world: float64 (n, 4, 4).
+    """
+    rounded = camera_to_world[:, :3].copy()
+    rounded[:, :, 3] /= max(_spread(camera_to_world[:, :3, 3]), 1e-9)
+    first: dict[bytes, str] = {}
+    some = []
+    for name, pose in zip(names, (rounded / SAME_CAMERA).round().astype(np.int64), strict=True):
+        if first.setdefault(pose.tobytes(), name) != name:
+            some.append((name, first[pose.tobytes()]))
+    if not some:
+        return []
+    which = f"The camera of {some[0][0]} is that of {some[0][1]}: it shows nothing new"
+    if len(some) > 1:
+        which = (
+            f"{len(some)} of {len(names)} cameras are those of others, such as that of "
+            f"{some[0][0]} that of {some[0][1]}: they show nothing new"
+        )
+    return [f"{which}, and a held-out one does not tell how new places look."]
 
 
 def placeless_note(names: Sequence[str], camera_to_world: NDArray[np.float64]) -> list[str]:

@@ -24,6 +24,7 @@ from backend.captures.checks import (
     few_together_note,
     left_out_note,
     placeless_note,
+    same_cameras_note,
     some_of,
     standing_notes,
     turned_round_note,
@@ -118,6 +119,7 @@ def open_capture(folder: Path, downscale: float = 1.0, axes: Axes | None = None)
         if len(kept) < MIN_VIEWS:
             kept = np.arange(len(views))
         notes += [*standing_notes(names, where, kept), *few_together_note(names, poses)]
+        notes += same_cameras_note(names, poses)
         views, poses = [views[index] for index in kept], poses[kept]
         whole = [pinhole(view) for view in views]
         shortest = min(min(one.width, one.height) for one in whole)

@@ -127,6 +127,26 @@ def test_cameras_whose_place_nobody_gave_are_named(tmp_path):
     )
 
 
+def test_cameras_that_stand_where_others_do_are_named(tmp_path):
+    """A burst: the held-out one of it came out at 43 dB, and the scene from elsewhere at 22."""
+    content = capture_folder(tmp_path)
+    frames = content["frames"]
+    frames[4]["transform_matrix"] = frames[3]["transform_matrix"]
+    frames[5]["transform_matrix"] = np.array(frames[3]["transform_matrix"]).round(7).tolist()
+    rewrite(tmp_path, content)
+    three, four = (frames[index]["file_path"] for index in (3, 4))
+    assert open_capture(tmp_path).notes == (
+        f"2 of {COUNT} cameras are those of others, such as that of {four} that of {three}: they "
+        "show nothing new, and a held-out one does not tell how new places look.",
+    )
+    moved = np.array(frames[3]["transform_matrix"])
+    moved[:3, 3] += 1e-3
+    frames[5]["transform_matrix"] = moved.tolist()
+    rewrite(tmp_path, content)
+    (note,) = open_capture(tmp_path).notes
+    assert note.startswith(f"The camera of {four} is that of {three}: it shows nothing new, and")
+
+
 def test_many_views_that_share_nothing_speak_against_all_poses(tmp_path):
     with_turned(tmp_path, [1, 5, 9])
     with pytest.raises(CaptureError, match=r"images/0001.png can see .*: correct its pose, or"):
