@@ -49,8 +49,9 @@ class Train(SceneOptions, SceneCommand):
 
         scene = self.open_scene()
         check_writable(scene.work, "name another folder with --work")
-        large = scene.note_on_size(self.settings.preset)
-        print_notes(large)
+        # before what may take hours: other axes, or smaller images, may be what is wanted
+        before = [*scene.capture.notes, *scene.note_on_size(self.settings.preset)]
+        print_notes(before)
 
         def show(progress: Progress) -> None:
             score = "" if progress.score is None else f", {progress.score:.1f} dB"
@@ -74,8 +75,9 @@ class Train(SceneOptions, SceneCommand):
             "training_seconds_of_all_runs": round(course.seconds, 1),
             "notes": list(scene.capture.notes),
         }
-        told = [*scene.capture.notes, *scene.note_on_new_places(course)]
-        report.notes = [*large, *told]
+        found = [*scene.capture.notes, *scene.note_on_new_places(course)]
+        found = [note for note in found if note not in before]
+        report.notes = [*before, *found]
         trained = [scene.capture.names.index(name) for name in scene.field.names]
         with report.stage("measuring"):
             fit = psnr_of_views(scene.field, Views(scene.capture.subset(trained), scene.device))
@@ -83,7 +85,7 @@ class Train(SceneOptions, SceneCommand):
         with report.stage("pictures"):
             _write_sheet(scene.work / "held_out.png", scene)
         report.write(scene.work)
-        print_notes(told)
+        print_notes(found)
         score = ""
         if course.scores:
             held_out = f"{len(outside)} held-out view{'s' * (len(outside) != 1)}"

@@ -321,6 +321,33 @@ def test_a_training_that_came_to_nothing_fixes_nothing(
     assert scene.downscale == 2
 
 
+def test_what_a_capture_lacks_is_said_before_its_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That the axes look like others came after the hours that were trained with wrong ones."""
+    orbit_capture(tmp_path / "capture", 6, 24)
+    (tmp_path / "capture" / "images" / "002.png").unlink()
+    image = tmp_path / "capture" / "images" / "004.png"
+    image.write_bytes(image.read_bytes()[:-40])  # which is found when it is read
+    said = []
+
+    def stopped(*arguments: object, **named: object) -> None:
+        said.append(capsys.readouterr().out)
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    train = ["scene", "train", str(tmp_path / "capture"), "--device", "cpu", "--iterations", "2"]
+    with monkeypatch.context() as stopping:
+        stopping.setattr("backend.fields.radiance_training.train", stopped)
+        assert main(train) == 130
+    assert "002.png, which does not exist" in said[0]
+    assert main(train) == 0
+    both = capsys.readouterr().out
+    assert both.count("002.png, which does not exist") == both.count("004.png is damaged") == 1
+    notes = json.loads((tmp_path / "capture" / ".wys" / "report.json").read_text())["notes"]
+    assert [f"note: {note}" for note in notes] == both.splitlines()[:2]
+
+
 def test_large_photos_are_told_and_not_rendered_whole_for_a_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
