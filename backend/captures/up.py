@@ -61,6 +61,22 @@ def orientations(views: Sequence[StoredView]) -> list[int]:
         raise CaptureError(str(error)) from error
 
 
+def shown_upright(capture: Capture) -> NDArray[np.float64]:
+    """float64 (n, 4, 4): the cameras, camera to world, of the pictures as they ask for being
+    shown.
+
+    Raises:
+        CaptureError: a photo is missing.
+    """
+    asked = orientations(capture.views)
+    aside, upwards = np.array([UPWARD[one] for one in asked], np.float64).T[..., None]
+    poses = capture.camera_to_world.copy()
+    right, up, back = (capture.camera_to_world[:, :3, axis] for axis in range(3))
+    poses[:, :3, 1] = aside * right + upwards * up
+    poses[:, :3, 0] = np.cross(poses[:, :3, 1], back)
+    return poses
+
+
 def upward(
     camera_to_world: NDArray[np.float64], asked: Sequence[int]
 ) -> NDArray[np.float64] | None:

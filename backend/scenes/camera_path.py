@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation, RotationSpline
 from backend.captures.box import focus_point
 from backend.captures.capture import Capture, CaptureError
 from backend.captures.lens import Intrinsics
-from backend.captures.up import up_of
+from backend.captures.up import orientations, shown_upright, up_of
 from backend.counts import check_counts
 from backend.fields.nerfstudio_compat import auto_orient_and_center_poses
 from backend.scenes.camera import Camera
@@ -159,7 +159,8 @@ def _directions(poses: NDArray[np.float64], middle: NDArray[np.float64]) -> NDAr
 
 
 def through(capture: Capture, frames: int) -> list[Camera]:
-    """A smooth path along the capture's own cameras, in their order.
+    """A smooth path along the capture's own cameras, in their order, of photos that lie on their
+    side as if they stood.
 
     Args:
         capture: two cameras at least.
@@ -169,7 +170,7 @@ def through(capture: Capture, frames: int) -> list[Camera]:
     count = len(capture)
     keys = np.unique(np.linspace(0, count - 1, min(count, KEY_CAMERAS)).round().astype(int))
     lens = _usual_lens(capture)
-    return [Camera(pose, lens) for pose in smooth(capture.camera_to_world[keys], frames)]
+    return [Camera(pose, lens) for pose in smooth(shown_upright(capture)[keys], frames)]
 
 
 def smooth(poses: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
@@ -280,8 +281,14 @@ def from_nerfstudio(capture: Capture) -> NDArray[np.float64]:
 
 
 def _usual_lens(capture: Capture) -> Intrinsics:
-    """The capture's first camera with the picture's middle in its middle."""
+    """The capture's first camera with the picture's middle in its middle, of a picture as it asks
+    for being shown.
+    """
     lens = capture.intrinsics[0]
+    if orientations(capture.views[:1])[0] >= 5:  # it lies on its side
+        return Intrinsics(
+            lens.fy, lens.fx, lens.height / 2, lens.width / 2, lens.height, lens.width
+        )
     return Intrinsics(lens.fx, lens.fy, lens.width / 2, lens.height / 2, lens.width, lens.height)
 
 

@@ -124,6 +124,12 @@ def test_an_orbit_of_photos_that_lie_on_their_side_goes_round_what_stands(
         radius = np.linalg.norm(seen.pose[:2, 3] - (0.3, 0.15))
         assert radius == pytest.approx(4 * math.cos(0.55), abs=0.05)
     np.testing.assert_allclose(up_of(lying), (0, 0, 1), atol=1e-6)
+    if orientation is not None:  # else nothing says how each of them lies
+        for along, pose in zip(through(lying, 9), capture.camera_to_world, strict=True):
+            np.testing.assert_allclose(along.pose[2, :3], pose[2, :3], atol=0.02)
+        wide = replace(lying, intrinsics=tuple(one.resized(24, 16) for one in lying.intrinsics))
+        for path in (orbit(wide, 2), through(wide, 2)):
+            assert (path[0].intrinsics.width, path[0].intrinsics.height) == (16, 24)
 
 
 @pytest.mark.parametrize("extent", [40, 180, 360])
