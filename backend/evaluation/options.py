@@ -273,7 +273,9 @@ class CaptureOptions:
         arg(metavar="BEFORE AFTER", help_behavior_hint="(default: none)"),
     ] = None
     """what the capture shows and what that edit is to show, for the similarities with texts"""
-    axes: Annotated[Axes | None, arg(metavar="AXES", help_behavior_hint="(default: opengl)")] = None
+    axes: Annotated[
+        Axes | None, arg(metavar="AXES", help_behavior_hint="(default: as DIR has it, else opengl)")
+    ] = None
     """the convention of the poses in transforms.json, as in scene train"""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1"""

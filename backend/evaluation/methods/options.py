@@ -75,7 +75,9 @@ class MethodsOptions(EvaluationOptions):
         float | None, arg(metavar="N", help_behavior_hint="(default: as DIR has it, else 1)")
     ] = None
     """read a capture's images so many times smaller"""
-    axes: Annotated[Axes | None, arg(metavar="AXES", help_behavior_hint="(default: opengl)")] = None
+    axes: Annotated[
+        Axes | None, arg(metavar="AXES", help_behavior_hint="(default: as DIR has it, else opengl)")
+    ] = None
     """the convention of the poses in its transforms.json, as in scene train"""
 
     def check_scene(self) -> None:
