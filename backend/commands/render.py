@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from backend.scenes.scene import Scene
 
 FRAMES, FRAMES_A_SECOND = 48, 12.0
-LARGEST_WIDTH = 8192
+LARGEST_WIDTH, USUAL_WIDTH = 8192, 1920
+"""Pixels that can be asked for, and that a film from a capture's cameras has at most where nothing
+is asked for: at the width of a phone's photos it would take hours.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,9 @@ class Render(SceneOptions, SceneCommand):
     """how many"""
     fps: Annotated[float | None, otherwise(f"{FRAMES_A_SECOND:g}; of a file: its own")] = None
     """frames a second"""
-    width: Annotated[int | None, otherwise("as the capture or file")] = None
+    width: Annotated[
+        int | None, otherwise(f"a file's, or the capture's, at most {USUAL_WIDTH}")
+    ] = None
     """pixels"""
     format: Literal["gif", "webp"] = "gif"
     """of the animation"""
@@ -108,8 +113,11 @@ class Render(SceneOptions, SceneCommand):
         else:
             cameras, fps = camera_path.read_path(Path(self.path), scene.capture)
             cameras = camera_path.thinned(cameras, self.frames or len(cameras))
-        if self.width is not None:
-            cameras = camera_path.resized(cameras, self.width)
+        width = self.width
+        if width is None and self.path in ("orbit", "through"):
+            width = min(USUAL_WIDTH, cameras[0].intrinsics.width)
+        if width is not None:
+            cameras = camera_path.resized(cameras, width)
         return cameras, self.fps or fps
 
 

@@ -387,6 +387,23 @@ def test_frames_and_an_animation_of_before_and_after(
 
 
 @pytest.mark.usefixtures("_solid")
+@pytest.mark.parametrize("path", ["orbit", "through"])
+def test_a_film_of_large_photos_is_smaller_where_no_width_is_asked_for(
+    folder: Path, capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A phone's have 4,000 pixels, of which a film is rendered for hours."""
+    own = capture.intrinsics[0].width
+    ask = ("render", folder, "--path", path, "--frames", 2)
+    for most, width in ((own, own), (own // 2, own // 2)):
+        monkeypatch.setattr(render_command, "USUAL_WIDTH", most)
+        out = tmp_path / f"film-{most}"
+        assert scene(*ask, "--out", out)[0] == 0
+        assert pixels(out / "frames/0000.png").shape[1] == width
+    assert scene(*ask, "--out", tmp_path / "asked", "--width", own)[0] == 0
+    assert pixels(tmp_path / "asked/frames/0000.png").shape[1] == own
+
+
+@pytest.mark.usefixtures("_solid")
 def test_a_file_says_size_and_speed(folder: Path, capture: Capture, tmp_path: Path) -> None:
     file = write_path(tmp_path / "path.json", [in_nerfstudio(capture, k) for k in (0, 1, 2, 3)])
     out = tmp_path / "film"
