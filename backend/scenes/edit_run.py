@@ -112,14 +112,15 @@ def edit_scene(
 
 def edit_preset(field: FieldConfig) -> str:
     """The name of the edit's preset that is meant for a field of this config: that of the field's
-    own preset, and "preview" for a field of none.
+    own preset, and of a field of none, as of earlier versions, the one that most of its numbers are
+    of.
     """
+    names = {one.name for one in dataclasses.fields(field)} - {*radiance_training.FREE}
 
-    def kept(config: FieldConfig) -> FieldConfig:
-        free = {name: getattr(field, name) for name in radiance_training.FREE}
-        return dataclasses.replace(config, **free)
+    def different(preset: str) -> int:
+        return sum(getattr(field, name) != getattr(PRESETS[preset], name) for name in names)
 
-    return next((name for name, preset in PRESETS.items() if kept(preset) == field), "preview")
+    return min(PRESETS, key=different)
 
 
 def with_settings(

@@ -35,6 +35,8 @@ def test_every_field_preset_is_edited_with_its_own_edit_preset() -> None:
     for name, preset in PRESETS.items():
         assert edit_preset(preset) == name
         assert edit_preset(dataclasses.replace(preset, iterations=7, stop_patience=0)) == name
+        # one that was trained when a preset had another number: "full" was edited as "preview"
+        assert edit_preset(dataclasses.replace(preset, distortion=0.5, near=0.07)) == name
         request = flat(
             EditSceneRequest, capture="0" * 32, name="red", instruction=INSTRUCTION, preset=name
         )
