@@ -157,7 +157,7 @@ def _compare(scene: "Scene", made: "TexturedScene", out: Path) -> dict[str, Any]
         camera = scene.camera(name).at_most(SEEN_SIDE)
         size = camera.intrinsics.width, camera.intrinsics.height
         photo = Image.fromarray(capture.read(names.index(name)).image)
-        image = np.asarray(photo if photo.size == size else photo.resize(size, Resampling.BOX))
+        image = np.asarray(photo.resize(size, Resampling.BOX))
         seen = see_texture(mesh, MeshView(image, camera.intrinsics, camera.pose), SAMPLES, 1.0)
         shown = [_show(seen, texture) for texture in textures]
         whole = seen.coverage == 1

@@ -106,14 +106,9 @@ def _write_sheet(path: Path, scene: "Scene") -> None:
     rows = []
     for index in (out or list(range(len(capture))))[:SHEET_VIEWS]:
         camera = scene.camera(capture.names[index]).at_most(SHEET_SIDE)
-        shown, size = (
-            scene.render(camera).image,
-            (camera.intrinsics.width, camera.intrinsics.height),
-        )
-        photo = Image.fromarray(capture.read(index).image)
-        if photo.size != size:
-            photo = photo.resize(size, Image.Resampling.BOX)
-        rows.append(np.concatenate([np.asarray(photo), shown], 1))
+        size = camera.intrinsics.width, camera.intrinsics.height
+        photo = Image.fromarray(capture.read(index).image).resize(size, Image.Resampling.BOX)
+        rows.append(np.concatenate([np.asarray(photo), scene.render(camera).image], 1))
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
     with files.replacing(path) as file:
