@@ -68,10 +68,14 @@ def shown_upright(capture: Capture) -> NDArray[np.float64]:
     Raises:
         CaptureError: a photo is missing.
     """
-    asked = orientations(capture.views)
+    return _shown(capture.camera_to_world, orientations(capture.views))
+
+
+def _shown(camera_to_world: NDArray[np.float64], asked: Sequence[int]) -> NDArray[np.float64]:
+    """The same by poses and EXIF orientations."""
     aside, upwards = np.array([UPWARD[one] for one in asked], np.float64).T[..., None]
-    poses = capture.camera_to_world.copy()
-    right, up, back = (capture.camera_to_world[:, :3, axis] for axis in range(3))
+    right, up, back = (camera_to_world[:, :3, axis] for axis in range(3))
+    poses = camera_to_world.copy()
     poses[:, :3, 1] = aside * right + upwards * up
     poses[:, :3, 0] = np.cross(poses[:, :3, 1], back)
     return poses
@@ -86,13 +90,10 @@ def upward(
         camera_to_world: float64 (n, 4, 4).
         asked: the EXIF orientations of their pictures.
     """
-    right, up, back = (camera_to_world[:, :3, axis] for axis in range(3))
-    aside, upwards = np.array([UPWARD[one] for one in asked], np.float64).T[..., None]
-    found = (aside * right + upwards * up).mean(axis=0)
-    across = (upwards * right - aside * up).mean(axis=0)
+    across, found, back = _shown(camera_to_world, asked)[:, :3, :3].mean(axis=0).T
     if np.linalg.norm(found) < LYING * np.linalg.norm(across):
         # which of both sides: cameras look down at things more often than up
-        found = across if across @ back.mean(axis=0) >= 0 else -across
+        found = across if across @ back >= 0 else -across
     length = np.linalg.norm(found)
     unit: NDArray[np.float64] = found / max(length, LEAST)
     return None if length < LEAST else unit
