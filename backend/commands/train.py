@@ -75,7 +75,7 @@ class Train(SceneOptions, SceneCommand):
             "training_seconds_of_all_runs": round(course.seconds, 1),
             "notes": list(scene.capture.notes),
         }
-        found = [*scene.capture.notes, *scene.note_on_new_places(course)]
+        found = [*scene.capture.notes, *scene.notes_on_learnt(course)]
         found = [note for note in found if note not in before]
         report.notes = [*before, *found]
         trained = [scene.capture.names.index(name) for name in scene.field.names]

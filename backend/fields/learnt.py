@@ -1,9 +1,14 @@
-"""Whether a training has learnt what its photos show: more, at least, than a blur of them does."""
+"""Whether a training has learnt what its photos show: more, at least, than a blur of them does, and
+of each about as much as of the others.
+"""
 
 import math
+import statistics
+from collections.abc import Mapping
 
 import torch
 
+from backend.captures.checks import some_of
 from backend.errors import BadInput
 from backend.fields.radiance_field import RadianceField
 from backend.fields.training import Course
@@ -17,6 +22,13 @@ FAR_BELOW = 2.0
 """Decibels."""
 SHARP = 30.0
 """Decibels from which on a field has learnt its photos, however flat they are."""
+
+OUT_OF_LINE = 6.0
+"""Decibels below the middle one of all views from which on one does not fit the others. Turned by 3
+to 20 degrees, or with another's pose, one came out 8 to 15 below; of captures without such a view
+the last came out 2 to 5 below (docs/captures.md)."""
+FEWEST_COMPARED = 6
+"""Views of which a middle one says something."""
 
 
 class UnlearntError(BadInput):
@@ -60,6 +72,32 @@ def note_on_new_places(course: Course, measured: Views) -> tuple[str, ...]:
         f"The field shows held-out views at {found:.1f} dB, worse than a blur of {BLURRED} x "
         f"{BLURRED} patches, which does at {blurred:.1f}: it does not know the scene from new "
         "places. Check the poses, or add photos between these.",
+    )
+
+
+def note_on_single_views(course: Course, scores: Mapping[str, float]) -> tuple[str, ...]:
+    """What a person should know where a training ended with a few views far worse than the others,
+    as one is whose camera did not stand where the capture says, and those beside it.
+
+    Args:
+        course: of the training.
+        scores: PSNR in decibels of views in its field, of each by itself (`psnr_of_each`).
+    """
+    if course.step < JUDGED_FROM or len(scores) < FEWEST_COMPARED:
+        return ()
+    middle = statistics.median(scores.values())
+    worst = sorted(scores, key=scores.__getitem__)
+    worst = [name for name in worst if scores[name] < middle - OUT_OF_LINE]
+    if not worst:
+        return ()
+    many, first, last = len(worst), scores[worst[0]], scores[worst[-1]]
+    fit = "1 view does not fit" if many == 1 else f"{many} views do not fit"
+    at = f"{first:.1f}" if many == 1 else f"{first:.1f} to {last:.1f}"
+    return (
+        f"{fit} the others: the field shows {some_of(worst)} at {at} dB, and the middle one of "
+        f"{len(scores)} at {middle:.1f}. A camera may not have stood where the capture says, or "
+        "something moved: look at the photo beside the field, take what is wrong out of the "
+        "capture, and train anew.",
     )
 
 

@@ -15,6 +15,8 @@ from backend.fields.radiance_field import OPAQUE, RadianceField
 from backend.fields.rays import ViewRays
 
 MEASURED_PIXELS = 8192
+PIXELS_OF_EACH = 1024
+"""Of a view that is measured by itself, at most."""
 
 
 class Views:
@@ -145,3 +147,18 @@ def psnr_of_views(field: RadianceField, views: Views) -> float:
     pixels = views.spread(MEASURED_PIXELS)
     shown = field.shade(rays.bundle(pixels))[:, :3]
     return psnr(shown, field.model.renderer_rgb.blend_background(views.colours(pixels)))
+
+
+def psnr_of_each(field: RadianceField, views: Views) -> dict[str, float]:
+    """As `psnr_of_views`, of every view by itself, but for those that masks hide all of."""
+    rays, found = corrected_rays(field, views), {}
+    for view, name in enumerate(views.names):
+        pixels = views.rays.of_view(view)
+        if views.seen is not None:
+            pixels = pixels[torch.isin(pixels, views.seen)]
+        pixels = pixels[:: max(1, len(pixels) // PIXELS_OF_EACH)]
+        if len(pixels):
+            shown = field.shade(rays.bundle(pixels))[:, :3]
+            true = field.model.renderer_rgb.blend_background(views.colours(pixels))
+            found[name] = psnr(shown, true)
+    return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +18,17 @@ from backend.captures.views import Pixels
 from backend.fields import learnt
 from backend.fields.config import PRESETS
 from backend.fields.facts import RADIANCE, load_facts
-from backend.fields.learnt import UnlearntError, note_on_new_places, psnr_of_blur
+from backend.fields.learnt import (
+    UnlearntError,
+    note_on_new_places,
+    note_on_single_views,
+    psnr_of_blur,
+)
+from backend.fields.radiance_field import RadianceField
 from backend.fields.radiance_training import Decay, prepare, train
 from backend.fields.training import Course, Progress
-from backend.fields.views import Views, held_out, psnr
+from backend.fields.views import Views, held_out, psnr, psnr_of_each, psnr_of_views
+from backend.scenes import Scene
 
 from .tiny_capture import Truth, orbit_capture
 from .tiny_field import TINY
@@ -151,6 +160,21 @@ def test_a_training_that_learns_nothing_is_no_success(
         train(capture, config, tmp_path)
 
 
+def test_each_view_is_measured_by_the_pixels_that_no_mask_hides(
+    scene: tuple[Capture, Truth],
+) -> None:
+    views = Views(scene[0].subset([0, 1, 2]))
+    field = RadianceField(TINY, views.names)
+    whole = psnr_of_each(field, views)
+    assert list(whole) == list(views.names)
+    mean = sum(10 ** (-score / 10) for score in whole.values()) / 3
+    assert -10 * math.log10(mean) == pytest.approx(psnr_of_views(field, views), abs=1e-3)
+    views.seen = views.rays.of_view(1)[100:200]
+    alone = psnr_of_each(field, views)
+    assert list(alone) == [views.names[1]]
+    assert alone[views.names[1]] == pytest.approx(psnr_of_views(field, views), abs=1e-3)
+
+
 def test_a_field_that_has_learnt_its_views_by_heart_gets_a_note(
     scene: tuple[Capture, Truth],
 ) -> None:
@@ -169,6 +193,40 @@ def test_a_field_that_has_learnt_its_views_by_heart_gets_a_note(
             assert f"{score:.1f} dB, worse than a blur" in notes[0]
             assert f"at {blurred:.1f}: it does not know the scene from new places" in notes[0]
     assert note_on_new_places(Course(200), held_out) == ()
+
+
+def test_views_far_below_the_others_get_a_note() -> None:
+    ended, fits = Course(200), {f"{k}.jpg": 30.0 + k / 10 for k in range(6)}
+    assert note_on_single_views(ended, fits | {"wrong.jpg": 24.4}) == ()  # of 30.2
+    (note,) = note_on_single_views(ended, fits | {"wrong.jpg": 24.1})
+    assert note.startswith(
+        "1 view does not fit the others: the field shows wrong.jpg at 24.1 dB, and the middle one "
+        "of 7 at 30.2."
+    )
+    (note,) = note_on_single_views(ended, fits | {"b.jpg": 20.0, "a.jpg": 14.0})
+    assert "2 views do not fit the others: the field shows a.jpg, b.jpg at 14.0 to 20.0 dB" in note
+    assert note_on_single_views(Course(199), fits | {"wrong.jpg": 14.0}) == ()
+    assert note_on_single_views(ended, {"0.jpg": 30.0, "1.jpg": 30.1, "wrong.jpg": 14.0}) == ()
+
+
+@pytest.mark.slow
+def test_a_view_with_the_pose_of_another_is_named(tmp_path: Path) -> None:
+    """A field of the capture as it was names none."""
+    orbit_capture(tmp_path, 16, 24)
+    path = tmp_path / "transforms.json"
+    description = json.loads(path.read_text())
+    config = dataclasses.replace(
+        PRESETS["preview"], iterations=300, rays=384, decay_iterations=300, evaluate_every=100
+    )
+    for wrong in (False, True):
+        if wrong:
+            frames = description["frames"]
+            frames[5]["transform_matrix"] = frames[13]["transform_matrix"]
+            path.write_text(json.dumps(description))
+        scene = Scene.open(tmp_path, work=tmp_path / f"work-{wrong}")
+        notes = scene.notes_on_learnt(scene.train(config=config))
+        assert len(notes) == wrong
+    assert "not fit the others: the field shows images/005.png" in notes[0]
 
 
 def test_too_few_views_are_refused(scene: tuple[Capture, Truth]) -> None:
