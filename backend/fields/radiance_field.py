@@ -196,6 +196,7 @@ class RadianceField:
             torch.manual_seed(seed)
             self.model = nerfacto(config, len(self.names), self.implementation, alpha)
         self._coverage = Coverage(config.near, config.far) if config.covered_by > 0 else None
+        self._within: Within | None = None
         if self._coverage is not None:
             self.model.collider = self._coverage
         accelerate(self.model)
@@ -228,17 +229,27 @@ class RadianceField:
         if share > 0:
             sampler = self.model.proposal_sampler
             sampler.pdf_sampler = PlacesSampler(sampler.pdf_sampler, within, share)
+            self._within = within
 
-    def march(self, bundle: RayBundle) -> March:
+    def march(self, bundle: RayBundle, appearing: Tensor | None = None) -> March:
         """Samples the field along rays: as nerfstudio's get_outputs, without its pictures of
         depth. Stochastic, and from the corrected poses of the training views, while
         `model.training`.
+
+        Args:
+            bundle: m rays.
+            appearing: bool (m), the rays that teach nothing behind the places which the field was
+                told to look into; None for none.
         """
         model = self.model
         if model.training:
             model.camera_optimizer.apply_to_raybundle(bundle)
         samples, weights_list, samples_list = self._sampled(bundle)
         found = model.field(samples)
+        if appearing is not None and self._within is not None:
+            share = self._within(samples)
+            behind = (share == 0) & (share.cumsum(dim=-2) > 0) & appearing[:, None, None]
+            found = {name: torch.where(behind, x.detach(), x) for name, x in found.items()}
         density = found[FieldHeadNames.DENSITY]
         if self.config.scale_gradients:
             found = scale_gradients_by_distance_squared(found, samples)

@@ -64,6 +64,9 @@ class RadianceTraining:
         rays: in a step.
         spared: bool (views.rays.total), the pixels whose colours are not fitted, as something else
             says what the field shows there; None for none.
+        appearing: bool (views.rays.total), the pixels that show what is to appear in places which
+            the field was told to look into: of what lies behind these they teach nothing. None for
+            none.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class RadianceTraining:
         self.field, self.views, self.measured = field, views, measured
         self.rays = field.config.rays if rays is None else rays
         self.spared: Tensor | None = None
+        self.appearing: Tensor | None = None
         self._squares: Squares | None = None
         self._loss: ColourLoss | None = None
         if colours is not None:
@@ -164,7 +168,8 @@ class RadianceTraining:
         squares = self._squares
         pixels = self._drawn() if squares is None else squares.draw(self.rays)
         self.optimizer.zero_grad()
-        march = self.field.march(self.views.rays.bundle(pixels))
+        appearing = None if self.appearing is None else self.appearing[pixels]
+        march = self.field.march(self.views.rays.bundle(pixels), appearing)
         distances = self.views.distances
         known = None if distances is None else distances[pixels]
         if self.spared is not None:

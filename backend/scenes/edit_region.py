@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from backend.editing import ImageEditor, RelevanceMap
@@ -15,6 +16,7 @@ from backend.fields.calibration import AS_RENDERED
 from backend.fields.config import SceneEditConfig
 from backend.fields.radiance_field import Rendering
 from backend.fields.radiance_training import RadianceTraining
+from backend.fields.rays import ViewRays
 from backend.fields.relevance_field import Relevance, RelevanceTraining
 from backend.fields.training import Progress
 from backend.fields.views import Views
@@ -254,14 +256,20 @@ def _choose_growth(
 
 
 def _through(hull: Hull, training: RadianceTraining) -> Mask:
-    """Where a view looks through a hull, before what it shows by then."""
-    field, views = training.field, training.views
-
-    def mask(view: int, seen: Rendering) -> NDArray[np.bool_]:
-        pose = field.corrected(views.poses[view], views.names[view])
-        return hull.seen_from(pose, views.intrinsics[view], seen.depth)
-
-    return mask
+    """Where a view looks through a hull, before what it shows before the edit: what it shows later
+    may lie within the hull, or be a speck before it, and would tear holes into the region.
+    """
+    field, views, looked = training.field, training.views, []
+    for view, name in enumerate(views.names):
+        pose, camera = field.corrected(views.poses[view], name), views.intrinsics[view]
+        rays = ViewRays(pose[None], [camera], field.device)
+        distances = np.full(rays.shape(0), np.inf, np.float32)
+        crossing = hull.seen_from(pose, camera, distances)
+        if crossing.any():
+            pixels = rays.of_view(0)[torch.from_numpy(crossing.ravel()).to(field.device)]
+            distances[crossing] = field.shade(rays.bundle(pixels))[:, 3].cpu().numpy()
+        looked.append(hull.seen_from(pose, camera, distances))
+    return lambda view, seen: looked[view]
 
 
 def _choice(

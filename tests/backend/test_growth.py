@@ -21,6 +21,7 @@ from backend.evaluation.scenes.true_edits import truths_of
 from backend.fields.calibration import Calibration
 from backend.fields.config import RelevanceConfig, SceneEditConfig
 from backend.fields.facts import CheckpointError
+from backend.fields.radiance_field import RadianceField, Rendering
 from backend.fields.relevance_field import Relevance, RelevanceField
 from backend.scenes import edit_region
 from backend.scenes.edit_records import MIDDLE
@@ -286,3 +287,41 @@ def test_an_edit_keeps_its_growth_and_goes_on_with_it(
 
     scene.edit("x", editor, config=dataclasses.replace(config, grow=False), name="not-grown")
     assert len(asked) == 2
+
+
+def test_what_appears_leaves_the_region_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Specks right before the cameras hide nothing of the places where the scene may grow."""
+    drawn = draw(world.VALIDATION_SEEDS[0], views=6, side=SIDE)
+    assert drawn is not None
+    drawn.write(tmp_path / "scene")
+    scene = Scene.open(tmp_path / "scene", device="cpu")
+    scene.train(config=TINY)
+    cube = Hull(np.ones((4, 4, 4), np.float32), *np.float32([[-0.2] * 3, [0.2] * 3]))
+    monkeypatch.setattr(edit_region, "growth_of", lambda *given: Growth(cube, 0.8, "It grows."))
+    render = RadianceField.render
+
+    def hidden(self: RadianceField, *given: Any) -> Rendering:
+        found = render(self, *given)
+        nothing = np.zeros_like(found.depth)
+        relevance = None if found.relevance is None else nothing
+        return dataclasses.replace(found, depth=nothing, relevance=relevance)
+
+    config = SceneEditConfig(
+        iterations=6,
+        edit_every=1,
+        rounds=1,
+        relevance_field=RelevanceConfig(iterations=4, rays=64, levels=2, log2_table_size=8),
+    )
+    expected = {}
+    for index, name in enumerate(scene.capture.names):
+        pose = scene.field.corrected(scene.capture.camera_to_box[index], name)
+        camera = scene.capture.intrinsics[index]
+        expected[name] = cube.seen_from(pose, camera, scene.field.render(pose, camera).depth)
+    monkeypatch.setattr(RadianceField, "render", hidden)
+    edit = scene.edit("x", TrueEditor(truths_of(drawn), 1), config=config, name="grown")
+    assert edit.views
+    for one in edit.views:
+        assert one.mask.any()
+        np.testing.assert_array_equal(one.mask, expected[one.name])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from backend.fields.nerfstudio_compat import RayBundle, RaySamples
+from backend.fields.nerfstudio_compat import FieldHeadNames, RayBundle, RaySamples
 from backend.fields.radiance_field import RadianceField
 from backend.scenes.methods.hull import Hull
 
@@ -103,3 +103,44 @@ def test_how_much_of_a_sample_lies_inside(cube: Hull, field: RadianceField) -> N
     assert float((share - true).abs().max()) <= 0.5 / 4 + 1e-3
     assert float(share.sum()) > 0
     assert not cube.share_of(sampled(field, bundle(0.5))).any()
+
+
+def test_what_appears_teaches_nothing_of_what_lies_behind_its_place(
+    field: RadianceField, cube: Hull, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the rays that say so, and where a place is looked into: all others teach all of it."""
+    said: dict[FieldHeadNames, Tensor] = {}
+
+    def say(samples: RaySamples) -> dict[FieldHeadNames, Tensor]:
+        shape = samples.frustums.shape
+        for name, channels in ((FieldHeadNames.DENSITY, 1), (FieldHeadNames.RGB, 3)):
+            said[name] = torch.full((*shape, channels), 0.5, requires_grad=True)
+        return said
+
+    def taught(rays: RayBundle, appearing: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Which samples of a march learn their colour, bool (RAYS, s), and their x."""
+        march = field.march(rays, appearing)
+        march.rgb.sum().backward()
+        colours = said[FieldHeadNames.RGB].grad
+        density = said[FieldHeadNames.DENSITY].grad
+        assert colours is not None
+        assert density is not None
+        learnt = colours.abs().sum(-1) > 0
+        assert not density[~learnt].any()
+        return learnt, march.samples.frustums.get_positions()[..., 0]
+
+    monkeypatch.setattr(field.model.field, "forward", say)
+    field.model.train()
+    every = torch.arange(RAYS) % 2 == 0
+    learnt, _ = taught(bundle(), every)
+    assert learnt.all()  # nothing is looked into
+    field.look_into(cube.share_of, 0.5)
+    learnt, along = taught(bundle(), every)
+    behind = along > 0.17
+    assert behind[every].any()
+    assert not learnt[every][behind[every]].any()
+    assert learnt[every][along[every] < 0.13].all()  # before the cube and within it
+    assert learnt[~every].all()
+    for rays, appearing in ((bundle(), None), (bundle(0.5), every)):  # and beside the cube
+        learnt, _ = taught(rays, appearing)
+        assert learnt.all()

@@ -202,6 +202,8 @@ class DatasetUpdate:
         self.originals, self._distances = views.pixels.clone(), views.distances
         self._inside = torch.zeros(views.rays.total, dtype=torch.bool, device=views.pixels.device)
         self._kept = self._inside.clone()
+        # what is to appear would be painted on what lies behind its place, sooner than it appears
+        training.appearing = self._inside
         self.count, self._edited = 0, False
         self._spent = 0.0
         self._seconds: deque[float] = deque(maxlen=LATEST_EDITS)
