@@ -341,8 +341,9 @@ class SceneEditConfig(MapSettings, RegionSettings, UpdateSettings, Stop):
     better on these than on surfaces."""
     air_samples: float = 0.5
     """Share of a ray's samples that are taken within such places while the scene is trained, where
-    the ray passes through some. Else few would be, as nothing is there yet, and what is behind is
-    painted in place of what should appear; 0 goes by the field alone."""
+    the ray passes through some, and what was edited teaches nothing of what is behind them. Else
+    few would be, as nothing is there yet, and what is behind is painted in place of what should
+    appear; 0 goes by the field alone."""
     learning_rate: float | None = 5e-3
     """Of the radiance field during the update, at its start: what nerfacto's has come to at the end
     of its training. None goes on with the field's own, which may be too low for what is not there
