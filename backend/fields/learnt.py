@@ -117,8 +117,7 @@ def psnr_of_blur(views: Views) -> float:
         patches = torch.nn.functional.adaptive_avg_pool2d(planes, BLURRED)
         blurred = torch.nn.functional.interpolate(patches, (height, width), mode="nearest")
         wrong = ((blurred - planes) ** 2).sum(dim=1).flatten()
-        if views.seen is not None:
-            wrong = wrong[torch.isin(here, views.seen)]
+        wrong = wrong[views.seen_of(view) - here[0]]
         errors += float(wrong.sum())
         pixels += 3 * len(wrong)
     return -10 * math.log10(max(errors / pixels, 1e-12))

@@ -82,6 +82,13 @@ class Views:
         chosen = torch.linspace(0, total - 1, min(count, total), device=device).long()
         return chosen if self.seen is None else self.seen[chosen]
 
+    def seen_of(self, view: int) -> Tensor:
+        """int64, the pixels of one view that no mask hides, in order."""
+        if self.seen is None:
+            return self.rays.of_view(view)
+        first, end = torch.searchsorted(self.seen, self.rays.starts[view : view + 2])
+        return self.seen[first:end]
+
     @property
     def alpha(self) -> bool:
         """Whether the pixels have alpha."""
@@ -153,11 +160,10 @@ def psnr_of_each(field: RadianceField, views: Views) -> dict[str, float]:
     """As `psnr_of_views`, of every view by itself, but for those that masks hide all of."""
     rays, found = corrected_rays(field, views), {}
     for view, name in enumerate(views.names):
-        pixels = views.rays.of_view(view)
-        if views.seen is not None:
-            pixels = pixels[torch.isin(pixels, views.seen)]
-        pixels = pixels[:: max(1, len(pixels) // PIXELS_OF_EACH)]
+        pixels = views.seen_of(view)
         if len(pixels):
+            chosen = torch.linspace(0, len(pixels) - 1, min(PIXELS_OF_EACH, len(pixels))).long()
+            pixels = pixels[chosen.to(pixels.device)]
             shown = field.shade(rays.bundle(pixels))[:, :3]
             true = field.model.renderer_rgb.blend_background(views.colours(pixels))
             found[name] = psnr(shown, true)

@@ -173,6 +173,10 @@ def test_each_view_is_measured_by_the_pixels_that_no_mask_hides(
     alone = psnr_of_each(field, views)
     assert list(alone) == [views.names[1]]
     assert alone[views.names[1]] == pytest.approx(psnr_of_views(field, views), abs=1e-3)
+    views.seen = torch.cat([views.rays.of_view(0)[5:9], views.rays.of_view(2)[:1]])
+    parts = [views.seen_of(view) for view in range(3)]
+    assert [len(part) for part in parts] == [4, 0, 1]
+    assert torch.equal(torch.cat(parts), views.seen)
 
 
 def test_a_field_that_has_learnt_its_views_by_heart_gets_a_note(
