@@ -150,10 +150,7 @@ def psnr_of_views(field: RadianceField, views: Views) -> float:
     """PSNR in decibels of a field on pixels spread evenly over views, without those that masks
     hide, in eval mode, from their poses as training has corrected them.
     """
-    rays = corrected_rays(field, views)
-    pixels = views.spread(MEASURED_PIXELS)
-    shown = field.shade(rays.bundle(pixels))[:, :3]
-    return psnr(shown, field.model.renderer_rgb.blend_background(views.colours(pixels)))
+    return _psnr_at(field, views, corrected_rays(field, views), views.spread(MEASURED_PIXELS))
 
 
 def psnr_of_each(field: RadianceField, views: Views) -> dict[str, float]:
@@ -163,8 +160,10 @@ def psnr_of_each(field: RadianceField, views: Views) -> dict[str, float]:
         pixels = views.seen_of(view)
         if len(pixels):
             chosen = torch.linspace(0, len(pixels) - 1, min(PIXELS_OF_EACH, len(pixels))).long()
-            pixels = pixels[chosen.to(pixels.device)]
-            shown = field.shade(rays.bundle(pixels))[:, :3]
-            true = field.model.renderer_rgb.blend_background(views.colours(pixels))
-            found[name] = psnr(shown, true)
+            found[name] = _psnr_at(field, views, rays, pixels[chosen.to(pixels.device)])
     return found
+
+
+def _psnr_at(field: RadianceField, views: Views, rays: ViewRays, pixels: Tensor) -> float:
+    shown = field.shade(rays.bundle(pixels))[:, :3]
+    return psnr(shown, field.model.renderer_rgb.blend_background(views.colours(pixels)))

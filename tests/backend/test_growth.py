@@ -232,16 +232,29 @@ def test_whole_things_explain_maps_before_places_in_the_air_do(
     assert _grown(monkeypatch, balls, lower, labels) is None
 
 
+QUICK = SceneEditConfig(
+    iterations=6,
+    edit_every=1,
+    rounds=1,
+    relevance_field=RelevanceConfig(iterations=4, rays=64, levels=2, log2_table_size=8),
+)
+
+
+def _edited(folder: Path) -> tuple[Scene, TrueEditor, Hull]:
+    """A scene that is trained a little, who edits it, and a cube that all cameras look through."""
+    drawn = draw(world.VALIDATION_SEEDS[0], views=6, side=SIDE)
+    assert drawn is not None
+    drawn.write(folder / "scene")
+    scene = Scene.open(folder / "scene", device="cpu")
+    scene.train(config=TINY)
+    cube = Hull(np.ones((4, 4, 4), np.float32), *np.float32([[-0.2] * 3, [0.2] * 3]))
+    return scene, TrueEditor(truths_of(drawn), 1), cube
+
+
 def test_an_edit_keeps_its_growth_and_goes_on_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn = draw(world.VALIDATION_SEEDS[0], views=6, side=SIDE)
-    assert drawn is not None
-    drawn.write(tmp_path / "scene")
-    scene = Scene.open(tmp_path / "scene", device="cpu")
-    scene.train(config=TINY)
-    # a cube that all cameras look through
-    cube = Hull(np.ones((4, 4, 4), np.float32), *np.float32([[-0.2] * 3, [0.2] * 3]))
+    scene, editor, cube = _edited(tmp_path)
     asked = []
 
     def found(*given: object) -> Growth:
@@ -249,13 +262,7 @@ def test_an_edit_keeps_its_growth_and_goes_on_with_it(
         return Growth(cube, 0.8, "It grows.")
 
     monkeypatch.setattr(edit_region, "growth_of", found)
-    config = SceneEditConfig(
-        iterations=12,
-        edit_every=1,
-        rounds=1,
-        relevance_field=RelevanceConfig(iterations=4, rays=64, levels=2, log2_table_size=8),
-    )
-    editor = TrueEditor(truths_of(drawn), 1)
+    config = dataclasses.replace(QUICK, iterations=12)
 
     class Stopped(Exception):
         pass
@@ -293,12 +300,7 @@ def test_what_appears_leaves_the_region_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Specks right before the cameras hide nothing of the places where the scene may grow."""
-    drawn = draw(world.VALIDATION_SEEDS[0], views=6, side=SIDE)
-    assert drawn is not None
-    drawn.write(tmp_path / "scene")
-    scene = Scene.open(tmp_path / "scene", device="cpu")
-    scene.train(config=TINY)
-    cube = Hull(np.ones((4, 4, 4), np.float32), *np.float32([[-0.2] * 3, [0.2] * 3]))
+    scene, editor, cube = _edited(tmp_path)
     monkeypatch.setattr(edit_region, "growth_of", lambda *given: Growth(cube, 0.8, "It grows."))
     render = RadianceField.render
 
@@ -308,19 +310,13 @@ def test_what_appears_leaves_the_region_whole(
         relevance = None if found.relevance is None else nothing
         return dataclasses.replace(found, depth=nothing, relevance=relevance)
 
-    config = SceneEditConfig(
-        iterations=6,
-        edit_every=1,
-        rounds=1,
-        relevance_field=RelevanceConfig(iterations=4, rays=64, levels=2, log2_table_size=8),
-    )
     expected = {}
     for index, name in enumerate(scene.capture.names):
         pose = scene.field.corrected(scene.capture.camera_to_box[index], name)
         camera = scene.capture.intrinsics[index]
         expected[name] = cube.seen_from(pose, camera, scene.field.render(pose, camera).depth)
     monkeypatch.setattr(RadianceField, "render", hidden)
-    edit = scene.edit("x", TrueEditor(truths_of(drawn), 1), config=config, name="grown")
+    edit = scene.edit("x", editor, config=QUICK, name="grown")
     assert edit.views
     for one in edit.views:
         assert one.mask.any()
