@@ -1,6 +1,7 @@
 """`python -m backend scene train`: the radiance field of a capture."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from backend.scenes.scene import Scene
 
 SHEET_VIEWS, SHEET_SIDE = 6, 512
-"""Views in held_out.png, and pixels of a side of each at most: whole photos of a phone would be
+"""Views in a sheet, and pixels of a side of each at most: whole photos of a phone would be
 rendered for an hour.
 """
 
@@ -29,7 +30,8 @@ class Train(SceneOptions, SceneCommand):
     """Train the radiance field of a capture, or go on with it.
 
     Write checkpoints, report.json and held_out.png (left the view, right the field) into the work
-    folder. Ctrl-C pauses: the same command goes on.
+    folder, and unfit.png where views do not fit the others. Ctrl-C pauses: the same command goes
+    on.
     """
 
     settings: FieldSettings = FieldSettings()
@@ -45,7 +47,6 @@ class Train(SceneOptions, SceneCommand):
         """
         # Only now: torch and nerfstudio take seconds to load.
         from backend.fields.training import Progress
-        from backend.fields.views import Views, psnr_of_views
 
         scene = self.open_scene()
         check_writable(scene.work, "name another folder with --work")
@@ -75,17 +76,22 @@ class Train(SceneOptions, SceneCommand):
             "training_seconds_of_all_runs": round(course.seconds, 1),
             "notes": list(scene.capture.notes),
         }
-        found = [*scene.capture.notes, *scene.notes_on_learnt(course)]
+        found = [*scene.capture.notes, *course.notes]
         found = [note for note in found if note not in before]
         report.notes = [*before, *found]
-        trained = [scene.capture.names.index(name) for name in scene.field.names]
-        with report.stage("measuring"):
-            fit = psnr_of_views(scene.field, Views(scene.capture.subset(trained), scene.device))
-        report.figures |= {"trained_psnr": round(fit, 2)}
+        fit = course.trained_psnr
+        assert fit is not None  # as it has ended
+        report.figures |= {"trained_psnr": round(fit, 2), "unfit_views": course.unfit}
+        unfit = scene.work / "unfit.png"
         with report.stage("pictures"):
-            _write_sheet(scene.work / "held_out.png", scene)
+            _write_sheet(scene.work / "held_out.png", scene, outside or scene.capture.names)
+            unfit.unlink(missing_ok=True)
+            if course.unfit:
+                _write_sheet(unfit, scene, course.unfit)
         report.write(scene.work)
         print_notes(found)
+        if course.unfit:
+            print(f"{unfit} shows them, and the field beside them")
         score = ""
         if course.scores:
             held_out = f"{len(outside)} held-out view{'s' * (len(outside) != 1)}"
@@ -94,20 +100,19 @@ class Train(SceneOptions, SceneCommand):
         if course.ended_early:
             early = f" of {course.most}, as held-out views show no progress any more"
         print(
-            f"{course.step} steps{early}: {score}{fit:.1f} dB on the {len(trained)} that it was "
-            f"trained on; the field is in {scene.work}"
+            f"{course.step} steps{early}: {score}{fit:.1f} dB on the {len(scene.field.names)} that "
+            f"it was trained on; the field is in {scene.work}"
         )
 
 
-def _write_sheet(path: Path, scene: "Scene") -> None:
-    """Held-out views and the field from there, side by side; all views where none is held out."""
-    capture = scene.capture
-    out = [k for k, name in enumerate(capture.names) if name not in scene.field.names]
-    rows = []
-    for index in (out or list(range(len(capture))))[:SHEET_VIEWS]:
-        camera = scene.camera(capture.names[index]).at_most(SHEET_SIDE)
+def _write_sheet(path: Path, scene: "Scene", names: Sequence[str]) -> None:
+    """Some views and the field from there, side by side."""
+    capture, rows = scene.capture, []
+    for name in names[:SHEET_VIEWS]:
+        camera = scene.camera(name).at_most(SHEET_SIDE)
         size = camera.intrinsics.width, camera.intrinsics.height
-        photo = Image.fromarray(capture.read(index).image).resize(size, Image.Resampling.BOX)
+        photo = Image.fromarray(capture.read(capture.names.index(name)).image)
+        photo = photo.resize(size, Image.Resampling.BOX)
         rows.append(np.concatenate([np.asarray(photo), scene.render(camera).image], 1))
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]

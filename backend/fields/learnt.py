@@ -12,7 +12,7 @@ from backend.captures.checks import some_of
 from backend.errors import BadInput
 from backend.fields.radiance_field import RadianceField
 from backend.fields.training import Course
-from backend.fields.views import Views, psnr_of_views
+from backend.fields.views import Views, psnr_of_each, psnr_of_views
 
 JUDGED_FROM = 200
 """Steps after which a field must have learnt what a blurred photo shows."""
@@ -35,13 +35,23 @@ class UnlearntError(BadInput):
     """A training that came to its end without learning what the photos show."""
 
 
-def check_learnt(course: Course, field: RadianceField, views: Views) -> None:
-    """Raises UnlearntError where a training has ended and its field shows its own views far worse
-    than a blur of them does.
+def judge(course: Course, field: RadianceField, views: Views, measured: Views | None) -> None:
+    """Notes in the course of a training that has ended how its field shows single views, and what a
+    person should know of that.
+
+    Args:
+        course: of the training.
+        field: as it is by now.
+        views: that it was trained on.
+        measured: held-out views, None where there are none.
+
+    Raises:
+        UnlearntError: it shows its own views far worse than a blur of them does.
     """
+    found = course.trained_psnr = psnr_of_views(field, views)
     if course.step < JUDGED_FROM:
         return
-    found, blurred = psnr_of_views(field, views), psnr_of_blur(views)
+    blurred = psnr_of_blur(views)
     if _far_below(found, blurred):
         raise UnlearntError(
             f"The field has learnt nothing of the photos: it shows them at {found:.1f} dB, and a "
@@ -49,23 +59,27 @@ def check_learnt(course: Course, field: RadianceField, views: Views) -> None:
             "or train anew with another seed or preset in another work folder; what was trained "
             "is kept."
         )
+    course.unfit, course.notes = (), ()
+    if measured is not None:
+        course.notes += note_on_new_places(course.scores[-1][1], measured)
+    for scores in [psnr_of_each(field, one) for one in (views, measured) if one is not None]:
+        course.unfit += unfit(scores)
+        course.notes += note_on_unfit(scores)
 
 
 def _far_below(found: float, blurred: float) -> bool:
     return found < min(blurred - FAR_BELOW, SHARP)
 
 
-def note_on_new_places(course: Course, measured: Views) -> tuple[str, ...]:
-    """What a person should know where a training ended with held-out views far worse than a blur
-    of them: its field has learnt its own views by heart, as it does from wrong poses.
+def note_on_new_places(found: float, measured: Views) -> tuple[str, ...]:
+    """What a person should know where a field shows held-out views far worse than a blur of them:
+    it has learnt its own views by heart, as it does from wrong poses.
 
     Args:
-        course: of the training.
-        measured: the held-out views.
+        found: PSNR in decibels of the held-out views in the field.
+        measured: these views.
     """
-    if course.step < JUDGED_FROM or not course.scores:
-        return ()
-    found, blurred = course.scores[-1][1], psnr_of_blur(measured)
+    blurred = psnr_of_blur(measured)
     if not _far_below(found, blurred):
         return ()
     return (
@@ -75,21 +89,25 @@ def note_on_new_places(course: Course, measured: Views) -> tuple[str, ...]:
     )
 
 
-def note_on_single_views(course: Course, scores: Mapping[str, float]) -> tuple[str, ...]:
-    """What a person should know where a training ended with a few views far worse than the others,
-    as one is whose camera did not stand where the capture says, and those beside it.
+def unfit(scores: Mapping[str, float]) -> tuple[str, ...]:
+    """The names of views that a field shows far worse than the others, the worst one first, as one
+    whose camera did not stand where the capture says, and those beside it.
 
     Args:
-        course: of the training.
-        scores: PSNR in decibels of views in its field, of each by itself (`psnr_of_each`).
+        scores: PSNR in decibels of views in the field, of each by itself (`psnr_of_each`).
     """
-    if course.step < JUDGED_FROM or len(scores) < FEWEST_COMPARED:
+    if len(scores) < FEWEST_COMPARED:
         return ()
-    middle = statistics.median(scores.values())
-    worst = sorted(scores, key=scores.__getitem__)
-    worst = [name for name in worst if scores[name] < middle - OUT_OF_LINE]
+    limit = statistics.median(scores.values()) - OUT_OF_LINE
+    return tuple(name for name in sorted(scores, key=scores.__getitem__) if scores[name] < limit)
+
+
+def note_on_unfit(scores: Mapping[str, float]) -> tuple[str, ...]:
+    """What a person should know of the views that are `unfit`. Args as there."""
+    worst = unfit(scores)
     if not worst:
         return ()
+    middle = statistics.median(scores.values())
     many, first, last = len(worst), scores[worst[0]], scores[worst[-1]]
     fit = "1 view does not fit" if many == 1 else f"{many} views do not fit"
     at = f"{first:.1f}" if many == 1 else f"{first:.1f} to {last:.1f}"

@@ -17,7 +17,7 @@ from backend.fields import checkpoint
 from backend.fields.colour_loss import ColourLoss
 from backend.fields.config import ColourLossConfig, FieldConfig
 from backend.fields.facts import RADIANCE, CheckpointError, check_same, config_of
-from backend.fields.learnt import check_learnt
+from backend.fields.learnt import judge
 from backend.fields.radiance_field import RadianceField
 from backend.fields.rays import Squares
 from backend.fields.training import CHECKPOINT_SECONDS, Course, OnStep, Schedule, Starts, fit
@@ -304,7 +304,7 @@ def train(
         judged_from=config.solid_after + training.extra,
     )
     course = fit(training, schedule, folder, RADIANCE, on_step)
-    check_learnt(course, training.current.field, first.views)
+    judge(course, training.current.field, first.views, first.measured)
     return training.current.field, course
 
 

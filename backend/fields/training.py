@@ -203,6 +203,10 @@ class Course:
             once more where that is an earlier one.
         finished: it has had all its steps or stopped early.
         most: steps that it was to have at most.
+        trained_psnr: decibels on the views that a radiance field was trained on, at its end; None
+            before, and of others (see learnt.py).
+        unfit: names of the views that do not fit the others then.
+        notes: what a person should know of it then.
     """
 
     step: int = 0
@@ -210,6 +214,9 @@ class Course:
     scores: list[tuple[int, float]] = field(default_factory=list)
     finished: bool = False
     most: int = 0
+    trained_psnr: float | None = None
+    unfit: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def ended_early(self) -> bool:

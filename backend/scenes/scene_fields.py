@@ -21,7 +21,6 @@ from backend.fields import radiance_training, relevance_field
 from backend.fields.calibration import Calibration, of_region
 from backend.fields.config import PRESETS, FieldConfig, RelevanceConfig
 from backend.fields.facts import RADIANCE, CheckpointError
-from backend.fields.learnt import note_on_new_places, note_on_single_views
 from backend.fields.radiance_field import RadianceField
 from backend.fields.rays import ViewRays
 from backend.fields.relevance_field import (
@@ -31,7 +30,6 @@ from backend.fields.relevance_field import (
     scene_maps,
 )
 from backend.fields.training import Course, OnStep
-from backend.fields.views import Views, psnr_of_each
 from backend.records import DamagedRecord, read_record
 from backend.scenes.camera import Camera, View
 from backend.scenes.edit_records import REGION_FOLDER, edit_folder
@@ -156,21 +154,6 @@ class SceneFields:
             f"{most / 1e6:.0f} million: begin anew with --downscale {self.downscale * times:g} and "
             f"another {elsewhere} to see about as much in less time and memory, above all in edits."
         ]
-
-    def notes_on_learnt(self, course: Course) -> tuple[str, ...]:
-        """What a person should know of the field after its training: of its look from new places,
-        and of views that do not fit to the others.
-        """
-        field, names = self.field, self.capture.names
-        within = [names.index(name) for name in field.names]
-        trained = Views(self.capture.subset(within), self.device)
-        notes = note_on_single_views(course, psnr_of_each(field, trained))
-        out = [k for k, name in enumerate(names) if name not in field.names]
-        if not out:
-            return notes
-        measured = Views(self.capture.subset(out), self.device)
-        notes += note_on_single_views(course, psnr_of_each(field, measured))
-        return note_on_new_places(course, measured) + notes
 
     def leave_out_damaged(self) -> None:
         """Read the capture whole; images and depth images that are damaged are left out with a

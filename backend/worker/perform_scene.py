@@ -109,7 +109,7 @@ def _train(scene: Scene, request: TrainSceneRequest, on_progress: OnPreview) -> 
     asked = request.settings
     course = scene.train(asked.iterations, tell, asked.preset, asked.seed)
     notes = [without_paths(note, scene.capture.folder) for note in scene.capture.notes]
-    notes += scene.notes_on_learnt(course)
+    notes += course.notes
     if before is not None and before["step"] < course.step:
         notes.append(f"The training went on from step {before['step']}.")
     outside = [name for name in scene.capture.names if name not in scene.field.names]

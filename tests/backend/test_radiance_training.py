@@ -21,12 +21,12 @@ from backend.fields.facts import RADIANCE, load_facts
 from backend.fields.learnt import (
     UnlearntError,
     note_on_new_places,
-    note_on_single_views,
+    note_on_unfit,
     psnr_of_blur,
 )
 from backend.fields.radiance_field import RadianceField
 from backend.fields.radiance_training import Decay, prepare, train
-from backend.fields.training import Course, Progress
+from backend.fields.training import Progress
 from backend.fields.views import Views, held_out, psnr, psnr_of_each, psnr_of_views
 from backend.scenes import Scene
 
@@ -185,32 +185,38 @@ def test_a_field_that_has_learnt_its_views_by_heart_gets_a_note(
     """As wrong poses make it: held-out views alone show it."""
     held_out = Views(scene[0].subset([3, 11]))
     blurred = psnr_of_blur(held_out)
-    for score, steps, noted in (
-        (blurred - 2.5, 200, True),
-        (blurred - 2.5, 199, False),
-        (blurred - 1, 200, False),
-    ):
-        course = Course(steps, 1.0, [(100, 99.0), (steps, score)], True)
-        notes = note_on_new_places(course, held_out)
-        assert bool(notes) == noted
-        if noted:
-            assert f"{score:.1f} dB, worse than a blur" in notes[0]
-            assert f"at {blurred:.1f}: it does not know the scene from new places" in notes[0]
-    assert note_on_new_places(Course(200), held_out) == ()
+    (note,) = note_on_new_places(blurred - 2.5, held_out)
+    assert f"{blurred - 2.5:.1f} dB, worse than a blur" in note
+    assert f"at {blurred:.1f}: it does not know the scene from new places" in note
+    assert note_on_new_places(blurred - 1, held_out) == ()
 
 
 def test_views_far_below_the_others_get_a_note() -> None:
-    ended, fits = Course(200), {f"{k}.jpg": 30.0 + k / 10 for k in range(6)}
-    assert note_on_single_views(ended, fits | {"wrong.jpg": 24.4}) == ()  # of 30.2
-    (note,) = note_on_single_views(ended, fits | {"wrong.jpg": 24.1})
+    fits = {f"{k}.jpg": 30.0 + k / 10 for k in range(6)}
+    assert note_on_unfit(fits | {"wrong.jpg": 24.4}) == ()  # of 30.2
+    (note,) = note_on_unfit(fits | {"wrong.jpg": 24.1})
     assert note.startswith(
         "1 view does not fit the others: the field shows wrong.jpg at 24.1 dB, and the middle one "
         "of 7 at 30.2."
     )
-    (note,) = note_on_single_views(ended, fits | {"b.jpg": 20.0, "a.jpg": 14.0})
+    (note,) = note_on_unfit(fits | {"b.jpg": 20.0, "a.jpg": 14.0})
     assert "2 views do not fit the others: the field shows a.jpg, b.jpg at 14.0 to 20.0 dB" in note
-    assert note_on_single_views(Course(199), fits | {"wrong.jpg": 14.0}) == ()
-    assert note_on_single_views(ended, {"0.jpg": 30.0, "1.jpg": 30.1, "wrong.jpg": 14.0}) == ()
+    assert note_on_unfit({"0.jpg": 30.0, "1.jpg": 30.1, "wrong.jpg": 14.0}) == ()
+
+
+def test_a_training_is_judged_once_it_could_have_learnt(
+    scene: tuple[Capture, Truth], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trained and held-out views each among themselves."""
+    assert train(scene[0], TINY)[1].notes == ()
+    monkeypatch.setattr(learnt, "JUDGED_FROM", TINY.iterations)
+    monkeypatch.setattr(learnt, "psnr_of_blur", lambda views: 0.0)
+    fits = {f"{k}.jpg": 30.0 for k in range(6)}
+    scores = iter([fits | {"a.jpg": 14.0}, fits | {"b.jpg": 12.0}])
+    monkeypatch.setattr(learnt, "psnr_of_each", lambda field, views: next(scores))
+    _, course = train(scene[0], TINY)
+    assert course.unfit == ("a.jpg", "b.jpg")
+    assert ["shows a.jpg" in course.notes[0], "shows b.jpg" in course.notes[1]] == [True, True]
 
 
 @pytest.mark.slow
@@ -228,9 +234,10 @@ def test_a_view_with_the_pose_of_another_is_named(tmp_path: Path) -> None:
             frames[5]["transform_matrix"] = frames[13]["transform_matrix"]
             path.write_text(json.dumps(description))
         scene = Scene.open(tmp_path, work=tmp_path / f"work-{wrong}")
-        notes = scene.notes_on_learnt(scene.train(config=config))
-        assert len(notes) == wrong
-    assert "not fit the others: the field shows images/005.png" in notes[0]
+        course = scene.train(config=config)
+        assert len(course.notes) == wrong
+    assert course.unfit[0] == "images/005.png"
+    assert "not fit the others: the field shows images/005.png" in course.notes[0]
 
 
 def test_too_few_views_are_refused(scene: tuple[Capture, Truth]) -> None:

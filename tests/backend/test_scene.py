@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,17 @@ import pytest
 from PIL import Image
 
 from backend.__main__ import main
-from backend.captures.capture import CaptureError
+from backend.captures.capture import Capture, CaptureError
+from backend.captures.views import Pixels
 from backend.command_line import command_in
 from backend.commands import COMMANDS
 from backend.editing.relevance import RelevanceMap
 from backend.errors import BadInput
+from backend.fields import learnt
 from backend.fields.config import PRESETS, RelevanceConfig
 from backend.fields.facts import CheckpointError
-from backend.fields.views import held_out
+from backend.fields.radiance_field import RadianceField
+from backend.fields.views import Views, held_out
 from backend.scenes import Camera, Scene
 
 from .tiny_capture import Truth, orbit_capture
@@ -151,6 +155,60 @@ def test_scene_train_writes_pictures_and_a_report(
         assert sheet.size == (48, 48)
         left = np.asarray(sheet)[:24, :24]
     np.testing.assert_array_equal(left, capture[1].images[4])
+
+
+def test_scene_train_reads_no_photo_a_third_time(
+    capture: tuple[Path, Truth], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once to find damage, once to train: a phone's photos take seconds each. Held-out ones are
+    read for their picture, too.
+    """
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    read, files_read = Capture.read, Counter[str]()
+
+    def counted(self: Capture, index: int) -> Pixels:
+        files_read[self.names[index]] += 1
+        return read(self, index)
+
+    monkeypatch.setattr(Capture, "read", counted)
+    arguments = ["train", str(capture[0]), "--work", str(tmp_path), "--device", "cpu"]
+    train = command_in(COMMANDS, ["scene", *arguments, "--iterations", "5"], "x")
+    assert train.run(["x"], lambda words, share: None) == 0
+    figures = json.loads((tmp_path / "report.json").read_text("utf-8"))["figures"]
+    for name, count in files_read.items():
+        assert count <= (3 if name in figures["held_out_views"] else 2), name
+
+
+def test_scene_train_shows_what_does_not_fit(
+    capture: tuple[Path, Truth],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A picture that is no longer true goes."""
+    monkeypatch.setitem(PRESETS, "preview", TINY)
+    monkeypatch.setattr(learnt, "JUDGED_FROM", 1)
+    monkeypatch.setattr(learnt, "psnr_of_blur", lambda views: 0.0)
+    odd = Scene.open(capture[0]).capture.names[5]
+
+    def scores(field: RadianceField, views: Views) -> dict[str, float]:
+        return {name: 14.0 if name == odd else 30.0 for name in views.names}
+
+    monkeypatch.setattr(learnt, "psnr_of_each", scores)
+    arguments = ["train", str(capture[0]), "--work", str(tmp_path), "--device", "cpu"]
+    for wrong in (True, False):
+        odd = odd if wrong else ""
+        train = command_in(COMMANDS, ["scene", *arguments, "--iterations", "5"], "x")
+        assert train.run(["x"], lambda words, share: None) == 0
+        report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+        assert report["figures"]["unfit_views"] == [odd] * wrong
+        assert any("does not fit the others" in note for note in report["notes"]) == wrong
+        assert (tmp_path / "unfit.png").exists() == wrong
+        assert (f"{tmp_path / 'unfit.png'} shows them" in capsys.readouterr().out) == wrong
+        if wrong:
+            with Image.open(tmp_path / "unfit.png") as sheet:
+                left = np.asarray(sheet)[:24, :24]
+            np.testing.assert_array_equal(left, capture[1].images[5])
 
 
 @pytest.mark.parametrize(
