@@ -385,7 +385,7 @@ def _wrong(
         if isinstance(command, options.SampleOptions):
             command.check_executor()
         if isinstance(command, options.CaptureOptions):
-            command.check_instruction()
+            command.check()
         if isinstance(command, MethodsOptions):
             command.check_scene()
         check_writable(command.out, "name another with --out")

@@ -253,6 +253,8 @@ class CaptureOptions:
     """of the exact maps, along the longer side"""
     fields_only: bool = False
     """make no edits"""
+    put_on_top: bool = False
+    """also put a ball on top of each region, by an editor that knows the truth"""
     instruction: Annotated[str | None, arg(help_behavior_hint="(default: none)")] = None
     """also edit the capture by this instruction, with the model, and measure what it did inside and
     outside the masks; it must ask for a colour"""
@@ -280,8 +282,12 @@ class CaptureOptions:
     device: str = "auto"
     """auto, cpu, cuda, cuda:1"""
 
-    def check_instruction(self) -> None:
+    def check(self) -> None:
         """Raise BadInput where an option is given without the one that it belongs to."""
+        if self.put_on_top and not self.masks:
+            raise BadInput("--put-on-top needs what the ball is to stand on: give --masks of it.")
+        if self.put_on_top and self.fields_only:
+            raise BadInput("--put-on-top is an edit: leave out --fields-only.")
         if self.instruction is not None and not self.masks:
             raise BadInput(
                 "--instruction is measured inside and outside of masks: give them with --masks."

@@ -30,11 +30,12 @@ from backend.evaluation.lpips import Lpips, load_lpips
 from backend.evaluation.maps import Table
 from backend.evaluation.options import CaptureOptions
 from backend.evaluation.relevance import markdown
-from backend.evaluation.scenes import capture_figures
+from backend.evaluation.scenes import capture_figures, put_on_top
 from backend.evaluation.scenes.capture_figures import (
     CELLS,
     NOTHING_HELD_OUT,
     Photo,
+    cell_of,
     check_marked,
     paint_for,
     painter,
@@ -46,9 +47,10 @@ from backend.evaluation.scenes.capture_instruction import (
     open_model,
 )
 from backend.evaluation.scenes.clip_figures import edited_capture
+from backend.evaluation.scenes.put_on_top import WithBall
 from backend.evaluation.scenes.scene_figures import Figures
 from backend.evaluation.scenes.telling import as_before, told, told_of_edit
-from backend.evaluation.scenes.true_editor import spoiled
+from backend.evaluation.scenes.true_editor import TrueEditor, spoiled
 from backend.evaluation.scenes.verdict import verdict
 from backend.fields.config import EDIT_PRESETS, SceneEditConfig
 from backend.fields.relevance_field import Relevance
@@ -78,6 +80,8 @@ class Region:
         figures: of it.
         worst: name of the held-out view in which it is found worst.
         edit: that paints it, where one was made.
+        added: that puts a ball on top of it, where one was made.
+        with_ball: the held-out views with the ball.
     """
 
     name: str
@@ -87,6 +91,8 @@ class Region:
     figures: Figures
     worst: str
     edit: SceneEdit | None = None
+    added: SceneEdit | None = None
+    with_ball: Sequence[WithBall] = ()
 
 
 def run(options: CaptureOptions, command: list[str]) -> int:
@@ -266,6 +272,8 @@ def _measured(
             after = [region.edit.render(scene.camera(photo.name)) for photo in others]
             figures |= capture_figures.edited(after, colour, others, before)
             figures |= capture_figures.agreement(region.edit, trained)
+    if options.put_on_top:
+        _put_on_top(scene, key, region, before, config, report)
     return region
 
 
@@ -296,6 +304,40 @@ def _painted(
     return edit, colour
 
 
+def _put_on_top(
+    scene: Scene,
+    key: str,
+    region: Region,
+    before: Sequence[View],
+    config: SceneEditConfig,
+    report: Report,
+) -> None:
+    """Edit the scene with a ball on top of a region, and measure it."""
+    with report.stage("measuring"):
+        ball = put_on_top.ball_on(scene, region.trained)
+        trained = []
+        if ball is not None:
+            trained = [put_on_top.put(scene, ball, photo) for photo in region.trained]
+            region.with_ball = [put_on_top.put(scene, ball, photo) for photo in region.held_out]
+    if ball is None or not any(view.inside.any() for view in region.with_ball):
+        why = "most photos end below it" if ball is None else "no view that is held out shows it"
+        note = f"Nothing was put on top of {region.name}: {why}."
+        print_notes([note])
+        report.notes.append(note)
+        return
+    with report.stage("edits"):
+        region.added = scene.edit(
+            f"put a {ball.colour} ball on top of it",
+            TrueEditor([view.truth for view in trained], cell_of(region.trained)),
+            config=dataclasses.replace(config, snap="nothing"),
+            name=f"{key}-ball",
+            on_progress=told_of_edit(),
+        )
+    with report.stage("measuring"):
+        after = [region.added.render(scene.camera(photo.name)) for photo in region.held_out]
+        region.figures |= put_on_top.added(after, region.with_ball, before)
+
+
 def _rounded(figures: Figures) -> Figures:
     return {name: round(value, 3) for name, value in figures.items()}
 
@@ -319,7 +361,7 @@ def _sheet(
             photo, seen = shown_of[index], before[index]
             solid = (seen.accumulation.clip(0, 1) * 255).astype(np.uint8)
             field = [(seen.image, "field"), (solid, "solid: white")]
-            words = Path(photo.name).name + (", found worst" if photo.name == worst else "")
+            words = Path(photo.name).name + ("\nfound worst" if photo.name == worst else "")
             row: list[tuple[NDArray[Any], str]] = [(photo.image, words), *field]
             if region is not None:
                 row[1:1] = [(photo.inside, region.name)]
@@ -346,6 +388,10 @@ def _found(scene: Scene, photo: Photo, region: Region) -> list[tuple[NDArray[Any
     relevance = scene.render(camera, region.perfect).relevance
     assert relevance is not None
     found: list[tuple[NDArray[Any], str]] = [(relevance >= MIDDLE, "found from exact maps")]
-    if region.edit is None:
-        return found
-    return [*found, (region.edit.render(camera).image, region.edit.instruction)]
+    if region.edit is not None:
+        found.append((region.edit.render(camera).image, region.edit.instruction))
+    if region.added is not None:
+        (view,) = (one for one in region.with_ball if one.photo.name == photo.name)
+        found.append((view.truth.edited, "with a ball: truth"))
+        found.append((region.added.render(camera).image, region.added.instruction))
+    return found

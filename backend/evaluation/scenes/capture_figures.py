@@ -157,15 +157,19 @@ def truth_of(photo: Photo, colour: str) -> Truth:
     return Truth(photo.image, edited, photo.cells)
 
 
+def cell_of(photos: Sequence[Photo]) -> int:
+    """Pixels of a view for a cell of its exact map, about."""
+    first = photos[0]
+    return max(1, round(first.image.shape[1] / first.cells.shape[1]))
+
+
 def painter(photos: Sequence[Photo], colour: str) -> TrueEditor:
     """An editor that knows these views with their masked region painted.
 
     Raises:
         BadInput: as `TrueEditor`.
     """
-    truths = [truth_of(photo, colour) for photo in photos]
-    cell = max(1, round(truths[0].image.shape[1] / truths[0].relevance.shape[1]))
-    return TrueEditor(truths, cell)
+    return TrueEditor([truth_of(photo, colour) for photo in photos], cell_of(photos))
 
 
 def reconstruction(views: Sequence[View], photos: Sequence[Photo]) -> Figures:
@@ -237,7 +241,7 @@ def edited(
         image = photo.image.astype(np.float32) / np.float32(255)
         truth = painted(photo, colour)
         if photo.inside.any():
-            nearer = _distance(now, truth) < _distance(now, image)
+            nearer = distance(now, truth) < distance(now, image)
             reached.append(nearer[photo.inside])
             each.append(float(reached[-1].mean()))
         if photo.outside.any():
@@ -279,7 +283,7 @@ def agreement(edit: SceneEdit, trained: Sequence[Photo]) -> Figures:
     }
 
 
-def _distance(shown: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+def distance(shown: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
     """float32 (H, W), between two pictures' colours."""
     found: NDArray[np.float32] = np.linalg.norm(shown - other, axis=-1)
     return found

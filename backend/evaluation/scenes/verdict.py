@@ -100,6 +100,23 @@ REGION = (
         ".1f",
         " dB",
     ),
+    _Limit(
+        "put on top",
+        0.9,
+        0.75,
+        "What is put on top of it appears there",
+        "too few views from different sides show the place, or what is behind it is not solid (see "
+        "above): photograph it from places farther apart, with room above it",
+    ),
+    _Limit(
+        "put on top, PSNR outside",
+        31.0,
+        27.0,
+        "All else stays as it was then",
+        "it was painted on what is behind it: add photos that show the place from other sides",
+        ".1f",
+        " dB",
+    ),
 )
 OVERALL = (
     "Good: edits of this capture stand on firm ground; what an edit loses is the model's.",
