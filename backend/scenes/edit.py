@@ -174,7 +174,9 @@ class SceneEdit:
             CheckpointError: what was kept of them is damaged.
         """
         snap = self.snap
-        return Hull.load(self.folder / HULL_FILE) if snap is not None and snap.grows else None
+        if snap is None or not snap.grows:
+            return None
+        return Hull.load(self.folder / HULL_FILE, self._scene.device)
 
     def camera(self, name: str) -> Camera:
         """The camera of a view, as training has corrected it up to the end of the edit.

@@ -6,6 +6,7 @@ edits/NAME/prompt_check.json      the prompt check of all views together
 edits/NAME/relevance.json, relevance-STEP.pt, calibration.json
 edits/NAME/snap.json              what the region keeps to
 edits/NAME/hull.npz               the places in the air into which the scene may grow, if it may
+edits/NAME/in_air.npz             where each view looks into these
 edits/NAME/region.npz             where each view is edited, where something was painted
 edits/NAME/region/                a field of the region, where that is whole things or was painted
 edits/NAME/edited.json, edited-STEP.pt
@@ -37,6 +38,7 @@ CHECK_FILE = "prompt_check.json"
 MAPS_FOLDER = "maps"
 SNAP_FILE = "snap.json"
 HULL_FILE = "hull.npz"
+IN_AIR_FILE = "in_air.npz"
 MASKS_FILE = "region.npz"
 REGION_FOLDER = "region"
 BEFORE = {
@@ -179,7 +181,7 @@ def forget_region(work: Path, name: str) -> None:
         OSError: something cannot be deleted.
     """
     folder = edit_folder(work, name)
-    for record in (SNAP_FILE, HULL_FILE, MASKS_FILE):
+    for record in (SNAP_FILE, HULL_FILE, IN_AIR_FILE, MASKS_FILE):
         (folder / record).unlink(missing_ok=True)
     if (folder / REGION_FOLDER).exists():
         files.delete_folder(folder / REGION_FOLDER, f".{REGION_FOLDER}.deleted")

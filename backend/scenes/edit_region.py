@@ -24,6 +24,7 @@ from backend.output.progress import OnPreview
 from backend.scenes.edit import SceneEdit
 from backend.scenes.edit_records import (
     HULL_FILE,
+    IN_AIR_FILE,
     MAPS_FOLDER,
     MASKS_FILE,
     SNAP_FILE,
@@ -33,7 +34,7 @@ from backend.scenes.edit_records import (
 from backend.scenes.methods.dataset_update import split
 from backend.scenes.methods.drawn_maps import DrawnMaps
 from backend.scenes.methods.growth import growth_of
-from backend.scenes.methods.hull import Hull
+from backend.scenes.methods.hull import BEFORE, Hull
 from backend.scenes.methods.painted_views import PaintedPlaces, PaintedView
 from backend.scenes.methods.regions import (
     Mask,
@@ -147,8 +148,9 @@ def region_of(
         refitting = scene.refitting(relevance, maps, config.normalisation, training.field)
     in_air = None
     if record.grows:
-        hull = Hull.load(edit.folder / HULL_FILE)
-        relevance, in_air = relevance.grown(hull.at, record.middle), _through(hull, training)
+        hull = Hull.load(edit.folder / HULL_FILE, training.field.device)
+        relevance = relevance.grown(hull.at, record.middle)
+        in_air = _through(edit, hull, training, report)
         training.field.look_into(hull.share_of, config.air_samples)
     if places is None:
         return inside_field(relevance, threshold, record, images, labels, refitting, in_air=in_air)
@@ -255,20 +257,27 @@ def _choose_growth(
     _keep(edit, SnapRecord(took=took, why=found.why, grows=True, middle=found.middle))
 
 
-def _through(hull: Hull, training: RadianceTraining) -> Mask:
-    """Where a view looks through a hull, before what it shows before the edit: what it shows later
-    may lie within the hull, or be a speck before it, and would tear holes into the region.
+def _through(edit: SceneEdit, hull: Hull, training: RadianceTraining, report: OnPreview) -> Mask:
+    """Where a view looks into a hull, before what it shows before the edit: what it shows later may
+    lie within the hull, or be a speck before it, and would tear holes into the region.
     """
-    field, views, looked = training.field, training.views, []
-    for view, name in enumerate(views.names):
-        pose, camera = field.corrected(views.poses[view], name), views.intrinsics[view]
-        rays = ViewRays(pose[None], [camera], field.device)
-        distances = np.full(rays.shape(0), np.inf, np.float32)
-        crossing = hull.seen_from(pose, camera, distances)
-        if crossing.any():
-            pixels = rays.of_view(0)[torch.from_numpy(crossing.ravel()).to(field.device)]
-            distances[crossing] = field.shade(rays.bundle(pixels))[:, 3].cpu().numpy()
-        looked.append(hull.seen_from(pose, camera, distances))
+    field, views, path = training.field, training.views, edit.folder / IN_AIR_FILE
+    if not path.exists():
+        made = []
+        for view, name in enumerate(views.names):
+            words = f"Looking where the scene may grow, view {view + 1} of {len(views.names)}"
+            report(words, REGION, None)
+            pose, camera = field.corrected(views.poses[view], name), views.intrinsics[view]
+            entered = hull.entered_from(pose, camera)
+            into = np.isfinite(entered)
+            if into.any():
+                rays = ViewRays(pose[None], [camera], field.device)
+                pixels = rays.of_view(0)[torch.from_numpy(into.ravel()).to(field.device)]
+                distances = field.shade(rays.bundle(pixels))[:, 3].cpu().numpy()
+                into[into] = entered[into] < distances * BEFORE
+            made.append(into)
+        write_masks(path, made)
+    looked = read_masks(path)
     return lambda view, seen: looked[view]
 
 

@@ -255,7 +255,7 @@ def test_an_edit_keeps_its_growth_and_goes_on_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene, editor, cube = _edited(tmp_path)
-    asked = []
+    asked, looked = [], []
 
     def found(*given: object) -> Growth:
         asked.append(given)
@@ -268,12 +268,20 @@ def test_an_edit_keeps_its_growth_and_goes_on_with_it(
         pass
 
     def stop(words: str, share: float, picture: object) -> None:
+        if words.startswith("Looking where the scene may grow"):
+            looked.append(words)
         if words.startswith("Training, step 5"):
             raise Stopped
 
     with pytest.raises(Stopped):
         scene.edit("x", editor, config=config, name="grown", on_progress=stop)
-    grown = scene.edit("x", editor, config=config, name="grown")
+    views = len(scene.field.names)
+    assert [words.split(", ")[1] for words in looked] == [
+        f"view {number + 1} of {views}" for number in range(views)
+    ]
+    with monkeypatch.context() as kept:
+        kept.setattr(Hull, "entered_from", None)  # it takes seconds for a large view
+        grown = scene.edit("x", editor, config=config, name="grown")
     assert len(asked) == 1
     assert grown.snap is not None
     assert (grown.snap.grows, grown.snap.took, grown.snap.why) == (True, "edges", "It grows.")

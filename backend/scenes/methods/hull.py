@@ -69,20 +69,24 @@ class Hull:
     """
 
     def __init__(
-        self, inside: NDArray[np.float32], low: NDArray[np.float32], high: NDArray[np.float32]
+        self,
+        inside: NDArray[np.float32],
+        low: NDArray[np.float32],
+        high: NDArray[np.float32],
+        device: torch.device | str = "cpu",
     ) -> None:
+        """Args:
+        inside, low, high: see above.
+        device: where it is asked about.
+        """
         self.inside, self.low, self.high = inside, low, high
-        self._grid = torch.from_numpy(inside.transpose(2, 1, 0).copy())[None, None]
-        self._low, self._high = torch.from_numpy(low), torch.from_numpy(high)
+        self._grid = torch.from_numpy(inside.transpose(2, 1, 0).copy())[None, None].to(device)
+        self._low, self._high = (torch.from_numpy(end).to(device) for end in (low, high))
 
     def at(self, positions: Tensor) -> Tensor:
         """How far places lie inside, 0..1, between cells trilinear: float32 (..., 1) at positions
         float32 (..., 3) in box coordinates. The outline is at 0.5.
         """
-        device = positions.device
-        if self._grid.device != device:
-            self._grid = self._grid.to(device)
-            self._low, self._high = self._low.to(device), self._high.to(device)
         scaled = 2 * (positions - self._low) / (self._high - self._low) - 1
         found = nn.functional.grid_sample(
             self._grid, scaled.reshape(1, -1, 1, 1, 3), align_corners=True, padding_mode="zeros"
@@ -99,15 +103,19 @@ class Hull:
             np.savez_compressed(file, inside=self.inside > 0, low=self.low, high=self.high)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, device: torch.device | str = "cpu") -> Self:
         """What `save` wrote.
+
+        Args:
+            path: of the file.
+            device: where it is asked about.
 
         Raises:
             CheckpointError: it is missing or damaged.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
-                return cls(file["inside"].astype(np.float32), file["low"], file["high"])
+                return cls(file["inside"].astype(np.float32), file["low"], file["high"], device)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise CheckpointError(
                 f"{path} is missing or damaged: undo the edit and make it anew."
@@ -126,7 +134,7 @@ class Hull:
             _, free, marked = _looked_up(view, places)
             kept &= ~(free & marked)
         left = self.inside * kept.numpy().reshape(self.inside.shape)
-        return Hull(left.astype(np.float32), self.low, self.high)
+        return Hull(left.astype(np.float32), self.low, self.high, self._grid.device)
 
     def seen_from(
         self, pose: NDArray[np.float64], camera: Intrinsics, distances: NDArray[np.float32]
@@ -138,11 +146,20 @@ class Hull:
             camera: the pinhole camera, with as many pixels as `distances`.
             distances: float32 (H, W), along the rays to the surfaces, in box units.
         """
+        found: NDArray[np.bool_] = self.entered_from(pose, camera) < distances * BEFORE
+        return found
+
+    def entered_from(self, pose: NDArray[np.float64], camera: Intrinsics) -> NDArray[np.float32]:
+        """How far along its rays a view looks into it, float32 (H, W), in box units; inf where it
+        does not.
+
+        Args:
+            pose, camera: as in `seen_from`.
+        """
         rays = ViewRays(pose[None], [camera], self._grid.device)
         bundle = rays.bundle(rays.of_view(0))
-        ends = torch.from_numpy(distances.ravel()).to(self._grid.device)
-        found: NDArray[np.bool_] = self._met(bundle.origins, bundle.directions, ends).cpu().numpy()
-        return found.reshape(distances.shape)
+        found: NDArray[np.float32] = self._entered(bundle.origins, bundle.directions).cpu().numpy()
+        return found.reshape(camera.height, camera.width)
 
     @torch.no_grad()
     def share_of(self, samples: RaySamples) -> Tensor:
@@ -166,25 +183,24 @@ class Hull:
         """How far along rays (m, 3) of unit length its box begins and ends, (m) each; a ray that
         misses it has the end before the beginning.
         """
-        low, high = self._low.to(origins), self._high.to(origins)
         safe = torch.where(directions.abs() < 1e-9, 1e-9, directions)
-        ends = torch.stack([(low - origins) / safe, (high - origins) / safe])
+        ends = torch.stack([(self._low - origins) / safe, (self._high - origins) / safe])
         return ends.amin(0).amax(-1).clamp(min=0), ends.amax(0).amin(-1)
 
     @torch.no_grad()
-    def _met(self, origins: Tensor, directions: Tensor, distances: Tensor) -> Tensor:
-        """Whether rays of unit length pass through it within so much of their way, bool (m)."""
+    def _entered(self, origins: Tensor, directions: Tensor) -> Tensor:
+        """How far along rays (m, 3) of unit length its first place lies, (m), inf for none."""
         enter, leave = self._crossed(origins, directions)
-        leave = torch.minimum(leave, distances * BEFORE)
-        met = torch.zeros(len(origins), dtype=torch.bool, device=origins.device)
+        entered = torch.full_like(enter, torch.inf)
         crossed = torch.nonzero(leave > enter)[:, 0]
         shares = (torch.arange(STEPS, device=origins.device) + 0.5) / STEPS
         for part in crossed.split(SLAB // STEPS):
             start, length = enter[part], leave[part] - enter[part]
             along = start[:, None] + shares * length[:, None]
             places = origins[part, None] + along[..., None] * directions[part, None]
-            met[part] = (self.at(places)[..., 0] >= 0.5).any(-1)
-        return met
+            inside = self.at(places)[..., 0] >= 0.5
+            entered[part] = torch.where(inside, along, torch.inf).amin(-1)
+        return entered
 
 
 @torch.no_grad()
@@ -205,7 +221,7 @@ def carve(views: Sequence[MarkedView], device: torch.device | str = "cpu") -> li
         agreed, step = _agreed(views, low, high, device), (high - low) / (CELLS - 1)
     ends = low.astype(np.float32), high.astype(np.float32)
     found = [(agreed >= share).astype(np.float32) for share in AGREED]
-    return [Hull(inside, *ends) for inside in found if inside.any()]
+    return [Hull(inside, *ends, device) for inside in found if inside.any()]
 
 
 def _agreed(
