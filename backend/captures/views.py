@@ -270,9 +270,10 @@ def note_on_turned(names: Sequence[str]) -> tuple[str, ...]:
         if len(names) > 1
         else f"The photo {names[0]} is"
     )
+    them = "them" if len(names) > 1 else "it"
     return (
-        f"{which} only marked to be shown turned: edits see what is stored, lying on its side "
-        "unless it is saved upright first.",
+        f"{which} only marked to be shown turned or mirrored: save {them} upright first, as edits "
+        "see what is stored.",
     )
 
 

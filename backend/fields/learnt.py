@@ -113,9 +113,9 @@ def note_on_unfit(scores: Mapping[str, float]) -> tuple[str, ...]:
     at = f"{first:.1f}" if many == 1 else f"{first:.1f} to {last:.1f}"
     return (
         f"{fit} the others: the field shows {some_of(worst)} at {at} dB, and the middle one of "
-        f"{len(scores)} at {middle:.1f}. A camera may not have stood where the capture says, or "
-        "something moved: look at the photo beside the field, take what is wrong out of the "
-        "capture, and train anew.",
+        f"{len(scores)} at {middle:.1f}. A camera may not have stood where the capture says, "
+        "something may have moved, or the exposure is another: look at the photo beside the field, "
+        "take what is wrong out of the capture, and train anew.",
     )
 
 

@@ -71,7 +71,7 @@ class SceneFields:
         cls,
         folder: Path | str,
         downscale: float | None = None,
-        work: Path | None = None,
+        work: Path | str | None = None,
         device: str = "auto",
         axes: Axes | None = None,
     ) -> Self:
@@ -92,7 +92,7 @@ class SceneFields:
             BadInput: there is no such device.
             DamagedRecord: what it was trained with cannot be read.
         """
-        work = work_folder(Path(folder), work)
+        work = work_folder(Path(folder), None if work is None else Path(work))
         capture, axes, downscale = open_as_trained(Path(folder), work, downscale, axes)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -123,8 +123,9 @@ def test_what_is_not_there_is_said(
         scene.train_relevance("x", [map_of(capture[1].masks[0])])
 
 
-def test_the_work_folder_is_in_the_captures(capture: tuple[Path, Truth]) -> None:
+def test_the_work_folder_is_in_the_captures(capture: tuple[Path, Truth], tmp_path: Path) -> None:
     assert Scene.open(capture[0]).work == capture[0] / ".wys"
+    assert Scene.open(f"{capture[0]}", work=f"{tmp_path}").work == tmp_path
 
 
 def test_scene_train_writes_pictures_and_a_report(
