@@ -145,19 +145,23 @@ def test_figures_are_of_the_balls_pixels_and_of_all_others(scene: Exact) -> None
     assert half["put on top, PSNR outside"] == pytest.approx((99 + 20) / 2, abs=0.01)
 
 
+def command_of(tmp_path: Path) -> list[str]:
+    """The command for a capture of six views, with masks of the first sphere."""
+    _, truth = orbit_capture(tmp_path / "scene", 6, 24)
+    masks = write_masks(tmp_path / "sphere", truth.masks)
+    command = ["evaluate", "capture", str(tmp_path / "scene"), "--device", "cpu", "--cells", "12"]
+    return [*command, "--out", str(tmp_path / "out"), "--put-on-top", "--masks", str(masks)]
+
+
 def test_command_puts_a_ball_on_top_of_each_region(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     solid = dataclasses.replace(TINY, iterations=200)
     monkeypatch.setitem(PRESETS, "preview", solid)
     monkeypatch.setitem(EDIT_PRESETS, "preview", LEAST)
-    _, truth = orbit_capture(tmp_path / "scene", 6, 24)
-    masks = write_masks(tmp_path / "sphere", truth.masks)
-    command = ["evaluate", "capture", str(tmp_path / "scene"), "--device", "cpu", "--cells", "12"]
-    command += ["--out", str(tmp_path / "out"), "--put-on-top"]
-    assert main(command) == 1
+    command = command_of(tmp_path)
+    assert main(command[:-2]) == 1
     assert "--put-on-top needs what the ball is to stand on" in capsys.readouterr().err
-    command += ["--masks", str(masks)]
     assert main([*command, "--fields-only"]) == 1
     assert "leave out --fields-only" in capsys.readouterr().err
     assert not (tmp_path / "out" / "fields").exists()
@@ -180,12 +184,8 @@ def test_command_says_where_no_ball_can_stand(
 ) -> None:
     monkeypatch.setitem(PRESETS, "preview", TINY)
     monkeypatch.setitem(EDIT_PRESETS, "preview", LEAST)
-    _, truth = orbit_capture(tmp_path / "scene", 6, 24)
-    masks = write_masks(tmp_path / "sphere", truth.masks)
     monkeypatch.setattr(put_on_top, "ball_on", lambda scene, trained: None)
-    command = ["evaluate", "capture", str(tmp_path / "scene"), "--device", "cpu", "--cells", "12"]
-    command += ["--out", str(tmp_path / "out"), "--put-on-top", "--masks", str(masks)]
-    assert main(command) == 0, capsys.readouterr().err
+    assert main(command_of(tmp_path)) == 0, capsys.readouterr().err
     said = "Nothing was put on top of sphere: most photos end below it."
     assert f"note: {said}" in capsys.readouterr().out
     report = json.loads((tmp_path / "out" / "report.json").read_text())
