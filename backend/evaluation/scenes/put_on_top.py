@@ -122,10 +122,10 @@ def put(scene: Scene, ball: Ball, photo: Photo) -> WithBall:
     offset = camera.pose[:3, 3] - ball.centre
     along = rays @ offset
     within = along**2 - offset @ offset + ball.radius**2
-    distance = -along - np.sqrt(np.maximum(within, 0))
+    entry = -along - np.sqrt(np.maximum(within, 0))
     surfaces = scene.render(camera).depth.repeat(SAMPLES, 0).repeat(SAMPLES, 1)
-    hit = (within > 0) & (distance > 0) & (distance < surfaces * (1 + ITSELF))
-    normals = (offset + distance[..., None] * rays) / ball.radius
+    hit = (within > 0) & (entry > 0) & (entry < surfaces * (1 + ITSELF))
+    normals = (offset + entry[..., None] * rays) / ball.radius
     lit = AMBIENT + (1 - AMBIENT) * np.maximum(normals @ ball.light, 0)
     shown = np.where(hit[..., None], lit[..., None] * np.array(COLOURS[ball.colour]), 0)
     share = _mean(hit.astype(np.float64))
